@@ -1,0 +1,1 @@
+"""What every Quartet service shares: config, retry, database, messaging, auth, http and telemetry."""

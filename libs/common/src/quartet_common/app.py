@@ -1,0 +1,209 @@
+"""The app factory: what every service's HTTP application has, whatever its routes are."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from quart import Quart, Response, g, request
+from quart_cors import cors
+from quart_schema import Info, QuartSchema, Tag
+from quart_schema.openapi import OpenAPIProvider
+from structlog.contextvars import bind_contextvars, clear_contextvars
+from werkzeug.exceptions import HTTPException
+
+from quartet_common.auth.guard import install_guard, source_address
+from quartet_common.auth.principal import Principal
+from quartet_common.blueprints.docs import docs_blueprint
+from quartet_common.blueprints.health import Check, health_blueprint
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.errors import (
+    PROBLEM_TYPE,
+    ForbiddenError,
+    ServiceError,
+    UnauthorizedError,
+    UnavailableError,
+    problem,
+)
+from quartet_common.ids import new_id
+from quartet_common.refusals import RefusalLog
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class HttpError(Protocol):
+    """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
+
+    status: int
+    detail: str
+
+
+ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
+"""Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
+
+DETAILS = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The body is larger than this service accepts.",
+}
+
+
+def create_base_app(
+    container: AppContainer[ServiceConfig],
+    *,
+    title: str,
+    public: frozenset[str] = frozenset(),
+    render_error: ErrorRenderer = lambda *_: None,
+    other_errors: Sequence[type[Exception]] = (),
+    checks: dict[str, Check] | None = None,
+) -> Quart:
+    """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
+
+    `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
+    libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
+    """
+    config = container.config
+    app = Quart(f"quartet_{config.service}", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
+    health = health_blueprint(container, checks or {})
+    docs = docs_blueprint(config.service)
+    app.register_blueprint(health, url_prefix=f"/{config.service}/health")
+    app.register_blueprint(docs, url_prefix=f"/{config.service}/docs")
+    _install_openapi(app, config.service, title)
+    _install_request_hooks(app)
+    # the names of blueprints and endpoints: "health.live", ...
+    always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
+    install_guard(app, lambda: container.verifier, public | always)
+    _install_errors(app, refusals, render_error, other_errors)
+    _install_lifespan(app, container, refusals)
+    app.asgi_app = OpenTelemetryMiddleware(  # type: ignore[method-assign,assignment]  # how Quart documents middleware
+        app.asgi_app, exclude_spans=["receive", "send"], excluded_urls="/health/"
+    )
+    return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
+
+
+def _install_openapi(app: Quart, service: str, title: str) -> None:
+    QuartSchema(
+        app,
+        openapi_path=f"/{service}/openapi.json",
+        swagger_ui_path=None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        info=Info(title=title, version=version(f"quartet-{service}")),
+        tags=[Tag(name=service)],
+        security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"}},
+        security=[{"bearer": []}],
+        openapi_provider_class=OpenAPIProvider,
+    )
+
+
+def _install_request_hooks(app: Quart) -> None:
+    async def begin() -> None:
+        g.started = time.perf_counter()
+        sent = request.headers.get("X-Request-Id", "")
+        g.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
+        clear_contextvars()
+        bind_contextvars(request_id=g.request_id)
+
+    async def finish(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        _log_request(response)
+        return response
+
+    app.before_request(begin)
+    app.after_request(finish)
+
+
+def _log_request(response: Response) -> None:
+    who = g.get("principal")
+    names = {"tenant": who.tenant, "actor": who.actor} if isinstance(who, Principal) else {}
+    logger.info(
+        "request",
+        extra={
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
+            **names,
+        },
+    )
+
+
+def _install_errors(
+    app: Quart, refusals: RefusalLog, render_error: ErrorRenderer, other_errors: Sequence[type[Exception]]
+) -> None:
+    async def service_error(error: ServiceError) -> Response:
+        if isinstance(error, UnauthorizedError):
+            refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
+        if isinstance(error, ForbiddenError):
+            who: Principal = g.principal
+            await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
+        if isinstance(error, UnavailableError):
+            logger.warning("a server is away", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
+        return _render(error, render_error)
+
+    async def http_error(error: HTTPException) -> Response:
+        return _render(_from_http(error), render_error)
+
+    async def unexpected(error: Exception) -> Response:
+        logger.error("an unexpected error", exc_info=error)
+        return _render(ServiceError(500, "internal_error", "Something went wrong on our side."), render_error)
+
+    async def other_error(error: Any) -> Response:
+        return _render(error, render_error)
+
+    for kind in other_errors:
+        app.register_error_handler(kind, other_error)
+    app.register_error_handler(ServiceError, service_error)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, unexpected)
+
+
+def _from_http(error: HTTPException) -> ServiceError:
+    status = error.code or 500
+    headers = {}
+    valid = getattr(error, "valid_methods", None)
+    if valid:
+        headers["Allow"] = ", ".join(sorted(valid))
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return ServiceError(status, code, DETAILS.get(status) or error.description or HTTPStatus(status).phrase, headers)
+
+
+def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
+    title = HTTPStatus(error.status).phrase
+    headers = error.headers if isinstance(error, ServiceError) else {}
+    code = error.code if isinstance(error, ServiceError) else title.lower().replace(" ", "_")
+    rendered = render_error(error, request.path)
+    body, content_type = rendered or (problem(error.status, code, error.detail, title), PROBLEM_TYPE)
+    return Response(body, error.status, headers=headers, content_type=content_type)
+
+
+def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], refusals: RefusalLog) -> None:
+    async def start() -> None:
+        await container.open()
+        refusals.start()
+
+    async def stop() -> None:
+        await refusals.stop()
+        await container.close()
+
+    app.before_serving(start)
+    app.after_serving(stop)

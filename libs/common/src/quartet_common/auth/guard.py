@@ -1,0 +1,92 @@
+"""The guard: a route names the scope that it needs or stands in the app's list of public ones; no other is let in."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from quart import Quart, g, request
+
+from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, SERVICE_SCOPE, TENANT_HEADER, Principal
+from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from quartet_common.messaging.outbox import Caller
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SCOPE_ATTRIBUTE = "quartet_scope"
+MAX_NAME = 256
+
+
+def requires(scope: str) -> Callable[[F], F]:
+    """Mark a view as needing `scope`."""
+
+    def mark(view: F) -> F:
+        setattr(view, SCOPE_ATTRIBUTE, scope)
+        return view
+
+    return mark
+
+
+def scope_of(view: Callable[..., Any]) -> str | None:
+    """The scope that a view was marked with; looks through wrappers."""
+    scope = getattr(view, SCOPE_ATTRIBUTE, None)
+    return scope if isinstance(scope, str) else None
+
+
+def install_guard(app: Quart, verifier: Callable[[], TokenVerifier], public: frozenset[str]) -> None:
+    """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token."""
+    app.extensions["quartet_public"] = public
+
+    async def check() -> None:
+        endpoint = request.endpoint
+        if endpoint is None or endpoint in public or request.method == "OPTIONS":
+            return  # no such route: 404 or 405, the same for everybody
+        scope = scope_of(app.view_functions[endpoint])
+        if scope is None:
+            raise ForbiddenError("(none is declared for this route)")
+        g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+        if scope not in g.principal.scopes:
+            raise ForbiddenError(scope)
+
+    app.before_request(check)
+
+
+def principal() -> Principal:
+    """The verified principal of the running request."""
+    found = g.get("principal")
+    if not isinstance(found, Principal):
+        raise UnauthorizedError("missing")
+    return found
+
+
+def caller() -> Caller:
+    """On whose behalf the running request acts."""
+    found = principal()
+    return Caller(found.tenant, found.actor, source_address())
+
+
+def source_address() -> str | None:
+    """The client's address; behind trusted proxies the one that they forward."""
+    address: str | None = request.remote_addr
+    return address[:64] if address else None
+
+
+def _bearer_token() -> str:
+    header = request.headers.get("Authorization")
+    if header is None:
+        raise UnauthorizedError("missing")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthorizedError("malformed")
+    return token.strip()
+
+
+def _for_tenant(found: Principal) -> Principal:
+    """A service's principal takes the tenant and actor of the call that it makes on somebody's behalf."""
+    if found.tenant != ANY_TENANT:
+        return found
+    tenant = request.headers.get(TENANT_HEADER, "")
+    if SERVICE_SCOPE not in found.scopes or not 0 < len(tenant) <= MAX_NAME or tenant == ANY_TENANT:
+        raise BadRequestError(f"A service token needs the header {TENANT_HEADER}.", "missing_tenant")
+    actor = request.headers.get(ACTOR_HEADER, found.actor)[:MAX_NAME]
+    return replace(found, tenant=tenant, actor=actor)

@@ -1,0 +1,1 @@
+"""Blueprints that every service mounts under its own prefix."""

@@ -1,0 +1,58 @@
+"""Docs: a page that shows the service's OpenAPI document, with Swagger UI from the installed package."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from quart import Blueprint, Response, send_from_directory
+from quart_schema import hide
+
+ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Quartet {service}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/{service}/docs/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="/{service}/docs/swagger-ui-bundle.js"></script>
+<script src="/{service}/docs/start.js"></script>
+</body>
+</html>
+"""
+START = 'SwaggerUIBundle({{url: "/{service}/openapi.json", dom_id: "#docs", deepLinking: true}});\n'
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
+
+
+def docs_blueprint(service: str) -> Blueprint:
+    """The page at `/<service>/docs` and its assets; nothing is loaded from elsewhere."""
+    blueprint = Blueprint("docs", __name__)
+    static = Path(str(files("swagger_ui"))) / "static"
+
+    @blueprint.get("", strict_slashes=False)
+    @hide
+    async def page() -> Response:
+        return Response(
+            PAGE.format(service=service),
+            content_type="text/html; charset=utf-8",
+            headers={"Content-Security-Policy": POLICY},
+        )
+
+    @blueprint.get("/<name>")
+    @hide
+    async def asset(name: str) -> Response:
+        if name == "start.js":
+            return Response(START.format(service=service), content_type="text/javascript; charset=utf-8")
+        if name not in ASSETS:
+            return Response("", 404)
+        response = await send_from_directory(static, name)
+        response.headers["Cache-Control"] = "public, max-age=86400"
+        return response
+
+    return blueprint

@@ -1,0 +1,150 @@
+"""RabbitMQ for operators: what waits in the outbox and the queues, and the dead letters: list, redrive."""
+
+from typing import Any
+
+import orjson
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
+from quart import Blueprint, request
+
+from quartet_common.auth.guard import requires
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.errors import BadRequestError
+from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
+from quartet_common.messaging.stats import read_outbox
+from quartet_common.messaging.topology import DELAYS, QueueNames
+
+MAX_LISTED = 100
+MAX_REDRIVEN = 1000
+
+
+def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
+    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage."""
+    blueprint = Blueprint("rabbitmq", __name__)
+    names = QueueNames(container.config.service)
+
+    @blueprint.get("/outbox")
+    @requires("events:manage")
+    async def outbox() -> dict[str, Any]:
+        """How many events wait in the outbox, and since how many seconds the oldest does."""
+        async with container.database.connection() as connection:
+            state = await read_outbox(connection)
+        return {"depth": state.depth, "lag_seconds": round(state.lag, 3)}
+
+    @blueprint.get("/queues")
+    @requires("events:manage")
+    async def queues() -> dict[str, Any]:
+        """The service's queues with their messages and consumers; a queue that does not exist yet is left out."""
+        found = []
+        async with container.broker.connection("operator") as connection:
+            for name in (names.main, *(names.delay(seconds) for seconds in DELAYS), names.dead):
+                counts = await _count(connection, name)
+                if counts is not None:
+                    found.append({"name": name, "messages": counts[0], "consumers": counts[1]})
+        return {"queues": found}
+
+    @blueprint.get("/dead-letters")
+    @requires("events:manage")
+    async def dead_letters() -> dict[str, Any]:
+        """The oldest dead letters (`limit`, at most 100) with the reason of each; they stay where they are."""
+        limit = _limit("limit", 20, MAX_LISTED)
+        async with container.broker.connection("operator") as connection:
+            counts = await _count(connection, names.dead)
+            messages = await _peek(await connection.channel(), names.dead, limit) if counts else []
+        return {"total": counts[0] if counts else 0, "dead_letters": [_describe(message) for message in messages]}
+
+    @blueprint.post("/dead-letters/redrive")
+    @requires("events:manage")
+    async def redrive() -> dict[str, int]:
+        """Put dead letters back into the queue (`limit`, at most 1,000): all, or the one with `id`."""
+        limit = _limit("limit", MAX_REDRIVEN, MAX_REDRIVEN)
+        async with container.broker.connection("operator") as connection:
+            counts = await _count(connection, names.dead)
+            if not counts:
+                return {"redriven": 0}
+            return {
+                "redriven": await _redrive(
+                    await connection.channel(on_return_raises=True), names, limit, request.args.get("id")
+                )
+            }
+
+    return blueprint
+
+
+async def _count(connection: AbstractConnection, name: str) -> tuple[int, int] | None:
+    """Messages and consumers of a queue, or None. Asked on a channel of its own, since a miss closes the channel."""
+    channel = await connection.channel()
+    try:
+        queue = await channel.declare_queue(name, passive=True)
+    except ChannelNotFoundEntity:
+        return None
+    result = queue.declaration_result
+    await channel.close()
+    return result.message_count or 0, result.consumer_count or 0
+
+
+async def _peek(channel: AbstractChannel, name: str, limit: int) -> list[AbstractIncomingMessage]:
+    queue = await channel.get_queue(name)
+    messages: list[AbstractIncomingMessage] = []
+    while len(messages) < limit and (message := await queue.get(fail=False)) is not None:
+        messages.append(message)
+    for message in reversed(messages):
+        await message.nack(requeue=True)
+    return messages
+
+
+async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None) -> int:
+    queue = await channel.get_queue(names.dead)
+    passed: list[AbstractIncomingMessage] = []
+    redriven = 0
+    while redriven < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
+        if only is not None and message.message_id != only:
+            passed.append(message)
+            continue
+        await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        await message.ack()
+        redriven += 1
+    for message in reversed(passed):
+        await message.nack(requeue=True)
+    return redriven
+
+
+def _fresh(message: AbstractIncomingMessage) -> Message:
+    """A copy that has not failed yet; the trace goes on."""
+    dropped = (ATTEMPT_HEADER, REASON_HEADER)
+    headers = {key: value for key, value in message.headers.items() if key not in dropped and not key.startswith("x-")}
+    return Message(
+        message.body,
+        content_type=message.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=message.message_id,
+        type=message.type,
+        headers=headers,
+    )
+
+
+def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
+    try:
+        event = orjson.loads(message.body)
+    except orjson.JSONDecodeError:
+        event = None
+    facts = event if isinstance(event, dict) else {}
+    reason = message.headers.get(REASON_HEADER) or "delivered too often without an answer"
+    return {
+        "id": message.message_id,
+        "type": message.type,
+        "tenant": facts.get("tenantid"),
+        "subject": facts.get("subject"),
+        "time": facts.get("time"),
+        "attempts": message.headers.get(ATTEMPT_HEADER, 0),
+        "reason": str(reason),
+    }
+
+
+def _limit(name: str, default: int, most: int) -> int:
+    text = request.args.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise BadRequestError(f"{name} must be a whole number from 1 to {most}.")
+    return int(text)

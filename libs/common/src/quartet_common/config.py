@@ -1,0 +1,110 @@
+"""Configuration: reads `QUARTET_*` variables and secret files, and reports all that is wrong at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "QUARTET_"
+DEFAULT_SECRETS_DIR = "/run/secrets"
+
+
+class ServiceConfig(BaseSettings):
+    """The settings that every service has. A field `x` is read from `QUARTET_X` or from the file `quartet_x` in
+    `QUARTET_SECRETS_DIR`; the environment wins. No secret has a default.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+
+    service: ClassVar[str] = ""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    private_host: str = "127.0.0.1"
+    private_port: int = Field(default=9000, ge=0, le=65535)
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    protocol: Literal["http/1.1", "h2"] = "http/1.1"
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    public_url: str = "http://127.0.0.1:8080"
+
+    database_url: str
+    database_password: SecretStr
+    database_pool_min: int = Field(default=1, ge=0)
+    database_pool_max: int = Field(default=10, ge=1)
+    database_timeout: float = Field(default=5.0, gt=0, description="seconds one statement may take")
+    database_acquire_timeout: float = Field(default=0.8, gt=0, description="seconds to wait for a connection")
+    redis_url: str
+    redis_password: SecretStr
+    broker_url: str
+    broker_password: SecretStr
+
+    users_url: str
+    client_secret: SecretStr
+
+    cors_origins: list[str] = []
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1)
+    refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str | None = None
+    trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    shutdown_timeout: float = Field(default=10.0, gt=0, description="seconds that running work may take to finish")
+
+    @model_validator(mode="after")
+    def _tls_needs_both_files(self) -> "ServiceConfig":
+        if (self.certfile is None) != (self.keyfile is None):
+            raise ValueError("QUARTET_CERTFILE and QUARTET_KEYFILE go together: one of them is missing")
+        for name, path in (("QUARTET_CERTFILE", self.certfile), ("QUARTET_KEYFILE", self.keyfile)):
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: no such file: {path}")
+        return self
+
+    @property
+    def client_id(self) -> str:
+        """The id of the service's own API client."""
+        return f"quartet-{self.service}"
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of access tokens (RFC 9068 section 2.2)."""
+        return self.public_url.rstrip("/")
+
+
+C = TypeVar("C", bound=ServiceConfig)
+
+
+def read_config(config_class: type[C]) -> C:
+    """Read `config_class` from the environment and the secrets directory.
+
+    Raises pydantic's ValidationError, which holds every missing or wrong setting.
+    """
+    secrets_dir = Path(os.environ.get("QUARTET_SECRETS_DIR", DEFAULT_SECRETS_DIR))
+    return config_class(_secrets_dir=secrets_dir if secrets_dir.is_dir() else None)  # type: ignore[call-arg]  # pydantic-settings' own
+
+
+def load_config(config_class: type[C]) -> C:
+    """Read `config_class`; on any error print every missing or wrong setting by name and exit with code 2."""
+    try:
+        return read_config(config_class)
+    except ValidationError as error:
+        sys.stderr.write(describe(error, config_class.service))
+        raise SystemExit(2) from None
+
+
+def describe(error: ValidationError, service: str) -> str:
+    """The lines that name each setting in `error` by its variable; values are not shown: they may be secrets."""
+    lines = [f"quartet-{service}: the configuration is incomplete or wrong:"]
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        names = [str(part) for part in item["loc"]]
+        if not names:
+            lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
+            continue
+        name = ENV_PREFIX + names[0].upper()
+        if item["type"] == "missing":
+            lines.append(f"  {name}: missing (set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR)")
+        else:
+            lines.append(f"  {'.'.join([name, *names[1:]])}: {item['msg']}")
+    return "\n".join(lines) + "\n"

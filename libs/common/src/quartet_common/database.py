@@ -1,0 +1,158 @@
+"""Database: the pool, the one place that opens transactions, and what happens when PostgreSQL is away."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from quartet_common.config import ServiceConfig
+from quartet_common.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+OUTBOX_CHANNEL = "quartet_outbox"
+
+UNAVAILABLE = (
+    OSError,  # connection refused or reset
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Database:
+    """A pool of connections to the service's own schema."""
+
+    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float) -> None:
+        self.pool = pool
+        self._acquire_timeout = acquire_timeout
+        self._waker = OutboxWaker(pool, channel)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction: committed at the end, rolled back on any exception.
+
+        Raises UnavailableError (503) when PostgreSQL does not answer.
+        """
+        with _unavailable():
+            async with self.pool.acquire(timeout=self._acquire_timeout) as connection, connection.transaction():
+                yield connection
+        self._waker.wake()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction, for reads of one statement. Raises UnavailableError (503)."""
+        with _unavailable():
+            async with self.pool.acquire(timeout=self._acquire_timeout) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection in a read-only transaction that sees one moment, for reads of many statements."""
+        with _unavailable():
+            async with (
+                self.pool.acquire(timeout=self._acquire_timeout) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+
+    async def close(self) -> None:
+        """Let what runs finish, then close every connection; a server that is away is not waited for."""
+        await self._waker.close()
+        try:
+            await asyncio.wait_for(self.pool.close(), timeout=5)
+        except TimeoutError:
+            self.pool.terminate()
+
+
+class OutboxWaker:
+    """Tells the relay, after a commit, that the outbox has rows.
+
+    The NOTIFY is sent outside the writing transaction: inside, PostgreSQL would serialise all commits of the database
+    on one lock while each is flushed. Many commits share one NOTIFY; one that is lost costs a poll interval.
+    """
+
+    def __init__(self, pool: Pool, channel: str) -> None:
+        self._pool = pool
+        self._channel = channel
+        self._pending = False
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Have a NOTIFY sent soon; returns at once."""
+        self._pending = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._notify())
+
+    async def _notify(self) -> None:
+        while self._pending:
+            self._pending = False
+            try:
+                await self._pool.execute("SELECT pg_notify($1, '')", self._channel)
+            except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+                logger.debug("the relay was not woken and will poll", extra={"error": str(error)})
+
+    async def close(self) -> None:
+        """Wait for a NOTIFY that is on its way."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=1)
+
+
+class _unavailable:  # noqa: N801  # reads as a statement
+    """Turns the driver's many ways to say that PostgreSQL is away into UnavailableError."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UNAVAILABLE):
+            raise UnavailableError("postgresql") from error
+
+
+def outbox_channel(service: str) -> str:
+    """The NOTIFY channel on which `service`'s relay listens."""
+    return f"{OUTBOX_CHANNEL}_{service}"
+
+
+async def connect_once(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection outside any pool, for migrations and the relay."""
+    return await asyncpg.connect(
+        config.database_url,
+        password=config.database_password.get_secret_value(),
+        timeout=5,
+        server_settings=_server_settings(config),
+    )
+
+
+async def open_database(config: ServiceConfig) -> Database:
+    """Connect a pool to the service's schema. Raises the driver's error when PostgreSQL is away."""
+    pool = await asyncpg.create_pool(
+        config.database_url,
+        password=config.database_password.get_secret_value(),
+        min_size=config.database_pool_min,
+        max_size=config.database_pool_max,
+        command_timeout=config.database_timeout,
+        timeout=config.database_acquire_timeout,
+        server_settings=_server_settings(config),
+        reset=_no_reset,
+    )
+    return Database(pool, channel=outbox_channel(config.service), acquire_timeout=config.database_acquire_timeout)
+
+
+def _server_settings(config: ServiceConfig) -> dict[str, str]:
+    return {"search_path": config.service, "application_name": f"quartet-{config.service}", "jit": "off"}
+
+
+async def _no_reset(connection: object) -> None:
+    """Session state is never changed on pooled connections, so the driver's reset round trip would buy nothing."""

@@ -1,0 +1,74 @@
+"""Errors: exceptions that carry a status and a code, and their rendering as RFC 9457 problem details."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+@dataclass
+class ServiceError(Exception):
+    """An answer that is an error. `code` is stable and machine-readable, `detail` is for a person."""
+
+    status: int
+    code: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.detail}"
+
+
+class BadRequestError(ServiceError):
+    """400: the request cannot be understood as sent."""
+
+    def __init__(self, detail: str, code: str = "bad_request") -> None:
+        super().__init__(400, code, detail)
+
+
+class NotFoundError(ServiceError):
+    """404: the tenant has no such resource."""
+
+    def __init__(self, detail: str = "There is no such resource.") -> None:
+        super().__init__(404, "not_found", detail)
+
+
+class UnavailableError(ServiceError):
+    """503 with Retry-After: a backing server or another service does not answer."""
+
+    def __init__(self, server: str, retry_after: int = 1) -> None:
+        super().__init__(
+            503,
+            f"{server}_unavailable",
+            f"{server} does not answer at the moment; try again.",
+            {"Retry-After": str(retry_after)},
+        )
+        self.server = server
+
+
+class UnauthorizedError(ServiceError):
+    """401 with WWW-Authenticate (RFC 6750 section 3); `reason` says why, for the audit log only."""
+
+    def __init__(self, reason: str, detail: str = "A valid bearer token is needed.") -> None:
+        challenge = 'Bearer realm="quartet"'
+        if reason != "missing":
+            challenge += ', error="invalid_token"'
+        super().__init__(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
+        self.reason = reason
+
+
+class ForbiddenError(ServiceError):
+    """403: the token is good but lacks `scope` (RFC 6750 section 3.1)."""
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'Bearer realm="quartet", error="insufficient_scope", scope="{scope}"'
+        super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
+        self.scope = scope
+
+
+def problem(status: int, code: str, detail: str, title: str) -> bytes:
+    """The problem document of RFC 9457 section 3 as JSON bytes; `code` is an extension member."""
+    document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    return orjson.dumps(document)

@@ -1,0 +1,101 @@
+"""HTTP: calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's names."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import stamina
+from circuitbreaker import CircuitBreaker, CircuitBreakerError
+
+from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER
+from quartet_common.errors import UnavailableError
+from quartet_common.messaging.outbox import Caller
+from quartet_common.retry import RETRIED_STATUSES, is_retryable
+
+TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30)
+ATTEMPTS = 3
+FAILURES_BEFORE_OPEN = 5
+SECONDS_OPEN = 5
+RENEW_BEFORE = 60
+
+TokenSource = Callable[[], Awaitable[str]]
+
+
+def open_http() -> httpx.AsyncClient:
+    """The process's one HTTP client; connections are kept alive. The environment's proxies are not used."""
+    return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False, follow_redirects=False)
+
+
+class ServiceToken:
+    """The service's own access token by client_credentials (RFC 6749 section 4.4), renewed before it expires."""
+
+    def __init__(self, http: httpx.AsyncClient, users_url: str, client_id: str, client_secret: str) -> None:
+        self._http = http
+        self._url = f"{users_url.rstrip('/')}/oauth2/token"
+        self._auth = httpx.BasicAuth(client_id, client_secret)
+        self._token = ""
+        self._expires_at = 0.0
+
+    async def get(self) -> str:
+        """A valid token. Raises httpx.HTTPError when the users service does not give one."""
+        if time.monotonic() > self._expires_at - RENEW_BEFORE:
+            response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
+            response.raise_for_status()
+            answer = response.json()
+            self._token = str(answer["access_token"])
+            self._expires_at = time.monotonic() + float(answer["expires_in"])
+        return self._token
+
+
+class ServiceClient:
+    """Calls one other service on a caller's behalf. `name` is the service's, for errors and the breaker."""
+
+    def __init__(self, name: str, base_url: str, http: httpx.AsyncClient, token: TokenSource) -> None:
+        self._name = name
+        self._base_url = base_url.rstrip("/")
+        self._http = http
+        self._token = token
+        self._breaker = CircuitBreaker(
+            failure_threshold=FAILURES_BEFORE_OPEN,
+            recovery_timeout=SECONDS_OPEN,
+            expected_exception=httpx.HTTPError,
+            name=name,
+        )
+
+    async def request(self, method: str, path: str, caller: Caller, **options: Any) -> httpx.Response:
+        """Send the request and return the response, whatever its status below 500 is.
+
+        Idempotent calls are tried up to three times. Raises UnavailableError (503) when the service does not answer,
+        answers 5xx, or its circuit is open.
+        """
+        try:
+            response: httpx.Response = await self._breaker.call_async(self._retrying, method, path, caller, options)
+        except (httpx.HTTPError, CircuitBreakerError) as error:
+            raise UnavailableError(self._name) from error
+        return response
+
+    async def _retrying(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
+        async for attempt in stamina.retry_context(
+            on=_policy, attempts=ATTEMPTS, timeout=8, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05
+        ):
+            with attempt:
+                return await self._once(method, path, caller, options)
+        raise AssertionError("stamina returns or raises")
+
+    async def _once(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
+        headers = {
+            **options.get("headers", {}),
+            "Authorization": f"Bearer {await self._token()}",
+            TENANT_HEADER: caller.tenant,
+            ACTOR_HEADER: caller.actor,
+        }
+        response = await self._http.request(method, self._base_url + path, **{**options, "headers": headers})
+        if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
+            response.raise_for_status()
+        return response
+
+
+def _policy(error: Exception) -> bool:
+    return is_retryable(error)

@@ -1,0 +1,32 @@
+"""Identifiers and the clock: UUIDv7 ids and UTC times, given to whoever needs them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import uuid_utils.compat
+
+Clock = Callable[[], datetime]
+
+SYSTEM_TENANT = "quartet"
+"""The tenant of what belongs to no customer, such as refused requests without a token."""
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A new UUIDv7 (RFC 9562 section 5.7): ordered by time, so that indexes grow at one end."""
+    return uuid_utils.compat.uuid7()
+
+
+def parse_id(text: str) -> UUID | None:
+    """`text` as a UUID in its usual 36 characters, or None: an odd id is simply one that nobody has."""
+    if len(text) != 36:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

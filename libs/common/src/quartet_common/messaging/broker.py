@@ -1,0 +1,59 @@
+"""The broker: connections to RabbitMQ, one at a time, reopened by whoever needs it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError
+from yarl import URL
+
+from quartet_common.config import ServiceConfig
+from quartet_common.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5
+HEARTBEAT = 10
+
+BROKER_ERRORS = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, RuntimeError, asyncio.InvalidStateError)
+"""What aio-pika raises when the connection is away or goes away under a call."""
+
+
+class Broker:
+    """Knows how to reach RabbitMQ; holds no connection, so that the api process needs none to be ready."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._config = config
+
+    async def connect(self, name: str) -> AbstractConnection:
+        """Open a connection that RabbitMQ shows as `name`. Raises one of BROKER_ERRORS."""
+        url = URL(self._config.broker_url).with_password(self._config.broker_password.get_secret_value())
+        return await aio_pika.connect(
+            url.update_query(heartbeat=str(HEARTBEAT)),
+            timeout=CONNECT_TIMEOUT,
+            client_properties={"connection_name": f"quartet-{self._config.service}-{name}"},
+        )
+
+    @asynccontextmanager
+    async def connection(self, name: str) -> AsyncIterator[AbstractConnection]:
+        """A connection that is closed at the end, for operators' calls.
+
+        Raises UnavailableError (503) when RabbitMQ cannot be reached.
+        """
+        try:
+            connection = await self.connect(name)
+        except BROKER_ERRORS as error:
+            raise UnavailableError("rabbitmq") from error
+        async with connection:
+            yield connection
+
+
+def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> asyncio.Event:
+    """An asyncio event that is set when the connection or the channel has closed, whoever closed it."""
+    closed = asyncio.Event()
+    connection.close_callbacks.add(lambda *_: closed.set())
+    channel.close_callbacks.add(lambda *_: closed.set())
+    return closed

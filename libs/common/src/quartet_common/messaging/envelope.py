@@ -1,0 +1,67 @@
+"""The envelope: CloudEvents 1.0 as structured JSON, with Quartet's extensions."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+TYPE_PREFIX = "quartet."
+SUCCESS = "success"
+DENIED = "denied"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One event (CloudEvents 1.0 section 3). Extension names are lower case without separators, as 3.1 wants them."""
+
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    tenantid: str
+    actorid: str
+    sequence: int
+    """Version of the aggregate after this event; a consumer ignores what is older than what it has."""
+    outcome: str = SUCCESS
+    traceparent: str | None = None
+    """Trace context of the request that caused the event (CloudEvents distributed tracing extension)."""
+    sourceip: str | None = None
+    data: dict[str, Any]
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+
+    @property
+    def routing_key(self) -> str:
+        """What queues bind to: the type without `quartet.`, e.g. `users.user.created.v1`."""
+        return self.type.removeprefix(TYPE_PREFIX)
+
+    @property
+    def action(self) -> str:
+        """The type without prefix and version, e.g. `users.user.created`."""
+        return self.routing_key.rpartition(".")[0]
+
+
+class MalformedEventError(Exception):
+    """A message that is no event of ours; it is dead-lettered, not retried."""
+
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """`event` in the structured JSON format."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes) -> Event:
+    """The event in `body`. Raises MalformedEventError with the reason."""
+    try:
+        event = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # the last two are msgspec's too
+        raise MalformedEventError(f"not a CloudEvents envelope: {error}") from error
+    if event.specversion != "1.0":
+        raise MalformedEventError(f"CloudEvents {event.specversion} is not known")
+    return event

@@ -1,0 +1,97 @@
+"""The outbox: an event becomes a row in the transaction of the change that it tells of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from quartet_common.database import Connection
+from quartet_common.ids import new_id
+from quartet_common.messaging.envelope import SUCCESS, TYPE_PREFIX, Event, encode
+
+_propagator = TraceContextTextMapPropagator()
+
+INSERT = """
+INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bytea[])"""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf something is done: taken from the token and the request, or from the event that caused it."""
+
+    tenant: str
+    actor: str
+    source_address: str | None = None
+
+
+@dataclass(frozen=True)
+class DomainEvent:
+    """What a domain function returns: what happened, before it is anybody's message.
+
+    `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
+    their order; `sequence` is the version of the resource after the change.
+    """
+
+    type: str
+    subject: str
+    sequence: int
+    data: dict[str, Any]
+    outcome: str = SUCCESS
+
+
+def current_traceparent() -> str | None:
+    """The W3C traceparent of the span that runs now, or None outside any."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def current_trace_id() -> str | None:
+    """The trace id (32 hex digits) of the span that runs now, or None outside any."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+async def add(
+    connection: Connection, caller: Caller, events: Sequence[DomainEvent], *, now: datetime, service: str
+) -> list[UUID]:
+    """Write `events` as outbox rows on the caller's connection and return their ids; nothing is sent before commit.
+
+    The row of the aggregate must have been locked by this transaction, so that ids follow the order of the changes.
+    """
+    traceparent = current_traceparent()
+    envelopes = [_envelope(event, caller, now, service, traceparent) for event in events]
+    if envelopes:
+        await connection.execute(
+            INSERT,
+            [caller.tenant] * len(envelopes),
+            [caller.actor] * len(envelopes),
+            [f"{caller.tenant}/{envelope.subject}" for envelope in envelopes],
+            [envelope.type for envelope in envelopes],
+            [envelope.id for envelope in envelopes],
+            [traceparent] * len(envelopes),
+            [encode(envelope) for envelope in envelopes],
+        )
+    return [envelope.id for envelope in envelopes]
+
+
+def _envelope(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Event:
+    return Event(
+        id=new_id(),
+        source=f"/{service}",
+        type=TYPE_PREFIX + event.type,
+        subject=event.subject,
+        time=now,
+        tenantid=caller.tenant,
+        actorid=caller.actor,
+        sequence=event.sequence,
+        outcome=event.outcome,
+        traceparent=traceparent,
+        sourceip=caller.source_address,
+        data=event.data,
+    )

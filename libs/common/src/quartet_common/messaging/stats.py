@@ -1,0 +1,79 @@
+"""Numbers of the outbox and the consumer, kept by the worker and shown as OpenTelemetry metrics."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from quartet_common.database import Connection
+
+meter = metrics.get_meter(__name__)
+
+DEPTH_LIMIT = 100_000
+
+
+@dataclass(frozen=True)
+class OutboxState:
+    """What waits in the outbox: `depth` rows (counted up to 100,000), the oldest since `lag` seconds."""
+
+    depth: int
+    lag: float
+
+
+async def read_outbox(connection: Connection) -> OutboxState:
+    """The outbox as it is now. The count stops at a limit, so that a long outage does not make looking expensive."""
+    row = await connection.fetchrow(
+        """
+        SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS waiting) AS depth,
+               coalesce(extract(epoch FROM now() - (SELECT created_at FROM outbox ORDER BY id LIMIT 1)), 0)::float8
+                   AS lag
+        """,
+        DEPTH_LIMIT,
+    )
+    if row is None:
+        raise AssertionError("an aggregate always gives a row")
+    return OutboxState(row["depth"], max(0.0, row["lag"]))
+
+
+class OutboxStats:
+    """Depth and lag of the outbox, and how many events went out or were refused."""
+
+    def __init__(self) -> None:
+        self.state = OutboxState(0, 0.0)
+        self._published = meter.create_counter("quartet.outbox.published", description="events confirmed by RabbitMQ")
+        self._failed = meter.create_counter("quartet.outbox.failed", description="publishes that were not confirmed")
+        meter.create_observable_gauge("quartet.outbox.depth", [self._depth], description="events that wait")
+        meter.create_observable_gauge("quartet.outbox.lag", [self._lag], unit="s", description="age of the oldest")
+
+    def published(self, count: int) -> None:
+        """`count` events were confirmed."""
+        self._published.add(count)
+
+    def failed(self) -> None:
+        """One publish was not confirmed."""
+        self._failed.add(1)
+
+    def _depth(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(self.state.depth)]
+
+    def _lag(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(self.state.lag)]
+
+
+class ConsumerStats:
+    """Events handled, doubled, delayed and dead-lettered, and how old they were when they had been handled."""
+
+    def __init__(self) -> None:
+        self._events = meter.create_counter("quartet.consumer.events", description="messages by what became of them")
+        self._age = meter.create_histogram("quartet.consumer.age", unit="s", description="from event to effect")
+
+    def count(self, result: str, number: int = 1) -> None:
+        """`number` messages ended as `result`: handled, duplicate, delayed or dead."""
+        if number:
+            self._events.add(number, {"result": result})
+
+    def age(self, event_time: float) -> None:
+        """An event of `event_time` (seconds since the epoch) has had its effect now."""
+        self._age.record(max(0.0, time.time() - event_time))

@@ -1,0 +1,84 @@
+"""The topology: one exchange; for each consumer a queue, delay queues and dead letters, all of them quorum queues."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
+
+EXCHANGE = "quartet.events"
+DELAYS = (1, 5, 30, 120, 600)
+"""Seconds before the 1st, 2nd, ... retry of a message that failed; after the last it is dead-lettered."""
+
+DELIVERY_LIMIT = 20
+"""Deliveries without an answer (a worker that dies of the message) before the broker dead-letters it by itself."""
+
+NO_DELIVERY_LIMIT = 1_000_000_000
+"""For queues that are only looked into: RabbitMQ 4 counts each look as a delivery and drops after 20 by default."""
+
+
+@dataclass(frozen=True)
+class QueueNames:
+    """The names of one consumer's queues."""
+
+    service: str
+
+    @property
+    def main(self) -> str:
+        """Where events wait for the consumer."""
+        return f"quartet.{self.service}"
+
+    @property
+    def dead(self) -> str:
+        """Where messages end that could not be handled."""
+        return f"quartet.{self.service}.dead"
+
+    def delay(self, seconds: int) -> str:
+        """Where a failed message waits `seconds` before it comes back."""
+        return f"quartet.{self.service}.delay.{seconds}"
+
+
+async def declare_exchange(channel: AbstractChannel) -> AbstractExchange:
+    """The topic exchange that all events go through."""
+    return await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+
+
+async def declare_consumer(channel: AbstractChannel, service: str, patterns: Iterable[str]) -> AbstractQueue:
+    """Declare all queues of `service`'s consumer and bind its main queue to `patterns`; return the main queue.
+
+    Patterns that are no longer wanted stay bound until an operator unbinds them; the consumer acks what it does not
+    subscribe to.
+    """
+    names = QueueNames(service)
+    exchange = await declare_exchange(channel)
+    await channel.declare_queue(names.dead, durable=True, arguments=_arguments(delivery_limit=NO_DELIVERY_LIMIT))
+    for seconds in DELAYS:
+        await channel.declare_queue(
+            names.delay(seconds), durable=True, arguments=_arguments(dead_letters_to=names.main, ttl=seconds * 1000)
+        )
+    queue = await channel.declare_queue(
+        names.main, durable=True, arguments=_arguments(dead_letters_to=names.dead, delivery_limit=DELIVERY_LIMIT)
+    )
+    for pattern in patterns:
+        await queue.bind(exchange, routing_key=pattern)
+    return queue
+
+
+def _arguments(
+    *, dead_letters_to: str | None = None, ttl: int | None = None, delivery_limit: int | None = None
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+    if dead_letters_to is not None:
+        # at-least-once dead-lettering needs reject-publish: the source keeps a message until the target confirms it
+        arguments |= {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": dead_letters_to,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+    if ttl is not None:
+        arguments["x-message-ttl"] = ttl
+    if delivery_limit is not None:
+        arguments["x-delivery-limit"] = delivery_limit
+    return arguments

@@ -1,0 +1,199 @@
+"""The processes of a service: `api`, `worker` and `migrate`, the same for all four."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import uvloop
+from quart import Quart
+
+from quartet_common.blueprints.health import Readiness, database_check
+from quartet_common.config import ServiceConfig, load_config
+from quartet_common.container import AppContainer
+from quartet_common.database import connect_once
+from quartet_common.logs import configure_logs
+from quartet_common.messaging import inbox
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.relay import Relay
+from quartet_common.messaging.stats import ConsumerStats, OutboxStats, read_outbox
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.messaging.topology import declare_consumer, declare_exchange
+from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
+from quartet_common.private import create_private_app
+from quartet_common.retry import connect_with_retry
+from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.server import hypercorn_config, private_config, serve_app, stop_on_signals
+from quartet_common.telemetry import start_telemetry
+
+logger = logging.getLogger(__name__)
+
+C = TypeVar("C", bound=ServiceConfig)
+
+COMMON = "common"
+USAGE = "api | worker | migrate"
+
+
+def _no_schedules(_: AppContainer[Any]) -> Sequence[Schedule]:
+    return []
+
+
+@dataclass(frozen=True)
+class Service(Generic[C]):
+    """What tells one service from another."""
+
+    package: str
+    config_class: type[C]
+    create_app: Callable[[AppContainer[C]], Quart]
+    subscriptions: Callable[[AppContainer[C]], Sequence[Subscription]]
+    schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
+
+
+def main(service: Service[C], arguments: Sequence[str]) -> None:
+    """Run the process that `arguments` name; exits with 2 on wrong usage or configuration."""
+    runs = {"api": _run_api, "worker": _run_worker, "migrate": _run_migrate}
+    if len(arguments) != 1 or arguments[0] not in runs:
+        sys.stderr.write(f"usage: python -m {service.package} {USAGE}\n")
+        raise SystemExit(2)
+    process = arguments[0]
+    config = load_config(service.config_class)
+    configure_logs(config.service, process, config.log_level)
+    stop_telemetry = start_telemetry(config, process)
+    try:
+        uvloop.run(runs[process](service, config))
+    finally:
+        stop_telemetry()
+
+
+async def _run_api(service: Service[C], config: C) -> None:
+    stopping = stop_on_signals()
+    await require_schema(service.package, config)
+    container = AppContainer(config)
+    private = create_private_app(Readiness({"postgresql": database_check(container)}))
+    private_stopping = asyncio.Event()
+    private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
+    try:
+        app = service.create_app(container)
+        await serve_app(app, hypercorn_config(config), stopping, config.trusted_proxies)
+    finally:
+        private_stopping.set()
+        await private_server
+
+
+async def _run_worker(service: Service[C], config: C) -> None:
+    stopping = stop_on_signals()
+    await require_schema(service.package, config)
+    container = AppContainer(config)
+    await container.open()
+    try:
+        await Worker(service, container).run(stopping)
+    finally:
+        await container.close()
+
+
+class Worker(Generic[C]):
+    """Relay, consumer and schedules of one service."""
+
+    def __init__(self, service: Service[C], container: AppContainer[C]) -> None:
+        config = container.config
+        self._container = container
+        self._outbox_stats = OutboxStats()
+        self._relay = Relay(config, container.broker, self._outbox_stats)
+        subscriptions = service.subscriptions(container)
+        self._consumer = (
+            Consumer(config.service, container.broker, container.database, subscriptions, ConsumerStats())
+            if subscriptions
+            else None
+        )
+        self._schedules = [
+            Schedule("outbox-stats", 5.0, self._measure_outbox),
+            Schedule("inbox-prune", 3600.0, self._prune_inbox),
+            *service.schedules(container),
+        ]
+        self._readiness = Readiness({"postgresql": database_check(container), "rabbitmq": self._connected})
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set: then not ready, no new work, finish what runs. A part that dies ends all."""
+        private_stopping = asyncio.Event()
+        private = create_private_app(self._readiness)
+        config = private_config(self._container.config)
+        parts = [asyncio.ensure_future(serve_app(private, config, private_stopping))]
+        parts.append(asyncio.ensure_future(self._relay.run()))
+        if self._consumer is not None:
+            parts.append(asyncio.ensure_future(self._consumer.run()))
+        schedules = [asyncio.ensure_future(run_schedule(schedule)) for schedule in self._schedules]
+        trigger = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait([trigger, *parts, *schedules], return_when=asyncio.FIRST_COMPLETED)
+        self._readiness.stopping = True
+        for schedule in [trigger, *schedules]:
+            schedule.cancel()
+        if self._consumer is not None:
+            self._consumer.stop()
+        self._relay.stop()
+        await asyncio.wait(parts[1:], timeout=self._container.config.shutdown_timeout)
+        private_stopping.set()
+        await _finish(parts)
+
+    async def _connected(self) -> bool:
+        return self._relay.connected and (self._consumer is None or self._consumer.connected)
+
+    async def _measure_outbox(self) -> None:
+        async with self._container.database.connection() as connection:
+            self._outbox_stats.state = await read_outbox(connection)
+
+    async def _prune_inbox(self) -> None:
+        async with self._container.database.transaction() as connection:
+            await inbox.prune(connection)
+
+
+async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
+    """Wait for `parts`; cancel one that does not end; raise what one of them died of."""
+    _, late = await asyncio.wait(parts, timeout=2)
+    for part in late:
+        part.cancel()
+    for part in parts:
+        with contextlib.suppress(asyncio.CancelledError):
+            await part
+
+
+async def _run_migrate(service: Service[C], config: C) -> None:
+    await prepare(service, config)
+    logger.info("schema and topology are up to date")
+
+
+async def prepare(service: Service[C], config: C) -> None:
+    """Bring the schema and the broker's topology to what this release needs; safe to repeat and to run at once.
+
+    Raises SystemExit with the reason when it cannot be done.
+    """
+    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    try:
+        await migrate(connection, COMMON, find_migrations("quartet_common"))
+        await migrate(connection, config.service, find_migrations(service.package))
+    except MigrationError as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        await connection.close()
+    container = AppContainer(config)
+    broker = await connect_with_retry(lambda: container.broker.connect("migrate"), "rabbitmq")
+    async with broker:
+        channel = await broker.channel()
+        await declare_exchange(channel)
+        patterns = [item.pattern for item in service.subscriptions(container)]
+        if patterns:
+            await declare_consumer(channel, config.service, patterns)
+
+
+async def require_schema(package: str, config: ServiceConfig) -> None:
+    """End the process unless the schema is the one that this release knows."""
+    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    try:
+        await check_schema(connection, COMMON, find_migrations("quartet_common"))
+        await check_schema(connection, config.service, find_migrations(package))
+    except MigrationError as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        await connection.close()

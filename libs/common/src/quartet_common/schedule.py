@@ -1,0 +1,31 @@
+"""Schedules: what a worker does again and again."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from quartet_common.errors import ServiceError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`action` runs at the start and then `interval` seconds after each end."""
+
+    name: str
+    interval: float
+    action: Callable[[], Awaitable[None]]
+
+
+async def run_schedule(schedule: Schedule) -> None:
+    """Run `schedule` until cancelled. A failure is logged and the next turn tries again."""
+    while True:
+        try:
+            await schedule.action()
+        except ServiceError as error:
+            logger.warning("a schedule failed", extra={"schedule": schedule.name, "error": str(error)})
+        except Exception:
+            logger.exception("a schedule failed", extra={"schedule": schedule.name})
+        await asyncio.sleep(schedule.interval)

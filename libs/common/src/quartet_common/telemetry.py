@@ -1,0 +1,78 @@
+"""Telemetry: OpenTelemetry traces and metrics of the process; Prometheus text always, OTLP when an endpoint is set."""
+
+import logging
+from collections.abc import Callable
+
+import httpx
+from opentelemetry import metrics, trace
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
+
+from quartet_common.config import ServiceConfig
+
+logger = logging.getLogger(__name__)
+
+
+def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
+    """Set the process's tracer and meter providers up and return the function that flushes and ends them.
+
+    Called once, by `__main__`. Without an endpoint no span is recorded, but trace ids are made and handed on.
+    """
+    resource = Resource.create(
+        {
+            "service.name": f"quartet-{config.service}-{process}",
+            "service.namespace": "quartet",
+        }
+    )
+    tracer_provider = TracerProvider(sampler=_sampler(config), resource=resource)
+    readers: list[MetricReader] = [PrometheusMetricReader()]
+    if config.otlp_endpoint:
+        readers.append(_export(config.otlp_endpoint.rstrip("/"), tracer_provider))
+    meter_provider = MeterProvider(metric_readers=readers, resource=resource)
+    trace.set_tracer_provider(tracer_provider)
+    metrics.set_meter_provider(meter_provider)
+    _instrument(config)
+
+    def stop() -> None:
+        tracer_provider.shutdown()
+        meter_provider.shutdown()
+
+    return stop
+
+
+def instrument_http(client: httpx.AsyncClient) -> None:
+    """Have `client` write spans and hand trace headers on."""
+    HTTPXClientInstrumentor.instrument_client(client)
+
+
+def _sampler(config: ServiceConfig) -> Sampler:
+    if not config.otlp_endpoint:
+        return ALWAYS_OFF
+    return ParentBased(TraceIdRatioBased(config.trace_sample_ratio))
+
+
+def _export(endpoint: str, tracer_provider: TracerProvider) -> MetricReader:
+    """Export spans in batches and metrics each minute; imported here, since only exporting processes pay for it."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", timeout=5)
+    tracer_provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    return PeriodicExportingMetricReader(OTLPMetricExporter(f"{endpoint}/v1/metrics", timeout=5))
+
+
+def _instrument(config: ServiceConfig) -> None:
+    # asyncpg and redis patch their modules; without export the patches would cost time and give nothing
+    if config.otlp_endpoint:
+        from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+        AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]  # published so
+        RedisInstrumentor().instrument()

@@ -1,0 +1,65 @@
+"""From the stored text to the bytes of an answer, without parsing it: id, meta and the service's own are spliced in."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import orjson
+
+LIST_RESPONSE_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+
+def render(
+    stored: str,
+    *,
+    id: str,  # noqa: A002 - the attribute's own name
+    resource_type: str,
+    created: datetime,
+    modified: datetime,
+    version: int,
+    location: str,
+    extra: str = "",
+) -> bytes:
+    """The resource as it is sent (RFC 7643 3.1).
+
+    stored: the text of a JSON object (PostgreSQL's or `json.dump`'s) that has none of the members spliced in here.
+    created, modified: with a time zone; ValueError without. location: the absolute URL.
+    extra: JSON text of further members, without braces or outer commas, such as `"members":[...]`.
+    """
+    inner = stored.strip()[1:-1].strip()
+    parts = [f'"id":{_quoted(id)}', inner, extra, _meta(resource_type, created, modified, version, location)]
+    return ("{" + ",".join(part for part in parts if part) + "}").encode()
+
+
+def list_response(resources: Iterable[bytes], *, total: int, start_index: int, items_per_page: int) -> bytes:
+    """The ListResponse (RFC 7644 3.4.2) around resources that are rendered already.
+
+    total: how many match in all. start_index: counted from 1. items_per_page: how many this page really holds.
+    """
+    head = (
+        f'{{"schemas":["{LIST_RESPONSE_SCHEMA}"],"totalResults":{total},"startIndex":{start_index},'
+        f'"itemsPerPage":{items_per_page},"Resources":['
+    )
+    return head.encode() + b",".join(resources) + b"]}"
+
+
+def etag(version: int) -> str:
+    """The weak entity tag of a version, for meta.version and the ETag header (RFC 7644 3.14)."""
+    return f'W/"{version}"'
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds and Z; ValueError for a time without zone, whose instant would be a guess."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a time zone is not an instant")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _meta(resource_type: str, created: datetime, modified: datetime, version: int, location: str) -> str:
+    return (
+        f'"meta":{{"resourceType":{_quoted(resource_type)},"created":"{timestamp(created)}",'
+        f'"lastModified":"{timestamp(modified)}","location":{_quoted(location)},"version":{_quoted(etag(version))}}}'
+    )
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()

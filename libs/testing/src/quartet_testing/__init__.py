@@ -1,0 +1,1 @@
+"""Fixtures and helpers of Quartet's own tests."""

@@ -1,0 +1,50 @@
+"""Services inside the test's process, on the real PostgreSQL, Redis and RabbitMQ."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from quart import Quart
+from quart.typing import TestClientProtocol
+
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.messaging.envelope import Event, decode
+from quartet_common.process import Service, prepare
+from quartet_testing.tokens import TokenFactory
+
+
+def new_tenant() -> str:
+    """A tenant that no other test has: what isolates tests from each other."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+class RunningService:
+    """A service whose app runs in this process: `client` sends requests to it, `tokens` signs for it."""
+
+    def __init__(self, app: Quart, container: AppContainer[Any], tokens: TokenFactory) -> None:
+        self.app = app
+        self.container = container
+        self.tokens = tokens
+        self.client: TestClientProtocol = app.test_client()
+
+    async def outbox(self, tenant: str) -> list[Event]:
+        """The events of `tenant` that wait in the outbox, in order (no relay runs beside)."""
+        async with self.container.database.connection() as connection:
+            rows = await connection.fetch("SELECT event FROM outbox WHERE tenant_id = $1 ORDER BY id", tenant)
+        return [decode(row["event"]) for row in rows]
+
+
+@asynccontextmanager
+async def run_service(
+    service: Service[Any], config: ServiceConfig, **container_options: Any
+) -> AsyncIterator[RunningService]:
+    """Migrate `service` and run its app in this process, without its worker."""
+    await prepare(service, config)
+    tokens = TokenFactory(config.issuer)
+    container: AppContainer[Any] = AppContainer(config, **container_options)
+    container.key_finder = tokens.find_key
+    app = service.create_app(container)
+    async with app.test_app():
+        yield RunningService(app, container, tokens)

@@ -1,0 +1,1 @@
+"""The users service: SCIM Users, tenants, access tokens and signing keys."""

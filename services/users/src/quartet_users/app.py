@@ -1,0 +1,60 @@
+"""The application of the users service: the only place where it is wired."""
+
+from typing import TYPE_CHECKING
+
+from quartet_common.container import AppContainer
+from quartet_common.process import Service
+from quartet_users.config import UsersConfig
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+PUBLIC = frozenset(
+    {
+        "oauth.token",
+        "oauth.jwks",
+        "discovery.config_document",
+        "discovery.all_types",
+        "discovery.one_type",
+        "discovery.all_schema_documents",
+        "discovery.one_schema",
+    }
+)
+"""Endpoints that need no token: they are how one gets a token, or are read before."""
+
+
+def create_app(container: AppContainer[UsersConfig]) -> "Quart":
+    """The HTTP application; the imports stand here so that the worker does not carry them."""
+    from quartet_common.app import create_base_app
+    from quartet_common.blueprints.data import data_blueprint
+    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_scim.errors import ScimError
+    from quartet_users import exports
+    from quartet_users.errors import render_error
+    from quartet_users.keys import KeyRing
+    from quartet_users.routes.discovery import discovery_blueprint
+    from quartet_users.routes.internal import internal_blueprint
+    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.scim import scim_blueprint
+
+    config = container.config
+    keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
+    container.key_finder = container.key_finder or keys.find
+    app = create_base_app(
+        container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
+    )
+    app.register_blueprint(scim_blueprint(container), url_prefix="/scim/v2")
+    app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
+    app.register_blueprint(oauth_blueprint(container, keys))
+    app.register_blueprint(internal_blueprint(container), url_prefix="/users")
+    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
+    app.register_blueprint(data_blueprint(container, {"user": exports.users}, "tenant:admin"), url_prefix="/users/data")
+    return app
+
+
+SERVICE = Service(
+    package="quartet_users",
+    config_class=UsersConfig,
+    create_app=create_app,
+    subscriptions=lambda _: (),
+)

@@ -1,0 +1,77 @@
+"""Configuration of the users service: what every service has, and the keys and clients that only it knows."""
+
+import base64
+import binascii
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from quartet_common.auth.principal import SCOPES
+from quartet_common.config import ServiceConfig
+
+MASTER_KEY_BYTES = 32
+
+
+class BootstrapClient(BaseModel, frozen=True):
+    """An API client that exists by configuration: the launcher's own and the services' own."""
+
+    client_id: str = Field(min_length=1, max_length=128)
+    client_secret: SecretStr
+    scopes: frozenset[str]
+    tenants: frozenset[str]
+
+    @field_validator("scopes")
+    @classmethod
+    def _known(cls, scopes: frozenset[str]) -> frozenset[str]:
+        unknown = scopes - SCOPES
+        if unknown:
+            raise ValueError(f"unknown scopes: {', '.join(sorted(unknown))}")
+        return scopes
+
+    @field_validator("client_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if len(secret.get_secret_value()) < 16:
+            raise ValueError("a client secret has at least 16 characters")
+        return secret
+
+
+def decode_master_key(text: str) -> bytes:
+    """The 32 bytes of a base64url text, with or without padding. Raises ValueError."""
+    try:
+        key = base64.urlsafe_b64decode(text.strip() + "=" * (-len(text.strip()) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("the master key must be base64url") from error
+    if len(key) != MASTER_KEY_BYTES:
+        raise ValueError(f"the master key must be {MASTER_KEY_BYTES} bytes, base64url-encoded")
+    return key
+
+
+def _check_master_key(secret: SecretStr) -> SecretStr:
+    decode_master_key(secret.get_secret_value())
+    return secret
+
+
+class BootstrapClients(BaseModel, frozen=True):
+    """The list that the secret holds as JSON."""
+
+    clients: tuple[BootstrapClient, ...]
+
+
+class UsersConfig(ServiceConfig):
+    """Settings of the users service."""
+
+    service: ClassVar[str] = "users"
+
+    users_url: str = ""
+    master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]
+    bootstrap_clients: Annotated[BootstrapClients, NoDecode]
+    token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
+
+    @field_validator("bootstrap_clients", mode="before")
+    @classmethod
+    def _read_clients(cls, value: object) -> object:
+        if isinstance(value, str):
+            return BootstrapClients.model_validate_json('{"clients":%s}' % value)  # noqa: UP031  # braces of JSON
+        return value

@@ -1,0 +1,109 @@
+"""The shapes of requests and answers, for the OpenAPI document only; libs/scim checks what is really sent."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class UserDocument:
+    """A SCIM User (RFC 7643 section 4.1); further attributes of the core and enterprise schemas are accepted."""
+
+    schemas: list[str]
+    userName: str  # noqa: N815  # the attribute's name
+    id: str | None = None
+    externalId: str | None = None  # noqa: N815  # the attribute's name
+    displayName: str | None = None  # noqa: N815  # the attribute's name
+    active: bool | None = None
+    name: dict[str, Any] | None = None
+    emails: list[dict[str, Any]] | None = None
+    meta: dict[str, Any] | None = None
+
+
+@dataclass
+class UserListDocument:
+    """A ListResponse (RFC 7644 section 3.4.2)."""
+
+    schemas: list[str]
+    totalResults: int  # noqa: N815  # the message's name
+    startIndex: int  # noqa: N815  # the message's name
+    itemsPerPage: int  # noqa: N815  # the message's name
+    Resources: list[UserDocument]  # the message's name
+
+
+@dataclass
+class ScimErrorDocument:
+    """A SCIM error (RFC 7644 section 3.12)."""
+
+    schemas: list[str]
+    status: str
+    detail: str
+    scimType: str | None = None  # noqa: N815  # the message's name
+
+
+@dataclass
+class ListQuery:
+    """Query of a list."""
+
+    startIndex: int | None = None  # noqa: N815  # the parameter's name
+    count: int | None = None
+    filter: str | None = None
+
+
+@dataclass
+class TokenRequest:
+    """Form of the token endpoint (RFC 6749 section 4.4.2); `tenant` is Quartet's own."""
+
+    grant_type: str
+    scope: str | None = None
+    tenant: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+@dataclass
+class TokenDocument:
+    """Answer of the token endpoint (RFC 6749 section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+@dataclass
+class TokenErrorDocument:
+    """Error of the token endpoint (RFC 6749 section 5.2)."""
+
+    error: str
+    error_description: str
+
+
+@dataclass
+class KeySetDocument:
+    """A JSON Web Key Set (RFC 7517 section 5)."""
+
+    keys: list[dict[str, Any]]
+
+
+@dataclass
+class LookupRequest:
+    """Ids of users to look up, at most 1,000."""
+
+    ids: list[str]
+
+
+@dataclass
+class KnownUser:
+    """What other services keep of a user."""
+
+    id: str
+    userName: str  # noqa: N815  # the attribute's name
+    displayName: str | None  # noqa: N815  # the attribute's name
+    version: int
+
+
+@dataclass
+class LookupDocument:
+    """Those of the ids that the tenant has."""
+
+    users: list[KnownUser] = field(default_factory=list)

@@ -1,0 +1,186 @@
+"""SQL of the users service: connection first, then the tenant; never commits."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from quartet_common.database import Connection
+from quartet_common.ids import SYSTEM_TENANT
+from quartet_scim.json import dump
+from quartet_users.domain import User
+
+COLUMNS = "id, version, created_at, modified_at, resource"
+
+StoredUser = asyncpg.Record
+"""A row of COLUMNS: `resource` is JSON text that is handed on without parsing."""
+
+
+async def insert_user(connection: Connection, tenant: str, user: User) -> bool:
+    """Store a new user; False when its userName is taken in the tenant."""
+    result = await connection.fetchval(
+        """
+        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING true
+        """,
+        tenant,
+        user.id,
+        user.user_name_key,
+        user.external_id,
+        user.version,
+        user.created,
+        user.modified,
+        dump(user.attributes),
+    )
+    return bool(result)
+
+
+async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User | None:
+    """The user, locked until the transaction ends."""
+    row = await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, user_id
+    )
+    if row is None:
+        return None
+    attributes = orjson.loads(row["resource"])
+    return User(row["id"], attributes, row["version"], row["created_at"], row["modified_at"])
+
+
+async def update_user(connection: Connection, tenant: str, user: User) -> bool:
+    """Store a changed user whose row is locked; False when its new userName is taken: the transaction cannot go on."""
+    try:
+        await connection.execute(
+            """
+            UPDATE users SET user_name_key = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
+            WHERE tenant_id = $1 AND id = $2
+            """,
+            tenant,
+            user.id,
+            user.user_name_key,
+            user.external_id,
+            user.version,
+            user.modified,
+            dump(user.attributes),
+        )
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Remove a user and its password."""
+    await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = $2", tenant, user_id)
+
+
+async def read_user(connection: Connection, tenant: str, user_id: UUID) -> StoredUser | None:
+    """One user as stored."""
+    return await connection.fetchrow(f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND id = $2", tenant, user_id)
+
+
+async def list_users(connection: Connection, tenant: str, offset: int, limit: int) -> list[StoredUser]:
+    """Users in the order of their creation. Only the index is walked up to `offset`, not the rows."""
+    return await connection.fetch(
+        f"""
+        SELECT {COLUMNS} FROM users
+        WHERE tenant_id = $1 AND id IN (SELECT id FROM users WHERE tenant_id = $1 ORDER BY id OFFSET $2 LIMIT $3)
+        ORDER BY id
+        """,
+        tenant,
+        offset,
+        limit,
+    )
+
+
+async def count_users(connection: Connection, tenant: str) -> int:
+    """How many users the tenant has."""
+    return int(await connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", tenant))
+
+
+async def find_by_user_name(connection: Connection, tenant: str, user_name_key: str) -> list[StoredUser]:
+    """The user with that lower-cased userName, if any."""
+    return await connection.fetch(
+        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND user_name_key = $2", tenant, user_name_key
+    )
+
+
+async def find_by_external_id(connection: Connection, tenant: str, external_id: str) -> list[StoredUser]:
+    """Users with exactly that externalId, in the order of their creation."""
+    return await connection.fetch(
+        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND external_id = $2 ORDER BY id", tenant, external_id
+    )
+
+
+async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
+    """`id, version, user_name, display_name` of those of `ids` that exist."""
+    return await connection.fetch(
+        """
+        SELECT id, version, resource ->> 'userName' AS user_name, resource ->> 'displayName' AS display_name
+        FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+        """,
+        tenant,
+        list(ids),
+    )
+
+
+async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
+    """Store the hash of a user's password in place of the one before."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4
+        """,
+        tenant,
+        user_id,
+        password_hash,
+        now,
+    )
+
+
+async def has_tenant(connection: Connection, tenant: str) -> bool:
+    """Whether the tenant is there."""
+    return bool(await connection.fetchval("SELECT true FROM tenants WHERE tenant_id = $1", tenant))
+
+
+async def insert_tenant(connection: Connection, tenant: str, now: datetime) -> bool:
+    """Make the tenant; False when it was there."""
+    return bool(
+        await connection.fetchval(
+            "INSERT INTO tenants (tenant_id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
+            tenant,
+            now,
+        )
+    )
+
+
+async def lock_signing_keys(connection: Connection) -> None:
+    """Have other processes wait until this transaction has ended, so that only one makes the first key."""
+    await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def read_signing_keys(connection: Connection) -> list[asyncpg.Record]:
+    """`key_id, public_key, private_key`, newest first."""
+    return await connection.fetch(
+        """
+        SELECT key_id, public_key, private_key FROM signing_keys WHERE tenant_id = $1
+        ORDER BY created_at DESC, key_id DESC
+        """,
+        SYSTEM_TENANT,
+    )
+
+
+async def insert_signing_key(
+    connection: Connection, key_id: str, public_key: str, private_key: str, now: datetime
+) -> None:
+    """Store a key pair; the private half is encrypted."""
+    await connection.execute(
+        """
+        INSERT INTO signing_keys (tenant_id, key_id, public_key, private_key, created_at) VALUES ($1, $2, $3, $4, $5)
+        """,
+        SYSTEM_TENANT,
+        key_id,
+        public_key,
+        private_key,
+        now,
+    )

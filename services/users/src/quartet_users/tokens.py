@@ -1,0 +1,74 @@
+"""Access tokens: checks an API client and issues JWTs by RFC 9068."""
+
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from joserfc import jwt
+
+from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE
+from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from quartet_common.ids import new_id
+from quartet_users.config import BootstrapClient
+from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.keys import KeyPair
+
+TENANT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token will say: for whom, for which tenant (`*`: the service names it per call), with which scopes."""
+
+    client_id: str
+    tenant: str
+    scopes: frozenset[str]
+
+
+def find_client(clients: tuple[BootstrapClient, ...], client_id: str, secret: str) -> BootstrapClient:
+    """The client with that id and secret. Raises InvalidClientError; takes as long for an unknown id."""
+    found = None
+    for client in clients:
+        same_secret = hmac.compare_digest(client.client_secret.get_secret_value().encode(), secret.encode())
+        if hmac.compare_digest(client.client_id.encode(), client_id.encode()) and same_secret:
+            found = client
+    if found is None:
+        raise InvalidClientError
+    return found
+
+
+def decide_grant(client: BootstrapClient, scope: str | None, tenant: str | None) -> Grant:
+    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any.
+
+    Raises OAuthError `invalid_scope` or `invalid_request` (RFC 6749 section 5.2).
+    """
+    scopes = frozenset(scope.split()) if scope else client.scopes
+    lacking = scopes - client.scopes
+    if lacking:
+        raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")
+    if tenant is None:
+        tenant = ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT
+    elif TENANT_ID.fullmatch(tenant) is None:
+        raise OAuthError("invalid_request", "A tenant is 1 to 63 lower-case letters, digits and inner hyphens.")
+    if ANY_TENANT not in client.tenants and tenant not in client.tenants:
+        raise OAuthError("invalid_request", "The client does not belong to that tenant.")
+    return Grant(client.client_id, tenant, scopes)
+
+
+def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int) -> str:
+    """The access token (RFC 9068 section 2) for `grant`, valid for `lifetime` seconds."""
+    issued = int(now.timestamp())
+    claims = {
+        "iss": issuer,
+        "aud": AUDIENCE,
+        "sub": grant.client_id,
+        "client_id": grant.client_id,
+        "tenant": grant.tenant,
+        "scope": " ".join(sorted(grant.scopes)),
+        "iat": issued,
+        "exp": issued + lifetime,
+        "jti": str(new_id()),
+    }
+    return jwt.encode({"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": pair.id}, claims, pair.key)

@@ -1,0 +1,91 @@
+"""Use cases: one function per command; each opens the one transaction of its command."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_scim.errors import not_found, uniqueness
+from quartet_scim.normalise import Normalised
+from quartet_users import domain, events, store
+from quartet_users.config import UsersConfig
+from quartet_users.domain import User
+from quartet_users.passwords import Passwords
+
+Container = AppContainer[UsersConfig]
+
+TAKEN = "The userName is taken by another user of the tenant."
+
+
+async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
+    """Create a user. Raises ScimError 409 `uniqueness`."""
+    password_hash = await _hash(passwords, sent)
+    user, told = domain.create(new_id(), sent.attributes, container.clock())
+    async with container.database.transaction() as connection:
+        if not await store.insert_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        await _finish(container, connection, caller, user, password_hash, told)
+    return user
+
+
+async def replace_user(
+    container: Container, passwords: Passwords, caller: Caller, user_id: UUID, sent: Normalised
+) -> User:
+    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409."""
+    password_hash = await _hash(passwords, sent)
+    async with container.database.transaction() as connection:
+        before = await store.lock_user(connection, caller.tenant, user_id)
+        if before is None:
+            raise not_found()
+        user, told = domain.change(before, sent.attributes, container.clock(), new_password=password_hash is not None)
+        if told and not await store.update_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        await _finish(container, connection, caller, user, password_hash, told)
+    return user
+
+
+async def delete_user(container: Container, caller: Caller, user_id: UUID) -> None:
+    """Remove a user. Raises ScimError 404."""
+    async with container.database.transaction() as connection:
+        user = await store.lock_user(connection, caller.tenant, user_id)
+        if user is None:
+            raise not_found()
+        await store.delete_user(connection, caller.tenant, user_id)
+        await _tell(container, connection, caller, domain.delete(user))
+
+
+async def ensure_tenant(container: Container, caller: Caller) -> None:
+    """Make the caller's tenant if it is not there yet."""
+    if caller.tenant == SYSTEM_TENANT:
+        return
+    async with container.database.connection() as connection:
+        if await store.has_tenant(connection, caller.tenant):
+            return
+    async with container.database.transaction() as connection:
+        if await store.insert_tenant(connection, caller.tenant, container.clock()):
+            await _tell(container, connection, caller, [events.tenant_created(caller.tenant)])
+
+
+async def _hash(passwords: Passwords, sent: Normalised) -> str | None:
+    password = sent.secrets.get("password")
+    return await passwords.hash(password) if isinstance(password, str) else None
+
+
+async def _finish(
+    container: Container,
+    connection: Connection,
+    caller: Caller,
+    user: User,
+    password_hash: str | None,
+    told: Sequence[DomainEvent],
+) -> None:
+    if password_hash is not None:
+        await store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
+    await _tell(container, connection, caller, told)
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
