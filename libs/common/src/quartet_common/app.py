@@ -133,8 +133,6 @@ def _install_request_hooks(app: Quart) -> None:
 
 
 def _log_request(response: Response) -> None:
-    who = g.get("principal")
-    names = {"tenant": who.tenant, "actor": who.actor} if isinstance(who, Principal) else {}
     logger.info(
         "request",
         extra={
@@ -142,7 +140,6 @@ def _log_request(response: Response) -> None:
             "path": request.path,
             "status": response.status_code,
             "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
-            **names,
         },
     )
 

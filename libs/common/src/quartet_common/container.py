@@ -99,8 +99,11 @@ class AppContainer(Generic[C_co]):
         self._database = self._redis = self._http = self._verifier = self._token = None
 
     def service_client(self, name: str, base_url: str) -> ServiceClient:
-        """A client of the service `name` at `base_url`."""
-        return ServiceClient(name, base_url, self.http, _opened(self._token, "token").get)
+        """A client of the service `name` at `base_url`; it can be made before `open()`."""
+        return ServiceClient(name, base_url, lambda: self.http, self._service_token)
+
+    async def _service_token(self) -> str:
+        return await _opened(self._token, "token").get()
 
     def _remote_keys(self, http: httpx.AsyncClient) -> RemoteKeys:
         return RemoteKeys(http, f"{self.config.users_url.rstrip('/')}/.well-known/jwks.json")

@@ -50,9 +50,11 @@ class ServiceToken:
 
 
 class ServiceClient:
-    """Calls one other service on a caller's behalf. `name` is the service's, for errors and the breaker."""
+    """Calls one other service on a caller's behalf. `name` is the service's, for errors and the breaker; `http` and
+    `token` are asked at each call, so that a client can be made before the container is open.
+    """
 
-    def __init__(self, name: str, base_url: str, http: httpx.AsyncClient, token: TokenSource) -> None:
+    def __init__(self, name: str, base_url: str, http: Callable[[], httpx.AsyncClient], token: TokenSource) -> None:
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._http = http
@@ -91,7 +93,7 @@ class ServiceClient:
             TENANT_HEADER: caller.tenant,
             ACTOR_HEADER: caller.actor,
         }
-        response = await self._http.request(method, self._base_url + path, **{**options, "headers": headers})
+        response = await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
         if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
             response.raise_for_status()
         return response

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from quart import Quart, g, request
+from structlog.contextvars import bind_contextvars
 
 from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, SERVICE_SCOPE, TENANT_HEADER, Principal
 from quartet_common.auth.tokens import TokenVerifier
@@ -45,6 +46,7 @@ def install_guard(app: Quart, verifier: Callable[[], TokenVerifier], public: fro
         if scope is None:
             raise ForbiddenError("(none is declared for this route)")
         g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+        bind_contextvars(tenant=g.principal.tenant, actor=g.principal.actor)
         if scope not in g.principal.scopes:
             raise ForbiddenError(scope)
 

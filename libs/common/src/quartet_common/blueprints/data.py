@@ -1,6 +1,6 @@
 """Data: streams a tenant's data of one service as NDJSON."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from quart import Blueprint, Response
 
@@ -16,7 +16,7 @@ Exporter = Callable[[Connection, str], AsyncIterator[bytes]]
 """Yields a tenant's rows as JSON objects (bytes without a newline), given a connection in a snapshot and the tenant."""
 
 
-def data_blueprint(container: AppContainer[ServiceConfig], exporters: dict[str, Exporter], scope: str) -> Blueprint:
+def data_blueprint(container: AppContainer[ServiceConfig], exporters: Mapping[str, Exporter], scope: str) -> Blueprint:
     """`/export`: a line per row, `{"kind": <exporter's name>, "data": {...}}`, ended by `{"kind": "end", "count": n}`.
 
     All lines are of one moment. A stream that breaks off has no end line, so a reader can tell.
@@ -36,7 +36,7 @@ def data_blueprint(container: AppContainer[ServiceConfig], exporters: dict[str, 
 
 
 async def _lines(
-    container: AppContainer[ServiceConfig], exporters: dict[str, Exporter], tenant: str
+    container: AppContainer[ServiceConfig], exporters: Mapping[str, Exporter], tenant: str
 ) -> AsyncIterator[bytes]:
     count = 0
     async with container.database.snapshot() as connection:

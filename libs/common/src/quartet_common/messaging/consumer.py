@@ -181,7 +181,7 @@ class Consumer:
     async def _fail(self, channel: AbstractChannel, delivery: Delivery, error: Exception) -> None:
         attempt = delivery.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
-        facts = {"event": str(delivery.event.id), "type": delivery.event.type, "attempt": attempt + 1}
+        facts = {"event_id": str(delivery.event.id), "type": delivery.event.type, "attempt": attempt + 1}
         if attempt < len(DELAYS):
             logger.warning("an event failed and will be retried", extra=facts, exc_info=error)
             target, result = self._names.delay(DELAYS[attempt]), "delayed"

@@ -166,7 +166,11 @@ class Relay:
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
             logger.warning(
                 "an event was not confirmed and stays in the outbox",
-                extra={"event": str(row.event_id), "type": row.type, "error": f"{type(error).__name__}: {error}"[:300]},
+                extra={
+                    "event_id": str(row.event_id),
+                    "type": row.type,
+                    "error": f"{type(error).__name__}: {error}"[:300],
+                },
             )
             self._stats.failed()
             return False

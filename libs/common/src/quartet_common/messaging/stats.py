@@ -12,6 +12,8 @@ from quartet_common.database import Connection
 meter = metrics.get_meter(__name__)
 
 DEPTH_LIMIT = 100_000
+AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+"""Seconds; the default buckets of OpenTelemetry are made for milliseconds and would put everything into the first."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,12 @@ class ConsumerStats:
 
     def __init__(self) -> None:
         self._events = meter.create_counter("quartet.consumer.events", description="messages by what became of them")
-        self._age = meter.create_histogram("quartet.consumer.age", unit="s", description="from event to effect")
+        self._age = meter.create_histogram(
+            "quartet.consumer.age",
+            unit="s",
+            description="from event to effect",
+            explicit_bucket_boundaries_advisory=AGE_BUCKETS,
+        )
 
     def count(self, result: str, number: int = 1) -> None:
         """`number` messages ended as `result`: handled, duplicate, delayed or dead."""

@@ -1,0 +1,62 @@
+"""Cursors: they come back as they went, and nothing else is taken."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import BadRequestError
+
+KIND = tuple[datetime, int]
+POSITION = (datetime(2026, 1, 31, 9, 0, 0, 123456, tzinfo=UTC), 42)
+CONTEXT = ["audit.events", "default", "desc"]
+
+
+@given(
+    some.datetimes(timezones=some.just(UTC)),
+    some.integers(min_value=-1, max_value=2**63 - 1),
+    some.lists(some.text(some.characters(exclude_categories=["Cs"]))),
+)
+def test_a_position_comes_back_as_it_went(time, number, context):
+    assert decode_cursor(encode_cursor((time, number), context), context, KIND) == (time, number)
+
+
+def test_a_cursor_is_safe_in_a_url():
+    text = encode_cursor(POSITION, CONTEXT)
+    assert text.replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize("context", [["audit.events", "another", "desc"], ["audit.events", "defaultdesc"], []])
+def test_a_cursor_of_another_question_is_refused(context):
+    with pytest.raises(BadRequestError):
+        decode_cursor(encode_cursor(POSITION, CONTEXT), context, KIND)
+
+
+def test_a_cursor_with_any_character_changed_is_refused():
+    text = encode_cursor(POSITION, CONTEXT)
+    for index, old in enumerate(text):
+        for new in "A_9":
+            if new != old:
+                with pytest.raises(BadRequestError):
+                    decode_cursor(text[:index] + new + text[index + 1 :], CONTEXT, KIND)
+
+
+def test_a_cursor_that_is_cut_or_longer_is_refused():
+    text = encode_cursor(POSITION, CONTEXT)
+    for other in (*(text[:index] for index in range(len(text))), text + "A", text + "=", text + " ", text * 100):
+        with pytest.raises(BadRequestError):
+            decode_cursor(other, CONTEXT, KIND)
+
+
+@given(some.text(max_size=60))
+def test_what_is_no_cursor_is_refused_with_400(text):
+    with pytest.raises(BadRequestError) as caught:
+        decode_cursor(text, CONTEXT, KIND)
+    assert (caught.value.status, caught.value.code) == (400, "bad_cursor")
+
+
+def test_a_cursor_whose_position_is_of_another_kind_is_refused():
+    with pytest.raises(BadRequestError):
+        decode_cursor(encode_cursor("name", CONTEXT), CONTEXT, KIND)

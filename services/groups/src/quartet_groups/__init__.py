@@ -1,0 +1,1 @@
+"""The groups service: SCIM Groups and their members."""

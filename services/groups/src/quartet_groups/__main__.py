@@ -1,0 +1,9 @@
+"""Entry point: `python -m quartet_groups api|worker|migrate`."""
+
+import sys
+
+from quartet_common.process import main
+from quartet_groups.app import SERVICE
+
+if __name__ == "__main__":
+    main(SERVICE, sys.argv[1:])

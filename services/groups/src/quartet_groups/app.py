@@ -1,0 +1,39 @@
+"""The application of the groups service: the only place where it is wired."""
+
+from typing import TYPE_CHECKING
+
+from quartet_common.container import AppContainer
+from quartet_common.process import Service
+from quartet_groups.config import GroupsConfig
+from quartet_groups.subscriptions import subscriptions
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+
+def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
+    """The HTTP application; the imports stand here so that the worker does not carry them."""
+    from quartet_common.app import create_base_app
+    from quartet_common.blueprints.data import data_blueprint
+    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_groups import exports
+    from quartet_groups.clients import UsersClient
+    from quartet_groups.routes.scim import scim_blueprint
+    from quartet_scim.errors import ScimError
+    from quartet_scim.http import render_error
+
+    users = UsersClient(container.service_client("users", container.config.users_url))
+    app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
+    app.register_blueprint(scim_blueprint(container, users), url_prefix="/scim/v2")
+    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
+    exporters = {"group": exports.groups, "member": exports.members}
+    app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")
+    return app
+
+
+SERVICE = Service(
+    package="quartet_groups",
+    config_class=GroupsConfig,
+    create_app=create_app,
+    subscriptions=subscriptions,
+)

@@ -1,0 +1,51 @@
+"""Calls to other services: asks users for members that no event has told of yet."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from quartet_common.errors import UnavailableError
+from quartet_common.http import ServiceClient
+from quartet_common.messaging.outbox import Caller
+
+MAX_IDS = 1000
+
+
+class KnownUser(msgspec.Struct, frozen=True, rename="camel"):
+    """What the users service tells of a user; only what is read here is declared."""
+
+    id: UUID
+    user_name: str
+    version: int
+    display_name: str | None = None
+
+
+class _Lookup(msgspec.Struct, frozen=True):
+    users: list[KnownUser]
+
+
+class UserDirectory(Protocol):
+    """Finds users by id."""
+
+    async def lookup(self, caller: Caller, ids: Sequence[UUID]) -> list[KnownUser]:
+        """Those of `ids` that are users of the caller's tenant."""
+
+
+class UsersClient:
+    """The users service as a UserDirectory."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def lookup(self, caller: Caller, ids: Sequence[UUID]) -> list[KnownUser]:
+        """Those of `ids` that are users of the caller's tenant. Raises UnavailableError (503)."""
+        found: list[KnownUser] = []
+        for start in range(0, len(ids), MAX_IDS):
+            some = [str(one) for one in ids[start : start + MAX_IDS]]
+            response = await self._client.request("POST", "/users/lookup", caller, json={"ids": some})
+            if response.status_code != 200:
+                raise UnavailableError("users")
+            found += msgspec.json.decode(response.content, type=_Lookup).users
+        return found

@@ -1,0 +1,1 @@
+"""HTTP of the groups service: each route parses, calls one use case or query, and answers."""

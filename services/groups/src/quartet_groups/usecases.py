@@ -1,0 +1,107 @@
+"""Use cases: one function per command; each opens the one transaction of its command."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.ids import new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_groups import domain, store
+from quartet_groups.clients import UserDirectory
+from quartet_groups.config import GroupsConfig
+from quartet_groups.domain import Attributes, Group, MemberChange
+from quartet_scim.errors import invalid_value, not_found
+
+Container = AppContainer[GroupsConfig]
+
+MAX_NAMED = 3
+
+
+async def create_group(
+    container: Container, directory: UserDirectory, caller: Caller, attributes: Attributes, members: Sequence[UUID]
+) -> UUID:
+    """Create a group and return its id. Raises ScimError 400 for an unknown member, UnavailableError 503."""
+    await _resolve(container, directory, caller, members)
+    group, told = domain.create(new_id(), attributes, members, container.clock())
+    async with container.database.transaction() as connection:
+        await _require_known(connection, caller.tenant, members)
+        await store.insert_group(connection, caller.tenant, group)
+        await store.add_members(connection, caller.tenant, group.id, members)
+        await _tell(container, connection, caller, told)
+    return group.id
+
+
+async def replace_group(
+    container: Container,
+    directory: UserDirectory,
+    caller: Caller,
+    group_id: UUID,
+    attributes: Attributes,
+    members: Sequence[UUID],
+) -> None:
+    """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
+
+    Raises ScimError 404, 400 for an unknown member, UnavailableError 503.
+    """
+    await _resolve(container, directory, caller, members)
+    async with container.database.transaction() as connection:
+        # users before groups, as the handler of user deletions locks them: no deadlock
+        await _require_known(connection, caller.tenant, members)
+        before = await _lock(connection, caller.tenant, group_id)
+        change = MemberChange(
+            removed=await store.keep_members(connection, caller.tenant, group_id, members),
+            added=await store.add_members(connection, caller.tenant, group_id, members),
+        )
+        group, told = domain.change(before, attributes, change, container.clock())
+        if told:
+            await store.update_group(connection, caller.tenant, group)
+        await _tell(container, connection, caller, told)
+
+
+async def delete_group(container: Container, caller: Caller, group_id: UUID) -> None:
+    """Remove a group. Raises ScimError 404."""
+    async with container.database.transaction() as connection:
+        group = await _lock(connection, caller.tenant, group_id)
+        members = await store.member_ids(connection, caller.tenant, group_id)
+        await store.delete_group(connection, caller.tenant, group_id)
+        await _tell(container, connection, caller, domain.delete(group, members))
+
+
+async def _lock(connection: Connection, tenant: str, group_id: UUID) -> Group:
+    group = await store.lock_group(connection, tenant, group_id)
+    if group is None:
+        raise not_found()
+    return group
+
+
+async def _resolve(container: Container, directory: UserDirectory, caller: Caller, members: Sequence[UUID]) -> None:
+    """Ask users for members that no event has told of; outside the transaction, which must not wait for others."""
+    if not members:
+        return
+    async with container.database.connection() as connection:
+        known = await store.known_ids(connection, caller.tenant, members)
+    unknown = [one for one in members if one not in known]
+    if not unknown:
+        return
+    found = await directory.lookup(caller, unknown)
+    if found:
+        learnt = [(user.id, user.display_name or user.user_name, user.version, False) for user in found]
+        async with container.database.transaction() as connection:
+            await store.learn_users(connection, caller.tenant, learnt)
+
+
+async def _require_known(connection: Connection, tenant: str, members: Sequence[UUID]) -> None:
+    """Raise ScimError 400 naming members that are no users; hold the others until the transaction ends."""
+    if not members:
+        return
+    known = await store.lock_known(connection, tenant, members)
+    unknown = [str(one) for one in members if one not in known]
+    if unknown:
+        more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+        raise invalid_value(f"members: no user has the id {', '.join(unknown[:MAX_NAMED])}{more}.")
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
