@@ -1,20 +1,12 @@
 """The container: what a service's app and worker have while they run, opened in order and closed in reverse."""
 
-import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httpx
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from quartet_common.auth.keys import RemoteKeys
-from quartet_common.auth.tokens import KeyFinder, TokenVerifier
 from quartet_common.config import ServiceConfig
 from quartet_common.database import Database, open_database
 from quartet_common.http import ServiceClient, ServiceToken, open_http
@@ -23,20 +15,21 @@ from quartet_common.messaging.broker import Broker
 from quartet_common.retry import connect_with_retry
 from quartet_common.telemetry import instrument_http
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from quartet_common.auth.tokens import KeyFinder, TokenVerifier
 
 C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
 T = TypeVar("T")
-
-REDIS_TIMEOUT = 0.25
-"""Seconds that a cache may take to answer before the work goes on without it."""
 
 
 class AppContainer(Generic[C_co]):
     """Database, Redis, broker, HTTP client, clock and config of one process.
 
     Everything but `config` and `clock` is there between `open()` and `close()` only; reading it at another time raises
-    RuntimeError.
+    RuntimeError. Redis and the token verifier are made at first use, and imported then: a worker that needs neither
+    does not carry the 17 MB that they take.
     """
 
     def __init__(self, config: C_co, *, clock: Clock = utc_now) -> None:
@@ -57,9 +50,15 @@ class AppContainer(Generic[C_co]):
         return _opened(self._database, "database")
 
     @property
-    def redis(self) -> Redis:
-        """The cache; every use must go on without it when it raises RedisError."""
-        return _opened(self._redis, "redis")
+    def redis(self) -> "Redis":
+        """The cache; see `cache.ignore_cache_failure` for how to use it."""
+        stack = _opened(self._stack, "redis")
+        if self._redis is None:
+            from quartet_common.cache import open_cache
+
+            self._redis = open_cache(self.config)
+            stack.push_async_callback(self._redis.aclose)
+        return self._redis
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -67,9 +66,15 @@ class AppContainer(Generic[C_co]):
         return _opened(self._http, "http")
 
     @property
-    def verifier(self) -> TokenVerifier:
+    def verifier(self) -> "TokenVerifier":
         """Verifies access tokens."""
-        return _opened(self._verifier, "verifier")
+        if self._verifier is None:
+            from quartet_common.auth.keys import RemoteKeys
+            from quartet_common.auth.tokens import TokenVerifier
+
+            jwks_url = f"{self.config.users_url.rstrip('/')}/.well-known/jwks.json"
+            self._verifier = TokenVerifier(self.config.issuer, self.key_finder or RemoteKeys(self.http, jwks_url).find)
+        return self._verifier
 
     async def open(self) -> None:
         """Open everything; if one part cannot be opened, close what is open and raise its error."""
@@ -77,8 +82,6 @@ class AppContainer(Generic[C_co]):
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
-            self._redis = await self._open_redis()
-            stack.push_async_callback(self._redis.aclose)
             self._http = open_http()
             instrument_http(self._http)
             stack.push_async_callback(self._http.aclose)
@@ -88,7 +91,6 @@ class AppContainer(Generic[C_co]):
                 self.config.client_id,
                 self.config.client_secret.get_secret_value(),
             )
-            self._verifier = TokenVerifier(self.config.issuer, self.key_finder or self._remote_keys(self._http).find)
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
@@ -105,20 +107,6 @@ class AppContainer(Generic[C_co]):
     async def _service_token(self) -> str:
         return await _opened(self._token, "token").get()
 
-    def _remote_keys(self, http: httpx.AsyncClient) -> RemoteKeys:
-        return RemoteKeys(http, f"{self.config.users_url.rstrip('/')}/.well-known/jwks.json")
-
-    async def _open_redis(self) -> Redis:
-        client = Redis.from_url(
-            self.config.redis_url,
-            password=self.config.redis_password.get_secret_value(),
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        await ignore_redis_failure(client.ping)
-        return client
-
     def _observe_pool(self, database: Database) -> None:
         def observe(_: CallbackOptions) -> list[Observation]:
             pool = database.pool
@@ -128,17 +116,6 @@ class AppContainer(Generic[C_co]):
         metrics.get_meter(__name__).create_observable_gauge(
             "quartet.database.connections", [observe], description="connections of the pool by state"
         )
-
-
-async def ignore_redis_failure(call: Callable[[], Awaitable[T]]) -> T | None:
-    """The result of a Redis call, or None when Redis is away: nothing may depend on a cache."""
-    try:
-        return await call()
-    except (RedisError, OSError, TimeoutError) as error:
-        logger.warning(
-            "redis does not answer; going on without it", extra={"error": f"{type(error).__name__}: {error}"}
-        )
-        return None
 
 
 def _opened(value: T | None, name: str) -> T:

@@ -19,22 +19,22 @@ CONTEXT = ["audit.events", "default", "desc"]
     some.integers(min_value=-1, max_value=2**63 - 1),
     some.lists(some.text(some.characters(exclude_categories=["Cs"]))),
 )
-def test_a_position_comes_back_as_it_went(time, number, context):
+def test_a_position_comes_back_as_it_went(time: datetime, number: int, context: list[str]) -> None:
     assert decode_cursor(encode_cursor((time, number), context), context, KIND) == (time, number)
 
 
-def test_a_cursor_is_safe_in_a_url():
+def test_a_cursor_is_safe_in_a_url() -> None:
     text = encode_cursor(POSITION, CONTEXT)
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
 @pytest.mark.parametrize("context", [["audit.events", "another", "desc"], ["audit.events", "defaultdesc"], []])
-def test_a_cursor_of_another_question_is_refused(context):
+def test_a_cursor_of_another_question_is_refused(context: list[str]) -> None:
     with pytest.raises(BadRequestError):
         decode_cursor(encode_cursor(POSITION, CONTEXT), context, KIND)
 
 
-def test_a_cursor_with_any_character_changed_is_refused():
+def test_a_cursor_with_any_character_changed_is_refused() -> None:
     text = encode_cursor(POSITION, CONTEXT)
     for index, old in enumerate(text):
         for new in "A_9":
@@ -43,7 +43,7 @@ def test_a_cursor_with_any_character_changed_is_refused():
                     decode_cursor(text[:index] + new + text[index + 1 :], CONTEXT, KIND)
 
 
-def test_a_cursor_that_is_cut_or_longer_is_refused():
+def test_a_cursor_that_is_cut_or_longer_is_refused() -> None:
     text = encode_cursor(POSITION, CONTEXT)
     for other in (*(text[:index] for index in range(len(text))), text + "A", text + "=", text + " ", text * 100):
         with pytest.raises(BadRequestError):
@@ -51,12 +51,12 @@ def test_a_cursor_that_is_cut_or_longer_is_refused():
 
 
 @given(some.text(max_size=60))
-def test_what_is_no_cursor_is_refused_with_400(text):
+def test_what_is_no_cursor_is_refused_with_400(text: str) -> None:
     with pytest.raises(BadRequestError) as caught:
         decode_cursor(text, CONTEXT, KIND)
     assert (caught.value.status, caught.value.code) == (400, "bad_cursor")
 
 
-def test_a_cursor_whose_position_is_of_another_kind_is_refused():
+def test_a_cursor_whose_position_is_of_another_kind_is_refused() -> None:
     with pytest.raises(BadRequestError):
         decode_cursor(encode_cursor("name", CONTEXT), CONTEXT, KIND)

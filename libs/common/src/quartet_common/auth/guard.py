@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, g, request
 from structlog.contextvars import bind_contextvars
 
 from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, SERVICE_SCOPE, TENANT_HEADER, Principal
-from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.messaging.outbox import Caller
+
+if TYPE_CHECKING:
+    from quartet_common.auth.tokens import TokenVerifier
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +36,7 @@ def scope_of(view: Callable[..., Any]) -> str | None:
     return scope if isinstance(scope, str) else None
 
 
-def install_guard(app: Quart, verifier: Callable[[], TokenVerifier], public: frozenset[str]) -> None:
+def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: frozenset[str]) -> None:
     """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token."""
     app.extensions["quartet_public"] = public
 

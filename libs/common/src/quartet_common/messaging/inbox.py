@@ -8,9 +8,11 @@ from quartet_common.messaging.envelope import Event
 
 RETENTION = timedelta(days=30)
 
+# In one order for everybody: workers that get the same events at once then wait for each other, but never in a circle.
 INSERT = """
 INSERT INTO inbox (tenant_id, event_id)
-SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING RETURNING tenant_id, event_id"""
+SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[]) ORDER BY 1, 2
+ON CONFLICT DO NOTHING RETURNING tenant_id, event_id"""
 
 
 async def add(connection: Connection, events: Sequence[Event]) -> list[Event]:

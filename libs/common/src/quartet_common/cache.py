@@ -1,0 +1,42 @@
+"""The cache: Redis, which may be away at any time without anything but speed being lost."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from quartet_common.config import ServiceConfig
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TIMEOUT = 0.25
+"""Seconds that the cache may take to answer before the work goes on without it."""
+
+
+def open_cache(config: ServiceConfig) -> Redis:
+    """A client that connects when it is first used and does not wait long for a server that is away."""
+    client: Redis = Redis.from_url(
+        config.redis_url,
+        password=config.redis_password.get_secret_value(),
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+async def ignore_cache_failure(call: Callable[[], Awaitable[T]]) -> T | None:
+    """The result of a call to the cache, or None when Redis is away."""
+    try:
+        return await call()
+    except (RedisError, OSError, TimeoutError) as error:
+        logger.warning(
+            "redis does not answer; going on without it", extra={"error": f"{type(error).__name__}: {error}"}
+        )
+        return None
