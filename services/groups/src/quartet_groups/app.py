@@ -16,13 +16,12 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.app import create_base_app
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_groups import exports
-    from quartet_groups.clients import UsersClient
+    from quartet_groups import clients, exports
     from quartet_groups.routes.scim import scim_blueprint
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
 
-    users = UsersClient(container.service_client("users", container.config.users_url))
+    users = clients.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
     app.register_blueprint(scim_blueprint(container, users), url_prefix="/scim/v2")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")

@@ -9,7 +9,7 @@ from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
 from quartet_common.ids import parse_id
 from quartet_groups import store, usecases
-from quartet_groups.clients import UsersClient
+from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Attributes, split_members
 from quartet_groups.routes.documents import GroupDocument, GroupListDocument, ListQuery, ScimErrorDocument
@@ -27,7 +27,7 @@ RESOURCE_TYPE = "Group"
 FILTERED = ("id", "displayName", "externalId")
 
 
-def scim_blueprint(container: AppContainer[GroupsConfig], users: UsersClient) -> Blueprint:
+def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) -> Blueprint:
     """Routes under `/scim/v2/Groups`."""
     blueprint = Blueprint("scim", __name__)
     normaliser = Normaliser(group_resource_type())

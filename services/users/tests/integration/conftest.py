@@ -1,0 +1,31 @@
+"""What the integration tests share: the users service on the real servers."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from quartet_testing.plugin import ConfigFor
+from quartet_testing.services import RunningService, new_tenant, run_service
+from quartet_users.app import SERVICE
+from quartet_users.config import UsersConfig
+
+SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
+
+
+@pytest.fixture(scope="session")
+async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningService]:
+    """The running service."""
+    async with run_service(SERVICE, config_for(UsersConfig)) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant of the test's own."""
+    return new_tenant()
+
+
+@pytest.fixture
+def headers(users: RunningService, tenant: str) -> dict[str, str]:
+    """A token for everything in the tenant."""
+    return users.tokens.headers(tenant, SCOPES, actor="hr-sync")
