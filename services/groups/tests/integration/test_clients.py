@@ -31,7 +31,7 @@ async def served(app: Quart) -> AsyncIterator[str]:
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.accesslog = config.errorlog = None
-    serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]  # Quart is ASGI
+    serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=stop.wait))
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

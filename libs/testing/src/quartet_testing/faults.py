@@ -1,0 +1,141 @@
+"""Faults: stops, pauses and kills processes of a stack, holds rows, and looks into processes from outside."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import asyncpg
+import httpx
+import psutil
+
+from quartet_cli import ports
+from quartet_cli.catalogue import command
+from quartet_cli.health import http_ready
+from quartet_cli.stack import Stack
+from quartet_testing.conditions import eventually
+
+PATIENCE = 60.0
+"""Seconds for what takes a restart; nothing waits longer than it has to."""
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+@asynccontextmanager
+async def stopped(stack: Stack, name: str) -> AsyncIterator[None]:
+    """The process is stopped gracefully inside the block, and ready again after it."""
+    await asyncio.to_thread(stack.stop, name)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(stack.start, name)
+
+
+@asynccontextmanager
+async def paused(stack: Stack, name: str) -> AsyncIterator[None]:
+    """The process and its children do nothing inside the block: connections stay open and nobody answers."""
+    main = psutil.Process(pid(stack, name))
+    main.suspend()  # first, so that it has no more children than those that are paused next
+    everybody = [main, *main.children(recursive=True)]
+    try:
+        for process in everybody[1:]:
+            process.suspend()
+        yield
+    finally:
+        for process in everybody:
+            if process.is_running():
+                process.resume()
+
+
+async def kill(stack: Stack, name: str) -> None:
+    """Kill the process with SIGKILL; returns once it is dead. The supervisor starts it again."""
+    victim = psutil.Process(pid(stack, name))
+    victim.kill()
+    await asyncio.to_thread(psutil.wait_procs, [victim], PATIENCE)
+
+
+async def back(stack: Stack, *names: str) -> None:
+    """Wait until each process runs and says that it is ready."""
+
+    async def probe() -> bool:
+        found = {process.name: process.healthy for process in await asyncio.to_thread(stack.status)}
+        return all(found[name] for name in names or found)
+
+    await eventually(probe, f"{', '.join(names) or 'every process'} to be ready", PATIENCE)
+
+
+def pid(stack: Stack, name: str) -> int:
+    """The pid of a running process."""
+    found = pids(stack)
+    assert name in found, f"{name} does not run"
+    return found[name]
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    """The pids of all running processes."""
+    return {name: process.pid for name, process in stack.supervisor.processes().items() if process.pid}
+
+
+@asynccontextmanager
+async def database(stack: Stack, service: str) -> AsyncIterator[Connection]:
+    """A connection as the service's own role, to hold what the service wants to write."""
+    url = stack.environment(service, "worker")["QUARTET_DATABASE_URL"]
+    password = (stack.home.secrets / service / "quartet_database_password").read_text()
+    connection: Connection = await asyncpg.connect(url, password=password, server_settings={"search_path": service})
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def somebody_waits(connection: Connection, table: str) -> None:
+    """Wait until another session waits for a lock while it works on `table`."""
+    # a row's lock is waited for as the transaction that holds it, so the statement's text tells what it is about
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"
+
+    async def probe() -> bool:
+        return bool(await connection.fetchval(waiting, table))
+
+    await eventually(probe, f"somebody to wait for {table}", PATIENCE)
+
+
+async def measured(stack: Stack, process: str, name: str, **labels: str) -> float:
+    """The sum of a Prometheus counter or gauge of one process, over its series that carry `labels`; 0 without any."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        port = stack.state.ports[f"{process}-private"]
+        text = (await client.get(f"http://{ports.HOST}:{port}/metrics")).text
+    lines = re.findall(rf"^{re.escape(name)}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    return sum(float(value) for found, value in lines if all(one in found for one in wanted))
+
+
+@contextmanager
+def second_worker(stack: Stack, service: str) -> Iterator[str]:
+    """Another worker of the service beside the supervised one; gives the URL where it tells whether it is ready."""
+    [port] = ports.choose(1, set(stack.state.ports.values()))
+    environment = {**stack.environment(service, "worker"), "QUARTET_PRIVATE_PORT": str(port)}
+    log = (stack.home.logs / f"{service}-worker-second.log").open("a")
+    process = subprocess.Popen(
+        command(service, "worker"), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        yield f"http://{ports.HOST}:{port}/health/ready"
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            log.close()
+
+
+async def answers_ready(url: str) -> None:
+    """Wait until the health page at `url` says ready."""
+
+    async def probe() -> bool:
+        return await asyncio.to_thread(http_ready, url) is None
+
+    await eventually(probe, f"{url} to be ready", PATIENCE)
