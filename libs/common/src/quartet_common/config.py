@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import orjson
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -17,7 +18,7 @@ class ServiceConfig(BaseSettings):
     `QUARTET_SECRETS_DIR`; the environment wins. No secret has a default.
     """
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
     service: ClassVar[str] = ""
 
@@ -45,13 +46,19 @@ class ServiceConfig(BaseSettings):
     users_url: str
     client_secret: SecretStr
 
-    cors_origins: list[str] = []
+    cors_origins: Annotated[list[str], NoDecode] = []
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     otlp_endpoint: str | None = None
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
     shutdown_timeout: float = Field(default=10.0, gt=0, description="seconds that running work may take to finish")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        # read here and not by pydantic-settings, which would end at the first list that is no JSON and report nothing else
+        return orjson.loads(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _tls_needs_both_files(self) -> "ServiceConfig":

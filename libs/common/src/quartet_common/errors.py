@@ -8,7 +8,7 @@ import orjson
 PROBLEM_TYPE = "application/problem+json"
 
 
-@dataclass
+@dataclass(eq=False)  # an exception is itself only, and must stay hashable
 class ServiceError(Exception):
     """An answer that is an error. `code` is stable and machine-readable, `detail` is for a person."""
 

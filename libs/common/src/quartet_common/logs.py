@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import orjson
+import stamina.instrumentation
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
@@ -37,7 +38,8 @@ def configure_logs(service: str, process: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika", "stamina"):
+    stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt itself
+    for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

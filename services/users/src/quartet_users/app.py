@@ -1,5 +1,6 @@
 """The application of the users service: the only place where it is wired."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
@@ -8,6 +9,8 @@ from quartet_users.config import UsersConfig
 
 if TYPE_CHECKING:
     from quart import Quart
+
+    from quartet_users.keys import KeyRing
 
 PUBLIC = frozenset(
     {
@@ -43,6 +46,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app = create_base_app(
         container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
     )
+    app.before_serving(require_keys(keys))
     app.register_blueprint(scim_blueprint(container), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
@@ -50,6 +54,20 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(data_blueprint(container, {"user": exports.users}, "tenant:admin"), url_prefix="/users/data")
     return app
+
+
+def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
+    """Make or read the signing keys before the first request, so that a wrong master key ends the start."""
+
+    from quartet_users.keys import WrongMasterKeyError
+
+    async def load() -> None:
+        try:
+            await keys.signing_pair()
+        except WrongMasterKeyError as error:
+            raise SystemExit(str(error)) from error
+
+    return load
 
 
 SERVICE = Service(

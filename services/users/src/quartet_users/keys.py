@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from joserfc import jwe
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
 from quartet_common.database import Connection, Database
@@ -32,6 +33,13 @@ class KeyPair:
     def public(self) -> dict[str, Any]:
         """The public half as a JWK (RFC 7517), as it is published."""
         return {**self.key.as_dict(private=False), "kid": self.id, "use": "sig", "alg": "ES256"}
+
+
+class WrongMasterKeyError(Exception):
+    """A signing key that is in the database cannot be decrypted."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"signing key {key_id} cannot be decrypted: QUARTET_MASTER_KEY is another than at its making")
 
 
 class KeyRing:
@@ -82,7 +90,8 @@ class KeyRing:
         await store.insert_signing_key(connection, pair.id, orjson.dumps(pair.public).decode(), secret, self._clock())
 
     def _decrypt(self, key_id: str, secret: str) -> KeyPair:
-        plain = jwe.decrypt_compact(secret, self._master_key).plaintext
-        if plain is None:
-            raise ValueError("an encrypted key without content")
-        return KeyPair(key_id, ECKey.import_key(orjson.loads(plain)))
+        try:
+            plain = jwe.decrypt_compact(secret, self._master_key).plaintext
+        except JoseError as error:
+            raise WrongMasterKeyError(key_id) from error
+        return KeyPair(key_id, ECKey.import_key(orjson.loads(plain or b"")))

@@ -44,11 +44,11 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: f
         endpoint = request.endpoint
         if endpoint is None or endpoint in public or request.method == "OPTIONS":
             return  # no such route: 404 or 405, the same for everybody
+        g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+        bind_contextvars(tenant=g.principal.tenant, actor=g.principal.actor)
         scope = scope_of(app.view_functions[endpoint])
         if scope is None:
             raise ForbiddenError("(none is declared for this route)")
-        g.principal = _for_tenant(await verifier().verify(_bearer_token()))
-        bind_contextvars(tenant=g.principal.tenant, actor=g.principal.actor)
         if scope not in g.principal.scopes:
             raise ForbiddenError(scope)
 
