@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from quart import Quart, Response, g, request
 from quart_cors import cors
-from quart_schema import Info, QuartSchema, Tag
+from quart_schema import Info, QuartSchema
 from quart_schema.openapi import OpenAPIProvider
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
@@ -106,7 +106,6 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         redoc_ui_path=None,
         scalar_ui_path=None,
         info=Info(title=title, version=version(f"quartet-{service}")),
-        tags=[Tag(name=service)],
         security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"}},
         security=[{"bearer": []}],
         openapi_provider_class=OpenAPIProvider,

@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
 
+Secret = Annotated[SecretStr, Field(min_length=1)]
+"""A secret; an empty file or variable is none."""
+
 
 class ServiceConfig(BaseSettings):
     """The settings that every service has. A field `x` is read from `QUARTET_X` or from the file `quartet_x` in
@@ -33,18 +36,18 @@ class ServiceConfig(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
 
     database_url: str
-    database_password: SecretStr
+    database_password: Secret
     database_pool_min: int = Field(default=1, ge=0)
     database_pool_max: int = Field(default=10, ge=1)
     database_timeout: float = Field(default=5.0, gt=0, description="seconds one statement may take")
     database_acquire_timeout: float = Field(default=0.8, gt=0, description="seconds to wait for a connection")
     redis_url: str
-    redis_password: SecretStr
+    redis_password: Secret
     broker_url: str
-    broker_password: SecretStr
+    broker_password: Secret
 
     users_url: str
-    client_secret: SecretStr
+    client_secret: Secret
 
     cors_origins: Annotated[list[str], NoDecode] = []
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
@@ -57,8 +60,14 @@ class ServiceConfig(BaseSettings):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _read_list(cls, value: Any) -> Any:
-        # read here and not by pydantic-settings, which would end at the first list that is no JSON and report nothing else
+        # not by pydantic-settings, which would stop at a list that is no JSON and not report what else is wrong
         return orjson.loads(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _pool_has_a_range(self) -> "ServiceConfig":
+        if self.database_pool_min > self.database_pool_max:
+            raise ValueError("QUARTET_DATABASE_POOL_MIN is larger than QUARTET_DATABASE_POOL_MAX")
+        return self
 
     @model_validator(mode="after")
     def _tls_needs_both_files(self) -> "ServiceConfig":

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from quart import Blueprint, Response
+from quart_schema import tag_blueprint
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
@@ -22,6 +23,7 @@ def data_blueprint(container: AppContainer[ServiceConfig], exporters: Mapping[st
     All lines are of one moment. A stream that breaks off has no end line, so a reader can tell.
     """
     blueprint = Blueprint("data", __name__)
+    tag_blueprint(blueprint, ["Operations"])
 
     @blueprint.get("/export")
     @requires(scope)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quart import Blueprint
+from quart_schema import security_scheme, tag_blueprint
 
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
@@ -55,14 +56,17 @@ def database_check(container: AppContainer[ServiceConfig]) -> Check:
 def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, Check]) -> Blueprint:
     """`/live` and `/ready`, public. Redis and RabbitMQ are not asked: the api works without them."""
     blueprint = Blueprint("health", __name__)
+    tag_blueprint(blueprint, ["Operations"])
     readiness = Readiness({"postgresql": database_check(container), **checks})
 
     @blueprint.get("/live")
+    @security_scheme([])
     async def live() -> dict[str, str]:
         """The process runs."""
         return {"status": "live"}
 
     @blueprint.get("/ready")
+    @security_scheme([])
     async def ready() -> tuple[dict[str, Any], int]:
         """The service can answer; 503 names what is down."""
         return await readiness.report()

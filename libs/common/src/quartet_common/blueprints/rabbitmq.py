@@ -1,5 +1,6 @@
 """RabbitMQ for operators: what waits in the outbox and the queues, and the dead letters: list, redrive."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from quart import Blueprint, request
+from quart_schema import document_querystring, tag_blueprint
 
 from quartet_common.auth.guard import requires
 from quartet_common.config import ServiceConfig
@@ -20,9 +22,25 @@ MAX_LISTED = 100
 MAX_REDRIVEN = 1000
 
 
+@dataclass
+class ListQuery:
+    """How many dead letters to list, at most 100."""
+
+    limit: int = 20
+
+
+@dataclass
+class RedriveQuery:
+    """How many dead letters to put back, at most 1,000; or the one with `id`."""
+
+    limit: int = MAX_REDRIVEN
+    id: str | None = None
+
+
 def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage."""
     blueprint = Blueprint("rabbitmq", __name__)
+    tag_blueprint(blueprint, ["Operations"])
     names = QueueNames(container.config.service)
 
     @blueprint.get("/outbox")
@@ -47,6 +65,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
 
     @blueprint.get("/dead-letters")
     @requires("events:manage")
+    @document_querystring(ListQuery)
     async def dead_letters() -> dict[str, Any]:
         """The oldest dead letters (`limit`, at most 100) with the reason of each; they stay where they are."""
         limit = _limit("limit", 20, MAX_LISTED)
@@ -57,6 +76,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
 
     @blueprint.post("/dead-letters/redrive")
     @requires("events:manage")
+    @document_querystring(RedriveQuery)
     async def redrive() -> dict[str, int]:
         """Put dead letters back into the queue (`limit`, at most 1,000): all, or the one with `id`."""
         limit = _limit("limit", MAX_REDRIVEN, MAX_REDRIVEN)

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 from quart import Blueprint, Response, request
-from quart_schema import document_response, tag
+from quart_schema import document_response, security_scheme, tag
 
 from quartet_common.config import ServiceConfig
 from quartet_scim.discovery import (
@@ -34,6 +34,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
             raise ScimError(403, "Discovery resources cannot be filtered (RFC 7644 section 4).")
 
     @blueprint.get("/ServiceProviderConfig")
+    @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def config_document() -> Response:
@@ -42,6 +43,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
         return _json(service_provider_config(base, change_password=True))
 
     @blueprint.get("/ResourceTypes")
+    @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_types() -> Response:
@@ -50,6 +52,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
         return _json(resource_types(base, known))
 
     @blueprint.get("/ResourceTypes/<name>")
+    @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     @document_response(ScimErrorDocument, 404)
@@ -58,6 +61,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
         return _one(types_by_name.get(name))
 
     @blueprint.get("/Schemas")
+    @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_schema_documents() -> Response:
@@ -66,6 +70,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
         return _json(schemas(base, known))
 
     @blueprint.get("/Schemas/<urn>")
+    @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     @document_response(ScimErrorDocument, 404)

@@ -5,7 +5,7 @@ import binascii
 from urllib.parse import unquote_plus
 
 from quart import Blueprint, Response, request
-from quart_schema import DataSource, document_request, document_response, tag
+from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
 from quartet_common.auth.guard import source_address
 from quartet_common.auth.principal import ANY_TENANT
@@ -27,6 +27,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
     config = container.config
 
     @blueprint.post("/oauth2/token")
+    @security_scheme([])
     @tag(["OAuth"])
     @document_request(TokenRequest, source=DataSource.FORM)
     @document_response(TokenDocument)
@@ -48,6 +49,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
         return json_response(TokenDocument(signed, "Bearer", config.token_lifetime, scope))
 
     @blueprint.get("/.well-known/jwks.json")
+    @security_scheme([])
     @tag(["OAuth"])
     @document_response(KeySetDocument)
     async def jwks() -> Response:
