@@ -1,0 +1,52 @@
+"""The servers' programs: where this machine has them, inside PATH or outside."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from quartet_cli.errors import QuartetError
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Absolute paths of the programs that a stack starts; `postgres` is the folder with initdb, postgres and psql."""
+
+    postgres: Path
+    redis: Path
+    rabbitmq: Path
+    epmd: Path
+    nginx: Path
+
+
+def find() -> Binaries:
+    """All of them; QuartetError names everything that is missing at once."""
+    found = {
+        "PostgreSQL": _postgres(),
+        "Redis": _first("redis-server"),
+        "RabbitMQ": _first("rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
+        "epmd (Erlang)": _first("epmd", *sorted(map(str, Path("/usr/lib/erlang").glob("erts-*/bin/epmd")))),
+        "nginx": _first("nginx", "/usr/sbin/nginx"),
+    }
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise QuartetError(f"not installed: {', '.join(missing)}; or use containers: docker compose up (compose.yaml)")
+    return Binaries(*(path for path in found.values() if path is not None))
+
+
+def _first(name: str, *places: str) -> Path | None:
+    """The system's own place first: what PATH finds may be a wrapper that wants another user or another folder."""
+    for place in (*places, f"/usr/bin/{name}"):
+        if Path(place).is_file():
+            return Path(place)
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def _postgres() -> Path | None:
+    """The folder of the highest version below /usr/lib/postgresql, else the one that PATH knows."""
+    versions = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if (p / "postgres").is_file()]
+    if versions:
+        return max(versions, key=lambda p: [int(n) for n in re.findall(r"\d+", p.parent.name)])
+    found = shutil.which("postgres")
+    return Path(found).resolve().parent if found else None

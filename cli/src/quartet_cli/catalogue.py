@@ -1,0 +1,65 @@
+"""Which processes a stack consists of, and in which order they start and stop."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from quartet_cli import binaries, environment
+from quartet_cli.health import http_ready
+from quartet_cli.layout import Home
+from quartet_cli.ports import HOST
+from quartet_cli.programs import Program
+from quartet_cli.servers import nginx, postgres, rabbitmq, redis
+from quartet_cli.state import State
+
+SERVERS: Final = ("postgres", "redis", "epmd", "rabbitmq")
+
+
+def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[str, str]) -> list[Program]:
+    """All of them, in the order in which `status` shows them."""
+    found, ports = binaries.find(), state.ports
+    servers = [
+        postgres.program(found, Path(state.postgres_data), ports["postgres"]),
+        redis.program(home, found, ports["redis"]),
+        rabbitmq.epmd_program(home, found, ports["epmd"]),
+        rabbitmq.program(home, found, ports),
+    ]
+    processes = [program(home, ports, s, process, extra) for s in services for process in ("api", "worker")]
+    return [*servers, *processes, nginx.program(home, found, ports)]
+
+
+def program(home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str]) -> Program:
+    """One process of a service. It is ready when its own health page says so."""
+    if process == "api":
+        url = f"http://{HOST}:{ports[f'{service}-api']}"
+        health = f"{url}/{service}/health/ready"
+    else:
+        url = f"http://{HOST}:{ports[f'{service}-worker-private']}"
+        health = f"{url}/health/ready"
+    return Program(
+        name=f"{service}-{process}",
+        command=command(service, process),
+        directory=home.run,
+        url=url,
+        environment=environment.service(home, ports, service, process) | dict(extra),
+        check=lambda: http_ready(health),
+    )
+
+
+def command(service: str, process: str) -> tuple[str, ...]:
+    """How a service's process is started: with the Python that runs this."""
+    return (sys.executable, "-m", f"quartet_{service}", process)
+
+
+def stop_order(names: Sequence[str]) -> list[list[str]]:
+    """Stages that end one after the other: nothing new comes in, work ends, then what it works on."""
+    stages = [
+        [name for name in names if name == "proxy"],
+        [name for name in names if name.endswith("-api")],
+        [name for name in names if name.endswith("-worker")],
+        [name for name in names if name in ("postgres", "redis", "rabbitmq")],
+        [name for name in names if name == "epmd"],
+    ]
+    others = [name for name in names if not any(name in stage for stage in stages)]
+    return [stage for stage in (others, *stages) if stage]

@@ -1,0 +1,106 @@
+"""Where everything lies: the checkout, and the home folder with its secrets, data, logs and run-time files."""
+
+import hashlib
+import os
+import pwd
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from quartet_cli.errors import QuartetError
+
+SERVICES: Final = ("users", "groups", "audit", "metrics")
+CHECKOUT: Final = Path(__file__).resolve().parents[3]
+LONGEST_SOCKET_PATH: Final = 100  # bytes; the kernel takes 108, supervisord adds a suffix of its own while it binds
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one stack; everything that the stack writes is below it (but see `postgres_data`)."""
+
+    path: Path
+
+    @property
+    def secrets(self) -> Path:
+        return self.path / "secrets"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def digest(self) -> str:
+        """Ten hexadecimal digits that tell this home from any other on the machine."""
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:10]
+
+    @property
+    def socket(self) -> Path:
+        """supervisord's socket: in the home, or in a short private folder where its path would be too long."""
+        path = self.run / "supervisor.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"quartet-{os.getuid()}-{self.digest}" / "s"  # noqa: S108  # made with mode 0700, owner checked
+
+    @property
+    def postgres_data(self) -> Path:
+        """The cluster's folder: in the home, or below /var/lib/quartet where the user `postgres` cannot reach that."""
+        if os.getuid() != 0 or can_reach(postgres_user(), self.path.parent):
+            return self.data / "postgres"
+        return Path("/var/lib/quartet") / self.digest
+
+    def prepare(self) -> None:
+        """Makes the folders, closed to others; root's can be passed through, for PostgreSQL runs as another user."""
+        if any(mark in str(self.path) for mark in (" #", " ;", "\n", "'", '"', "$", "\\", "%")):
+            raise QuartetError(
+                f"the path {self.path} has characters that server configurations cannot hold; set QUARTET_HOME"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        open_mode = 0o711 if os.getuid() == 0 else 0o700
+        for folder, mode in ((self.path, open_mode), (self.data, open_mode), *((f, 0o700) for f in self._private())):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        if self.socket.parent.stat().st_uid != os.getuid():
+            raise QuartetError(f"{self.socket.parent} belongs to somebody else")
+
+    def _private(self) -> tuple[Path, ...]:
+        return (self.secrets, self.logs, self.run)
+
+
+def home_path() -> Path:
+    """`QUARTET_HOME`, else `.quartet` in the checkout."""
+    given = os.environ.get("QUARTET_HOME")
+    return Path(given).expanduser().absolute() if given else CHECKOUT / ".quartet"
+
+
+def postgres_user() -> pwd.struct_passwd:
+    """The account that PostgreSQL runs as when we are root, whom it refuses."""
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        raise QuartetError(
+            "PostgreSQL does not run as root and there is no user postgres; run as another user"
+        ) from None
+
+
+def can_reach(user: pwd.struct_passwd, folder: Path) -> bool:
+    """Whether that user may pass through `folder`."""
+    test = ["test", "-x", f"{folder}/."]
+    while not folder.exists():
+        folder = folder.parent
+        test[2] = f"{folder}/."
+    done = subprocess.run(test, user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/", check=False)
+    return done.returncode == 0

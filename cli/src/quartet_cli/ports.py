@@ -1,0 +1,67 @@
+"""Loopback ports: which are free, and who holds one that is not."""
+
+import random
+import socket
+from typing import Final
+
+import psutil
+
+from quartet_cli.errors import QuartetError
+
+HOST: Final = "127.0.0.1"
+RANGE: Final = range(20000, 30000)  # below the ports that kernels hand out to outgoing connections
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def choose(count: int, taken: set[int]) -> list[int]:
+    """`count` different free ports out of RANGE, none of them in `taken`."""
+    chosen: list[int] = []
+    for port in random.sample(RANGE, len(RANGE)):
+        if len(chosen) == count:
+            return chosen
+        if port not in taken and is_free(port):
+            chosen.append(port)
+    raise QuartetError(f"there are no {count} free ports between {RANGE.start} and {RANGE.stop - 1}")
+
+
+def owner(port: int) -> str:
+    """Who listens on `port`, in words: process id and command, as far as this user may know."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return "a process that cannot be seen by this user"
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
+            return describe(connection.pid)
+    return "an unknown process"
+
+
+def describe(pid: int | None) -> str:
+    """A process in words."""
+    if pid is None:
+        return "a process of another user"
+    try:
+        process = psutil.Process(pid)
+        command = " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return f"process {pid}"
+    return f"process {pid} ({command[:100].strip()})"
+
+
+def require_free(wanted: dict[str, int]) -> None:
+    """Raises QuartetError that names each of these ports that is taken, and by whom."""
+    taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in wanted.items() if not is_free(port)]
+    if taken:
+        hint = "; choose another with QUARTET_PORT" if not is_free(wanted.get("proxy", 0)) else ""
+        raise QuartetError("\n".join(taken) + hint)

@@ -1,0 +1,101 @@
+"""Lint and tests: which tools run over which folders."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import CHECKOUT, SERVICES
+
+KINDS: Final = ("unit", "integration", "e2e", "faults", "chaos")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What pytest is told, and the variables that it is told it with."""
+
+    arguments: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def lint(console: Console) -> bool:
+    """ruff's rules, ruff's format, mypy --strict: all three run even if one complains; False if one does."""
+    sources = _projects("src")
+    # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
+    roots = {"MYPYPATH": os.pathsep.join(str(path) for path in sources)}
+    folders = [*sources, *_projects("tests"), CHECKOUT / "tests", CHECKOUT / "bench"]
+    typed = [str(path) for path in folders if any(path.rglob("*.py"))]
+    results = [
+        _check(console, "ruff check", ["-m", "ruff", "check", "."]),
+        _check(console, "ruff format", ["-m", "ruff", "format", "--check", "."]),
+        _check(console, "mypy --strict", ["-m", "mypy", "--strict", "--explicit-package-bases", *typed], roots),
+    ]
+    return all(results)
+
+
+def _check(console: Console, name: str, command: list[str], environment: dict[str, str] | None = None) -> bool:
+    begun = time.monotonic()
+    clean = _run(command, environment) == 0
+    word = "[green]clean[/]" if clean else "[red]not clean[/]"
+    console.print(f"{name}: {word} ({time.monotonic() - begun:.1f} s)", highlight=False)
+    return clean
+
+
+def _projects(part: str) -> list[Path]:
+    found = [*CHECKOUT.glob(f"libs/*/{part}"), *CHECKOUT.glob(f"services/*/{part}"), CHECKOUT / "cli" / part]
+    return sorted(path for path in found if path.is_dir())
+
+
+def selection(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> Selection:
+    """What to run for `./quartet test WHAT`; QuartetError for a word that names nothing."""
+    environment = {}
+    if url is not None:
+        if what not in (None, "e2e"):
+            raise QuartetError("with --url only e2e can run: the other tests start servers of their own")
+        if not token:
+            raise QuartetError("--url needs --token (a bearer token of that stack with all scopes)")
+        environment = {"QUARTET_E2E_URL": url, "QUARTET_E2E_TOKEN": token}
+        return Selection(["tests/e2e", "-m", "not local_stack", *extra], environment)
+    folders = paths(what)
+    if not folders:
+        raise QuartetError(f"there are no tests of {what}; there are: {', '.join((*KINDS, *SERVICES))}")
+    return Selection([*map(str, folders), *extra])
+
+
+def paths(what: str | None) -> list[Path]:
+    """The test folders that a word stands for, relative to the checkout."""
+    if what is None:
+        found = [*_projects("tests"), *(CHECKOUT / "tests").glob("*/")]
+        found = [path for path in found if path.name != "chaos"]
+    elif what in ("unit", "integration"):
+        found = [path / what for path in _projects("tests")] + [CHECKOUT / "tests" / what]
+    elif what in ("faults", "chaos"):
+        found = [CHECKOUT / "tests/e2e/faults", CHECKOUT / "tests/chaos"]
+    elif what in SERVICES:
+        found = [CHECKOUT / "services" / what / "tests"]
+    else:
+        found = [CHECKOUT / "tests" / what] if what in KINDS else []
+    return [path.relative_to(CHECKOUT) for path in found if any(path.rglob("test_*.py"))]
+
+
+def run_tests(console: Console, chosen: Selection, repeat: int = 1) -> int:
+    """pytest's exit code; with `repeat` the run is made so often, and ends at the first that fails."""
+    for turn in range(1, repeat + 1):
+        if repeat > 1:
+            console.print(f"run {turn} of {repeat}", highlight=False)
+        code = _run(["-m", "pytest", *chosen.arguments], chosen.environment)
+        if code != 0:
+            return code
+    return 0
+
+
+def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=False, cwd=CHECKOUT, env={**os.environ, **(environment or {})}).returncode

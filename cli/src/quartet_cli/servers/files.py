@@ -1,0 +1,17 @@
+"""Files that others must not read: written whole, with mode 0600 from their first moment."""
+
+import os
+from pathlib import Path
+
+
+def write_private(path: Path, text: str, owner_of: Path | None = None) -> None:
+    """Replaces `path` by a file with this text, mode 0600, given to the owner of `owner_of` when we are root."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    if owner_of is not None and os.getuid() == 0:
+        owner = owner_of.stat()
+        os.chown(new, owner.st_uid, owner.st_gid)
+    new.replace(path)

@@ -1,0 +1,56 @@
+"""The proxy: the same routes as in containers (deploy/nginx/quartet.conf.template), wrapped for a private nginx."""
+
+import os
+from pathlib import Path
+
+from quartet_cli.binaries import Binaries
+from quartet_cli.health import http_answers
+from quartet_cli.layout import CHECKOUT, SERVICES, Home
+from quartet_cli.ports import HOST
+from quartet_cli.programs import Program
+from quartet_cli.servers.files import write_private
+
+
+def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
+    """nginx in the foreground; QUIT lets the requests that are under way finish."""
+    url = f"http://{HOST}:{ports['proxy']}"
+    configuration = str(home.run / "nginx.conf")
+    return Program(
+        name="proxy",
+        command=(str(binaries.nginx), "-p", str(home.run), "-e", "/dev/stderr", "-c", configuration),
+        directory=home.data / "nginx",
+        url=url,
+        stop_signal="QUIT",
+        check=lambda: http_answers(f"{url}/"),
+    )
+
+
+def prepare(home: Home, ports: dict[str, int]) -> None:
+    """Writes the configuration; a service that this stack does not run leads nowhere and answers 502."""
+    folder = home.data / "nginx"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    write_private(home.run / "nginx.conf", main(home, folder))
+    text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
+    values = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
+    values["QUARTET_PROXY_LISTEN"] = f"{HOST}:{ports['proxy']}"
+    write_private(home.run / "quartet.conf", filled(text, values))
+
+
+def filled(template: str, values: dict[str, str]) -> str:
+    """The template with each ${NAME} of `values` put in; everything else, nginx's own variables too, stays."""
+    for name, value in values.items():
+        template = template.replace(f"${{{name}}}", value)
+    return template
+
+
+def main(home: Home, folder: Path) -> str:
+    """The main file round it: one private instance that writes below the home only."""
+    temporary = "".join(
+        f'  {kind}_temp_path "{folder}/{kind}";\n' for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;\n" if os.getuid() == 0 else ""  # a worker of another user could not enter the home
+    return (
+        f'daemon off;\n{user}pid "{home.run}/nginx.pid";\nworker_processes auto;\nworker_rlimit_nofile 8192;\n'
+        "events { worker_connections 4096; }\n"
+        f'http {{\n  default_type application/octet-stream;\n{temporary}  include "{home.run}/quartet.conf";\n}}\n'
+    )

@@ -1,0 +1,78 @@
+"""The private RabbitMQ: a node and a port mapper (epmd) of its own, on loopback only."""
+
+from quartet_cli.binaries import Binaries
+from quartet_cli.health import connects, rabbitmq_ready
+from quartet_cli.layout import Home
+from quartet_cli.ports import HOST
+from quartet_cli.programs import Program
+from quartet_cli.servers.files import write_private
+
+
+def epmd_program(home: Home, binaries: Binaries, port: int) -> Program:
+    """Erlang's port mapper in the foreground: the node would else start a daemon that outlives it."""
+    return Program(
+        name="epmd",
+        command=(str(binaries.epmd), "-port", str(port), "-address", HOST),
+        directory=home.data / "rabbitmq",
+        url=f"epmd://{HOST}:{port}",
+        check=lambda: connects(port),
+    )
+
+
+def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
+    """The broker in the foreground. It stops in order on TERM, for the Erlang machine is the process itself then."""
+    return Program(
+        name="rabbitmq",
+        command=(str(binaries.rabbitmq),),
+        directory=home.data / "rabbitmq",
+        url=f"amqp://{HOST}:{ports['rabbitmq']}/",
+        environment=environment(home, ports),
+        stop_seconds=60,
+        check=lambda: rabbitmq_ready(ports["rabbitmq"]),
+    )
+
+
+def environment(home: Home, ports: dict[str, int]) -> dict[str, str]:
+    """Every path that would lead to the host's own node is set to one of ours."""
+    data, run = home.data / "rabbitmq", home.run / "rabbitmq"
+    loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
+    quiet = "+sbwt none +sbwtdcpu none +sbwtdio none"  # no busy waiting: the machine is shared with seven other servers
+    return {
+        "HOME": str(data),
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": str(ports["epmd"]),
+        "RABBITMQ_NODENAME": f"quartet-{home.digest}@localhost",
+        "RABBITMQ_DIST_PORT": str(ports["rabbitmq-distribution"]),
+        "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(home.logs),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_CONFIG_FILE": str(run / "rabbitmq.conf"),
+        "RABBITMQ_CONFIG_FILES": str(run / "conf.d"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(run / "advanced.config"),
+        "RABBITMQ_CONF_ENV_FILE": str(run / "environment.conf"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(run / "enabled_plugins"),
+        "RABBITMQ_PID_FILE": str(run / "pid"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} -start_epmd false {quiet}",
+        # The start script then becomes the Erlang machine instead of waiting for it, and so signals reach it.
+        "RUNNING_UNDER_SYSTEMD": "1",
+    }
+
+
+def prepare(home: Home, ports: dict[str, int]) -> None:
+    """Writes the node's configuration and cookie."""
+    data, run = home.data / "rabbitmq", home.run / "rabbitmq"
+    for folder in (data, run, run / "conf.d"):
+        folder.mkdir(exist_ok=True, mode=0o700)
+    lines = [
+        f"listeners.tcp.1 = {HOST}:{ports['rabbitmq']}",
+        "disk_free_limit.absolute = 50MB",
+        "log.console = true",
+        "log.file = false",
+        "log.connection.level = error",  # else every health check is a line
+        (home.secrets / "rabbitmq/auth.conf").read_text().strip(),
+    ]
+    write_private(run / "rabbitmq.conf", "\n".join(lines) + "\n")
+    write_private(run / "environment.conf", "")
+    write_private(run / "advanced.config", "[].\n")
+    write_private(run / "enabled_plugins", "[].\n")
+    write_private(data / ".erlang.cookie", (home.secrets / "rabbitmq/cookie").read_text())

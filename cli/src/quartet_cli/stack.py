@@ -1,0 +1,292 @@
+"""The stack as one object: the same for the command line and for the tests that need real servers."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from quartet_cli import binaries, catalogue, environment, leftovers, ports, status, tokens
+from quartet_cli.bringup import LINES, Report, silent, start_and_wait, tail, together
+from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
+from quartet_cli.layout import CHECKOUT, SERVICES, Home
+from quartet_cli.programs import Program
+from quartet_cli.servers import nginx, postgres, rabbitmq, redis
+from quartet_cli.state import State, port_names
+from quartet_cli.status import ProcessStatus
+from quartet_cli.supervisor import Supervisor
+
+SERVER_SECONDS = 90.0
+SERVICE_SECONDS = 60.0
+ENDED = ("STOPPED", "EXITED", "FATAL")
+
+
+class Stack:
+    """All processes of one home. `port` is the proxy's (None: the one kept from before, else any free one)."""
+
+    def __init__(
+        self,
+        home: Path,
+        port: int | None = None,
+        *,
+        services: Sequence[str] = SERVICES,
+        extra_environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = Home(Path(home).resolve())
+        self.services = tuple(services)
+        self.extra_environment = {**environment.handed_on(os.environ), **(extra_environment or {})}
+        self.supervisor = Supervisor(self.home)
+        self.state = State.load(self.home.state_file)
+        self._port = port
+
+    # ---- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where the proxy answers."""
+        return f"http://{ports.HOST}:{self._ports()['proxy']}"
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """Every supervised program by name, in the order of the start."""
+        return {p.name: p for p in catalogue.programs(self.home, self.state, self.services, self.extra_environment)}
+
+    def environment(self, service: str, process: str) -> dict[str, str]:
+        """The environment of `<service>-<process>`: api, worker or migrate."""
+        return environment.service(self.home, self._ports(), service, process) | self.extra_environment
+
+    def token(self, tenant: str = "default", scope: str | None = None) -> str:
+        """A bearer token of the launcher's own API client."""
+        return tokens.fetch(self.url, tenant, scope, tokens.own_secret(self.home))
+
+    def status(self) -> list[ProcessStatus]:
+        """Every process with its state, address and health; all stopped where the stack does not run."""
+        if not self.state.ports:
+            return []
+        return status.gather(self.supervisor, list(self.programs.values()))
+
+    def is_running(self) -> bool:
+        """Whether its supervisor is there."""
+        return self.supervisor.is_running()
+
+    # ---- up -----------------------------------------------------------------------------------------------------
+
+    def up(self, report: Report = silent) -> bool:
+        """Starts what is not running and returns when everything is healthy; True if there was anything to start.
+
+        Raises QuartetError; what this call started is then stopped again.
+        """
+        with self._lock(report):
+            if self.is_running():
+                return self._repair(report)
+            with self._all_or_nothing(report):
+                self._start_servers(report)
+                self._migrate(report)
+                processes = self.programs
+                start_and_wait(self.supervisor, _without(processes, catalogue.SERVERS), SERVICE_SECONDS, report)
+        return True
+
+    def start_servers(self, report: Report = silent) -> None:
+        """Starts PostgreSQL, Redis and RabbitMQ only, with roles and schemas made."""
+        with self._lock(report):
+            if self.is_running():
+                servers = [self.programs[name] for name in catalogue.SERVERS]
+                return start_and_wait(self.supervisor, servers, SERVER_SECONDS, report)
+            with self._all_or_nothing(report):
+                self._start_servers(report)
+        return None
+
+    def _repair(self, report: Report) -> bool:
+        """The stack runs: starts what is missing in it. If that fails, the rest is left as it was."""
+        self.state = State.load(self.home.state_file)
+        running = {name for name, process in self.supervisor.processes().items() if process.pid}
+        missing = [name for name in self.programs if name not in running]
+        servers = [self.programs[name] for name in catalogue.SERVERS]
+        start_and_wait(self.supervisor, servers, SERVER_SECONDS)
+        if any(name.startswith(self.services) for name in missing):
+            self._migrate(report)
+        start_and_wait(self.supervisor, _without(self.programs, catalogue.SERVERS), SERVICE_SECONDS)
+        for name in missing:
+            report(name, "started again")
+        return bool(missing)
+
+    def _start_servers(self, report: Report) -> None:
+        """PostgreSQL, Redis and RabbitMQ side by side."""
+        found = self._prepare(report)
+        self.supervisor.start(list(self.programs.values()))
+        together(
+            lambda: self._start_postgres(found, report),
+            lambda: self._start_in_turn(("redis",), report),
+            lambda: self._start_in_turn(("epmd", "rabbitmq"), report),
+        )
+
+    def _prepare(self, report: Report) -> binaries.Binaries:
+        """Everything that lies on disk: folders, secrets, ports, configurations."""
+        found = binaries.find()
+        self.home.prepare()
+        self._end_leftovers(report)
+        _make_secrets(self.home)
+        self._choose_ports()
+        redis.prepare(self.home, self.state.ports)
+        rabbitmq.prepare(self.home, self.state.ports)
+        nginx.prepare(self.home, self.state.ports)
+        Path(self.state.postgres_data).parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        return found
+
+    def _choose_ports(self) -> None:
+        """Keeps the ports of before, if nobody else took them meanwhile, and completes them."""
+        state = self.state = State.load(self.home.state_file)
+        kept = dict(state.ports)
+        if self._port is not None:
+            kept["proxy"] = state.ports["proxy"] = self._port
+        ports.require_free(kept)
+        state.complete((*port_names(self.services), "proxy"))
+        state.postgres_data = state.postgres_data or str(self.home.postgres_data)
+        state.save(self.home.state_file)
+
+    def _start_postgres(self, found: binaries.Binaries, report: Report) -> None:
+        data = Path(self.state.postgres_data)
+        postgres.prepare(self.home, found, data, self.state.ports["postgres"])
+        start_and_wait(self.supervisor, [self.programs["postgres"]], SERVER_SECONDS, report)
+        postgres.make_roles(self.home, found, self.state.ports["postgres"])
+
+    def _start_in_turn(self, names: Sequence[str], report: Report) -> None:
+        for name in names:
+            start_and_wait(self.supervisor, [self.programs[name]], SERVER_SECONDS, report)
+
+    def _migrate(self, report: Report) -> None:
+        """The migrations of all services side by side."""
+        together(*(partial(self._migrate_one, service, report) for service in self.services))
+
+    def _migrate_one(self, service: str, report: Report) -> None:
+        name = f"{service}-migrate"
+        report(name, "migrating")
+        log = self.home.logs / f"{name}.log"
+        with log.open("w") as output:
+            done = subprocess.run(
+                catalogue.command(service, "migrate"),
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self.environment(service, "migrate"),
+                cwd=self.home.run,
+                start_new_session=True,  # ended with the other leftovers when the start is given up
+            )
+        if done.returncode != 0:
+            raise ProcessFailedError(name, f"it ended with exit code {done.returncode}", tail(log, LINES))
+        report(name, "migrated")
+
+    # ---- down ---------------------------------------------------------------------------------------------------
+
+    def down(self, report: Report = silent) -> bool:
+        """Stops everything, in order and gracefully; False if there was nothing to stop."""
+        if not self.home.run.is_dir():
+            return False
+        with self._lock(report):
+            return self._down(report)
+
+    def _down(self, report: Report) -> bool:
+        was_running = self.is_running()
+        if was_running:
+            running = [name for name, process in self.supervisor.processes().items() if process.state not in ENDED]
+            for stage in catalogue.stop_order(running):
+                report(", ".join(stage), "stopping")
+                self.supervisor.stop_and_wait(stage)
+                report(", ".join(stage), "stopped")
+            self.supervisor.shutdown()
+        return self._end_leftovers(report) or was_running
+
+    def _end_leftovers(self, report: Report) -> bool:
+        """Ends what a supervisor that was killed left behind."""
+        left = leftovers.find(self.home, Path(self.state.postgres_data or self.home.postgres_data))
+        if left:
+            report("leftovers", f"ending {len(left)} processes of an earlier run")
+            leftovers.end(left)
+        return bool(left)
+
+    # ---- single processes -----------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Starts one process and returns when it is ready."""
+        start_and_wait(self.supervisor, [self._program(name)], SERVER_SECONDS)
+
+    def stop(self, name: str) -> None:
+        """Stops one process gracefully and returns when it has ended; it stays stopped."""
+        self.supervisor.stop_and_wait([self._program(name).name])
+
+    def kill(self, name: str, signal_name: str = "KILL") -> None:
+        """Sends a signal to one process; the supervisor restarts it when it ends."""
+        self.supervisor.signal(self._program(name).name, signal_name)
+
+    def restart(self, name: str, report: Report = silent) -> None:
+        """Restarts one process; a service's name restarts both of its processes."""
+        names = [f"{name}-api", f"{name}-worker"] if name in self.services else [name]
+        programs = [self._program(each) for each in names]
+        self.supervisor.stop_and_wait(names)
+        start_and_wait(self.supervisor, programs, SERVER_SECONDS, report)
+
+    def _program(self, name: str) -> Program:
+        if not self.is_running():
+            raise NotRunningError
+        if name not in self.programs:
+            raise QuartetError(f"there is no process {name}; there are: {', '.join(self.programs)}")
+        return self.programs[name]
+
+    # ---- common ---------------------------------------------------------------------------------------------------
+
+    def _ports(self) -> dict[str, int]:
+        if not self.state.ports:
+            self.state = State.load(self.home.state_file)
+        if not self.state.ports:
+            raise NotRunningError
+        return self.state.ports
+
+    @contextmanager
+    def _lock(self, report: Report) -> Iterator[None]:
+        """One command at a time per home; the kernel lifts the lock when its holder ends."""
+        self.home.prepare()
+        with (self.home.run / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("quartet", "another command is at work on this stack; waiting for it")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _all_or_nothing(self, report: Report) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # a Ctrl-C too leaves nothing behind
+            with uninterrupted():
+                self._down(report)
+            raise
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Holds off a second Ctrl-C while the first one is being obeyed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _without(programs: Mapping[str, Program], names: Sequence[str]) -> list[Program]:
+    return [program for name, program in programs.items() if name not in names]
+
+
+def _make_secrets(home: Home) -> None:
+    command = ["/bin/sh", str(CHECKOUT / "deploy/secrets.sh"), str(home.secrets)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise QuartetError(f"the secrets could not be made: {done.stderr.strip()}")

@@ -1,0 +1,53 @@
+"""What a stack remembers between starts: its ports, so that they stay the same."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from quartet_cli import ports
+from quartet_cli.errors import QuartetError
+
+VERSION: Final = 1
+
+
+@dataclass
+class State:
+    """`ports` maps the names of `port_names` and `proxy` to port numbers; `postgres_data` is the cluster's folder."""
+
+    ports: dict[str, int] = field(default_factory=dict)
+    postgres_data: str = ""
+    version: int = VERSION
+
+    @classmethod
+    def load(cls, path: Path) -> "State":
+        """The state kept in `path`, an empty one where there is none; QuartetError where it cannot be read."""
+        try:
+            kept = json.loads(path.read_text())
+            state = cls(**kept)
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, TypeError) as error:
+            raise QuartetError(f"{path} is damaged ({error}); remove the stack with: ./quartet reset") from error
+        if state.version > VERSION:
+            raise QuartetError(f"{path} was written by a newer Quartet; update this checkout")
+        return state
+
+    def save(self, path: Path) -> None:
+        """Writes the state, never half of it."""
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        os.replace(new, path)  # noqa: PTH105  # atomic, as Path.replace, and says so
+
+    def complete(self, names: tuple[str, ...]) -> None:
+        """Chooses a free port for each name that has none yet."""
+        missing = [name for name in names if name not in self.ports]
+        for name, port in zip(missing, ports.choose(len(missing), set(self.ports.values())), strict=True):
+            self.ports[name] = port
+
+
+def port_names(services: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of all internal ports of a stack with these services."""
+    servers = ("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution")
+    return servers + tuple(f"{s}-{part}" for s in services for part in ("api", "api-private", "worker-private"))

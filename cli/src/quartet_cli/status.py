@@ -1,0 +1,77 @@
+"""What each process of the stack does right now."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from quartet_cli.bringup import exits
+from quartet_cli.errors import NotRunningError
+from quartet_cli.programs import Program
+from quartet_cli.supervisor import Process, Supervisor
+
+WORDS = {
+    "STOPPED": "stopped",
+    "STOPPING": "stopping",
+    "BACKOFF": "crashed",
+    "EXITED": "crashed",
+    "FATAL": "failed",
+    "UNKNOWN": "unknown",
+}
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """`state` is running, starting, stopped, stopping, crashed (comes back by itself), failed or unhealthy; `uptime` in
+    seconds; `restarts` since the stack was started; `detail` says what is amiss."""
+
+    name: str
+    state: str
+    pid: int | None
+    url: str
+    uptime: float
+    restarts: int
+    detail: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        return self.state == "running"
+
+
+def gather(supervisor: Supervisor, programs: Sequence[Program]) -> list[ProcessStatus]:
+    """The status of these programs, their health asked side by side."""
+    try:
+        processes = supervisor.processes()
+    except NotRunningError:
+        return [ProcessStatus(p.name, "stopped", None, p.url, 0.0, 0) for p in programs]
+    restarts = {name: len(ends) for name, ends in exits(supervisor.home).items()}
+    with ThreadPoolExecutor(8) as pool:
+        reasons = list(pool.map(lambda p: _ask(p, processes.get(p.name)), programs))
+    return [
+        describe(program, processes.get(program.name), reason, restarts.get(program.name, 0))
+        for program, reason in zip(programs, reasons, strict=True)
+    ]
+
+
+def _ask(program: Program, process: Process | None) -> str | None:
+    return program.check() if process is not None and process.pid else None
+
+
+def describe(program: Program, process: Process | None, reason: str | None, restarts: int) -> ProcessStatus:
+    if process is None:
+        return ProcessStatus(program.name, "stopped", None, program.url, 0.0, restarts)
+    state = WORDS.get(process.state) or _alive(process, reason)
+    detail = process.detail if state in ("crashed", "failed") else reason or ""
+    return ProcessStatus(program.name, state, process.pid, program.url, round(process.uptime, 1), restarts, detail)
+
+
+def _alive(process: Process, reason: str | None) -> str:
+    """A process in its first seconds that is not ready is starting; later it is unhealthy."""
+    if reason is None:
+        return "running"
+    return "starting" if process.state == "STARTING" else "unhealthy"
+
+
+def age(seconds: float) -> str:
+    """A duration for people."""
+    return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86400 else f"{seconds / 86400:.1f} d"

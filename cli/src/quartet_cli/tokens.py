@@ -1,0 +1,35 @@
+"""Bearer tokens for people: asked for with the launcher's own API client (RFC 6749, section 4.4)."""
+
+import os
+
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import Home
+
+CLIENT = "quartet-admin"
+
+
+def own_secret(home: Home) -> str:
+    """The secret of the launcher's client: QUARTET_CLIENT_SECRET for a stack from elsewhere, else this home's."""
+    if given := os.environ.get("QUARTET_CLIENT_SECRET"):
+        return given
+    path = home.secrets / "admin/quartet_client_secret"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        raise QuartetError("there are no secrets yet; make the stack with: ./quartet up") from None
+    except PermissionError:
+        raise QuartetError(f"{path} belongs to another user") from None
+
+
+def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
+    """A token for one tenant; all scopes of the client where none are named. QuartetError says why there is none."""
+    import httpx  # the commands that ask for no token start a quarter of a second earlier without it
+
+    form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
+    try:
+        answer = httpx.post(f"{url.rstrip('/')}/oauth2/token", data=form, auth=(CLIENT, secret), timeout=10)
+    except httpx.HTTPError as error:
+        raise QuartetError(f"{url} does not answer: {error}") from error
+    if answer.status_code != 200:
+        raise QuartetError(f"{url} gives no token: {answer.status_code} {answer.text[:300]}")
+    return str(answer.json()["access_token"])

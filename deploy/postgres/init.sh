@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes the database `quartet`: per service a role and a schema of its own, and nothing for anybody else. It can be repeated.
+# Natively the launcher runs it before every start (PGHOST, PGPORT, PGPASSFILE); in a container it is a script of
+# /docker-entrypoint-initdb.d and runs once. Passwords are read by psql from files, never from the command line.
+set -eu
+
+secrets=${QUARTET_SECRETS_ROOT:-/run/secrets}
+user=${POSTGRES_USER:-postgres}
+export QUARTET_SECRET_FILE
+run() { psql -X -q -v ON_ERROR_STOP=1 --no-password -U "$user" "$@"; }
+
+run -d postgres <<'SQL' >/dev/null
+SELECT 'CREATE DATABASE quartet' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'quartet') \gexec
+REVOKE ALL ON DATABASE quartet, postgres, template1 FROM PUBLIC;
+SQL
+run -d quartet <<'SQL' >/dev/null
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+SQL
+
+for service in users groups audit metrics; do
+    QUARTET_SECRET_FILE=$secrets/$service/quartet_database_password
+    [ -r "$QUARTET_SECRET_FILE" ] || {
+        echo "init.sh: cannot read $QUARTET_SECRET_FILE" >&2
+        exit 1
+    }
+    run -d quartet -v role="quartet_$service" -v schema="$service" <<'SQL' >/dev/null
+SET client_min_messages = warning;
+\set password `cat "$QUARTET_SECRET_FILE"`
+SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'password';
+ALTER ROLE :"role" IN DATABASE quartet SET search_path = :"schema";
+GRANT CONNECT ON DATABASE quartet TO :"role";
+CREATE SCHEMA IF NOT EXISTS :"schema" AUTHORIZATION :"role";
+REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
+SQL
+done

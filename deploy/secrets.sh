@@ -1,0 +1,81 @@
+#!/bin/sh
+# Creates the secrets of a Quartet stack below DIR: one folder per reader, one file per secret, readable by the owner only.
+# What is there already is kept, so this can run before every start. Needs only sh, tr, head and /dev/urandom, so that it
+# runs natively and in a small container alike.
+set -eu
+umask 077
+LC_ALL=C
+export LC_ALL
+
+[ $# -eq 1 ] || {
+    echo "usage: secrets.sh DIR" >&2
+    exit 2
+}
+directory=$1
+services="users groups audit metrics"
+scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
+scopes="$scopes events:manage tenant:admin platform:admin"
+
+letters() { # letters SET COUNT: that many random characters out of SET
+    tr -dc "$1" </dev/urandom | head -c "$2"
+}
+password() { letters 'A-Za-z0-9' 43; } # 256 bits
+key() { # 32 random bytes as base64url: 42 free characters, a 43rd whose two lowest bits are zero, one of padding
+    letters 'A-Za-z0-9_-' 42
+    letters 'AEIMQUYcgkosw048' 1
+    printf '='
+}
+keep() { # keep FILE COMMAND...: writes the command's output to FILE unless it is there; never half a file
+    file=$directory/$1
+    shift
+    [ ! -s "$file" ] || return 0
+    mkdir -p "$(dirname "$file")"
+    "$@" >"$file.new.$$"
+    [ -s "$file.new.$$" ] || {
+        echo "secrets.sh: cannot write $file" >&2
+        exit 1
+    }
+    mv "$file.new.$$" "$file"
+}
+redis_conf() { printf 'requirepass %s\n' "$(cat "$directory/redis/password")"; }
+rabbitmq_conf() { printf 'default_user = quartet\ndefault_pass = %s\n' "$(cat "$directory/rabbitmq/password")"; }
+quoted_list() { # "a","b" for the words a b
+    separator=
+    for word in "$@"; do
+        printf '%s"%s"' "$separator" "$word"
+        separator=,
+    done
+}
+client() { # client NAME FOLDER SCOPE...: one API client that users knows from its first start
+    name=$1
+    secret=$(cat "$directory/$2/quartet_client_secret")
+    shift 2
+    printf '{"client_id":"quartet-%s","client_secret":"%s","scopes":[%s],"tenants":["*"]}' \
+        "$name" "$secret" "$(quoted_list "$@")"
+}
+bootstrap_clients() {
+    printf '['
+    # shellcheck disable=SC2086  # the scopes are words
+    client admin admin $scopes
+    for service in $services; do
+        printf ','
+        client "$service" "$service" service
+    done
+    printf ']'
+}
+
+keep postgres/password password
+keep redis/password password
+keep redis/auth.conf redis_conf
+keep rabbitmq/password password
+keep rabbitmq/cookie password
+keep rabbitmq/auth.conf rabbitmq_conf
+keep admin/quartet_client_secret password
+for service in $services; do
+    keep "$service/quartet_database_password" password
+    keep "$service/quartet_redis_password" cat "$directory/redis/password"
+    keep "$service/quartet_broker_password" cat "$directory/rabbitmq/password"
+    keep "$service/quartet_client_secret" password
+done
+keep users/quartet_master_key key
+keep users/quartet_bootstrap_clients bootstrap_clients
