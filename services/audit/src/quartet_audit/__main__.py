@@ -1,0 +1,8 @@
+"""Start: `python -m quartet_audit api|worker|migrate`."""
+
+import sys
+
+from quartet_audit.app import SERVICE
+from quartet_common.process import main
+
+main(SERVICE, sys.argv[1:])

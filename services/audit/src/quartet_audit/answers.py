@@ -1,0 +1,31 @@
+"""Answers: the shapes of what goes in and out over HTTP, from which OpenAPI is made."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from quartet_audit.domain import Entry
+from quartet_audit.parameters import DEFAULT_LIMIT, MAX_LIMIT
+
+
+class EntryList(Struct, frozen=True):
+    """One page. `next` leads to the following one and is null on the last; a page may be short, even empty, before."""
+
+    events: list[Entry]
+    next: str | None
+
+
+class Parameters(Struct, frozen=True, kw_only=True):
+    """The query string of `/audit/events`."""
+
+    action: Annotated[
+        str, Meta(description="The whole action, or what it begins with and `*`, e.g. `users.user.*`.")
+    ] = ""
+    actor: Annotated[str, Meta(description="Who did it.")] = ""
+    resource: Annotated[str, Meta(description="The id of the resource that it was done to.")] = ""
+    outcome: Annotated[str, Meta(description="`success` or `denied`.")] = ""
+    start: Annotated[str, Meta(description="RFC 3339 time of the event, inclusive.")] = field(name="from", default="")
+    end: Annotated[str, Meta(description="RFC 3339 time of the event, exclusive.")] = field(name="to", default="")
+    order: Annotated[str, Meta(description="`desc` (newest first) or `asc`.")] = "desc"
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Entries on a page.")] = DEFAULT_LIMIT
+    cursor: Annotated[str, Meta(description="The `next` of the page before; everything but `limit` stays.")] = ""

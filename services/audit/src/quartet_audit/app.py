@@ -1,0 +1,41 @@
+"""Wiring: the one place where the parts of the audit service meet."""
+
+from typing import TYPE_CHECKING
+
+from quartet_audit.config import AuditConfig
+from quartet_audit.subscriptions import subscriptions
+from quartet_common.container import AppContainer
+from quartet_common.process import Service
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+
+def create_app(container: AppContainer[AuditConfig]) -> "Quart":
+    """The HTTP application. What only HTTP needs is imported here, so that the worker does not carry it."""
+    from quartet_audit.routes import audit_blueprint
+    from quartet_audit.store import export_entries
+    from quartet_audit.usecases import note_export
+    from quartet_common.app import create_base_app
+    from quartet_common.auth.guard import caller
+    from quartet_common.blueprints.data import data_blueprint
+    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+
+    async def before_export() -> None:
+        await note_export(container, caller())
+
+    data = data_blueprint(container, {"entry": export_entries}, "audit:export")
+    data.before_request(before_export)
+    app = create_base_app(container, title="Quartet audit")
+    app.register_blueprint(audit_blueprint(container), url_prefix="/audit")
+    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/audit/rabbitmq")
+    app.register_blueprint(data, url_prefix="/audit/data")
+    return app
+
+
+SERVICE = Service(
+    package="quartet_audit",
+    config_class=AuditConfig,
+    create_app=create_app,
+    subscriptions=subscriptions,
+)

@@ -1,0 +1,11 @@
+"""Configuration: the audit service needs nothing beyond what every service has."""
+
+from typing import ClassVar
+
+from quartet_common.config import ServiceConfig
+
+
+class AuditConfig(ServiceConfig):
+    """The settings of the audit service."""
+
+    service: ClassVar[str] = "audit"

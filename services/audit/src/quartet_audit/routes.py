@@ -1,0 +1,44 @@
+"""Routes: the questions that can be asked over HTTP."""
+
+import msgspec
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_response, tag
+
+from quartet_audit.answers import EntryList, Parameters
+from quartet_audit.domain import Entry
+from quartet_audit.parameters import read_search, write_cursor
+from quartet_audit.usecases import find_entries, read_entry
+from quartet_common.auth.guard import caller, requires
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.responses import json_response
+
+
+def audit_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
+    """`/events` and `/events/<id>`; scope audit:read."""
+    blueprint = Blueprint("audit", __name__)
+
+    @blueprint.get("/events")
+    @requires("audit:read")
+    @tag(["audit"])
+    @document_querystring(Parameters)
+    @document_response(EntryList)
+    async def events() -> Response:
+        """The entries of the caller's tenant that pass all filters, newest first, a page at a time."""
+        tenant = caller().tenant
+        parameters = request.args.to_dict(flat=False)
+        page = await find_entries(container, tenant, read_search(parameters, tenant))
+        onward = None if page.next is None else write_cursor(parameters, tenant, page.next)
+        # the entries are JSON already and are handed on as they were recorded
+        body = b'{"events":[%b],"next":%b}' % (",".join(page.entries).encode(), msgspec.json.encode(onward))
+        return json_response(body)
+
+    @blueprint.get("/events/<identifier>")
+    @requires("audit:read")
+    @tag(["audit"])
+    @document_response(Entry)
+    async def event(identifier: str) -> Response:
+        """One entry of the caller's tenant."""
+        return json_response(await read_entry(container, caller().tenant, identifier))
+
+    return blueprint

@@ -1,0 +1,19 @@
+"""Subscriptions: every event becomes an entry."""
+
+from collections.abc import Sequence
+
+from quartet_audit.config import AuditConfig
+from quartet_audit.usecases import record_events
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.subscriptions import Subscription
+
+
+def subscriptions(container: AppContainer[AuditConfig]) -> list[Subscription]:
+    """What the audit service consumes."""
+
+    async def record(connection: Connection, events: Sequence[Event]) -> None:
+        await record_events(connection, events, container.clock())
+
+    return [Subscription("#", record)]

@@ -1,0 +1,52 @@
+"""Use cases: one function per question or command; opens the one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from quartet_audit import pages, store
+from quartet_audit.domain import Search, append
+from quartet_audit.events import data_exported
+from quartet_audit.pages import Page
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import NotFoundError
+from quartet_common.ids import parse_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.outbox import Caller
+
+
+async def record_events(connection: Connection, events: Sequence[Event], now: datetime) -> None:
+    """Append `events` to the logs of their tenants, in the order given; those that a log holds already are left out.
+
+    The inbox forgets after a month, the log never does: a dead letter put back after a year is still not doubled.
+    """
+    sizes = await store.lock_logs(connection, {event.tenantid for event in events})
+    known = await store.find_known(connection, events)
+    fresh = [event for event in events if (event.tenantid, event.id) not in known]
+    if fresh:
+        await store.add_entries(connection, append(fresh, sizes, now))
+
+
+async def find_entries(container: AppContainer[ServiceConfig], tenant: str, search: Search) -> Page:
+    """The first page that answers `search`."""
+    async with container.database.snapshot() as connection:
+        return await pages.read_page(connection, tenant, search)
+
+
+async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identifier: str) -> bytes:
+    """The JSON of one entry. Raises NotFoundError (404) when the tenant has none with this id."""
+    found = None
+    if (parsed := parse_id(identifier)) is not None:
+        async with container.database.connection() as connection:
+            found = await store.get_entry(connection, tenant, parsed)
+    if found is None:
+        raise NotFoundError("There is no such entry.")
+    return found
+
+
+async def note_export(container: AppContainer[ServiceConfig], caller: Caller) -> None:
+    """Have the log say who took all of it along, before the first byte leaves."""
+    async with container.database.transaction() as connection:
+        await outbox.add(connection, caller, [data_exported()], now=container.clock(), service=container.config.service)
