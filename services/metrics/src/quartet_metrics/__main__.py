@@ -1,0 +1,8 @@
+"""Start: `python -m quartet_metrics api|worker|migrate`."""
+
+import sys
+
+from quartet_common.process import main
+from quartet_metrics.app import SERVICE
+
+main(SERVICE, sys.argv[1:])

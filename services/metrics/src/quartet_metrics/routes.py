@@ -1,0 +1,38 @@
+"""Routes: the questions that can be asked over HTTP."""
+
+import msgspec
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.responses import json_response
+from quartet_metrics.answers import Answer, Catalog, Parameters, catalog
+from quartet_metrics.parameters import read_query
+from quartet_metrics.usecases import answer_query
+
+
+def metrics_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
+    """`/query` and `/catalog`; scope metrics:read."""
+    blueprint = Blueprint("metrics", __name__)
+
+    @blueprint.get("/query")
+    @requires("metrics:read")
+    @tag(["metrics"])
+    @document_querystring(Parameters)
+    @document_response(Answer)
+    async def query() -> Response:
+        """How often something happened in the caller's tenant, as series over time without gaps."""
+        asked = read_query(request.args.to_dict(flat=False), container.clock())
+        return json_response(msgspec.json.encode(await answer_query(container, caller().tenant, asked)))
+
+    @blueprint.get("/catalog")
+    @requires("metrics:read")
+    @tag(["metrics"])
+    @document_response(Catalog)
+    async def known() -> Response:
+        """The metrics, their dimensions and the steps that `/metrics/query` knows."""
+        return json_response(msgspec.json.encode(catalog()))
+
+    return blueprint

@@ -1,0 +1,21 @@
+"""Subscriptions: every event is counted."""
+
+from collections.abc import Sequence
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_metrics import store
+from quartet_metrics.config import MetricsConfig
+from quartet_metrics.domain import tally
+
+
+def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
+    """What the metrics service consumes."""
+    return [Subscription("#", count_events)]
+
+
+async def count_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Add `events`, none of which was counted before, to the counts of their hours."""
+    await store.add_counts(connection, tally(events))

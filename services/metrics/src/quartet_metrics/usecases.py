@@ -1,0 +1,29 @@
+"""Use cases: one question, one statement."""
+
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_metrics import store
+from quartet_metrics.answers import Answer, Point, Series
+from quartet_metrics.domain import MAX_POINTS, Query, dense
+from quartet_metrics.errors import TooManyPointsError
+
+
+async def answer_query(container: AppContainer[ServiceConfig], tenant: str, query: Query) -> Answer:
+    """The series of `query` in `tenant`. Raises TooManyPointsError (400)."""
+    async with container.database.connection() as connection:
+        cells = await store.sum_counts(connection, tenant, query)
+    keys = {cell.key for cell in cells}
+    if len(keys) * query.buckets > MAX_POINTS:
+        raise TooManyPointsError
+    series = [
+        Series(key, [Point(time, value) for time, value in points]) for key, points in dense(query, cells).items()
+    ]
+    return Answer(
+        metric=query.metric.name,
+        start=query.start,
+        end=query.end,
+        step=query.step.name,
+        by=query.by,
+        series=series,
+        total=sum(cell.value for cell in cells),
+    )
