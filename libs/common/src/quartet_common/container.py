@@ -79,12 +79,13 @@ class AppContainer(Generic[C_co]):
     async def open(self) -> None:
         """Open everything; if one part cannot be opened, close what is open and raise its error."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._forget)
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
             self._http = open_http()
-            instrument_http(self._http)
             stack.push_async_callback(self._http.aclose)
+            instrument_http(self._http)
             self._token = ServiceToken(
                 self._http,
                 self.config.users_url,
@@ -98,6 +99,8 @@ class AppContainer(Generic[C_co]):
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.aclose()
+
+    def _forget(self) -> None:
         self._database = self._redis = self._http = self._verifier = self._token = None
 
     def service_client(self, name: str, base_url: str) -> ServiceClient:

@@ -73,6 +73,8 @@ class ServiceClient:
         answers 5xx, or its circuit is open.
         """
         try:
+            if self._breaker.opened:  # call_async counts failures but lets every call through
+                raise CircuitBreakerError(self._breaker)
             response: httpx.Response = await self._breaker.call_async(self._retrying, method, path, caller, options)
         except (httpx.HTTPError, CircuitBreakerError) as error:
             raise UnavailableError(self._name) from error

@@ -1,5 +1,6 @@
 """Logs: one JSON object a line on standard output, with trace id, tenant and actor, and without secrets."""
 
+import json
 import logging
 import sys
 from typing import Any
@@ -54,12 +55,19 @@ def add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Blank values whose key names a secret, and cut long ones, so that no whole body gets into a log."""
-    for key, value in event.items():
-        if any(word in key.lower() for word in SECRET_WORDS):
-            event[key] = HIDDEN
-        elif isinstance(value, str | bytes) and len(value) > MAX_VALUE:
-            event[key] = value[:MAX_VALUE]
-    return event
+    return {key: _shown(key, value) for key, value in event.items()}
+
+
+def _shown(key: object, value: Any) -> Any:
+    if any(word in str(key).lower() for word in SECRET_WORDS):
+        return HIDDEN
+    if isinstance(value, str | bytes):
+        return value[:MAX_VALUE]
+    if isinstance(value, dict):
+        return {name: _shown(name, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown("", inner) for inner in value]
+    return value
 
 
 def _namer(service: str, process: str) -> structlog.typing.Processor:
@@ -70,4 +78,7 @@ def _namer(service: str, process: str) -> structlog.typing.Processor:
 
 
 def _dumps(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode("utf-8", "replace")
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # half a surrogate pair, a number beyond 64 bits: a line must not be lost for that
+        return json.dumps(value, default=str)

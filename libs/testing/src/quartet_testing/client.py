@@ -1,6 +1,6 @@
 """Client: a tenant's view of a running stack through its public URLs, with the few calls that most tests make."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,9 @@ TIMEOUT = 20.0
 PAGE = 500
 
 Document = dict[str, Any]
+
+TokenFor = Callable[..., Awaitable[str]]
+"""`await token_for(tenant, scope)`: a token of the launcher's client; all of its scopes without one."""
 
 
 def unique(prefix: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
 
 import asyncpg
 import httpx
@@ -21,7 +22,7 @@ from quartet_testing.conditions import eventually
 PATIENCE = 60.0
 """Seconds for what takes a restart; nothing waits longer than it has to."""
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @asynccontextmanager
@@ -97,6 +98,7 @@ async def somebody_waits(connection: Connection, table: str) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"
 
     async def probe() -> bool:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees the first look again and again
         return bool(await connection.fetchval(waiting, table))
 
     await eventually(probe, f"somebody to wait for {table}", PATIENCE)

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def do_POST(self) -> None:  # noqa: N802  # the base class's name
+    def do_POST(self) -> None:  # the base class's name
         """Take traces; anything else, such as metrics, is answered and dropped."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         if self.headers.get("Content-Encoding") == "gzip":

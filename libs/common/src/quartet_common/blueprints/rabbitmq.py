@@ -10,7 +10,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
-from quartet_common.auth.guard import requires
+from quartet_common.auth.guard import principal, requires
+from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import BadRequestError
@@ -20,6 +21,8 @@ from quartet_common.messaging.topology import DELAYS, QueueNames
 
 MAX_LISTED = 100
 MAX_REDRIVEN = 1000
+EVERYTHING = "platform:admin"
+"""The scope that lets an operator see the dead letters of all tenants."""
 
 
 @dataclass
@@ -38,7 +41,11 @@ class RedriveQuery:
 
 
 def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
-    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage."""
+    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage.
+
+    Dead letters are those of the caller's tenant; with the scope platform:admin too, those of all, and what belongs to
+    none because it cannot be read.
+    """
     blueprint = Blueprint("rabbitmq", __name__)
     tag_blueprint(blueprint, ["Operations"])
     names = QueueNames(container.config.service)
@@ -71,7 +78,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         limit = _limit("limit", 20, MAX_LISTED)
         async with container.broker.connection("operator") as connection:
             counts = await _count(connection, names.dead)
-            messages = await _peek(await connection.channel(), names.dead, limit) if counts else []
+            messages = await _peek(await connection.channel(), names.dead, limit, principal()) if counts else []
         return {"total": counts[0] if counts else 0, "dead_letters": [_describe(message) for message in messages]}
 
     @blueprint.post("/dead-letters/redrive")
@@ -86,7 +93,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
                 return {"redriven": 0}
             return {
                 "redriven": await _redrive(
-                    await connection.channel(on_return_raises=True), names, limit, request.args.get("id")
+                    await connection.channel(on_return_raises=True), names, limit, request.args.get("id"), principal()
                 )
             }
 
@@ -105,22 +112,28 @@ async def _count(connection: AbstractConnection, name: str) -> tuple[int, int] |
     return result.message_count or 0, result.consumer_count or 0
 
 
-async def _peek(channel: AbstractChannel, name: str, limit: int) -> list[AbstractIncomingMessage]:
+async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal) -> list[AbstractIncomingMessage]:
     queue = await channel.get_queue(name)
-    messages: list[AbstractIncomingMessage] = []
-    while len(messages) < limit and (message := await queue.get(fail=False)) is not None:
-        messages.append(message)
-    for message in reversed(messages):
+    looked_at: list[AbstractIncomingMessage] = []
+    found: list[AbstractIncomingMessage] = []
+    while len(found) < limit and len(looked_at) < MAX_REDRIVEN:
+        message = await queue.get(fail=False)
+        if message is None:
+            break
+        looked_at.append(message)
+        if _may_see(who, message):
+            found.append(message)
+    for message in reversed(looked_at):
         await message.nack(requeue=True)
-    return messages
+    return found
 
 
-async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None) -> int:
+async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None, who: Principal) -> int:
     queue = await channel.get_queue(names.dead)
     passed: list[AbstractIncomingMessage] = []
     redriven = 0
     while redriven < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
-        if only is not None and message.message_id != only:
+        if not _may_see(who, message) or (only is not None and message.message_id != only):
             passed.append(message)
             continue
         await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
@@ -145,12 +158,21 @@ def _fresh(message: AbstractIncomingMessage) -> Message:
     )
 
 
-def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
+def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
+    return EVERYTHING in who.scopes or _facts(message).get("tenantid") == who.tenant
+
+
+def _facts(message: AbstractIncomingMessage) -> dict[str, Any]:
+    """The envelope in a dead letter, as far as it is one."""
     try:
         event = orjson.loads(message.body)
     except orjson.JSONDecodeError:
         event = None
-    facts = event if isinstance(event, dict) else {}
+    return event if isinstance(event, dict) else {}
+
+
+def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
+    facts = _facts(message)
     reason = message.headers.get(REASON_HEADER) or "delivered too often without an answer"
     return {
         "id": message.message_id,

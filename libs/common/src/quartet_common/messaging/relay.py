@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from quartet_common.config import ServiceConfig
-from quartet_common.database import connect_once, outbox_channel
+from quartet_common.database import UNAVAILABLE, connect_once, outbox_channel
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
 from quartet_common.messaging.envelope import CONTENT_TYPE, TYPE_PREFIX
 from quartet_common.messaging.stats import OutboxStats
@@ -70,7 +70,7 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 await self._session()
-            except (*BROKER_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*BROKER_ERRORS, *UNAVAILABLE, asyncpg.PostgresError) as error:
                 logger.warning("the relay lost a server", extra={"error": f"{type(error).__name__}: {error}"})
                 await self._pause(0.2)
             finally:

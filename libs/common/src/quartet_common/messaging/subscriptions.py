@@ -21,12 +21,13 @@ class Subscription:
 
     def matches(self, event: Event) -> bool:
         """Whether `event` is meant."""
-        return self._expression.fullmatch(event.routing_key) is not None
+        return self._expression.fullmatch(f"{event.routing_key}.") is not None
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        text = re.escape(self.pattern).replace(r"\*", r"[^.]+").replace(r"\.\#", r"(\..+)?").replace(r"\#", r".*")
-        return re.compile(text)
+        # every word ends with a dot, also the last one, so that `#` can stand for none wherever it is
+        wild = {"*": r"[^.]*\.", "#": r"(?:[^.]*\.)*"}
+        return re.compile("".join(wild.get(word, re.escape(f"{word}.")) for word in self.pattern.split(".")))
 
 
 async def dispatch(connection: Connection, subscriptions: Sequence[Subscription], events: Sequence[Event]) -> None:

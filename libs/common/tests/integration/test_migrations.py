@@ -1,0 +1,112 @@
+"""Migrations on a real PostgreSQL: raced, broken, edited, newer than the code."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import pytest
+
+from quartet_common.config import ServiceConfig
+from quartet_common.database import Connection, connect_once
+from quartet_common.migrations import Migration, MigrationError, check_schema, migrate
+from quartet_common.process import COMMON, require_schema
+
+Connect = Callable[[], Awaitable[Connection]]
+TWO = [
+    Migration(1, "first", "CREATE TABLE first (id integer); INSERT INTO first VALUES (1)"),
+    Migration(2, "second", "CREATE TABLE second (id integer)"),
+]
+
+
+@pytest.fixture
+async def connect(config: ServiceConfig) -> AsyncIterator[Connect]:
+    """Opens connections to an empty schema of the test's own."""
+    schema = f"test_{uuid4().hex}"
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> Connection:
+            connection = await connect_once(config)
+            stack.push_async_callback(connection.close)
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            await connection.execute(f"SET search_path = {schema}")
+            return connection
+
+        first = await open_one()
+        yield open_one
+        await first.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+async def test_what_is_missing_is_applied_in_order_and_once(connect: Connect) -> None:
+    connection = await connect()
+    assert await migrate(connection, "probe", TWO[:1]) == 1
+    assert await migrate(connection, "probe", TWO) == 1
+    assert await migrate(connection, "probe", TWO) == 0
+    assert await connection.fetchval("SELECT count(*) FROM first, schema_migrations") == 2
+    await check_schema(connection, "probe", TWO)
+
+
+async def test_four_that_race_apply_each_file_once(connect: Connect) -> None:
+    connections = [await connect() for _ in range(4)]
+    applied = await asyncio.gather(*(migrate(connection, "probe", TWO) for connection in connections))
+    assert sorted(applied) == [0, 0, 0, 2]
+    assert await connections[0].fetchval("SELECT count(*) FROM first") == 1
+
+
+async def test_components_have_numbers_of_their_own(connect: Connect) -> None:
+    connection = await connect()
+    other = [Migration(1, "other", "CREATE TABLE other (id integer)")]
+    assert await migrate(connection, "probe", TWO) == 2
+    assert await migrate(connection, "other", other) == 1
+    await check_schema(connection, "probe", TWO)
+
+
+async def test_a_file_that_fails_leaves_nothing_of_itself_and_the_lock_is_free(connect: Connect) -> None:
+    connection, other = await connect(), await connect()
+    broken = [*TWO, Migration(3, "third", "CREATE TABLE third (id integer); SELECT no_such_function()")]
+    with pytest.raises(Exception, match="no_such_function"):
+        await migrate(connection, "probe", broken)
+    assert await connection.fetchval("SELECT to_regclass('third') IS NULL")
+    assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == 2
+    mended = [*TWO, Migration(3, "third", "CREATE TABLE third (id integer)")]
+    assert await asyncio.wait_for(migrate(other, "probe", mended), 5) == 1
+
+
+async def test_a_schema_newer_than_the_code_is_refused_and_left_alone(connect: Connect) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", TWO)
+    for refused in (check_schema, migrate):
+        with pytest.raises(MigrationError, match=r"version 2, newer than this code \(1\)"):
+            await refused(connection, "probe", TWO[:1])
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 2
+
+
+async def test_a_schema_older_than_the_code_is_not_started_on(connect: Connect) -> None:
+    connection = await connect()
+    with pytest.raises(MigrationError, match=r"version 0, the code needs 2: run migrate"):
+        await check_schema(connection, "probe", TWO)
+    await migrate(connection, "probe", TWO[:1])
+    with pytest.raises(MigrationError, match=r"version 1, the code needs 2: run migrate"):
+        await check_schema(connection, "probe", TWO)
+
+
+async def test_a_file_that_was_edited_after_it_was_applied_is_refused(connect: Connect) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", TWO)
+    edited = [Migration(1, "first", "CREATE TABLE first (id bigint)"), TWO[1]]
+    for refused in (check_schema, migrate):
+        with pytest.raises(MigrationError, match=r"0001_first.sql was edited"):
+            await refused(connection, "probe", edited)
+
+
+async def test_a_process_does_not_start_on_a_schema_newer_than_itself(config: ServiceConfig) -> None:
+    await require_schema("quartet_common", config)
+    connection = await connect_once(config)
+    newer = "INSERT INTO schema_migrations (component, version, name, checksum) VALUES ($1, 99, 'future', '')"
+    try:
+        await connection.execute(newer, COMMON)
+        with pytest.raises(SystemExit, match="newer than this code"):
+            await require_schema("quartet_common", config)
+    finally:
+        await connection.execute("DELETE FROM schema_migrations WHERE version = 99")
+        await connection.close()

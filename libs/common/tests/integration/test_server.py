@@ -1,0 +1,193 @@
+"""The real server: TLS and HTTP/2, limits on a body without a length, and an end that finishes what runs."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from quart import Quart, request
+
+from quartet_cli import ports
+from quartet_common.app import create_base_app
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.server import hypercorn_config, serve_app
+from quartet_testing.conditions import eventually
+
+Serve = Callable[..., AbstractAsyncContextManager["Served"]]
+
+
+class Served:
+    """A server that runs, and what its routes wait for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.stopping = asyncio.Event()
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
+        """An app with a slow route and one that reads a body."""
+        app = create_base_app(container, title="Common", public=frozenset({"slow", "length", "address"}))
+
+        @app.get("/common/slow")
+        async def slow() -> str:
+            self.begun.set()
+            await self.go_on.wait()
+            return "done"
+
+        @app.post("/common/length")
+        async def length() -> dict[str, int]:
+            return {"length": len(await request.get_data())}
+
+        @app.get("/common/address")
+        async def address() -> dict[str, str | None]:
+            return {"address": request.remote_addr, "scheme": request.scheme}
+
+        return app
+
+
+@pytest.fixture
+def serve(config: ServiceConfig) -> Serve:
+    """Serves on a free port, with changed settings, until the end of the block."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Served]:
+        [port] = ports.choose(1, set())
+        changed = config.model_copy(update={"port": port, "max_body_bytes": 1000, **changes})
+        scheme = "https" if changed.certfile else "http"
+        served = Served(f"{scheme}://127.0.0.1:{port}")
+        app = served.create_app(AppContainer(changed))
+        running = asyncio.ensure_future(
+            serve_app(app, hypercorn_config(changed), served.stopping, changed.trusted_proxies)
+        )
+
+        async def listening() -> bool:
+            assert not running.done(), running.exception()
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
+
+        async def answers() -> bool:
+            try:
+                return await listening()
+            except OSError:
+                return False
+
+        await eventually(answers, "the server listens")
+        try:
+            yield served
+        finally:
+            served.stopping.set()
+            await asyncio.wait_for(running, 15)
+
+    return start
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
+    """A certificate for 127.0.0.1 and its key, as settings."""
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(str(tmp_path / "cert.pem"), append=number > 0)
+    return {"certfile": tmp_path / "cert.pem", "keyfile": tmp_path / "key.pem"}
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.mark.parametrize(("protocol", "version"), [("h2", "HTTP/2"), ("http/1.1", "HTTP/1.1")])
+async def test_over_tls_a_client_that_knows_http_2_gets_what_is_configured(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path], protocol: str, version: str
+) -> None:
+    async with (
+        serve(protocol=protocol, **files) as served,
+        httpx.AsyncClient(http2=True, verify=trusting(authority), trust_env=False) as client,
+    ):
+        response = await client.get(f"{served.url}/common/health/live")
+        assert (response.status_code, response.http_version) == (200, version)
+        assert response.json() == {"status": "live"}
+
+
+async def test_with_http_2_an_old_client_still_gets_its_http_1(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path]
+) -> None:
+    async with (
+        serve(protocol="h2", **files) as served,
+        httpx.AsyncClient(http2=False, verify=trusting(authority), trust_env=False) as client,
+    ):
+        response = await client.get(f"{served.url}/common/health/live")
+        assert (response.status_code, response.http_version) == (200, "HTTP/1.1")
+
+
+async def test_many_requests_share_one_http_2_connection(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path]
+) -> None:
+    limits = httpx.Limits(max_connections=1)
+    async with (
+        serve(protocol="h2", **files) as served,
+        httpx.AsyncClient(http2=True, verify=trusting(authority), trust_env=False, limits=limits) as client,
+    ):
+        waiting = asyncio.ensure_future(client.get(f"{served.url}/common/slow"))
+        await served.begun.wait()
+        others = [client.post(f"{served.url}/common/length", content=b"x" * n) for n in range(50)]
+        assert [answer.json()["length"] for answer in await asyncio.gather(*others)] == list(range(50))
+        served.go_on.set()
+        assert (await waiting).text == "done"
+
+
+async def test_a_client_that_does_not_know_the_authority_does_not_connect(serve: Serve, files: dict[str, Path]) -> None:
+    async with serve(protocol="h2", **files) as served, httpx.AsyncClient(http2=True, trust_env=False) as client:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get(f"{served.url}/common/health/live")
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_body_of_unknown_length_is_cut_off_at_the_limit(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path], http2: bool
+) -> None:
+    async def body(pieces: int) -> AsyncIterator[bytes]:
+        for _ in range(pieces):
+            yield b"x" * 100
+
+    async with (
+        serve(protocol="h2", **files) as served,
+        httpx.AsyncClient(http2=http2, verify=trusting(authority), trust_env=False) as client,
+    ):
+        fits = await client.post(f"{served.url}/common/length", content=body(10))
+        assert fits.json() == {"length": 1000}
+        too_large = await client.post(f"{served.url}/common/length", content=body(11))
+        assert too_large.status_code == 413
+        assert too_large.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_request_that_runs_when_the_end_comes_is_finished(serve: Serve) -> None:
+    async with serve() as served, httpx.AsyncClient(trust_env=False) as client:
+        waiting = asyncio.ensure_future(client.get(f"{served.url}/common/slow"))
+        await served.begun.wait()
+        served.stopping.set()
+        served.go_on.set()
+        response = await waiting
+        assert (response.status_code, response.text) == (200, "done")
+
+
+async def test_what_proxies_forward_is_believed_only_as_far_as_they_are_trusted(serve: Serve) -> None:
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 192.0.2.7", "X-Forwarded-Proto": "https"}
+    for proxies, seen in ((0, ("127.0.0.1", "http")), (1, ("192.0.2.7", "https"))):
+        async with serve(trusted_proxies=proxies) as served, httpx.AsyncClient(trust_env=False) as client:
+            answer = (await client.get(f"{served.url}/common/address", headers=forwarded)).json()
+            assert (answer["address"], answer["scheme"]) == seen

@@ -1,0 +1,156 @@
+"""Configuration: where settings come from, and that everything wrong is said at once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
+
+import pytest
+
+from quartet_common.config import ServiceConfig, load_config, read_config
+
+SECRETS = {
+    "quartet_database_password": "database-secret",
+    "quartet_redis_password": "redis-secret",
+    "quartet_broker_password": "broker-secret",
+    "quartet_client_secret": "client-secret",
+}
+VARIABLES = {
+    "QUARTET_DATABASE_URL": "postgresql://quartet_probe@127.0.0.1/quartet",
+    "QUARTET_REDIS_URL": "redis://127.0.0.1/0",
+    "QUARTET_BROKER_URL": "amqp://quartet@127.0.0.1/",
+    "QUARTET_USERS_URL": "http://127.0.0.1:8000",
+}
+
+
+class ProbeConfig(ServiceConfig):
+    service: ClassVar[str] = "probe"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A complete environment: variables, and secrets as files. What is put into it is there while the test runs."""
+    for name, value in SECRETS.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    with patch.dict("os.environ", {**VARIABLES, "QUARTET_SECRETS_DIR": str(tmp_path)}, clear=True) as variables:
+        yield variables
+
+
+def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    with pytest.raises(SystemExit) as end:
+        load_config(ProbeConfig)
+    assert end.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "probe" in lines[0]
+    return [line.strip() for line in lines[1:]]
+
+
+def test_secrets_are_read_from_files_without_their_line_end(environment: dict[str, str]) -> None:
+    config = read_config(ProbeConfig)
+    assert config.database_password.get_secret_value() == "database-secret"
+    assert config.client_secret.get_secret_value() == "client-secret"
+
+
+def test_the_environment_wins_over_a_file(environment: dict[str, str]) -> None:
+    environment["QUARTET_CLIENT_SECRET"] = "from-the-environment"
+    assert read_config(ProbeConfig).client_secret.get_secret_value() == "from-the-environment"
+
+
+def test_a_secret_is_not_shown_by_the_config(environment: dict[str, str]) -> None:
+    config = read_config(ProbeConfig)
+    for secret in SECRETS.values():
+        assert secret not in f"{config!r} {config}"
+
+
+@pytest.mark.parametrize("name", [*VARIABLES, *(name.upper() for name in SECRETS)])
+def test_what_has_no_default_and_is_missing_is_named(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], name: str, tmp_path: Path
+) -> None:
+    environment.pop(name, None)
+    (tmp_path / name.lower()).unlink(missing_ok=True)
+    [line] = complaints(capsys)
+    assert line.startswith(f"{name}: missing")
+
+
+def test_an_empty_variable_is_a_missing_one(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    environment["QUARTET_USERS_URL"] = ""
+    environment["QUARTET_CLIENT_SECRET"] = ""
+    environment["QUARTET_CERTFILE"] = ""
+    (tmp_path / "quartet_client_secret").unlink()
+    assert [line.split(":")[0] for line in complaints(capsys)] == ["QUARTET_USERS_URL", "QUARTET_CLIENT_SECRET"]
+
+
+def test_an_empty_secret_file_is_a_missing_secret(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "quartet_client_secret").write_text("\n")
+    [line] = complaints(capsys)
+    assert line.startswith("QUARTET_CLIENT_SECRET: ")
+
+
+def test_everything_wrong_is_reported_at_once_and_no_value_is_shown(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del environment["QUARTET_REDIS_URL"]
+    environment["QUARTET_PORT"] = "70000"
+    environment["QUARTET_PROTOCOL"] = "h3-value"
+    environment["QUARTET_LOG_LEVEL"] = "loud-value"
+    environment["QUARTET_TRACE_SAMPLE_RATIO"] = "1.5"
+    environment["QUARTET_CORS_ORIGINS"] = "https://app-value.example.com"
+    lines = complaints(capsys)
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "QUARTET_CORS_ORIGINS",
+        "QUARTET_LOG_LEVEL",
+        "QUARTET_PORT",
+        "QUARTET_PROTOCOL",
+        "QUARTET_REDIS_URL",
+        "QUARTET_TRACE_SAMPLE_RATIO",
+    ]
+    assert "value.example" not in " ".join(lines)
+    assert "h3-value" not in " ".join(lines)
+    assert "loud-value" not in " ".join(lines)
+
+
+def test_origins_are_a_json_list(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    environment["QUARTET_CORS_ORIGINS"] = json.dumps(["https://app.example.com"])
+    assert read_config(ProbeConfig).cors_origins == ["https://app.example.com"]
+    environment["QUARTET_CORS_ORIGINS"] = json.dumps({"https://app.example.com": True})
+    [line] = complaints(capsys)
+    assert line.startswith("QUARTET_CORS_ORIGINS: ")
+
+
+def test_tls_needs_both_files_and_they_must_exist(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    environment["QUARTET_CERTFILE"] = str(tmp_path / "cert.pem")
+    [line] = complaints(capsys)
+    assert "QUARTET_KEYFILE" in line
+    environment["QUARTET_KEYFILE"] = str(tmp_path / "key.pem")
+    [line] = complaints(capsys)
+    assert line == f"QUARTET_CERTFILE: no such file: {tmp_path / 'cert.pem'}"
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    assert read_config(ProbeConfig).keyfile == tmp_path / "key.pem"
+
+
+def test_a_pool_cannot_be_smaller_than_its_least_size(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment["QUARTET_DATABASE_POOL_MIN"] = "11"
+    [line] = complaints(capsys)
+    assert "QUARTET_DATABASE_POOL_MIN" in line
+
+
+def test_the_issuer_is_the_public_url_without_a_slash_at_the_end(environment: dict[str, str]) -> None:
+    environment["QUARTET_PUBLIC_URL"] = "https://id.example.com/"
+    config = read_config(ProbeConfig)
+    assert config.issuer == "https://id.example.com"
+    assert config.client_id == "quartet-probe"
+
+
+def test_variables_of_others_are_not_minded(environment: dict[str, str]) -> None:
+    environment["QUARTET_SOMETHING_ELSE"] = "x"
+    assert read_config(ProbeConfig).port == 8000

@@ -1,0 +1,116 @@
+"""The container: opened in order, closed in reverse, also when opening fails half-way."""
+
+from typing import Any
+
+import pytest
+
+from quartet_common import container as module
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+
+PARTS = ("database", "redis", "http", "verifier")
+
+
+class Part:
+    """Something that is opened and notes when it is closed."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+        log.append(f"open {name}")
+
+    async def close(self) -> None:
+        self.log.append(f"close {self.name}")
+
+    async def aclose(self) -> None:
+        await self.close()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was opened and closed, in order; the database and the HTTP client are fakes."""
+    entries: list[str] = []
+
+    async def open_database(_: ServiceConfig) -> Any:
+        return Part("database", entries)
+
+    monkeypatch.setattr(module, "open_database", open_database)
+    monkeypatch.setattr(module, "open_http", lambda: Part("http", entries))
+    monkeypatch.setattr(module, "instrument_http", lambda _: None)
+    return entries
+
+
+async def test_parts_are_closed_in_reverse_order(lone_config: ServiceConfig, log: list[str]) -> None:
+    container = AppContainer(lone_config)
+    await container.open()
+    await container.close()
+    assert log == ["open database", "open http", "close http", "close database"]
+
+
+async def test_when_opening_fails_half_way_what_is_open_is_closed_and_the_error_is_told(
+    lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError("no sockets left")
+
+    monkeypatch.setattr(module, "instrument_http", fail)
+    container = AppContainer(lone_config)
+    with pytest.raises(OSError, match="no sockets left"):
+        await container.open()
+    assert [entry for entry in log if entry.startswith("close")][-1] == "close database"
+    assert log.count("open http") == log.count("close http")
+    await container.close()
+    assert log.count("close database") == 1
+
+
+async def test_after_a_failed_opening_no_part_can_be_had(
+    lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("no sockets left")
+
+    monkeypatch.setattr(module, "open_http", fail)
+    container = AppContainer(lone_config)
+    with pytest.raises(OSError, match="no sockets left"):
+        await container.open()
+    with pytest.raises(RuntimeError, match="not open: database"):
+        _ = container.database
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_cannot_be_had_before_opening_nor_after_closing(
+    lone_config: ServiceConfig, log: list[str], part: str
+) -> None:
+    container = AppContainer(lone_config)
+    with pytest.raises(RuntimeError, match="not open"):
+        getattr(container, part)
+    await container.open()
+    assert getattr(container, part) is not None
+    await container.close()
+    with pytest.raises(RuntimeError, match="not open"):
+        getattr(container, part)
+
+
+async def test_closing_twice_and_closing_what_was_never_open_do_nothing(
+    lone_config: ServiceConfig, log: list[str]
+) -> None:
+    container = AppContainer(lone_config)
+    await container.close()
+    await container.open()
+    await container.close()
+    await container.close()
+    assert log.count("close database") == 1
+
+
+async def test_a_container_can_be_opened_again(lone_config: ServiceConfig, log: list[str]) -> None:
+    container = AppContainer(lone_config)
+    for _ in range(2):
+        await container.open()
+        await container.close()
+    assert log == ["open database", "open http", "close http", "close database"] * 2
+
+
+async def test_a_client_of_a_service_can_be_made_before_opening(lone_config: ServiceConfig, log: list[str]) -> None:
+    container = AppContainer(lone_config)
+    client = container.service_client("users", "http://users.example.com")
+    assert client is not None

@@ -1,0 +1,136 @@
+"""The guard: which routes are closed, to whom, and on whose behalf a service acts."""
+
+import pytest
+from quart import Quart
+
+from quartet_common.auth.guard import caller, install_guard, requires, scope_of
+from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.errors import ServiceError
+from quartet_testing.tokens import TokenFactory
+
+ISSUER = "https://id.example.com"
+
+
+@pytest.fixture
+def factory() -> TokenFactory:
+    return TokenFactory(ISSUER)
+
+
+@pytest.fixture
+def app(factory: TokenFactory) -> Quart:
+    """An app with a closed, a public and an undeclared route; an error is answered with its code."""
+    made = Quart("guarded")
+    verifier = TokenVerifier(ISSUER, factory.find_key)
+
+    @made.get("/closed")
+    @requires("users:read")
+    async def closed() -> dict[str, str | None]:
+        who = caller()
+        return {"tenant": who.tenant, "actor": who.actor, "address": who.source_address}
+
+    @made.get("/open")
+    async def open_() -> str:
+        return "open"
+
+    @made.get("/undeclared")
+    async def undeclared() -> str:
+        return "never"
+
+    @made.get("/anonymous")
+    async def anonymous() -> str:
+        return caller().tenant
+
+    async def answer(error: ServiceError) -> tuple[dict[str, str], int, dict[str, str]]:
+        return {"code": error.code, "detail": error.detail}, error.status, error.headers
+
+    made.register_error_handler(ServiceError, answer)
+    install_guard(made, lambda: verifier, frozenset({"open_", "anonymous"}))
+    return made
+
+
+async def test_a_token_with_the_scope_gets_in_and_says_who_is_calling(app: Quart, factory: TokenFactory) -> None:
+    headers = factory.headers("default", ["users:read", "users:write"], actor="scim-client")
+    answer = await (await app.test_client().get("/closed", headers=headers)).get_json()
+    assert (answer["tenant"], answer["actor"]) == ("default", "scim-client")
+
+
+async def test_the_scheme_is_not_case_sensitive(app: Quart, factory: TokenFactory) -> None:
+    token = factory.token("default", ["users:read"])
+    response = await app.test_client().get("/closed", headers={"Authorization": f"bEaReR  {token} "})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer x", "x"])
+async def test_without_a_good_token_it_is_closed(app: Quart, value: str | None) -> None:
+    headers = {} if value is None else {"Authorization": value}
+    response = await app.test_client().get("/closed", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+async def test_a_token_without_the_scope_is_forbidden_and_told_which_it_needs(
+    app: Quart, factory: TokenFactory
+) -> None:
+    headers = factory.headers("default", ["users:write", "users:readx"])
+    response = await app.test_client().get("/closed", headers=headers)
+    assert response.status_code == 403
+    assert 'scope="users:read"' in response.headers["WWW-Authenticate"]
+
+
+async def test_a_public_route_needs_no_token(app: Quart) -> None:
+    assert (await app.test_client().get("/open")).status_code == 200
+
+
+async def test_a_route_that_declares_nothing_lets_nobody_in(app: Quart, factory: TokenFactory) -> None:
+    everything = factory.headers("default", ["users:read", "platform:admin"])
+    assert (await app.test_client().get("/undeclared", headers=everything)).status_code == 403
+    assert (await app.test_client().get("/undeclared")).status_code == 401
+
+
+async def test_there_is_no_caller_on_a_public_route(app: Quart, factory: TokenFactory) -> None:
+    headers = factory.headers("default", ["users:read"])
+    assert (await app.test_client().get("/anonymous", headers=headers)).status_code == 401
+
+
+async def test_a_route_that_does_not_exist_is_404_with_and_without_a_token(app: Quart, factory: TokenFactory) -> None:
+    assert (await app.test_client().get("/nowhere")).status_code == 404
+    headers = factory.headers("default", ["users:read"])
+    assert (await app.test_client().get("/nowhere", headers=headers)).status_code == 404
+    assert (await app.test_client().post("/closed")).status_code == 405
+
+
+async def test_a_service_acts_for_the_tenant_and_actor_that_it_names(app: Quart, factory: TokenFactory) -> None:
+    headers = factory.headers("*", ["service", "users:read"], actor="quartet-groups")
+    named = {**headers, "Quartet-Tenant": "acme", "Quartet-Actor": "bjensen"}
+    answer = await (await app.test_client().get("/closed", headers=named)).get_json()
+    assert (answer["tenant"], answer["actor"]) == ("acme", "bjensen")
+    answer = await (await app.test_client().get("/closed", headers={**headers, "Quartet-Tenant": "acme"})).get_json()
+    assert answer["actor"] == "quartet-groups"
+
+
+@pytest.mark.parametrize("tenant", [None, "", "*", "x" * 257])
+async def test_a_service_that_names_no_good_tenant_is_refused(
+    app: Quart, factory: TokenFactory, tenant: str | None
+) -> None:
+    headers = factory.headers("*", ["service", "users:read"])
+    if tenant is not None:
+        headers["Quartet-Tenant"] = tenant
+    response = await app.test_client().get("/closed", headers=headers)
+    assert response.status_code == 400
+    assert (await response.get_json())["code"] == "missing_tenant"
+
+
+async def test_nobody_else_can_choose_the_tenant_or_the_actor(app: Quart, factory: TokenFactory) -> None:
+    for scopes in (["users:read"], ["users:read", "service"]):
+        headers = factory.headers("default", scopes, actor="scim-client")
+        headers |= {"Quartet-Tenant": "acme", "Quartet-Actor": "bjensen"}
+        answer = await (await app.test_client().get("/closed", headers=headers)).get_json()
+        assert (answer["tenant"], answer["actor"]) == ("default", "scim-client")
+
+
+def test_the_scope_of_a_view_can_be_asked_for() -> None:
+    async def view() -> None:
+        return None
+
+    assert scope_of(view) is None
+    assert scope_of(requires("audit:read")(view)) == "audit:read"

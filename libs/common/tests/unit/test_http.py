@@ -1,0 +1,187 @@
+"""Calls to other services: retries, the circuit breaker, the token and the caller's names."""
+
+import httpx
+import pytest
+
+from quartet_common import http as common_http
+from quartet_common.errors import UnavailableError
+from quartet_common.http import FAILURES_BEFORE_OPEN, RENEW_BEFORE, ServiceClient, ServiceToken
+from quartet_common.messaging.outbox import Caller
+
+CALLER = Caller("acme", "bjensen", "192.0.2.1")
+Answer = httpx.Response | Exception
+
+
+class Server:
+    """Answers with what is put into it, one after the other; the last answer stays."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    def client(self) -> ServiceClient:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        return ServiceClient("users", "http://users.example.com/", lambda: http, token)
+
+
+async def token() -> str:
+    return "the-token"
+
+
+def refused() -> Exception:
+    return httpx.ConnectError("refused")
+
+
+async def test_a_call_carries_the_service_token_and_the_names_of_the_caller() -> None:
+    server = Server(httpx.Response(200))
+    await server.client().request("GET", "/scim/v2/Users", CALLER, params={"count": 1}, headers={"If-Match": "x"})
+    [request] = server.requests
+    assert str(request.url) == "http://users.example.com/scim/v2/Users?count=1"
+    assert request.headers["Authorization"] == "Bearer the-token"
+    assert request.headers["Quartet-Tenant"] == "acme"
+    assert request.headers["Quartet-Actor"] == "bjensen"
+    assert request.headers["If-Match"] == "x"
+
+
+async def test_headers_of_a_call_cannot_replace_the_callers_names() -> None:
+    server = Server(httpx.Response(200))
+    await server.client().request("GET", "/", CALLER, headers={"Quartet-Tenant": "other", "Authorization": "x"})
+    assert server.requests[0].headers["Quartet-Tenant"] == "acme"
+    assert server.requests[0].headers["Authorization"] == "Bearer the-token"
+
+
+@pytest.mark.parametrize("status", [200, 201, 304, 400, 401, 404, 409])
+async def test_an_answer_below_500_is_handed_on_as_it_is(status: int) -> None:
+    server = Server(httpx.Response(status, content=b"x"))
+    response = await server.client().request("GET", "/", CALLER)
+    assert (response.status_code, response.content) == (status, b"x")
+    assert len(server.requests) == 1
+
+
+async def test_an_idempotent_call_is_tried_three_times() -> None:
+    server = Server(refused(), httpx.Response(503), httpx.Response(200))
+    assert (await server.client().request("GET", "/", CALLER)).status_code == 200
+    assert len(server.requests) == 3
+
+
+async def test_after_the_third_time_the_service_is_unavailable() -> None:
+    server = Server(httpx.Response(503))
+    with pytest.raises(UnavailableError) as error:
+        await server.client().request("PUT", "/", CALLER)
+    assert (error.value.server, error.value.status) == ("users", 503)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(503), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("gone")])
+async def test_a_post_that_may_have_arrived_is_not_sent_again(answer: Answer) -> None:
+    server = Server(answer)
+    with pytest.raises(UnavailableError):
+        await server.client().request("POST", "/", CALLER)
+    assert len(server.requests) == 1
+
+
+async def test_a_post_that_never_left_is_sent_again() -> None:
+    server = Server(refused(), httpx.Response(201))
+    assert (await server.client().request("POST", "/", CALLER)).status_code == 201
+
+
+async def test_a_500_is_final() -> None:
+    server = Server(httpx.Response(500))
+    with pytest.raises(UnavailableError):
+        await server.client().request("GET", "/", CALLER)
+    assert len(server.requests) == 1
+
+
+async def test_after_many_failures_the_circuit_opens_and_nobody_is_asked() -> None:
+    server = Server(httpx.Response(500))
+    client = server.client()
+    for _ in range(FAILURES_BEFORE_OPEN):
+        with pytest.raises(UnavailableError):
+            await client.request("GET", "/", CALLER)
+    server.answers = [httpx.Response(200)]
+    with pytest.raises(UnavailableError):
+        await client.request("GET", "/", CALLER)
+    assert len(server.requests) == FAILURES_BEFORE_OPEN
+
+
+async def test_an_open_circuit_closes_when_the_service_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common_http, "SECONDS_OPEN", 0.05)
+    server = Server(httpx.Response(500))
+    client = server.client()
+    for _ in range(FAILURES_BEFORE_OPEN):
+        with pytest.raises(UnavailableError):
+            await client.request("GET", "/", CALLER)
+    server.answers = [httpx.Response(200)]
+    assert await until_answered(client) == 200
+    assert len(server.requests) == FAILURES_BEFORE_OPEN + 1
+
+
+async def until_answered(client: ServiceClient) -> int:
+    from quartet_testing.conditions import eventually
+
+    async def answered() -> int:
+        try:
+            return (await client.request("GET", "/", CALLER)).status_code
+        except UnavailableError:
+            return 0
+
+    return await eventually(answered, "the circuit closes")
+
+
+async def test_answers_below_500_do_not_open_the_circuit() -> None:
+    server = Server(httpx.Response(404))
+    client = server.client()
+    for _ in range(3 * FAILURES_BEFORE_OPEN):
+        assert (await client.request("GET", "/", CALLER)).status_code == 404
+
+
+async def test_a_client_of_one_service_does_not_suffer_from_another() -> None:
+    broken, good = Server(httpx.Response(500)), Server(httpx.Response(200))
+    client = broken.client()
+    for _ in range(FAILURES_BEFORE_OPEN + 1):
+        with pytest.raises(UnavailableError):
+            await client.request("GET", "/", CALLER)
+    assert (await good.client().request("GET", "/", CALLER)).status_code == 200
+
+
+def service_token(server: Server) -> ServiceToken:
+    http = httpx.AsyncClient(transport=httpx.MockTransport(server.answer))
+    return ServiceToken(http, "http://users.example.com", "quartet-groups", "secret")
+
+
+def granted(name: str, seconds: int) -> httpx.Response:
+    return httpx.Response(200, json={"access_token": name, "token_type": "Bearer", "expires_in": seconds})
+
+
+async def test_a_token_is_fetched_with_the_clients_own_credentials_and_kept() -> None:
+    server = Server(granted("one", 3600), granted("two", 3600))
+    tokens = service_token(server)
+    assert [await tokens.get(), await tokens.get()] == ["one", "one"]
+    [request] = server.requests
+    assert (request.method, str(request.url)) == ("POST", "http://users.example.com/oauth2/token")
+    assert request.headers["Authorization"].startswith("Basic ")
+    assert request.content == b"grant_type=client_credentials"
+
+
+async def test_a_token_is_renewed_before_it_expires() -> None:
+    server = Server(granted("one", RENEW_BEFORE - 1), granted("two", RENEW_BEFORE + 60), granted("three", 3600))
+    tokens = service_token(server)
+    assert [await tokens.get() for _ in range(4)] == ["one", "two", "two", "two"]
+
+
+async def test_a_call_without_a_token_to_be_had_is_unavailable() -> None:
+    users = Server(httpx.Response(401))
+    tokens = service_token(users)
+    groups = Server(httpx.Response(200))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(groups.answer))
+    client = ServiceClient("users", "http://users.example.com", lambda: http, tokens.get)
+    with pytest.raises(UnavailableError):
+        await client.request("GET", "/", CALLER)
+    assert groups.requests == []

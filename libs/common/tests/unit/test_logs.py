@@ -1,0 +1,102 @@
+"""Logs: one JSON object a line, with names, and without secrets."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from structlog.contextvars import bound_contextvars
+
+from quartet_common.logs import HIDDEN, MAX_VALUE, configure_logs, hide_secrets
+
+
+@pytest.fixture
+def root() -> Iterator[None]:
+    """Puts logging back as it was."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers, logger.level = handlers, level
+
+
+def hidden(**event: Any) -> dict[str, Any]:
+    return dict(hide_secrets(None, "info", event))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["password", "database_password", "Authorization", "client_secret", "access_token", "Set-Cookie", "private_key",
+     "master_key", "credentials"],
+)  # fmt: skip
+def test_a_value_whose_name_tells_of_a_secret_is_hidden(name: str) -> None:
+    assert hidden(**{name: "t1meMa$heen"}) == {name: HIDDEN}
+
+
+def test_a_secret_is_hidden_however_deep_it_lies() -> None:
+    shown = hidden(data={"user": {"userName": "bjensen", "password": "t1meMa$heen"}, "list": [{"token": "abc"}]})
+    assert shown == {"data": {"user": {"userName": "bjensen", "password": HIDDEN}, "list": [{"token": HIDDEN}]}}
+
+
+def test_other_values_are_shown() -> None:
+    assert hidden(event="request", status=200, path="/users") == {"event": "request", "status": 200, "path": "/users"}
+
+
+def test_a_long_value_is_cut_so_that_no_whole_body_is_logged() -> None:
+    assert hidden(body="x" * (MAX_VALUE + 1)) == {"body": "x" * MAX_VALUE}
+    assert hidden(body=b"x" * (MAX_VALUE + 1)) == {"body": b"x" * MAX_VALUE}
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    [text] = capsys.readouterr().out.splitlines()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_a_line_says_which_process_wrote_it_what_and_when(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "INFO")
+    logging.getLogger("anything").warning("it happened", extra={"status": 503, "client_secret": "abc"})
+    shown = line(capsys)
+    assert shown.pop("time").endswith("Z")
+    assert shown == {
+        "service": "users",
+        "process": "api",
+        "event": "it happened",
+        "level": "warning",
+        "status": 503,
+        "client_secret": HIDDEN,
+    }
+
+
+def test_tenant_actor_and_trace_are_on_every_line_of_a_request(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "INFO")
+    tracer = TracerProvider().get_tracer("test")
+    with tracer.start_as_current_span("request") as span, bound_contextvars(tenant="default", actor="scim-client"):
+        logging.getLogger("anything").info("inside")
+    shown = line(capsys)
+    assert (shown["tenant"], shown["actor"]) == ("default", "scim-client")
+    assert shown["trace_id"] == format(span.get_span_context().trace_id, "032x")
+
+
+def test_an_exception_is_one_line_too(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "INFO")
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        logging.getLogger("anything").exception("it failed")
+    shown = line(capsys)
+    assert shown["event"] == "it failed"
+    assert "ValueError: a bug" in shown["exception"]
+
+
+def test_what_is_below_the_level_is_not_written(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "WARNING")
+    logging.getLogger("anything").info("quiet")
+    assert capsys.readouterr().out == ""
+
+
+def test_values_that_json_does_not_know_are_written_as_text(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "INFO")
+    logging.getLogger("anything").info("odd", extra={"what": {1: {2}}, "text": "\ud800"})
+    assert line(capsys)["event"] == "odd"

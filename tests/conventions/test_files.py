@@ -1,0 +1,58 @@
+"""The files of the repository: what each package has, and what stands in none."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from quartet_cli.layout import CHECKOUT
+
+PACKAGES = sorted(path.parent for path in CHECKOUT.glob("*/pyproject.toml")) + sorted(
+    path.parent for part in ("libs", "services") for path in CHECKOUT.glob(f"{part}/*/pyproject.toml")
+)
+HOSTS = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted", "org"),
+        ("registry", "npmjs", "org"),
+        ("registry", "yarnpkg", "com"),
+        ("index", "docker", "io"),
+        ("registry", "hub", "docker", "com"),
+        ("proxy", "golang", "org"),
+        ("static", "crates", "io"),
+    )
+)
+"""In pieces, so that this file is none of those that it looks for."""
+
+
+def committed() -> list[Path]:
+    """What is committed, or would be: untracked files that nothing ignores count too."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    output = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    return [path for name in output.split("\0") if name and (path := CHECKOUT / name).is_file()]
+
+
+def test_no_committed_file_names_the_host_of_a_package_registry() -> None:
+    found = committed()
+    assert len(found) > 100
+    named = {
+        f"{path.relative_to(CHECKOUT)}: {host}"
+        for path in found
+        for host in HOSTS
+        if host.encode() in path.read_bytes().lower()
+    }
+    assert not named
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_every_package_says_what_it_is(package: Path) -> None:
+    assert (package / "README.md").is_file()
+    [source] = [path for path in (package / "src").iterdir() if path.name.startswith("quartet_")]
+    assert (source / "py.typed").is_file()
+
+
+def test_every_module_opens_with_what_it_is() -> None:
+    sources = [path for path in committed() if path.suffix == ".py"]
+    silent = [str(path.relative_to(CHECKOUT)) for path in sources if not path.read_text().startswith('"""')]
+    assert not silent

@@ -1,0 +1,151 @@
+"""Who imports whom: read from the source, so that a wrong direction is found even where it happens to work."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quartet_cli.layout import CHECKOUT, SERVICES
+
+WEB_AND_DATABASE = {
+    "aio_pika", "aiormq", "asyncpg", "httpx", "hypercorn", "opentelemetry", "quart", "quart_cors", "quart_schema",
+    "redis", "werkzeug",
+}  # fmt: skip
+INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
+    "asyncio", "http", "io", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "sys", "tempfile",
+    "threading", "time", "urllib",
+}  # fmt: skip
+WIRING = {"app", "__main__"}
+SOURCES = {
+    **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
+    **{f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", "scim", "testing")},
+    "quartet_cli": CHECKOUT / "cli/src/quartet_cli",
+}
+SERVICE_PACKAGES = {f"quartet_{name}" for name in SERVICES}
+
+
+def modules(package: str) -> list[Path]:
+    """The source files of a package."""
+    found = sorted(SOURCES[package].rglob("*.py"))
+    assert found, f"{package} has no source"
+    return found
+
+
+def name_of(path: Path, package: str) -> str:
+    """`routes.scim` for `quartet_users/routes/scim.py`."""
+    parts = path.relative_to(SOURCES[package]).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, wherever in it: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages_of(path: Path) -> set[str]:
+    """The top-level packages that a file imports."""
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def test_all_packages_of_the_workspace_are_looked_at() -> None:
+    found = {path.name for part in ("libs", "services") for path in CHECKOUT.glob(f"{part}/*/src/*")}
+    found |= {path.name for path in CHECKOUT.glob("cli/src/*")}
+    assert found - {"__pycache__"} == SOURCES.keys()
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_a_service_imports_no_other_service_and_no_tools(package: str) -> None:
+    foreign = (SERVICE_PACKAGES - {package}) | {"quartet_cli", "quartet_testing", "pytest"}
+    for path in modules(package):
+        assert not packages_of(path) & foreign, path
+
+
+@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim", "quartet_testing", "quartet_cli"])
+def test_what_services_are_built_on_imports_no_service(package: str) -> None:
+    for path in modules(package):
+        assert not packages_of(path) & SERVICE_PACKAGES, path
+
+
+@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim"])
+def test_what_is_deployed_imports_no_tools(package: str) -> None:
+    for path in modules(package):
+        assert not packages_of(path) & {"quartet_cli", "quartet_testing", "pytest"}, path
+
+
+def test_libs_common_knows_no_scim() -> None:
+    for path in modules("quartet_common"):
+        assert "quartet_scim" not in packages_of(path), path
+
+
+def test_libs_scim_knows_no_database_no_web_framework_and_no_libs_common() -> None:
+    for path in modules("quartet_scim"):
+        assert not packages_of(path) & (WEB_AND_DATABASE | {"quartet_common"}), path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_the_rules_of_a_service_do_no_input_or_output_and_wait_for_nothing(package: str) -> None:
+    found = [path for path in modules(package) if path.name in ("domain.py", "events.py")]
+    for path in found:
+        assert not packages_of(path) & INPUT_AND_OUTPUT, path
+        waiting = ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith
+        assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, waiting)], path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_the_rules_of_a_service_import_none_of_its_later_steps(package: str) -> None:
+    later = {f"{package}.{step}" for step in ("app", "clients", "routes", "store", "subscriptions", "usecases")}
+    for path in modules(package):
+        if path.name == "domain.py":
+            assert not {name for name in imports(path) if name.startswith(tuple(later))}, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_only_the_wiring_imports_routes(package: str) -> None:
+    for path in modules(package):
+        module = name_of(path, package)
+        if module.partition(".")[0] not in WIRING | {"routes"}:
+            assert not {name for name in imports(path) if name.startswith(f"{package}.routes")}, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_nobody_imports_the_wiring_but_the_start(package: str) -> None:
+    for path in modules(package):
+        if name_of(path, package) not in WIRING:
+            assert not {name for name in imports(path) if name.startswith(f"{package}.app")}, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_routes_cannot_reach_the_broker_or_the_outbox(package: str) -> None:
+    caller = "quartet_common.messaging.outbox.Caller"  # who asks is theirs to say; what was done is not
+    found = [path for path in modules(package) if name_of(path, package).partition(".")[0] == "routes"]
+    assert found
+    for path in found:
+        messaging = {name for name in imports(path) if name.startswith("quartet_common.messaging")}
+        assert messaging <= {caller}, path
+        assert not packages_of(path) & {"aio_pika", "aiormq", "asyncpg"}, path
+        assert ".broker" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) -> None:
+    for path in modules(package):
+        if path.name == "store.py":
+            text = path.read_text()
+            assert "quartet_common.container" not in imports(path), path
+            assert ".transaction(" not in text, f"{path} opens a transaction"
+            assert ".acquire(" not in text, f"{path} takes a connection"
+            check_parameters(path)
+
+
+def check_parameters(path: Path) -> None:
+    """Every public function of a store takes the connection first, and then the tenant or what carries tenants."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef) and not node.name.startswith("_"):
+            names = [argument.arg for argument in node.args.args]
+            assert names[:1] == ["connection"], f"{path}: {node.name} does not take the connection first"

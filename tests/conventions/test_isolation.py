@@ -1,0 +1,306 @@
+"""Tenants, route by route: nothing of one can be seen, changed or guessed by another."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import aio_pika
+import httpx
+import pytest
+from quart import Quart
+from yarl import URL
+
+from quartet_cli.layout import SERVICES
+from quartet_cli.stack import Stack
+from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_testing.client import GROUPS, USERS, Api, Document, group_document, user_document
+from quartet_testing.services import new_tenant
+
+pytestmark = pytest.mark.local_stack
+
+TENANTLESS = {
+    "health.live": "says that the process runs",
+    "health.ready": "says which servers answer",
+    "docs.page": "is the same for everybody",
+    "docs.asset": "is the same for everybody",
+    "openapi": "is the same for everybody",
+    "discovery.config_document": "is the same for everybody",
+    "discovery.all_types": "is the same for everybody",
+    "discovery.one_type": "is the same for everybody",
+    "discovery.all_schema_documents": "is the same for everybody",
+    "discovery.one_schema": "is the same for everybody",
+    "oauth.token": "gives tokens for the tenants of the client whose secret was sent",
+    "oauth.jwks": "public keys, the same for all tenants",
+    "rabbitmq.outbox": "a depth and an age over all tenants, nothing of what is in it",
+    "rabbitmq.queues": "depths over all tenants, nothing of what is in them",
+    "metrics.known": "is the same for everybody",
+}
+"""Routes that hold nothing of a tenant, and why."""
+
+OF_A_TENANT = " ".join(sorted(SCOPES - {SERVICE_SCOPE, "platform:admin"}))
+"""All that a tenant's own administrator can have."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A tenant that has something, and a stranger from another one that has nothing."""
+
+    stack: Stack
+    owner: Api
+    tenant: str
+    stranger: Api
+    user: Document
+    group: Document
+    entry: Document
+
+
+@pytest.fixture(scope="module")
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """A tenant with a user, a group, an audit log, counts, and a dead letter at each consumer."""
+    tenant = new_tenant()
+    tokens = [await asyncio.to_thread(stack.token, one, OF_A_TENANT) for one in (tenant, new_tenant())]
+    async with Api(stack.url, tokens[0]) as owner, Api(stack.url, tokens[1]) as stranger:
+        user = await owner.create_user(externalId="bjensen", displayName="Barbara Jensen")
+        group = await owner.create_group([user["id"]], externalId="guides")
+        [entry] = await owner.entries_of(user["id"], "users.user.created")
+        await owner.entries_of(group["id"], "groups.group.created")
+        await owner.counted("groups.group.created", 1)
+        yield World(stack, owner, tenant, stranger, user, group, entry)
+
+
+Check = Callable[[World, str], Awaitable[None]]
+
+
+def missing(answer: httpx.Response) -> None:
+    """The answer is the one for what does not exist, and says nothing else."""
+    assert answer.status_code == 404, answer.text
+
+
+@asynccontextmanager
+async def newcomer(world: World) -> AsyncIterator[Api]:
+    """A client for a third tenant, for those checks that write."""
+    async with Api(world.stack.url, await asyncio.to_thread(world.stack.token, new_tenant())) as client:
+        yield client
+
+
+def clean(world: World, text: str) -> None:
+    """`text` has nothing of the owner's in it."""
+    traces = [world.tenant, world.user["id"], world.user["userName"], world.group["id"], world.group["displayName"]]
+    found = [trace for trace in traces if trace in text]
+    assert not found
+
+
+async def users_are_created_apart(world: World, _: str) -> None:
+    same = {"userName": world.user["userName"], "externalId": "bjensen"}
+    async with newcomer(world) as third:
+        twin = await third.create_user(**same)
+        assert twin["id"] != world.user["id"]
+        assert (await third.delete(f"{USERS}/{twin['id']}")).status_code == 204
+    assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
+
+
+async def users_are_listed_apart(world: World, _: str) -> None:
+    queries = [{}, *({"filter": f'{name} eq "{world.user[name]}"'} for name in ("id", "userName", "externalId"))]
+    for query in queries:
+        own = (await world.owner.get(USERS, params=query)).json()
+        assert own["totalResults"] == 1
+        answer = await world.stranger.get(USERS, params=query)
+        assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
+        clean(world, answer.text)
+
+
+async def a_user_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"{USERS}/{world.user['id']}"))
+
+
+async def a_user_is_not_replaced(world: World, _: str) -> None:
+    missing(await world.stranger.put(f"{USERS}/{world.user['id']}", json=user_document()))
+    assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
+
+
+async def a_user_is_not_deleted(world: World, _: str) -> None:
+    missing(await world.stranger.delete(f"{USERS}/{world.user['id']}"))
+    assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
+
+
+async def users_are_looked_up_apart(world: World, _: str) -> None:
+    body = {"ids": [world.user["id"]]}
+    assert (await world.stranger.post("/users/lookup", json=body)).status_code == 403
+    secret = (world.stack.home.secrets / "groups/quartet_client_secret").read_text().strip()
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        form = {"grant_type": "client_credentials"}
+        token = (await client.post("/oauth2/token", data=form, auth=("quartet-groups", secret))).json()["access_token"]
+        for tenant, found in ((world.tenant, [world.user["id"]]), (new_tenant(), [])):
+            headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": tenant}
+            answer = await client.post("/users/lookup", json=body, headers=headers)
+            assert [user["id"] for user in answer.json()["users"]] == found
+        nameless = await client.post("/users/lookup", json=body, headers={"Authorization": f"Bearer {token}"})
+        assert nameless.status_code == 400
+
+
+async def groups_take_no_foreign_members(world: World, _: str) -> None:
+    answer = await world.stranger.post(GROUPS, json=group_document([world.user["id"]]))
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+
+
+async def groups_are_listed_apart(world: World, _: str) -> None:
+    queries = [{}, *({"filter": f'{name} eq "{world.group[name]}"'} for name in ("id", "displayName", "externalId"))]
+    for query in queries:
+        own = (await world.owner.get(GROUPS, params=query)).json()
+        assert own["totalResults"] == 1
+        answer = await world.stranger.get(GROUPS, params=query)
+        assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
+        clean(world, answer.text)
+
+
+async def a_group_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"{GROUPS}/{world.group['id']}"))
+
+
+async def a_group_is_not_replaced(world: World, _: str) -> None:
+    missing(await world.stranger.put(f"{GROUPS}/{world.group['id']}", json=group_document()))
+    own = await world.stranger.create_group()
+    document = group_document([world.user["id"]], displayName=own["displayName"])
+    answer = await world.stranger.put(f"{GROUPS}/{own['id']}", json=document)
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    assert (await world.stranger.delete(f"{GROUPS}/{own['id']}")).status_code == 204
+    kept = (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json()
+    assert [member["value"] for member in kept["members"]] == [world.user["id"]]
+
+
+async def a_group_is_not_deleted(world: World, _: str) -> None:
+    missing(await world.stranger.delete(f"{GROUPS}/{world.group['id']}"))
+    assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).status_code == 200
+
+
+async def entries_are_listed_apart(world: World, _: str) -> None:
+    queries = [
+        {},
+        {"resource": world.user["id"]},
+        {"actor": world.entry["actor"]},
+        {"action": "users.user.*"},
+        {"outcome": "success", "order": "asc"},
+    ]
+    for query in queries:
+        answer = await world.stranger.get("/audit/events", params={**query, "limit": 500})
+        assert answer.status_code == 200
+        clean(world, answer.text)
+    cursor = (await world.owner.get("/audit/events", params={"limit": 1})).json()["next"]
+    assert cursor
+    answer = await world.stranger.get("/audit/events", params={"limit": 1, "cursor": cursor})
+    assert answer.status_code == 400
+
+
+async def an_entry_is_not_read(world: World, _: str) -> None:
+    assert (await world.owner.get(f"/audit/events/{world.entry['id']}")).status_code == 200
+    missing(await world.stranger.get(f"/audit/events/{world.entry['id']}"))
+
+
+async def counts_are_apart(world: World, _: str) -> None:
+    assert await world.owner.count("users.tenant.created") == 1
+    async with newcomer(world) as third:
+        await third.counted("users.tenant.created", 1)
+        answer = await third.get("/metrics/query", params={"metric": "events", "by": "type"})
+        assert [series["key"] for series in answer.json()["series"]] == ["users.tenant.created"]
+
+
+async def exports_are_apart(world: World, service: str) -> None:
+    answer = await world.stranger.get(f"/{service}/data/export")
+    assert answer.status_code == 200
+    clean(world, answer.text)
+    if service == "metrics":  # numbers look alike, whoever's they are
+        async with newcomer(world) as third:
+            await third.counted("users.tenant.created", 1)
+            [count, _] = (await third.get("/metrics/data/export")).text.splitlines()
+        assert json.loads(count)["data"]["action"] == "users.tenant.created"
+
+
+async def dead_letters_are_apart(world: World, service: str) -> None:
+    path = f"/{service}/rabbitmq/dead-letters"
+    if service == "users":  # consumes nothing
+        assert (await world.stranger.get(path)).json() == {"total": 0, "dead_letters": []}
+        return
+    letter = await put_dead_letter(world, service)
+    own = (await world.owner.get(path, params={"limit": 100})).json()
+    assert letter in [each["id"] for each in own["dead_letters"]]
+    foreign = (await world.stranger.get(path, params={"limit": 100})).json()
+    assert foreign["dead_letters"] == []
+    clean(world, json.dumps(foreign))
+
+
+async def dead_letters_are_redriven_apart(world: World, service: str) -> None:
+    path = f"/{service}/rabbitmq/dead-letters/redrive"
+    if service == "users":  # consumes nothing
+        assert (await world.stranger.post(path)).json() == {"redriven": 0}
+        return
+    letter = await put_dead_letter(world, service)
+    assert (await world.stranger.post(path)).json() == {"redriven": 0}
+    assert (await world.stranger.post(path, params={"id": letter})).json() == {"redriven": 0}
+    assert (await world.owner.post(path, params={"id": letter})).json() == {"redriven": 1}
+
+
+async def put_dead_letter(world: World, service: str) -> str:
+    """Put an event of the owner where it ends when it fails too often; returns its id."""
+    message_id = str(uuid4())
+    event = {
+        "specversion": "1.0",
+        "id": message_id,
+        "source": "/users",
+        "type": "quartet.users.probe.sent.v1",
+        "subject": f"users/{world.user['id']}",
+        "time": world.entry["time"],
+        "tenantid": world.tenant,
+        "actorid": "tester",
+        "sequence": 1,
+        "data": {},
+    }
+    environment = world.stack.environment(service, "worker")
+    password = (world.stack.home.secrets / service / "quartet_broker_password").read_text().strip()
+    async with await aio_pika.connect(URL(environment["QUARTET_BROKER_URL"]).with_password(password)) as connection:
+        channel = await connection.channel()
+        message = aio_pika.Message(json.dumps(event).encode(), message_id=message_id, type=event["type"])
+        await channel.default_exchange.publish(message, f"quartet.{service}.dead")
+    return message_id
+
+
+EVERYWHERE: dict[str, Check] = {
+    "data.export": exports_are_apart,
+    "rabbitmq.dead_letters": dead_letters_are_apart,
+    "rabbitmq.redrive": dead_letters_are_redriven_apart,
+}
+CHECKS: dict[str, dict[str, Check]] = {
+    "users": {
+        "scim.create": users_are_created_apart,
+        "scim.list_": users_are_listed_apart,
+        "scim.read": a_user_is_not_read,
+        "scim.replace": a_user_is_not_replaced,
+        "scim.delete": a_user_is_not_deleted,
+        "internal.lookup": users_are_looked_up_apart,
+        **EVERYWHERE,
+    },
+    "groups": {
+        "scim.create": groups_take_no_foreign_members,
+        "scim.list_": groups_are_listed_apart,
+        "scim.read": a_group_is_not_read,
+        "scim.replace": a_group_is_not_replaced,
+        "scim.delete": a_group_is_not_deleted,
+        **EVERYWHERE,
+    },
+    "audit": {"audit.events": entries_are_listed_apart, "audit.event": an_entry_is_not_read, **EVERYWHERE},
+    "metrics": {"metrics.query": counts_are_apart, **EVERYWHERE},
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_is_tried_by_a_stranger_or_holds_nothing_of_a_tenant(apps: dict[str, Quart], service: str) -> None:
+    endpoints = {rule.endpoint for rule in apps[service].url_map.iter_rules()}
+    assert not TENANTLESS.keys() & CHECKS[service].keys()
+    assert endpoints - TENANTLESS.keys() == CHECKS[service].keys()
+
+
+@pytest.mark.parametrize(("service", "endpoint"), [(service, name) for service in SERVICES for name in CHECKS[service]])
+async def test_a_stranger_sees_and_changes_nothing(world: World, service: str, endpoint: str) -> None:
+    await CHECKS[service][endpoint](world, service)

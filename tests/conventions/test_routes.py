@@ -1,0 +1,75 @@
+"""The route map: every route needs a scope that exists, or stands here by name."""
+
+import pytest
+from quart import Quart
+
+from quartet_cli.layout import SERVICES
+from quartet_common.auth.guard import scope_of
+from quartet_common.auth.principal import SCOPES
+
+PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
+PUBLIC = {
+    "users": {
+        "oauth.token",  # how one gets a token
+        "oauth.jwks",  # how tokens are checked
+        "discovery.config_document",  # what a SCIM client reads before it has a token (RFC 7644 section 4)
+        "discovery.all_types",
+        "discovery.one_type",
+        "discovery.all_schema_documents",
+        "discovery.one_schema",
+    },
+    "groups": set(),
+    "audit": set(),
+    "metrics": set(),
+}
+"""Whoever makes a route public writes it down here."""
+
+PREFIXES = {
+    "users": ("/users/", "/oauth2/", "/.well-known/", "/scim/v2/"),
+    "groups": ("/groups/", "/scim/v2/Groups"),
+    "audit": ("/audit/",),
+    "metrics": ("/metrics/",),
+}
+"""What the proxy sends to each service."""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_needs_a_scope_or_is_public_by_name(apps: dict[str, Quart], service: str) -> None:
+    app = apps[service]
+    without = set()
+    for rule in app.url_map.iter_rules():
+        scope = scope_of(app.view_functions[rule.endpoint])
+        if scope is None:
+            without.add(rule.endpoint)
+        else:
+            assert scope in SCOPES, f"{rule.endpoint} needs the scope {scope}, which nobody can have"
+    assert without == PUBLIC_EVERYWHERE | PUBLIC[service]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_guard_lets_in_without_a_token_exactly_what_is_public_by_name(apps: dict[str, Quart], service: str) -> None:
+    app = apps[service]
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    let_in = app.extensions["quartet_public"] & endpoints
+    assert let_in == PUBLIC_EVERYWHERE | PUBLIC[service]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_is_one_that_the_proxy_sends_to_its_service(apps: dict[str, Quart], service: str) -> None:
+    for rule in apps[service].url_map.iter_rules():
+        path = rule.rule + "/"
+        assert path.startswith(PREFIXES[service]), f"{rule.rule} cannot be reached"
+        if service == "users":
+            assert not path.startswith(PREFIXES["groups"]), f"{rule.rule} is sent to groups"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_every_route_stands_in_the_openapi_document_with_a_summary(apps: dict[str, Quart], service: str) -> None:
+    document = await (await apps[service].test_client().get(f"/{service}/openapi.json")).get_json()
+    hidden = {"docs.page", "docs.asset", "openapi"}
+    for rule in apps[service].url_map.iter_rules():
+        if rule.endpoint in hidden:
+            continue
+        path = rule.rule.replace("<", "{").replace(">", "}")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert document["paths"][path][method.lower()].get("summary"), f"{method} {path} says nothing"

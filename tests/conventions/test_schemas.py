@@ -1,0 +1,256 @@
+"""The contracts between services: what is published has a schema, keeps it, and is what consumers read."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+
+from quartet_cli.layout import CHECKOUT, SERVICES
+from quartet_cli.stack import Stack
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.process import Service
+from quartet_groups.subscriptions import UserFacts
+from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, user_document
+from quartet_testing.conditions import eventually
+
+Schema = dict[str, Any]
+
+REFUSED = "request.refused.v1"
+COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
+PINNED = Path(__file__).parent / "schema_hashes.json"
+WORDS = ("$schema", "title", "description")
+"""What may be put better without a change of meaning."""
+
+READS: dict[str, list[tuple[str, type[msgspec.Struct]]]] = {
+    "users": [],
+    "groups": [
+        ("users.user.created.v1", UserFacts),
+        ("users.user.updated.v1", UserFacts),
+        ("users.user.deleted.v1", UserFacts),
+    ],
+    "audit": [],  # every event, whatever is in it
+    "metrics": [],  # every event, whatever is in it
+}
+"""What each service reads of the data of which event."""
+
+
+def published(service: str) -> tuple[str, ...]:
+    """The types that a service says it publishes; the metrics service publishes nothing of its own yet."""
+    try:
+        types: tuple[str, ...] = import_module(f"quartet_{service}.events").PUBLISHED
+    except ModuleNotFoundError:
+        return ()
+    return types
+
+
+def folder(service: str) -> Path:
+    """Where a service's schemas lie."""
+    return CHECKOUT / f"services/{service}/src/quartet_{service}/schemas"
+
+
+def schemas() -> dict[str, Schema]:
+    """Every schema by the type that it is of."""
+    files = {kind: folder(service) / f"{kind}.json" for service in SERVICES for kind in published(service)}
+    files[REFUSED] = COMMON / f"{REFUSED}.json"
+    return {kind: json.loads(path.read_text()) for kind, path in files.items()}
+
+
+def schema_of(kind: str) -> Schema:
+    """The schema of a type as it is on its way, e.g. `users.user.created.v1`."""
+    found = schemas()
+    return found[REFUSED if kind.partition(".")[2] == REFUSED else kind]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_published_type_has_a_schema_and_every_schema_a_published_type(service: str) -> None:
+    written = {path.stem for path in folder(service).glob("*.json")}
+    assert written == set(published(service))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_type_is_published_that_is_not_declared(service: str) -> None:
+    source = CHECKOUT / f"services/{service}/src"
+    texts = [path.read_text() for path in source.rglob("*.py")]
+    named = {kind for text in texts for kind in re.findall(rf'"({service}\.[a-z_]+\.[a-z_]+\.v\d+)"', text)}
+    assert named <= set(published(service))
+    assert all(kind.startswith(f"{service}.") for kind in published(service))
+
+
+@pytest.mark.parametrize("kind", schemas())
+def test_a_schema_is_valid_names_its_type_and_says_what_each_property_is(kind: str) -> None:
+    schema = schemas()[kind]
+    Draft202012Validator.check_schema(schema)
+    assert schema["title"] == kind
+    assert schema["description"]
+    for variant in schema.get("oneOf", [schema]):
+        for name, one in variant["properties"].items():
+            assert one.get("description") or "const" in one, f"{name} of {kind}"
+
+
+def test_published_schemas_keep_their_meaning() -> None:
+    assert json.loads(PINNED.read_text()) == {kind: digest(schema) for kind, schema in sorted(schemas().items())}, (
+        "a version that was published never changes: publish v2 beside it, and pin that"
+    )
+
+
+def digest(schema: Schema) -> str:
+    """A hash of what a schema demands, without the words that explain it."""
+    return hashlib.sha256(json.dumps(bare(schema), sort_keys=True).encode()).hexdigest()
+
+
+def bare(value: Any, *, names: bool = False) -> Any:
+    """`value` without WORDS; the names of properties are kept whatever they are."""
+    if isinstance(value, dict):
+        return {key: bare(one, names=key == "properties") for key, one in value.items() if names or key not in WORDS}
+    return [bare(one) for one in value] if isinstance(value, list) else value
+
+
+def examples(schema: Schema) -> Iterator[Any]:
+    """Values that a schema allows: the least and the most of each, as far as our schemas go."""
+    if "oneOf" in schema:
+        for one in schema["oneOf"]:
+            yield from examples(one)
+    elif "const" in schema:
+        yield schema["const"]
+    elif "enum" in schema:
+        yield from schema["enum"]
+    else:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        for kind in kinds:
+            yield from BY_TYPE[kind](schema)
+
+
+def objects(schema: Schema) -> Iterator[dict[str, Any]]:
+    """With what is required only, with everything, and with something more than today's."""
+    properties: dict[str, Schema] = schema["properties"]
+    least = {name: list(examples(one))[-1] for name, one in properties.items() if name in schema["required"]}
+    most = {name: next(examples(one)) for name, one in properties.items()}
+    yield from (least, most, {**most, "somethingLater": {"a": [1]}})
+
+
+def strings(schema: Schema) -> Iterator[str]:
+    """A text of the format that is asked for."""
+    formats = {"uuid": str(uuid4()), "date-time": datetime.now(UTC).isoformat()}
+    yield formats.get(schema.get("format", ""), "Barbara Jensen")
+
+
+BY_TYPE: dict[str, Callable[[Schema], Iterator[Any]]] = {
+    "object": objects,
+    "string": strings,
+    "null": lambda _: iter([None]),
+    "boolean": lambda _: iter([True, False]),
+    "integer": lambda schema: iter([schema.get("minimum", 0), 3]),
+    "array": lambda schema: iter([[one] for one in examples(schema["items"])]),
+}
+
+
+@pytest.mark.parametrize("kind", schemas())
+def test_the_examples_that_consumers_are_tried_with_follow_the_schema(kind: str) -> None:
+    validator = Draft202012Validator(schemas()[kind], format_checker=Draft202012Validator.FORMAT_CHECKER)
+    found = list(examples(schemas()[kind]))
+    assert len(found) >= 3
+    for example in found:
+        validator.validate(example)
+
+
+@pytest.mark.parametrize(("kind", "struct"), [pair for pairs in READS.values() for pair in pairs])
+def test_a_consumer_can_read_whatever_the_schema_allows(kind: str, struct: type[msgspec.Struct]) -> None:
+    for example in examples(schema_of(kind)):
+        received = decode(encode(envelope(kind, example)))
+        read = msgspec.to_builtins(msgspec.convert(received.data, struct))
+        for name, value in read.items():
+            assert value == received.data[name], f"{name} is not what was sent"
+
+
+def envelope(kind: str, data: dict[str, Any]) -> Event:
+    """An event as a service sends it."""
+    return Event(
+        id=uuid4(),
+        source=f"/{kind.partition('.')[0]}",
+        type=TYPE_PREFIX + kind,
+        subject="users/x",
+        time=datetime.now(UTC),
+        tenantid="acme",
+        actorid="tester",
+        sequence=1,
+        data=data,
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_subscription_is_to_something_that_is_published_and_what_is_read_of_it_stands_here(
+    services: dict[str, Service[Any]], containers: dict[str, AppContainer[ServiceConfig]], service: str
+) -> None:
+    kinds = [kind for each in SERVICES for kind in published(each)]
+    subscribed = set()
+    for subscription in services[service].subscriptions(containers[service]):
+        matching = {kind for kind in kinds if matches(subscription, kind)}
+        assert matching, f"nobody publishes {subscription.pattern}"
+        if subscription.pattern != "#":
+            subscribed |= matching
+    assert subscribed == {kind for kind, _ in READS[service]}
+
+
+def matches(subscription: Subscription, kind: str) -> bool:
+    """Whether events of the type come to the subscription."""
+    return subscription.matches(envelope(kind, {}))
+
+
+@pytest.mark.local_stack
+async def test_real_events_follow_their_schemas_and_hold_nothing_that_is_not_described(
+    api: Api, stack: Stack, token_for: TokenFor
+) -> None:
+    await everything_that_can_happen(api, stack, token_for)
+    wanted = {kind for service in SERVICES for kind in published(service)} | {f"users.{REFUSED}"}
+
+    async def all_kinds() -> list[dict[str, Any]]:
+        entries = await api.entries()
+        missing = wanted - {entry["type"].removeprefix(TYPE_PREFIX) for entry in entries}
+        assert not missing, missing
+        return entries
+
+    for entry in await eventually(all_kinds, "an event of every type"):
+        schema = schema_of(entry["type"].removeprefix(TYPE_PREFIX))
+        Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(entry["data"])
+        described = [variant["properties"].keys() for variant in schema.get("oneOf", [schema])]
+        assert any(entry["data"].keys() <= names for names in described), entry
+
+
+async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor) -> None:
+    """Make the tenant's services publish each of their types."""
+    user = await api.create_user(displayName="Barbara", externalId="bjensen")
+    bare_user = await api.create_user()
+    changed = user_document(userName=user["userName"], active=False, password="a new password 1")
+    assert (await api.put(f"{USERS}/{user['id']}", json=changed)).status_code == 200
+    group = await api.create_group([user["id"]], externalId="guides")
+    document = group_document([bare_user["id"]], displayName="Guides")
+    assert (await api.put(f"{GROUPS}/{group['id']}", json=document)).status_code == 200
+    assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
+    assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
+    assert (await api.get("/audit/data/export")).status_code == 200
+    [created] = await api.entries_of(user["id"], "users.user.created")
+    async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
+        assert (await poor.get(USERS)).status_code == 403
+
+
+@pytest.mark.local_stack
+async def test_real_summaries_of_refused_requests_follow_their_schema(stack: Stack, token_for: TokenFor) -> None:
+    async with Api(stack.url, "nonsense") as nobody:
+        assert (await nobody.get(USERS)).status_code == 401
+    async with Api(stack.url, await token_for("quartet", "audit:read")) as auditor:
+        entries = await eventually(lambda: auditor.entries(action="users.request.refused"), "a summary")
+    validator = Draft202012Validator(schema_of(f"users.{REFUSED}"), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for entry in entries:
+        validator.validate(entry["data"])

@@ -1,0 +1,124 @@
+"""The relay dies, stops or is doubled: nothing is lost, doubled, or out of order."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from quartet_cli.stack import Stack
+from quartet_testing.bursts import CREATED, Burst, arrived_exactly_once
+from quartet_testing.client import USERS, Api, Document, user_document
+from quartet_testing.conditions import eventually
+from quartet_testing.faults import (
+    PATIENCE,
+    answers_ready,
+    back,
+    database,
+    kill,
+    measured,
+    paused,
+    second_worker,
+    somebody_waits,
+)
+
+pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
+
+RELAY = "users-worker"
+HOLD_ALL = "SELECT FROM outbox FOR UPDATE"
+END_DELETE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'"
+)
+
+
+async def test_a_relay_that_is_killed_again_and_again_in_a_burst_loses_and_doubles_nothing(
+    api: Api, stack: Stack
+) -> None:
+    users: list[Document] = []
+    for _ in range(3):
+        burst = Burst(api, 75)
+        await burst.reached(25)
+        await kill(stack, RELAY)
+        users += await burst.done()
+        await back(stack, RELAY)
+    await arrived_exactly_once(api, users)
+
+
+async def test_events_that_a_killed_relay_had_published_but_not_removed_have_their_effect_once(
+    api: Api, stack: Stack
+) -> None:
+    doubled = {name: await doubles(stack, name) for name in ("audit-worker", "metrics-worker")}
+    async with database(stack, "users") as connection:
+        async with paused(stack, RELAY):
+            users = await Burst(api, 40).done()
+            holding = connection.transaction()
+            await holding.start()
+            await connection.execute(HOLD_ALL)
+        await somebody_waits(connection, "DELETE FROM outbox")  # so all of them were published and confirmed
+        await kill(stack, RELAY)
+        await connection.execute(END_DELETE)  # the server would else still finish what the dead relay had sent
+        await holding.rollback()
+    await back(stack, RELAY)
+    await arrived_exactly_once(api, users)
+    for name, before in doubled.items():
+        await eventually(partial(came_twice, stack, name, before + 40), f"doubles at {name}")
+
+
+async def doubles(stack: Stack, name: str) -> float:
+    """How many events a worker has recognised as seen before."""
+    return await measured(stack, name, "quartet_consumer_events_total", result="duplicate")
+
+
+async def came_twice(stack: Stack, name: str, number: float) -> bool:
+    """Whether so many doubles were recognised."""
+    return await doubles(stack, name) >= number
+
+
+async def test_a_relay_that_is_told_to_stop_finishes_what_it_has_published(api: Api, stack: Stack) -> None:
+    async with database(stack, "users") as connection:
+        async with paused(stack, RELAY):
+            users = await Burst(api, 40).done()
+            holding = connection.transaction()
+            await holding.start()
+            await connection.execute(HOLD_ALL)
+        await somebody_waits(connection, "DELETE FROM outbox")
+        stopping = asyncio.create_task(asyncio.to_thread(stack.stop, RELAY))
+        await eventually(lambda: is_stopping(stack), "the worker to be told")
+        await holding.rollback()
+        await stopping
+        assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+    await asyncio.to_thread(stack.start, RELAY)
+    await arrived_exactly_once(api, users)
+
+
+async def is_stopping(stack: Stack) -> bool:
+    """Whether the relay's worker says that it stops."""
+    [found] = [process for process in await asyncio.to_thread(stack.status) if process.name == RELAY]
+    return "stopping" in found.detail
+
+
+async def test_two_relays_side_by_side_double_nothing_and_keep_the_order_even_when_one_is_killed(
+    api: Api, stack: Stack
+) -> None:
+    changes = 8
+    with second_worker(stack, "users") as ready:
+        await answers_ready(ready)
+        users = await Burst(api, 12).done()
+        changing = asyncio.gather(*(change(api, user, changes) for user in users))
+        await eventually(lambda: api.count("users.user.updated"), "the first changes")
+        await kill(stack, RELAY)
+        await changing
+        # counted before the supervised worker is waited for: the second one has taken over
+        await api.counted("users.user.updated", changes * len(users), PATIENCE)
+        await back(stack, RELAY)
+    await arrived_exactly_once(api, users)
+    for user in users:
+        logged = sorted(await api.entries(resource=user["id"]), key=lambda entry: entry["sequence"])
+        names = [entry["data"]["displayName"] for entry in logged]
+        assert names == [None, *(str(number) for number in range(changes))], f"{CREATED} and its changes, in order"
+
+
+async def change(api: Api, user: Document, times: int) -> None:
+    """Rename a user again and again."""
+    for number in range(times):
+        document = user_document(userName=user["userName"], displayName=str(number))
+        assert (await api.put(f"{USERS}/{user['id']}", json=document)).status_code == 200

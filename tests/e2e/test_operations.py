@@ -1,0 +1,87 @@
+"""What operators look at: exports, the outbox, queues and dead letters of each service."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from quartet_testing.client import Api, Document
+from quartet_testing.conditions import eventually
+
+SERVICES = ("users", "groups", "audit", "metrics")
+CONSUMERS = ("groups", "audit", "metrics")
+
+
+async def export(api: Api, service: str) -> list[tuple[str, Document]]:
+    """Kind and data of each exported row; the stream must have its end line, which counts them."""
+    answer = await api.get(f"/{service}/data/export")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+    *rows, end = [json.loads(line) for line in answer.text.splitlines()]
+    assert end == {"kind": "end", "count": len(rows)}
+    return [(row["kind"], row["data"]) for row in rows]
+
+
+async def test_users_and_groups_are_exported_as_lines_with_an_end(api: Api) -> None:
+    user = await api.create_user(displayName="Barbara Jensen", password="never shown 1")
+    group = await api.create_group([user["id"]])
+    users = {row["id"]: row for kind, row in await export(api, "users") if kind == "user"}
+    assert users[user["id"]]["resource"]["displayName"] == "Barbara Jensen"
+    assert "never shown" not in str(users)
+    rows = await export(api, "groups")
+    assert group["id"] in [row["id"] for kind, row in rows if kind == "group"]
+    assert ("member", {"group": group["id"], "value": user["id"], "type": "User"}) in rows
+
+
+async def test_the_audit_log_and_the_counts_are_exported(api: Api) -> None:
+    user = await api.create_user()
+    [entry] = await api.entries_of(user["id"], "users.user.created")
+    assert ("entry", entry) in await export(api, "audit")
+    await api.entries(action="audit.data.exported")
+    await eventually(lambda: api.count("users.user.created"), "the count")
+    actions = {row["action"] for kind, row in await export(api, "metrics") if kind == "event_count"}
+    assert "users.user.created" in actions
+
+
+async def test_an_export_of_the_audit_log_is_audited(api: Api) -> None:
+    before = {entry["id"] for entry in await api.entries(action="audit.data.exported")}
+    await export(api, "audit")
+
+    async def noted() -> bool:
+        return not before.issuperset(entry["id"] for entry in await api.entries(action="audit.data.exported"))
+
+    await eventually(noted, "the export in the log")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_the_outbox_runs_empty_by_itself(api: Api, service: str) -> None:
+    await api.create_group([(await api.create_user())["id"]])
+
+    async def empty() -> bool:
+        state = (await api.get(f"/{service}/rabbitmq/outbox")).json()
+        assert state["lag_seconds"] >= 0
+        return bool(state["depth"] == 0)
+
+    await eventually(empty, "the outbox to be empty")
+
+
+@pytest.mark.parametrize("service", CONSUMERS)
+async def test_queues_are_shown_with_their_consumers(api: Api, service: str) -> None:
+    queues = {queue["name"]: queue for queue in (await api.get(f"/{service}/rabbitmq/queues")).json()["queues"]}
+    main = f"quartet.{service}"
+    assert queues[main]["consumers"] >= 1
+    assert queues[f"{main}.dead"]["consumers"] == 0
+    assert {f"{main}.delay.{seconds}" for seconds in (1, 5, 30, 120, 600)} < queues.keys()
+
+
+async def test_a_service_that_consumes_nothing_has_no_queues(api: Api) -> None:
+    assert (await api.get("/users/rabbitmq/queues")).json() == {"queues": []}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_dead_letter_that_does_not_exist_is_not_redriven(api: Api, service: str) -> None:
+    listed = (await api.get(f"/{service}/rabbitmq/dead-letters")).json()
+    assert len(listed["dead_letters"]) <= listed["total"]
+    answer = await api.post(f"/{service}/rabbitmq/dead-letters/redrive", params={"id": str(uuid4())})
+    assert (answer.status_code, answer.json()) == (200, {"redriven": 0})
+    odd = await api.get(f"/{service}/rabbitmq/dead-letters", params={"limit": "many"})
+    assert (odd.status_code, odd.json()["code"]) == (400, "bad_request")
