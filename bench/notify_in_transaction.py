@@ -35,9 +35,9 @@ async def write(database: Database, inside: bool, until: float) -> int:
     while time.perf_counter() < until:
         event = DomainEvent("users.user.created.v1", f"users/{done}", 1, {})
         if inside:
-            async with database.pool.acquire() as connection, connection.transaction():
-                await outbox.add(connection, CALLER, [event], now=utc_now(), service="users")
-                await connection.execute("SELECT pg_notify($1, '')", outbox_channel("users"))
+            async with database.pool.acquire() as own, own.transaction():
+                await outbox.add(own, CALLER, [event], now=utc_now(), service="users")
+                await own.execute("SELECT pg_notify($1, '')", outbox_channel("users"))
         else:
             async with database.transaction() as connection:
                 await outbox.add(connection, CALLER, [event], now=utc_now(), service="users")

@@ -23,22 +23,27 @@ class Home:
 
     @property
     def secrets(self) -> Path:
+        """One folder per reader, one file per secret."""
         return self.path / "secrets"
 
     @property
     def data(self) -> Path:
+        """What the servers keep."""
         return self.path / "data"
 
     @property
     def logs(self) -> Path:
+        """One rotated log per process."""
         return self.path / "logs"
 
     @property
     def run(self) -> Path:
+        """Sockets and configurations, written at each start."""
         return self.path / "run"
 
     @property
     def state_file(self) -> Path:
+        """What is remembered between starts."""
         return self.path / "state.json"
 
     @property

@@ -51,6 +51,7 @@ class Reader:
         self.rest = b""
 
     def lines(self) -> list[str]:
+        """The whole lines that were added since the last call."""
         text = self.rest + self.file.read()
         *whole, self.rest = text.split(b"\n")
         if not whole and self._rotated():

@@ -10,6 +10,7 @@ from quartet_cli.errors import QuartetError
 
 HOST: Final = "127.0.0.1"
 RANGE: Final = range(20000, 30000)  # below the ports that kernels hand out to outgoing connections
+BLOCK: Final = 32
 
 
 def is_free(port: int) -> bool:
@@ -25,14 +26,16 @@ def is_free(port: int) -> bool:
 
 
 def choose(count: int, taken: set[int]) -> list[int]:
-    """`count` different free ports out of RANGE, none of them in `taken`."""
-    chosen: list[int] = []
-    for port in random.sample(RANGE, len(RANGE)):
-        if len(chosen) == count:
-            return chosen
-        if port not in taken and is_free(port):
-            chosen.append(port)
-    raise QuartetError(f"there are no {count} free ports between {RANGE.start} and {RANGE.stop - 1}")
+    """`count` different free ports out of RANGE, none of them in `taken`: neighbours, out of one block.
+
+    Two stacks that are made at the same moment, before either listens, then meet in one case of 312 and not of 30.
+    """
+    for start in random.sample(RANGE[::BLOCK], len(RANGE[::BLOCK])):
+        block = range(start, min(start + BLOCK, RANGE.stop))
+        free = [port for port in block if port not in taken and is_free(port)]
+        if len(free) >= count:
+            return free[:count]
+    raise QuartetError(f"there are no {count} free ports together between {RANGE.start} and {RANGE.stop - 1}")
 
 
 def owner(port: int) -> str:

@@ -219,9 +219,9 @@ class Stack:
         """Stops one process gracefully and returns when it has ended; it stays stopped."""
         self.supervisor.stop_and_wait([self._program(name).name])
 
-    def kill(self, name: str, signal_name: str = "KILL") -> None:
-        """Sends a signal to one process; the supervisor restarts it when it ends."""
-        self.supervisor.signal(self._program(name).name, signal_name)
+    def kill(self, name: str, signal_name: str | int = "KILL") -> None:
+        """Sends a signal, by name or number, to one process; the supervisor restarts it when it ends."""
+        self.supervisor.signal(self._program(name).name, f"{signal_name}")
 
     def restart(self, name: str, report: Report = silent) -> None:
         """Restarts one process; a service's name restarts both of its processes."""

@@ -35,6 +35,7 @@ class ProcessStatus:
 
     @property
     def healthy(self) -> bool:
+        """Whether it runs and does its work."""
         return self.state == "running"
 
 
@@ -58,6 +59,7 @@ def _ask(program: Program, process: Process | None) -> str | None:
 
 
 def describe(program: Program, process: Process | None, reason: str | None, restarts: int) -> ProcessStatus:
+    """One process in words; `reason` says what its check complained of, None where it did not."""
     if process is None:
         return ProcessStatus(program.name, "stopped", None, program.url, 0.0, restarts)
     state = WORDS.get(process.state) or _alive(process, reason)

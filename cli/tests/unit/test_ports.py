@@ -34,8 +34,13 @@ def test_chosen_ports_are_free_different_and_not_the_ones_that_are_taken() -> No
     assert all(ports.is_free(port) for port in chosen)
 
 
+def test_the_ports_of_a_stack_are_neighbours() -> None:
+    chosen = ports.choose(18, set())
+    assert max(chosen) - min(chosen) < ports.BLOCK
+
+
 def test_choosing_more_ports_than_there_are_is_an_error_and_no_endless_search() -> None:
-    with pytest.raises(QuartetError, match="no 3 free ports"):
+    with pytest.raises(QuartetError, match="no 3 free ports together"):
         ports.choose(3, set(ports.RANGE) - {ports.RANGE.start, ports.RANGE.start + 1})
 
 

@@ -1,39 +1,26 @@
 """The rules for groups: what a command makes of a group and which events tell of it; no I/O."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
+from quartet_groups.events import GroupFacts
 from quartet_scim.errors import invalid_value
-
-Attributes = dict[str, Any]
+from quartet_scim.resource import Attributes, Resource, changed_names
 
 
 @dataclass(frozen=True)
-class Group:
-    """A group as kept: `attributes` is the SCIM document without id, meta and members; `version` counts from 1."""
-
-    id: UUID
-    attributes: Attributes
-    version: int
-    created: datetime
-    modified: datetime
+class Group(Resource):
+    """A group as kept; its attributes hold no members."""
 
     @property
     def display_name(self) -> str:
         """The name for people."""
         return str(self.attributes["displayName"])
-
-    @property
-    def external_id(self) -> str | None:
-        """The client's own id."""
-        value = self.attributes.get("externalId")
-        return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
@@ -69,33 +56,43 @@ def create(
 ) -> tuple[Group, list[DomainEvent]]:
     """A new group and the events of it."""
     group = Group(group_id, attributes, 1, now, now)
-    return group, [events.created(group), *events.membership(group, MemberChange(members, ()))]
+    told = events.created(group.id, group.version, _facts(group))
+    return group, [told, *_membership(group, MemberChange(members, ()))]
 
 
 def change(
     group: Group, attributes: Attributes, members: MemberChange, now: datetime
 ) -> tuple[Group, list[DomainEvent]]:
     """`group` with `attributes` in place of its own and other members; the same and no event when nothing differs."""
-    names = _changed_names(group.attributes, attributes)
+    names = changed_names(group.attributes, attributes)
     if not names and not members:
         return group, []
-    changed = replace(group, attributes=attributes, version=group.version + 1, modified=now)
-    told = [events.updated(changed, names)] if names else []
-    return changed, [*told, *events.membership(changed, members)]
+    changed = group.next(now, attributes)
+    told = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
+    return changed, [*told, *_membership(changed, members)]
 
 
 def lose_members(group: Group, gone: Iterable[UUID], now: datetime) -> tuple[Group, list[DomainEvent]]:
     """`group` without members that do not exist any more."""
-    changed = replace(group, version=group.version + 1, modified=now)
-    return changed, events.membership(changed, MemberChange((), list(gone)))
+    changed = group.next(now)
+    return changed, _membership(changed, MemberChange((), list(gone)))
 
 
-def delete(group: Group, members: Sequence[UUID]) -> list[DomainEvent]:
+def delete(group: Group, members: Sequence[UUID], now: datetime) -> list[DomainEvent]:
     """The events of a group's end, the first of which is that nobody belongs to it any more."""
-    last = replace(group, version=group.version + 1)
-    return [*events.membership(last, MemberChange((), members)), events.deleted(last)]
+    last = group.next(now)
+    return [
+        *_membership(last, MemberChange((), members)),
+        events.deleted(last.id, last.version, _facts(last)),
+    ]
 
 
-def _changed_names(before: Attributes, after: Attributes) -> list[str]:
-    names = (before.keys() | after.keys()) - {"schemas"}
-    return sorted(name for name in names if before.get(name) != after.get(name))
+def _membership(group: Group, change: MemberChange) -> list[DomainEvent]:
+    return [
+        *events.members_added(group.id, group.version, _facts(group), change.added),
+        *events.members_removed(group.id, group.version, _facts(group), change.removed),
+    ]
+
+
+def _facts(group: Group) -> GroupFacts:
+    return {"id": str(group.id), "displayName": group.display_name, "externalId": group.external_id}

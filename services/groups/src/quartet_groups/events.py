@@ -1,13 +1,10 @@
 """The events that the groups service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TypedDict
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
-
-if TYPE_CHECKING:
-    from quartet_groups.domain import Group, MemberChange
 
 CREATED = "groups.group.created.v1"
 UPDATED = "groups.group.updated.v1"
@@ -20,34 +17,42 @@ PUBLISHED = (CREATED, UPDATED, DELETED, MEMBERS_ADDED, MEMBERS_REMOVED)
 MEMBERS_PER_EVENT = 1000
 
 
-def created(group: "Group") -> DomainEvent:
+class GroupFacts(TypedDict):
+    """What every group event tells of the group."""
+
+    id: str
+    displayName: str
+    externalId: str | None
+
+
+def created(group_id: UUID, version: int, facts: GroupFacts) -> DomainEvent:
     """A group came into being; its members follow in events of their own."""
-    return DomainEvent(CREATED, f"groups/{group.id}", group.version, _facts(group))
+    return DomainEvent(CREATED, f"groups/{group_id}", version, {**facts})
 
 
-def updated(group: "Group", changed: list[str]) -> DomainEvent:
+def updated(group_id: UUID, version: int, facts: GroupFacts, changed: list[str]) -> DomainEvent:
     """Attributes of a group changed; `changed` names them."""
-    return DomainEvent(UPDATED, f"groups/{group.id}", group.version, {**_facts(group), "changed": changed})
+    return DomainEvent(UPDATED, f"groups/{group_id}", version, {**facts, "changed": changed})
 
 
-def deleted(group: "Group") -> DomainEvent:
+def deleted(group_id: UUID, version: int, facts: GroupFacts) -> DomainEvent:
     """A group is gone."""
-    return DomainEvent(DELETED, f"groups/{group.id}", group.version, _facts(group))
+    return DomainEvent(DELETED, f"groups/{group_id}", version, {**facts})
 
 
-def membership(group: "Group", change: "MemberChange") -> list[DomainEvent]:
-    """Who belongs to the group now and who does not any more, at most 1,000 members an event."""
-    return [
-        *_chunks(MEMBERS_ADDED, group, change.added),
-        *_chunks(MEMBERS_REMOVED, group, change.removed),
-    ]
+def members_added(group_id: UUID, version: int, facts: GroupFacts, members: Sequence[UUID]) -> list[DomainEvent]:
+    """Users became members, at most 1,000 an event."""
+    return _membership(MEMBERS_ADDED, group_id, version, facts, members)
 
 
-def _chunks(kind: str, group: "Group", members: Sequence[UUID]) -> Iterator[DomainEvent]:
-    for start in range(0, len(members), MEMBERS_PER_EVENT):
-        some = [{"value": str(one), "type": "User"} for one in members[start : start + MEMBERS_PER_EVENT]]
-        yield DomainEvent(kind, f"groups/{group.id}", group.version, {**_facts(group), "members": some})
+def members_removed(group_id: UUID, version: int, facts: GroupFacts, members: Sequence[UUID]) -> list[DomainEvent]:
+    """Users are no members any more, at most 1,000 an event."""
+    return _membership(MEMBERS_REMOVED, group_id, version, facts, members)
 
 
-def _facts(group: "Group") -> dict[str, Any]:
-    return {"id": str(group.id), "displayName": group.display_name, "externalId": group.external_id}
+def _membership(
+    kind: str, group_id: UUID, version: int, facts: GroupFacts, members: Sequence[UUID]
+) -> list[DomainEvent]:
+    chunks = [members[start : start + MEMBERS_PER_EVENT] for start in range(0, len(members), MEMBERS_PER_EVENT)]
+    named = [[{"value": str(one), "type": "User"} for one in chunk] for chunk in chunks]
+    return [DomainEvent(kind, f"groups/{group_id}", version, {**facts, "members": some}) for some in named]

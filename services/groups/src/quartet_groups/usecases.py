@@ -11,8 +11,9 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_groups import domain, store
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.domain import Attributes, Group, MemberChange
+from quartet_groups.domain import Group, MemberChange
 from quartet_scim.errors import invalid_value, not_found
+from quartet_scim.resource import Attributes
 
 Container = AppContainer[GroupsConfig]
 
@@ -66,7 +67,7 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID) -> 
         group = await _lock(connection, caller.tenant, group_id)
         members = await store.member_ids(connection, caller.tenant, group_id)
         await store.delete_group(connection, caller.tenant, group_id)
-        await _tell(container, connection, caller, domain.delete(group, members))
+        await _tell(container, connection, caller, domain.delete(group, members, container.clock()))
 
 
 async def _lock(connection: Connection, tenant: str, group_id: UUID) -> Group:

@@ -83,7 +83,7 @@ def test_a_replacement_that_changes_nothing_is_no_change() -> None:
 
 
 def test_a_deleted_group_loses_its_members_first() -> None:
-    told = domain.delete(a_group(), [ONE])
+    told = domain.delete(a_group(), [ONE], LATER)
     assert [event.type for event in told] == [events.MEMBERS_REMOVED, events.DELETED]
     assert {event.sequence for event in told} == {2}
 

@@ -1,25 +1,18 @@
 """The rules for users: what a command makes of a user and which events tell of it; no I/O."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_users import events
-
-Attributes = dict[str, Any]
+from quartet_users.events import UserFacts
 
 
 @dataclass(frozen=True)
-class User:
-    """A user as kept: `attributes` is the SCIM document without id, meta and secrets; `version` counts from 1."""
-
-    id: UUID
-    attributes: Attributes
-    version: int
-    created: datetime
-    modified: datetime
+class User(Resource):
+    """A user as kept; its attributes hold no secret."""
 
     @property
     def user_name(self) -> str:
@@ -31,12 +24,6 @@ class User:
         """What must be unique in the tenant."""
         return fold(self.user_name)
 
-    @property
-    def external_id(self) -> str | None:
-        """The client's own id."""
-        value = self.attributes.get("externalId")
-        return value if isinstance(value, str) else None
-
 
 def fold(user_name: str) -> str:
     """`user_name` without regard to case (RFC 7643 section 4.1.1: caseExact false)."""
@@ -46,7 +33,7 @@ def fold(user_name: str) -> str:
 def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, list[DomainEvent]]:
     """A new user and the event of it."""
     user = User(user_id, attributes, 1, now, now)
-    return user, [events.created(user)]
+    return user, [events.created(user.id, user.version, _facts(user))]
 
 
 def change(
@@ -58,16 +45,20 @@ def change(
         names.append("password")
     if not names:
         return user, []
-    changed = replace(user, attributes=attributes, version=user.version + 1, modified=now)
-    return changed, [events.updated(changed, names)]
+    changed = user.next(now, attributes)
+    return changed, [events.updated(changed.id, changed.version, _facts(changed), names)]
 
 
 def delete(user: User) -> list[DomainEvent]:
-    """The event of a user's end."""
-    return [events.deleted(user)]
+    """The event of a user's end; it counts one version further, so that nothing later is older."""
+    return [events.deleted(user.id, user.version + 1, _facts(user))]
 
 
-def changed_names(before: Attributes, after: Attributes) -> list[str]:
-    """The top-level attributes that differ, sorted; `schemas` follows from the rest and is left out."""
-    names = (before.keys() | after.keys()) - {"schemas"}
-    return sorted(name for name in names if before.get(name) != after.get(name))
+def _facts(user: User) -> UserFacts:
+    return {
+        "id": str(user.id),
+        "userName": user.user_name,
+        "displayName": user.attributes.get("displayName"),
+        "externalId": user.external_id,
+        "active": bool(user.attributes.get("active", True)),
+    }

@@ -1,11 +1,9 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
+from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
-
-if TYPE_CHECKING:
-    from quartet_users.domain import User
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
@@ -15,31 +13,31 @@ TENANT_CREATED = "users.tenant.created.v1"
 PUBLISHED = (CREATED, UPDATED, DELETED, TENANT_CREATED)
 
 
-def created(user: "User") -> DomainEvent:
+class UserFacts(TypedDict):
+    """What every user event tells of the user."""
+
+    id: str
+    userName: str
+    displayName: str | None
+    externalId: str | None
+    active: bool
+
+
+def created(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
     """A user came into being."""
-    return DomainEvent(CREATED, f"users/{user.id}", user.version, _facts(user))
+    return DomainEvent(CREATED, f"users/{user_id}", version, {**facts})
 
 
-def updated(user: "User", changed: list[str]) -> DomainEvent:
+def updated(user_id: UUID, version: int, facts: UserFacts, changed: list[str]) -> DomainEvent:
     """Attributes of a user changed; `changed` names them, values of secrets are never told."""
-    return DomainEvent(UPDATED, f"users/{user.id}", user.version, {**_facts(user), "changed": changed})
+    return DomainEvent(UPDATED, f"users/{user_id}", version, {**facts, "changed": changed})
 
 
-def deleted(user: "User") -> DomainEvent:
-    """A user is gone; its version counts one further, so that nothing later is older."""
-    return DomainEvent(DELETED, f"users/{user.id}", user.version + 1, _facts(user))
+def deleted(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
+    """A user is gone."""
+    return DomainEvent(DELETED, f"users/{user_id}", version, {**facts})
 
 
 def tenant_created(tenant: str) -> DomainEvent:
     """A tenant came into being."""
     return DomainEvent(TENANT_CREATED, f"tenants/{tenant}", 1, {"id": tenant})
-
-
-def _facts(user: "User") -> dict[str, Any]:
-    return {
-        "id": str(user.id),
-        "userName": user.user_name,
-        "displayName": user.attributes.get("displayName"),
-        "externalId": user.external_id,
-        "active": bool(user.attributes.get("active", True)),
-    }

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from quartet_scim.documents import ListDocument
+
 
 @dataclass
 class GroupDocument:
@@ -17,30 +19,7 @@ class GroupDocument:
 
 
 @dataclass
-class GroupListDocument:
-    """A ListResponse (RFC 7644 section 3.4.2)."""
+class GroupListDocument(ListDocument):
+    """A ListResponse of groups (RFC 7644 section 3.4.2)."""
 
-    schemas: list[str]
-    totalResults: int  # noqa: N815  # the message's name
-    startIndex: int  # noqa: N815  # the message's name
-    itemsPerPage: int  # noqa: N815  # the message's name
     Resources: list[GroupDocument]  # the message's name
-
-
-@dataclass
-class ScimErrorDocument:
-    """A SCIM error (RFC 7644 section 3.12)."""
-
-    schemas: list[str]
-    status: str
-    detail: str
-    scimType: str | None = None  # noqa: N815  # the message's name
-
-
-@dataclass
-class ListQuery:
-    """Query of a list."""
-
-    startIndex: int | None = None  # noqa: N815  # the parameter's name
-    count: int | None = None
-    filter: str | None = None

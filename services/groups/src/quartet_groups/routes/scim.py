@@ -11,9 +11,10 @@ from quartet_common.ids import parse_id
 from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.domain import Attributes, split_members
-from quartet_groups.routes.documents import GroupDocument, GroupListDocument, ListQuery, ScimErrorDocument
+from quartet_groups.domain import split_members
+from quartet_groups.routes.documents import GroupDocument, GroupListDocument
 from quartet_groups.store import StoredGroup
+from quartet_scim.documents import ErrorDocument, ListQuery
 from quartet_scim.errors import not_found
 from quartet_scim.filters import parse_eq
 from quartet_scim.http import CONTENT_TYPE, require_json
@@ -21,6 +22,7 @@ from quartet_scim.json import parse
 from quartet_scim.normalise import Normaliser
 from quartet_scim.paging import Page, parse_page
 from quartet_scim.render import etag, list_response, render
+from quartet_scim.resource import Attributes
 from quartet_scim.schema import group_resource_type
 
 RESOURCE_TYPE = "Group"
@@ -53,7 +55,7 @@ def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) 
     @tag(["SCIM groups"])
     @document_request(GroupDocument)
     @document_response(GroupDocument, 201)
-    @document_response(ScimErrorDocument, 400)
+    @document_response(ErrorDocument, 400)
     async def create() -> Response:
         """Create a group (RFC 7644 section 3.3)."""
         attributes, members = await sent()
@@ -64,7 +66,7 @@ def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) 
     @tag(["SCIM groups"])
     @document_querystring(ListQuery)
     @document_response(GroupListDocument)
-    @document_response(ScimErrorDocument, 400)
+    @document_response(ErrorDocument, 400)
     async def list_() -> Response:
         """List groups by page, or find those whose id, displayName or externalId equals a value (RFC 7644 3.4.2)."""
         page = parse_page(request.args.get("startIndex"), request.args.get("count"))
@@ -78,7 +80,7 @@ def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) 
     @requires("groups:read")
     @tag(["SCIM groups"])
     @document_response(GroupDocument)
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def read(group_id: str) -> Response:
         """Read a group with its members (RFC 7644 section 3.4.1)."""
         return await answer(_known(group_id))
@@ -88,8 +90,8 @@ def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) 
     @tag(["SCIM groups"])
     @document_request(GroupDocument)
     @document_response(GroupDocument)
-    @document_response(ScimErrorDocument, 400)
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 400)
+    @document_response(ErrorDocument, 404)
     async def replace(group_id: str) -> Response:
         """Replace a group and its members (RFC 7644 section 3.5.1)."""
         known = _known(group_id)
@@ -100,7 +102,7 @@ def scim_blueprint(container: AppContainer[GroupsConfig], users: UserDirectory) 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
     @tag(["SCIM groups"])
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def delete(group_id: str) -> Response:
         """Delete a group (RFC 7644 section 3.6)."""
         await usecases.delete_group(container, caller(), _known(group_id))

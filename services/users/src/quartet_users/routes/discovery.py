@@ -14,10 +14,10 @@ from quartet_scim.discovery import (
     schemas,
     service_provider_config,
 )
+from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.schema import group_resource_type, user_resource_type
-from quartet_users.routes.documents import ScimErrorDocument
 
 
 def discovery_blueprint(config: ServiceConfig) -> Blueprint:
@@ -55,7 +55,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def one_type(name: str) -> Response:
         """One resource type."""
         return _one(types_by_name.get(name))
@@ -73,7 +73,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @security_scheme([])
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def one_schema(urn: str) -> Response:
         """One schema by its URN."""
         return _one(schemas_by_id.get(urn))

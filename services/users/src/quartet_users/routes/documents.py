@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from quartet_scim.documents import ListDocument
+
 
 @dataclass
 class UserDocument:
@@ -20,33 +22,10 @@ class UserDocument:
 
 
 @dataclass
-class UserListDocument:
-    """A ListResponse (RFC 7644 section 3.4.2)."""
+class UserListDocument(ListDocument):
+    """A ListResponse of users (RFC 7644 section 3.4.2)."""
 
-    schemas: list[str]
-    totalResults: int  # noqa: N815  # the message's name
-    startIndex: int  # noqa: N815  # the message's name
-    itemsPerPage: int  # noqa: N815  # the message's name
     Resources: list[UserDocument]  # the message's name
-
-
-@dataclass
-class ScimErrorDocument:
-    """A SCIM error (RFC 7644 section 3.12)."""
-
-    schemas: list[str]
-    status: str
-    detail: str
-    scimType: str | None = None  # noqa: N815  # the message's name
-
-
-@dataclass
-class ListQuery:
-    """Query of a list."""
-
-    startIndex: int | None = None  # noqa: N815  # the parameter's name
-    count: int | None = None
-    filter: str | None = None
 
 
 @dataclass

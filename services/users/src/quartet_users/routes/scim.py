@@ -6,6 +6,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
 from quartet_common.ids import parse_id
+from quartet_scim.documents import ErrorDocument, ListQuery
 from quartet_scim.errors import not_found
 from quartet_scim.filters import parse_eq
 from quartet_scim.http import CONTENT_TYPE, require_json
@@ -18,7 +19,7 @@ from quartet_users import store, usecases
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User, fold
 from quartet_users.passwords import Passwords
-from quartet_users.routes.documents import ListQuery, ScimErrorDocument, UserDocument, UserListDocument
+from quartet_users.routes.documents import UserDocument, UserListDocument
 from quartet_users.store import StoredUser
 
 RESOURCE_TYPE = "User"
@@ -37,8 +38,8 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["SCIM users"])
     @document_request(UserDocument)
     @document_response(UserDocument, 201)
-    @document_response(ScimErrorDocument, 400)
-    @document_response(ScimErrorDocument, 409)
+    @document_response(ErrorDocument, 400)
+    @document_response(ErrorDocument, 409)
     async def create() -> Response:
         """Create a user (RFC 7644 section 3.3)."""
         sent = normaliser.normalise(await _body())
@@ -50,7 +51,7 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["SCIM users"])
     @document_querystring(ListQuery)
     @document_response(UserListDocument)
-    @document_response(ScimErrorDocument, 400)
+    @document_response(ErrorDocument, 400)
     async def list_() -> Response:
         """List users by page, or find those whose id, userName or externalId equals a value (RFC 7644 3.4.2)."""
         page = parse_page(request.args.get("startIndex"), request.args.get("count"))
@@ -64,7 +65,7 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @requires("users:read")
     @tag(["SCIM users"])
     @document_response(UserDocument)
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def read(user_id: str) -> Response:
         """Read a user (RFC 7644 section 3.4.1)."""
         row = await _read(container, user_id)
@@ -77,9 +78,9 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["SCIM users"])
     @document_request(UserDocument)
     @document_response(UserDocument)
-    @document_response(ScimErrorDocument, 400)
-    @document_response(ScimErrorDocument, 404)
-    @document_response(ScimErrorDocument, 409)
+    @document_response(ErrorDocument, 400)
+    @document_response(ErrorDocument, 404)
+    @document_response(ErrorDocument, 409)
     async def replace(user_id: str) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
         known = parse_id(user_id)
@@ -92,7 +93,7 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @blueprint.delete("/Users/<user_id>")
     @requires("users:write")
     @tag(["SCIM users"])
-    @document_response(ScimErrorDocument, 404)
+    @document_response(ErrorDocument, 404)
     async def delete(user_id: str) -> Response:
         """Delete a user (RFC 7644 section 3.6)."""
         known = parse_id(user_id)

@@ -1,0 +1,37 @@
+"""A resource between two requests: its attributes as normalised, and what the server keeps about it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+Attributes = dict[str, Any]
+"""A SCIM document in canonical form, without id, meta and secrets."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource as kept. `version` counts from 1; `created` and `modified` carry a time zone."""
+
+    id: UUID
+    attributes: Attributes
+    version: int
+    created: datetime
+    modified: datetime
+
+    @property
+    def external_id(self) -> str | None:
+        """The client's own id (RFC 7643 3.1)."""
+        value = self.attributes.get("externalId")
+        return value if isinstance(value, str) else None
+
+    def next(self, now: datetime, attributes: Attributes | None = None) -> Self:
+        """The resource one version later, with other attributes if they are given."""
+        kept = self.attributes if attributes is None else attributes
+        return replace(self, attributes=kept, version=self.version + 1, modified=now)
+
+
+def changed_names(before: Attributes, after: Attributes) -> list[str]:
+    """The top-level attributes that differ, sorted; `schemas` follows from the rest and is left out."""
+    names = (before.keys() | after.keys()) - {"schemas"}
+    return sorted(name for name in names if before.get(name) != after.get(name))
