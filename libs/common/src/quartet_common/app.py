@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from quartet_common.auth.guard import install_guard, source_address
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
-from quartet_common.blueprints.health import Check, health_blueprint
+from quartet_common.blueprints.health import health_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import (
@@ -31,6 +31,7 @@ from quartet_common.errors import (
     problem,
 )
 from quartet_common.ids import new_id
+from quartet_common.readiness import Check
 from quartet_common.refusals import RefusalLog
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from quart import Quart, Response
 
-from quartet_common.blueprints.health import Readiness
+from quartet_common.readiness import Readiness
 
 
 def create_private_app(readiness: Readiness) -> Quart:

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
-from quartet_common.blueprints.health import Readiness, database_check
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
 from quartet_common.database import connect_once
@@ -24,6 +23,7 @@ from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import declare_consumer, declare_exchange
 from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
 from quartet_common.private import create_private_app
+from quartet_common.readiness import Readiness, database_check
 from quartet_common.retry import connect_with_retry
 from quartet_common.schedule import Schedule, run_schedule
 from quartet_common.server import hypercorn_config, private_config, serve_app, stop_on_signals

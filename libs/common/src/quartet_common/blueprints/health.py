@@ -1,7 +1,5 @@
 """Health: live says that the process runs, ready names what it cannot work without."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quart import Blueprint
@@ -9,48 +7,7 @@ from quart_schema import security_scheme, tag_blueprint
 
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
-
-Check = Callable[[], Awaitable[bool]]
-"""True when the thing answers; may raise UnavailableError instead of False."""
-
-CHECK_TIMEOUT = 0.8
-
-
-class Readiness:
-    """Whether a process should get work: its checks answer and it is not stopping."""
-
-    def __init__(self, checks: dict[str, Check]) -> None:
-        self._checks = checks
-        self.stopping = False
-
-    async def report(self) -> tuple[dict[str, Any], int]:
-        """The body and status of `ready`."""
-        names = list(self._checks)
-        results = await asyncio.gather(*(_passes(self._checks[name]) for name in names))
-        down = [name for name, good in zip(names, results, strict=True) if not good]
-        if self.stopping:
-            return {"status": "stopping", "down": down}, 503
-        if down:
-            return {"status": "not ready", "down": down}, 503
-        return {"status": "ready", "checked": names}, 200
-
-
-async def _passes(check: Check) -> bool:
-    try:
-        return await asyncio.wait_for(check(), CHECK_TIMEOUT)
-    except (UnavailableError, TimeoutError, RuntimeError):
-        return False
-
-
-def database_check(container: AppContainer[ServiceConfig]) -> Check:
-    """Whether PostgreSQL answers."""
-
-    async def answers() -> bool:
-        async with container.database.connection() as connection:
-            return bool(await connection.fetchval("SELECT true"))
-
-    return answers
+from quartet_common.readiness import Check, Readiness, database_check
 
 
 def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, Check]) -> Blueprint:

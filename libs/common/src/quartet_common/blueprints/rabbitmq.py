@@ -91,11 +91,8 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
             counts = await _count(connection, names.dead)
             if not counts:
                 return {"redriven": 0}
-            return {
-                "redriven": await _redrive(
-                    await connection.channel(on_return_raises=True), names, limit, request.args.get("id"), principal()
-                )
-            }
+            channel = await connection.channel(on_return_raises=True)
+            return {"redriven": await _redrive(channel, names, limit, request.args.get("id"), principal())}
 
     return blueprint
 
@@ -129,19 +126,19 @@ async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal)
 
 
 async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None, who: Principal) -> int:
+    """All are taken before the first is put back: one that dies again at once would else be taken again, and again."""
     queue = await channel.get_queue(names.dead)
+    wanted: list[AbstractIncomingMessage] = []
     passed: list[AbstractIncomingMessage] = []
-    redriven = 0
-    while redriven < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
-        if not _may_see(who, message) or (only is not None and message.message_id != only):
-            passed.append(message)
-            continue
+    while len(wanted) < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
+        is_wanted = _may_see(who, message) and only in (None, message.message_id)
+        (wanted if is_wanted else passed).append(message)
+    for message in wanted:
         await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
         await message.ack()
-        redriven += 1
     for message in reversed(passed):
         await message.nack(requeue=True)
-    return redriven
+    return len(wanted)
 
 
 def _fresh(message: AbstractIncomingMessage) -> Message:

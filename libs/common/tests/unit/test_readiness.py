@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from quartet_common.blueprints.health import CHECK_TIMEOUT, Readiness
 from quartet_common.errors import UnavailableError
+from quartet_common.readiness import CHECK_TIMEOUT, Readiness
 
 
 async def good() -> bool:
