@@ -31,7 +31,8 @@ def lint(console: Console) -> bool:
     # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
     roots = {"MYPYPATH": os.pathsep.join(str(path) for path in sources)}
     folders = [*sources, *_projects("tests"), CHECKOUT / "tests", CHECKOUT / "bench"]
-    typed = [str(path) for path in folders if any(path.rglob("*.py"))]
+    scripts = [*CHECKOUT.glob("deploy/*.py"), *CHECKOUT.glob("deploy/compose/*.py")]
+    typed = [str(path) for path in (*folders, *scripts) if path.is_file() or any(path.rglob("*.py"))]
     results = [
         _check(console, "ruff check", ["-m", "ruff", "check", "."]),
         _check(console, "ruff format", ["-m", "ruff", "format", "--check", "."]),
@@ -49,8 +50,8 @@ def _check(console: Console, name: str, command: list[str], environment: dict[st
 
 
 def _projects(part: str) -> list[Path]:
-    found = [*CHECKOUT.glob(f"libs/*/{part}"), *CHECKOUT.glob(f"services/*/{part}"), CHECKOUT / "cli" / part]
-    return sorted(path for path in found if path.is_dir())
+    patterns = (f"libs/*/{part}", f"services/*/{part}", f"cli/{part}", f"deploy/{part}")
+    return sorted(path for pattern in patterns for path in CHECKOUT.glob(pattern) if path.is_dir())
 
 
 def selection(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> Selection:

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
 from quartet_common.errors import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ async def run_schedule(schedule: Schedule) -> None:
     """Run `schedule` until cancelled. A failure is logged and the next turn tries again."""
     while True:
         try:
-            await schedule.action()
+            with suppress_instrumentation():  # nobody asked for it: no trace of its own each few seconds
+                await schedule.action()
         except ServiceError as error:
             logger.warning("a schedule failed", extra={"schedule": schedule.name, "error": str(error)})
         except Exception:

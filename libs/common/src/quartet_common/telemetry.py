@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
@@ -17,6 +18,14 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, T
 from quartet_common.config import ServiceConfig
 
 logger = logging.getLogger(__name__)
+
+HTTP_VIEW = View(
+    instrument_name="http.server.*",
+    attribute_keys={"http.method", "http.scheme", "http.status_code"},
+)
+"""What the numbers of requests are split by. Never by what a client is free to invent, such as the Host header: each
+new value would be a new series, and fill the memory.
+"""
 
 
 def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
@@ -34,7 +43,7 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
     readers: list[MetricReader] = [PrometheusMetricReader()]
     if config.otlp_endpoint:
         readers.append(_export(config.otlp_endpoint.rstrip("/"), tracer_provider))
-    meter_provider = MeterProvider(metric_readers=readers, resource=resource)
+    meter_provider = MeterProvider(metric_readers=readers, resource=resource, views=[HTTP_VIEW])
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(meter_provider)
     _instrument(config)

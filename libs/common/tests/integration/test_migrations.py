@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from quartet_common.config import ServiceConfig
@@ -70,6 +71,16 @@ async def test_a_file_that_fails_leaves_nothing_of_itself_and_the_lock_is_free(c
     assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == 2
     mended = [*TWO, Migration(3, "third", "CREATE TABLE third (id integer)")]
     assert await asyncio.wait_for(migrate(other, "probe", mended), 5) == 1
+
+
+async def test_a_file_is_applied_and_noted_in_one_transaction(connect: Connect) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", TWO)
+    notes_itself = """CREATE TABLE third (id integer);
+        INSERT INTO schema_migrations (component, version, name, checksum) VALUES ('probe', 3, 'third', '')"""
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await migrate(connection, "probe", [*TWO, Migration(3, "third", notes_itself)])
+    assert await connection.fetchval("SELECT to_regclass('third') IS NULL")
 
 
 async def test_a_schema_newer_than_the_code_is_refused_and_left_alone(connect: Connect) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 
-KIND = tuple[datetime, int]
+KIND: type[tuple[datetime, int]] = tuple[datetime, int]
 POSITION = (datetime(2026, 1, 31, 9, 0, 0, 123456, tzinfo=UTC), 42)
 CONTEXT = ["audit.events", "default", "desc"]
 

@@ -50,8 +50,9 @@ async def arrived_exactly_once(api: Api, users: Sequence[Document], action: str 
         expected[marker["id"]] += 1
     assert set(expected.values()) == {1}, "each user once"
 
+    await eventually(lambda: api.entries(resource=marker["id"]), "the last event in the audit log", PATIENCE)
+
     async def probe() -> bool:
-        assert await api.entries(resource=marker["id"])
         found = Counter(entry["resource"]["id"] for entry in await api.entries(action=action))
         missing = expected - found
         assert not missing, f"{missing.total()} of {expected.total()} are missing"

@@ -10,7 +10,7 @@ T = TypeVar("T")
 INTERVAL = 0.02
 
 
-async def eventually(probe: Callable[[], Awaitable[T]], what: str, timeout: float = 20.0) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = 20.0) -> T:
     """Call `probe` until it returns something true, and return that.
 
     An AssertionError inside the probe means "not yet". Raises AssertionError naming `what` after `timeout` seconds.

@@ -59,13 +59,38 @@ async def kill(stack: Stack, name: str) -> None:
 
 
 async def back(stack: Stack, *names: str) -> None:
-    """Wait until each process runs and says that it is ready."""
+    """Wait until each process runs and says that it is ready; all of them when none is named."""
+    programs = stack.programs
+    waiting = set(names or programs)
 
     async def probe() -> bool:
-        found = {process.name: process.healthy for process in await asyncio.to_thread(stack.status)}
-        return all(found[name] for name in names or found)
+        for name in waiting & pids(stack).keys():
+            if await asyncio.to_thread(programs[name].check) is None:
+                waiting.discard(name)
+        assert not waiting, waiting
+        return True
 
     await eventually(probe, f"{', '.join(names) or 'every process'} to be ready", PATIENCE)
+
+
+async def replaced(stack: Stack, name: str, old: int) -> None:
+    """Wait until the supervisor has started another process in the place of the one with the pid `old`."""
+
+    async def probe() -> bool:
+        return pids(stack).get(name, old) != old
+
+    await eventually(probe, f"another {name}", PATIENCE)
+    await back(stack, name)
+
+
+async def told_to_stop(stack: Stack, name: str) -> None:
+    """Wait until the process says that it is stopping."""
+    check = stack.programs[name].check
+
+    async def probe() -> bool:
+        return "stopping" in (await asyncio.to_thread(check) or "")
+
+    await eventually(probe, f"{name} to stop", PATIENCE)
 
 
 def pid(stack: Stack, name: str) -> int:

@@ -1,18 +1,22 @@
 """Consuming: whatever breaks on the way, each event becomes one entry."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aio_pika.exceptions import ChannelInvalidStateError
 from aio_pika.message import IncomingMessage
 
+from quartet_common.messaging import inbox
+from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit, MakeEvent
+    from services.audit.tests.conftest import Audit, MakeEvent
 
 MANAGE = ["events:manage", "platform:admin"]
 
@@ -101,6 +105,22 @@ async def test_two_workers_on_one_queue_record_each_event_once(audit: "Audit", m
         assert sorted(await audit.ids(tenant)) == sorted(str(e.id) for e in events if e.tenantid == tenant)
 
 
+async def test_workers_that_get_the_same_events_at_once_wait_but_never_in_a_circle(
+    audit: "Audit", make_event: "MakeEvent"
+) -> None:
+    async def take(events: Sequence[Event]) -> list[Event]:
+        async with audit.container.database.transaction() as connection:
+            return await inbox.add(connection, events)
+
+    for _ in range(15):
+        tenant = new_tenant()
+        events = [make_event(tenant=tenant) for _ in range(300)]
+        parts = [random.sample(events, 200) for _ in range(4)]
+        taken = await asyncio.gather(*map(take, parts))
+        each = [event.id for part in taken for event in part]
+        assert len(each) == len(set(each)) == len({event.id for part in parts for event in part})
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -159,6 +179,19 @@ async def test_a_dead_letter_that_is_put_back_becomes_an_entry(audit: "Audit", m
         answer = await audit.client.post(path, headers=headers)
         assert (await answer.get_json())["redriven"] >= 1
         assert await recorded(audit, tenant, 2) == [str(event.id), str(other.id)]
+
+
+async def test_putting_all_dead_letters_back_takes_each_once_though_some_die_again(audit: "Audit") -> None:
+    name = new_tenant()
+    async with audit.consuming():
+        await audit.publish(b"{", message_id=name)
+        await dead_letter(audit, name)
+        status, before = await audit.ask_as_operator("/audit/rabbitmq/dead-letters")
+        headers = audit.tokens.headers("default", MANAGE)
+        answer = await audit.client.post("/audit/rabbitmq/dead-letters/redrive", headers=headers)
+        assert status == 200
+        assert (await answer.get_json())["redriven"] <= before["total"]
+        assert await dead_letter(audit, name)
 
 
 async def dead_letter(audit: "Audit", message_id: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from quartet_audit.pages import Page
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit, MakeEvent
+    from services.audit.tests.conftest import Audit, MakeEvent
 
 ENTRIES = 5000
 LIMIT = 20

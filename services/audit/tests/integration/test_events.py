@@ -12,7 +12,7 @@ from quartet_common.auth.guard import scope_of
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit, MakeEvent
+    from services.audit.tests.conftest import Audit, MakeEvent
 
 MANY = 120
 

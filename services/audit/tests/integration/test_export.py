@@ -9,7 +9,7 @@ from quartet_audit.store import export_entries
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit, MakeEvent
+    from services.audit.tests.conftest import Audit, MakeEvent
 
 EXPORT = ["audit:export"]
 LARGE = 4000

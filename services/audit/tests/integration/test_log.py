@@ -12,7 +12,7 @@ from quartet_common.ids import utc_now
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit, MakeEvent
+    from services.audit.tests.conftest import Audit, MakeEvent
 
 CHANGES = [
     "UPDATE entries SET actor = 'somebody else' WHERE tenant_id = $1",

@@ -13,7 +13,7 @@ from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
-    from conftest import Audit
+    from services.audit.tests.conftest import Audit
 
 FLOOD = 10_000
 

@@ -8,7 +8,7 @@ import pytest
 from quartet_audit.domain import Position, Resource, Search, append, trace_id
 
 if TYPE_CHECKING:
-    from conftest import MakeEvent
+    from services.audit.tests.conftest import MakeEvent
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -1,15 +1,7 @@
-"""Errors: what is wrong with a question."""
+"""Errors: a question whose answer would be too large."""
 
 from quartet_common.errors import BadRequestError
 from quartet_metrics.domain import MAX_POINTS
-
-
-class BadParameterError(BadRequestError):
-    """400: the query parameter `name` makes no sense; `rule` says what it must be."""
-
-    def __init__(self, name: str, rule: str) -> None:
-        super().__init__(f"{name}: {rule}", "bad_parameter")
-        self.name = name
 
 
 class TooManyPointsError(BadRequestError):

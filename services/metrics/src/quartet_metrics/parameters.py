@@ -1,13 +1,12 @@
 """Parameters: reads the query string of `/metrics/query` and names what is wrong in it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-import msgspec
-
+from quartet_common.parameters import BadParameterError, single, time
 from quartet_metrics.domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
-from quartet_metrics.errors import BadParameterError, TooManyPointsError
+from quartet_metrics.errors import TooManyPointsError
 
 T = TypeVar("T")
 
@@ -21,7 +20,7 @@ def read_query(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
     `from` and `to` are widened to whole hours; without them the range is the 24 hours that end with the one running
     at `now`. Raises BadParameterError and TooManyPointsError (400).
     """
-    given = {name: _single(name, values) for name, values in parameters.items()}
+    given = {name: single(name, values, NAMES) for name, values in parameters.items()}
     metric = _one_of("metric", given.get("metric"), METRICS)
     step = _step(given.get("step", "hour"))
     by = given.get("by", NO_DIMENSION)
@@ -31,14 +30,6 @@ def read_query(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
     if query.buckets > MAX_POINTS:
         raise TooManyPointsError
     return query
-
-
-def _single(name: str, values: Sequence[str]) -> str:
-    if name not in NAMES:
-        raise BadParameterError(name, f"is not known; there are {', '.join(NAMES)}")
-    if len(values) != 1:
-        raise BadParameterError(name, "must be given once")
-    return values[0]
 
 
 def _one_of(name: str, value: str | None, known: Mapping[str, T]) -> T:
@@ -55,22 +46,10 @@ def _step(text: str) -> Step:
 def _range(since: str | None, until: str | None, now: datetime) -> tuple[datetime, datetime]:
     """Whole hours from and to. The counts know no parts of hours, so an hour that is touched is in."""
     try:
-        end = ceiling(now if until is None else _time("to", until), HOUR)
-        start = end - DEFAULT_RANGE if since is None else floor(_time("from", since), HOUR)
+        end = ceiling(now if until is None else time("to", until), HOUR)
+        start = end - DEFAULT_RANGE if since is None else floor(time("from", since), HOUR)
     except OverflowError:
         raise BadParameterError("to", "is out of range") from None
     if start >= end:
         raise BadParameterError("to" if since is None else "from", "the range from..to must not be empty")
     return start, end
-
-
-def _time(name: str, text: str) -> datetime:
-    """`text` in UTC; RFC 3339 section 5.6."""
-    rule = 'must be an RFC 3339 time with its zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'
-    try:
-        time = msgspec.convert(text, datetime)
-        if time.tzinfo is None:
-            raise BadParameterError(name, rule)
-        return time.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise BadParameterError(name, rule) from None

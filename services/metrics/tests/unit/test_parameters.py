@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from quartet_common.parameters import BadParameterError
 from quartet_metrics.domain import MAX_POINTS, METRICS, STEPS
-from quartet_metrics.errors import BadParameterError, TooManyPointsError
+from quartet_metrics.errors import TooManyPointsError
 from quartet_metrics.parameters import read_query
 
 NOW = datetime(2026, 1, 31, 9, 20, tzinfo=UTC)

@@ -14,10 +14,10 @@ from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.errors import BadRequestError
 from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
 from quartet_common.messaging.stats import read_outbox
 from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
 MAX_REDRIVEN = 1000
@@ -75,7 +75,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @document_querystring(ListQuery)
     async def dead_letters() -> dict[str, Any]:
         """The oldest dead letters (`limit`, at most 100) with the reason of each; they stay where they are."""
-        limit = _limit("limit", 20, MAX_LISTED)
+        limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
         async with container.broker.connection("operator") as connection:
             counts = await _count(connection, names.dead)
             messages = await _peek(await connection.channel(), names.dead, limit, principal()) if counts else []
@@ -86,7 +86,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @document_querystring(RedriveQuery)
     async def redrive() -> dict[str, int]:
         """Put dead letters back into the queue (`limit`, at most 1,000): all, or the one with `id`."""
-        limit = _limit("limit", MAX_REDRIVEN, MAX_REDRIVEN)
+        limit = whole_number("limit", request.args.get("limit", str(MAX_REDRIVEN)), 1, MAX_REDRIVEN)
         async with container.broker.connection("operator") as connection:
             counts = await _count(connection, names.dead)
             if not counts:
@@ -180,10 +180,3 @@ def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
         "attempts": message.headers.get(ATTEMPT_HEADER, 0),
         "reason": str(reason),
     }
-
-
-def _limit(name: str, default: int, most: int) -> int:
-    text = request.args.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise BadRequestError(f"{name} must be a whole number from 1 to {most}.")
-    return int(text)

@@ -139,8 +139,7 @@ class Consumer:
             for delivery in deliveries:  # one by one, so that one bad message does not hold up the rest
                 await self._apply_all(channel, [delivery])
             return
-        for delivery in deliveries:
-            await delivery.message.ack()
+        await deliveries[-1].message.ack(multiple=True)  # what came before on this channel has been answered already
 
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Inbox and effect of `deliveries` in one transaction."""

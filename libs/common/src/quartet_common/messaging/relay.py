@@ -12,6 +12,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from quartet_common.config import ServiceConfig
@@ -69,7 +70,8 @@ class Relay:
         """Publish until `stop()`; whatever connection breaks is opened anew."""
         while not self._stopping.is_set():
             try:
-                await self._session()
+                with suppress_instrumentation():  # the relay's own statements belong to nobody's trace
+                    await self._session()
             except (*BROKER_ERRORS, *UNAVAILABLE, asyncpg.PostgresError) as error:
                 logger.warning("the relay lost a server", extra={"error": f"{type(error).__name__}: {error}"})
                 await self._pause(0.2)

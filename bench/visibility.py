@@ -1,0 +1,152 @@
+"""Visibility: how long after its commit a write is in the audit log, under 100 writes/s through the proxy.
+
+Run `.venv/bin/python bench/visibility.py` (makes a stack of its own and removes it), or with --url and --token against
+a running one. A write is taken as committed when its answer has come; from then on the newest page of /audit/events is
+asked for again and again, one question at a time, until the entry is there. So a figure is late by up to the time that
+one question takes (printed as the resolution), and can be below zero when the entry was there before the answer.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from quartet_cli.reset import remove
+from quartet_cli.stack import Stack
+from quartet_testing.client import Api
+
+CREATED = "users.user.created"
+PAGE = 200
+PATIENCE = 60.0
+
+
+@dataclass
+class Run:
+    """What was seen: times are seconds of one clock, by the id of the user."""
+
+    answered: dict[str, float] = field(default_factory=dict)
+    took: list[float] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)
+    recorded: dict[str, float] = field(default_factory=dict)
+    questions: list[float] = field(default_factory=list)
+    written: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was written was seen."""
+        return self.written and self.answered.keys() <= self.seen.keys()
+
+
+async def write(api: Api, run: Run, rate: float, seconds: float) -> None:
+    """Create users at an even rate, however long each takes."""
+    begun = time.monotonic()
+    tasks = []
+    for number in range(round(rate * seconds)):
+        await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        tasks.append(asyncio.ensure_future(write_one(api, run)))
+    await asyncio.gather(*tasks)
+    run.written = True
+
+
+async def write_one(api: Api, run: Run) -> None:
+    """Create one user and note when the answer came."""
+    sent = time.monotonic()
+    user = await api.create_user(displayName="Barbara Jensen")
+    run.answered[user["id"]] = time.monotonic()
+    run.took.append(run.answered[user["id"]] - sent)
+
+
+async def watch(api: Api, run: Run) -> None:
+    """Ask for the newest entries until all users were seen; follow the pages down to what is known."""
+    deadline = time.monotonic() + PATIENCE
+    parameters: dict[str, str | int] = {"action": CREATED, "limit": PAGE}
+    while not run.complete:
+        begun = time.monotonic()
+        answer = await api.get("/audit/events", params=parameters)
+        now = time.monotonic()
+        answer.raise_for_status()
+        page = answer.json()
+        fresh = [entry for entry in page["events"] if entry["resource"]["id"] not in run.seen]
+        for entry in fresh:
+            run.seen[entry["resource"]["id"]] = now
+            run.recorded[entry["resource"]["id"]] = seconds_between(entry["time"], entry["recorded_time"])
+        run.questions.append(now - begun)
+        more = page["next"] if fresh and len(fresh) == len(page["events"]) else None
+        parameters = {"action": CREATED, "limit": PAGE, **({"cursor": more} if more else {})}
+        if fresh:
+            deadline = now + PATIENCE
+        if now > deadline:
+            raise SystemExit(f"{len(run.answered.keys() - run.seen.keys())} entries did not appear")
+
+
+def seconds_between(first: str, second: str) -> float:
+    """Seconds from one RFC 3339 time to another."""
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
+
+
+def row(name: str, values: Sequence[float]) -> str:
+    """One line of the table, in milliseconds."""
+    ordered = sorted(values)
+    points = [ordered[min(len(ordered) - 1, round(len(ordered) * share))] for share in (0.5, 0.9, 0.99)]
+    cells = "".join(f"{value * 1000:9.1f}" for value in (*points, ordered[-1]))
+    return f"{name:<34}{len(ordered):>6}{cells}"
+
+
+def report(run: Run) -> None:
+    """Print the table."""
+    late = [run.seen[one] - run.answered[one] for one in run.answered]
+    print(f"{'milliseconds':<34}{'n':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}")
+    print(row("answer -> entry visible", late))
+    print(row("event time -> entry recorded", [run.recorded[one] for one in run.answered]))
+    print(row("POST /scim/v2/Users", run.took))
+    print(row("resolution: one look at the log", run.questions))
+
+
+async def measure(url: str, token: str, rate: float, seconds: float) -> None:
+    """Write and watch at once, over connections of their own."""
+    run = Run()
+    async with Api(url, token) as writer, Api(url, token) as watcher:
+        await writer.create_user()  # the connection and the first token check are no part of it
+        run_watch = asyncio.ensure_future(watch(watcher, run))
+        await write(writer, run, rate, seconds)
+        await run_watch
+    report(run)
+
+
+@contextmanager
+def target(url: str | None, token: str | None) -> Iterator[tuple[str, str]]:
+    """The stack that was named, or one of our own."""
+    if url and token:
+        yield url, token
+        return
+    with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
+        stack = Stack(Path(home), None)
+        try:
+            stack.up()
+            yield stack.url, stack.token("bench")
+        finally:
+            stack.down()
+            remove(stack.home)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description="How long after its commit a write is in the audit log.")
+    parser.add_argument("--url", help="the proxy of a running stack")
+    parser.add_argument("--token", help="a bearer token with users:write and audit:read")
+    parser.add_argument("--rate", type=float, default=100, help="writes per second")
+    parser.add_argument("--seconds", type=float, default=30)
+    arguments = parser.parse_args()
+    if bool(arguments.url) != bool(arguments.token):
+        parser.error("--url and --token go together")
+    with target(arguments.url, arguments.token) as (url, token):
+        asyncio.run(measure(url, token, arguments.rate, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

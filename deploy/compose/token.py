@@ -1,0 +1,51 @@
+"""Prints a bearer token of a stack in containers and nothing else: `docker compose run --rm token --tenant acme`."""
+
+import argparse
+import base64
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+CLIENT = "quartet-admin"
+SECRET = Path("/run/secrets/quartet_client_secret")
+
+
+def request_token(url: str, secret: str, tenant: str, scope: str | None) -> str:
+    """A token for one tenant by client credentials (RFC 6749, section 4.4); all scopes of the client if none is named.
+
+    Raises OSError when the users service cannot be reached or refuses.
+    """
+    form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
+    basic = base64.b64encode(f"{CLIENT}:{secret}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310  # the address is the stack's own
+        f"{url}/oauth2/token", urllib.parse.urlencode(form).encode(), {"Authorization": f"Basic {basic}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # as above
+        return str(json.load(answer)["access_token"])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 and the token, or 1 and the reason why there is none."""
+    parser = argparse.ArgumentParser(prog="token", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--tenant", default="default")
+    parser.add_argument("--scope", help="scopes with spaces between them; default: all")
+    parser.add_argument("--url", default="http://users-api:8000", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        token = request_token(options.url, SECRET.read_text().strip(), options.tenant, options.scope)
+    except urllib.error.HTTPError as error:
+        sys.stderr.write(f"no token: {error.code} {error.read(300).decode(errors='replace')}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"no token: {error}; is the stack up? docker compose up -d\n")
+        return 1
+    sys.stdout.write(f"{token}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
