@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncpg
@@ -32,6 +34,23 @@ UNAVAILABLE = (
 )
 
 
+@dataclass
+class _Outgoing:
+    """Whether the transaction that runs has written into the outbox."""
+
+    has_events: bool = False
+
+
+_running: ContextVar[_Outgoing | None] = ContextVar("quartet_transaction", default=None)
+
+
+def note_outgoing() -> None:
+    """Have the relay woken once the transaction that runs has been committed."""
+    outgoing = _running.get()
+    if outgoing is not None:
+        outgoing.has_events = True
+
+
 class Database:
     """A pool of connections to the service's own schema."""
 
@@ -46,10 +65,16 @@ class Database:
 
         Raises UnavailableError (503) when PostgreSQL does not answer.
         """
-        with _unavailable():
-            async with self.pool.acquire(timeout=self._acquire_timeout) as connection, connection.transaction():
-                yield connection
-        self._waker.wake()
+        outgoing = _Outgoing()
+        token = _running.set(outgoing)
+        try:
+            with _unavailable():
+                async with self.pool.acquire(timeout=self._acquire_timeout) as connection, connection.transaction():
+                    yield connection
+        finally:
+            _running.reset(token)
+        if outgoing.has_events:
+            self._waker.wake()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -193,3 +193,19 @@ async def test_a_consumer_that_is_stopped_finishes_its_batch_and_leaves_the_rest
         return (await queue.declare()).message_count == 5
 
     await eventually(rest_is_there, "the rest waits for another worker")
+
+
+async def test_an_event_whose_statement_always_times_out_does_not_hold_up_the_others(
+    container: Container, channel: Channel, event: MakeEvent, totals: Any
+) -> None:
+    async def stuck(connection: Connection, events: Sequence[Event]) -> None:
+        if any(one.subject == "bad" for one in events):
+            await connection.execute("SELECT pg_sleep(60)", timeout=0.3)
+
+    async with consuming(container, stuck, totals):
+        for subject in ("good", "bad", "good"):
+            await put(channel, encode(event(new_tenant(), subject=subject)))
+        await totals.reach(3)
+    assert totals.results == {"handled": 2, "delayed": 1}
+    message = await waiting(channel, NAMES.delay(DELAYS[0]))
+    assert "postgresql" in str(message.headers[REASON_HEADER])

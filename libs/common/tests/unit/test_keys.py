@@ -95,4 +95,13 @@ async def test_without_any_keys_it_is_unavailable_until_they_can_be_had(users: U
         await remote.find("first")
     assert error.value.server == "users"
     users.status, users.body = 200, None
+    users.now += UNKNOWN_INTERVAL + 1
     assert await remote.find("first") is not None
+
+
+async def test_while_there_are_no_keys_at_all_users_is_not_asked_by_every_request(users: Users) -> None:
+    remote = users.remote()
+    users.status = 503
+    answers = await asyncio.gather(*(remote.find("first") for _ in range(20)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {UnavailableError}
+    assert users.asked == 1

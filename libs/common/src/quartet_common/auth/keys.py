@@ -37,6 +37,8 @@ class RemoteKeys:
             async with self._lock:
                 if self._now() - self._fetched_at >= age:  # nobody else fetched while we waited
                     await self._fetch()
+        if not self._keys:
+            raise UnavailableError("users")
         return self._keys.get(key_id)
 
     async def _fetch(self) -> None:
@@ -48,6 +50,4 @@ class RemoteKeys:
             logger.warning(
                 "the signing keys could not be fetched", extra={"url": self._url, "error": repr(error)[:300]}
             )
-            if not self._keys:
-                raise UnavailableError("users") from error
         self._fetched_at = self._now()

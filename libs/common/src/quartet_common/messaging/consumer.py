@@ -130,9 +130,9 @@ class Consumer:
     async def _apply_all(self, channel: AbstractChannel, deliveries: Sequence[Delivery]) -> None:
         try:
             await self._apply(deliveries)
-        except UnavailableError:
-            raise
         except Exception as error:
+            if isinstance(error, UnavailableError) and not await self._database_answers():
+                raise
             if len(deliveries) == 1:
                 await self._fail(channel, deliveries[0], error)
                 return
@@ -140,6 +140,14 @@ class Consumer:
                 await self._apply_all(channel, [delivery])
             return
         await deliveries[-1].message.ack(multiple=True)  # what came before on this channel has been answered already
+
+    async def _database_answers(self) -> bool:
+        """Tells a PostgreSQL that is away from one that only cannot digest a message, since its statement times out."""
+        try:
+            async with self._database.connection() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except UnavailableError:
+            return False
 
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Inbox and effect of `deliveries` in one transaction."""

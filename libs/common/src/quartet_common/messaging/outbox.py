@@ -9,7 +9,7 @@ from uuid import UUID
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from quartet_common.database import Connection
+from quartet_common.database import Connection, note_outgoing
 from quartet_common.ids import new_id
 from quartet_common.messaging.envelope import SUCCESS, TYPE_PREFIX, Event, encode
 
@@ -67,6 +67,7 @@ async def add(
     traceparent = current_traceparent()
     envelopes = [_envelope(event, caller, now, service, traceparent) for event in events]
     if envelopes:
+        note_outgoing()
         await connection.execute(
             INSERT,
             [caller.tenant] * len(envelopes),
