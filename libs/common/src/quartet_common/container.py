@@ -1,5 +1,6 @@
 """The container: what a service's app and worker have while they run, opened in order and closed in reverse."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -27,15 +28,16 @@ T = TypeVar("T")
 class AppContainer(Generic[C_co]):
     """Database, Redis, broker, HTTP client, clock and config of one process.
 
-    Everything but `config` and `clock` is there between `open()` and `close()` only; reading it at another time raises
-    RuntimeError. Redis and the token verifier are made at first use, and imported then: a worker that needs neither
-    does not carry the 17 MB that they take.
+    `stopping` is set when the process is to end. Everything but it, `config` and `clock` is there between `open()` and
+    `close()` only; reading it at another time raises RuntimeError. Redis and the token verifier are made at first use,
+    and imported then: a worker that needs neither does not carry the 17 MB that they take.
     """
 
     def __init__(self, config: C_co, *, clock: Clock = utc_now) -> None:
         self.config = config
         self.clock = clock
         self.broker = Broker(config)
+        self.stopping = asyncio.Event()
         self.key_finder: KeyFinder | None = None
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None

@@ -69,27 +69,27 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
 
 
 async def _run_api(service: Service[C], config: C) -> None:
-    stopping = stop_on_signals()
-    await require_schema(service.package, config)
     container = AppContainer(config)
-    private = create_private_app(Readiness({"postgresql": database_check(container)}))
+    stop_on_signals(container.stopping)
+    await require_schema(service.package, config)
+    private = create_private_app(Readiness({"postgresql": database_check(container)}, container.stopping))
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
     try:
         app = service.create_app(container)
-        await serve_app(app, hypercorn_config(config), stopping, config.trusted_proxies)
+        await serve_app(app, hypercorn_config(config), container.stopping, config.trusted_proxies)
     finally:
         private_stopping.set()
         await private_server
 
 
 async def _run_worker(service: Service[C], config: C) -> None:
-    stopping = stop_on_signals()
-    await require_schema(service.package, config)
     container = AppContainer(config)
+    stop_on_signals(container.stopping)
+    await require_schema(service.package, config)
     await container.open()
     try:
-        await Worker(service, container).run(stopping)
+        await Worker(service, container).run()
     finally:
         await container.close()
 
@@ -113,10 +113,13 @@ class Worker(Generic[C]):
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
             *service.schedules(container),
         ]
-        self._readiness = Readiness({"postgresql": database_check(container), "rabbitmq": self._connected})
+        self._readiness = Readiness(
+            {"postgresql": database_check(container), "rabbitmq": self._connected}, container.stopping
+        )
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set: then not ready, no new work, finish what runs. A part that dies ends all."""
+    async def run(self) -> None:
+        """Work until the container is to stop: then not ready, nothing new, finish what runs. A dead part ends all."""
+        stopping = self._container.stopping
         private_stopping = asyncio.Event()
         private = create_private_app(self._readiness)
         config = private_config(self._container.config)
@@ -127,7 +130,7 @@ class Worker(Generic[C]):
         schedules = [asyncio.ensure_future(run_schedule(schedule)) for schedule in self._schedules]
         trigger = asyncio.ensure_future(stopping.wait())
         await asyncio.wait([trigger, *parts, *schedules], return_when=asyncio.FIRST_COMPLETED)
-        self._readiness.stopping = True
+        stopping.set()  # also when a part has died: not ready any more
         for schedule in [trigger, *schedules]:
             schedule.cancel()
         if self._consumer is not None:

@@ -17,16 +17,16 @@ CHECK_TIMEOUT = 0.8
 class Readiness:
     """Whether a process should get work: its checks answer and it is not stopping."""
 
-    def __init__(self, checks: dict[str, Check]) -> None:
+    def __init__(self, checks: dict[str, Check], stopping: asyncio.Event) -> None:
         self._checks = checks
-        self.stopping = False
+        self._stopping = stopping
 
     async def report(self) -> tuple[dict[str, Any], int]:
         """The body and status of `ready`."""
         names = list(self._checks)
         results = await asyncio.gather(*(_passes(self._checks[name]) for name in names))
         down = [name for name, good in zip(names, results, strict=True) if not good]
-        if self.stopping:
+        if self._stopping.is_set():
             return {"status": "stopping", "down": down}, 503
         if down:
             return {"status": "not ready", "down": down}, 503

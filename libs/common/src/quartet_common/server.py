@@ -7,12 +7,14 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.middleware import ProxyFixMiddleware
-from quart import Quart
+from quart import Quart, Response, request
 
 from quartet_common.config import ServiceConfig
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
+DRAIN = 0.3
+"""Seconds in which responses end their connections before idle ones are closed."""
 REQUESTS_PER_CONNECTION = 1_000_000
 HTTP2 = ["h2", "http/1.1"]
 
@@ -47,15 +49,28 @@ def _base(host: str, port: int, config: ServiceConfig) -> Config:
 
 
 async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
-    """Serve `app` until `stopping` is set; running requests are finished first."""
+    """Serve `app` until `stopping` is set.
+
+    For a moment every response then ends its connection, so that no proxy sends a request into a connection that is
+    being closed; what still runs after that is finished.
+    """
     served: Any = ProxyFixMiddleware(app, "legacy", trusted_proxies) if trusted_proxies else app
-    await serve(served, settings, shutdown_trigger=stopping.wait)
+
+    async def close_connections(response: Response) -> Response:
+        if stopping.is_set() and request.http_version.startswith("1"):
+            response.headers["Connection"] = "close"
+        return response
+
+    async def drained() -> None:
+        await stopping.wait()
+        await asyncio.sleep(DRAIN)
+
+    app.after_request(close_connections)
+    await serve(served, settings, shutdown_trigger=drained)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stopping = asyncio.Event()
+def stop_on_signals(stopping: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set `stopping`."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    return stopping

@@ -25,22 +25,26 @@ async def silent() -> bool:
 
 
 async def test_it_is_ready_when_all_checks_pass() -> None:
-    assert await Readiness({"a": good, "b": good}).report() == ({"status": "ready", "checked": ["a", "b"]}, 200)
+    assert await Readiness({"a": good, "b": good}, asyncio.Event()).report() == (
+        {"status": "ready", "checked": ["a", "b"]},
+        200,
+    )
 
 
 async def test_what_is_down_is_named() -> None:
-    report = await Readiness({"a": good, "b": bad, "c": away}).report()
+    report = await Readiness({"a": good, "b": bad, "c": away}, asyncio.Event()).report()
     assert report == ({"status": "not ready", "down": ["b", "c"]}, 503)
 
 
 async def test_checks_that_do_not_answer_are_down_and_waited_for_once() -> None:
     started = time.monotonic()
-    report = await Readiness({"a": silent, "b": silent, "c": silent}).report()
+    report = await Readiness({"a": silent, "b": silent, "c": silent}, asyncio.Event()).report()
     assert report == ({"status": "not ready", "down": ["a", "b", "c"]}, 503)
     assert time.monotonic() - started < 2 * CHECK_TIMEOUT
 
 
 async def test_a_process_that_stops_is_not_ready_though_all_is_well() -> None:
-    readiness = Readiness({"a": good})
-    readiness.stopping = True
+    stopping = asyncio.Event()
+    stopping.set()
+    readiness = Readiness({"a": good}, stopping)
     assert await readiness.report() == ({"status": "stopping", "down": []}, 503)

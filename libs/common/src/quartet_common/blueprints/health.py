@@ -14,7 +14,7 @@ def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, C
     """`/live` and `/ready`, public. Redis and RabbitMQ are not asked: the api works without them."""
     blueprint = Blueprint("health", __name__)
     tag_blueprint(blueprint, ["Operations"])
-    readiness = Readiness({"postgresql": database_check(container), **checks})
+    readiness = Readiness({"postgresql": database_check(container), **checks}, container.stopping)
 
     @blueprint.get("/live")
     @security_scheme([])
