@@ -79,17 +79,21 @@ class Normaliser:
         return secrets
 
 
+def core_field(attribute: Attribute) -> Field:
+    """An attribute of the core as a field: what is searched by is shorter than other texts."""
+    one = compiled(attribute)
+    if attribute.name in SEARCHED and one.convert is not ignore:
+        return Field(one.name, text(MAX_SEARCHED_BYTES), one.required)
+    return one
+
+
 def _secret_names(urn: str | None, attributes: Iterable[Attribute]) -> tuple[tuple[str | None, str], ...]:
     return tuple((urn, attribute.name) for attribute in attributes if attribute.is_secret)
 
 
 def _rules(resource_type: ResourceType, check_schemas: Any) -> ObjectRules:
     fields = [Field("schemas", check_schemas, required="invalidSyntax")]
-    for attribute in (*common_attributes(), *resource_type.schema.attributes):
-        one = compiled(attribute)
-        if attribute.name in SEARCHED and one.convert is not ignore:
-            one = Field(one.name, text(MAX_SEARCHED_BYTES), one.required)
-        fields.append(one)
+    fields.extend(core_field(attribute) for attribute in (*common_attributes(), *resource_type.schema.attributes))
     fields.extend(_extension(schema) for schema in resource_type.extensions)
     return ObjectRules(fields, separator="")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_scim.errors import ScimError
-from quartet_scim.filters import MAX_FILTER_CHARACTERS, Eq, parse_eq
+from quartet_scim.filters.equality import MAX_FILTER_CHARACTERS, Eq, parse_eq
 
 ALLOWED = ("userName", "externalId", "id")
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"

@@ -1,0 +1,37 @@
+"""Filters (RFC 7644 3.4.2.2): text -> tree -> condition on known attributes -> SQL, or a yes or no for one document."""
+
+from quartet_scim.filters.columns import Column, Columns, Kind, Rows
+from quartet_scim.filters.conditions import Condition
+from quartet_scim.filters.equality import Eq, parse_eq
+from quartet_scim.filters.evaluate import fold, matches
+from quartet_scim.filters.parser import parse, parse_path
+from quartet_scim.filters.resolver import Resolver
+from quartet_scim.filters.sql import Sql, to_sql
+from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, TargetPath, ValuePath
+
+__all__ = [
+    "And",
+    "Column",
+    "Columns",
+    "Compare",
+    "Condition",
+    "Eq",
+    "Filter",
+    "Kind",
+    "Not",
+    "Operator",
+    "Or",
+    "Path",
+    "Present",
+    "Resolver",
+    "Rows",
+    "Sql",
+    "TargetPath",
+    "ValuePath",
+    "fold",
+    "matches",
+    "parse",
+    "parse_eq",
+    "parse_path",
+    "to_sql",
+]

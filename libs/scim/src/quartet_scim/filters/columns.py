@@ -1,0 +1,43 @@
+"""Where the parts of a resource stand that are not in its jsonb document: columns, and rows of other tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Kind(StrEnum):
+    """What a column holds of its attribute."""
+
+    TEXT = "text"
+    """The value itself, text or not. An attribute that is not caseExact is compared as lower(column)."""
+    FOLDED = "folded"
+    """`fold(value)`: the text without regard to case."""
+    UUID = "uuid"
+    """An id, whose text is the attribute's value."""
+    INSTANT = "instant"
+    """A timestamptz, of which clients see the milliseconds (`render.timestamp`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """expression: SQL that can stand before an operator: a column's name, or a call; never made from input."""
+
+    expression: str
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A multi-valued attribute whose elements are rows.
+
+    source: what stands behind FROM, up to a WHERE that ties the rows to their resource, such as
+    `members AS m WHERE m.group_id = g.id`. columns: the sub-attributes that can be filtered by, by name.
+    """
+
+    source: str
+    columns: Mapping[str, Column]
+
+
+Columns: TypeAlias = Mapping[str, Column | Rows]
+"""By the attribute's canonical name: `userName`, `meta.lastModified`, `members`."""

@@ -1,0 +1,125 @@
+"""A condition on one document: the plain reading, by which the SQL is judged and values for PATCH are selected."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from quartet_scim.filters.conditions import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Constant,
+    HasValue,
+    IsAssigned,
+    Negated,
+    Some,
+    Step,
+    Test,
+)
+from quartet_scim.filters.instants import microseconds
+from quartet_scim.filters.syntax import Operator
+from quartet_scim.schema import Type
+
+
+def matches(condition: Condition, document: Any) -> bool:
+    """Whether the document meets the condition; nothing in it can make this fail.
+
+    document: a whole resource in canonical form (`Normaliser`, with id and meta if the filter asks for them), or one
+    element of a multi-valued attribute for a condition of `Resolver.resolve_inside`.
+    """
+    match condition:
+        case AllOf():
+            return all(matches(one, document) for one in condition.conditions)
+        case AnyOf():
+            return any(matches(one, document) for one in condition.conditions)
+        case Negated():
+            return not matches(condition.condition, document)
+        case Constant():
+            return condition.holds
+        case _:
+            return _some_value_fits(condition, _values(document, condition.target.steps))
+
+
+def fold(text: str) -> str:
+    """The text without regard to case: each character in lower case for itself, as PostgreSQL's lower() does it.
+
+    Unlike str.lower, which looks at the neighbours of a Greek sigma and makes two characters of a dotted capital I.
+    """
+    if text.isascii():
+        return text.lower()
+    return "".join("i" if character == "\u0130" else character.lower() for character in text)
+
+
+def decimal(number: int | float) -> Decimal:
+    """The number as JSON writes it, which is what PostgreSQL stores."""
+    return Decimal(number) if isinstance(number, int) else Decimal(repr(number))
+
+
+def _values(document: Any, steps: tuple[Step, ...]) -> list[Any]:
+    found = [document]
+    for step in steps:
+        under = [item.get(step.key) for item in found if isinstance(item, Mapping)]
+        found = [one for value in under for one in (value if isinstance(value, list) else (value,)) if one is not None]
+    return found
+
+
+def _some_value_fits(condition: Test | HasValue | IsAssigned | Some, values: list[Any]) -> bool:
+    match condition:
+        case Test():
+            return any(_holds(condition, value) for value in values)
+        case HasValue():
+            return any(map(_is_filled, values))
+        case IsAssigned():
+            return bool(values)
+        case Some():
+            return any(matches(condition.condition, element) for element in values)
+
+
+def _is_filled(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_filled, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_filled, value))
+    return value is not None and value != ""
+
+
+def _holds(test: Test, value: Any) -> bool:
+    target, operand = test.target, test.operand
+    if isinstance(operand, bool):
+        return value is operand
+    if isinstance(operand, int | float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and _in_order(test.operator, decimal(value), decimal(operand))
+    if not isinstance(value, str):
+        return False
+    if target.type is Type.DATE_TIME and test.operator not in (Operator.CO, Operator.SW, Operator.EW):
+        return _in_order(test.operator, microseconds(value), microseconds(operand))
+    if not target.case_exact:
+        value, operand = fold(value), fold(operand)
+    return _text_holds(test.operator, value, operand)
+
+
+def _text_holds(operator: Operator, value: str, operand: str) -> bool:
+    if operator is Operator.CO:
+        return operand in value
+    if operator is Operator.SW:
+        return value.startswith(operand)
+    if operator is Operator.EW:
+        return value.endswith(operand)
+    return _in_order(operator, value, operand)
+
+
+def _in_order(operator: Operator, value: Any, operand: Any) -> bool:
+    if value is None:
+        return False
+    match operator:
+        case Operator.GT:
+            return bool(value > operand)
+        case Operator.GE:
+            return bool(value >= operand)
+        case Operator.LT:
+            return bool(value < operand)
+        case Operator.LE:
+            return bool(value <= operand)
+        case _:
+            return bool(value == operand)

@@ -1,0 +1,146 @@
+"""Operations applied to one resource: in order, all or none, by the rules of POST and PUT (RFC 7644 3.5.2)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quartet_scim.errors import ScimError
+from quartet_scim.patch import lists, objects, selected
+from quartet_scim.patch.effort import Effort
+from quartet_scim.patch.messages import Op, Operation, operation_error
+from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
+from quartet_scim.patch.state import State
+from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
+from quartet_scim.schema import ResourceType
+from quartet_scim.values import WrongValueError
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """A resource after a PATCH.
+
+    attributes: the document to store, as the Normaliser gives it. secrets: by the Normaliser's names; None where the
+    secret is to be forgotten. changed: whether there is anything to store.
+    """
+
+    attributes: dict[str, Any]
+    secrets: dict[str, Any] = field(repr=False)
+    changed: bool
+
+
+class PatchEngine:
+    """The rules of one resource type: make it once, use it for every request; it keeps nothing of them."""
+
+    def __init__(self, resource_type: ResourceType) -> None:
+        self._targets = Targets(resource_type)
+
+    def apply(self, attributes: Mapping[str, Any], operations: Iterable[Operation]) -> Patched:
+        """What the operations make of a resource.
+
+        attributes: as `Normaliser` gives them; they are not changed, but the result shares what stays as it is.
+        Raises ScimError 400 that names the operation and the attribute: invalidPath, noTarget, mutability,
+        invalidValue, invalidSyntax, and tooMany where the operations would compare too many values.
+        """
+        state = State(attributes, self._targets)
+        run = _Run(self._targets, state)
+        for operation in operations:
+            try:
+                run.apply(operation)
+            except (WrongValueError, ScimError) as wrong:
+                raise operation_error(operation.index, wrong) from None
+        found = state.finished()
+        return Patched(found, state.secrets, bool(state.secrets) or found != attributes)
+
+
+class _Run:
+    """One message on its way through one resource."""
+
+    __slots__ = ("_effort", "_index", "_state", "_targets")
+
+    def __init__(self, targets: Targets, state: State) -> None:
+        self._targets = targets
+        self._state = state
+        self._effort = Effort()
+        self._index = 0
+
+    def apply(self, operation: Operation) -> None:
+        self._index = operation.index
+        if operation.path is None:
+            self._write_all(Target(None), operation.op, operation.value)
+            return
+        target = self._targets.find(operation.path)
+        if target is None:
+            raise invalid_path("names no attribute of this type of resource")
+        if target.read_only:
+            raise WrongValueError("is read-only", "mutability").under(target.name)
+        if target.slot is None:
+            self._write_all(target, operation.op, operation.value)
+        else:
+            self._write(target, target.slot, operation.op, operation.value)
+
+    def _write_all(self, container: Target, op: Op, value: Any) -> None:
+        """Every attribute of an object that stands for the resource or for one of its extensions.
+
+        Unknown and read-only ones are passed over: Okta and Entra ID send whole profiles, with the id in them.
+        """
+        if container.urn is not None and value is None and op is Op.ADD:
+            return
+        if container.urn is not None and (op is Op.REMOVE or value is None):
+            self._state.drop_extension(container.urn, self._index)
+            return
+        if op is Op.REMOVE:
+            raise WrongValueError("must name what is to be removed", "noTarget").under("path")
+        for target, item in self._targets_in(container, value):
+            if target.slot is None:
+                self._write_all(target, op, item)
+            else:
+                self._write(target, target.slot, op, item)
+
+    def _targets_in(self, container: Target, value: Any) -> Iterator[tuple[Target, Any]]:
+        prefix = "" if container.urn is None else f"{container.urn}:"
+        if not isinstance(value, dict):
+            raise WrongValueError("must be an object of attributes").under(container.urn or "value")
+        if len({name.lower() for name in value}) != len(value):
+            twice = WrongValueError("gives an attribute twice, in different case", "invalidSyntax")
+            raise twice.under(container.urn or "value")
+        for name, item in value.items():
+            target = self._targets.find(prefix + name)
+            if target is not None and not target.read_only:
+                yield target, item
+
+    def _write(self, target: Target, slot: Slot, op: Op, value: Any) -> None:
+        if slot.name == "schemas" and target.urn is None:
+            if op is Op.REMOVE:
+                raise WrongValueError("is required and cannot be removed", "mutability").under("schemas")
+            return  # it follows from what the resource holds
+        old = None if slot.is_secret else self._state.get(target.urn, slot.name)
+        try:
+            new = self._changed(target, slot, old, op, value)
+            if new is None and old is not None:
+                demand_optional(slot)
+            demand_mutable(slot, old, new)
+        except WrongValueError as wrong:
+            raise wrong.under(qualified(target.urn, slot.name)) from None
+        if slot.is_secret:
+            self._state.put_secret(qualified(target.urn, slot.name), new, op)
+        elif new is not old:
+            self._state.put(target.urn, slot, new, self._index)
+
+    def _changed(self, target: Target, slot: Slot, old: Any, op: Op, value: Any) -> Any:
+        if slot.many:
+            self._effort.spend(len(old or ()))
+            return self._changed_list(target, slot, old, op, value)
+        if target.sub is not None:
+            if op is Op.REMOVE:
+                return objects.without(old or {}, target.sub) or None
+            return objects.merged(slot, old or {}, {target.sub.name: value}, op) or None
+        return None if op is Op.REMOVE else objects.written(slot, old, op, value)
+
+    def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
+        if target.selection is not None or target.sub is not None:
+            return selected.written(target, slot, old, op, value, self._effort)
+        if op is not Op.REMOVE:
+            return lists.written(slot, old, op, value)
+        if value is None or old is None:
+            return None
+        return lists.without_those(slot, old, value, self._effort) or None

@@ -1,0 +1,184 @@
+"""The members of a group under a PATCH, told apart from the rest: sets to add and remove, without the group's own.
+
+Members are rows in a database: no operation may cost what the group holds. Whatever the clients send, in whatever
+order, comes down to one of two things: a new set of members, or ids to add and ids to remove.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from quartet_scim.errors import ScimError
+from quartet_scim.filters import Compare, Filter, Operator, Or, parse_path
+from quartet_scim.patch.messages import Op, Operation, operation_error
+from quartet_scim.rules import compiled
+from quartet_scim.schema import group_schema
+from quartet_scim.values import Convert, WrongValueError
+
+_URN = "urn:ietf:params:scim:schemas:core:2.0:group"
+Member = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanges:
+    """What becomes of a group's members, in two steps at most: first take away, then add.
+
+    replaces_all: everybody goes who is not in added. removed: ids that go; empty where all go. added: by id, each with
+    the details that the client gave (`value`, and `type`, `$ref`), in the order sent. No id is in both.
+    Adding who is a member and removing who is none are no errors (RFC 7644 3.5.2.1, 3.5.2.2).
+    """
+
+    replaces_all: bool
+    removed: tuple[str, ...]
+    added: Mapping[str, Member]
+
+    def __bool__(self) -> bool:
+        return self.replaces_all or bool(self.removed or self.added)
+
+
+def split_member_operations(operations: Iterable[Operation]) -> tuple[MemberChanges, list[Operation]]:
+    """What the operations do to the members of a group, and the operations that do anything else.
+
+    The cost grows with the operations alone. Raises ScimError 400, with the operation's index: mutability for the
+    attributes of a member, invalidPath for a filter that is not `value eq "id"` or several of them joined by `or`,
+    invalidValue for members without `value`.
+    """
+    folding, rest = _Folding(), []
+    for operation in operations:
+        try:
+            left = _rest(operation, folding)
+        except (WrongValueError, ScimError) as wrong:
+            raise operation_error(operation.index, wrong) from None
+        if left is not None:
+            rest.append(left)
+    return folding.changes(), rest
+
+
+class _Folding:
+    """Sets that take one step after the other."""
+
+    def __init__(self) -> None:
+        self._replaces_all = False
+        self._removed: dict[str, None] = {}
+        self._added: dict[str, Member] = {}
+
+    def add(self, members: Iterable[Member]) -> None:
+        for member in members:
+            self._removed.pop(member["value"], None)
+            self._added[member["value"]] = self._added.get(member["value"], {}) | member
+
+    def remove(self, ids: Iterable[str]) -> None:
+        for one in ids:
+            self._added.pop(one, None)
+            if not self._replaces_all:
+                self._removed[one] = None
+
+    def replace_all(self, members: Iterable[Member]) -> None:
+        self._replaces_all = True
+        self._removed.clear()
+        self._added.clear()
+        self.add(members)
+
+    def changes(self) -> MemberChanges:
+        return MemberChanges(self._replaces_all, tuple(self._removed), self._added)
+
+
+def _rest(operation: Operation, folding: _Folding) -> Operation | None:
+    """The operation without what it does to members, None if that was all of it."""
+    if operation.path is not None and operation.path.lower() != _URN:
+        path = _bare(operation.path)
+        if not _is_about_members(path):
+            return operation
+        _fold(folding, operation.op, path, operation.value)
+        return None
+    if operation.op is Op.REMOVE or not isinstance(operation.value, dict):
+        return operation
+    others = _others(operation.op, operation.value, folding)
+    if others == operation.value:
+        return operation
+    return replace(operation, value=others) if others else None
+
+
+def _others(op: Op, value: dict[str, Any], folding: _Folding) -> dict[str, Any]:
+    """What an object of attributes holds beside members, which may also stand under the schema's URN."""
+    others = {}
+    for name, item in value.items():
+        bare = _bare(name)
+        if _is_about_members(bare):
+            _fold(folding, op, bare, item)
+        elif name.lower() == _URN and isinstance(item, dict):
+            others[name] = _others(op, item, folding)
+        else:
+            others[name] = item
+    return others
+
+
+def _bare(path: str) -> str:
+    """The path without the core schema's URN; `members` in lower case."""
+    bare = path[len(_URN) + 1 :] if path.lower().startswith(f"{_URN}:") else path
+    return "members" if bare.lower() == "members" else bare
+
+
+def _is_about_members(path: str) -> bool:
+    return path == "members" or path.lower().startswith(("members[", "members."))
+
+
+def _fold(folding: _Folding, op: Op, path: str, value: Any) -> None:
+    if path != "members":
+        _fold_chosen(folding, op, path, value)
+    elif op is Op.ADD:
+        folding.add(_members(value))
+    elif op is Op.REPLACE or value is None:
+        folding.replace_all(_members(value))
+    else:
+        folding.remove(member["value"] for member in _members(value))
+
+
+def _fold_chosen(folding: _Folding, op: Op, path: str, value: Any) -> None:
+    """The members that a filter names; one that is to be written and not there is added, as everywhere else."""
+    parsed = parse_path(path)
+    if parsed.filter is None or parsed.sub is not None:
+        raise WrongValueError("cannot be written by their attributes, which are immutable", "mutability").under(
+            "members"
+        )
+    ids = list(_ids(parsed.filter))
+    if op is Op.REMOVE or value is None:
+        folding.remove(ids)
+        return
+    sent = _members(value) if value else []
+    if any(member["value"] not in ids for member in sent):
+        raise WrongValueError("is immutable", "mutability").under("members.value")
+    folding.add([{"value": one} for one in ids])
+    folding.add(sent)
+
+
+def _ids(tree: Filter) -> Iterator[str]:
+    terms = tree.terms if isinstance(tree, Or) else (tree,)
+    for term in terms:
+        if isinstance(term, Or):
+            yield from _ids(term)
+        elif (
+            isinstance(term, Compare)
+            and str(term.path).lower() == "value"
+            and term.op is Operator.EQ
+            and isinstance(term.value, str)
+        ):
+            yield term.value
+        else:
+            raise WrongValueError('can be chosen by value eq "id" only, joined by or', "invalidPath").under("members")
+
+
+def _members(value: Any) -> list[Member]:
+    if value is None:
+        return []
+    try:
+        return _convert()([value] if isinstance(value, str) else value) or []
+    except WrongValueError as wrong:
+        raise wrong.under("members") from None
+
+
+@cache
+def _convert() -> Convert:
+    """The rule that POST and PUT have for members."""
+    return next(compiled(one).convert for one in group_schema().attributes if one.name == "members")

@@ -1,0 +1,98 @@
+"""From the body of a PATCH to its operations (RFC 7644 3.5.2); what they mean for a resource is decided later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from quartet_scim.errors import ScimError, ScimType, invalid_syntax
+from quartet_scim.values import WrongValueError
+
+PATCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+MAX_OPERATIONS = 1_000
+MAX_PATH_CHARACTERS = 4_096
+
+
+class Op(StrEnum):
+    """What an operation does."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    REMOVE = "remove"
+
+
+_OPS: Mapping[str, Op] = {op.value: op for op in Op}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: index in the message, from 0; path None for the resource itself; value None for null or none."""
+
+    op: Op
+    path: str | None
+    value: Any = field(repr=False)
+    index: int
+
+
+def operation_error(index: int, wrong: WrongValueError | ScimError) -> ScimError:
+    """The answer to the client: which operation, which attribute, what is wrong; never the value."""
+    detail = wrong.detail if isinstance(wrong, ScimError) else f"{wrong.path} {wrong.problem}."
+    return ScimError(400, f"Operations[{index}]: {detail}", wrong.scim_type)
+
+
+def parse_patch(body: Mapping[str, Any]) -> list[Operation]:
+    """The operations of a PatchOp message, in order; names and `op` may be of any case, `Operations` a single object.
+
+    Raises ScimError 400 with the operation's index: invalidSyntax for what is no PatchOp of 1 to 1,000 operations,
+    invalidPath for a path that is no text of at most 4,096 characters, invalidValue for an add or replace without
+    `value`, noTarget for a remove without `path`.
+    """
+    message = _lower_names(body, "The message")
+    _demand_schema(message.get("schemas"))
+    sent = message.get("operations")
+    operations = [sent] if isinstance(sent, dict) else sent
+    if not isinstance(operations, list) or not 1 <= len(operations) <= MAX_OPERATIONS:
+        raise invalid_syntax(f"Operations must be a list of 1 to {MAX_OPERATIONS} operations.")
+    return [_operation(index, one) for index, one in enumerate(operations)]
+
+
+def _demand_schema(schemas: object) -> None:
+    named = [schemas] if isinstance(schemas, str) else schemas
+    if not isinstance(named, list) or PATCH_SCHEMA.lower() not in [str(urn).lower() for urn in named]:
+        raise invalid_syntax(f"schemas must hold {PATCH_SCHEMA}.")
+
+
+def _operation(index: int, sent: object) -> Operation:
+    where = f"Operations[{index}]"
+    if not isinstance(sent, dict):
+        raise invalid_syntax(f"{where} must be an object.")
+    members = _lower_names(sent, where)
+    word = members.get("op")
+    op = _OPS.get(word.lower()) if isinstance(word, str) else None
+    if op is None:
+        raise invalid_syntax(f"{where}: op must be add, replace or remove.")
+    path = _path(where, members.get("path"))
+    if op is Op.REMOVE and path is None:
+        raise _wrong(where, "a remove needs a path", "noTarget")
+    if op is not Op.REMOVE and "value" not in members:
+        raise _wrong(where, f"{'an add' if op is Op.ADD else 'a replace'} needs a value", "invalidValue")
+    return Operation(op, path, members.get("value"), index)
+
+
+def _path(where: str, path: object) -> str | None:
+    if path is None:
+        return None
+    if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
+        raise _wrong(where, f"path must be a text of at most {MAX_PATH_CHARACTERS} characters", "invalidPath")
+    return path.strip() or None
+
+
+def _lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
+    members = {name.lower(): value for name, value in sent.items()}
+    if len(members) != len(sent):
+        raise invalid_syntax(f"{where} gives a name twice, in different case.")
+    return members
+
+
+def _wrong(where: str, problem: str, scim_type: ScimType) -> ScimError:
+    return ScimError(400, f"{where}: {problem}.", scim_type)

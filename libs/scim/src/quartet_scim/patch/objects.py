@@ -1,0 +1,93 @@
+"""One value under an operation: a simple one is replaced, a complex one merged (RFC 7644 3.5.2.1, 3.5.2.3)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from quartet_scim.patch.messages import Op
+from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
+from quartet_scim.values import WrongValueError
+
+Json = Mapping[str, Any]
+
+
+def written(slot: Slot, old: Any, op: Op, value: Any) -> Any:
+    """The value of a single-valued attribute after an add or a replace; None for unassigned.
+
+    null and empty objects add nothing, and replace what is there by nothing (RFC 7643 2.5).
+    """
+    sent = _out_of_a_list(slot, value)
+    if slot.subs and isinstance(sent, str) and "value" in slot.subs:
+        sent = {"value": sent} if sent else None  # Entra ID sends a manager as the bare id
+    if slot.subs and isinstance(sent, dict):
+        return merged(slot, old or {}, sent, op) or None
+    kept = None if sent is None else slot.whole(sent)
+    return old if kept is None and op is Op.ADD else kept
+
+
+def merged(slot: Slot, old: Json, sent: Json, op: Op) -> dict[str, Any]:
+    """A complex value with the sub-attributes that were sent; the others stay, but for a `$ref` to something else."""
+    new = dict(old)
+    for sub, kept in given(slot, sent):
+        if kept is None and op is Op.ADD:
+            continue
+        if sub.many and op is Op.ADD:
+            _put(sub, new, list(dict.fromkeys([*old.get(sub.name, ()), *kept])))
+        else:
+            _put(sub, new, kept)
+    if "$ref" in new and new["$ref"] == old.get("$ref") and new.get("value") != old.get("value"):
+        del new["$ref"]
+    return new
+
+
+def without(old: Json, sub: Slot) -> dict[str, Any]:
+    """A complex value that has lost a sub-attribute."""
+    new = dict(old)
+    _put(sub, new, None)
+    return new
+
+
+def demand_same(slot: Slot, old: Json, new: Json) -> None:
+    """Refuse a complex value that says something else than the old one of what is immutable."""
+    for sub in slot.subs.values():
+        if sub.name in new:
+            _put(sub, dict(old), new[sub.name])
+
+
+def _put(sub: Slot, new: dict[str, Any], kept: Any) -> None:
+    old = new.get(sub.name)
+    try:
+        demand_mutable(sub, old, kept)
+        if kept is not None:
+            new[sub.name] = kept
+        elif old is not None:
+            demand_optional(sub)
+            del new[sub.name]
+    except WrongValueError as wrong:
+        raise wrong.under(f".{sub.name}") from None
+
+
+def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
+    """The sub-attributes that an object gives, in canonical form, None for those that it unassigns.
+
+    Unknown and read-only ones are passed over, as in POST and PUT.
+    """
+    seen = set()
+    for key, value in sent.items():
+        sub = slot.sub(key)
+        if sub is None or sub.read_only:
+            continue
+        try:
+            if sub.name in seen:
+                raise WrongValueError("is given twice, in different case", "invalidSyntax")
+            seen.add(sub.name)
+            kept = None if value is None else sub.whole(value if sub.many else _out_of_a_list(sub, value))
+        except WrongValueError as wrong:
+            raise wrong.under(f".{sub.name}") from None
+        yield sub, kept
+
+
+def _out_of_a_list(slot: Slot, value: Any) -> Any:
+    # Entra ID sent single values as [{"value": ...}] before its flag aadOptscim062020, and some tenants still do.
+    if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], dict):
+        return value
+    return value[0] if slot.subs else value[0].get("value", value)

@@ -1,0 +1,71 @@
+"""The places that values are written to: attributes, compiled with the rules of POST and PUT."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, compiled
+from quartet_scim.schema import Attribute, Mutability
+from quartet_scim.values import Convert, WrongValueError
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for a value.
+
+    whole: converts all of it. element: converts one value of a multi-valued attribute. subs: the sub-attributes by
+    name in lower case; empty for what is not complex. limit: how many values it may have.
+    """
+
+    attribute: Attribute
+    whole: Convert
+    element: Convert
+    subs: Mapping[str, "Slot"]
+    limit: int
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+        return self.attribute.name
+
+    @property
+    def read_only(self) -> bool:
+        """Whether clients may not write it."""
+        return self.attribute.mutability is Mutability.READ_ONLY
+
+    @property
+    def immutable(self) -> bool:
+        """Whether clients may write it only once."""
+        return self.attribute.mutability is Mutability.IMMUTABLE
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it is never stored with the rest."""
+        return self.attribute.is_secret
+
+    @property
+    def many(self) -> bool:
+        """Whether it is multi-valued."""
+        return self.attribute.multi_valued
+
+    def sub(self, name: str) -> "Slot | None":
+        """The sub-attribute of that name, in any case."""
+        return self.subs.get(name.lower()) if name.isascii() else None
+
+
+def demand_mutable(slot: Slot, old: object, new: object) -> None:
+    """Refuse to change an immutable value (RFC 7643 7)."""
+    if slot.immutable and old is not None and old != new:
+        raise WrongValueError("is immutable", "mutability")
+
+
+def demand_optional(slot: Slot) -> None:
+    """Refuse to take a required value away (RFC 7644 3.5.2.2)."""
+    if slot.attribute.required:
+        raise WrongValueError("is required and cannot be removed", "mutability")
+
+
+def slot_of(attribute: Attribute, whole: Convert) -> Slot:
+    """The attribute as a slot, whose whole value is converted so."""
+    one = compiled(replace(attribute, multi_valued=False)).convert if attribute.multi_valued else whole
+    subs = {sub.name.lower(): slot_of(sub, compiled(sub).convert) for sub in attribute.sub_attributes}
+    return Slot(attribute, whole, one, subs, MAX_MEMBERS if attribute.name == "members" else MAX_VALUES)
