@@ -29,7 +29,7 @@ def lint(console: Console) -> bool:
     """ruff's rules, ruff's format, mypy --strict: all three run even if one complains; False if one does."""
     sources = _projects("src")
     # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
-    roots = {"MYPYPATH": os.pathsep.join(str(path) for path in sources)}
+    roots = {"MYPYPATH": os.pathsep.join(map(str, (*sources, CHECKOUT / "bench")))}
     folders = [*sources, *_projects("tests"), CHECKOUT / "tests", CHECKOUT / "bench"]
     scripts = [*CHECKOUT.glob("deploy/*.py"), *CHECKOUT.glob("deploy/compose/*.py")]
     typed = [str(path) for path in (*folders, *scripts) if path.is_file() or any(path.rglob("*.py"))]

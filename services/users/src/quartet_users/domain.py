@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_scim.filters import fold
 from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_users import events
 from quartet_users.events import UserFacts
@@ -23,11 +24,6 @@ class User(Resource):
     def user_name_key(self) -> str:
         """What must be unique in the tenant."""
         return fold(self.user_name)
-
-
-def fold(user_name: str) -> str:
-    """`user_name` without regard to case (RFC 7643 section 4.1.1: caseExact false)."""
-    return user_name.lower()
 
 
 def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, list[DomainEvent]]:

@@ -8,7 +8,7 @@ from quartet_common.container import AppContainer
 from quartet_common.ids import parse_id
 from quartet_scim.documents import ErrorDocument, ListQuery
 from quartet_scim.errors import not_found
-from quartet_scim.filters import parse_eq
+from quartet_scim.filters import fold, parse_eq
 from quartet_scim.http import CONTENT_TYPE, require_json
 from quartet_scim.json import dump, parse
 from quartet_scim.normalise import Normaliser
@@ -17,7 +17,7 @@ from quartet_scim.render import etag, list_response, render
 from quartet_scim.schema import user_resource_type
 from quartet_users import store, usecases
 from quartet_users.config import UsersConfig
-from quartet_users.domain import User, fold
+from quartet_users.domain import User
 from quartet_users.passwords import Passwords
 from quartet_users.routes.documents import UserDocument, UserListDocument
 from quartet_users.store import StoredUser
