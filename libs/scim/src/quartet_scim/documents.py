@@ -1,6 +1,7 @@
 """Shapes of SCIM messages as plain dataclasses, for whoever describes an API; what is sent is checked elsewhere."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
@@ -14,7 +15,23 @@ class ErrorDocument:
 
 
 @dataclass
-class ListQuery:
+class ProjectionQuery:
+    """Which attributes an answer holds (RFC 7644 3.9): lists of names, separated by commas; one of the two."""
+
+    attributes: str | None = None
+    excludedAttributes: str | None = None  # noqa: N815  # the parameter's name
+
+
+@dataclass
+class PatchDocument:
+    """A PatchOp message (RFC 7644 3.5.2)."""
+
+    schemas: list[str]
+    Operations: list[dict[str, Any]]  # the message's name
+
+
+@dataclass
+class ListQuery(ProjectionQuery):
     """Query of a list (RFC 7644 3.4.2)."""
 
     startIndex: int | None = None  # noqa: N815  # the parameter's name

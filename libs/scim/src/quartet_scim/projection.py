@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import orjson
+
 from quartet_scim.errors import invalid_value
 from quartet_scim.names import Named, core_attributes, name_table
 from quartet_scim.schema import Attribute, ResourceType, Returned
@@ -43,6 +45,10 @@ class Projection:
         """
         found = dict(document) if self.kept is None else _only(document, self.kept)
         return _without(found, self.left_out) if self.left_out else found
+
+    def of(self, rendered: bytes) -> bytes:
+        """What is returned of a resource that is rendered already: the same bytes where nothing is left out."""
+        return rendered if self.is_everything else orjson.dumps(self.apply(orjson.loads(rendered)))
 
 
 class Projector:

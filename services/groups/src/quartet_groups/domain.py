@@ -10,6 +10,7 @@ from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
 from quartet_groups.events import GroupFacts
 from quartet_scim.errors import invalid_value
+from quartet_scim.patch import MemberChanges
 from quartet_scim.resource import Attributes, Resource, changed_names
 
 
@@ -49,6 +50,25 @@ def split_members(attributes: Attributes) -> tuple[Attributes, list[UUID]]:
             raise invalid_value(f"members[{index}].value: no user has that id.")
         ids[found] = None
     return rest, list(ids)
+
+
+@dataclass(frozen=True)
+class MemberOrders:
+    """What a PATCH wants of the members: if `replaces_all` everybody goes who is not in `added`, else `removed` go."""
+
+    replaces_all: bool
+    removed: Sequence[UUID]
+    added: Sequence[UUID]
+
+
+def read_orders(changes: MemberChanges) -> MemberOrders:
+    """`changes` with ids for texts. To remove what is no id changes nothing: nobody has it.
+
+    Raises ScimError 400 for somebody to add who cannot be a member.
+    """
+    _, added = split_members({"members": list(changes.added.values())})
+    removed = [found for found in map(parse_id, changes.removed) if found is not None]
+    return MemberOrders(changes.replaces_all, removed, added)
 
 
 def create(

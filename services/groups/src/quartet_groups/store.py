@@ -1,6 +1,7 @@
 """SQL of the groups service: connection first, then the tenant; never commits."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
@@ -8,6 +9,8 @@ import orjson
 
 from quartet_common.database import Connection
 from quartet_groups.domain import Group
+from quartet_scim.filters import Column, Kind, Rows, Sql
+from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 
 COLUMNS = "g.id, g.version, g.created_at, g.modified_at, g.resource"
@@ -19,6 +22,22 @@ MEMBERS = """
            m.member_id, to_json($2 || m.member_id), to_json(u.display)), ',' ORDER BY m.member_id)
  FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
  WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members"""
+
+SEARCHED: FilterColumns = MappingProxyType(
+    {
+        "id": Column("g.id", Kind.UUID),
+        "displayName": Column("lower(g.display_name)", Kind.FOLDED),
+        "externalId": Column("g.external_id"),
+        "meta.resourceType": Column("'Group'"),
+        "meta.created": Column("g.created_at", Kind.INSTANT),
+        "meta.lastModified": Column("g.modified_at", Kind.INSTANT),
+        "members": Rows(
+            "members AS f WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id",
+            {"value": Column("f.member_id", Kind.UUID), "type": Column("'User'")},
+        ),
+    }
+)
+"""Where a filter finds what is not in the document."""
 
 StoredGroup = asyncpg.Record
 """A row of COLUMNS and `members`, JSON texts that are handed on without parsing; members is None for none."""
@@ -104,6 +123,19 @@ async def add_members(connection: Connection, tenant: str, group_id: UUID, ids: 
         """
         INSERT INTO members (tenant_id, group_id, member_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
         ON CONFLICT DO NOTHING RETURNING member_id
+        """,
+        tenant,
+        group_id,
+        list(ids),
+    )
+    return [row["member_id"] for row in rows]
+
+
+async def remove_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """Remove `ids` from the members and return those that were some."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM members WHERE tenant_id = $1 AND group_id = $2 AND member_id = ANY($3::uuid[]) RETURNING member_id
         """,
         tenant,
         group_id,
@@ -201,20 +233,21 @@ async def learn_users(
     )
 
 
-async def read_group(connection: Connection, tenant: str, users_url: str, group_id: UUID) -> StoredGroup | None:
-    """One group as stored, with its members; `users_url` begins their `$ref`."""
-    return await connection.fetchrow(
-        f"SELECT {COLUMNS}, {MEMBERS} FROM groups g WHERE g.tenant_id = $1 AND g.id = $3", tenant, users_url, group_id
-    )
+async def read_group(
+    connection: Connection, tenant: str, users_url: str, group_id: UUID, *, members: bool
+) -> StoredGroup | None:
+    """One group as stored, with its members if they are wanted; `users_url` begins their `$ref`."""
+    query = f"SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND g.id = $3"
+    return await connection.fetchrow(query, tenant, users_url, group_id)
 
 
 async def list_groups(
-    connection: Connection, tenant: str, users_url: str, offset: int, limit: int
+    connection: Connection, tenant: str, users_url: str, offset: int, limit: int, *, members: bool
 ) -> list[StoredGroup]:
     """Groups in the order of their creation. Only the index is walked up to `offset`, not the rows."""
     return await connection.fetch(
         f"""
-        SELECT {COLUMNS}, {MEMBERS} FROM groups g
+        SELECT {COLUMNS}, {_members(members)} FROM groups g
         WHERE g.tenant_id = $1
           AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $3 LIMIT $4)
         ORDER BY g.id
@@ -231,31 +264,30 @@ async def count_groups(connection: Connection, tenant: str) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM groups WHERE tenant_id = $1", tenant))
 
 
-async def count_found(connection: Connection, tenant: str, attribute: str, value: str) -> int:
-    """How many groups have that value; `attribute` is displayName or externalId."""
-    query = f"SELECT count(*) FROM groups g WHERE tenant_id = $1 AND {_equals(attribute, '$2')}"
-    return int(await connection.fetchval(query, tenant, value))
+async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
+    """How many groups match `where` (parameters from $3 on)."""
+    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND $2::text IS NOT NULL AND {where.text}"
+    return int(await connection.fetchval(query, tenant, "", *where.parameters))
 
 
 async def find_groups(
-    connection: Connection, tenant: str, users_url: str, attribute: str, value: str, offset: int, limit: int
+    connection: Connection, tenant: str, users_url: str, where: Sql, offset: int, limit: int, *, members: bool
 ) -> list[StoredGroup]:
-    """Groups whose `attribute`, displayName or externalId, equals `value`, in the order of their creation."""
+    """Groups that match `where` (parameters from $3 on), in the order of their creation."""
+    last = len(where.parameters) + 2
     return await connection.fetch(
         f"""
-        SELECT {COLUMNS}, {MEMBERS} FROM groups g WHERE g.tenant_id = $1 AND {_equals(attribute, "$3")}
-        ORDER BY g.id OFFSET $4 LIMIT $5
+        SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
+        ORDER BY g.id OFFSET ${last + 1} LIMIT ${last + 2}
         """,
         tenant,
         users_url,
-        value,
+        *where.parameters,
         offset,
         limit,
     )
 
 
-def _equals(attribute: str, parameter: str) -> str:
-    """The condition on an indexed attribute: displayName is compared without regard to case, externalId exactly."""
-    if attribute == "displayName":
-        return f"lower(g.display_name) = lower({parameter})"
-    return f"g.external_id = {parameter}"
+def _members(wanted: bool) -> str:
+    """The column of members; where nobody wants them they are not read."""
+    return MEMBERS if wanted else "CASE WHEN $2::text IS NULL THEN '' END AS members"

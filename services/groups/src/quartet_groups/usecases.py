@@ -11,8 +11,9 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_groups import domain, store
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.domain import Group, MemberChange
+from quartet_groups.domain import Group, MemberChange, MemberOrders
 from quartet_scim.errors import invalid_value, not_found
+from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.resource import Attributes
 
 Container = AppContainer[GroupsConfig]
@@ -59,6 +60,41 @@ async def replace_group(
         if told:
             await store.update_group(connection, caller.tenant, group)
         await _tell(container, connection, caller, told)
+
+
+async def patch_group(
+    container: Container,
+    directory: UserDirectory,
+    engine: PatchEngine,
+    caller: Caller,
+    group_id: UUID,
+    orders: MemberOrders,
+    operations: Sequence[Operation],
+) -> None:
+    """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
+
+    What it costs grows with what changes, not with the group. Raises ScimError 400, 404, UnavailableError 503.
+    """
+    await _resolve(container, directory, caller, orders.added)
+    async with container.database.transaction() as connection:
+        await _require_known(connection, caller.tenant, orders.added)
+        before = await _lock(connection, caller.tenant, group_id)
+        patched = engine.apply(before.attributes, operations)
+        change = await _carry_out(connection, caller.tenant, group_id, orders)
+        group, told = domain.change(before, patched.attributes, change, container.clock())
+        if told:
+            await store.update_group(connection, caller.tenant, group)
+        await _tell(container, connection, caller, told)
+
+
+async def _carry_out(connection: Connection, tenant: str, group_id: UUID, orders: MemberOrders) -> MemberChange:
+    removed: Sequence[UUID] = ()
+    if orders.replaces_all:
+        removed = await store.keep_members(connection, tenant, group_id, orders.added)
+    elif orders.removed:
+        removed = await store.remove_members(connection, tenant, group_id, orders.removed)
+    added = await store.add_members(connection, tenant, group_id, orders.added) if orders.added else ()
+    return MemberChange(added, removed)
 
 
 async def delete_group(container: Container, caller: Caller, group_id: UUID) -> None:

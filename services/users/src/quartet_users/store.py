@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
@@ -9,10 +10,24 @@ import orjson
 
 from quartet_common.database import Connection
 from quartet_common.ids import SYSTEM_TENANT
+from quartet_scim.filters import Column, Kind, Sql
+from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 from quartet_users.domain import User
 
 COLUMNS = "id, version, created_at, modified_at, resource"
+
+SEARCHED: FilterColumns = MappingProxyType(
+    {
+        "id": Column("id", Kind.UUID),
+        "userName": Column("user_name_key", Kind.FOLDED),
+        "externalId": Column("external_id"),
+        "meta.resourceType": Column("'User'"),
+        "meta.created": Column("created_at", Kind.INSTANT),
+        "meta.lastModified": Column("modified_at", Kind.INSTANT),
+    }
+)
+"""Where a filter finds what is not in the document."""
 
 StoredUser = asyncpg.Record
 """A row of COLUMNS: `resource` is JSON text that is handed on without parsing."""
@@ -98,18 +113,18 @@ async def count_users(connection: Connection, tenant: str) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", tenant))
 
 
-async def find_by_user_name(connection: Connection, tenant: str, user_name_key: str) -> list[StoredUser]:
-    """The user with that lower-cased userName, if any."""
-    return await connection.fetch(
-        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND user_name_key = $2", tenant, user_name_key
-    )
+async def find_users(connection: Connection, tenant: str, where: Sql, offset: int, limit: int) -> list[StoredUser]:
+    """Users that match `where` (parameters from $2 on), in the order of their creation."""
+    last = len(where.parameters) + 1
+    page = f"ORDER BY id OFFSET ${last + 1} LIMIT ${last + 2}"
+    query = f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND {where.text} {page}"
+    return await connection.fetch(query, tenant, *where.parameters, offset, limit)
 
 
-async def find_by_external_id(connection: Connection, tenant: str, external_id: str) -> list[StoredUser]:
-    """Users with exactly that externalId, in the order of their creation."""
-    return await connection.fetch(
-        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND external_id = $2 ORDER BY id", tenant, external_id
-    )
+async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
+    """How many users match `where` (parameters from $2 on)."""
+    query = f"SELECT count(*) FROM users WHERE tenant_id = $1 AND {where.text}"
+    return int(await connection.fetchval(query, tenant, *where.parameters))
 
 
 async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
@@ -136,6 +151,11 @@ async def set_password(connection: Connection, tenant: str, user_id: UUID, passw
         password_hash,
         now,
     )
+
+
+async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Remove a user's password, if it has one."""
+    await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)
 
 
 async def has_tenant(connection: Connection, tenant: str) -> bool:

@@ -1,6 +1,7 @@
 """Use cases: one function per command; each opens the one transaction of its command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from quartet_common.container import AppContainer
@@ -10,6 +11,7 @@ from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.errors import not_found, uniqueness
 from quartet_scim.normalise import Normalised
+from quartet_scim.patch import Operation, PatchEngine
 from quartet_users import domain, events, store
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
@@ -22,7 +24,7 @@ TAKEN = "The userName is taken by another user of the tenant."
 
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
-    password_hash = await _hash(passwords, sent)
+    password_hash = await _hash(passwords, sent.secrets)
     user, told = domain.create(new_id(), sent.attributes, container.clock())
     async with container.database.transaction() as connection:
         if not await store.insert_user(connection, caller.tenant, user):
@@ -35,7 +37,7 @@ async def replace_user(
     container: Container, passwords: Passwords, caller: Caller, user_id: UUID, sent: Normalised
 ) -> User:
     """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409."""
-    password_hash = await _hash(passwords, sent)
+    password_hash = await _hash(passwords, sent.secrets)
     async with container.database.transaction() as connection:
         before = await store.lock_user(connection, caller.tenant, user_id)
         if before is None:
@@ -43,6 +45,32 @@ async def replace_user(
         user, told = domain.change(before, sent.attributes, container.clock(), new_password=password_hash is not None)
         if told and not await store.update_user(connection, caller.tenant, user):
             raise uniqueness(TAKEN)
+        await _finish(container, connection, caller, user, password_hash, told)
+    return user
+
+
+async def patch_user(
+    container: Container,
+    passwords: Passwords,
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+) -> User:
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409."""
+    async with container.database.transaction() as connection:
+        before = await store.lock_user(connection, caller.tenant, user_id)
+        if before is None:
+            raise not_found()
+        patched = engine.apply(before.attributes, operations)
+        password_hash = await _hash(passwords, patched.secrets)
+        user, told = domain.change(
+            before, patched.attributes, container.clock(), new_password="password" in patched.secrets
+        )
+        if told and not await store.update_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        if "password" in patched.secrets and password_hash is None:
+            await store.forget_password(connection, caller.tenant, user_id)
         await _finish(container, connection, caller, user, password_hash, told)
     return user
 
@@ -69,8 +97,8 @@ async def ensure_tenant(container: Container, caller: Caller) -> None:
             await _tell(container, connection, caller, [events.tenant_created(caller.tenant)])
 
 
-async def _hash(passwords: Passwords, sent: Normalised) -> str | None:
-    password = sent.secrets.get("password")
+async def _hash(passwords: Passwords, secrets: Mapping[str, Any]) -> str | None:
+    password = secrets.get("password")
     return await passwords.hash(password) if isinstance(password, str) else None
 
 

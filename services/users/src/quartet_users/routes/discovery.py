@@ -40,7 +40,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def config_document() -> Response:
         """What is supported."""
         refuse_filter()
-        return _json(service_provider_config(base, change_password=True))
+        return _json(service_provider_config(base, patch=True, change_password=True))
 
     @blueprint.get("/ResourceTypes")
     @security_scheme([])

@@ -1,0 +1,162 @@
+"""PATCH of users over HTTP, in the shapes that clients send."""
+
+import asyncio
+from typing import Any
+
+import argon2
+import pytest
+
+from quartet_testing.services import RunningService, new_tenant
+
+CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+SENT = {
+    "schemas": [CORE, ENTERPRISE],
+    "userName": "bjensen@example.com",
+    "displayName": "Babs",
+    "active": True,
+    "emails": [{"value": "b@example.com", "type": "work"}],
+    ENTERPRISE: {"department": "Tours"},
+}
+
+Headers = dict[str, str]
+User = dict[str, Any]
+
+
+@pytest.fixture
+async def made(users: RunningService, headers: Headers) -> User:
+    """A user."""
+    response = await users.client.post("/scim/v2/Users", headers=headers, json=SENT)
+    assert response.status_code == 201
+    found: User = await response.get_json(force=True)
+    return found
+
+
+async def patch(users: RunningService, headers: Headers, made: User, *operations: Any) -> Any:
+    body = {"schemas": [PATCH], "Operations": list(operations)}
+    return await users.client.patch(f"/scim/v2/Users/{made['id']}", headers=headers, json=body)
+
+
+async def test_an_operation_changes_what_it_names_and_is_told(
+    users: RunningService, headers: Headers, tenant: str, made: User
+) -> None:
+    response = await patch(users, headers, made, {"op": "replace", "path": "displayName", "value": "Barbara"})
+    assert response.status_code == 200
+    changed = await response.get_json(force=True)
+    assert changed["displayName"] == "Barbara"
+    assert changed["meta"]["version"] == response.headers["ETag"] == 'W/"2"'
+    read = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)
+    assert await read.get_json(force=True) == changed
+    last = (await users.outbox(tenant))[-1]
+    assert (last.routing_key, last.data["changed"], last.sequence) == ("users.user.updated.v1", ["displayName"], 2)
+
+
+@pytest.mark.parametrize(
+    ("client", "operation", "name", "expected"),
+    [
+        ("Entra ID", {"op": "Replace", "path": "active", "value": "False"}, "active", False),
+        ("Okta", {"op": "replace", "value": {"active": False}}, "active", False),
+        (
+            "Entra ID",
+            {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "Sales"},
+            ENTERPRISE,
+            {"department": "Sales"},
+        ),
+        (
+            "Entra ID",
+            {"op": "Add", "path": 'emails[type eq "work"].value', "value": "new@example.com"},
+            "emails",
+            [{"value": "new@example.com", "type": "work"}],
+        ),
+        ("Entra ID", {"op": "Replace", "value": {"name.familyName": "Jensen"}}, "name", {"familyName": "Jensen"}),
+        ("RFC 7644", {"op": "remove", "path": "displayName"}, "displayName", None),
+    ],
+)
+async def test_the_shapes_that_clients_send_are_understood(
+    users: RunningService, headers: Headers, made: User, client: str, operation: Any, name: str, expected: Any
+) -> None:
+    response = await patch(users, headers, made, operation)
+    assert response.status_code == 200, f"{client}: {await response.get_data()}"
+    assert (await response.get_json(force=True)).get(name) == expected
+
+
+async def test_operations_are_all_done_or_none(
+    users: RunningService, headers: Headers, tenant: str, made: User
+) -> None:
+    good = {"op": "replace", "path": "displayName", "value": "Barbara"}
+    bad = {"op": "replace", "path": "active", "value": "perhaps"}
+    response = await patch(users, headers, made, good, bad)
+    body = await response.get_json(force=True)
+    assert (response.status_code, body["scimType"]) == (400, "invalidValue")
+    assert "Operations[1]" in body["detail"]
+    read = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)
+    assert await read.get_json(force=True) == made
+    assert len(await users.outbox(tenant)) == 1
+
+
+async def test_an_operation_that_changes_nothing_leaves_the_version(
+    users: RunningService, headers: Headers, tenant: str, made: User
+) -> None:
+    response = await patch(users, headers, made, {"op": "replace", "path": "displayName", "value": "Babs"})
+    assert await response.get_json(force=True) == made
+    assert len(await users.outbox(tenant)) == 1
+
+
+async def test_patches_that_race_are_all_in_the_result(users: RunningService, headers: Headers, made: User) -> None:
+    numbers = [{"op": "add", "path": "phoneNumbers", "value": [{"value": f"{number}"}]} for number in range(8)]
+    answers = await asyncio.gather(*(patch(users, headers, made, one) for one in numbers))
+    assert {answer.status_code for answer in answers} == {200}
+    read = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)
+    found = await read.get_json(force=True)
+    assert {one["value"] for one in found["phoneNumbers"]} == {str(number) for number in range(8)}
+    assert found["meta"]["version"] == 'W/"9"'
+
+
+async def test_a_user_cannot_be_patched_to_a_name_that_is_taken(
+    users: RunningService, headers: Headers, made: User
+) -> None:
+    other = {"schemas": [CORE], "userName": "other@example.com"}
+    await users.client.post("/scim/v2/Users", headers=headers, json=other)
+    response = await patch(users, headers, made, {"op": "replace", "path": "userName", "value": "OTHER@example.com"})
+    assert (response.status_code, (await response.get_json(force=True))["scimType"]) == (409, "uniqueness")
+
+
+async def test_a_password_is_set_and_forgotten_and_never_shown(
+    users: RunningService, headers: Headers, tenant: str, made: User
+) -> None:
+    query = "SELECT password_hash FROM credentials WHERE tenant_id = $1"
+    response = await patch(users, headers, made, {"op": "add", "path": "password", "value": "correct horse battery"})
+    assert "password" not in await response.get_json(force=True)
+    async with users.container.database.connection() as connection:
+        assert argon2.PasswordHasher().verify(await connection.fetchval(query, tenant), "correct horse battery")
+    await patch(users, headers, made, {"op": "remove", "path": "password"})
+    async with users.container.database.connection() as connection:
+        assert await connection.fetchval(query, tenant) is None
+    assert [event.data["changed"] for event in (await users.outbox(tenant))[1:]] == [["password"], ["password"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "scim_type"),
+    [
+        ({}, "invalidSyntax"),
+        ({"schemas": [PATCH], "Operations": []}, "invalidSyntax"),
+        ({"schemas": [PATCH], "Operations": [{"op": "replace", "path": "id", "value": "x"}]}, "mutability"),
+        ({"schemas": [PATCH], "Operations": [{"op": "remove", "path": "userName"}]}, None),
+        ({"schemas": [PATCH], "Operations": [{"op": "remove", "path": 'emails[type eq "x"]'}]}, "noTarget"),
+        ({"schemas": [PATCH], "Operations": [{"op": "add", "path": "nonsense", "value": 1}]}, "invalidPath"),
+    ],
+)
+async def test_operations_that_cannot_be_done_are_scim_errors(
+    users: RunningService, headers: Headers, made: User, body: Any, scim_type: str | None
+) -> None:
+    response = await users.client.patch(f"/scim/v2/Users/{made['id']}", headers=headers, json=body)
+    assert response.status_code == 400
+    if scim_type is not None:
+        assert (await response.get_json(force=True))["scimType"] == scim_type
+
+
+async def test_another_tenants_user_cannot_be_patched(users: RunningService, headers: Headers, made: User) -> None:
+    stranger = users.tokens.headers(new_tenant(), ["users:write"])
+    response = await patch(users, stranger, made, {"op": "remove", "path": "displayName"})
+    assert response.status_code == 404
