@@ -16,7 +16,7 @@ from yarl import URL
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
-from quartet_testing.client import GROUPS, USERS, Api, Document, group_document, user_document
+from quartet_testing.client import GROUPS, USERS, Api, Document, group_document, patch_document, user_document
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -121,6 +121,12 @@ async def a_user_is_not_replaced(world: World, _: str) -> None:
     assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
 
 
+async def a_user_is_not_patched(world: World, _: str) -> None:
+    rename = patch_document({"op": "replace", "path": "displayName", "value": "taken over"})
+    missing(await world.stranger.patch(f"{USERS}/{world.user['id']}", json=rename))
+    assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
+
+
 async def a_user_is_not_deleted(world: World, _: str) -> None:
     missing(await world.stranger.delete(f"{USERS}/{world.user['id']}"))
     assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
@@ -169,6 +175,15 @@ async def a_group_is_not_replaced(world: World, _: str) -> None:
     assert (await world.stranger.delete(f"{GROUPS}/{own['id']}")).status_code == 204
     kept = (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json()
     assert [member["value"] for member in kept["members"]] == [world.user["id"]]
+
+
+async def a_group_is_not_patched(world: World, _: str) -> None:
+    join = patch_document({"op": "add", "path": "members", "value": [{"value": world.user["id"]}]})
+    missing(await world.stranger.patch(f"{GROUPS}/{world.group['id']}", json=join))
+    own = await world.stranger.create_group()
+    answer = await world.stranger.patch(f"{GROUPS}/{own['id']}", json=join)
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    assert (await world.stranger.delete(f"{GROUPS}/{own['id']}")).status_code == 204
 
 
 async def a_group_is_not_deleted(world: World, _: str) -> None:
@@ -277,6 +292,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.list_": users_are_listed_apart,
         "scim.read": a_user_is_not_read,
         "scim.replace": a_user_is_not_replaced,
+        "scim.patch": a_user_is_not_patched,
         "scim.delete": a_user_is_not_deleted,
         "internal.lookup": users_are_looked_up_apart,
         **EVERYWHERE,
@@ -286,6 +302,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.list_": groups_are_listed_apart,
         "scim.read": a_group_is_not_read,
         "scim.replace": a_group_is_not_replaced,
+        "scim.patch": a_group_is_not_patched,
         "scim.delete": a_group_is_not_deleted,
         **EVERYWHERE,
     },

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_testing.client import GROUPS, USERS, Api, group_document, user_document
+from quartet_testing.client import GROUPS, USERS, Api, group_document, patch_document, user_document
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
 from quartet_testing.services import new_tenant
@@ -105,5 +105,18 @@ async def test_a_deleted_group_is_gone_and_nobody_belongs_to_it(api: Api) -> Non
     assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
     assert (await api.get(f"{GROUPS}/{group['id']}")).status_code == 404
     await api.entries_of(group["id"], "groups.group.deleted")
+    [entry] = await api.entries_of(group["id"], REMOVED)
+    assert entry["data"]["members"] == [{"value": user["id"], "type": "User"}]
+
+
+async def test_members_are_patched_in_and_out_and_each_step_is_audited(api: Api) -> None:
+    user = await api.create_user()
+    group = await api.create_group()
+    join = patch_document({"op": "add", "path": "members", "value": [{"value": user["id"]}]})
+    leave = patch_document({"op": "remove", "path": f'members[value eq "{user["id"]}"]'})
+    assert "members" not in (await api.patch(f"{GROUPS}/{group['id']}", json=join)).json()
+    assert await has_only(api, group["id"], user["id"])
+    assert (await api.patch(f"{GROUPS}/{group['id']}", json=leave)).status_code == 200
+    assert await members(api, group["id"]) == []
     [entry] = await api.entries_of(group["id"], REMOVED)
     assert entry["data"]["members"] == [{"value": user["id"], "type": "User"}]

@@ -1,6 +1,6 @@
 """Users through the proxy: each command is answered, readable, audited exactly once and counted once."""
 
-from quartet_testing.client import USERS, Api, unique, user_document
+from quartet_testing.client import USERS, Api, patch_document, unique, user_document
 from quartet_testing.conditions import eventually
 
 CREATED, UPDATED, DELETED = "users.user.created", "users.user.updated", "users.user.deleted"
@@ -103,3 +103,13 @@ async def test_the_events_of_one_user_are_logged_in_the_order_of_the_changes(api
     await eventually(probe, "eleven entries")
     logged = sorted(await api.entries(resource=user["id"]), key=lambda entry: entry["sequence"])
     assert [entry["data"]["displayName"] for entry in logged] == [str(number) for number in range(11)]
+
+
+async def test_a_patched_user_is_found_by_what_was_changed(api: Api) -> None:
+    made = await api.create_user(displayName="Babs")
+    rename = patch_document({"op": "Replace", "path": "displayName", "value": "Barbara"})
+    answer = await api.patch(f"{USERS}/{made['id']}", json=rename)
+    assert answer.status_code == 200, answer.text
+    asked = {"filter": f'displayName eq "barbara" and userName eq "{made["userName"]}"', "attributes": "displayName"}
+    found = (await api.get(USERS, params=asked)).json()["Resources"]
+    assert found == [{"schemas": made["schemas"], "id": made["id"], "displayName": "Barbara"}]

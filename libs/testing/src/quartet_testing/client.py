@@ -11,6 +11,7 @@ from quartet_testing.conditions import eventually
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 USERS = "/scim/v2/Users"
 GROUPS = "/scim/v2/Groups"
 TIMEOUT = 20.0
@@ -36,6 +37,11 @@ def group_document(members: Iterable[str] = (), **attributes: Any) -> Document:
     """A SCIM Group to send, with members by their ids."""
     document = {"schemas": [GROUP], "displayName": unique("Tour Guides"), **attributes}
     return document | {"members": [{"value": member} for member in members]}
+
+
+def patch_document(*operations: Document) -> Document:
+    """A PatchOp message to send."""
+    return {"schemas": [PATCH], "Operations": list(operations)}
 
 
 class Api(httpx.AsyncClient):
