@@ -108,8 +108,8 @@ async def other(stack: Stack) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def whole_stack(stack: Stack) -> AsyncIterator[None]:
-    """Every process is ready before the test and after it."""
-    await back(stack)
+    """For fault tests: every process is ready before the test, and again after it, by itself."""
+    await asyncio.to_thread(stack.up)  # a test that failed may have left something stopped
     yield
     await back(stack)
 

@@ -84,4 +84,5 @@ async def test_a_dead_letter_that_does_not_exist_is_not_redriven(api: Api, servi
     answer = await api.post(f"/{service}/rabbitmq/dead-letters/redrive", params={"id": str(uuid4())})
     assert (answer.status_code, answer.json()) == (200, {"redriven": 0})
     odd = await api.get(f"/{service}/rabbitmq/dead-letters", params={"limit": "many"})
-    assert (odd.status_code, odd.json()["code"]) == (400, "bad_request")
+    assert (odd.status_code, odd.json()["code"]) == (400, "bad_parameter")
+    assert "limit" in odd.json()["detail"]

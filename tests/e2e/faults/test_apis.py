@@ -9,23 +9,11 @@ from quartet_cli.stack import Stack
 from quartet_testing.bursts import arrived_exactly_once
 from quartet_testing.client import USERS, Api, Document, user_document
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, database, pid, pids, somebody_waits
+from quartet_testing.faults import database, pid, replaced, somebody_waits
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
 API = "users-api"
-
-
-async def replaced(stack: Stack, old: int) -> None:
-    """Wait until the supervisor has started another process in the place of `old`, and it is ready."""
-
-    async def probe() -> bool:
-        if pids(stack).get(API, old) == old:
-            return False
-        found = {process.name: process.healthy for process in await asyncio.to_thread(stack.status)}
-        return found[API]
-
-    await eventually(probe, "a new process", PATIENCE)
 
 
 async def test_a_request_that_was_accepted_before_the_end_is_answered(api: Api, stack: Stack) -> None:
@@ -39,7 +27,7 @@ async def test_a_request_that_was_accepted_before_the_end_is_answered(api: Api, 
             await eventually(lambda: takes_nothing_new(stack), "the api to take nothing new")
         answer = await sent
     assert answer.status_code == 201, answer.text
-    await replaced(stack, old)
+    await replaced(stack, API, old)
     assert (await api.get(f"{USERS}/{answer.json()['id']}")).status_code == 200
     await arrived_exactly_once(api, [answer.json()])
 
@@ -68,7 +56,7 @@ async def test_an_api_that_stops_under_load_makes_exactly_what_it_has_answered_f
     writing = asyncio.gather(*(write() for _ in range(6)))
     await eventually(lambda: at_least(made, 30), "the first users")
     stack.kill(API, "TERM")
-    await replaced(stack, old)
+    await replaced(stack, API, old)
     after = len(made)
     await eventually(lambda: at_least(made, after + 10), "users after the restart")
     enough.set()

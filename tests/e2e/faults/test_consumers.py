@@ -8,7 +8,7 @@ from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api, Document
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import back, database, kill, measured, paused, somebody_waits
+from quartet_testing.faults import back, database, kill, measured, paused, somebody_waits, told_to_stop
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -52,7 +52,7 @@ async def test_a_consumer_that_is_told_to_stop_commits_and_acknowledges_its_batc
             await connection.execute(HOLD_ALL)
         await somebody_waits(connection, "INSERT INTO logs")
         stopping = asyncio.create_task(asyncio.to_thread(stack.stop, WORKER))
-        await eventually(lambda: is_stopping(stack), "the worker to be told")
+        await told_to_stop(stack, WORKER)
         await holding.rollback()
         await stopping
     recorded = await api.entries(action="users.user.created")
@@ -65,9 +65,3 @@ async def test_a_consumer_that_is_told_to_stop_commits_and_acknowledges_its_batc
 async def queued(api: Api) -> bool:
     """Whether the relay has nothing left."""
     return bool((await api.get("/users/rabbitmq/outbox")).json()["depth"] == 0)
-
-
-async def is_stopping(stack: Stack) -> bool:
-    """Whether the worker says that it stops."""
-    [found] = [process for process in await asyncio.to_thread(stack.status) if process.name == WORKER]
-    return "stopping" in found.detail

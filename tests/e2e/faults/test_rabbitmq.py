@@ -5,7 +5,7 @@ import pytest
 from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api
-from quartet_testing.faults import paused, pids, stopped
+from quartet_testing.faults import kill, paused, pids, stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -43,4 +43,11 @@ async def test_rabbitmq_that_stands_still_for_a_while_loses_and_doubles_nothing(
     await burst.reached(20)
     async with paused(stack, "rabbitmq"):
         users = await burst.done()
+    await arrived_exactly_once(api, users)
+
+
+async def test_rabbitmq_that_is_killed_before_it_confirms_loses_and_doubles_nothing(api: Api, stack: Stack) -> None:
+    async with paused(stack, "rabbitmq"):
+        users = await Burst(api, 100).done()  # by now the relay has sent the first of them and waits for an answer
+        await kill(stack, "rabbitmq")
     await arrived_exactly_once(api, users)

@@ -19,6 +19,7 @@ from quartet_testing.faults import (
     paused,
     second_worker,
     somebody_waits,
+    told_to_stop,
 )
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
@@ -82,18 +83,12 @@ async def test_a_relay_that_is_told_to_stop_finishes_what_it_has_published(api: 
             await connection.execute(HOLD_ALL)
         await somebody_waits(connection, "DELETE FROM outbox")
         stopping = asyncio.create_task(asyncio.to_thread(stack.stop, RELAY))
-        await eventually(lambda: is_stopping(stack), "the worker to be told")
+        await told_to_stop(stack, RELAY)
         await holding.rollback()
         await stopping
         assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
     await asyncio.to_thread(stack.start, RELAY)
     await arrived_exactly_once(api, users)
-
-
-async def is_stopping(stack: Stack) -> bool:
-    """Whether the relay's worker says that it stops."""
-    [found] = [process for process in await asyncio.to_thread(stack.status) if process.name == RELAY]
-    return "stopping" in found.detail
 
 
 async def test_two_relays_side_by_side_double_nothing_and_keep_the_order_even_when_one_is_killed(
@@ -102,7 +97,10 @@ async def test_two_relays_side_by_side_double_nothing_and_keep_the_order_even_wh
     changes = 8
     with second_worker(stack, "users") as ready:
         await answers_ready(ready)
+        doubled = await doubles(stack, "metrics-worker")
         users = await Burst(api, 12).done()
+        await api.counted(CREATED, len(users), PATIENCE)
+        assert await doubles(stack, "metrics-worker") == doubled, "the second one stands by while the first one works"
         changing = asyncio.gather(*(change(api, user, changes) for user in users))
         await eventually(lambda: api.count("users.user.updated"), "the first changes")
         await kill(stack, RELAY)
