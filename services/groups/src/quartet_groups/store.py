@@ -61,6 +61,12 @@ async def insert_group(connection: Connection, tenant: str, group: Group) -> Non
     )
 
 
+async def has_group(connection: Connection, tenant: str, group_id: UUID) -> bool:
+    """Whether the group is there."""
+    query = "SELECT true FROM groups WHERE tenant_id = $1 AND id = $2"
+    return bool(await connection.fetchval(query, tenant, group_id))
+
+
 async def lock_group(connection: Connection, tenant: str, group_id: UUID) -> Group | None:
     """The group, locked until the transaction ends."""
     found = await lock_groups(connection, tenant, [group_id])

@@ -47,7 +47,7 @@ async def replace_group(
 
     Raises ScimError 404, 400 for an unknown member, UnavailableError 503.
     """
-    await _resolve(container, directory, caller, members)
+    await _resolve(container, directory, caller, members, group_id)
     async with container.database.transaction() as connection:
         # users before groups, as the handler of user deletions locks them: no deadlock
         await _require_known(connection, caller.tenant, members)
@@ -75,7 +75,7 @@ async def patch_group(
 
     What it costs grows with what changes, not with the group. Raises ScimError 400, 404, UnavailableError 503.
     """
-    await _resolve(container, directory, caller, orders.added)
+    await _resolve(container, directory, caller, orders.added, group_id)
     async with container.database.transaction() as connection:
         await _require_known(connection, caller.tenant, orders.added)
         before = await _lock(connection, caller.tenant, group_id)
@@ -113,11 +113,22 @@ async def _lock(connection: Connection, tenant: str, group_id: UUID) -> Group:
     return group
 
 
-async def _resolve(container: Container, directory: UserDirectory, caller: Caller, members: Sequence[UUID]) -> None:
-    """Ask users for members that no event has told of; outside the transaction, which must not wait for others."""
+async def _resolve(
+    container: Container,
+    directory: UserDirectory,
+    caller: Caller,
+    members: Sequence[UUID],
+    group_id: UUID | None = None,
+) -> None:
+    """Ask users for members that no event has told of; outside the transaction, which must not wait for others.
+
+    Raises ScimError 404 if `group_id` is nobody's: of a group that is not there, nothing else is said.
+    """
     if not members:
         return
     async with container.database.connection() as connection:
+        if group_id is not None and not await store.has_group(connection, caller.tenant, group_id):
+            raise not_found()
         known = await store.known_ids(connection, caller.tenant, members)
     unknown = [one for one in members if one not in known]
     if not unknown:
