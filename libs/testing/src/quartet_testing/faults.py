@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 from quartet_cli import ports
+from quartet_cli.bringup import LINES, tail
 from quartet_cli.catalogue import command
 from quartet_cli.health import http_ready
 from quartet_cli.stack import Stack
@@ -59,7 +60,10 @@ async def kill(stack: Stack, name: str) -> None:
 
 
 async def back(stack: Stack, *names: str) -> None:
-    """Wait until each process runs and says that it is ready; all of them when none is named."""
+    """Wait until each process runs and says that it is ready; all of them when none is named.
+
+    Raises AssertionError with the last lines of the logs of those that are not.
+    """
     programs = stack.programs
     waiting = set(names or programs)
 
@@ -70,7 +74,11 @@ async def back(stack: Stack, *names: str) -> None:
         assert not waiting, waiting
         return True
 
-    await eventually(probe, f"{', '.join(names) or 'every process'} to be ready", PATIENCE)
+    try:
+        await eventually(probe, f"{', '.join(names) or 'every process'} to be ready", PATIENCE)
+    except AssertionError as error:
+        logs = [line for name in waiting for line in tail(stack.home.logs / f"{name}.log", LINES)]
+        raise AssertionError("\n".join([str(error), *logs])) from None
 
 
 async def replaced(stack: Stack, name: str, old: int) -> None:
