@@ -14,7 +14,7 @@ from rich.console import Console
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES
 
-KINDS: Final = ("unit", "integration", "e2e", "faults", "chaos")
+KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos")
 
 
 @dataclass(frozen=True)
