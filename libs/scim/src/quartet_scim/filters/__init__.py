@@ -2,7 +2,6 @@
 
 from quartet_scim.filters.columns import Column, Columns, Kind, Rows
 from quartet_scim.filters.conditions import Condition
-from quartet_scim.filters.equality import Eq, parse_eq
 from quartet_scim.filters.evaluate import fold, matches
 from quartet_scim.filters.parser import parse, parse_path
 from quartet_scim.filters.resolver import Resolver
@@ -15,7 +14,6 @@ __all__ = [
     "Columns",
     "Compare",
     "Condition",
-    "Eq",
     "Filter",
     "Kind",
     "Not",
@@ -31,7 +29,6 @@ __all__ = [
     "fold",
     "matches",
     "parse",
-    "parse_eq",
     "parse_path",
     "to_sql",
 ]
