@@ -19,7 +19,10 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
 WIRING = {"app", "__main__"}
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
-    **{f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", "scim", "testing")},
+    **{
+        f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}"
+        for name in ("common", "scim", "scim_http", "testing")
+    },
     "quartet_cli": CHECKOUT / "cli/src/quartet_cli",
 }
 SERVICE_PACKAGES = {f"quartet_{name}" for name in SERVICES}
@@ -66,13 +69,15 @@ def test_a_service_imports_no_other_service_and_no_tools(package: str) -> None:
         assert not packages_of(path) & foreign, path
 
 
-@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim", "quartet_testing", "quartet_cli"])
+@pytest.mark.parametrize(
+    "package", ["quartet_common", "quartet_scim", "quartet_scim_http", "quartet_testing", "quartet_cli"]
+)
 def test_what_services_are_built_on_imports_no_service(package: str) -> None:
     for path in modules(package):
         assert not packages_of(path) & SERVICE_PACKAGES, path
 
 
-@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim"])
+@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim", "quartet_scim_http"])
 def test_what_is_deployed_imports_no_tools(package: str) -> None:
     for path in modules(package):
         assert not packages_of(path) & {"quartet_cli", "quartet_testing", "pytest"}, path

@@ -14,6 +14,7 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group, MemberChange, MemberOrders
 from quartet_scim.errors import invalid_value, not_found
 from quartet_scim.patch import Operation, PatchEngine
+from quartet_scim.preconditions import ANY_VERSION, IfMatch
 from quartet_scim.resource import Attributes
 
 Container = AppContainer[GroupsConfig]
@@ -42,16 +43,17 @@ async def replace_group(
     group_id: UUID,
     attributes: Attributes,
     members: Sequence[UUID],
+    if_match: IfMatch = ANY_VERSION,
 ) -> None:
     """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
 
-    Raises ScimError 404, 400 for an unknown member, UnavailableError 503.
+    Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
     """
     await _resolve(container, directory, caller, members, group_id)
     async with container.database.transaction() as connection:
         # users before groups, as the handler of user deletions locks them: no deadlock
         await _require_known(connection, caller.tenant, members)
-        before = await _lock(connection, caller.tenant, group_id)
+        before = await _lock(connection, caller.tenant, group_id, if_match)
         change = MemberChange(
             removed=await store.keep_members(connection, caller.tenant, group_id, members),
             added=await store.add_members(connection, caller.tenant, group_id, members),
@@ -70,15 +72,16 @@ async def patch_group(
     group_id: UUID,
     orders: MemberOrders,
     operations: Sequence[Operation],
+    if_match: IfMatch = ANY_VERSION,
 ) -> None:
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Raises ScimError 400, 404, UnavailableError 503.
+    What it costs grows with what changes, not with the group. Raises ScimError 400, 404, 412, UnavailableError 503.
     """
     await _resolve(container, directory, caller, orders.added, group_id)
     async with container.database.transaction() as connection:
         await _require_known(connection, caller.tenant, orders.added)
-        before = await _lock(connection, caller.tenant, group_id)
+        before = await _lock(connection, caller.tenant, group_id, if_match)
         patched = engine.apply(before.attributes, operations)
         change = await _carry_out(connection, caller.tenant, group_id, orders)
         group, told = domain.change(before, patched.attributes, change, container.clock())
@@ -97,19 +100,20 @@ async def _carry_out(connection: Connection, tenant: str, group_id: UUID, orders
     return MemberChange(added, removed)
 
 
-async def delete_group(container: Container, caller: Caller, group_id: UUID) -> None:
-    """Remove a group. Raises ScimError 404."""
+async def delete_group(container: Container, caller: Caller, group_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
+    """Remove a group. Raises ScimError 404, 412."""
     async with container.database.transaction() as connection:
-        group = await _lock(connection, caller.tenant, group_id)
+        group = await _lock(connection, caller.tenant, group_id, if_match)
         members = await store.member_ids(connection, caller.tenant, group_id)
         await store.delete_group(connection, caller.tenant, group_id)
         await _tell(container, connection, caller, domain.delete(group, members, container.clock()))
 
 
-async def _lock(connection: Connection, tenant: str, group_id: UUID) -> Group:
+async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: IfMatch) -> Group:
     group = await store.lock_group(connection, tenant, group_id)
     if group is None:
         raise not_found()
+    if_match.demand(group.version)
     return group
 
 

@@ -35,10 +35,13 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users import exports
     from quartet_users.errors import render_error
     from quartet_users.keys import KeyRing
+    from quartet_users.passwords import Passwords
+    from quartet_users.resource_types import UserTypes
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.views import UserView
 
     config = container.config
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
@@ -47,7 +50,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
     )
     app.before_serving(require_keys(keys))
-    app.register_blueprint(scim_blueprint(container), url_prefix="/scim/v2")
+    types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
+    app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")

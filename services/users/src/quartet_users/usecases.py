@@ -12,6 +12,7 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.errors import not_found, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import Operation, PatchEngine
+from quartet_scim.preconditions import ANY_VERSION, IfMatch
 from quartet_users import domain, events, store
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
@@ -34,14 +35,17 @@ async def create_user(container: Container, passwords: Passwords, caller: Caller
 
 
 async def replace_user(
-    container: Container, passwords: Passwords, caller: Caller, user_id: UUID, sent: Normalised
+    container: Container,
+    passwords: Passwords,
+    caller: Caller,
+    user_id: UUID,
+    sent: Normalised,
+    if_match: IfMatch = ANY_VERSION,
 ) -> User:
-    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409."""
+    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409, 412."""
     password_hash = await _hash(passwords, sent.secrets)
     async with container.database.transaction() as connection:
-        before = await store.lock_user(connection, caller.tenant, user_id)
-        if before is None:
-            raise not_found()
+        before = await _lock(connection, caller.tenant, user_id, if_match)
         user, told = domain.change(before, sent.attributes, container.clock(), new_password=password_hash is not None)
         if told and not await store.update_user(connection, caller.tenant, user):
             raise uniqueness(TAKEN)
@@ -56,12 +60,11 @@ async def patch_user(
     caller: Caller,
     user_id: UUID,
     operations: Sequence[Operation],
+    if_match: IfMatch = ANY_VERSION,
 ) -> User:
-    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409."""
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409, 412."""
     async with container.database.transaction() as connection:
-        before = await store.lock_user(connection, caller.tenant, user_id)
-        if before is None:
-            raise not_found()
+        before = await _lock(connection, caller.tenant, user_id, if_match)
         patched = engine.apply(before.attributes, operations)
         password_hash = await _hash(passwords, patched.secrets)
         user, told = domain.change(
@@ -75,12 +78,10 @@ async def patch_user(
     return user
 
 
-async def delete_user(container: Container, caller: Caller, user_id: UUID) -> None:
-    """Remove a user. Raises ScimError 404."""
+async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
+    """Remove a user. Raises ScimError 404, 412."""
     async with container.database.transaction() as connection:
-        user = await store.lock_user(connection, caller.tenant, user_id)
-        if user is None:
-            raise not_found()
+        user = await _lock(connection, caller.tenant, user_id, if_match)
         await store.delete_user(connection, caller.tenant, user_id)
         await _tell(container, connection, caller, domain.delete(user))
 
@@ -95,6 +96,14 @@ async def ensure_tenant(container: Container, caller: Caller) -> None:
     async with container.database.transaction() as connection:
         if await store.insert_tenant(connection, caller.tenant, container.clock()):
             await _tell(container, connection, caller, [events.tenant_created(caller.tenant)])
+
+
+async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: IfMatch) -> User:
+    user = await store.lock_user(connection, tenant, user_id)
+    if user is None:
+        raise not_found()
+    if_match.demand(user.version)
+    return user
 
 
 async def _hash(passwords: Passwords, secrets: Mapping[str, Any]) -> str | None:

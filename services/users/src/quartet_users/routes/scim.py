@@ -1,47 +1,40 @@
 """SCIM routes of users: create, read, replace, patch, delete, list (RFC 7644 section 3)."""
 
-from uuid import UUID
-
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
-from quartet_common.ids import parse_id
 from quartet_scim.documents import ErrorDocument, ListQuery, PatchDocument, ProjectionQuery
 from quartet_scim.errors import not_found
-from quartet_scim.filters import Resolver, Sql, to_sql
+from quartet_scim.filters import Sql, to_sql
 from quartet_scim.filters import parse as parse_filter
-from quartet_scim.http import CONTENT_TYPE, require_json
-from quartet_scim.json import dump, parse
-from quartet_scim.normalise import Normaliser
+from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.paging import Page, parse_page
-from quartet_scim.patch import PatchEngine, parse_patch
-from quartet_scim.projection import Projection, Projector
-from quartet_scim.render import etag, list_response, render
-from quartet_scim.schema import user_resource_type
+from quartet_scim.patch import parse_patch
+from quartet_scim.projection import Projection
+from quartet_scim.render import list_response
+from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
+from quartet_scim_http.responses import resource_response
 from quartet_users import store, usecases
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.passwords import Passwords
+from quartet_users.resource_types import UserTypes
 from quartet_users.routes.documents import UserDocument, UserListDocument
 from quartet_users.store import StoredUser
+from quartet_users.views import UserView
 
-RESOURCE_TYPE = user_resource_type()
 
-
-def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
+def scim_blueprint(
+    container: AppContainer[UsersConfig], types: UserTypes, passwords: Passwords, view: UserView
+) -> Blueprint:
     """Routes under `/scim/v2/Users`."""
     blueprint = Blueprint("scim", __name__)
-    normaliser = Normaliser(RESOURCE_TYPE)
-    engine = PatchEngine(RESOURCE_TYPE)
-    resolver = Resolver(RESOURCE_TYPE)
-    projector = Projector(RESOURCE_TYPE)
-    passwords = Passwords()
-    base = f"{container.config.issuer}/scim/v2/Users"
 
-    def projection() -> Projection:
-        return projector.parse(request.args.get("attributes"), request.args.get("excludedAttributes"))
+    def answer(user: User, shown: Projection, status: int = 200) -> Response:
+        location = view.location(user.id)
+        return resource_response(view.of_user(user), shown, version=user.version, location=location, status=status)
 
     @blueprint.post("/Users")
     @requires("users:write")
@@ -52,10 +45,10 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ErrorDocument, 409)
     async def create() -> Response:
         """Create a user (RFC 7644 section 3.3)."""
-        shown = projection()
-        sent = normaliser.normalise(await _body())
-        user = await usecases.create_user(container, passwords, caller(), sent)
-        return _answer(_render_user(base, user), shown, user.version, f"{base}/{user.id}", 201)
+        user_type = await types.of(caller().tenant)
+        shown = read_projection(user_type.projector)
+        sent = user_type.normaliser.normalise(await read_body())
+        return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
 
     @blueprint.get("/Users")
     @requires("users:read")
@@ -66,11 +59,12 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     async def list_() -> Response:
         """List users by page, all of them or those that a filter finds (RFC 7644 section 3.4.2)."""
         page = parse_page(request.args.get("startIndex"), request.args.get("count"))
-        shown = projection()
+        user_type = await types.of(caller().tenant)
+        shown = read_projection(user_type.projector)
         text = request.args.get("filter")
-        where = None if text is None else to_sql(resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
+        where = None if text is None else to_sql(user_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
         total, rows = await (_listed(container, page) if where is None else _found(container, page, where))
-        resources = [shown.of(_render_row(base, row)) for row in rows]
+        resources = [shown.of(view.of_row(row)) for row in rows]
         body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
         return Response(body, content_type=CONTENT_TYPE)
 
@@ -82,13 +76,13 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def read(user_id: str) -> Response:
         """Read a user (RFC 7644 section 3.4.1)."""
-        shown = projection()
-        known = _known(user_id)
+        shown = read_projection((await types.of(caller().tenant)).projector)
+        known = known_id(user_id)
         async with container.database.connection() as connection:
             row = await store.read_user(connection, caller().tenant, known)
         if row is None:
             raise not_found()
-        return _answer(_render_row(base, row), shown, row["version"], f"{base}/{known}")
+        return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
 
     @blueprint.put("/Users/<user_id>")
     @requires("users:write")
@@ -100,11 +94,11 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ErrorDocument, 409)
     async def replace(user_id: str) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
-        shown = projection()
-        known = _known(user_id)
-        sent = normaliser.normalise(await _body())
-        user = await usecases.replace_user(container, passwords, caller(), known, sent)
-        return _answer(_render_user(base, user), shown, user.version, f"{base}/{user.id}")
+        user_type = await types.of(caller().tenant)
+        shown = read_projection(user_type.projector)
+        known = known_id(user_id)
+        sent = user_type.normaliser.normalise(await read_body())
+        return answer(await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match()), shown)
 
     @blueprint.patch("/Users/<user_id>")
     @requires("users:write")
@@ -116,11 +110,14 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ErrorDocument, 409)
     async def patch(user_id: str) -> Response:
         """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
-        shown = projection()
-        known = _known(user_id)
-        operations = parse_patch(await _body())
-        user = await usecases.patch_user(container, passwords, engine, caller(), known, operations)
-        return _answer(_render_user(base, user), shown, user.version, f"{base}/{user.id}")
+        user_type = await types.of(caller().tenant)
+        shown = read_projection(user_type.projector)
+        known = known_id(user_id)
+        operations = parse_patch(await read_body())
+        user = await usecases.patch_user(
+            container, passwords, user_type.engine, caller(), known, operations, read_if_match()
+        )
+        return answer(user, shown)
 
     @blueprint.delete("/Users/<user_id>")
     @requires("users:write")
@@ -128,23 +125,10 @@ def scim_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def delete(user_id: str) -> Response:
         """Delete a user (RFC 7644 section 3.6)."""
-        await usecases.delete_user(container, caller(), _known(user_id))
+        await usecases.delete_user(container, caller(), known_id(user_id), read_if_match())
         return Response(b"", 204)
 
     return blueprint
-
-
-def _known(user_id: str) -> UUID:
-    known = parse_id(user_id)
-    if known is None:
-        raise not_found()
-    return known
-
-
-async def _body() -> dict[str, object]:
-    require_json(request.content_type)
-    body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
-    return parse(body)
 
 
 async def _listed(container: AppContainer[UsersConfig], page: Page) -> tuple[int, list[StoredUser]]:
@@ -162,34 +146,3 @@ async def _found(container: AppContainer[UsersConfig], page: Page, where: Sql) -
         if page.offset == 0 and len(rows) < page.count:
             return len(rows), rows  # these are all: no need to count
         return await store.count_found(connection, tenant, where), rows
-
-
-def _render_user(base: str, user: User) -> bytes:
-    return render(
-        dump(user.attributes),
-        id=str(user.id),
-        resource_type=RESOURCE_TYPE.name,
-        created=user.created,
-        modified=user.modified,
-        version=user.version,
-        location=f"{base}/{user.id}",
-    )
-
-
-def _render_row(base: str, row: StoredUser) -> bytes:
-    return render(
-        row["resource"],
-        id=str(row["id"]),
-        resource_type=RESOURCE_TYPE.name,
-        created=row["created_at"],
-        modified=row["modified_at"],
-        version=row["version"],
-        location=f"{base}/{row['id']}",
-    )
-
-
-def _answer(body: bytes, shown: Projection, version: int, location: str, status: int = 200) -> Response:
-    response = Response(shown.of(body), status, content_type=CONTENT_TYPE)
-    response.headers["ETag"] = etag(version)
-    response.headers["Location" if status == 201 else "Content-Location"] = location
-    return response

@@ -1,0 +1,31 @@
+"""A resource type with everything that is compiled from its schemas: make it once, use it for every request."""
+
+from dataclasses import dataclass
+
+from quartet_scim.filters import Resolver
+from quartet_scim.normalise import Normaliser
+from quartet_scim.patch import PatchEngine
+from quartet_scim.projection import Projector
+from quartet_scim.schema import ResourceType
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledType:
+    """The rules of one resource type: for what is sent, patched, filtered by and shown."""
+
+    resource_type: ResourceType
+    normaliser: Normaliser
+    engine: PatchEngine
+    resolver: Resolver
+    projector: Projector
+
+    @classmethod
+    def of(cls, resource_type: ResourceType) -> "CompiledType":
+        """Compile the schemas of `resource_type`. Raises ValueError for a schema that cannot be (see `Normaliser`)."""
+        return cls(
+            resource_type,
+            Normaliser(resource_type),
+            PatchEngine(resource_type),
+            Resolver(resource_type),
+            Projector(resource_type),
+        )

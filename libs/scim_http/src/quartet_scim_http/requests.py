@@ -1,0 +1,39 @@
+"""What a SCIM request says: its body, the id of its resource, the attributes that it wants, its conditions."""
+
+from typing import Any
+from uuid import UUID
+
+from quart import request
+
+from quartet_common.ids import parse_id
+from quartet_scim.errors import not_found
+from quartet_scim.http import require_json
+from quartet_scim.json import parse
+from quartet_scim.preconditions import IfMatch
+from quartet_scim.projection import Projection, Projector
+
+
+async def read_body() -> dict[str, Any]:
+    """The JSON object that was sent. Raises ScimError 400 invalidSyntax, 415."""
+    require_json(request.content_type)
+    body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    return parse(body)
+
+
+def known_id(text: str) -> UUID:
+    """The id of a resource out of its address. Raises ScimError 404: what is no id is simply nobody's."""
+    found = parse_id(text)
+    if found is None:
+        raise not_found()
+    return found
+
+
+def read_projection(projector: Projector, excluded: str | None = None) -> Projection:
+    """What the query wants to see (RFC 7644 section 3.9); if it says nothing, everything but `excluded`."""
+    attributes, without = request.args.get("attributes"), request.args.get("excludedAttributes")
+    return projector.parse(attributes, without if attributes is not None or without is not None else excluded)
+
+
+def read_if_match() -> IfMatch:
+    """The versions that a write insists on, by If-Match (RFC 7644 section 3.14)."""
+    return IfMatch.parse(request.headers.get("If-Match"))

@@ -1,0 +1,25 @@
+"""Answers of SCIM routes: a resource with its version and address."""
+
+from quart import Response, request
+
+from quartet_scim.http import CONTENT_TYPE
+from quartet_scim.preconditions import is_known_version
+from quartet_scim.projection import Projection
+from quartet_scim.render import etag
+
+
+def resource_response(
+    rendered: bytes, shown: Projection, *, version: int, location: str, status: int = 200
+) -> Response:
+    """A resource that is rendered whole, as `shown` wants it; 304 to a GET whose If-None-Match has its version.
+
+    `location` is the resource's absolute URL (RFC 7644 sections 3.1, 3.14).
+    """
+    if request.method in ("GET", "HEAD") and is_known_version(request.headers.get("If-None-Match"), version):
+        response = Response(b"", 304)
+        del response.headers["Content-Type"]
+    else:
+        response = Response(shown.of(rendered), status, content_type=CONTENT_TYPE)
+    response.headers["ETag"] = etag(version)
+    response.headers["Location" if status == 201 else "Content-Location"] = location
+    return response
