@@ -65,6 +65,7 @@ class UsersConfig(ServiceConfig):
     service: ClassVar[str] = "users"
 
     users_url: str = ""
+    groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
     master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
