@@ -23,11 +23,19 @@ MAX_NAMED = 3
 
 
 async def create_group(
-    container: Container, directory: UserDirectory, caller: Caller, attributes: Attributes, members: Sequence[UUID]
+    container: Container,
+    directory: UserDirectory,
+    caller: Caller,
+    attributes: Attributes,
+    members: Sequence[UUID],
+    group_id: UUID | None = None,
 ) -> UUID:
-    """Create a group and return its id. Raises ScimError 400 for an unknown member, UnavailableError 503."""
+    """Create a group, with an id that was made before if it is given, and return its id.
+
+    Raises ScimError 400 for an unknown member, UnavailableError 503.
+    """
     await _resolve(container, directory, caller, members)
-    group, told = domain.create(new_id(), attributes, members, container.clock())
+    group, told = domain.create(group_id or new_id(), attributes, members, container.clock())
     async with container.database.transaction() as connection:
         await _require_known(connection, caller.tenant, members)
         await store.insert_group(connection, caller.tenant, group)
@@ -44,10 +52,10 @@ async def replace_group(
     attributes: Attributes,
     members: Sequence[UUID],
     if_match: IfMatch = ANY_VERSION,
-) -> None:
+) -> int:
     """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
 
-    Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
+    Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
     """
     await _resolve(container, directory, caller, members, group_id)
     async with container.database.transaction() as connection:
@@ -62,6 +70,7 @@ async def replace_group(
         if told:
             await store.update_group(connection, caller.tenant, group)
         await _tell(container, connection, caller, told)
+    return group.version
 
 
 async def patch_group(
@@ -73,10 +82,11 @@ async def patch_group(
     orders: MemberOrders,
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
-) -> None:
+) -> int:
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Raises ScimError 400, 404, 412, UnavailableError 503.
+    What it costs grows with what changes, not with the group. Returns the group's version. Raises ScimError 400, 404,
+    412, UnavailableError 503.
     """
     await _resolve(container, directory, caller, orders.added, group_id)
     async with container.database.transaction() as connection:
@@ -88,6 +98,7 @@ async def patch_group(
         if told:
             await store.update_group(connection, caller.tenant, group)
         await _tell(container, connection, caller, told)
+    return group.version
 
 
 async def _carry_out(connection: Connection, tenant: str, group_id: UUID, orders: MemberOrders) -> MemberChange:

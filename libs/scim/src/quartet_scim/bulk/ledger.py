@@ -50,6 +50,12 @@ class Ledger:
         """How many errors it takes until the Bulk is stopped; None for no limit."""
         return None if self._limit is None else max(0, self._limit - self.errors)
 
+    def fork(self) -> "Ledger":
+        """A copy to try something with, until it is known whether that holds."""
+        other = Ledger(self._plan, self._limit)
+        other._outcomes, other.errors = dict(self._outcomes), self.errors
+        return other
+
     def __contains__(self, index: int) -> bool:
         return index in self._outcomes
 
