@@ -29,12 +29,16 @@ async def create_group(
     caller: Caller,
     attributes: Attributes,
     members: Sequence[SentMember],
+    group_id: UUID | None = None,
 ) -> UUID:
-    """Create a group and return its id. Raises ScimError 400 for an unknown member, UnavailableError 503."""
+    """Create a group, with an id that was made before if it is given, and return its id.
+
+    Raises ScimError 400 for an unknown member, UnavailableError 503.
+    """
     await ask_for_unheard(container, directory, caller, members)
     async with container.database.transaction() as connection:
         joining = await hold(connection, caller.tenant, members)
-        group, told = domain.create(new_id(), attributes, joining, container.clock())
+        group, told = domain.create(group_id or new_id(), attributes, joining, container.clock())
         await store.insert_group(connection, caller.tenant, group)
         await _add(connection, caller.tenant, group.id, joining)
         await _tell(container, connection, caller, told)
@@ -49,10 +53,10 @@ async def replace_group(
     attributes: Attributes,
     members: Sequence[SentMember],
     if_match: IfMatch = ANY_VERSION,
-) -> None:
+) -> int:
     """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
 
-    Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
+    Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
     """
     await ask_for_unheard(container, directory, caller, members, group_id)
     async with container.database.transaction() as connection:
@@ -66,6 +70,7 @@ async def replace_group(
         if told:
             await store.update_group(connection, caller.tenant, group)
         await _tell(container, connection, caller, told)
+    return group.version
 
 
 async def patch_group(
@@ -77,10 +82,11 @@ async def patch_group(
     orders: MemberOrders,
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
-) -> None:
+) -> int:
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Raises ScimError 400, 404, 412, UnavailableError 503.
+    What it costs grows with what changes, not with the group. Returns the group's version. Raises ScimError 400, 404,
+    412, UnavailableError 503.
     """
     await ask_for_unheard(container, directory, caller, orders.added, group_id)
     async with container.database.transaction() as connection:
@@ -92,6 +98,7 @@ async def patch_group(
         if told:
             await store.update_group(connection, caller.tenant, group)
         await _tell(container, connection, caller, told)
+    return group.version
 
 
 async def _carry_out(
