@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_users.config import UsersConfig
+from quartet_users.subscriptions import subscriptions
 
 if TYPE_CHECKING:
     from quart import Quart
@@ -84,5 +85,5 @@ SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: (),
+    subscriptions=lambda _: subscriptions(),
 )

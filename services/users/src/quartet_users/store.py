@@ -13,9 +13,9 @@ from quartet_common.ids import SYSTEM_TENANT
 from quartet_scim.filters import Column, Kind, Sql
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
+from quartet_users import memberships
+from quartet_users.columns import COLUMNS, columns
 from quartet_users.domain import User
-
-COLUMNS = "id, version, created_at, modified_at, resource"
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
@@ -25,12 +25,13 @@ SEARCHED: FilterColumns = MappingProxyType(
         "meta.resourceType": Column("'User'"),
         "meta.created": Column("created_at", Kind.INSTANT),
         "meta.lastModified": Column("modified_at", Kind.INSTANT),
+        "groups": memberships.SEARCHED,
     }
 )
 """Where a filter finds what is not in the document."""
 
 StoredUser = asyncpg.Record
-"""A row of COLUMNS: `resource` is JSON text that is handed on without parsing."""
+"""A row of `columns.columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
 
 
 async def insert_user(connection: Connection, tenant: str, user: User) -> bool:
@@ -119,16 +120,21 @@ async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID])
     await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, list(ids))
 
 
-async def read_user(connection: Connection, tenant: str, user_id: UUID) -> StoredUser | None:
-    """One user as stored."""
-    return await connection.fetchrow(f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND id = $2", tenant, user_id)
+async def read_user(
+    connection: Connection, tenant: str, user_id: UUID, groups_url: str | None = None
+) -> StoredUser | None:
+    """One user as stored, with its groups where `groups_url` begins their `$ref`."""
+    query = f"SELECT {columns(groups_url)} FROM users WHERE tenant_id = $1 AND id = $2"
+    return await connection.fetchrow(query, tenant, user_id)
 
 
-async def list_users(connection: Connection, tenant: str, offset: int, limit: int) -> list[StoredUser]:
+async def list_users(
+    connection: Connection, tenant: str, offset: int, limit: int, groups_url: str | None = None
+) -> list[StoredUser]:
     """Users in the order of their creation. Only the index is walked up to `offset`, not the rows."""
     return await connection.fetch(
         f"""
-        SELECT {COLUMNS} FROM users
+        SELECT {columns(groups_url)} FROM users
         WHERE tenant_id = $1 AND id IN (SELECT id FROM users WHERE tenant_id = $1 ORDER BY id OFFSET $2 LIMIT $3)
         ORDER BY id
         """,
@@ -143,11 +149,13 @@ async def count_users(connection: Connection, tenant: str) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", tenant))
 
 
-async def find_users(connection: Connection, tenant: str, where: Sql, offset: int, limit: int) -> list[StoredUser]:
+async def find_users(
+    connection: Connection, tenant: str, where: Sql, offset: int, limit: int, groups_url: str | None = None
+) -> list[StoredUser]:
     """Users that match `where` (parameters from $2 on), in the order of their creation."""
     last = len(where.parameters) + 1
     page = f"ORDER BY id OFFSET ${last + 1} LIMIT ${last + 2}"
-    query = f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND {where.text} {page}"
+    query = f"SELECT {columns(groups_url)} FROM users WHERE tenant_id = $1 AND {where.text} {page}"
     return await connection.fetch(query, tenant, *where.parameters, offset, limit)
 
 

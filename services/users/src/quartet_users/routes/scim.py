@@ -16,7 +16,7 @@ from quartet_scim.projection import Projection
 from quartet_scim.render import list_response
 from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
 from quartet_scim_http.responses import resource_response
-from quartet_users import store, usecases
+from quartet_users import memberships, store, usecases
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.passwords import Passwords
@@ -32,9 +32,9 @@ def scim_blueprint(
     """Routes under `/scim/v2/Users`."""
     blueprint = Blueprint("scim", __name__)
 
-    def answer(user: User, shown: Projection, status: int = 200) -> Response:
-        location = view.location(user.id)
-        return resource_response(view.of_user(user), shown, version=user.version, location=location, status=status)
+    def answer(user: User, shown: Projection, status: int = 200, groups: str | None = None) -> Response:
+        rendered, location = view.of_user(user, groups), view.location(user.id)
+        return resource_response(rendered, shown, version=user.version, location=location, status=status)
 
     @blueprint.post("/Users")
     @requires("users:write")
@@ -63,7 +63,9 @@ def scim_blueprint(
         shown = read_projection(user_type.projector)
         text = request.args.get("filter")
         where = None if text is None else to_sql(user_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
-        total, rows = await (_listed(container, page) if where is None else _found(container, page, where))
+        groups_url = view.groups_url(shown)
+        listing = _listed(container, page, groups_url) if where is None else _found(container, page, where, groups_url)
+        total, rows = await listing
         resources = [shown.of(view.of_row(row)) for row in rows]
         body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
         return Response(body, content_type=CONTENT_TYPE)
@@ -79,7 +81,7 @@ def scim_blueprint(
         shown = read_projection((await types.of(caller().tenant)).projector)
         known = known_id(user_id)
         async with container.database.connection() as connection:
-            row = await store.read_user(connection, caller().tenant, known)
+            row = await store.read_user(connection, caller().tenant, known, view.groups_url(shown))
         if row is None:
             raise not_found()
         return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
@@ -98,7 +100,8 @@ def scim_blueprint(
         shown = read_projection(user_type.projector)
         known = known_id(user_id)
         sent = user_type.normaliser.normalise(await read_body())
-        return answer(await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match()), shown)
+        user = await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match())
+        return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
     @blueprint.patch("/Users/<user_id>")
     @requires("users:write")
@@ -117,7 +120,7 @@ def scim_blueprint(
         user = await usecases.patch_user(
             container, passwords, user_type.engine, caller(), known, operations, read_if_match()
         )
-        return answer(user, shown)
+        return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
     @blueprint.delete("/Users/<user_id>")
     @requires("users:write")
@@ -131,18 +134,30 @@ def scim_blueprint(
     return blueprint
 
 
-async def _listed(container: AppContainer[UsersConfig], page: Page) -> tuple[int, list[StoredUser]]:
+async def _listed(
+    container: AppContainer[UsersConfig], page: Page, groups_url: str | None
+) -> tuple[int, list[StoredUser]]:
     tenant = caller().tenant
     async with container.database.connection() as connection:
         total = await store.count_users(connection, tenant)
-        rows = await store.list_users(connection, tenant, page.offset, page.count) if page.count else []
+        rows = await store.list_users(connection, tenant, page.offset, page.count, groups_url) if page.count else []
     return total, rows
 
 
-async def _found(container: AppContainer[UsersConfig], page: Page, where: Sql) -> tuple[int, list[StoredUser]]:
+async def _found(
+    container: AppContainer[UsersConfig], page: Page, where: Sql, groups_url: str | None
+) -> tuple[int, list[StoredUser]]:
     tenant = caller().tenant
     async with container.database.connection() as connection:
-        rows = await store.find_users(connection, tenant, where, page.offset, page.count)
+        rows = await store.find_users(connection, tenant, where, page.offset, page.count, groups_url)
         if page.offset == 0 and len(rows) < page.count:
             return len(rows), rows  # these are all: no need to count
         return await store.count_found(connection, tenant, where), rows
+
+
+async def _groups_of(container: AppContainer[UsersConfig], user: User, groups_url: str | None) -> str | None:
+    """What a user that was changed belongs to, if it is wanted."""
+    if groups_url is None:
+        return None
+    async with container.database.connection() as connection:
+        return await memberships.read_groups(connection, caller().tenant, groups_url, user.id)
