@@ -1,9 +1,9 @@
 """Lists and searches: from a query to a page of one resource type, by index or by cursor (RFC 7644 3.4.2, RFC 9865)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 from quart import Response
@@ -24,8 +24,8 @@ TOO_SLOW = (
     "value of an e-mail address by eq, or make the filter narrower."
 )
 
-Row = Mapping[str, Any]
-"""What is read of a resource, with `id` and `sort_key`."""
+Row: TypeAlias = Any
+"""What a service reads of a resource: its own kind of record, which has `id` and `sort_key`."""
 
 
 class Reader(Protocol):

@@ -18,6 +18,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_groups import clients, exports
     from quartet_groups.routes.scim import scim_blueprint
+    from quartet_groups.routes.search import internal_search_blueprint, search_blueprint
     from quartet_groups.views import GroupView
     from quartet_scim.compiled import CompiledType
     from quartet_scim.errors import ScimError
@@ -28,6 +29,8 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
+    app.register_blueprint(search_blueprint(container, group_type, view), url_prefix="/scim/v2")
+    app.register_blueprint(internal_search_blueprint(container, group_type, view), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
     exporters = {"group": exports.groups, "member": exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")

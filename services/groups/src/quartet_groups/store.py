@@ -9,7 +9,7 @@ import orjson
 
 from quartet_common.database import Connection
 from quartet_groups.domain import Group
-from quartet_scim.filters import Column, Kind, Rows, Sql
+from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 
@@ -25,12 +25,12 @@ MEMBERS = """
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("g.id", Kind.UUID),
-        "displayName": Column("lower(g.display_name)", Kind.FOLDED),
+        "id": Column("g.id", Kind.UUID, required=True),
+        "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True),
         "externalId": Column("g.external_id"),
-        "meta.resourceType": Column("'Group'"),
-        "meta.created": Column("g.created_at", Kind.INSTANT),
-        "meta.lastModified": Column("g.modified_at", Kind.INSTANT),
+        "meta.resourceType": Column("'Group'", required=True),
+        "meta.created": Column("g.created_at", Kind.INSTANT, required=True),
+        "meta.lastModified": Column("g.modified_at", Kind.INSTANT, required=True),
         "members": Rows(
             "members AS f WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id",
             {"value": Column("f.member_id", Kind.UUID), "type": Column("'User'")},
@@ -245,53 +245,6 @@ async def read_group(
     """One group as stored, with its members if they are wanted; `users_url` begins their `$ref`."""
     query = f"SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND g.id = $3"
     return await connection.fetchrow(query, tenant, users_url, group_id)
-
-
-async def list_groups(
-    connection: Connection, tenant: str, users_url: str, offset: int, limit: int, *, members: bool
-) -> list[StoredGroup]:
-    """Groups in the order of their creation. Only the index is walked up to `offset`, not the rows."""
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {_members(members)} FROM groups g
-        WHERE g.tenant_id = $1
-          AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $3 LIMIT $4)
-        ORDER BY g.id
-        """,
-        tenant,
-        users_url,
-        offset,
-        limit,
-    )
-
-
-async def count_groups(connection: Connection, tenant: str) -> int:
-    """How many groups the tenant has."""
-    return int(await connection.fetchval("SELECT count(*) FROM groups WHERE tenant_id = $1", tenant))
-
-
-async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
-    """How many groups match `where` (parameters from $3 on)."""
-    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND $2::text IS NOT NULL AND {where.text}"
-    return int(await connection.fetchval(query, tenant, "", *where.parameters))
-
-
-async def find_groups(
-    connection: Connection, tenant: str, users_url: str, where: Sql, offset: int, limit: int, *, members: bool
-) -> list[StoredGroup]:
-    """Groups that match `where` (parameters from $3 on), in the order of their creation."""
-    last = len(where.parameters) + 2
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
-        ORDER BY g.id OFFSET ${last + 1} LIMIT ${last + 2}
-        """,
-        tenant,
-        users_url,
-        *where.parameters,
-        offset,
-        limit,
-    )
 
 
 def _members(wanted: bool) -> str:

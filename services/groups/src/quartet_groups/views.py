@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from quartet_groups.store import StoredGroup
+from quartet_groups.store import MEMBERS, StoredGroup
 from quartet_scim.render import render
 
 NAME = "Group"
@@ -14,6 +14,11 @@ class GroupView:
     def __init__(self, scim_root: str) -> None:
         self._base = f"{scim_root}/Groups"
         self.users_url = f"{scim_root}/Users/"
+
+    def members(self, wanted: bool) -> str:
+        """The SQL of the members' column; where nobody wants them they are not read."""
+        quoted = self.users_url.replace("'", "''")
+        return MEMBERS.replace("$2", f"'{quoted}'") if wanted else "NULL AS members"
 
     def location(self, group_id: UUID) -> str:
         """The absolute URL of a group."""

@@ -41,6 +41,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.internal import internal_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.search import search_blueprint
     from quartet_users.views import UserView
 
     config = container.config
@@ -52,6 +53,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(require_keys(keys))
     types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
+    app.register_blueprint(search_blueprint(container, types, view), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")

@@ -1,19 +1,14 @@
-"""SCIM routes of users: create, read, replace, patch, delete, list (RFC 7644 section 3)."""
+"""SCIM routes of one user: create, read, replace, patch, delete (RFC 7644 section 3), also by `/Me` (section 3.11)."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
-from quartet_scim.documents import ErrorDocument, ListQuery, PatchDocument, ProjectionQuery
+from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import not_found
-from quartet_scim.filters import Sql, to_sql
-from quartet_scim.filters import parse as parse_filter
-from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.paging import Page, parse_page
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
-from quartet_scim.render import list_response
 from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
 from quartet_scim_http.responses import resource_response
 from quartet_users import store, usecases
@@ -21,8 +16,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.passwords import Passwords
 from quartet_users.resource_types import UserTypes
-from quartet_users.routes.documents import UserDocument, UserListDocument
-from quartet_users.store import StoredUser
+from quartet_users.routes.documents import UserDocument
 from quartet_users.views import UserView
 
 
@@ -49,24 +43,6 @@ def scim_blueprint(
         shown = read_projection(user_type.projector)
         sent = user_type.normaliser.normalise(await read_body())
         return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
-
-    @blueprint.get("/Users")
-    @requires("users:read")
-    @tag(["SCIM users"])
-    @document_querystring(ListQuery)
-    @document_response(UserListDocument)
-    @document_response(ErrorDocument, 400)
-    async def list_() -> Response:
-        """List users by page, all of them or those that a filter finds (RFC 7644 section 3.4.2)."""
-        page = parse_page(request.args.get("startIndex"), request.args.get("count"))
-        user_type = await types.of(caller().tenant)
-        shown = read_projection(user_type.projector)
-        text = request.args.get("filter")
-        where = None if text is None else to_sql(user_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
-        total, rows = await (_listed(container, page) if where is None else _found(container, page, where))
-        resources = [shown.of(view.of_row(row)) for row in rows]
-        body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
-        return Response(body, content_type=CONTENT_TYPE)
 
     @blueprint.get("/Users/<user_id>")
     @requires("users:read")
@@ -129,20 +105,3 @@ def scim_blueprint(
         return Response(b"", 204)
 
     return blueprint
-
-
-async def _listed(container: AppContainer[UsersConfig], page: Page) -> tuple[int, list[StoredUser]]:
-    tenant = caller().tenant
-    async with container.database.connection() as connection:
-        total = await store.count_users(connection, tenant)
-        rows = await store.list_users(connection, tenant, page.offset, page.count) if page.count else []
-    return total, rows
-
-
-async def _found(container: AppContainer[UsersConfig], page: Page, where: Sql) -> tuple[int, list[StoredUser]]:
-    tenant = caller().tenant
-    async with container.database.connection() as connection:
-        rows = await store.find_users(connection, tenant, where, page.offset, page.count)
-        if page.offset == 0 and len(rows) < page.count:
-            return len(rows), rows  # these are all: no need to count
-        return await store.count_found(connection, tenant, where), rows
