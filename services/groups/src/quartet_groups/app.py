@@ -24,6 +24,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type
+    from quartet_scim_http.paths import take_trailing_slashes
 
     users = clients.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
@@ -34,6 +35,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
     exporters = {"group": exports.groups, "member": exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")
+    take_trailing_slashes(app)
     return app
 
 

@@ -32,7 +32,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
-    from quartet_users import exports
+    from quartet_scim_http.paths import take_trailing_slashes
+    from quartet_users import clients, exports
     from quartet_users.errors import render_error
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
@@ -51,14 +52,18 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
     )
     app.before_serving(require_keys(keys))
+    groups: clients.GroupDirectory = clients.NoGroups()
+    if config.groups_url:
+        groups = clients.GroupsClient(container.service_client("groups", config.groups_url))
     types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
-    app.register_blueprint(search_blueprint(container, types, view), url_prefix="/scim/v2")
+    app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(data_blueprint(container, {"user": exports.users}, "tenant:admin"), url_prefix="/users/data")
+    take_trailing_slashes(app)
     return app
 
 

@@ -1,4 +1,4 @@
-"""SCIM routes of many groups: the list, searches by POST (RFC 7644 sections 3.4.2, 3.4.3), and one for other services."""
+"""SCIM routes of many groups: the list, and searches by POST (RFC 7644 sections 3.4.2, 3.4.3)."""
 
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag

@@ -40,7 +40,9 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def config_document() -> Response:
         """What is supported."""
         refuse_filter()
-        return _json(service_provider_config(base, patch=True, change_password=True))
+        return _json(
+            service_provider_config(base, patch=True, change_password=True, sort=True, etag=True, cursors=True)
+        )
 
     @blueprint.get("/ResourceTypes")
     @security_scheme([])
@@ -58,6 +60,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def one_type(name: str) -> Response:
         """One resource type."""
+        refuse_filter()
         return _one(types_by_name.get(name))
 
     @blueprint.get("/Schemas")
@@ -76,6 +79,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def one_schema(urn: str) -> Response:
         """One schema by its URN."""
+        refuse_filter()
         return _one(schemas_by_id.get(urn))
 
     return blueprint

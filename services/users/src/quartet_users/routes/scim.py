@@ -1,12 +1,15 @@
 """SCIM routes of one user: create, read, replace, patch, delete (RFC 7644 section 3), also by `/Me` (section 3.11)."""
 
+from uuid import UUID
+
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
+from quartet_common.ids import parse_id
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
-from quartet_scim.errors import not_found
+from quartet_scim.errors import ScimError, not_found
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
 from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
@@ -18,6 +21,9 @@ from quartet_users.passwords import Passwords
 from quartet_users.resource_types import UserTypes
 from quartet_users.routes.documents import UserDocument
 from quartet_users.views import UserView
+
+ME = {"user_id": None}
+"""What the address `/Me` says of the user (RFC 7644 section 3.11)."""
 
 
 def scim_blueprint(
@@ -45,15 +51,16 @@ def scim_blueprint(
         return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
 
     @blueprint.get("/Users/<user_id>")
+    @blueprint.get("/Me", defaults=ME)
     @requires("users:read")
     @tag(["SCIM users"])
     @document_querystring(ProjectionQuery)
     @document_response(UserDocument)
     @document_response(ErrorDocument, 404)
-    async def read(user_id: str) -> Response:
+    async def read(user_id: str | None) -> Response:
         """Read a user (RFC 7644 section 3.4.1)."""
         shown = read_projection((await types.of(caller().tenant)).projector)
-        known = known_id(user_id)
+        known = _wanted(user_id)
         async with container.database.connection() as connection:
             row = await store.read_user(connection, caller().tenant, known)
         if row is None:
@@ -61,6 +68,7 @@ def scim_blueprint(
         return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
 
     @blueprint.put("/Users/<user_id>")
+    @blueprint.put("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_request(UserDocument)
@@ -68,15 +76,16 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     @document_response(ErrorDocument, 409)
-    async def replace(user_id: str) -> Response:
+    async def replace(user_id: str | None) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
         user_type = await types.of(caller().tenant)
         shown = read_projection(user_type.projector)
-        known = known_id(user_id)
+        known = _wanted(user_id)
         sent = user_type.normaliser.normalise(await read_body())
         return answer(await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match()), shown)
 
     @blueprint.patch("/Users/<user_id>")
+    @blueprint.patch("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_request(PatchDocument)
@@ -84,11 +93,11 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     @document_response(ErrorDocument, 409)
-    async def patch(user_id: str) -> Response:
+    async def patch(user_id: str | None) -> Response:
         """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
         user_type = await types.of(caller().tenant)
         shown = read_projection(user_type.projector)
-        known = known_id(user_id)
+        known = _wanted(user_id)
         operations = parse_patch(await read_body())
         user = await usecases.patch_user(
             container, passwords, user_type.engine, caller(), known, operations, read_if_match()
@@ -96,12 +105,31 @@ def scim_blueprint(
         return answer(user, shown)
 
     @blueprint.delete("/Users/<user_id>")
+    @blueprint.delete("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_response(ErrorDocument, 404)
-    async def delete(user_id: str) -> Response:
+    async def delete(user_id: str | None) -> Response:
         """Delete a user (RFC 7644 section 3.6)."""
-        await usecases.delete_user(container, caller(), known_id(user_id), read_if_match())
+        await usecases.delete_user(container, caller(), _wanted(user_id), read_if_match())
         return Response(b"", 204)
 
+    @blueprint.post("/Me")
+    @requires("users:write")
+    @tag(["SCIM users"])
+    @document_response(ErrorDocument, 501)
+    async def create_me() -> Response:
+        """Nobody can make themselves (RFC 7644 section 3.11)."""
+        raise ScimError(501, "Users are created at /Users; who has a token exists already.")
+
     return blueprint
+
+
+def _wanted(user_id: str | None) -> UUID:
+    """The id out of the address; of `/Me` that of the user who asks. Raises ScimError 404."""
+    if user_id is not None:
+        return known_id(user_id)
+    me = parse_id(caller().actor)
+    if me is None:
+        raise not_found("The token is not a user's, so there is nobody that /Me could stand for.")
+    return me
