@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any, cast
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Quart, Request, Response
 from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface, SessionMixin

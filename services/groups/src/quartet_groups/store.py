@@ -10,7 +10,7 @@ import orjson
 
 from quartet_common.database import Connection
 from quartet_groups.domain import Group
-from quartet_scim.filters import Column, Kind, Rows, Sql
+from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 
@@ -24,12 +24,12 @@ WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id"""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("g.id", Kind.UUID),
-        "displayName": Column("lower(g.display_name)", Kind.FOLDED),
+        "id": Column("g.id", Kind.UUID, required=True),
+        "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True),
         "externalId": Column("g.external_id"),
-        "meta.resourceType": Column("'Group'"),
-        "meta.created": Column("g.created_at", Kind.INSTANT),
-        "meta.lastModified": Column("g.modified_at", Kind.INSTANT),
+        "meta.resourceType": Column("'Group'", required=True),
+        "meta.created": Column("g.created_at", Kind.INSTANT, required=True),
+        "meta.lastModified": Column("g.modified_at", Kind.INSTANT, required=True),
         "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID), "type": Column("f.type")}),
     }
 )
@@ -197,46 +197,3 @@ async def read_group(connection: Connection, tenant: str, group_id: UUID, member
     """One group as stored; `members` is the SQL of their column (`MemberTexts.column`)."""
     query = f"SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND g.id = $2"
     return await connection.fetchrow(query, tenant, group_id)
-
-
-async def list_groups(connection: Connection, tenant: str, members: str, offset: int, limit: int) -> list[StoredGroup]:
-    """Groups in the order of their creation. Only the index is walked up to `offset`, not the rows."""
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {members} FROM groups g
-        WHERE g.tenant_id = $1
-          AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $2 LIMIT $3)
-        ORDER BY g.id
-        """,
-        tenant,
-        offset,
-        limit,
-    )
-
-
-async def count_groups(connection: Connection, tenant: str) -> int:
-    """How many groups the tenant has."""
-    return int(await connection.fetchval("SELECT count(*) FROM groups WHERE tenant_id = $1", tenant))
-
-
-async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
-    """How many groups match `where` (parameters from $2 on)."""
-    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND {where.text}"
-    return int(await connection.fetchval(query, tenant, *where.parameters))
-
-
-async def find_groups(
-    connection: Connection, tenant: str, members: str, where: Sql, offset: int, limit: int
-) -> list[StoredGroup]:
-    """Groups that match `where` (parameters from $2 on), in the order of their creation."""
-    last = len(where.parameters) + 1
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
-        ORDER BY g.id OFFSET ${last + 1} LIMIT ${last + 2}
-        """,
-        tenant,
-        *where.parameters,
-        offset,
-        limit,
-    )
