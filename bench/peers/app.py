@@ -13,9 +13,9 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from auth import Principal, Scope
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from models import Meta, UserIn, UserOut
+from peers.auth import Principal, Scope
+from peers.models import Meta, UserIn, UserOut
 from uuid_utils.compat import uuid7
 
 CREATED = "quartet.users.user.created.v1"
@@ -129,6 +129,4 @@ async def announce(connection: Any, who: Principal, user: UserIn, user_id: UUID,
         },
     }
     aggregate = f"{who.tenant}/users/{user_id}"
-    await connection.execute(
-        ANNOUNCE, who.tenant, who.actor, aggregate, CREATED, event_id, None, orjson.dumps(event)
-    )
+    await connection.execute(ANNOUNCE, who.tenant, who.actor, aggregate, CREATED, event_id, None, orjson.dumps(event))
