@@ -36,6 +36,8 @@ def known_id(text: str) -> UUID:
 
 def read_projection(projector: Projector, excluded: str | None = None) -> Projection:
     """What the query wants to see (RFC 7644 section 3.9); if it says nothing, everything but `excluded`."""
+    if not request.query_string:  # most requests: their arguments need not be parsed
+        return projector.parse(None, excluded)
     attributes, without = request.args.get("attributes"), request.args.get("excludedAttributes")
     return projector.parse(attributes, without if attributes is not None or without is not None else excluded)
 
