@@ -41,6 +41,10 @@ def scim_blueprint(
             )
         if row is None:
             raise not_found()
+        return shown_as(row, shown, status)
+
+    def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
+        group_id = row["id"]
         location = view.location(group_id)
         return resource_response(view.of_row(row), shown, version=row["version"], location=location, status=status)
 
@@ -93,10 +97,12 @@ def scim_blueprint(
         shown = read_projection(group_type.projector, excluded=MEMBERS)
         known = known_id(group_id)
         changes, operations = split_member_operations(parse_patch(await read_body()))
-        await usecases.patch_group(
+        _, changed = await usecases.patch_group(
             container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
         )
-        return await answer(known, shown)
+        if changed is None or shown.wants(MEMBERS):
+            return await answer(known, shown)
+        return shown_as(changed, shown)
 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
