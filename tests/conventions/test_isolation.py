@@ -201,6 +201,7 @@ async def group_operations_of_a_bulk_are_apart(world: World, _: str) -> None:
 async def groups_take_no_foreign_members(world: World, _: str) -> None:
     answer = await world.stranger.post(GROUPS, json=group_document([world.user["id"]]))
     assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    await groups_take_no_foreign_groups(world)
 
 
 async def groups_are_listed_apart(world: World, _: str) -> None:
@@ -240,6 +241,40 @@ async def a_group_is_not_patched(world: World, _: str) -> None:
 async def a_group_is_not_deleted(world: World, _: str) -> None:
     missing(await world.stranger.delete(f"{GROUPS}/{world.group['id']}"))
     assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).status_code == 200
+
+
+async def groups_take_no_foreign_groups(world: World) -> None:
+    for sent in ({"value": world.group["id"]}, {"value": world.group["id"], "type": "Group"}):
+        answer = await world.stranger.post(GROUPS, json={**group_document(), "members": [sent]})
+        assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+
+
+async def members_are_paged_apart(world: World, _: str) -> None:
+    path = f"/groups/{world.group['id']}/members"
+    assert [one["value"] for one in (await world.owner.get(path)).json()["members"]] == [world.user["id"]]
+    missing(await world.stranger.get(path))
+
+
+async def memberships_are_checked_apart(world: World, _: str) -> None:
+    asked = {"user": world.user["id"], "group": world.group["id"]}
+    own = (await world.owner.get("/groups/check", params=asked)).json()
+    assert (own["member"], own["path"][0]["display"]) == (True, world.group["displayName"])
+    answer = await world.stranger.get("/groups/check", params=asked)
+    assert answer.json() == {**asked, "member": False, "direct": False, "path": []}
+
+
+async def memberships_are_checked_apart_in_batches(world: World, _: str) -> None:
+    asked = {"user": world.user["id"], "group": world.group["id"]}
+    body = {"checks": [asked]}
+    assert (await world.owner.post("/groups/check", json=body)).json()["results"][0]["member"]
+    answer = await world.stranger.post("/groups/check", json=body)
+    assert answer.json() == {"results": [{**asked, "member": False, "direct": False, "path": []}]}
+
+
+async def groups_of_a_user_are_listed_apart(world: World, _: str) -> None:
+    path = f"/groups/of/{world.user['id']}"
+    assert [one["value"] for one in (await world.owner.get(path)).json()["groups"]] == [world.group["id"]]
+    assert (await world.stranger.get(path)).json() == {"groups": [], "next": None}
 
 
 async def entries_are_listed_apart(world: World, _: str) -> None:
@@ -357,6 +392,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.patch": a_group_is_not_patched,
         "scim.delete": a_group_is_not_deleted,
         "bulk.carry_out": group_operations_of_a_bulk_are_apart,
+        "membership.members": members_are_paged_apart,
+        "membership.check": memberships_are_checked_apart,
+        "membership.check_many": memberships_are_checked_apart_in_batches,
+        "membership.of": groups_of_a_user_are_listed_apart,
         **EVERYWHERE,
     },
     "audit": {"audit.events": entries_are_listed_apart, "audit.event": an_entry_is_not_read, **EVERYWHERE},
