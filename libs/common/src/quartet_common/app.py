@@ -33,7 +33,7 @@ from quartet_common.errors import (
 from quartet_common.ids import new_id
 from quartet_common.observed import observed
 from quartet_common.readiness import Check
-from quartet_common.refusals import RefusalLog
+from quartet_common.refusals import EXTENSION, RefusalLog
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ def create_base_app(
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
+    app.extensions[EXTENSION] = refusals
     health = health_blueprint(container, checks or {})
     docs = docs_blueprint(config.service)
     app.register_blueprint(health, url_prefix=f"/{config.service}/health")
