@@ -173,6 +173,14 @@ async def member_ids(connection: Connection, tenant: str, group_id: UUID) -> lis
     return [row["member_id"] for row in rows]
 
 
+async def has_few_members(connection: Connection, tenant: str, group_id: UUID, most: int) -> bool:
+    """Whether the group has at most `most` members; costs the same for every group that has more."""
+    query = """
+    SELECT count(*) <= $3 FROM (SELECT FROM members WHERE tenant_id = $1 AND group_id = $2 LIMIT $3 + 1) AS few
+    """
+    return bool(await connection.fetchval(query, tenant, group_id, most))
+
+
 async def groups_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[UUID]:
     """The groups that have any of `ids` as a member."""
     rows = await connection.fetch(

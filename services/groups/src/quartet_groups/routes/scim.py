@@ -23,6 +23,8 @@ from quartet_scim_http.requests import known_id, read_body, read_if_match, read_
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
+MAX_ANSWERED = 100
+"""Members that the answer to a PATCH shows unasked: it must not cost what the group holds."""
 
 
 def scim_blueprint(
@@ -89,13 +91,16 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     async def patch(group_id: str) -> Response:
-        """Change a group by operations, all or none; the answer leaves members out unless asked (RFC 7644 3.5.2)."""
-        shown = read_projection(group_type.projector, excluded=MEMBERS)
+        """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
+        shown = read_projection(group_type.projector)
         known = known_id(group_id)
         changes, operations = split_member_operations(parse_patch(await read_body()))
         await usecases.patch_group(
             container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
         )
+        async with container.database.connection() as connection:
+            if not await store.has_few_members(connection, caller().tenant, known, MAX_ANSWERED):
+                shown = read_projection(group_type.projector, excluded=MEMBERS)
         return await answer(known, shown)
 
     @blueprint.delete("/Groups/<group_id>")
