@@ -79,12 +79,14 @@ async def search(
     offset = query.page.offset if query.cursor is None else 0
     page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after)
     limit = None if selection.is_plain else source.limit
-    try:
-        async with source.open() as reader:
+    async with source.open() as reader:
+        try:
             rows = await reader.rows(page, shown, limit) if wanted else []
             total = await _total(query, selection, reader, len(rows), page.where, limit)
-    except TimeoutError:
-        raise too_many(TOO_SLOW) from None
+        except TimeoutError:
+            if limit is None:
+                raise
+            raise too_many(TOO_SLOW) from None
     there = rows[: query.page.count]
     onward = encode_cursor(_last(there), belongs) if len(rows) > len(there) else None
     return Found([shown.of(source.show(row)) for row in there], total, onward)

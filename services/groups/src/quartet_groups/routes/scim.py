@@ -7,11 +7,12 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
-from quartet_groups import store, usecases
+from quartet_groups import member_store, store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.members import SentMember, read_orders, split_members
 from quartet_groups.routes.documents import GroupDocument
+from quartet_groups.store import StoredGroup
 from quartet_groups.views import GroupView
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
@@ -23,6 +24,8 @@ from quartet_scim_http.requests import known_id, read_body, read_if_match, read_
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
+MAX_ANSWERED = 100
+"""Members that the answer to a PATCH shows unasked: it must not cost what the group holds."""
 
 
 def scim_blueprint(
@@ -93,13 +96,17 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     async def patch(group_id: str) -> Response:
-        """Change a group by operations, all or none; the answer leaves members out unless asked (RFC 7644 3.5.2)."""
-        shown = read_projection(group_type.projector, excluded=MEMBERS)
+        """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
+        shown = read_projection(group_type.projector)
         known = known_id(group_id)
         changes, operations = split_member_operations(parse_patch(await read_body()))
         _, changed = await usecases.patch_group(
             container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
         )
+        async with container.database.connection() as connection:
+            few = await member_store.has_few_members(connection, caller().tenant, known, MAX_ANSWERED)
+        if not few:
+            shown = read_projection(group_type.projector, excluded=MEMBERS)
         if changed is None or shown.wants(MEMBERS):
             return await answer(known, shown)
         return shown_as(changed, shown)
