@@ -154,7 +154,7 @@ def document() -> bytes:
 def seed(server: Server, token: str, sent: bytes, folder: Path) -> None:
     """Create the users that are read, and write their paths down."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
-    with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, headers=headers, timeout=PATIENCE, trust_env=False) as client:
         made = [client.post(USERS, content=sent.replace(b"USERNAME", b"seed-%d" % n)) for n in range(SEEDED)]
     paths = [f"{USERS}/{answer.raise_for_status().json()['id']}\n" for answer in made]
     (folder / "paths").write_text("".join(paths))
