@@ -211,6 +211,7 @@ class Connection(asyncio.Protocol):
             task = exchange.task = self._host.loop.create_task(self._run(exchange))
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
+            self.go_on()  # its body may still be to come
         elif self._refused:
             self._write_refusal(self._refused)
         else:
