@@ -36,11 +36,24 @@ class Host:
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = wire.Clock()
         self.loop = asyncio.get_running_loop()
+        self._empty: asyncio.Future[None] | None = None
 
     @property
     def is_ending(self) -> bool:
         """Whether a connection is not to be used again."""
         return self.closed or self.stopping.is_set()
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def emptied(self) -> None:
+        """Wait until no connection is left; to be called once, at the end."""
+        if self.connections:
+            self._empty = self.loop.create_future()
+            await self._empty
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client has gone, or we have closed."""
-        self._host.connections.discard(self)
+        self._host.forget(self)
         self._deaf = True
         self._waiting.clear()
         self.resume_writing()
@@ -198,6 +211,7 @@ class Connection(asyncio.Protocol):
             task = exchange.task = self._host.loop.create_task(self._run(exchange))
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
+            self.go_on()  # its body may still be to come
         elif self._refused:
             self._write_refusal(self._refused)
         else:
