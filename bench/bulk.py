@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import AsyncExitStack, suppress
 from itertools import count
 from pathlib import Path
@@ -81,9 +81,9 @@ async def caught_up(api: Api, number: int) -> float:
     return time.perf_counter() - begun
 
 
-def processor_seconds(stack: Stack) -> Counter[str]:
+def processor_seconds(stack: Stack) -> dict[str, float]:
     """Processor time that each program of the stack has taken so far, its children included."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for name, pid in pids(stack).items():
         main = psutil.Process(pid)
         for process in (main, *main.children(recursive=True)):
@@ -115,10 +115,10 @@ async def measure(stack: Stack, users: int, clients: int) -> None:
                 for worker in WORKERS if held else ():
                     await holding.enter_async_context(paused(stack, worker))
                 seconds, took = await send_all(stack.url, token, bulks, clients)
-            spent = processor_seconds(stack)
-            spent.subtract(before)
+            spent = {one: total - before[one] for one, total in processor_seconds(stack).items()}
             row(name, number, seconds, took)
-            each = [f"{one} {spent[one] / number * 1e6:.0f}" for one, _ in spent.most_common(8)]
+            most = sorted(spent, key=lambda one: -spent[one])[:8]
+            each = [f"{one} {spent[one] / number * 1e6:.0f}" for one in most]
             print(f"  processor time, us per user: {', '.join(each)}")
             late = await caught_up(api, number + 1)
             print(f"{'  all consumers done after another':<48}{late:>8.1f}")
