@@ -135,12 +135,10 @@ class GroupBulk:
         members: Sequence[SentMember],
         if_match: IfMatch,
     ) -> Outcome:
-        return Outcome(
-            200,
-            await usecases.replace_group(
-                self.container, self.directory, caller, group_id, attributes, members, if_match
-            ),
+        version = await usecases.replace_group(
+            self.container, self.directory, caller, group_id, attributes, members, if_match
         )
+        return Outcome(200, version)
 
     async def _patch(
         self,
@@ -151,12 +149,10 @@ class GroupBulk:
         if_match: IfMatch,
     ) -> Outcome:
         engine = self.group_type.engine
-        return Outcome(
-            200,
-            await usecases.patch_group(
-                self.container, self.directory, engine, caller, group_id, orders, operations, if_match
-            ),
+        version, _ = await usecases.patch_group(
+            self.container, self.directory, engine, caller, group_id, orders, operations, if_match
         )
+        return Outcome(200, version)
 
     async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
         await usecases.delete_group(self.container, caller, group_id, if_match)

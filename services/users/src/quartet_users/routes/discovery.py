@@ -48,6 +48,9 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
                 bulk_operations=MAX_OPERATIONS,
                 bulk_payload_bytes=config.max_body_bytes,
                 change_password=True,
+                sort=True,
+                etag=True,
+                cursors=True,
             )
         )
 
@@ -67,6 +70,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def one_type(name: str) -> Response:
         """One resource type."""
+        refuse_filter()
         return _one(types_by_name.get(name))
 
     @blueprint.get("/Schemas")
@@ -85,6 +89,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     @document_response(ErrorDocument, 404)
     async def one_schema(urn: str) -> Response:
         """One schema by its URN."""
+        refuse_filter()
         return _one(schemas_by_id.get(urn))
 
     return blueprint

@@ -1,0 +1,207 @@
+"""SQL of what users belong to: connection first, then the tenant; never commits.
+
+Everything that is kept here carries the version of the group that told of it: what is older changes nothing, so that
+events may come twice and in any order.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from quartet_common.database import Connection
+from quartet_scim.filters import Column, Kind, Rows
+
+AT_ONCE = 20_000
+"""Rows that one statement removes, so that none comes near the statement timeout."""
+
+SEARCHED = Rows(
+    "belongings AS f WHERE f.tenant_id = users.tenant_id AND f.user_id = users.id",
+    {"value": Column("f.group_id", Kind.UUID), "display": Column("f.display"), "type": Column("f.type")},
+)
+"""Where a filter finds `groups`, in queries over the table `users` by that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGroup:
+    """A group as heard of; `version` says when."""
+
+    id: UUID
+    version: int
+    deleted: bool
+    display: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """That something began (`present`) or ceased to belong to a group: a user to it, or a group to its parent."""
+
+    member: UUID
+    group: UUID
+    version: int
+    present: bool
+
+
+def groups_column(groups_url: str | None) -> str:
+    """A column `groups` for queries over the table `users` by that name: the user's groups as SCIM shows them, without
+    the outer brackets, or NULL for none; made by the database, so that no group becomes a Python object.
+
+    `groups_url` begins each `$ref`; with None the groups are not read.
+    """
+    if groups_url is None:
+        return "NULL::text AS groups"
+    base = groups_url.replace("'", "''")
+    return f"""
+    (SELECT string_agg(
+        format('{{"value":"%s","$ref":%s,"display":%s,"type":"%s"}}',
+               b.group_id, to_json('{base}' || b.group_id), to_json(b.display), b.type), ',' ORDER BY b.group_id)
+     FROM (SELECT DISTINCT group_id, display, type FROM belongings
+           WHERE tenant_id = users.tenant_id AND user_id = users.id) AS b) AS groups"""
+
+
+async def read_groups(connection: Connection, tenant: str, groups_url: str, user_id: UUID) -> str | None:
+    """The groups of one user, as `groups_column` makes them."""
+    query = f"SELECT {groups_column(groups_url)} FROM users WHERE tenant_id = $1 AND id = $2"
+    found: str | None = await connection.fetchval(query, tenant, user_id)
+    return found
+
+
+async def lock_nestings(connection: Connection, tenant: str) -> None:
+    """Have others who change how the tenant's groups are nested wait until this transaction has ended.
+
+    What follows from edges that nobody else can see yet would otherwise be missing.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"nestings:{tenant}")
+
+
+async def learn_groups(connection: Connection, tenant: str, groups: Iterable[KnownGroup]) -> None:
+    """Keep the newest that is told of each group. A deleted one stays deleted. The rows are locked in any case."""
+    newest = {group.id: group for group in sorted(groups, key=lambda group: (group.version, group.deleted))}
+    await connection.execute(
+        """
+        INSERT INTO known_groups (tenant_id, id, display, version, deleted)
+        SELECT $1, n.* FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::boolean[]) AS n (id) ORDER BY n.id
+        ON CONFLICT (tenant_id, id) DO UPDATE
+        SET display = excluded.display, version = excluded.version, deleted = excluded.deleted
+        WHERE NOT known_groups.deleted AND (excluded.deleted OR known_groups.version < excluded.version)
+        """,
+        tenant,
+        list(newest),
+        [group.display for group in newest.values()],
+        [group.version for group in newest.values()],
+        [group.deleted for group in newest.values()],
+    )
+
+
+async def set_memberships(connection: Connection, tenant: str, edges: Iterable[Edge]) -> None:
+    """Keep which users belong to which groups. Users that are not there and groups that are deleted are passed over.
+
+    The groups must have been learnt by the same transaction, so that none is deleted meanwhile.
+    """
+    await connection.execute(
+        """
+        INSERT INTO memberships (tenant_id, user_id, group_id, version, present)
+        SELECT $1, n.user_id, n.group_id, n.version, n.present
+        FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::boolean[]) AS n (user_id, group_id, version, present)
+        JOIN users u ON u.tenant_id = $1 AND u.id = n.user_id
+        JOIN known_groups k ON k.tenant_id = $1 AND k.id = n.group_id AND NOT k.deleted
+        ORDER BY n.user_id, n.group_id FOR KEY SHARE OF u
+        ON CONFLICT (tenant_id, user_id, group_id) DO UPDATE
+        SET version = excluded.version, present = excluded.present WHERE memberships.version < excluded.version
+        """,
+        tenant,
+        *_columns(edges),
+    )
+
+
+async def set_nestings(connection: Connection, tenant: str, edges: Iterable[Edge]) -> None:
+    """Keep which groups belong to which, and what follows for all below. Deleted groups are passed over.
+
+    The caller holds `lock_nestings`.
+    """
+    rows = await connection.fetch(
+        """
+        INSERT INTO nestings (tenant_id, child_id, parent_id, version, present)
+        SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::boolean[]) AS n (child, parent)
+        WHERE NOT EXISTS (
+            SELECT FROM known_groups k WHERE k.tenant_id = $1 AND k.id IN (n.child, n.parent) AND k.deleted)
+        ON CONFLICT (tenant_id, child_id, parent_id) DO UPDATE
+        SET version = excluded.version, present = excluded.present WHERE nestings.version < excluded.version
+        RETURNING child_id
+        """,
+        tenant,
+        *_columns(edges),
+    )
+    await _derive_ancestors(connection, tenant, {row["child_id"] for row in rows})
+
+
+async def forget_groups(connection: Connection, tenant: str, ids: Iterable[UUID]) -> None:
+    """Remove everything about groups that are deleted but that they are. The caller holds `lock_nestings`."""
+    gone = list(ids)
+    while await connection.fetchval(
+        """
+        WITH removed AS (
+            DELETE FROM memberships WHERE tenant_id = $1 AND ctid = ANY(ARRAY(
+                SELECT ctid FROM memberships WHERE tenant_id = $1 AND group_id = ANY($2::uuid[]) LIMIT $3))
+            RETURNING 1)
+        SELECT count(*) = $3 FROM removed
+        """,
+        tenant,
+        gone,
+        AT_ONCE,
+    ):
+        pass
+    rows = await connection.fetch(
+        """
+        DELETE FROM nestings WHERE tenant_id = $1 AND (child_id = ANY($2::uuid[]) OR parent_id = ANY($2::uuid[]))
+        RETURNING child_id
+        """,
+        tenant,
+        gone,
+    )
+    await _derive_ancestors(connection, tenant, {row["child_id"] for row in rows})
+
+
+async def _derive_ancestors(connection: Connection, tenant: str, changed: Iterable[UUID]) -> None:
+    """Make `ancestors` what `nestings` say, for `changed` and all groups below them; only differences are written.
+
+    Events that come out of order can make a circle for a while: UNION ends there, and no group is above itself.
+    """
+    ids = list(changed)
+    if not ids:
+        return
+    await connection.execute(
+        """
+        WITH RECURSIVE below AS (
+            SELECT id FROM unnest($2::uuid[]) AS id
+            UNION
+            SELECT n.child_id FROM below b
+            JOIN nestings n ON n.tenant_id = $1 AND n.parent_id = b.id AND n.present
+        ), above AS (
+            SELECT b.id AS group_id, n.parent_id AS ancestor_id FROM below b
+            JOIN nestings n ON n.tenant_id = $1 AND n.child_id = b.id AND n.present
+            UNION
+            SELECT a.group_id, n.parent_id FROM above a
+            JOIN nestings n ON n.tenant_id = $1 AND n.child_id = a.ancestor_id AND n.present
+        ), removed AS (
+            DELETE FROM ancestors o WHERE o.tenant_id = $1 AND o.group_id IN (SELECT id FROM below)
+            AND NOT EXISTS (
+                SELECT FROM above a WHERE a.group_id = o.group_id AND a.ancestor_id = o.ancestor_id)
+        )
+        INSERT INTO ancestors (tenant_id, group_id, ancestor_id)
+        SELECT $1, group_id, ancestor_id FROM above WHERE group_id <> ancestor_id
+        ON CONFLICT DO NOTHING
+        """,
+        tenant,
+        ids,
+    )
+
+
+def _columns(edges: Iterable[Edge]) -> tuple[list[UUID], list[UUID], list[int], list[bool]]:
+    """The last of each edge, as arrays."""
+    newest = {(edge.member, edge.group): edge for edge in sorted(edges, key=lambda edge: edge.version)}
+    return (
+        [edge.member for edge in newest.values()],
+        [edge.group for edge in newest.values()],
+        [edge.version for edge in newest.values()],
+        [edge.present for edge in newest.values()],
+    )
