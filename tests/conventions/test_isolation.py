@@ -213,8 +213,8 @@ async def users_are_looked_up_apart(world: World, _: str) -> None:
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
     user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
     join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
-    stolen = {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group_document([world.user["id"]])}
-    operations = [
+    stolen: Document = {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group_document([world.user["id"]])}
+    operations: list[Document] = [
         {"method": "PUT", "path": user, "data": user_document()},
         {"method": "PATCH", "path": user, "data": [{"op": "add", "path": "title", "value": "taken over"}]},
         {"method": "DELETE", "path": user},
