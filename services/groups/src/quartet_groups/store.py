@@ -15,11 +15,12 @@ from quartet_scim.json import dump
 
 COLUMNS = "g.id, g.version, g.created_at, g.modified_at, g.resource"
 
-# The members as SCIM shows them, made by the database: one text per group, never a Python object per member.
+# The members as SCIM shows them, made by the database: one text per group, never a Python object per member. Who has no
+# displayName has no `display`.
 MEMBERS = """
 (SELECT string_agg(
-    format('{"value":"%s","$ref":%s,"type":"User","display":%s}',
-           m.member_id, to_json($2 || m.member_id), to_json(u.display)), ',' ORDER BY m.member_id)
+    format('{"value":"%s","$ref":%s,"type":"User"%s}', m.member_id, to_json($2 || m.member_id),
+           CASE WHEN u.display <> '' THEN ',"display":' || to_json(u.display) END), ',' ORDER BY m.member_id)
  FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
  WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members"""
 

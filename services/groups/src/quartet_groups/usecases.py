@@ -139,7 +139,7 @@ async def _resolve(
         return
     found = await directory.lookup(caller, unknown)
     if found:
-        learnt = [(user.id, user.display_name or user.user_name, user.version, False) for user in found]
+        learnt = [(user.id, user.display_name or "", user.version, False) for user in found]
         async with container.database.transaction() as connection:
             await store.learn_users(connection, caller.tenant, learnt)
 
