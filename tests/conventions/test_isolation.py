@@ -155,8 +155,8 @@ async def searched_apart(world: World, path: str, number: int) -> None:
             await third.create_group([(await third.create_user())["id"]])
         page = (await third.post(path, json={"schemas": [SEARCH], "cursor": "", "count": 1})).json()
         for other in (world.owner, world.stranger):
-            body = {"schemas": [SEARCH], "cursor": page["nextCursor"], "count": 1}
-            answer = await other.post(path, json=body)
+            onward = {"schemas": [SEARCH], "cursor": page["nextCursor"], "count": 1}
+            answer = await other.post(path, json=onward)
             assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidCursor")
 
 
