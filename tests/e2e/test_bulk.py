@@ -6,8 +6,9 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS, Api, Document, bulk_document, group_document, unique, user_document
+from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
-from quartet_testing.traces import TraceReceiver, new_parent
+from quartet_testing.traces import Span, TraceReceiver, new_parent
 
 BULK = "/scim/v2/Bulk"
 
@@ -66,13 +67,16 @@ async def test_the_groups_of_a_bulk_are_one_call_in_the_trace_of_the_message(api
     operations = [user("babs"), *(group(unique("g"), "babs") for _ in range(20))]
     answer = await api.post(BULK, json=bulk_document(*operations), headers=root.headers)
     assert [one["status"] for one in answer.json()["Operations"]] == ["201"] * 21
-    await api.entries_of(id_of(answer.json()["Operations"][-1]), "groups.group.created")
-    calls = [
-        span
-        for span in traces.spans(root.trace_id)
-        if (span.service, span.kind) == ("quartet-groups-api", "SERVER") and "/groups/bulk" in span.name
-    ]
-    assert len(calls) == 1
+
+    async def calls() -> list[Span]:
+        return [
+            span
+            for span in traces.spans(root.trace_id)
+            if (span.service, span.kind) == ("quartet-groups-api", "SERVER") and "/groups/bulk" in span.name
+        ]
+
+    await eventually(calls, "the call in the trace")  # processes export their spans in batches
+    assert len(await calls()) == 1
 
 
 async def test_users_of_a_bulk_are_counted_one_by_one(api: Api) -> None:
