@@ -7,10 +7,11 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
+from quartet_common.large import work_on
 from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.members import SentMember, read_orders, split_members
+from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
 from quartet_groups.routes.documents import GroupDocument, GroupListDocument
 from quartet_groups.store import StoredGroup
 from quartet_groups.views import GroupView
@@ -20,12 +21,13 @@ from quartet_scim.errors import not_found
 from quartet_scim.filters import Sql, to_sql
 from quartet_scim.filters import parse as parse_filter
 from quartet_scim.http import CONTENT_TYPE
+from quartet_scim.json import parse
 from quartet_scim.paging import Page, parse_page
-from quartet_scim.patch import parse_patch, split_member_operations
+from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.projection import Projection
 from quartet_scim.render import list_response
 from quartet_scim.resource import Attributes
-from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
+from quartet_scim_http.requests import known_id, read_bytes, read_if_match, read_projection
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
@@ -38,7 +40,14 @@ def scim_blueprint(
     blueprint = Blueprint("scim", __name__)
 
     async def sent() -> tuple[Attributes, list[SentMember]]:
-        return split_members(group_type.normaliser.normalise(await read_body()).attributes)
+        return await work_on(await read_bytes(), read_group)
+
+    def read_group(body: bytes) -> tuple[Attributes, list[SentMember]]:
+        return split_members(group_type.normaliser.normalise(parse(body)).attributes)
+
+    def read_patch(body: bytes) -> tuple[MemberOrders, list[Operation]]:
+        changes, operations = split_member_operations(parse_patch(parse(body)))
+        return read_orders(changes), operations
 
     async def answer(group_id: UUID, shown: Projection, status: int = 200) -> Response:
         async with container.database.connection() as connection:
@@ -119,9 +128,9 @@ def scim_blueprint(
         """Change a group by operations, all or none; the answer leaves members out unless asked (RFC 7644 3.5.2)."""
         shown = read_projection(group_type.projector, excluded=MEMBERS)
         known = known_id(group_id)
-        changes, operations = split_member_operations(parse_patch(await read_body()))
+        orders, operations = await work_on(await read_bytes(), read_patch)
         changed = await usecases.patch_group(
-            container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
+            container, users, group_type.engine, caller(), known, orders, operations, read_if_match()
         )
         if changed is None or shown.wants(MEMBERS):
             return await answer(known, shown)
