@@ -31,6 +31,8 @@ from quartet_scim_http.requests import known_id, read_bytes, read_if_match, read
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
+EVERYTHING = Projection(is_everything=True, kept=None, left_out={})
+"""For what was projected already."""
 
 
 def scim_blueprint(
@@ -56,12 +58,12 @@ def scim_blueprint(
             )
         if row is None:
             raise not_found()
-        return shown_as(row, shown, status)
+        return await shown_as(row, shown, status)
 
-    def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
-        group_id = row["id"]
-        location = view.location(group_id)
-        return resource_response(view.of_row(row), shown, version=row["version"], location=location, status=status)
+    async def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
+        wanted = await work_on(view.of_row(row), shown.of)
+        location = view.location(row["id"])
+        return resource_response(wanted, EVERYTHING, version=row["version"], location=location, status=status)
 
     @blueprint.post("/Groups")
     @requires("groups:write")
@@ -134,7 +136,7 @@ def scim_blueprint(
         )
         if changed is None or shown.wants(MEMBERS):
             return await answer(known, shown)
-        return shown_as(changed, shown)
+        return await shown_as(changed, shown)
 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
