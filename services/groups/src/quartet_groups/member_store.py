@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 
 from quartet_common.database import Connection
+from quartet_common.large import slices
 from quartet_groups.events import NestedGroup
 from quartet_groups.members import Members
 
@@ -73,16 +74,19 @@ async def has_few_members(connection: Connection, tenant: str, group_id: UUID, m
 
 async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
     """Make users members and return those that were none before. The group's row must be locked."""
-    rows = await connection.fetch(
-        """
-        INSERT INTO members (tenant_id, group_id, member_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
-        ON CONFLICT DO NOTHING RETURNING member_id
-        """,
-        tenant,
-        group_id,
-        ids,
-    )
-    return [row["member_id"] for row in rows]
+    added: list[UUID] = []
+    for some in slices(ids):
+        rows = await connection.fetch(
+            """
+            INSERT INTO members (tenant_id, group_id, member_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
+            ON CONFLICT DO NOTHING RETURNING member_id
+            """,
+            tenant,
+            group_id,
+            some,
+        )
+        added += [row["member_id"] for row in rows]
+    return added
 
 
 async def add_groups(
@@ -102,27 +106,35 @@ async def add_groups(
     return [one for one in nested if one.id in fresh]
 
 
+# One look into the key per id, whatever the planner thinks of the table: right after a group was filled it would rather
+# read the whole group and compare each member with each id. OFFSET 0 keeps the inner query as it is.
+CHOSEN = """
+ctid = ANY (ARRAY(SELECT found.place FROM unnest($3::uuid[]) AS asked (id) CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM {table} WHERE tenant_id = $1 AND {group} = $2 AND {member} = asked.id OFFSET 0
+) AS found))"""
+
+# A hashed list, for the same reason.
+UNKEPT = "tenant_id = $1 AND {group} = $2 AND {member} NOT IN (SELECT unnest($3::uuid[]))"
+
+
 async def remove_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
-    """Remove `ids` from the members, whatever they are, and return those that were some."""
-    return await _remove(connection, "{id} = ANY($3::uuid[])", tenant, group_id, ids)
+    """Remove `ids` from the members, whatever they are, and return those that were some. The group must be locked."""
+    parts = [await _remove(connection, CHOSEN, tenant, group_id, some) for some in slices(ids)]
+    return Members([one for part in parts for one in part.users], [one for part in parts for one in part.groups])
 
 
 async def keep_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
-    """Remove all members but `ids` and return those removed."""
-    unkept = "NOT EXISTS (SELECT FROM unnest($3::uuid[]) AS kept WHERE kept = {id})"
-    return await _remove(connection, unkept, tenant, group_id, ids)
+    """Remove all members but `ids` and return those removed. The group must be locked."""
+    return await _remove(connection, UNKEPT, tenant, group_id, ids)
 
 
 async def _remove(connection: Connection, which: str, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
+    users = which.format(table="members", group="group_id", member="member_id")
+    nested = which.format(table="nestings", group="parent_id", member="child_id")
     rows = await connection.fetch(
         f"""
-        WITH users AS (
-            DELETE FROM members WHERE tenant_id = $1 AND group_id = $2 AND {which.format(id="member_id")}
-            RETURNING member_id
-        ), nested AS (
-            DELETE FROM nestings WHERE tenant_id = $1 AND parent_id = $2 AND {which.format(id="child_id")}
-            RETURNING child_id
-        )
+        WITH users AS (DELETE FROM members WHERE {users} RETURNING member_id),
+        nested AS (DELETE FROM nestings WHERE {nested} RETURNING child_id)
         SELECT member_id AS id, NULL AS display FROM users
         UNION ALL SELECT g.id, g.display_name FROM nested JOIN groups g ON g.tenant_id = $1 AND g.id = child_id
         """,

@@ -6,6 +6,7 @@ from uuid import UUID
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import new_id
+from quartet_common.large import slices
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_groups import domain, graph_store, member_store, store
@@ -22,6 +23,9 @@ from quartet_scim.preconditions import ANY_VERSION, IfMatch
 from quartet_scim.resource import Attributes
 
 Container = AppContainer[GroupsConfig]
+
+EVENTS_AT_ONCE = 10
+"""Events for one statement: each may hold 1,000 members."""
 
 
 async def create_group(
@@ -161,4 +165,5 @@ async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: I
 
 
 async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+    for some in slices(told, EVENTS_AT_ONCE):
+        await outbox.add(connection, caller, some, now=container.clock(), service=container.config.service)

@@ -8,6 +8,7 @@ import pytest
 from quartet_common.ids import new_id
 from quartet_groups import lists, store
 from quartet_groups.domain import create
+from quartet_groups.members import Members
 from quartet_scim.compiled import CompiledType
 from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
@@ -108,7 +109,7 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
 
     async def write(number: int) -> None:
         for turn in range(4):
-            group, _ = create(new_id(), {"displayName": f"g{number}-{turn}"}, [], clock())
+            group, _ = create(new_id(), {"displayName": f"g{number}-{turn}"}, Members(), clock())
             try:
                 async with database.transaction() as connection:
                     await store.insert_group(connection, tenant, group)

@@ -7,25 +7,29 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
+from quartet_common.large import work_on
 from quartet_groups import member_store, store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.members import SentMember, read_orders, split_members
+from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
 from quartet_groups.routes.documents import GroupDocument
 from quartet_groups.store import StoredGroup
 from quartet_groups.views import GroupView
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import not_found
-from quartet_scim.patch import parse_patch, split_member_operations
+from quartet_scim.json import parse
+from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.projection import Projection
 from quartet_scim.resource import Attributes
-from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
+from quartet_scim_http.requests import known_id, read_bytes, read_if_match, read_projection
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
 MAX_ANSWERED = 100
 """Members that the answer to a PATCH shows unasked: it must not cost what the group holds."""
+EVERYTHING = Projection(is_everything=True, kept=None, left_out={})
+"""For what was projected already."""
 
 
 def scim_blueprint(
@@ -35,7 +39,14 @@ def scim_blueprint(
     blueprint = Blueprint("scim", __name__)
 
     async def sent() -> tuple[Attributes, list[SentMember]]:
-        return split_members(group_type.normaliser.normalise(await read_body()).attributes)
+        return await work_on(await read_bytes(), read_group)
+
+    def read_group(body: bytes) -> tuple[Attributes, list[SentMember]]:
+        return split_members(group_type.normaliser.normalise(parse(body)).attributes)
+
+    def read_patch(body: bytes) -> tuple[MemberOrders, list[Operation]]:
+        changes, operations = split_member_operations(parse_patch(parse(body)))
+        return read_orders(changes), operations
 
     async def answer(group_id: UUID, shown: Projection, status: int = 200) -> Response:
         async with container.database.connection() as connection:
@@ -44,12 +55,12 @@ def scim_blueprint(
             )
         if row is None:
             raise not_found()
-        return shown_as(row, shown, status)
+        return await shown_as(row, shown, status)
 
-    def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
-        group_id = row["id"]
-        location = view.location(group_id)
-        return resource_response(view.of_row(row), shown, version=row["version"], location=location, status=status)
+    async def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
+        wanted = await work_on(view.of_row(row), shown.of)
+        location = view.location(row["id"])
+        return resource_response(wanted, EVERYTHING, version=row["version"], location=location, status=status)
 
     @blueprint.post("/Groups")
     @requires("groups:write")
@@ -99,9 +110,9 @@ def scim_blueprint(
         """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
         shown = read_projection(group_type.projector)
         known = known_id(group_id)
-        changes, operations = split_member_operations(parse_patch(await read_body()))
+        orders, operations = await work_on(await read_bytes(), read_patch)
         _, changed = await usecases.patch_group(
-            container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
+            container, users, group_type.engine, caller(), known, orders, operations, read_if_match()
         )
         async with container.database.connection() as connection:
             few = await member_store.has_few_members(connection, caller().tenant, known, MAX_ANSWERED)
@@ -109,7 +120,7 @@ def scim_blueprint(
             shown = read_projection(group_type.projector, excluded=MEMBERS)
         if changed is None or shown.wants(MEMBERS):
             return await answer(known, shown)
-        return shown_as(changed, shown)
+        return await shown_as(changed, shown)
 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
