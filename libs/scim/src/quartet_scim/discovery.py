@@ -70,9 +70,14 @@ def schema_document(base_url: str, schema: Schema) -> dict[str, Any]:
         "id": schema.id,
         "name": schema.name,
         "description": schema.description,
-        "attributes": [_attribute(attribute) for attribute in schema.attributes],
+        "attributes": attribute_documents(schema),
         "meta": _meta("Schema", f"{_root(base_url)}/Schemas/{schema.id}"),
     }
+
+
+def attribute_documents(schema: Schema) -> list[dict[str, Any]]:
+    """The attributes of one schema, with all of their characteristics."""
+    return [_attribute(attribute) for attribute in schema.attributes]
 
 
 def resource_types(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:

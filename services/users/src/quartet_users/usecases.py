@@ -17,6 +17,7 @@ from quartet_users import domain, events, store
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.passwords import Passwords
+from quartet_users.schema_usecases import hold_schemas
 
 Container = AppContainer[UsersConfig]
 
@@ -119,6 +120,7 @@ async def _finish(
     password_hash: str | None,
     told: Sequence[DomainEvent],
 ) -> None:
+    await hold_schemas(connection, caller.tenant, [user.attributes])
     if password_hash is not None:
         await store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
     await _tell(container, connection, caller, told)
