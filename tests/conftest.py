@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "broker_url": "amqp://nobody@127.0.0.1/",
     "broker_password": "none",
     "users_url": "http://127.0.0.1:1",
+    "groups_url": "http://127.0.0.1:1",
     "client_secret": "none",
     "master_key": base64.urlsafe_b64encode(bytes(32)).decode(),
     "bootstrap_clients": "[]",

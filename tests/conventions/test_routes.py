@@ -4,7 +4,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
-from quartet_common.auth.guard import scope_of
+from quartet_common.auth.guard import scopes_of
 from quartet_common.auth.principal import SCOPES
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
@@ -38,10 +38,10 @@ def test_every_route_needs_a_scope_or_is_public_by_name(apps: dict[str, Quart], 
     app = apps[service]
     without = set()
     for rule in app.url_map.iter_rules():
-        scope = scope_of(app.view_functions[rule.endpoint])
-        if scope is None:
+        scopes = scopes_of(app.view_functions[rule.endpoint])
+        if not scopes:
             without.add(rule.endpoint)
-        else:
+        for scope in scopes:
             assert scope in SCOPES, f"{rule.endpoint} needs the scope {scope}, which nobody can have"
     assert without == PUBLIC_EVERYWHERE | PUBLIC[service]
 

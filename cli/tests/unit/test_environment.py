@@ -32,7 +32,8 @@ def test_each_service_has_a_role_and_a_secrets_folder_of_its_own() -> None:
 
 
 def test_services_know_where_the_others_are() -> None:
-    assert variables("worker")["QUARTET_USERS_URL"] == f"http://127.0.0.1:{PORTS['users-api']}"
+    for other in SERVICES:
+        assert variables("worker")[f"QUARTET_{other.upper()}_URL"] == f"http://127.0.0.1:{PORTS[f'{other}-api']}"
 
 
 def test_nothing_of_the_callers_environment_leaks(monkeypatch: pytest.MonkeyPatch) -> None:

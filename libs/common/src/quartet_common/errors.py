@@ -60,10 +60,10 @@ class UnauthorizedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """403: the token is good but lacks `scope` (RFC 6750 section 3.1)."""
+    """403: the token is good but lacks `scope` (RFC 6750 section 3.1); `challenge` is one that would do, of several."""
 
-    def __init__(self, scope: str) -> None:
-        challenge = f'Bearer realm="quartet", error="insufficient_scope", scope="{scope}"'
+    def __init__(self, scope: str, challenge: str | None = None) -> None:
+        challenge = f'Bearer realm="quartet", error="insufficient_scope", scope="{challenge or scope}"'
         super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
         self.scope = scope
 

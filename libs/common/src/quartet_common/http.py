@@ -95,6 +95,8 @@ class ServiceClient:
             TENANT_HEADER: caller.tenant,
             ACTOR_HEADER: caller.actor,
         }
+        if caller.source_address is not None:  # so that what is done there is told with the client's address
+            headers["X-Forwarded-For"] = caller.source_address
         response = await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
         if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
             response.raise_for_status()

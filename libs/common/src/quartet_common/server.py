@@ -1,21 +1,27 @@
-"""The server: runs an ASGI app on Hypercorn, with TLS and HTTP/2 when configured; nothing else knows Hypercorn."""
+"""The server: runs an ASGI app on Hypercorn's settings, lifespan, TLS and HTTP/2, and on our own HTTP/1.1."""
 
 import asyncio
 import signal
 from typing import Any
 
-from hypercorn.asyncio import serve
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.middleware import ProxyFixMiddleware
-from quart import Quart, Response, request
+from quart import Quart
 
 from quartet_common.config import ServiceConfig
+from quartet_common.forwarded import BehindProxies
+from quartet_common.http1.connection import Connection, Host
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
 DRAIN = 0.3
 """Seconds in which responses end their connections before idle ones are closed."""
 REQUESTS_PER_CONNECTION = 1_000_000
+LATE_INTERVAL = 1.0
+"""Seconds between two looks for connections whose deadline has passed."""
 HTTP2 = ["h2", "http/1.1"]
 
 
@@ -54,19 +60,113 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
     For a moment every response then ends its connection, so that no proxy sends a request into a connection that is
     being closed; what still runs after that is finished.
     """
-    served: Any = ProxyFixMiddleware(app, "legacy", trusted_proxies) if trusted_proxies else app
-
-    async def close_connections(response: Response) -> Response:
-        if stopping.is_set() and request.http_version.startswith("1"):
-            response.headers["Connection"] = "close"
-        return response
-
-    async def drained() -> None:
+    loop = asyncio.get_running_loop()
+    served: Any = BehindProxies(app, trusted_proxies) if trusted_proxies else app
+    lifespan = Lifespan(ASGIWrapper(served), settings, loop, {})
+    living = loop.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if living.done():
+        living.result()  # raises what the start died of
+    server = _Server(served, settings, stopping)
+    try:
+        await server.open()
         await stopping.wait()
         await asyncio.sleep(DRAIN)
+    finally:
+        await server.close()
+        await lifespan.wait_for_shutdown()
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
 
-    app.after_request(close_connections)
-    await serve(served, settings, shutdown_trigger=drained)
+
+class _Server:
+    """The listening sockets and all connections."""
+
+    def __init__(self, app: Any, settings: Config, stopping: asyncio.Event) -> None:
+        self._settings = settings
+        self._app = ASGIWrapper(app)
+        self._context = WorkerContext(None)
+        self._host = Host(app, stopping, settings.keep_alive_timeout)
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        sockets = settings.create_sockets()
+        for plain in sockets.insecure_sockets:
+            self._servers.append(await loop.create_server(self._connection, sock=plain, backlog=settings.backlog))
+        for secure in sockets.secure_sockets:
+            server = await loop.create_server(
+                self._connection,
+                sock=secure,
+                backlog=settings.backlog,
+                ssl=settings.create_ssl_context(),
+                ssl_handshake_timeout=settings.ssl_handshake_timeout,
+            )
+            self._servers.append(server)
+        self._sweeper = loop.create_task(self._sweep())
+
+    def _connection(self) -> "_Negotiated":
+        return _Negotiated(self._host, self)
+
+    async def close(self) -> None:
+        """Take nothing new, close what is idle, and let what runs finish, as long as the settings allow."""
+        for server in self._servers:
+            server.close()
+        self._host.closed = True
+        await self._context.terminated.set()
+        for connection in list(self._host.connections):
+            connection.close_if_idle()
+        if self._host.tasks:
+            _, late = await asyncio.wait(self._host.tasks, timeout=self._settings.graceful_timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.sleep(0)  # responses that were just written leave before their connections are given up
+        for connection in list(self._host.connections):
+            connection.close_if_idle()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(LATE_INTERVAL)
+            now = self._host.loop.time()
+            for connection in list(self._host.connections):
+                connection.close_if_late(now)
+
+    def speak_http2(self, transport: asyncio.Transport) -> None:
+        """Give a connection to Hypercorn."""
+        loop = asyncio.get_running_loop()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101  # a coroutine runs in one
+            self._host.tasks.add(task)
+            task.add_done_callback(self._host.tasks.discard)
+            await TCPServer(self._app, loop, self._settings, self._context, {}, reader, writer)
+
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), serve, loop=loop)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
+class _Negotiated(Connection):
+    """A connection that speaks what client and server agreed upon by ALPN (RFC 7301)."""
+
+    def __init__(self, host: Host, server: _Server) -> None:
+        super().__init__(host)
+        self._server_of_all = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected, and TLS is agreed upon."""
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            assert isinstance(transport, asyncio.Transport) or hasattr(transport, "set_protocol")  # noqa: S101
+            self._server_of_all.speak_http2(transport)  # type: ignore[arg-type]  # uvloop's own class
+        else:
+            super().connection_made(transport)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from quart import Quart
 
-from quartet_common.auth.guard import caller, install_guard, requires, scope_of
+from quartet_common.auth.guard import caller, install_guard, requires, scopes_of
 from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.errors import ServiceError
 from quartet_testing.tokens import TokenFactory
@@ -27,6 +27,11 @@ def app(factory: TokenFactory) -> Quart:
     async def closed() -> dict[str, str | None]:
         who = caller()
         return {"tenant": who.tenant, "actor": who.actor, "address": who.source_address}
+
+    @made.get("/either")
+    @requires("users:read", "groups:read")
+    async def either() -> str:
+        return "either"
 
     @made.get("/open")
     async def open_() -> str:
@@ -75,6 +80,19 @@ async def test_a_token_without_the_scope_is_forbidden_and_told_which_it_needs(
     response = await app.test_client().get("/closed", headers=headers)
     assert response.status_code == 403
     assert 'scope="users:read"' in response.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(["users:read"], 200), (["groups:read", "x"], 200), (["users:write"], 403), ([], 403)]
+)
+async def test_of_several_scopes_any_one_will_do(
+    app: Quart, factory: TokenFactory, scopes: list[str], status: int
+) -> None:
+    response = await app.test_client().get("/either", headers=factory.headers("default", scopes))
+    assert response.status_code == status
+    if status == 403:
+        assert (await response.get_json())["detail"] == "The scope users:read or groups:read is needed."
+        assert 'scope="users:read"' in response.headers["WWW-Authenticate"]
 
 
 async def test_a_public_route_needs_no_token(app: Quart) -> None:
@@ -128,9 +146,11 @@ async def test_nobody_else_can_choose_the_tenant_or_the_actor(app: Quart, factor
         assert (answer["tenant"], answer["actor"]) == ("default", "scim-client")
 
 
-def test_the_scope_of_a_view_can_be_asked_for() -> None:
+def test_the_scopes_of_a_view_can_be_asked_for() -> None:
     async def view() -> None:
         return None
 
-    assert scope_of(view) is None
-    assert scope_of(requires("audit:read")(view)) == "audit:read"
+    assert scopes_of(view) == ()
+    assert scopes_of(requires("audit:read")(view)) == ("audit:read",)
+    with pytest.raises(ValueError, match="public"):
+        requires()

@@ -47,6 +47,7 @@ async def test_a_call_carries_the_service_token_and_the_names_of_the_caller() ->
     assert request.headers["Authorization"] == "Bearer the-token"
     assert request.headers["Quartet-Tenant"] == "acme"
     assert request.headers["Quartet-Actor"] == "bjensen"
+    assert request.headers["X-Forwarded-For"] == "192.0.2.1"
     assert request.headers["If-Match"] == "x"
 
 

@@ -15,9 +15,14 @@ from quartet_scim.projection import Projection, Projector
 
 async def read_body() -> dict[str, Any]:
     """The JSON object that was sent. Raises ScimError 400 invalidSyntax, 415."""
+    return parse(await read_bytes())
+
+
+async def read_bytes() -> bytes:
+    """What was sent and says that it is JSON, for whoever parses it elsewhere. Raises ScimError 415."""
     require_json(request.content_type)
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
-    return parse(body)
+    return body
 
 
 def known_id(text: str) -> UUID:

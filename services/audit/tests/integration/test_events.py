@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quartet_audit import pages
-from quartet_common.auth.guard import scope_of
+from quartet_common.auth.guard import scopes_of
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
@@ -196,18 +196,18 @@ async def test_an_id_that_nobody_has_is_404(audit: "Audit", odd: str) -> None:
 async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Audit") -> None:
     app = audit.service.app
     needed = {
-        rule.rule: scope_of(app.view_functions[rule.endpoint])
+        rule.rule: scopes_of(app.view_functions[rule.endpoint])
         for rule in app.url_map.iter_rules()
         if rule.endpoint not in app.extensions["quartet_public"]
     }
     assert needed == {
-        "/audit/events": "audit:read",
-        "/audit/events/<identifier>": "audit:read",
-        "/audit/data/export": "audit:export",
-        "/audit/rabbitmq/outbox": "events:manage",
-        "/audit/rabbitmq/queues": "events:manage",
-        "/audit/rabbitmq/dead-letters": "events:manage",
-        "/audit/rabbitmq/dead-letters/redrive": "events:manage",
+        "/audit/events": ("audit:read",),
+        "/audit/events/<identifier>": ("audit:read",),
+        "/audit/data/export": ("audit:export",),
+        "/audit/rabbitmq/outbox": ("events:manage",),
+        "/audit/rabbitmq/queues": ("events:manage",),
+        "/audit/rabbitmq/dead-letters": ("events:manage",),
+        "/audit/rabbitmq/dead-letters/redrive": ("events:manage",),
     }
     assert (await audit.client.get("/audit/events")).status_code == 401
     headers = audit.tokens.headers(new_tenant(), ["users:read", "audit:export"])

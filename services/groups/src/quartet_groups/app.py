@@ -17,6 +17,8 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_groups import clients, exports
+    from quartet_groups.bulk import GroupBulk
+    from quartet_groups.routes.bulk import bulk_blueprint
     from quartet_groups.routes.scim import scim_blueprint
     from quartet_groups.views import GroupView
     from quartet_scim.compiled import CompiledType
@@ -28,6 +30,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
+    app.register_blueprint(bulk_blueprint(GroupBulk(container, users, group_type)), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
     exporters = {"group": exports.groups, "member": exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")

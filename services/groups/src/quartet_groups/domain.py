@@ -1,16 +1,14 @@
 """The rules for groups: what a command makes of a group and which events tell of it; no I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
-from quartet_groups.events import GroupFacts
-from quartet_scim.errors import invalid_value
-from quartet_scim.patch import MemberChanges
+from quartet_groups.events import GroupFacts, NestedGroup
+from quartet_groups.members import MemberChange, Members
 from quartet_scim.resource import Attributes, Resource, changed_names
 
 
@@ -24,60 +22,11 @@ class Group(Resource):
         return str(self.attributes["displayName"])
 
 
-@dataclass(frozen=True)
-class MemberChange:
-    """Ids that became members and ids that are none any more."""
-
-    added: Sequence[UUID]
-    removed: Sequence[UUID]
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed)
-
-
-def split_members(attributes: Attributes) -> tuple[Attributes, list[UUID]]:
-    """`attributes` without members, and the members' ids, each once, in the order sent.
-
-    Raises ScimError 400 for a member without value, one that is no id, or one that is said to be a group.
-    """
-    rest = {name: value for name, value in attributes.items() if name != "members"}
-    ids: dict[UUID, None] = {}
-    for index, member in enumerate(attributes.get("members", ())):
-        if str(member.get("type", "User")).lower() != "user":
-            raise invalid_value(f"members[{index}].type: only users can be members at present.")
-        found = parse_id(str(member.get("value", "")))
-        if found is None:
-            raise invalid_value(f"members[{index}].value: no user has that id.")
-        ids[found] = None
-    return rest, list(ids)
-
-
-@dataclass(frozen=True)
-class MemberOrders:
-    """What a PATCH wants of the members: if `replaces_all` everybody goes who is not in `added`, else `removed` go."""
-
-    replaces_all: bool
-    removed: Sequence[UUID]
-    added: Sequence[UUID]
-
-
-def read_orders(changes: MemberChanges) -> MemberOrders:
-    """`changes` with ids for texts. To remove what is no id changes nothing: nobody has it.
-
-    Raises ScimError 400 for somebody to add who cannot be a member.
-    """
-    _, added = split_members({"members": list(changes.added.values())})
-    removed = [found for found in map(parse_id, changes.removed) if found is not None]
-    return MemberOrders(changes.replaces_all, removed, added)
-
-
-def create(
-    group_id: UUID, attributes: Attributes, members: Sequence[UUID], now: datetime
-) -> tuple[Group, list[DomainEvent]]:
+def create(group_id: UUID, attributes: Attributes, members: Members, now: datetime) -> tuple[Group, list[DomainEvent]]:
     """A new group and the events of it."""
     group = Group(group_id, attributes, 1, now, now)
     told = events.created(group.id, group.version, _facts(group))
-    return group, [told, *_membership(group, MemberChange(members, ()))]
+    return group, [told, *_membership(group, MemberChange(added=members))]
 
 
 def change(
@@ -95,22 +44,31 @@ def change(
 def lose_members(group: Group, gone: Iterable[UUID], now: datetime) -> tuple[Group, list[DomainEvent]]:
     """`group` without members that do not exist any more."""
     changed = group.next(now)
-    return changed, _membership(changed, MemberChange((), list(gone)))
+    return changed, _membership(changed, MemberChange(removed=Members(list(gone))))
 
 
-def delete(group: Group, members: Sequence[UUID], now: datetime) -> list[DomainEvent]:
+def lose_nested(group: Group, gone: NestedGroup, now: datetime) -> tuple[Group, list[DomainEvent]]:
+    """`group` without a group that is about to be deleted."""
+    changed = group.next(now)
+    return changed, _membership(changed, MemberChange(removed=Members(groups=[gone])))
+
+
+def delete(group: Group, members: Members, now: datetime) -> list[DomainEvent]:
     """The events of a group's end, the first of which is that nobody belongs to it any more."""
     last = group.next(now)
     return [
-        *_membership(last, MemberChange((), members)),
+        *_membership(last, MemberChange(removed=members)),
         events.deleted(last.id, last.version, _facts(last)),
     ]
 
 
 def _membership(group: Group, change: MemberChange) -> list[DomainEvent]:
+    of_group = (group.id, group.version, _facts(group))
     return [
-        *events.members_added(group.id, group.version, _facts(group), change.added),
-        *events.members_removed(group.id, group.version, _facts(group), change.removed),
+        *events.members_added(*of_group, change.added.users),
+        *events.groups_nested(*of_group, change.added.groups),
+        *events.members_removed(*of_group, change.removed.users),
+        *events.groups_unnested(*of_group, change.removed.groups),
     ]
 
 

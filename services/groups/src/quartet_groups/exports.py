@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 
 from quartet_common.database import Connection
+from quartet_groups.members import Kind
 from quartet_scim.render import timestamp
 
 GROUPS = "SELECT id, version, created_at, modified_at, resource FROM groups WHERE tenant_id = $1 ORDER BY id"
-MEMBERS = "SELECT group_id, member_id FROM members WHERE tenant_id = $1 ORDER BY group_id, member_id"
+USERS = "SELECT group_id, member_id FROM members WHERE tenant_id = $1 ORDER BY group_id, member_id"
+NESTED = "SELECT parent_id, child_id FROM nestings WHERE tenant_id = $1 ORDER BY parent_id, child_id"
 PREFETCH = 500
 
 
@@ -20,6 +22,7 @@ async def groups(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
 
 
 async def members(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
-    """Each membership: group and member."""
-    async for row in connection.cursor(MEMBERS, tenant, prefetch=PREFETCH):
-        yield f'{{"group":"{row["group_id"]}","value":"{row["member_id"]}","type":"User"}}'.encode()
+    """Each membership: group and member, which is a user or a group."""
+    for kind, query in ((Kind.USER, USERS), (Kind.GROUP, NESTED)):
+        async for group, member in connection.cursor(query, tenant, prefetch=PREFETCH):
+            yield f'{{"group":"{group}","value":"{member}","type":"{kind}"}}'.encode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -15,13 +16,11 @@ from quartet_scim.json import dump
 
 COLUMNS = "g.id, g.version, g.created_at, g.modified_at, g.resource"
 
-# The members as SCIM shows them, made by the database: one text per group, never a Python object per member.
+# Two kinds of rows, each with its index by group and by member.
 MEMBERS = """
-(SELECT string_agg(
-    format('{"value":"%s","$ref":%s,"type":"User","display":%s}',
-           m.member_id, to_json($2 || m.member_id), to_json(u.display)), ',' ORDER BY m.member_id)
- FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
- WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members"""
+(SELECT tenant_id, group_id, member_id, 'User' AS type FROM members
+ UNION ALL SELECT tenant_id, parent_id, child_id, 'Group' FROM nestings) AS f
+WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id"""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
@@ -31,16 +30,20 @@ SEARCHED: FilterColumns = MappingProxyType(
         "meta.resourceType": Column("'Group'"),
         "meta.created": Column("g.created_at", Kind.INSTANT),
         "meta.lastModified": Column("g.modified_at", Kind.INSTANT),
-        "members": Rows(
-            "members AS f WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id",
-            {"value": Column("f.member_id", Kind.UUID), "type": Column("'User'")},
-        ),
+        "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID), "type": Column("f.type")}),
     }
 )
 """Where a filter finds what is not in the document."""
 
 StoredGroup = asyncpg.Record
 """A row of COLUMNS and `members`, JSON texts that are handed on without parsing; members is None for none."""
+
+
+class Unheard(NamedTuple):
+    """Ids that nobody has told of; whether the group that is to get them as members is there."""
+
+    group_is_there: bool
+    ids: Sequence[UUID]
 
 
 async def insert_group(connection: Connection, tenant: str, group: Group) -> None:
@@ -61,12 +64,6 @@ async def insert_group(connection: Connection, tenant: str, group: Group) -> Non
     )
 
 
-async def has_group(connection: Connection, tenant: str, group_id: UUID) -> bool:
-    """Whether the group is there."""
-    query = "SELECT true FROM groups WHERE tenant_id = $1 AND id = $2"
-    return bool(await connection.fetchval(query, tenant, group_id))
-
-
 async def lock_group(connection: Connection, tenant: str, group_id: UUID) -> Group | None:
     """The group, locked until the transaction ends."""
     found = await lock_groups(connection, tenant, [group_id])
@@ -74,11 +71,14 @@ async def lock_group(connection: Connection, tenant: str, group_id: UUID) -> Gro
 
 
 async def lock_groups(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[Group]:
-    """Those of the groups that exist, locked in the order of their ids, so that two lockers cannot block each other."""
+    """Those of the groups that exist, locked in the order of their ids, so that two lockers cannot block each other.
+
+    The lock is that of an UPDATE: it lets pass who only needs the group to be there, as the rows of members do.
+    """
     rows = await connection.fetch(
-        f"SELECT {COLUMNS} FROM groups g WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR UPDATE",
+        f"SELECT {COLUMNS} FROM groups g WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         tenant,
-        list(ids),
+        ids,
     )
     return [
         Group(row["id"], orjson.loads(row["resource"]), row["version"], row["created_at"], row["modified_at"])
@@ -123,76 +123,30 @@ async def delete_group(connection: Connection, tenant: str, group_id: UUID) -> N
     await connection.execute("DELETE FROM groups WHERE tenant_id = $1 AND id = $2", tenant, group_id)
 
 
-async def add_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Make `ids` members and return those that were none before."""
+async def names_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Those of `ids` that are groups, with their names."""
     rows = await connection.fetch(
+        "SELECT id, display_name FROM groups WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, ids
+    )
+    return {row["id"]: row["display_name"] for row in rows}
+
+
+async def unheard_ids(connection: Connection, tenant: str, ids: Sequence[UUID], group_id: UUID | None) -> Unheard:
+    """Those of `ids` that are neither groups nor users that were heard of; and whether the group is there, if given."""
+    row = await connection.fetchrow(
         """
-        INSERT INTO members (tenant_id, group_id, member_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
-        ON CONFLICT DO NOTHING RETURNING member_id
+        SELECT $3::uuid IS NULL OR EXISTS (SELECT FROM groups WHERE tenant_id = $1 AND id = $3) AS is_there,
+            ARRAY(SELECT id FROM unnest($2::uuid[]) AS id
+                WHERE NOT EXISTS (SELECT FROM known_users u WHERE u.tenant_id = $1 AND u.id = id.id)
+                  AND NOT EXISTS (SELECT FROM groups g WHERE g.tenant_id = $1 AND g.id = id.id)) AS ids
         """,
         tenant,
+        ids,
         group_id,
-        list(ids),
     )
-    return [row["member_id"] for row in rows]
-
-
-async def remove_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Remove `ids` from the members and return those that were some."""
-    rows = await connection.fetch(
-        """
-        DELETE FROM members WHERE tenant_id = $1 AND group_id = $2 AND member_id = ANY($3::uuid[]) RETURNING member_id
-        """,
-        tenant,
-        group_id,
-        list(ids),
-    )
-    return [row["member_id"] for row in rows]
-
-
-async def keep_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Remove all members but `ids` and return those removed."""
-    rows = await connection.fetch(
-        """
-        DELETE FROM members WHERE tenant_id = $1 AND group_id = $2 AND NOT EXISTS (
-            SELECT FROM unnest($3::uuid[]) AS kept WHERE kept = member_id)
-        RETURNING member_id
-        """,
-        tenant,
-        group_id,
-        list(ids),
-    )
-    return [row["member_id"] for row in rows]
-
-
-async def member_ids(connection: Connection, tenant: str, group_id: UUID) -> list[UUID]:
-    """The members of a group."""
-    rows = await connection.fetch(
-        "SELECT member_id FROM members WHERE tenant_id = $1 AND group_id = $2 ORDER BY member_id", tenant, group_id
-    )
-    return [row["member_id"] for row in rows]
-
-
-async def groups_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[UUID]:
-    """The groups that have any of `ids` as a member."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT group_id FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[])",
-        tenant,
-        list(ids),
-    )
-    return [row["group_id"] for row in rows]
-
-
-async def remove_everywhere(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
-    """Remove `ids` from all groups and return what was removed as (group, member)."""
-    rows = await connection.fetch(
-        """
-        DELETE FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[]) RETURNING group_id, member_id
-        """,
-        tenant,
-        list(ids),
-    )
-    return [(row["group_id"], row["member_id"]) for row in rows]
+    if row is None:
+        raise AssertionError("a SELECT without FROM always gives a row")
+    return Unheard(row["is_there"], row["ids"])
 
 
 async def known_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
@@ -211,7 +165,7 @@ async def lock_known(connection: Connection, tenant: str, ids: Sequence[UUID]) -
         ORDER BY id FOR SHARE
         """,
         tenant,
-        list(ids),
+        ids,
     )
     return {row["id"] for row in rows}
 
@@ -239,27 +193,22 @@ async def learn_users(
     )
 
 
-async def read_group(
-    connection: Connection, tenant: str, users_url: str, group_id: UUID, *, members: bool
-) -> StoredGroup | None:
-    """One group as stored, with its members if they are wanted; `users_url` begins their `$ref`."""
-    query = f"SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND g.id = $3"
-    return await connection.fetchrow(query, tenant, users_url, group_id)
+async def read_group(connection: Connection, tenant: str, group_id: UUID, members: str) -> StoredGroup | None:
+    """One group as stored; `members` is the SQL of their column (`MemberTexts.column`)."""
+    query = f"SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND g.id = $2"
+    return await connection.fetchrow(query, tenant, group_id)
 
 
-async def list_groups(
-    connection: Connection, tenant: str, users_url: str, offset: int, limit: int, *, members: bool
-) -> list[StoredGroup]:
+async def list_groups(connection: Connection, tenant: str, members: str, offset: int, limit: int) -> list[StoredGroup]:
     """Groups in the order of their creation. Only the index is walked up to `offset`, not the rows."""
     return await connection.fetch(
         f"""
-        SELECT {COLUMNS}, {_members(members)} FROM groups g
+        SELECT {COLUMNS}, {members} FROM groups g
         WHERE g.tenant_id = $1
-          AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $3 LIMIT $4)
+          AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $2 LIMIT $3)
         ORDER BY g.id
         """,
         tenant,
-        users_url,
         offset,
         limit,
     )
@@ -271,29 +220,23 @@ async def count_groups(connection: Connection, tenant: str) -> int:
 
 
 async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
-    """How many groups match `where` (parameters from $3 on)."""
-    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND $2::text IS NOT NULL AND {where.text}"
-    return int(await connection.fetchval(query, tenant, "", *where.parameters))
+    """How many groups match `where` (parameters from $2 on)."""
+    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND {where.text}"
+    return int(await connection.fetchval(query, tenant, *where.parameters))
 
 
 async def find_groups(
-    connection: Connection, tenant: str, users_url: str, where: Sql, offset: int, limit: int, *, members: bool
+    connection: Connection, tenant: str, members: str, where: Sql, offset: int, limit: int
 ) -> list[StoredGroup]:
-    """Groups that match `where` (parameters from $3 on), in the order of their creation."""
-    last = len(where.parameters) + 2
+    """Groups that match `where` (parameters from $2 on), in the order of their creation."""
+    last = len(where.parameters) + 1
     return await connection.fetch(
         f"""
-        SELECT {COLUMNS}, {_members(members)} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
+        SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
         ORDER BY g.id OFFSET ${last + 1} LIMIT ${last + 2}
         """,
         tenant,
-        users_url,
         *where.parameters,
         offset,
         limit,
     )
-
-
-def _members(wanted: bool) -> str:
-    """The column of members; where nobody wants them they are not read."""
-    return MEMBERS if wanted else "CASE WHEN $2::text IS NULL THEN '' END AS members"

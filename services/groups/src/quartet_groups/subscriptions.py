@@ -12,7 +12,7 @@ from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_groups import domain, store
+from quartet_groups import domain, member_store, store
 from quartet_groups.config import GroupsConfig
 
 
@@ -57,10 +57,10 @@ class UserEvents:
 
     async def _leave_groups(self, connection: Connection, tenant: str, by_user: dict[UUID, Event]) -> None:
         ids = list(by_user)
-        locked = await store.lock_groups(connection, tenant, await store.groups_of(connection, tenant, ids))
+        locked = await store.lock_groups(connection, tenant, await member_store.groups_of(connection, tenant, ids))
         groups = {group.id: group for group in locked}
         now = self._container.clock()
-        for group_id, user_id in await store.remove_everywhere(connection, tenant, ids):
+        for group_id, user_id in await member_store.remove_everywhere(connection, tenant, ids):
             groups[group_id], told = domain.lose_members(groups[group_id], [user_id], now)
             cause = by_user[user_id]
             caller = Caller(tenant, cause.actorid, cause.sourceip)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from quartet_groups.member_store import MemberTexts
 from quartet_groups.store import StoredGroup
 from quartet_scim.render import render
 
@@ -13,7 +14,7 @@ class GroupView:
 
     def __init__(self, scim_root: str) -> None:
         self._base = f"{scim_root}/Groups"
-        self.users_url = f"{scim_root}/Users/"
+        self.members = MemberTexts.at(scim_root)
 
     def location(self, group_id: UUID) -> str:
         """The absolute URL of a group."""

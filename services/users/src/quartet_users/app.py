@@ -34,10 +34,13 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
     from quartet_users import exports
+    from quartet_users.bulk import Means
+    from quartet_users.bulk_groups import GroupsClient
     from quartet_users.errors import render_error
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
     from quartet_users.resource_types import UserTypes
+    from quartet_users.routes.bulk import bulk_blueprint
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
@@ -53,6 +56,9 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(require_keys(keys))
     types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
+    groups = GroupsClient(container.service_client("groups", config.groups_url))
+    means = Means(container, passwords, groups)
+    app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")

@@ -64,7 +64,10 @@ class UsersConfig(ServiceConfig):
 
     service: ClassVar[str] = "users"
 
+    max_body_bytes: int = 8 * 1024 * 1024
+    """A Bulk of 1,000 users of 8 kB each; ServiceProviderConfig says it as maxPayloadSize."""
     users_url: str = ""
+    groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
     master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")

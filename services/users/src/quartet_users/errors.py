@@ -5,6 +5,9 @@ import orjson
 from quartet_common.errors import ServiceError, UnauthorizedError
 from quartet_scim import http
 
+TAKEN = "The userName is taken by another user of the tenant."
+"""What is said of a conflict (409 uniqueness)."""
+
 
 class InvalidClientError(UnauthorizedError):
     """401 of the token endpoint (RFC 6749 section 5.2): the client is unknown or its secret is wrong."""

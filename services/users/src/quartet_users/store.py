@@ -53,6 +53,31 @@ async def insert_user(connection: Connection, tenant: str, user: User) -> bool:
     return bool(result)
 
 
+async def insert_users(connection: Connection, tenant: str, users: Sequence[User]) -> set[UUID]:
+    """Store new users, no two of one name, and return the ids of those whose userName was free.
+
+    They go in by the order of their names, so that two such statements wait for each other, but never in a circle.
+    """
+    ordered = sorted(users, key=lambda user: user.user_name_key)
+    rows = await connection.fetch(
+        """
+        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
+        SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[],
+                                 $7::timestamptz[], $8::jsonb[])
+        ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING id
+        """,
+        tenant,
+        [user.id for user in ordered],
+        [user.user_name_key for user in ordered],
+        [user.external_id for user in ordered],
+        [user.version for user in ordered],
+        [user.created for user in ordered],
+        [user.modified for user in ordered],
+        [dump(user.attributes) for user in ordered],
+    )
+    return {row["id"] for row in rows}
+
+
 async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User | None:
     """The user, locked until the transaction ends."""
     row = await connection.fetchrow(
@@ -88,6 +113,11 @@ async def update_user(connection: Connection, tenant: str, user: User) -> bool:
 async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Remove a user and its password."""
     await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = $2", tenant, user_id)
+
+
+async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID]) -> None:
+    """Remove users and their passwords."""
+    await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, list(ids))
 
 
 async def read_user(
@@ -157,6 +187,20 @@ async def set_password(connection: Connection, tenant: str, user_id: UUID, passw
         tenant,
         user_id,
         password_hash,
+        now,
+    )
+
+
+async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    """Store the hashes of the passwords of new users, as (user, hash)."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at)
+        SELECT $1, id, hash, $4 FROM unnest($2::uuid[], $3::text[]) AS new (id, hash)
+        """,
+        tenant,
+        [user_id for user_id, _ in hashes],
+        [password_hash for _, password_hash in hashes],
         now,
     )
 

@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "QUARTET_BROKER_URL": "amqp://quartet@127.0.0.1/",
     "QUARTET_BROKER_PASSWORD": "p",
     "QUARTET_USERS_URL": "http://127.0.0.1:8000",
+    "QUARTET_GROUPS_URL": "http://127.0.0.1:8001",
     "QUARTET_CLIENT_SECRET": "p",
     "QUARTET_MASTER_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "QUARTET_BOOTSTRAP_CLIENTS": json.dumps(CLIENTS),
@@ -43,6 +44,12 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 def test_clients_are_read_from_json(environment: pytest.MonkeyPatch) -> None:
     found = load_config(UsersConfig).bootstrap_clients.clients
     assert [(one.client_id, one.client_secret.get_secret_value()) for one in found] == [("quartet-admin", "s" * 20)]
+
+
+def test_groups_may_be_elsewhere_or_nowhere(environment: pytest.MonkeyPatch) -> None:
+    assert load_config(UsersConfig).groups_url == "http://127.0.0.1:8001"
+    environment.delenv("QUARTET_GROUPS_URL")
+    assert load_config(UsersConfig).groups_url == ""
 
 
 def test_clients_and_key_may_come_from_secret_files(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

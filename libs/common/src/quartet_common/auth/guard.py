@@ -1,4 +1,5 @@
-"""The guard: a route names the scope that it needs or stands in the app's list of public ones; no other is let in."""
+"""The guard: a route names the scopes of which it needs one or stands in the app's list of public ones; no other is
+let in."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,24 +17,26 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SCOPE_ATTRIBUTE = "quartet_scope"
+SCOPES_ATTRIBUTE = "quartet_scopes"
 MAX_NAME = 256
 
 
-def requires(scope: str) -> Callable[[F], F]:
-    """Mark a view as needing `scope`."""
+def requires(*scopes: str) -> Callable[[F], F]:
+    """Mark a view as needing any one of `scopes`; what more it shows to whom is the view's own to decide."""
+    if not scopes:
+        raise ValueError("a view that needs no scope is listed as public")
 
     def mark(view: F) -> F:
-        setattr(view, SCOPE_ATTRIBUTE, scope)
+        setattr(view, SCOPES_ATTRIBUTE, scopes)
         return view
 
     return mark
 
 
-def scope_of(view: Callable[..., Any]) -> str | None:
-    """The scope that a view was marked with; looks through wrappers."""
-    scope = getattr(view, SCOPE_ATTRIBUTE, None)
-    return scope if isinstance(scope, str) else None
+def scopes_of(view: Callable[..., Any]) -> tuple[str, ...]:
+    """The scopes of which a view needs one; looks through wrappers. Empty for a view that was not marked."""
+    scopes = getattr(view, SCOPES_ATTRIBUTE, ())
+    return scopes if isinstance(scopes, tuple) else ()
 
 
 def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: frozenset[str]) -> None:
@@ -46,11 +49,11 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: f
             return  # no such route: 404 or 405, the same for everybody
         g.principal = _for_tenant(await verifier().verify(_bearer_token()))
         bind_contextvars(tenant=g.principal.tenant, actor=g.principal.actor)
-        scope = scope_of(app.view_functions[endpoint])
-        if scope is None:
+        scopes = scopes_of(app.view_functions[endpoint])
+        if not scopes:
             raise ForbiddenError("(none is declared for this route)")
-        if scope not in g.principal.scopes:
-            raise ForbiddenError(scope)
+        if g.principal.scopes.isdisjoint(scopes):
+            raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
 
     app.before_request(check)
 

@@ -23,3 +23,18 @@ class GroupListDocument(ListDocument):
     """A ListResponse of groups (RFC 7644 section 3.4.2)."""
 
     Resources: list[GroupDocument]  # the message's name
+
+
+@dataclass
+class GroupOperationsDocument:
+    """Group operations of a Bulk: method, id, and where they apply version and data."""
+
+    operations: list[dict[str, Any]]
+    failOnErrors: int | None = None  # noqa: N815  # the message's name
+
+
+@dataclass
+class GroupResultsDocument:
+    """What became of them: status, version, error."""
+
+    results: list[dict[str, Any]]

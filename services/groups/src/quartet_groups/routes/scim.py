@@ -10,7 +10,7 @@ from quartet_common.container import AppContainer
 from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.domain import read_orders, split_members
+from quartet_groups.members import SentMember, read_orders, split_members
 from quartet_groups.routes.documents import GroupDocument, GroupListDocument
 from quartet_groups.store import StoredGroup
 from quartet_groups.views import GroupView
@@ -37,13 +37,13 @@ def scim_blueprint(
     """Routes under `/scim/v2/Groups`."""
     blueprint = Blueprint("scim", __name__)
 
-    async def sent() -> tuple[Attributes, list[UUID]]:
+    async def sent() -> tuple[Attributes, list[SentMember]]:
         return split_members(group_type.normaliser.normalise(await read_body()).attributes)
 
     async def answer(group_id: UUID, shown: Projection, status: int = 200) -> Response:
         async with container.database.connection() as connection:
             row = await store.read_group(
-                connection, caller().tenant, view.users_url, group_id, members=shown.wants(MEMBERS)
+                connection, caller().tenant, group_id, view.members.column(shown.wants(MEMBERS))
             )
         if row is None:
             raise not_found()
@@ -73,8 +73,8 @@ def scim_blueprint(
         page = parse_page(request.args.get("startIndex"), request.args.get("count"))
         shown = read_projection(group_type.projector)
         text = request.args.get("filter")
-        where = None if text is None else to_sql(group_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 3)
-        total, rows = await _page(container, view.users_url, page, where, shown.wants(MEMBERS))
+        where = None if text is None else to_sql(group_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
+        total, rows = await _page(container, page, where, view.members.column(shown.wants(MEMBERS)))
         resources = [shown.of(view.of_row(row)) for row in rows]
         body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
         return Response(body, content_type=CONTENT_TYPE)
@@ -134,16 +134,14 @@ def scim_blueprint(
 
 
 async def _page(
-    container: AppContainer[GroupsConfig], users_url: str, page: Page, where: Sql | None, members: bool
+    container: AppContainer[GroupsConfig], page: Page, where: Sql | None, members: str
 ) -> tuple[int, list[StoredGroup]]:
     tenant = caller().tenant
     async with container.database.connection() as connection:
         if where is None:
             total = await store.count_groups(connection, tenant)
-            return total, await store.list_groups(
-                connection, tenant, users_url, page.offset, page.count, members=members
-            )
-        rows = await store.find_groups(connection, tenant, users_url, where, page.offset, page.count, members=members)
+            return total, await store.list_groups(connection, tenant, members, page.offset, page.count)
+        rows = await store.find_groups(connection, tenant, members, where, page.offset, page.count)
         if page.offset == 0 and len(rows) < page.count:
             return len(rows), rows  # these are all: no need to count
         return await store.count_found(connection, tenant, where), rows

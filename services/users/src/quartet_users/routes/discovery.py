@@ -7,6 +7,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, security_scheme, tag
 
 from quartet_common.config import ServiceConfig
+from quartet_scim.bulk import MAX_OPERATIONS
 from quartet_scim.discovery import (
     resource_type_document,
     resource_types,
@@ -40,7 +41,15 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def config_document() -> Response:
         """What is supported."""
         refuse_filter()
-        return _json(service_provider_config(base, patch=True, change_password=True))
+        return _json(
+            service_provider_config(
+                base,
+                patch=True,
+                bulk_operations=MAX_OPERATIONS,
+                bulk_payload_bytes=config.max_body_bytes,
+                change_password=True,
+            )
+        )
 
     @blueprint.get("/ResourceTypes")
     @security_scheme([])

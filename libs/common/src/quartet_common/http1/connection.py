@@ -1,0 +1,354 @@
+"""A connection: bytes in, requests to the application one after the other, responses out in the order of the requests."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+
+from quartet_common.http1 import wire
+from quartet_common.http1.exchange import EXTENSION, Exchange
+
+logger = logging.getLogger(__name__)
+
+MAX_HEAD = 32 * 1024
+"""Bytes of the request line and all headers together."""
+MAX_WAITING = 32
+"""Requests that a client may send before the first of them is answered."""
+FRAMING = 64
+"""Bytes of framing that a byte of a chunked body may cost, beside MAX_HEAD: chunk extensions and trailers end there."""
+LINGER = 2.0
+"""Seconds in which a client that still sends can read why it need not."""
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+App = Callable[..., Any]
+
+
+class Host:
+    """What the connections of one server share. `stopping` has responses end their connections, `closed` all of them."""
+
+    def __init__(self, app: App, stopping: asyncio.Event, keep_alive: float) -> None:
+        self.app = app
+        self.stopping = stopping
+        self.keep_alive = keep_alive
+        self.closed = False
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.clock = wire.Clock()
+        self.loop = asyncio.get_running_loop()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a connection is not to be used again."""
+        return self.closed or self.stopping.is_set()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._peer: tuple[str, int] | None = None
+        self._server: tuple[str, int] | None = None
+        self._scheme = "http"
+        self._running: Exchange | None = None
+        self._arriving: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._refused = 0
+        """The status of a request that cannot be read; nothing after it is."""
+        self._deaf = False
+        """Whether what the client sends is thrown away: it was told that the connection ends."""
+        self._ended = False
+        self._held = False
+        self._in_head = True
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_size = 0
+        self._overhead = 0
+        self._can_write: asyncio.Future[None] | None = None
+        self.deadline: float | None = None
+        """When the connection is given up, by the loop's clock; None while a request runs."""
+
+    # ---- the transport's calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._peer = _address(transport.get_extra_info("peername"))
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._host.connections.add(self)
+        self.deadline = self._host.loop.time() + self._host.keep_alive
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The client has gone, or we have closed."""
+        self._host.connections.discard(self)
+        self._deaf = True
+        self._waiting.clear()
+        self.resume_writing()
+        if self._running is not None:
+            self._running.disconnect()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        if self._can_write is None:
+            self._can_write = self._host.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self._can_write is not None:
+            self._can_write.set_result(None)
+            self._can_write = None
+            self._proceed()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        self._overhead += len(data)
+        while data and not self._deaf and not self._refused:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # offers of other protocols are not taken: what follows is HTTP/1.1 (RFC 9110 section 7.8)
+                data = data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserInvalidMethodError:
+                return self._refuse(501)
+            except httptools.HttpParserError:
+                return self._refuse(400)
+            else:
+                break
+        if self._overhead > MAX_HEAD and (self._in_head or self._arriving is not None):
+            self._refuse(431 if self._in_head else 400)
+        return None
+
+    # ---- the parser's calls ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = True
+        self._target = b""
+        self._headers = []
+        self._head_size = 0
+
+    def on_url(self, piece: bytes) -> None:
+        """A piece of the target."""
+        self._target += piece
+        self._head_size += len(piece)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; trailers are not used (RFC 9110 section 6.5.1)."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
+            self._head_size += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there: it can begin to run."""
+        self._in_head = False
+        self._overhead = 0
+        if self._deaf or self._refused:
+            return
+        version = self._parser.get_http_version()
+        status = self._flaw(version)
+        if status:
+            self._refuse(status)
+        elif len(self._waiting) >= MAX_WAITING:
+            self._waiting[-1].keep_alive = False
+            self._deaf = True
+        else:
+            self._accept(version)
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of a body."""
+        self._overhead -= len(piece) * FRAMING
+        if self._arriving is not None:
+            self._arriving.feed(piece)
+
+    def on_message_complete(self) -> None:
+        """A request has ended."""
+        self._overhead = 0
+        self._in_head = True
+        exchange, self._arriving = self._arriving, None
+        if exchange is not None:
+            exchange.end()
+            self._deaf = self._deaf or not exchange.keep_alive
+
+    # ---- requests -------------------------------------------------------------------------------------------------
+
+    def _flaw(self, version: str) -> int:
+        """The status with which a request is refused for its head; 0 for a good one."""
+        if self._head_size > MAX_HEAD:
+            return 431
+        if version not in ("1.1", "1.0"):
+            return 505
+        names = [name for name, _ in self._headers]
+        hosts = names.count(b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            return 400  # RFC 9112 section 3.2
+        if b"transfer-encoding" in names:
+            if version == "1.0":
+                return 400  # RFC 9112 section 6.1
+            if [value.lower() for name, value in self._headers if name == b"transfer-encoding"] != [b"chunked"]:
+                return 501
+        return 501 if self._parser.get_method() == b"CONNECT" else 0
+
+    def _accept(self, version: str) -> None:
+        path, _, query = self._target.partition(b"?")
+        text = path.decode("ascii")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "method": self._parser.get_method().decode("ascii"),
+            "scheme": self._scheme,
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": self._peer,
+            "server": self._server,
+            "state": {},
+        }
+        keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        expects = (b"expect", b"100-continue") in self._headers and version == "1.1"
+        exchange = Exchange(self, scope, keep_alive=keep_alive, expects=expects)
+        scope["extensions"] = {EXTENSION: exchange}
+        self._arriving = exchange
+        self._waiting.append(exchange)
+        if self._running is None:
+            self._proceed()
+        else:
+            self.hold()
+
+    def _proceed(self) -> None:
+        """Begin what comes next, once the one before is answered and the client reads."""
+        if self._running is not None or self._can_write is not None or self._transport.is_closing():
+            return
+        if self._waiting:
+            exchange = self._running = self._waiting.popleft()
+            self.deadline = None
+            task = exchange.task = self._host.loop.create_task(self._run(exchange))
+            self._host.tasks.add(task)
+            task.add_done_callback(self._host.tasks.discard)
+        elif self._refused:
+            self._write_refusal(self._refused)
+        else:
+            self._go_on_reading()
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await self._host.app(exchange.scope, exchange.receive, exchange.send)
+        except Exception:
+            logger.exception("the application failed")
+        finally:
+            self._running = None
+            self._after(exchange)
+
+    def _after(self, exchange: Exchange) -> None:
+        """The application is done with `exchange`."""
+        if self._ended or self._transport.is_closing():
+            return
+        self.deadline = self._host.loop.time() + self._host.keep_alive
+        if exchange.is_complete and (not exchange.keep_alive or self._host.is_ending or not exchange.is_read):
+            self._end()
+        elif exchange.is_complete:
+            self._proceed()
+        elif exchange.is_started:
+            self._transport.abort()  # the client sees that the response is not whole
+        else:
+            self._write_refusal(500)
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _refuse(self, status: int) -> None:
+        """Answer `status` in the place of a request that cannot be read, after those before it."""
+        if self._deaf or self._refused:
+            return
+        self._refused = status
+        broken, self._arriving = self._arriving, None
+        if broken is not None and broken is self._running:
+            broken.disconnect()
+            if broken.is_started:
+                self._transport.abort()
+            elif not broken.is_complete:
+                self._write_refusal(status)
+        elif broken is not None:
+            self._waiting.remove(broken)
+        if self._running is None:
+            self._proceed()
+
+    def _write_refusal(self, status: int) -> None:
+        self._transport.write(wire.refusal(status, self.date))
+        self._end()
+
+    def _end(self) -> None:
+        """Close once the client has what was written, and has had the time to stop sending."""
+        self._deaf = self._ended = True
+        self._waiting.clear()
+        if self._arriving is None and not self._refused:
+            self._transport.close()
+            return
+        self.deadline = self._host.loop.time() + LINGER
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._go_on_reading()
+
+    def close_if_idle(self) -> None:
+        """Close unless a request runs or waits: that one ends the connection when it is answered."""
+        if self._running is None and not self._waiting:
+            self._transport.close()
+
+    def close_if_late(self, now: float) -> None:
+        """Give the connection up when its deadline has passed."""
+        if self.deadline is not None and now > self.deadline:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Give the connection up at once."""
+        self._transport.abort()
+
+    # ---- what an exchange asks for --------------------------------------------------------------------------------
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection is not to be used again."""
+        return self._host.is_ending
+
+    @property
+    def date(self) -> bytes:
+        """The line of the Date header."""
+        return self._host.clock.line()
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait while the client reads too slowly."""
+        if self._can_write is not None:
+            await asyncio.shield(self._can_write)
+
+    def hold(self) -> None:
+        """Read nothing more for now."""
+        if not self._held and not self._transport.is_closing():
+            self._held = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read again, unless requests wait already."""
+        if not self._waiting:
+            self._go_on_reading()
+
+    def _go_on_reading(self) -> None:
+        if self._held and not self._transport.is_closing():
+            self._held = False
+            self._transport.resume_reading()
+
+
+def _address(found: Any) -> tuple[str, int] | None:
+    return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

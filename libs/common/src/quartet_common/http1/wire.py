@@ -1,0 +1,68 @@
+"""What is written on the wire beside an application's own headers: status lines, the date, and refusals."""
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+from quartet_common.errors import PROBLEM_TYPE, problem
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE = b"connection: close\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
+}
+
+REFUSALS = {
+    400: "The request is no HTTP/1.1 that this server can read.",
+    431: "The head of the request is larger than this server accepts.",
+    500: "Something went wrong on our side.",
+    501: "This server does not know the method or the transfer coding of the request.",
+    505: "This server speaks HTTP/1.1.",
+}
+
+
+def status_line(status: int) -> bytes:
+    """The first line of a response."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+class Clock:
+    """The Date header of the running second (RFC 9110 section 6.6.1)."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        """The header's line."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = b"date: %s\r\n" % formatdate(second, usegmt=True).encode("ascii")
+        return self._line
+
+
+def refusal(status: int, date: bytes) -> bytes:
+    """A whole response to a request that no application has seen: a problem document, and the end of the connection."""
+    title = HTTPStatus(status).phrase
+    body = problem(status, title.lower().replace(" ", "_"), REFUSALS[status], title)
+    lines = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode("ascii"), len(body))
+    return status_line(status) + date + lines + CLOSE + b"\r\n" + body
+
+
+def head(status: int, headers: list[tuple[bytes, bytes]], added: bytes) -> bytes:
+    """Status line and headers of a response, then the lines `added`, then the empty line.
+
+    Raises ValueError where a header would be more than one line: what was taken from a request could split the
+    response.
+    """
+    lines = [status_line(status)]
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    text = b"".join(lines)
+    if text.count(b"\n") != len(headers) + 1 or text.count(b"\r") != len(headers) + 1:
+        raise ValueError("a header of the response holds the end of a line")
+    return text + added + b"\r\n"

@@ -1,0 +1,26 @@
+"""Bulk (RFC 7644 3.7): messages to operations, what refers to what, the order of it all, and the answer."""
+
+from quartet_scim.bulk.ledger import Ledger, Outcome
+from quartet_scim.bulk.messages import (
+    BULK_REQUEST_SCHEMA,
+    MAX_OPERATIONS,
+    BulkOperation,
+    BulkRequest,
+    Method,
+    parse_bulk,
+)
+from quartet_scim.bulk.plan import Plan, Planned, make_plan
+
+__all__ = [
+    "BULK_REQUEST_SCHEMA",
+    "MAX_OPERATIONS",
+    "BulkOperation",
+    "BulkRequest",
+    "Ledger",
+    "Method",
+    "Outcome",
+    "Plan",
+    "Planned",
+    "make_plan",
+    "parse_bulk",
+]

@@ -1,0 +1,45 @@
+"""References of one operation to what another makes (RFC 7644 3.7.1): `bulkId:` before the bulkId of the other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+PREFIX = "bulkId:"
+MAX_SHOWN = 64
+
+
+def referred(text: str) -> str | None:
+    """The bulkId that a whole value refers to, None for any other value."""
+    return text[len(PREFIX) :] if text.startswith(PREFIX) else None
+
+
+def references(value: Any) -> set[str]:
+    """The bulkIds that are referred to anywhere inside a JSON value."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if one.startswith(PREFIX):
+                found.add(one[len(PREFIX) :])
+        elif isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return found
+
+
+def resolved(value: Any, ids: Mapping[str, str]) -> Any:
+    """The JSON value with ids in the place of references; unknown ones stay. The value itself is not changed."""
+    if isinstance(value, str):
+        name = referred(value)
+        return value if name is None else ids.get(name, value)
+    if isinstance(value, list):
+        return [resolved(one, ids) for one in value]
+    if isinstance(value, dict):
+        return {name: resolved(one, ids) for name, one in value.items()}
+    return value
+
+
+def shown(bulk_id: str) -> str:
+    """A bulkId in a sentence, shortened."""
+    return f"bulkId {bulk_id if len(bulk_id) <= MAX_SHOWN else bulk_id[:MAX_SHOWN] + '...'}"

@@ -1,0 +1,129 @@
+"""SQL of the membership graph: walks over nestings, never over members; connection first, then the tenant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from quartet_common.database import Connection
+from quartet_groups.nesting import MAX_LEVELS, Edge, Surroundings
+
+# One look into the index per group that is reached, whatever the planner thinks of the tables: OFFSET 0 keeps the inner
+# query as it is. UNION drops what was reached before, so the walk ends, and diamonds cost nothing twice.
+PARENTS = "SELECT parent_id FROM nestings WHERE tenant_id = $1 AND child_id = reached.id OFFSET 0"
+UPWARD = f"SELECT up.parent_id FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up"
+
+DIRECT = """
+SELECT asked.id AS user_id, m.group_id FROM (SELECT DISTINCT unnest($2::uuid[]) AS id) AS asked
+CROSS JOIN LATERAL (SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = asked.id OFFSET 0) AS m"""
+
+VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM membership_versions WHERE tenant_id = $1"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is to be known of memberships at one version: (user, group) and (child, parent), in the order of ids."""
+
+    version: int
+    direct: Sequence[tuple[UUID, UUID]]
+    edges: Sequence[Edge]
+    names: dict[UUID, str]
+
+
+async def lock(connection: Connection, tenant: str) -> None:
+    """Until the transaction ends nobody else of the tenant nests a group or deletes one, so that no two close a cycle.
+
+    Comes after the locks of known users and before those of groups, everywhere.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('quartet.nesting/' || $1, 0))", tenant)
+
+
+async def read_version(connection: Connection, tenant: str) -> int:
+    """The version of the tenant's memberships: it differs whenever an answer about them can."""
+    return int(await connection.fetchval(VERSION, tenant))
+
+
+async def read_graph(connection: Connection, tenant: str, users: Sequence[UUID], groups: Sequence[UUID]) -> Graph:
+    """What decides which of `users` are in which of `groups`, and its version: one statement, so one state.
+
+    Groups that lead to nothing are left out: neither asked for, nor members of another.
+    """
+    row = await connection.fetchrow(
+        f"""
+        WITH RECURSIVE direct AS MATERIALIZED ({DIRECT}),
+        reached (id) AS (SELECT group_id FROM direct UNION {UPWARD}),
+        edges AS MATERIALIZED (
+            SELECT reached.id AS child_id, up.parent_id FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up
+        ),
+        relevant AS MATERIALIZED (
+            SELECT child_id AS id FROM edges UNION SELECT parent_id FROM edges UNION SELECT unnest($3::uuid[])
+        )
+        SELECT ({VERSION}) AS version,
+            ARRAY(SELECT ROW(user_id, group_id) FROM direct WHERE group_id IN (SELECT id FROM relevant)
+                  ORDER BY user_id, group_id) AS direct,
+            ARRAY(SELECT ROW(child_id, parent_id) FROM edges ORDER BY child_id, parent_id) AS edges,
+            ARRAY(SELECT ROW(relevant.id, named.display_name) FROM relevant CROSS JOIN LATERAL (
+                SELECT display_name FROM groups WHERE tenant_id = $1 AND id = relevant.id OFFSET 0) AS named) AS names
+        """,
+        tenant,
+        users,
+        groups,
+    )
+    if row is None:
+        raise AssertionError("a SELECT without FROM always gives a row")
+    return Graph(row["version"], row["direct"], row["edges"], dict(row["names"]))
+
+
+async def read_surroundings(
+    connection: Connection, tenant: str, group_id: UUID, children: Sequence[UUID]
+) -> Surroundings:
+    """What stands above the group, and how many levels are in `children`, which are to become its members."""
+    row = await connection.fetchrow(
+        f"""
+        WITH RECURSIVE reached (id) AS (SELECT $2::uuid UNION {UPWARD}),
+        below (id, level) AS (
+            SELECT unnest($3::uuid[]), 1
+            UNION
+            SELECT down.child_id, below.level + 1 FROM below CROSS JOIN LATERAL (
+                SELECT child_id FROM nestings WHERE tenant_id = $1 AND parent_id = below.id OFFSET 0) AS down
+            WHERE below.level < {MAX_LEVELS}
+        )
+        SELECT (SELECT max(level) FROM below) AS below,
+            ARRAY(SELECT ROW(reached.id, up.parent_id) FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up) AS edges,
+            ARRAY(SELECT ROW(g.id, g.display_name) FROM reached JOIN groups g ON g.tenant_id = $1 AND g.id = reached.id)
+            AS names
+        """,
+        tenant,
+        group_id,
+        children,
+    )
+    if row is None:
+        raise AssertionError("a SELECT without FROM always gives a row")
+    return Surroundings(row["edges"], dict(row["names"]), row["below"])
+
+
+async def read_groups_of(
+    connection: Connection, tenant: str, user_id: UUID, after: UUID, limit: int
+) -> tuple[int, list[asyncpg.Record]]:
+    """The version, and the groups that a user is in behind `after`, as (id, display, direct), in the order of ids."""
+    row = await connection.fetchrow(
+        f"""
+        WITH RECURSIVE direct AS MATERIALIZED (
+            SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = $2
+        ),
+        reached (id) AS (SELECT group_id FROM direct UNION {UPWARD})
+        SELECT ({VERSION}) AS version, ARRAY(
+            SELECT ROW(g.id, g.display_name, g.id IN (SELECT group_id FROM direct))
+            FROM (SELECT id FROM reached WHERE id > $3 ORDER BY id LIMIT $4) AS page
+            JOIN groups g ON g.tenant_id = $1 AND g.id = page.id ORDER BY g.id
+        ) AS found
+        """,
+        tenant,
+        user_id,
+        after,
+        limit,
+    )
+    if row is None:
+        raise AssertionError("a SELECT without FROM always gives a row")
+    return row["version"], row["found"]

@@ -1,0 +1,210 @@
+"""SQL of members, users and groups: who belongs directly to what; connection first, then the tenant; never commits."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from quartet_common.database import Connection
+from quartet_groups.events import NestedGroup
+from quartet_groups.members import Members
+
+
+@dataclass(frozen=True)
+class MemberTexts:
+    """The JSON texts of members, made by the database: never a Python object per member.
+
+    user: SQL of one, over a row `m` of members and `u` of known_users. group: over `n` of nestings and `c` of groups.
+    """
+
+    user: str
+    group: str
+
+    @classmethod
+    def at(cls, scim_root: str) -> "MemberTexts":
+        """Members whose `$ref` begin with `scim_root`, the absolute URL of the SCIM base."""
+        user = _text("m.member_id", f"{scim_root}/Users/", "User", "coalesce(u.display, '')")
+        return cls(user, _text("n.child_id", f"{scim_root}/Groups/", "Group", "c.display_name"))
+
+    def column(self, wanted: bool) -> str:
+        """The column `members` of a query of groups `g`, NULL for none; where nobody wants them they are not read."""
+        if not wanted:
+            return "NULL::text AS members"
+        return f"""
+NULLIF(concat_ws(',',
+    (SELECT string_agg(text, ',') FROM (
+        SELECT {self.user} AS text
+        FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
+        WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id ORDER BY m.member_id) AS users),
+    (SELECT string_agg(text, ',') FROM (
+        SELECT {self.group} AS text
+        FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
+        WHERE n.tenant_id = g.tenant_id AND n.parent_id = g.id ORDER BY n.child_id) AS nested)), '') AS members"""
+
+
+def _text(identifier: str, url: str, kind: str, display: str) -> str:
+    before, between = '{"value":"', f'","$ref":{orjson.dumps(url).decode()[:-1]}'
+    after = f'","type":"{kind}","display":'
+    return (
+        f"{_quoted(before)} || {identifier} || {_quoted(between)} || {identifier} || {_quoted(after)} "
+        f"|| to_json({display}) || '}}'"
+    )
+
+
+def _quoted(text: str) -> str:
+    """A literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
+    """Make users members and return those that were none before. The group's row must be locked."""
+    rows = await connection.fetch(
+        """
+        INSERT INTO members (tenant_id, group_id, member_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
+        ON CONFLICT DO NOTHING RETURNING member_id
+        """,
+        tenant,
+        group_id,
+        ids,
+    )
+    return [row["member_id"] for row in rows]
+
+
+async def add_groups(
+    connection: Connection, tenant: str, group_id: UUID, nested: Sequence[NestedGroup]
+) -> list[NestedGroup]:
+    """Make groups members and return those that were none before. Graph and row must be locked (`graph_store.lock`)."""
+    rows = await connection.fetch(
+        """
+        INSERT INTO nestings (tenant_id, parent_id, child_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
+        ON CONFLICT DO NOTHING RETURNING child_id
+        """,
+        tenant,
+        group_id,
+        [one.id for one in nested],
+    )
+    fresh = {row["child_id"] for row in rows}
+    return [one for one in nested if one.id in fresh]
+
+
+async def remove_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
+    """Remove `ids` from the members, whatever they are, and return those that were some."""
+    return await _remove(connection, "{id} = ANY($3::uuid[])", tenant, group_id, ids)
+
+
+async def keep_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
+    """Remove all members but `ids` and return those removed."""
+    unkept = "NOT EXISTS (SELECT FROM unnest($3::uuid[]) AS kept WHERE kept = {id})"
+    return await _remove(connection, unkept, tenant, group_id, ids)
+
+
+async def _remove(connection: Connection, which: str, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
+    rows = await connection.fetch(
+        f"""
+        WITH users AS (
+            DELETE FROM members WHERE tenant_id = $1 AND group_id = $2 AND {which.format(id="member_id")}
+            RETURNING member_id
+        ), nested AS (
+            DELETE FROM nestings WHERE tenant_id = $1 AND parent_id = $2 AND {which.format(id="child_id")}
+            RETURNING child_id
+        )
+        SELECT member_id AS id, NULL AS display FROM users
+        UNION ALL SELECT g.id, g.display_name FROM nested JOIN groups g ON g.tenant_id = $1 AND g.id = child_id
+        """,
+        tenant,
+        group_id,
+        ids,
+    )
+    return _members(rows)
+
+
+async def members_of(connection: Connection, tenant: str, group_id: UUID) -> Members:
+    """Everybody in a group."""
+    rows = await connection.fetch(
+        """
+        (SELECT member_id AS id, NULL AS display FROM members WHERE tenant_id = $1 AND group_id = $2 ORDER BY member_id)
+        UNION ALL
+        SELECT g.id, g.display_name FROM nestings n JOIN groups g ON g.tenant_id = n.tenant_id AND g.id = n.child_id
+        WHERE n.tenant_id = $1 AND n.parent_id = $2
+        """,
+        tenant,
+        group_id,
+    )
+    return _members(rows)
+
+
+def _members(rows: Iterable[asyncpg.Record]) -> Members:
+    """Rows of id and display, which users have none of."""
+    users, nested = [], []
+    for identifier, display in rows:
+        if display is None:
+            users.append(identifier)
+        else:
+            nested.append(NestedGroup(identifier, display))
+    return Members(users, nested)
+
+
+async def groups_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[UUID]:
+    """The groups that have any of the users `ids` as a member."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT group_id FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[])", tenant, ids
+    )
+    return [row["group_id"] for row in rows]
+
+
+async def remove_everywhere(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """Remove users from all groups, whose rows must be locked; returns what was removed as (group, member)."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[]) RETURNING group_id, member_id
+        """,
+        tenant,
+        ids,
+    )
+    return [(row["group_id"], row["member_id"]) for row in rows]
+
+
+async def parents_of(connection: Connection, tenant: str, group_id: UUID) -> list[UUID]:
+    """The groups that a group is a member of."""
+    rows = await connection.fetch(
+        "SELECT parent_id FROM nestings WHERE tenant_id = $1 AND child_id = $2", tenant, group_id
+    )
+    return [row["parent_id"] for row in rows]
+
+
+async def leave_parents(connection: Connection, tenant: str, group_id: UUID) -> list[UUID]:
+    """Take a group out of all groups that it is a member of, and return those."""
+    rows = await connection.fetch(
+        "DELETE FROM nestings WHERE tenant_id = $1 AND child_id = $2 RETURNING parent_id", tenant, group_id
+    )
+    return [row["parent_id"] for row in rows]
+
+
+async def read_page(
+    connection: Connection, tenant: str, texts: MemberTexts, group_id: UUID, after: tuple[int, UUID], limit: int
+) -> list[asyncpg.Record]:
+    """Members behind `after`, as (kind, id, text): users (kind 0) before groups (1), each in the order of their ids.
+
+    Both parts end at the limit, so a page costs the same wherever it is and however large the group is.
+    """
+    return await connection.fetch(
+        f"""
+        (SELECT 0 AS kind, m.member_id AS id, {texts.user} AS text
+         FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
+         WHERE $3 = 0 AND m.tenant_id = $1 AND m.group_id = $2 AND m.member_id > $4
+         ORDER BY m.member_id LIMIT $5)
+        UNION ALL
+        (SELECT 1, n.child_id, {texts.group}
+         FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
+         WHERE n.tenant_id = $1 AND n.parent_id = $2 AND ($3 = 0 OR n.child_id > $4)
+         ORDER BY n.child_id LIMIT $5)
+        ORDER BY kind, id LIMIT $5
+        """,
+        tenant,
+        group_id,
+        after[0],
+        after[1],
+        limit,
+    )

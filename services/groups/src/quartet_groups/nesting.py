@@ -1,0 +1,94 @@
+"""The rules for groups in groups: a graph without cycles and of limited depth, and the shortest chain in it; no I/O."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from quartet_groups.events import NestedGroup
+from quartet_scim.errors import invalid_value
+
+MAX_LEVELS = 50
+"""Groups on one chain, from the innermost to the outermost."""
+
+MAX_SHOWN = 64
+"""Characters of a group's name in an error."""
+
+Edge = tuple[UUID, UUID]
+"""A group and one that it is a member of: (child, parent)."""
+
+
+class Chains:
+    """For one group, how every group below it comes to it by the fewest steps."""
+
+    def __init__(self, target: UUID, edges: Iterable[Edge]) -> None:
+        children: dict[UUID, list[UUID]] = defaultdict(list)
+        for child, parent in edges:
+            children[parent].append(child)
+        self._next: dict[UUID, UUID | None] = {target: None}
+        self._steps = {target: 0}
+        level = [target]
+        while level:  # breadth first: the first way that is found is a shortest one
+            level = [child for parent in level for child in children[parent] if self._reach(child, parent)]
+
+    def _reach(self, child: UUID, parent: UUID) -> bool:
+        if child in self._next:
+            return False
+        self._next[child], self._steps[child] = parent, self._steps[parent] + 1
+        return True
+
+    def from_nearest(self, starts: Iterable[UUID]) -> list[UUID]:
+        """The shortest chain from one of `starts` up to the target, both included; empty where there is none."""
+        nearest = min(
+            (start for start in starts if start in self._steps), key=lambda one: self._steps[one], default=None
+        )
+        chain = []
+        while nearest is not None:
+            chain.append(nearest)
+            nearest = self._next[nearest]
+        return chain
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What stands above a group that is to get groups as members, and how deep those are.
+
+    above: the edges of all chains up from the group. names: of the groups on them. below: the most levels of any of the
+    groups that are to become members, themselves included.
+    """
+
+    above: Sequence[Edge]
+    names: dict[UUID, str]
+    below: int
+
+
+def check_nesting(group_id: UUID, children: Sequence[NestedGroup], around: Surroundings) -> None:
+    """Raise ScimError 400 if `children` as members of the group would close a cycle or make a chain too long."""
+    parents: dict[UUID, list[UUID]] = defaultdict(list)
+    for child, parent in around.above:
+        parents[child].append(parent)
+    for nested in children:
+        chain = Chains(nested.id, around.above).from_nearest([group_id]) if nested.id in _everybody(around) else []
+        if nested.id == group_id or chain:
+            names = {**around.names, nested.id: nested.display}
+            shown = " > ".join(f"{_short(names.get(one, ''))} ({one})" for one in reversed(chain or [group_id]))
+            raise invalid_value(
+                f"members: a group cannot contain itself, and {nested.id} contains this group already: {shown}."
+            )
+    if _levels(group_id, parents, {}) + around.below > MAX_LEVELS:
+        raise invalid_value(f"members: groups cannot be nested deeper than {MAX_LEVELS} levels.")
+
+
+def _everybody(around: Surroundings) -> set[UUID]:
+    return {parent for _, parent in around.above}
+
+
+def _levels(group_id: UUID, parents: dict[UUID, list[UUID]], known: dict[UUID, int]) -> int:
+    """Groups on the longest chain up from the group; nothing nested is deeper than MAX_LEVELS, so neither is this."""
+    if group_id not in known:
+        known[group_id] = 1 + max((_levels(one, parents, known) for one in parents[group_id]), default=0)
+    return known[group_id]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..."

@@ -1,0 +1,50 @@
+"""The internal route of Bulk: group operations that the users service was sent (RFC 7644 section 3.7)."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import orjson
+from quart import Blueprint, Response, request
+from quart_schema import document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.errors import BadRequestError
+from quartet_common.responses import json_response
+from quartet_groups.bulk import GroupBulk, GroupOperations
+from quartet_groups.routes.documents import GroupOperationsDocument, GroupResultsDocument
+from quartet_scim.bulk import MAX_OPERATIONS, Outcome
+
+
+def bulk_blueprint(bulk: GroupBulk) -> Blueprint:
+    """`/groups/bulk`."""
+    blueprint = Blueprint("bulk", __name__)
+
+    @blueprint.post("/bulk")
+    @requires(SERVICE_SCOPE)
+    @tag(["Services"])
+    @document_request(GroupOperationsDocument)
+    @document_response(GroupResultsDocument)
+    async def carry_out() -> Response:
+        """Carry out group operations in order; each has a result of its own."""
+        body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        outcomes = await bulk.carry_out(caller(), await asyncio.to_thread(_read, body))
+        return json_response(orjson.dumps({"results": [_result(one) for one in outcomes]}))
+
+    return blueprint
+
+
+def _read(body: bytes) -> GroupOperations:
+    try:
+        found = msgspec.json.decode(body, type=GroupOperations)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadRequestError("The body must be an object with a list of operations.") from None
+    if len(found.operations) > MAX_OPERATIONS:
+        raise BadRequestError(f"operations must be at most {MAX_OPERATIONS}.")
+    return found
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    error = None if outcome.error is None else outcome.error.document()
+    return {"status": outcome.status, "version": outcome.version, "error": error}

@@ -1,0 +1,108 @@
+"""The group operations of a Bulk: handed to the groups service in one call per run, which is never sent twice."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+import orjson
+
+from quartet_common.errors import UnavailableError
+from quartet_common.http import ServiceClient
+from quartet_common.messaging.outbox import Caller
+from quartet_scim.bulk import Outcome, Planned
+from quartet_scim.errors import ScimError, ScimType
+
+MAX_CALL_BYTES = 4 * 1024 * 1024
+TIMEOUT = httpx.Timeout(30.0, connect=1.0)
+"""Hundreds of operations take longer than other calls between services."""
+
+
+class _Error(msgspec.Struct, frozen=True, rename="camel"):
+    detail: str
+    scim_type: ScimType | None = None
+
+
+class _Result(msgspec.Struct, frozen=True):
+    status: int
+    version: int | None = None
+    error: _Error | None = None
+
+
+class _Results(msgspec.Struct, frozen=True):
+    results: list[_Result]
+
+
+class GroupOperations(Protocol):
+    """Carries out group operations in their order."""
+
+    async def carry_out(self, caller: Caller, operations: Sequence[Planned], errors_left: int | None) -> list[Outcome]:
+        """What became of the operations; fewer outcomes where it ended at so many errors.
+
+        Raises UnavailableError (503) when it is not known what became of them.
+        """
+
+
+class GroupsClient:
+    """The groups service as GroupOperations."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def carry_out(self, caller: Caller, operations: Sequence[Planned], errors_left: int | None) -> list[Outcome]:
+        """What became of the operations, in calls of at most about 4 MiB (see GroupOperations)."""
+        outcomes: list[Outcome] = []
+        for some in _in_parts([_encoded(one) for one in operations]):
+            left = None if errors_left is None else errors_left - sum(one.error is not None for one in outcomes)
+            if left is not None and left <= 0:
+                break
+            try:
+                outcomes += await self._call(caller, some, left)
+            except UnavailableError as error:
+                if not outcomes:
+                    raise
+                outcomes += [Outcome.failed(ScimError(error.status, error.detail))] * len(some)
+        return outcomes
+
+    async def _call(self, caller: Caller, operations: Sequence[bytes], errors_left: int | None) -> list[Outcome]:
+        body = b'{"failOnErrors":%b,"operations":[%b]}' % (orjson.dumps(errors_left), b",".join(operations))
+        headers = {"Content-Type": "application/json"}
+        response = await self._client.request(
+            "POST", "/groups/bulk", caller, content=body, headers=headers, timeout=TIMEOUT
+        )
+        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            refused = ScimError(413, "The operation is larger than the groups service accepts.")
+            return [Outcome.failed(refused)] * len(operations)
+        if response.status_code != httpx.codes.OK:
+            raise UnavailableError("groups")
+        return [_outcome(one) for one in msgspec.json.decode(response.content, type=_Results).results]
+
+
+def _encoded(planned: Planned) -> bytes:
+    operation = planned.operation
+    sent: dict[str, Any] = {
+        "method": operation.method,
+        "id": planned.id,
+        "version": operation.version,
+        "data": planned.data,
+    }
+    return orjson.dumps(sent)
+
+
+def _in_parts(encoded: Sequence[bytes]) -> Iterator[list[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for one in encoded:
+        if part and size + len(one) > MAX_CALL_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one)
+    if part:
+        yield part
+
+
+def _outcome(result: _Result) -> Outcome:
+    if result.error is None:
+        return Outcome(result.status, result.version)
+    return Outcome.failed(ScimError(result.status, result.error.detail, result.error.scim_type))

@@ -1,0 +1,76 @@
+"""The Bulk route: many operations on users and groups in one request (RFC 7644 section 3.7)."""
+
+import asyncio
+from collections.abc import Sequence, Set
+from dataclasses import replace
+
+import orjson
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response, tag
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.ids import new_id
+from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
+from quartet_scim.documents import ErrorDocument
+from quartet_scim.errors import ScimError
+from quartet_scim.http import CONTENT_TYPE
+from quartet_scim.json import parse
+from quartet_scim_http.requests import read_bytes
+from quartet_users.bulk import Bulk, Means
+from quartet_users.bulk_runs import ENDPOINTS, GROUPS, USERS
+from quartet_users.resource_types import UserTypes
+from quartet_users.routes.documents import BulkRequestDocument, BulkResponseDocument
+
+SCOPES = {USERS: "users:write", GROUPS: "groups:write"}
+
+
+def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
+    """`/scim/v2/Bulk`; `scim_root` is the absolute URL of `/scim/v2`."""
+    blueprint = Blueprint("bulk", __name__)
+    limit = means.container.config.max_body_bytes
+
+    @blueprint.post("/Bulk")
+    @requires(*SCOPES.values())
+    @tag(["SCIM bulk"])
+    @document_request(BulkRequestDocument)
+    @document_response(BulkResponseDocument)
+    @document_response(ErrorDocument, 400)
+    @document_response(ErrorDocument, 413)
+    async def carry_out() -> Response:
+        """Carry out up to 1,000 operations; each has a result of its own (RFC 7644 section 3.7)."""
+        body = await _body(limit)
+        # Megabytes of JSON take longer than other requests should wait.
+        request, plan = await asyncio.to_thread(_planned, body, principal().scopes)
+        bulk = Bulk(means, await types.of(caller().tenant), caller(), plan, request.fail_on_errors)
+        await bulk.carry_out()
+        answer = bulk.ledger.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
+        return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
+
+    return blueprint
+
+
+async def _body(limit: int) -> bytes:
+    try:
+        return await read_bytes()
+    except RequestEntityTooLarge:
+        raise ScimError(413, f"The size of the bulk operation exceeds the maxPayloadSize ({limit}).") from None
+
+
+def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan]:
+    request = parse_bulk(parse(body), ENDPOINTS)
+    allowed = _allowed(request.operations, scopes)
+    return request, make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
+
+
+def _allowed(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[BulkOperation]:
+    """The operations, those with a fault for which the token has no scope."""
+    forbidden = {
+        endpoint: ScimError(403, f"The scope {scope} is needed.")
+        for endpoint, scope in SCOPES.items()
+        if scope not in scopes
+    }
+    return [
+        replace(one, fault=forbidden[one.endpoint]) if one.fault is None and one.endpoint in forbidden else one
+        for one in operations
+    ]
