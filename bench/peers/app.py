@@ -129,6 +129,4 @@ async def announce(connection: Any, who: Principal, user: UserIn, user_id: UUID,
         },
     }
     aggregate = f"{who.tenant}/users/{user_id}"
-    await connection.execute(
-        ANNOUNCE, who.tenant, who.actor, aggregate, CREATED, event_id, None, orjson.dumps(event)
-    )
+    await connection.execute(ANNOUNCE, who.tenant, who.actor, aggregate, CREATED, event_id, None, orjson.dumps(event))

@@ -169,7 +169,16 @@ def check_alike(servers: tuple[Server, Server], token: str, folder: Path) -> Non
 
 def run_wrk(server: Server, script: str, seconds: float, clients: int, told: Mapping[str, str]) -> Round:
     """One round of requests."""
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", "-s", str(HERE / script), server.url + USERS]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{clients}",
+        f"-d{seconds:.0f}s",
+        "--latency",
+        "-s",
+        str(HERE / script),
+        server.url + USERS,
+    ]
     before = server.seconds_used()
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **told})
     used = server.seconds_used() - before

@@ -88,7 +88,12 @@ def resource_types(base_url: str, known: Iterable[ResourceType]) -> dict[str, An
 def schemas(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:
     """The answer of /Schemas: every core schema and extension of the known resource types, each once."""
     distinct = {schema.id: schema for one in known for schema in (one.schema, *one.extensions)}
-    return _list([schema_document(base_url, schema) for schema in distinct.values()])
+    return schema_list(base_url, distinct.values())
+
+
+def schema_list(base_url: str, some: Iterable[Schema]) -> dict[str, Any]:
+    """Schemas in one ListResponse."""
+    return _list([schema_document(base_url, schema) for schema in some])
 
 
 def _list(documents: list[dict[str, Any]]) -> dict[str, Any]:

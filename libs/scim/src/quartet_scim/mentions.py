@@ -18,18 +18,25 @@ def urns_in_text(*texts: str | None) -> Iterator[str]:
             yield from _URN.findall(text)
 
 
-def urns_in_resource(payload: Mapping[str, Any]) -> Iterator[str]:
-    """The URNs under which a resource that is sent has values."""
-    return (key for key in payload if key[:4].lower() == _PREFIX)
+def urns_in_message(payload: Mapping[str, Any]) -> Iterator[str]:
+    """The URNs under which a body writes or asks for something, be it a resource, a PatchOp or a search request.
 
-
-def urns_in_patch(payload: Mapping[str, Any]) -> Iterator[str]:
-    """The URNs that a PatchOp message writes to: by path, or as a key of a value; whatever else the message is."""
-    for name, operations in payload.items():
-        if name.lower() == "operations" and isinstance(operations, list):
-            for operation in operations:
+    What a resource only lists in `schemas` does not count: nothing is written by that.
+    """
+    yield from _of_keys(payload)
+    for name, value in payload.items():
+        if isinstance(value, str):
+            yield from urns_in_text(value)
+        elif isinstance(value, list) and name.lower() == "operations":
+            for operation in value:
                 if isinstance(operation, dict):
                     yield from _of_operation(operation)
+        elif isinstance(value, list) and name.lower().endswith("attributes"):
+            yield from urns_in_text(*(one for one in value if isinstance(one, str)))
+
+
+def _of_keys(payload: Mapping[str, Any]) -> Iterator[str]:
+    return (key for key in payload if key[:4].lower() == _PREFIX)
 
 
 def _of_operation(operation: Mapping[str, Any]) -> Iterator[str]:
@@ -37,7 +44,7 @@ def _of_operation(operation: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, str) and name.lower() == "path":
             yield from urns_in_text(value)
         elif isinstance(value, dict):
-            yield from urns_in_resource(value)
+            yield from _of_keys(value)
 
 
 def has_unknown(resource_type: ResourceType, urns: Iterable[str]) -> bool:

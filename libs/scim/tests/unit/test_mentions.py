@@ -2,7 +2,7 @@
 
 import pytest
 
-from quartet_scim.mentions import has_unknown, urns_in_patch, urns_in_resource, urns_in_text
+from quartet_scim.mentions import has_unknown, urns_in_message, urns_in_text
 from quartet_scim.schema import user_resource_type
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -11,7 +11,7 @@ BADGE = "urn:example:Badge"
 
 
 def test_a_resource_names_the_schemas_under_which_it_has_values() -> None:
-    assert list(urns_in_resource({"schemas": [CORE, BADGE], "userName": "b", "URN:example:Badge": {}, "u": 1})) == [
+    assert list(urns_in_message({"schemas": [CORE, BADGE], "userName": "b", "URN:example:Badge": {}, "u": 1})) == [
         "URN:example:Badge"
     ]
 
@@ -28,13 +28,23 @@ def test_a_resource_names_the_schemas_under_which_it_has_values() -> None:
 )
 def test_a_patch_names_the_schemas_that_it_writes_to(operation: object) -> None:
     known = user_resource_type()
-    assert has_unknown(known, urns_in_patch({"operations": [operation]}))
-    assert not has_unknown(known, urns_in_patch({"Operations": [{"path": f"{ENTERPRISE}:manager"}, {"path": "title"}]}))
+    assert has_unknown(known, urns_in_message({"operations": [operation]}))
+    assert not has_unknown(
+        known, urns_in_message({"Operations": [{"path": f"{ENTERPRISE}:manager"}, {"path": "title"}]})
+    )
 
 
 @pytest.mark.parametrize("odd", [{}, {"Operations": 1}, {"Operations": [1, None, {"path": 1, "value": [BADGE]}]}])
 def test_what_is_no_patch_names_nothing(odd: dict[str, object]) -> None:
-    assert not list(urns_in_patch(odd))
+    assert not list(urns_in_message(odd))
+
+
+def test_a_search_names_the_schemas_that_it_asks_for() -> None:
+    known = user_resource_type()
+    assert has_unknown(known, urns_in_message({"filter": f'{BADGE}:number eq "1"'}))
+    assert has_unknown(known, urns_in_message({"sortBy": f"{BADGE}:number"}))
+    assert has_unknown(known, urns_in_message({"excludedAttributes": ["id", BADGE]}))
+    assert not has_unknown(known, urns_in_message({"attributes": ["userName", 1], "schemas": [BADGE]}))
 
 
 def test_filters_and_lists_of_attributes_name_schemas() -> None:

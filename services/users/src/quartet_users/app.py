@@ -44,6 +44,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
     from quartet_users.views import UserView
 
@@ -54,16 +55,21 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
     )
     app.before_serving(require_keys(keys))
-    types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
+    types = UserTypes(lambda: container.database)
+    passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
     groups = GroupsClient(container.service_client("groups", config.groups_url))
     means = Means(container, passwords, groups)
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
-    app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
+    app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
+    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(data_blueprint(container, {"user": exports.users}, "tenant:admin"), url_prefix="/users/data")
+    app.register_blueprint(
+        data_blueprint(container, {"schema": exports.schemas, "user": exports.users}, "tenant:admin"),
+        url_prefix="/users/data",
+    )
     return app
 
 

@@ -58,8 +58,9 @@ def delete(user: User) -> list[DomainEvent]:
 
 
 def demand_room(schema: Schema, known: Sequence[Schema]) -> None:
-    """Raise ScimError unless a tenant that has registered `known` can have `schema` too: 409 if its URN is taken, 400 if
-    there are too many.
+    """Refuse a schema that a tenant cannot have beside the ones that it has registered.
+
+    Raises ScimError 409 if its URN is taken, 400 if there are too many.
     """
     taken = find_conflict(schema.id, [*urns_of(user_resource_type(*known)), group_schema().id])
     if taken is not None:

@@ -12,7 +12,8 @@ from quartet_scim.schema import Schema, enterprise_user_schema, user_schema
 PUBLISHED = (user_schema().id, enterprise_user_schema().id)
 """The URNs of the schemas that every tenant has."""
 
-# as the index of migration 0005 says it, or it would not be used
+# as the index of migration 0005 says them, or it would not be used
+_SET = "md5((resource -> 'schemas')::text)"
 _HAS_OWN = f"(resource -> 'schemas') - '{PUBLISHED[0]}' - '{PUBLISHED[1]}' <> '[]'::jsonb"
 
 
@@ -73,10 +74,16 @@ async def hold_schemas(connection: Connection, tenant: str, urns: Sequence[str])
 
 
 async def has_values(connection: Connection, tenant: str, urn: str) -> bool:
-    """Whether any user has values of the schema."""
+    """Whether any user has values of the schema. One user of each set of schemas is looked at, however many have it."""
     query = f"""
-        SELECT EXISTS (
-            SELECT FROM users WHERE tenant_id = $1 AND {_HAS_OWN} AND resource -> 'schemas' @> $2::jsonb)
+        WITH RECURSIVE sets AS (
+            (SELECT {_SET} AS key, resource -> 'schemas' AS schemas FROM users
+             WHERE tenant_id = $1 AND {_HAS_OWN} ORDER BY {_SET} LIMIT 1)
+            UNION ALL
+            SELECT another.* FROM sets CROSS JOIN LATERAL (
+                SELECT {_SET}, resource -> 'schemas' FROM users
+                WHERE tenant_id = $1 AND {_HAS_OWN} AND {_SET} > sets.key ORDER BY {_SET} LIMIT 1) AS another)
+        SELECT EXISTS (SELECT FROM sets WHERE schemas @> $2::jsonb)
         """
     return bool(await connection.fetchval(query, tenant, orjson.dumps([urn]).decode()))
 

@@ -56,6 +56,7 @@ async def create_users(
         taken = {key for key, user in tried.items() if user.id not in stored}
         made = settle(settled, steps, candidates, taken)
         await _correct(connection, caller.tenant, stored, [one.user for one in made])
+        await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
         hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
         if hashes:
             await store.set_passwords(connection, caller.tenant, hashes, now)
