@@ -16,7 +16,16 @@ from yarl import URL
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
-from quartet_testing.client import GROUPS, USERS, Api, Document, group_document, patch_document, user_document
+from quartet_testing.client import (
+    GROUPS,
+    USERS,
+    Api,
+    Document,
+    bulk_document,
+    group_document,
+    patch_document,
+    user_document,
+)
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
@@ -194,9 +203,52 @@ async def a_schema_is_not_deleted(world: World, _: str) -> None:
     assert (await world.owner.get(f"/users/schemas/{SCHEMA}")).status_code == 200
 
 
+async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
+    user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
+    join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
+    stolen = {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group_document([world.user["id"]])}
+    operations = [
+        {"method": "PUT", "path": user, "data": user_document()},
+        {"method": "PATCH", "path": user, "data": [{"op": "add", "path": "title", "value": "taken over"}]},
+        {"method": "DELETE", "path": user},
+        {"method": "PUT", "path": group, "data": group_document()},
+        {"method": "PATCH", "path": group, "data": [join]},
+        {"method": "DELETE", "path": group},
+        stolen,
+        {"method": "PATCH", "path": "/Groups/bulkId:g", "data": [join]},
+        {"method": "POST", "path": "/Users", "bulkId": "twin", "data": user_document(userName=world.user["userName"])},
+    ]
+    async with newcomer(world) as third:
+        answer = await third.post("/scim/v2/Bulk", json=bulk_document(*operations))
+        results = answer.json()["Operations"]
+        assert [one["status"] for one in results] == ["404"] * 6 + ["400", "409", "201"]
+        assert world.user["id"] not in json.dumps([one.get("response") for one in results[:6]])
+        assert (await third.delete(results[-1]["location"])).status_code == 204
+    assert (await world.owner.get(f"{USERS}/{world.user['id']}")).json() == world.user
+    assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json() == world.group
+
+
+async def group_operations_of_a_bulk_are_apart(world: World, _: str) -> None:
+    change = {"method": "PUT", "id": world.group["id"], "data": group_document()}
+    steal = {"method": "POST", "id": str(uuid4()), "data": group_document([world.user["id"]])}
+    body = {"operations": [change, {"method": "DELETE", "id": world.group["id"]}, steal]}
+    assert (await world.owner.post("/groups/bulk", json=body)).status_code == 403
+    secret = (world.stack.home.secrets / "users/quartet_client_secret").read_text().strip()
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        form = {"grant_type": "client_credentials"}
+        token = (await client.post("/oauth2/token", data=form, auth=("quartet-users", secret))).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": new_tenant()}
+        answer = await client.post("/groups/bulk", json=body, headers=headers)
+        assert [one["status"] for one in answer.json()["results"]] == [404, 404, 400]
+        nameless = await client.post("/groups/bulk", json=body, headers={"Authorization": f"Bearer {token}"})
+        assert nameless.status_code == 400
+    assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json() == world.group
+
+
 async def groups_take_no_foreign_members(world: World, _: str) -> None:
     answer = await world.stranger.post(GROUPS, json=group_document([world.user["id"]]))
     assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    await groups_take_no_foreign_groups(world)
 
 
 async def groups_are_listed_apart(world: World, _: str) -> None:
@@ -236,6 +288,40 @@ async def a_group_is_not_patched(world: World, _: str) -> None:
 async def a_group_is_not_deleted(world: World, _: str) -> None:
     missing(await world.stranger.delete(f"{GROUPS}/{world.group['id']}"))
     assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).status_code == 200
+
+
+async def groups_take_no_foreign_groups(world: World) -> None:
+    for sent in ({"value": world.group["id"]}, {"value": world.group["id"], "type": "Group"}):
+        answer = await world.stranger.post(GROUPS, json={**group_document(), "members": [sent]})
+        assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+
+
+async def members_are_paged_apart(world: World, _: str) -> None:
+    path = f"/groups/{world.group['id']}/members"
+    assert [one["value"] for one in (await world.owner.get(path)).json()["members"]] == [world.user["id"]]
+    missing(await world.stranger.get(path))
+
+
+async def memberships_are_checked_apart(world: World, _: str) -> None:
+    asked = {"user": world.user["id"], "group": world.group["id"]}
+    own = (await world.owner.get("/groups/check", params=asked)).json()
+    assert (own["member"], own["path"][0]["display"]) == (True, world.group["displayName"])
+    answer = await world.stranger.get("/groups/check", params=asked)
+    assert answer.json() == {**asked, "member": False, "direct": False, "path": []}
+
+
+async def memberships_are_checked_apart_in_batches(world: World, _: str) -> None:
+    asked = {"user": world.user["id"], "group": world.group["id"]}
+    body = {"checks": [asked]}
+    assert (await world.owner.post("/groups/check", json=body)).json()["results"][0]["member"]
+    answer = await world.stranger.post("/groups/check", json=body)
+    assert answer.json() == {"results": [{**asked, "member": False, "direct": False, "path": []}]}
+
+
+async def groups_of_a_user_are_listed_apart(world: World, _: str) -> None:
+    path = f"/groups/of/{world.user['id']}"
+    assert [one["value"] for one in (await world.owner.get(path)).json()["groups"]] == [world.group["id"]]
+    assert (await world.stranger.get(path)).json() == {"groups": [], "next": None}
 
 
 async def entries_are_listed_apart(world: World, _: str) -> None:
@@ -344,6 +430,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "schemas.list_": schemas_are_listed_apart,
         "schemas.read": a_schema_is_not_read,
         "schemas.delete": a_schema_is_not_deleted,
+        "bulk.carry_out": a_bulk_reaches_nothing_foreign,
         **EVERYWHERE,
     },
     "groups": {
@@ -353,6 +440,11 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.replace": a_group_is_not_replaced,
         "scim.patch": a_group_is_not_patched,
         "scim.delete": a_group_is_not_deleted,
+        "membership.members": members_are_paged_apart,
+        "membership.check": memberships_are_checked_apart,
+        "membership.check_many": memberships_are_checked_apart_in_batches,
+        "membership.of": groups_of_a_user_are_listed_apart,
+        "bulk.carry_out": group_operations_of_a_bulk_are_apart,
         **EVERYWHERE,
     },
     "audit": {"audit.events": entries_are_listed_apart, "audit.event": an_entry_is_not_read, **EVERYWHERE},

@@ -253,9 +253,11 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     changed = user_document(userName=user["userName"], active=False, password="a new password 1")
     assert (await api.put(f"{USERS}/{user['id']}", json=changed)).status_code == 200
     group = await api.create_group([user["id"]], externalId="guides")
+    outer = await api.create_group([group["id"]])
     document = group_document([bare_user["id"]], displayName="Guides")
     assert (await api.put(f"{GROUPS}/{group['id']}", json=document)).status_code == 200
     assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
+    assert "members" not in (await api.get(f"{GROUPS}/{outer['id']}")).json()
     assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
     schema = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number"}]}
     assert (await api.post("/users/schemas", json=schema)).status_code == 201

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from quart import Quart, Response, g, request
 from quart_cors import cors
 from quart_schema import Info, QuartSchema
@@ -16,6 +15,7 @@ from quart_schema.openapi import OpenAPIProvider
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
+from quartet_common.asgi import HttpConnection, NoSessions
 from quartet_common.auth.guard import install_guard, source_address
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
@@ -31,6 +31,7 @@ from quartet_common.errors import (
     problem,
 )
 from quartet_common.ids import new_id
+from quartet_common.observed import observed
 from quartet_common.readiness import Check
 from quartet_common.refusals import RefusalLog
 
@@ -79,6 +80,8 @@ def create_base_app(
     """
     config = container.config
     app = Quart(f"quartet_{config.service}", static_folder=None)
+    app.asgi_http_class = HttpConnection
+    app.session_interface = NoSessions()
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
@@ -93,9 +96,7 @@ def create_base_app(
     install_guard(app, lambda: container.verifier, public | always)
     _install_errors(app, refusals, render_error, other_errors)
     _install_lifespan(app, container, refusals)
-    app.asgi_app = OpenTelemetryMiddleware(  # type: ignore[method-assign,assignment]  # how Quart documents middleware
-        app.asgi_app, exclude_spans=["receive", "send"], excluded_urls="/health/"
-    )
+    app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
     return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
 
 
@@ -122,9 +123,12 @@ def _install_request_hooks(app: Quart) -> None:
         bind_contextvars(request_id=g.request_id)
 
     async def finish(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.get("request_id", "")
+        headers = response.headers
+        present = {name.lower() for name, _ in headers}
+        headers["X-Request-Id"] = g.get("request_id", "")
         for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
+            if name.lower() not in present:
+                headers.add(name, value)
         _log_request(response)
         return response
 

@@ -22,7 +22,7 @@ def root() -> Iterator[None]:
 
 
 def hidden(**event: Any) -> dict[str, Any]:
-    return dict(hide_secrets(None, "info", event))
+    return hide_secrets(event)
 
 
 @pytest.mark.parametrize(

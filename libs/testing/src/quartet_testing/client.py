@@ -12,6 +12,7 @@ from quartet_testing.conditions import eventually
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 USERS = "/scim/v2/Users"
 GROUPS = "/scim/v2/Groups"
 TIMEOUT = 20.0
@@ -42,6 +43,11 @@ def group_document(members: Iterable[str] = (), **attributes: Any) -> Document:
 def patch_document(*operations: Document) -> Document:
     """A PatchOp message to send."""
     return {"schemas": [PATCH], "Operations": list(operations)}
+
+
+def bulk_document(*operations: Document, **others: Any) -> Document:
+    """A BulkRequest to send."""
+    return {"schemas": [BULK], "Operations": list(operations), **others}
 
 
 class Api(httpx.AsyncClient):

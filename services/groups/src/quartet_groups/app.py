@@ -18,7 +18,9 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_groups import clients, exports
     from quartet_groups.bulk import GroupBulk
+    from quartet_groups.membership import Membership
     from quartet_groups.routes.bulk import bulk_blueprint
+    from quartet_groups.routes.membership import membership_blueprint
     from quartet_groups.routes.scim import scim_blueprint
     from quartet_groups.views import GroupView
     from quartet_scim.compiled import CompiledType
@@ -31,6 +33,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(bulk_blueprint(GroupBulk(container, users, group_type)), url_prefix="/groups")
+    app.register_blueprint(membership_blueprint(Membership(container, view)), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
     exporters = {"group": exports.groups, "member": exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")

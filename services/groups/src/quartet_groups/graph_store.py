@@ -1,13 +1,13 @@
 """SQL of the membership graph: walks over nestings, never over members; connection first, then the tenant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
 from quartet_common.database import Connection
-from quartet_groups.nesting import MAX_LEVELS, Edge, Surroundings
+from quartet_groups.checks import Graph
+from quartet_groups.nesting import MAX_LEVELS, Surroundings
 
 # One look into the index per group that is reached, whatever the planner thinks of the tables: OFFSET 0 keeps the inner
 # query as it is. UNION drops what was reached before, so the walk ends, and diamonds cost nothing twice.
@@ -19,16 +19,6 @@ SELECT asked.id AS user_id, m.group_id FROM (SELECT DISTINCT unnest($2::uuid[]) 
 CROSS JOIN LATERAL (SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = asked.id OFFSET 0) AS m"""
 
 VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM membership_versions WHERE tenant_id = $1"
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What is to be known of memberships at one version: (user, group) and (child, parent), in the order of ids."""
-
-    version: int
-    direct: Sequence[tuple[UUID, UUID]]
-    edges: Sequence[Edge]
-    names: dict[UUID, str]
 
 
 async def lock(connection: Connection, tenant: str) -> None:

@@ -1,6 +1,7 @@
 """What the integration tests share: the groups service on the real servers, beside users that the test decides on."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,9 @@ from quartet_groups.clients import KnownUser
 from quartet_groups.config import GroupsConfig
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
+
+CORE = "urn:ietf:params:scim:schemas:core:2.0:Group"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 SCOPES = ("groups:read", "groups:write", "tenant:admin")
 
@@ -72,3 +76,90 @@ def tenant() -> str:
 def headers(groups: RunningService, tenant: str) -> dict[str, str]:
     """A token for everything in the tenant."""
     return groups.tokens.headers(tenant, SCOPES, actor="hr-sync")
+
+
+class OwnGroups:
+    """The groups of one tenant, by plain calls; members are ids, or whole documents of a member."""
+
+    def __init__(self, service: RunningService, tenant: str) -> None:
+        self.service = service
+        self.tenant = tenant
+        self.headers = service.tokens.headers(tenant, SCOPES)
+
+    def at(self, tenant: str) -> "OwnGroups":
+        """The groups of another tenant."""
+        return OwnGroups(self.service, tenant)
+
+    async def make(self, *members: Any, name: str = "g") -> UUID:
+        body = {"schemas": [CORE], "displayName": name, "members": documents(members)}
+        answer = await self.service.client.post("/scim/v2/Groups", headers=self.headers, json=body)
+        assert answer.status_code == 201, await answer.get_data()
+        return UUID((await answer.get_json(force=True))["id"])
+
+    async def put(self, group: UUID, *members: Any) -> Any:
+        body = {"schemas": [CORE], "displayName": "g", "members": documents(members)}
+        return await self.service.client.put(f"/scim/v2/Groups/{group}", headers=self.headers, json=body)
+
+    async def patch(self, group: UUID, op: str, *members: Any, path: str = "members") -> Any:
+        operation = {"op": op, "path": path, **({"value": documents(members)} if members else {})}
+        body = {"schemas": [PATCH], "Operations": [operation]}
+        return await self.service.client.patch(f"/scim/v2/Groups/{group}", headers=self.headers, json=body)
+
+    async def delete(self, group: UUID) -> int:
+        return int((await self.service.client.delete(f"/scim/v2/Groups/{group}", headers=self.headers)).status_code)
+
+    async def read(self, group: UUID) -> dict[str, Any]:
+        answer = await self.service.client.get(f"/scim/v2/Groups/{group}", headers=self.headers)
+        assert answer.status_code == 200
+        found: dict[str, Any] = await answer.get_json(force=True)
+        return found
+
+    async def members(self, group: UUID) -> set[UUID]:
+        return {UUID(one["value"]) for one in (await self.read(group)).get("members", [])}
+
+    async def found(self, text: str) -> set[UUID]:
+        query = {"filter": text}
+        answer = await self.service.client.get("/scim/v2/Groups", headers=self.headers, query_string=query)
+        assert answer.status_code == 200, await answer.get_data()
+        return {UUID(one["id"]) for one in (await answer.get_json(force=True))["Resources"]}
+
+    async def told(self) -> list[tuple[str, str, int]]:
+        """Type, group and version of the events so far."""
+        events = await self.service.outbox(self.tenant)
+        return [(event.routing_key, event.subject.removeprefix("groups/"), event.sequence) for event in events]
+
+    async def ask(self, path: str, **query: str) -> Any:
+        return await self.service.client.get(f"/groups/{path}", headers=self.headers, query_string=query)
+
+    async def asked(self, path: str, **query: str) -> Any:
+        answer = await self.ask(path, **query)
+        assert answer.status_code == 200, await answer.get_data()
+        return await answer.get_json()
+
+    async def check(self, user: object, group: object) -> tuple[bool, bool, list[str]]:
+        """member, direct and the names on the path."""
+        found = await self.asked("check", user=str(user), group=str(group))
+        assert (found["user"], found["group"]) == (str(user), str(group))
+        return found["member"], found["direct"], [step["display"] for step in found["path"]]
+
+    async def check_many(self, pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
+        body = {"checks": [{"user": str(user), "group": str(group)} for user, group in pairs]}
+        answer = await self.service.client.post("/groups/check", headers=self.headers, json=body)
+        assert answer.status_code == 200, await answer.get_data()
+        found: list[dict[str, Any]] = (await answer.get_json())["results"]
+        return found
+
+    async def groups_of(self, user: UUID) -> dict[UUID, bool]:
+        """Group to whether the user is in it directly."""
+        found = (await self.asked(f"of/{user}"))["groups"]
+        return {UUID(one["value"]): one["direct"] for one in found}
+
+
+def documents(members: Any) -> list[Any]:
+    return [one if isinstance(one, dict) else {"value": str(one)} for one in members]
+
+
+@pytest.fixture
+def own(groups: RunningService, tenant: str, directory: FakeDirectory) -> OwnGroups:
+    """The groups of the test's tenant."""
+    return OwnGroups(groups, tenant)

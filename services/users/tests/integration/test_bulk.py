@@ -8,9 +8,9 @@ import pytest
 
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging.outbox import Caller
-from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Method, Outcome, Planned
+from quartet_scim.bulk import Method, Outcome, Planned
 from quartet_scim.errors import invalid_value
-from quartet_testing.client import USER, group_document, patch_document
+from quartet_testing.client import USER, bulk_document, group_document, patch_document
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users import bulk, bulk_groups, store
@@ -84,12 +84,8 @@ def group(bulk_id: str, *members: str, **attributes: Any) -> Operation:
     return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
 
 
-def message(*operations: Any, **others: Any) -> dict[str, Any]:
-    return {"schemas": [BULK_REQUEST_SCHEMA], "Operations": list(operations), **others}
-
-
 async def sent(users: RunningService, headers: Headers, *operations: Any, **others: Any) -> list[dict[str, Any]]:
-    answer = await users.client.post("/scim/v2/Bulk", headers=headers, json=message(*operations, **others))
+    answer = await users.client.post("/scim/v2/Bulk", headers=headers, json=bulk_document(*operations, **others))
     document = await answer.get_json(force=True)
     assert answer.status_code == 200, document
     assert answer.content_type == "application/scim+json"
@@ -148,7 +144,7 @@ async def test_users_made_by_a_bulk_are_as_if_made_one_by_one(
     assert (other.traceparent, other.sourceip) == (one.traceparent, one.sourceip)
 
 
-async def test_a_thousand_users_go_in_by_a_few_transactions_in_the_order_of_the_message(
+async def test_a_thousand_users_go_in_by_a_few_transactions_in_the_order_of_the_bulk_document(
     users: RunningService, headers: Headers, tenant: str
 ) -> None:
     wanted = [f"user{number}" for number in range(1000)]
@@ -312,7 +308,7 @@ async def test_each_operation_needs_its_own_scope(users: RunningService, tenant:
     assert len(groups.calls) == 1
     for scopes in (["users:read"], []):
         answer = await users.client.post(
-            "/scim/v2/Bulk", headers=users.tokens.headers(tenant, scopes), json=message(post("x"))
+            "/scim/v2/Bulk", headers=users.tokens.headers(tenant, scopes), json=bulk_document(post("x"))
         )
         assert answer.status_code == 403
 
@@ -329,7 +325,7 @@ async def test_a_message_that_is_none_is_refused_as_a_whole(users: RunningServic
         document = await answer.get_json(force=True)
         assert (answer.status_code, document["status"]) == (status, str(status))
         assert said in document["detail"]
-    many = message(*[{"method": "DELETE", "path": "/Users/1"}] * 1001)
+    many = bulk_document(*[{"method": "DELETE", "path": "/Users/1"}] * 1001)
     assert (await users.client.post("/scim/v2/Bulk", headers=headers, json=many)).status_code == 413
 
 

@@ -201,7 +201,10 @@ async def test_values_of_other_schemas_do_not_hold_one(users: RunningService, he
     for number, held in enumerate(([badge], ["urn:example:b"], [badge, "urn:example:b"], [])):
         document = {"schemas": [CORE], "userName": f"u{number}", **dict.fromkeys(held, value)}
         await create(users, headers, document)
-    deleted = [await users.client.delete(f"/users/schemas/{urn}", headers=headers) for urn in (badge, "urn:example:a", "urn:example:b")]
+    deleted = [
+        await users.client.delete(f"/users/schemas/{urn}", headers=headers)
+        for urn in (badge, "urn:example:a", "urn:example:b")
+    ]
     assert [one.status_code for one in deleted] == [409, 204, 409]
 
 

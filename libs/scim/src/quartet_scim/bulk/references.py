@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 PREFIX = "bulkId:"
 MAX_SHOWN = 64
+_MARK = f'"{PREFIX}'.encode()
 
 
 def referred(text: str) -> str | None:
@@ -14,6 +17,8 @@ def referred(text: str) -> str | None:
 
 def references(value: Any) -> set[str]:
     """The bulkIds that are referred to anywhere inside a JSON value."""
+    if _MARK not in orjson.dumps(value):  # which costs a fifth of a walk through a user that refers to nobody
+        return set()
     found: set[str] = set()
     waiting = [value]
     while waiting:

@@ -38,3 +38,68 @@ class GroupResultsDocument:
     """What became of them: status, version, error."""
 
     results: list[dict[str, Any]]
+
+
+@dataclass
+class PageQuery:
+    """Query of a page."""
+
+    cursor: str | None = None
+    count: int | None = None
+
+
+@dataclass
+class MembersDocument:
+    """Members of a group; `next` is the cursor of the page that follows, null on the last."""
+
+    members: list[dict[str, Any]]
+    next: str | None
+
+
+@dataclass
+class CheckQuery:
+    """Query of a check: the ids of a user and of a group."""
+
+    user: str
+    group: str
+
+
+@dataclass
+class CheckListRequest:
+    """Checks to make at once."""
+
+    checks: list[CheckQuery]
+
+
+@dataclass
+class StepDocument:
+    """A group on the way from a user to a group."""
+
+    value: str
+    display: str
+
+
+@dataclass
+class CheckDocument:
+    """Whether the user is in the group, and the shortest chain of groups that makes it so."""
+
+    user: str
+    group: str
+    member: bool
+    direct: bool
+    path: list[StepDocument]
+
+
+@dataclass
+class CheckListDocument:
+    """Answers in the order of the questions."""
+
+    results: list[CheckDocument]
+
+
+@dataclass
+class GroupsOfDocument:
+    """Groups of a user; `next` is the cursor of the page that follows, null on the last."""
+
+    groups: list[dict[str, Any]]
+    next: str | None

@@ -2,74 +2,12 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
-
-import pytest
 
 from quartet_common.ids import new_id
 from quartet_groups.nesting import MAX_LEVELS
-from quartet_testing.services import RunningService, new_tenant
+from quartet_testing.services import new_tenant
 
-CORE = "urn:ietf:params:scim:schemas:core:2.0:Group"
-PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 ADDED, REMOVED = "groups.nesting.added.v1", "groups.nesting.removed.v1"
-
-
-class Groups:
-    """The groups of one tenant, by plain calls; members are ids, or whole documents of a member."""
-
-    def __init__(self, service: RunningService, tenant: str) -> None:
-        self.service = service
-        self.tenant = tenant
-        self.headers = service.tokens.headers(tenant, ("groups:read", "groups:write", "tenant:admin"))
-
-    async def make(self, *members: Any, name: str = "g") -> UUID:
-        body = {"schemas": [CORE], "displayName": name, "members": documents(members)}
-        answer = await self.service.client.post("/scim/v2/Groups", headers=self.headers, json=body)
-        assert answer.status_code == 201, await answer.get_data()
-        return UUID((await answer.get_json(force=True))["id"])
-
-    async def put(self, group: UUID, *members: Any) -> Any:
-        body = {"schemas": [CORE], "displayName": "g", "members": documents(members)}
-        return await self.service.client.put(f"/scim/v2/Groups/{group}", headers=self.headers, json=body)
-
-    async def patch(self, group: UUID, op: str, *members: Any, path: str = "members") -> Any:
-        operation = {"op": op, "path": path, **({"value": documents(members)} if members else {})}
-        body = {"schemas": [PATCH], "Operations": [operation]}
-        return await self.service.client.patch(f"/scim/v2/Groups/{group}", headers=self.headers, json=body)
-
-    async def delete(self, group: UUID) -> int:
-        return int((await self.service.client.delete(f"/scim/v2/Groups/{group}", headers=self.headers)).status_code)
-
-    async def read(self, group: UUID) -> dict[str, Any]:
-        answer = await self.service.client.get(f"/scim/v2/Groups/{group}", headers=self.headers)
-        assert answer.status_code == 200
-        found: dict[str, Any] = await answer.get_json(force=True)
-        return found
-
-    async def members(self, group: UUID) -> set[UUID]:
-        return {UUID(one["value"]) for one in (await self.read(group)).get("members", [])}
-
-    async def found(self, text: str) -> set[UUID]:
-        query = {"filter": text}
-        answer = await self.service.client.get("/scim/v2/Groups", headers=self.headers, query_string=query)
-        assert answer.status_code == 200, await answer.get_data()
-        return {UUID(one["id"]) for one in (await answer.get_json(force=True))["Resources"]}
-
-    async def told(self) -> list[tuple[str, str, int]]:
-        """Type, group and version of the events so far."""
-        events = await self.service.outbox(self.tenant)
-        return [(event.routing_key, event.subject.removeprefix("groups/"), event.sequence) for event in events]
-
-
-def documents(members: Any) -> list[Any]:
-    return [one if isinstance(one, dict) else {"value": str(one)} for one in members]
-
-
-@pytest.fixture
-def own(groups: RunningService, tenant: str) -> Groups:
-    """The groups of the test's tenant."""
-    return Groups(groups, tenant)
 
 
 async def detail(answer: Any) -> str:
@@ -79,7 +17,7 @@ async def detail(answer: Any) -> str:
     return str(body["detail"])
 
 
-async def test_users_and_groups_are_shown_each_with_its_type_address_and_name(own: Groups, directory: Any) -> None:
+async def test_users_and_groups_are_shown_each_with_its_type_address_and_name(own: Any, directory: Any) -> None:
     user = directory.add(own.tenant, "Babs")
     inner = await own.make(name='In"ner')
     outer = await own.make(inner, user)
@@ -98,14 +36,14 @@ async def test_users_and_groups_are_shown_each_with_its_type_address_and_name(ow
     assert nesting.data["groups"] == [{"value": str(inner), "display": 'In"ner'}]
 
 
-async def test_a_type_may_be_of_any_case_and_missing(own: Groups, directory: Any) -> None:
+async def test_a_type_may_be_of_any_case_and_missing(own: Any, directory: Any) -> None:
     user, inner, other = directory.add(own.tenant), await own.make(), await own.make()
     kinds = [(user, "uSER"), (inner, "GROUP")]
     outer = await own.make(*({"value": str(one), "type": kind} for one, kind in kinds), {"value": str(other)})
     assert await own.members(outer) == {user, inner, other}
 
 
-async def test_a_wrong_type_is_refused_with_the_place_of_the_member(own: Groups, directory: Any) -> None:
+async def test_a_wrong_type_is_refused_with_the_place_of_the_member(own: Any, directory: Any) -> None:
     user, inner = directory.add(own.tenant), await own.make()
     await own.make(user)
     outer = await own.make()
@@ -118,14 +56,14 @@ async def test_a_wrong_type_is_refused_with_the_place_of_the_member(own: Groups,
     assert directory.asked == before, "a group is not asked for at users"
 
 
-async def test_a_group_of_another_tenant_is_nobody(own: Groups, directory: Any) -> None:
-    foreign = await Groups(own.service, new_tenant()).make()
+async def test_a_group_of_another_tenant_is_nobody(own: Any, directory: Any) -> None:
+    foreign = await own.at(new_tenant()).make()
     outer = await own.make()
     for sent in (foreign, {"value": str(foreign), "type": "Group"}):
         assert str(foreign) in await detail(await own.patch(outer, "add", sent))
 
 
-async def test_nested_groups_come_and_go_by_all_verbs(own: Groups, directory: Any) -> None:
+async def test_nested_groups_come_and_go_by_all_verbs(own: Any, directory: Any) -> None:
     user = directory.add(own.tenant)
     one, two, three = [await own.make(name=name) for name in ("one", "two", "three")]
     outer = await own.make(one, user)
@@ -145,7 +83,7 @@ async def test_nested_groups_come_and_go_by_all_verbs(own: Groups, directory: An
     assert nestings == [*steps, (REMOVED, 7)]
 
 
-async def test_adding_a_nested_group_again_or_removing_a_stranger_is_no_change(own: Groups) -> None:
+async def test_adding_a_nested_group_again_or_removing_a_stranger_is_no_change(own: Any) -> None:
     inner, stranger = await own.make(), await own.make()
     outer = await own.make(inner)
     before = await own.told()
@@ -156,7 +94,7 @@ async def test_adding_a_nested_group_again_or_removing_a_stranger_is_no_change(o
     assert await own.told() == before
 
 
-async def test_groups_are_found_by_their_nested_groups(own: Groups, directory: Any) -> None:
+async def test_groups_are_found_by_their_nested_groups(own: Any, directory: Any) -> None:
     user, inner = directory.add(own.tenant), await own.make()
     outer, users_only = await own.make(inner), await own.make(user)
     assert await own.found(f'members.value eq "{inner}"') == {outer}
@@ -167,7 +105,7 @@ async def test_groups_are_found_by_their_nested_groups(own: Groups, directory: A
     assert await own.found("not (members pr)") == {inner}
 
 
-async def test_a_cycle_is_refused_however_long_it_is_and_by_every_verb(own: Groups) -> None:
+async def test_a_cycle_is_refused_however_long_it_is_and_by_every_verb(own: Any) -> None:
     inner = await own.make(name="inner")
     middle = await own.make(inner, name="middle")
     outer = await own.make(middle, name="outer")
@@ -180,14 +118,14 @@ async def test_a_cycle_is_refused_however_long_it_is_and_by_every_verb(own: Grou
     assert await own.members(inner) == set()
 
 
-async def test_a_replacement_may_turn_a_nesting_round_once_the_old_one_is_gone(own: Groups) -> None:
+async def test_a_replacement_may_turn_a_nesting_round_once_the_old_one_is_gone(own: Any) -> None:
     inner = await own.make()
     outer = await own.make(inner)
     assert (await own.put(outer)).status_code == 200
     assert (await own.put(inner, outer)).status_code == 200
 
 
-async def test_groups_nest_so_deep_and_no_deeper(own: Groups) -> None:
+async def test_groups_nest_so_deep_and_no_deeper(own: Any) -> None:
     chain = [await own.make()]
     for _ in range(MAX_LEVELS - 1):
         chain.append(await own.make(chain[-1]))
@@ -198,7 +136,7 @@ async def test_groups_nest_so_deep_and_no_deeper(own: Groups) -> None:
     assert (await own.patch(chain[2], "add", loose)).status_code == 200
 
 
-async def test_many_ways_through_the_graph_cost_nothing(own: Groups) -> None:
+async def test_many_ways_through_the_graph_cost_nothing(own: Any) -> None:
     below = [await own.make() for _ in range(2)]
     for _ in range(20):  # a million chains from the top to the bottom
         below = [await own.make(*below) for _ in range(2)]
@@ -206,7 +144,7 @@ async def test_many_ways_through_the_graph_cost_nothing(own: Groups) -> None:
     assert str(top) in await detail(await own.patch((await own.members(below[0])).pop(), "add", top))
 
 
-async def test_writers_that_race_close_no_cycle_between_them(own: Groups) -> None:
+async def test_writers_that_race_close_no_cycle_between_them(own: Any) -> None:
     for _ in range(5):
         ring = [await own.make() for _ in range(6)]
         pairs = [(ring[place], ring[place - 1]) for place in range(6)]
@@ -215,7 +153,7 @@ async def test_writers_that_race_close_no_cycle_between_them(own: Groups) -> Non
         assert statuses == [200] * 5 + [400], "all but the one that would close the ring"
 
 
-async def test_a_deleted_group_leaves_the_groups_that_it_was_in(own: Groups, directory: Any) -> None:
+async def test_a_deleted_group_leaves_the_groups_that_it_was_in(own: Any, directory: Any) -> None:
     user, innermost = directory.add(own.tenant), await own.make(name="innermost")
     inner = await own.make(innermost, user, name="inner")
     outers = [await own.make(inner, user) for _ in range(2)]
@@ -235,7 +173,7 @@ async def test_a_deleted_group_leaves_the_groups_that_it_was_in(own: Groups, dir
     assert await own.members(innermost) == set()
 
 
-async def test_groups_that_are_nested_and_deleted_at_once_are_nobodys_member_in_the_end(own: Groups) -> None:
+async def test_groups_that_are_nested_and_deleted_at_once_are_nobodys_member_in_the_end(own: Any) -> None:
     for _ in range(8):
         outer, other, inner = await own.make(), await own.make(), await own.make()
         assert (await own.patch(other, "add", inner)).status_code == 200
@@ -254,7 +192,7 @@ async def test_groups_that_are_nested_and_deleted_at_once_are_nobodys_member_in_
         assert balance[str(inner)] == 0, "who was told to have joined was told to have left"
 
 
-async def test_exports_hold_nested_groups(own: Groups) -> None:
+async def test_exports_hold_nested_groups(own: Any) -> None:
     inner = await own.make()
     outer = await own.make(inner)
     answer = await own.service.client.get("/groups/data/export", headers=own.headers)

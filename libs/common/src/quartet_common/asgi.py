@@ -1,0 +1,109 @@
+"""Quart's end of a request: one task instead of three where the whole body has come and the answer is in memory."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any, cast
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from quart import Quart, Request, Response
+from quart.asgi import ASGIHTTPConnection
+from quart.sessions import NullSession, SessionInterface, SessionMixin
+from quart.utils import encode_headers
+from quart.wrappers import BaseRequestWebsocket
+from quart.wrappers.response import DataBody
+from werkzeug.datastructures import Headers, ImmutableHeadersMixin
+
+from quartet_common.http1.exchange import EXTENSION, Exchange
+
+
+class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
+    """The headers of a request: asked for by name many times, so they are found by a dictionary, and never changed.
+
+    Like Quart's own they begin with the client's address as Remote-Addr.
+    """
+
+    def __init__(self, address: str, received: Iterable[tuple[bytes, bytes]]) -> None:
+        self._list = [("Remote-Addr", address)]
+        self._list += [(name.decode("latin1").title(), value.decode("latin1")) for name, value in received]
+        self._first = {name.lower(): value for name, value in reversed(self._list)}
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._first
+
+    def _get_key(self, key: str) -> str:
+        found = self._first.get(key.lower())
+        return super()._get_key(key) if found is None else found  # raises the KeyError that it should
+
+    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002  # werkzeug's name
+        """The first value of a header."""
+        found = self._first.get(key.lower())
+        if found is None or type is None:
+            return default if found is None else found
+        return super().get(key, default, type)
+
+
+class NoSessions(SessionInterface):
+    """No request has a session: who asks is in its token."""
+
+    def __init__(self) -> None:
+        self._none = NullSession()
+
+    async def open_session(self, _app: Quart, _request: BaseRequestWebsocket) -> SessionMixin:
+        """The empty session, in which nothing can be kept."""
+        return self._none
+
+    async def save_session(self, _app: Quart, _session: SessionMixin, _response: Any) -> None:
+        """Nothing is kept."""
+
+
+class HttpConnection(ASGIHTTPConnection):
+    """One request. Over HTTP/1.1 the server says when the body is there; everything else goes Quart's own way."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Handle the request."""
+        exchange: Exchange | None = cast(Any, self.scope).get("extensions", {}).get(EXTENSION)
+        body = exchange.take_whole() if exchange is not None else None
+        if body is None:
+            return await super().__call__(receive, send)
+        request = self._create_request_from_scope(send)
+        request.body.set_result(body)
+        return await self._answer(request, send)
+
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
+        scope = self.scope
+        if scope["http_version"] != "1.1" or not scope["path"].startswith("/"):
+            return super()._create_request_from_scope(send)
+        config = self.app.config
+        return self.app.request_class(
+            scope["method"],
+            scope["scheme"],
+            scope["path"],
+            scope["query_string"],
+            ReceivedHeaders((scope.get("client") or ["<local>"])[0], scope["headers"]),
+            "",
+            "1.1",
+            max_content_length=config["MAX_CONTENT_LENGTH"],
+            body_timeout=config["BODY_TIMEOUT"],
+            send_push_promise=_no_push,
+            scope=scope,
+        )
+
+    async def _answer(self, request: Request, send: ASGISendCallable) -> None:
+        """Like Quart's `handle_request`; what is in memory needs no watch over the time that its sending takes."""
+        response = await self.app.handle_request(request)
+        if not isinstance(response, Response) or not isinstance(response.response, DataBody):
+            limit = response.timeout if isinstance(response, Response) else ...
+            limit = self.app.config["RESPONSE_TIMEOUT"] if limit is ... else limit
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._send_response(send, response), timeout=limit)
+            return
+        body = response.response
+        await send(
+            {"type": "http.response.start", "status": response.status_code, "headers": encode_headers(response.headers)}
+        )
+        await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
+
+
+async def _no_push(_path: str, _headers: Headers) -> None:
+    """HTTP/1.1 knows no push."""

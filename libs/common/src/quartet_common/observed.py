@@ -1,0 +1,109 @@
+"""Observed: every request has a trace and is measured; what that costs depends on whether anybody collects spans."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware, asgi_getter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, SpanContext
+from prometheus_client import Gauge, Histogram
+
+from quartet_common.config import ServiceConfig
+
+App = Callable[..., Any]
+
+HEALTH = "/health/"
+"""What is asked all the time, and by machines: it is no request that anybody counts."""
+CARRIERS = frozenset({b"traceparent", b"tracestate", b"baggage"})
+MILLISECONDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SCHEMES = frozenset({"http", "https"})
+OTHER = "_OTHER"
+
+
+def observed(app: App, config: ServiceConfig) -> App:
+    """`app` with spans by OpenTelemetry's own middleware where they are exported, without recording any elsewhere."""
+    if config.otlp_endpoint:
+        return OpenTelemetryMiddleware(app, exclude_spans=["receive", "send"], excluded_urls=HEALTH)
+    return Measured(app)
+
+
+class Measured:
+    """An ASGI application whose requests have trace ids, the caller's or new ones, and are measured for Prometheus.
+
+    Names and meaning of the measurements are those of OpenTelemetry's middleware. Nothing is split by what a client is
+    free to invent.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._ids = RandomIdGenerator()
+        self._duration, self._size, self._active = _instruments()
+        self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._running: dict[tuple[str, str], Any] = {}
+
+    async def __call__(self, scope: dict[str, Any], receive: App, send: App) -> None:
+        """Run the application, and measure it."""
+        if scope["type"] != "http" or HEALTH in scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        status, size = 500, 0
+
+        async def seen(message: dict[str, Any]) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        method = scope["method"] if scope["method"] in METHODS else OTHER
+        scheme = scope["scheme"] if scope["scheme"] in SCHEMES else OTHER
+        running = self._gauge(method, scheme)
+        running.inc()
+        token = context.attach(self._context(scope))
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            context.detach(token)
+            running.dec()
+            duration, sizes = self._histograms(method, scheme, status)
+            duration.observe((time.perf_counter() - started) * 1000)
+            sizes.observe(size)
+
+    def _context(self, scope: dict[str, Any]) -> context.Context:
+        """The trace that the caller has named, or a new one, with a span of our own that nobody records."""
+        named = any(name in CARRIERS for name, _ in scope["headers"])
+        found = propagate.extract(scope, getter=asgi_getter) if named else context.Context()
+        parent = trace.get_current_span(found).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
+        own = SpanContext(trace_id, self._ids.generate_span_id(), is_remote=False, trace_state=parent.trace_state)
+        return trace.set_span_in_context(NonRecordingSpan(own), found)
+
+    def _gauge(self, method: str, scheme: str) -> Any:
+        gauge = self._running.get((method, scheme))
+        if gauge is None:
+            gauge = self._running[method, scheme] = self._active.labels(method, scheme)
+        return gauge
+
+    def _histograms(self, method: str, scheme: str, status: int) -> tuple[Any, Any]:
+        key = method, scheme, status
+        found = self._series.get(key)
+        if found is None:
+            found = self._series[key] = (self._duration.labels(*key), self._size.labels(*key))
+        return found
+
+
+@cache
+def _instruments() -> tuple[Histogram, Histogram, Gauge]:
+    """The process's instruments: Prometheus takes each name once."""
+    labels = ("http_method", "http_scheme", "http_status_code")
+    return (
+        Histogram("http_server_duration_milliseconds", "Duration of requests.", labels, buckets=MILLISECONDS),
+        Histogram("http_server_response_size_bytes", "Size of responses.", labels, buckets=MILLISECONDS),
+        Gauge("http_server_active_requests", "Requests that run.", labels[:2]),
+    )

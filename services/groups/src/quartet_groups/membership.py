@@ -1,0 +1,85 @@
+"""Questions about memberships: who is in a group, whether a user is in one, which ones a user is in."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import NotFoundError
+from quartet_common.ids import parse_id
+from quartet_groups import graph_store, member_store, store
+from quartet_groups.answer_cache import AnswerCache
+from quartet_groups.checks import Question, answer, ids_of
+from quartet_groups.config import GroupsConfig
+from quartet_groups.views import GroupView
+
+Read = Callable[[Connection], Awaitable[tuple[int, bytes]]]
+"""Reads an answer, and in the same statement the version of the memberships that it belongs to."""
+
+
+class Membership:
+    """Answers questions; those about the graph from the cache where it has the answer of this very version.
+
+    Every question asks PostgreSQL for the version, so an answer is never older than the last write that was answered.
+    """
+
+    def __init__(self, container: AppContainer[GroupsConfig], view: GroupView) -> None:
+        self._container = container
+        self._cache = AnswerCache(container)
+        self._view = view
+
+    async def members(self, tenant: str, group_id: str, after: tuple[int, UUID], limit: int) -> list[asyncpg.Record]:
+        """Members of a group behind `after`, as (kind, id, text). Raises NotFoundError (404)."""
+        known = parse_id(group_id)
+        if known is None:
+            raise NotFoundError
+        async with self._container.database.connection() as connection:
+            rows = await member_store.read_page(connection, tenant, self._view.members, known, after, limit)
+            if not rows and not await store.names_of(connection, tenant, [known]):
+                raise NotFoundError
+        return rows
+
+    async def check(self, tenant: str, questions: Sequence[Question]) -> bytes:
+        """The answers to `questions` in their order, as a JSON list."""
+        users, groups = ids_of(questions)
+
+        async def read(connection: Connection) -> tuple[int, bytes]:
+            graph = await graph_store.read_graph(connection, tenant, users, groups)
+            return graph.version, orjson.dumps(answer(questions, graph))
+
+        return await self._answer(tenant, b"check" + msgspec.json.encode(questions), read)
+
+    async def groups_of(self, tenant: str, user: str, after: UUID, limit: int) -> list[bytes]:
+        """Groups behind `after` that a user is in, directly or not, as JSON texts; none for nobody."""
+        user_id = parse_id(user)
+        if user_id is None:
+            return []
+
+        async def read(connection: Connection) -> tuple[int, bytes]:
+            version, rows = await graph_store.read_groups_of(connection, tenant, user_id, after, limit)
+            return version, b"\n".join(orjson.dumps(self._group(*row)) for row in rows)
+
+        return (await self._answer(tenant, f"of/{user_id}/{after}/{limit}".encode(), read)).splitlines()
+
+    async def _answer(self, tenant: str, question: bytes, read: Read) -> bytes:
+        async with self._container.database.connection() as connection:
+            version = await graph_store.read_version(connection, tenant)
+        found = await self._cache.find(tenant, version, question)
+        if found is not None:
+            return found
+        async with self._container.database.connection() as connection:
+            version, fresh = await read(connection)
+        await self._cache.keep(tenant, version, question, fresh)
+        return fresh
+
+    def _group(self, identifier: UUID, display: str, direct: bool) -> dict[str, object]:
+        return {
+            "value": str(identifier),
+            "display": display,
+            "direct": direct,
+            "$ref": self._view.location(identifier),
+        }

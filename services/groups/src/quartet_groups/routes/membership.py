@@ -1,0 +1,138 @@
+"""Routes of memberships: a group's members by page, checks, and the groups of a user; not SCIM."""
+
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+import orjson
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import BadRequestError
+from quartet_common.parameters import MAX_TEXT, BadParameterError, single, whole_number
+from quartet_common.responses import json_response
+from quartet_groups.checks import Question
+from quartet_groups.membership import Membership
+from quartet_groups.routes.documents import (
+    CheckDocument,
+    CheckListDocument,
+    CheckListRequest,
+    CheckQuery,
+    GroupsOfDocument,
+    MembersDocument,
+    PageQuery,
+)
+
+DEFAULT_COUNT = 100
+MAX_COUNT = 1000
+MAX_CHECKS = 1000
+NOWHERE = UUID(int=0)
+
+
+class Place(NamedTuple):
+    """Where a page of members ended: behind a user (kind 0) or a group (1)."""
+
+    kind: Literal[0, 1]
+    id: UUID
+
+
+def membership_blueprint(membership: Membership) -> Blueprint:
+    """`/<group_id>/members`, `/check` and `/of/<user>`; scope groups:read."""
+    blueprint = Blueprint("membership", __name__)
+
+    @blueprint.get("/<group_id>/members")
+    @requires("groups:read")
+    @tag(["memberships"])
+    @document_querystring(PageQuery)
+    @document_response(MembersDocument)
+    async def members(group_id: str) -> Response:
+        """The members of a group, users before groups, each in the order of their ids, a page at a time."""
+        tenant = caller().tenant
+        given = _given(("cursor", "count"))
+        context = ["groups.members", tenant, group_id]
+        after = decode_cursor(given["cursor"], context, Place) if "cursor" in given else Place(0, NOWHERE)
+        count = _count(given)
+        rows = await membership.members(tenant, group_id, after, count + 1)
+        page = rows[:count]
+        onward = encode_cursor((page[-1]["kind"], page[-1]["id"]), context) if len(rows) > count else None
+        # the members are JSON already and are handed on as the database made them
+        return _page("members", ",".join(row["text"] for row in page).encode(), onward)
+
+    @blueprint.get("/check")
+    @requires("groups:read")
+    @tag(["memberships"])
+    @document_querystring(CheckQuery)
+    @document_response(CheckDocument)
+    async def check() -> Response:
+        """Whether a user is in a group, directly or by nested groups, and by which way."""
+        given = _given(("user", "group"))
+        for name in ("user", "group"):
+            if name not in given:
+                raise BadParameterError(name, "must be given")
+        answers = await membership.check(caller().tenant, [Question(given["user"], given["group"])])
+        return json_response(answers[1:-1])
+
+    @blueprint.post("/check")
+    @requires("groups:read")
+    @tag(["memberships"])
+    @document_request(CheckListRequest)
+    @document_response(CheckListDocument)
+    async def check_many() -> Response:
+        """Up to 1,000 checks at once; the answers stand in the order of the questions."""
+        questions = _questions(await request.get_data(cache=False, as_text=False, parse_form_data=False))
+        return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
+
+    @blueprint.get("/of/<user>")
+    @requires("groups:read")
+    @tag(["memberships"])
+    @document_querystring(PageQuery)
+    @document_response(GroupsOfDocument)
+    async def of(user: str) -> Response:
+        """The groups that a user is in, directly or by nested groups, in the order of their ids, a page at a time."""
+        tenant = caller().tenant
+        given = _given(("cursor", "count"))
+        context = ["groups.of", tenant, user]
+        after = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else NOWHERE
+        count = _count(given)
+        found = await membership.groups_of(tenant, user, after, count + 1)
+        page = found[:count]
+        onward = encode_cursor(orjson.loads(page[-1])["value"], context) if len(found) > count else None
+        return _page("groups", b",".join(page), onward)
+
+    return blueprint
+
+
+def _given(known: Collection[str]) -> dict[str, str]:
+    """The parameters of the query; an empty one is as good as none. Raises BadParameterError."""
+    parameters = request.args.to_dict(flat=False)
+    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
+
+
+def _count(given: dict[str, str]) -> int:
+    return whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
+
+
+def _page(name: str, items: bytes, onward: str | None) -> Response:
+    return json_response(b'{"%b":[%b],"next":%b}' % (name.encode(), items, msgspec.json.encode(onward)))
+
+
+def _questions(body: bytes) -> list[Question]:
+    """Raises BadRequestError naming what is wrong."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequestError("The body must be JSON.") from None
+    checks = document.get("checks") if isinstance(document, dict) else None
+    if not isinstance(checks, list) or not 1 <= len(checks) <= MAX_CHECKS:
+        raise BadRequestError(f"The body must be an object whose checks are a list of 1 to {MAX_CHECKS} objects.")
+    return [Question(_text(one, "user", place), _text(one, "group", place)) for place, one in enumerate(checks)]
+
+
+def _text(check: Any, name: str, place: int) -> str:
+    found = check.get(name) if isinstance(check, dict) else None
+    if not isinstance(found, str) or not 0 < len(found) <= MAX_TEXT:
+        raise BadRequestError(f"checks[{place}].{name} must be a text of 1 to {MAX_TEXT} characters.")
+    return found
