@@ -13,9 +13,9 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from auth import Principal, Scope
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from models import Meta, UserIn, UserOut
+from peers.auth import Principal, Scope
+from peers.models import Meta, UserIn, UserOut
 from uuid_utils.compat import uuid7
 
 CREATED = "quartet.users.user.created.v1"

@@ -1,4 +1,4 @@
-"""The peer's authentication: verifies the ES256 access tokens of the users service and remembers them until they expire."""
+"""The peer's authentication: verifies the ES256 access tokens of the users service, and remembers those it has seen."""
 
 import os
 import time

@@ -1,10 +1,11 @@
 """One request beside a FastAPI peer: GET one user and POST one user, requests/s per core of the server's process.
 
-Run `.venv/bin/python bench/peers/compare.py` (needs wrk). It starts PostgreSQL and what else the users service needs, installs
-the peer (app.py: FastAPI, uvicorn, asyncpg) from requirements.lock into a folder of its own, and runs the users service's api
-and the peer as one process each on the same tables. Rounds alternate between the two. What is compared is the requests
-answered per second of CPU time that the server's process used, so that neither PostgreSQL nor wrk nor other work counts.
-The user is an enterprise user of about 3 kB. Both write one line per request into a log; --bare takes the peer's away.
+Run `.venv/bin/python bench/peers/compare.py` (needs wrk). It starts PostgreSQL and what else the users service needs,
+installs the peer (app.py: FastAPI, uvicorn, asyncpg) from requirements.lock into a folder of its own, and runs the api
+of the users service and the peer as one process each on the same tables. Rounds alternate between the two. What is
+compared is the requests answered per second of CPU time that the server's process used, so that neither PostgreSQL nor
+wrk nor other work counts. The user is an enterprise user of about 3 kB. Both write a line per request into a log;
+--bare takes the peer's away.
 """
 
 import argparse
@@ -75,8 +76,9 @@ def install(folder: Path) -> Path:
     """The Python of a virtual environment in `folder` that has what requirements.lock pins; made if it is not there."""
     python = folder / "bin/python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [python, "-m", "pip", "install", "-qq", "--require-hashes", "-r", HERE / "requirements.lock"]
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        lock = str(HERE / "requirements.lock")
+        command = [str(python), "-m", "pip", "install", "-qq", "--require-hashes", "-r", lock]
         subprocess.run(command, check=True)
     return python
 
@@ -122,7 +124,8 @@ def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, s
     python = install(venv)
     stack = Stack(home, None)
     with ExitStack() as stack_of_blocks:
-        stack_of_blocks.callback(lambda: (stack.down(), remove(stack.home)))
+        stack_of_blocks.callback(remove, stack.home)
+        stack_of_blocks.callback(stack.down)
         stack.start_servers()
         environment = stack.environment("users", "api")
         migrate = stack.environment("users", "migrate")
@@ -131,7 +134,7 @@ def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, s
         api = list(catalogue.command("users", "api"))
         ours = stack_of_blocks.enter_context(started("quartet", api, environment, port, home / "quartet.log"))
         [port] = ports.choose(1, {port})
-        command = [str(python), "-m", "uvicorn", "app:app", "--app-dir", str(HERE), "--port", str(port)]
+        command = [str(python), "-m", "uvicorn", "peers.app:app", "--app-dir", str(HERE.parent), "--port", str(port)]
         command += ["--loop", "uvloop", "--http", "httptools", *(["--no-access-log"] if bare else [])]
         told = peer_environment(stack, environment)
         peer = stack_of_blocks.enter_context(started("peer", command, told, port, home / "peer.log"))
@@ -169,16 +172,8 @@ def check_alike(servers: tuple[Server, Server], token: str, folder: Path) -> Non
 
 def run_wrk(server: Server, script: str, seconds: float, clients: int, told: Mapping[str, str]) -> Round:
     """One round of requests."""
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{clients}",
-        f"-d{seconds:.0f}s",
-        "--latency",
-        "-s",
-        str(HERE / script),
-        server.url + USERS,
-    ]
+    load = ["-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency"]
+    command = ["wrk", *load, "-s", str(HERE / script), server.url + USERS]
     before = server.seconds_used()
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **told})
     used = server.seconds_used() - before

@@ -38,6 +38,7 @@ TENANTLESS = {
     "docs.asset": "is the same for everybody",
     "openapi": "is the same for everybody",
     "discovery.config_document": "is the same for everybody",
+    "scim.create_me": "always refuses",
     "oauth.token": "gives tokens for the tenants of the client whose secret was sent",
     "oauth.jwks": "public keys, the same for all tenants",
     "rabbitmq.outbox": "a depth and an age over all tenants, nothing of what is in it",
@@ -48,7 +49,7 @@ TENANTLESS = {
 
 SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
-
+SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 OF_A_TENANT = " ".join(sorted(SCOPES - {SERVICE_SCOPE, "platform:admin"}))
 """All that a tenant's own administrator can have."""
 
@@ -127,6 +128,58 @@ async def users_are_listed_apart(world: World, _: str) -> None:
         answer = await world.stranger.get(USERS, params=query)
         assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
         clean(world, answer.text)
+
+
+async def users_are_searched_apart(world: World, _: str) -> None:
+    await searched_apart(world, f"{USERS}/.search", 1)
+
+
+async def groups_are_searched_apart(world: World, _: str) -> None:
+    await searched_apart(world, f"{GROUPS}/.search", 1)
+
+
+async def everything_is_searched_apart(world: World, _: str) -> None:
+    await searched_apart(world, "/scim/v2/.search", 2)
+
+
+async def everything_is_listed_apart(world: World, _: str) -> None:
+    assert (await world.owner.get("/scim/v2/")).json()["totalResults"] == 2
+    answer = await world.stranger.get("/scim/v2/")
+    assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
+    clean(world, answer.text)
+
+
+async def searched_apart(world: World, path: str, number: int) -> None:
+    """The owner finds so many resources, the stranger none, not even by the owner's cursor."""
+    for query in ({}, {"filter": "id pr"}, {"sortBy": "id"}):
+        body = {"schemas": [SEARCH], **query}
+        assert (await world.owner.post(path, json=body)).json()["totalResults"] == number
+        answer = await world.stranger.post(path, json=body)
+        assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
+        clean(world, answer.text)
+    async with newcomer(world) as third:
+        for _ in range(2):
+            await third.create_group([(await third.create_user())["id"]])
+        page = (await third.post(path, json={"schemas": [SEARCH], "cursor": "", "count": 1})).json()
+        for other in (world.owner, world.stranger):
+            body = {"schemas": [SEARCH], "cursor": page["nextCursor"], "count": 1}
+            answer = await other.post(path, json=body)
+            assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidCursor")
+
+
+async def groups_are_searched_apart_by_services(world: World, _: str) -> None:
+    body = {"schemas": [SEARCH], "filter": "userName pr or displayName pr"}
+    assert (await world.stranger.post("/groups/search", json=body)).status_code == 403
+    secret = (world.stack.home.secrets / "users/quartet_client_secret").read_text().strip()
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        form = {"grant_type": "client_credentials"}
+        token = (await client.post("/oauth2/token", data=form, auth=("quartet-users", secret))).json()["access_token"]
+        for tenant, found in ((world.tenant, [world.group["id"]]), (new_tenant(), [])):
+            headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": tenant}
+            answer = await client.post("/groups/search", json=body, headers=headers)
+            assert [group["id"] for group in answer.json()["Resources"]] == found
+        nameless = await client.post("/groups/search", json=body, headers={"Authorization": f"Bearer {token}"})
+        assert nameless.status_code == 400
 
 
 async def a_user_is_not_read(world: World, _: str) -> None:
@@ -416,7 +469,10 @@ EVERYWHERE: dict[str, Check] = {
 CHECKS: dict[str, dict[str, Check]] = {
     "users": {
         "scim.create": users_are_created_apart,
-        "scim.list_": users_are_listed_apart,
+        "search.users": users_are_listed_apart,
+        "search.users_by_post": users_are_searched_apart,
+        "search.everything": everything_is_listed_apart,
+        "search.everything_by_post": everything_is_searched_apart,
         "scim.read": a_user_is_not_read,
         "scim.replace": a_user_is_not_replaced,
         "scim.patch": a_user_is_not_patched,
@@ -435,7 +491,9 @@ CHECKS: dict[str, dict[str, Check]] = {
     },
     "groups": {
         "scim.create": groups_take_no_foreign_members,
-        "scim.list_": groups_are_listed_apart,
+        "search.groups": groups_are_listed_apart,
+        "search.groups_by_post": groups_are_searched_apart,
+        "internal_search.groups_among_others": groups_are_searched_apart_by_services,
         "scim.read": a_group_is_not_read,
         "scim.replace": a_group_is_not_replaced,
         "scim.patch": a_group_is_not_patched,

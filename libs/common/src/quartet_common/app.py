@@ -8,14 +8,14 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from quart import Quart, Response, g, request
+from quart import Quart, Request, Response, g, request
 from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from quart_schema.openapi import OpenAPIProvider
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
-from quartet_common.asgi import HttpConnection, NoSessions
+from quartet_common.asgi import ServiceApp, running_globals, running_request
 from quartet_common.auth.guard import install_guard, source_address
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
@@ -33,7 +33,7 @@ from quartet_common.errors import (
 from quartet_common.ids import new_id
 from quartet_common.observed import observed
 from quartet_common.readiness import Check
-from quartet_common.refusals import RefusalLog
+from quartet_common.refusals import EXTENSION, RefusalLog
 
 logger = logging.getLogger(__name__)
 
@@ -79,17 +79,17 @@ def create_base_app(
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
     """
     config = container.config
-    app = Quart(f"quartet_{config.service}", static_folder=None)
-    app.asgi_http_class = HttpConnection
-    app.session_interface = NoSessions()
+    app = ServiceApp(f"quartet_{config.service}", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
+    app.extensions[EXTENSION] = refusals
     health = health_blueprint(container, checks or {})
     docs = docs_blueprint(config.service)
     app.register_blueprint(health, url_prefix=f"/{config.service}/health")
     app.register_blueprint(docs, url_prefix=f"/{config.service}/docs")
     _install_openapi(app, config.service, title)
+    app.keep_responses()
     _install_request_hooks(app)
     # the names of blueprints and endpoints: "health.live", ...
     always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
@@ -116,34 +116,36 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
 
 def _install_request_hooks(app: Quart) -> None:
     async def begin() -> None:
-        g.started = time.perf_counter()
-        sent = request.headers.get("X-Request-Id", "")
-        g.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
+        known = running_globals()
+        known.started = time.perf_counter()
+        sent = running_request().headers.get("X-Request-Id", "")
+        known.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
         clear_contextvars()
-        bind_contextvars(request_id=g.request_id)
+        bind_contextvars(request_id=known.request_id)
 
     async def finish(response: Response) -> Response:
-        headers = response.headers
+        known, headers = running_globals(), response.headers
         present = {name.lower() for name, _ in headers}
-        headers["X-Request-Id"] = g.get("request_id", "")
+        headers["X-Request-Id"] = known.get("request_id", "")
         for name, value in SECURITY_HEADERS.items():
             if name.lower() not in present:
                 headers.add(name, value)
-        _log_request(response)
+        _log_request(running_request(), response, known.get("started"))
         return response
 
     app.before_request(begin)
     app.after_request(finish)
 
 
-def _log_request(response: Response) -> None:
+def _log_request(asked: Request, response: Response, started: float | None) -> None:
+    now = time.perf_counter()
     logger.info(
         "request",
         extra={
-            "method": request.method,
-            "path": request.path,
+            "method": asked.method,
+            "path": asked.path,
             "status": response.status_code,
-            "ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 2),
+            "ms": round((now - (started or now)) * 1000, 2),
         },
     )
 

@@ -1,18 +1,26 @@
-"""Quart's end of a request: one task instead of three where the whole body has come and the answer is in memory."""
+"""Quart's end of a request: one task instead of three where the whole body has come and the answer is in memory.
+
+What a request costs in Quart beside its route is much the same work each time; what is overridden here does it once, or
+leaves out what no service has (sessions, server names). bench/peers measures it.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from types import FunctionType
 from typing import Any, cast
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
-from quart import Quart, Request, Response
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Quart, Request, Response, g, request
 from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface, SessionMixin
 from quart.utils import encode_headers
 from quart.wrappers import BaseRequestWebsocket
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers, ImmutableHeadersMixin
+from werkzeug.routing import MapAdapter
 
 from quartet_common.http1.exchange import EXTENSION, Exchange
 
@@ -35,12 +43,28 @@ class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # 
         found = self._first.get(key.lower())
         return super()._get_key(key) if found is None else found  # raises the KeyError that it should
 
-    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # noqa: A002  # werkzeug's name
+    def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # type: ignore[override]  # noqa: A002  # werkzeug's overloads and names
         """The first value of a header."""
         found = self._first.get(key.lower())
         if found is None or type is None:
             return default if found is None else found
         return super().get(key, default, type)
+
+
+class ServiceRequest(Request):
+    """A request that finds the names of its route's blueprints once for all requests of the route."""
+
+    @property
+    def blueprints(self) -> list[str]:
+        """The blueprints of the route, the innermost first."""
+        return list(_blueprints(self.endpoint)) if self.endpoint else []
+
+
+@lru_cache(1024)
+def _blueprints(endpoint: str) -> tuple[str, ...]:
+    """`a.b` and `a` for the endpoint `a.b.view`; endpoints are routes, so there are few."""
+    parts = endpoint.split(".")[:-1]
+    return tuple(".".join(parts[:length]) for length in range(len(parts), 0, -1))
 
 
 class NoSessions(SessionInterface):
@@ -107,3 +131,45 @@ class HttpConnection(ASGIHTTPConnection):
 
 async def _no_push(_path: str, _headers: Headers) -> None:
     """HTTP/1.1 knows no push."""
+
+
+class ServiceApp(Quart):
+    """Quart without what no service has."""
+
+    asgi_http_class = HttpConnection
+    request_class = ServiceRequest
+    session_interface = NoSessions()  # type: ignore[assignment]  # Quart's own default is declared too narrowly
+
+    def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """`func` itself if it is a coroutine function, as nearly all are."""
+        if type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE:
+            return func
+        return cast(Callable[..., Any], super().ensure_async(func))
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """What matches the request's path; no route here depends on the server's name."""
+        if request is None:
+            return None
+        query = request.query_string.decode("latin1")
+        root = request.root_path or "/"
+        host = request.host.lower()
+        return MapAdapter(self.url_map, host, root, "", request.scheme, request.path, request.method, query)
+
+    def keep_responses(self) -> None:
+        """Have what is a response already not be converted; to be called when all extensions are installed."""
+        convert = self.make_response
+
+        async def make_response(result: Any) -> Any:
+            return result if isinstance(result, Response) else await convert(result)
+
+        self.make_response = make_response  # type: ignore[method-assign]  # as quart-schema does it
+
+
+def running_request() -> Request:
+    """The request that runs, itself: each look through Quart's proxy costs as much as a look into a dictionary."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
+
+
+def running_globals() -> Any:
+    """Quart's `g` of the request that runs, itself."""
+    return g._get_current_object()  # of the proxy

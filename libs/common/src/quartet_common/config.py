@@ -40,6 +40,7 @@ class ServiceConfig(BaseSettings):
     database_pool_min: int = Field(default=1, ge=0)
     database_pool_max: int = Field(default=10, ge=1)
     database_timeout: float = Field(default=5.0, gt=0, description="seconds one statement may take")
+    query_timeout: float = Field(default=2.0, gt=0, description="seconds a search of a client's own making may take")
     database_acquire_timeout: float = Field(default=0.8, gt=0, description="seconds to wait for a connection")
     redis_url: str
     redis_password: Secret

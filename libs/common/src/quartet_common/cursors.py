@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 VERSION = b"\x01"
 DIGEST_SIZE = 8
-MAX_LENGTH = 1024
+MAX_LENGTH = 4096
+"""Characters; a position may hold a name of 1 KiB, which grows when its case is folded."""
 
 
 def encode_cursor(position: object, context: Sequence[str]) -> str:

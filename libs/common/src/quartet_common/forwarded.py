@@ -7,7 +7,7 @@ FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 
 
 class BehindProxies:
-    """An ASGI application behind `trusted` proxies, each of which appends to the headers: the last ones are believed."""
+    """An ASGI application behind `trusted` proxies, each of which appends to the headers: the last are believed."""
 
     def __init__(self, app: Callable[..., Any], trusted: int) -> None:
         self._app = app

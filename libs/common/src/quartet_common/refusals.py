@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from quart import current_app, request
+
+from quartet_common.auth.guard import principal, source_address
 from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
 from quartet_common.errors import UnavailableError
@@ -22,6 +25,16 @@ MAX_KEYS = 50
 MAX_PATH = 256
 ANONYMOUS = "anonymous"
 OTHERS = "(others)"
+
+
+EXTENSION = "quartet_refusals"
+"""The name under which an app has its log."""
+
+
+async def record_partial_refusal(scope: str) -> None:
+    """Record that the running request was denied what of it needs `scope`; the rest of it goes on."""
+    log: RefusalLog = current_app.extensions[EXTENSION]
+    await log.forbidden(principal(), source_address(), request.method, request.path, scope)
 
 
 @dataclass

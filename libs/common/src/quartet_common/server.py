@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
@@ -141,8 +141,7 @@ class _Server:
         loop = asyncio.get_running_loop()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101  # a coroutine runs in one
+            task = cast("asyncio.Task[None]", asyncio.current_task())
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
             await TCPServer(self._app, loop, self._settings, self._context, {}, reader, writer)
@@ -163,8 +162,7 @@ class _Negotiated(Connection):
         """A client has connected, and TLS is agreed upon."""
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2":
-            assert isinstance(transport, asyncio.Transport) or hasattr(transport, "set_protocol")  # noqa: S101
-            self._server_of_all.speak_http2(transport)  # type: ignore[arg-type]  # uvloop's own class
+            self._server_of_all.speak_http2(cast(asyncio.Transport, transport))
         else:
             super().connection_made(transport)
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from quart import Quart, request
+from quart import Quart, Response, request
 
 from quartet_cli import ports
 from quartet_common.app import create_base_app
@@ -30,16 +30,29 @@ class Served:
         self.stopping = asyncio.Event()
         self.begun = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.cancelled = asyncio.Event()
 
     def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
         """An app with a slow route and one that reads a body."""
-        app = create_base_app(container, title="Common", public=frozenset({"slow", "length", "address"}))
+        app = create_base_app(container, title="Common", public=frozenset({"slow", "length", "address", "pieces"}))
 
         @app.get("/common/slow")
         async def slow() -> str:
             self.begun.set()
-            await self.go_on.wait()
+            try:
+                await self.go_on.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
             return "done"
+
+        @app.get("/common/pieces")
+        async def pieces() -> Response:
+            async def produce() -> AsyncIterator[bytes]:
+                for number in range(1000):
+                    yield b"%d\n" % number
+
+            return Response(produce(), content_type="text/plain")
 
         @app.post("/common/length")
         async def length() -> dict[str, int]:
@@ -183,6 +196,43 @@ async def test_a_request_that_runs_when_the_end_comes_is_finished(serve: Serve) 
         served.go_on.set()
         response = await waiting
         assert (response.status_code, response.text) == (200, "done")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "5"}])
+async def test_a_request_whose_client_has_gone_is_not_worked_on(serve: Serve, headers: dict[str, str]) -> None:
+    async with serve() as served:
+        port = int(served.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = ["GET /common/slow HTTP/1.1", "Host: quartet", *(f"{name}: {value}" for name, value in headers.items())]
+        writer.write("\r\n".join((*lines, "", "")).encode())
+        await served.begun.wait()
+        writer.close()
+        await asyncio.wait_for(served.cancelled.wait(), 10)
+
+
+async def test_a_body_that_comes_late_and_in_pieces_is_the_same_to_a_route(serve: Serve) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            yield b"x" * 10
+
+    async with serve() as served, httpx.AsyncClient(trust_env=False) as client:
+        for content in (b"x" * 100, body()):
+            answer = await client.post(f"{served.url}/common/length", content=content)
+            assert answer.json() == {"length": 100}
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_response_that_is_made_in_pieces_arrives_whole(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path], http2: bool
+) -> None:
+    async with (
+        serve(protocol="h2", **files) as served,
+        httpx.AsyncClient(http2=http2, verify=trusting(authority), trust_env=False) as client,
+    ):
+        for _ in range(2):
+            response = await client.get(f"{served.url}/common/pieces")
+            assert response.text == "".join(f"{number}\n" for number in range(1000))
 
 
 async def test_what_proxies_forward_is_believed_only_as_far_as_they_are_trusted(serve: Serve) -> None:

@@ -7,17 +7,19 @@ from quartet_scim.normalise import Normaliser
 from quartet_scim.patch import PatchEngine
 from quartet_scim.projection import Projector
 from quartet_scim.schema import ResourceType
+from quartet_scim.sorting import Sorter
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledType:
-    """The rules of one resource type: for what is sent, patched, filtered by and shown."""
+    """The rules of one resource type: for what is sent, patched, filtered and sorted by, and shown."""
 
     resource_type: ResourceType
     normaliser: Normaliser
     engine: PatchEngine
     resolver: Resolver
     projector: Projector
+    sorter: Sorter
 
     @classmethod
     def of(cls, resource_type: ResourceType) -> "CompiledType":
@@ -28,4 +30,5 @@ class CompiledType:
             PatchEngine(resource_type),
             Resolver(resource_type),
             Projector(resource_type),
+            Sorter(resource_type),
         )

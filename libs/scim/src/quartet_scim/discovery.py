@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from quartet_scim.paging import MAX_COUNT
+from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT
 from quartet_scim.render import LIST_RESPONSE_SCHEMA
 from quartet_scim.schema import Attribute, ResourceType, Schema, Type
 
@@ -22,9 +22,10 @@ def service_provider_config(
     change_password: bool = False,
     sort: bool = False,
     etag: bool = False,
+    cursors: bool = False,
     documentation_uri: str | None = None,
 ) -> dict[str, Any]:
-    """The ServiceProviderConfig (RFC 7643 5) of the server whose SCIM root is base_url (https://.../scim/v2).
+    """The ServiceProviderConfig (RFC 7643 5, RFC 9865 4) of the server whose SCIM root is base_url (https://.../scim/v2).
 
     Every feature is off until the caller says that it works. bulk_operations 0 means that Bulk is not supported;
     filter_results 0 that filters are not.
@@ -43,6 +44,13 @@ def service_provider_config(
         "changePassword": {"supported": change_password},
         "sort": {"supported": sort},
         "etag": {"supported": etag},
+        "pagination": {
+            "cursor": cursors,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": DEFAULT_COUNT,
+            "maxPageSize": MAX_COUNT,
+        },
         "authenticationSchemes": [_bearer_token()],
         "meta": _meta("ServiceProviderConfig", f"{_root(base_url)}/ServiceProviderConfig"),
     }

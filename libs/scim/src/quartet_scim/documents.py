@@ -32,18 +32,37 @@ class PatchDocument:
 
 @dataclass
 class ListQuery(ProjectionQuery):
-    """Query of a list (RFC 7644 3.4.2)."""
+    """Query of a list (RFC 7644 3.4.2, RFC 9865 2); a cursor takes the place of startIndex and is first empty."""
 
+    filter: str | None = None
+    sortBy: str | None = None  # noqa: N815  # the parameter's name
+    sortOrder: str | None = None  # noqa: N815  # the parameter's name
     startIndex: int | None = None  # noqa: N815  # the parameter's name
     count: int | None = None
+    cursor: str | None = None
+
+
+@dataclass
+class SearchDocument:
+    """A SearchRequest message (RFC 7644 3.4.3)."""
+
+    schemas: list[str]
     filter: str | None = None
+    sortBy: str | None = None  # noqa: N815  # the message's name
+    sortOrder: str | None = None  # noqa: N815  # the message's name
+    startIndex: int | None = None  # noqa: N815  # the message's name
+    count: int | None = None
+    cursor: str | None = None
+    attributes: list[str] | None = None
+    excludedAttributes: list[str] | None = None  # noqa: N815  # the message's name
 
 
 @dataclass
 class ListDocument:
-    """A ListResponse (RFC 7644 3.4.2) without its resources."""
+    """A ListResponse (RFC 7644 3.4.2, RFC 9865 2) without its resources."""
 
     schemas: list[str]
-    totalResults: int  # noqa: N815  # the message's name
-    startIndex: int  # noqa: N815  # the message's name
     itemsPerPage: int  # noqa: N815  # the message's name
+    totalResults: int | None = None  # noqa: N815  # the message's name
+    startIndex: int | None = None  # noqa: N815  # the message's name
+    nextCursor: str | None = None  # noqa: N815  # the message's name

@@ -15,6 +15,9 @@ ScimType = Literal[
     "invalidValue",
     "invalidVers",
     "sensitive",
+    "invalidCursor",
+    "expiredCursor",
+    "invalidCount",
 ]
 
 
@@ -62,6 +65,13 @@ def mutability(detail: str) -> ScimError:
 def too_many(detail: str) -> ScimError:
     """400: the answer would be larger than the server is willing to compute."""
     return ScimError(400, detail, "tooMany")
+
+
+def invalid_cursor() -> ScimError:
+    """400: the cursor is not one that this question was answered with (RFC 9865 2.1)."""
+    return ScimError(
+        400, "cursor is not one that was given out for this question; begin again without one.", "invalidCursor"
+    )
 
 
 def uniqueness(detail: str) -> ScimError:

@@ -1,4 +1,4 @@
-"""Which page a client asks for by startIndex and count (RFC 7644 3.4.2.4)."""
+"""Pages by index (RFC 7644 3.4.2.4): which resources of a list are shown, and how the numbers of a query are read."""
 
 import re
 from dataclasses import dataclass
@@ -24,20 +24,8 @@ class Page:
         return self.start_index - 1
 
 
-def parse_page(
-    start_index: str | None, count: str | None, *, default: int = DEFAULT_COUNT, maximum: int = MAX_COUNT
-) -> Page:
-    """The page that the query's texts ask for; None is a parameter that was not sent.
-
-    startIndex below 1 means 1, a negative count means 0, more than the maximum is the maximum (RFC 7644 3.4.2.4).
-    Raises ScimError 400 invalidValue for what is not a whole number of at most 18 digits.
-    """
-    first = 1 if start_index is None else max(1, _whole_number("startIndex", start_index))
-    wanted = default if count is None else max(0, _whole_number("count", count))
-    return Page(first, min(wanted, maximum))
-
-
-def _whole_number(name: str, text: str) -> int:
+def whole_number(name: str, text: str) -> int:
+    """The number that the text of a parameter is. Raises ScimError 400 invalidValue for more than 18 digits or none."""
     if _WHOLE_NUMBER.fullmatch(text) is None:
         raise invalid_value(f"{name} must be a whole number.")
     return int(text)

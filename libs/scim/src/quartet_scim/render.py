@@ -30,16 +30,28 @@ def render(
     return ("{" + ",".join(part for part in parts if part) + "}").encode()
 
 
-def list_response(resources: Iterable[bytes], *, total: int, start_index: int, items_per_page: int) -> bytes:
-    """The ListResponse (RFC 7644 3.4.2) around resources that are rendered already.
+def list_response(
+    resources: Iterable[bytes],
+    *,
+    total: int | None,
+    items_per_page: int,
+    start_index: int | None = None,
+    next_cursor: str | None = None,
+) -> bytes:
+    """The ListResponse (RFC 7644 3.4.2, RFC 9865 2) around resources that are rendered already.
 
-    total: how many match in all. start_index: counted from 1. items_per_page: how many this page really holds.
+    total: how many match in all, None where nobody has counted. items_per_page: how many this page really holds.
+    start_index: counted from 1, None for a page by cursor. next_cursor: unreserved characters, None on the last page.
     """
-    head = (
-        f'{{"schemas":["{LIST_RESPONSE_SCHEMA}"],"totalResults":{total},"startIndex":{start_index},'
-        f'"itemsPerPage":{items_per_page},"Resources":['
-    )
-    return head.encode() + b",".join(resources) + b"]}"
+    head = [f'{{"schemas":["{LIST_RESPONSE_SCHEMA}"]']
+    if total is not None:
+        head.append(f'"totalResults":{total}')
+    if start_index is not None:
+        head.append(f'"startIndex":{start_index}')
+    head.append(f'"itemsPerPage":{items_per_page}')
+    if next_cursor is not None:
+        head.append(f'"nextCursor":"{next_cursor}"')
+    return ",".join(head).encode() + b',"Resources":[' + b",".join(resources) + b"]}"
 
 
 def etag(version: int) -> str:

@@ -19,6 +19,7 @@ CREATE TEMPORARY TABLE people (
     resource jsonb NOT NULL
 );
 CREATE TEMPORARY TABLE memberships (place integer NOT NULL, group_id uuid NOT NULL);
+CREATE TEMPORARY TABLE addresses (place integer NOT NULL, address text NOT NULL);
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quartet_scim.filters import Column, Columns, Condition, Kind, Resolver, Rows, fold, matches, parse, to_sql
+from quartet_scim.filters import Column, Columns, Condition, Kind, Lookup, Resolver, Rows, fold, matches, parse, to_sql
 from quartet_scim.filters.instants import INSTANT, microseconds
 from quartet_scim.schema import ResourceType
 
@@ -27,19 +27,27 @@ COLUMNS: Columns = {
     "meta.lastModified": Column("modified_at", Kind.INSTANT),
     "groups": Rows("memberships AS m WHERE m.place = people.place", {"value": Column("m.group_id", Kind.UUID)}),
 }
+ADDRESSES = Lookup("addresses AS a WHERE a.place = people.place", "a.address", 2)
 Document = dict[str, Any]
 SEEN = "2026-01-31T09:30:00.000Z"
 
 
 async def store(connection: asyncpg.Connection, documents: Sequence[Document]) -> None:
     """Puts the resources into the tables, each under its place in the sequence, and nothing else."""
-    await connection.execute("DELETE FROM people; DELETE FROM memberships")
+    await connection.execute("DELETE FROM people; DELETE FROM memberships; DELETE FROM addresses")
     await connection.executemany(
         "INSERT INTO people VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         [row(place, document) for place, document in enumerate(documents)],
     )
     groups = [(place, UUID(one["value"])) for place, some in enumerate(documents) for one in some.get("groups", ())]
     await connection.executemany("INSERT INTO memberships VALUES ($1, $2)", groups)
+    emails = [(place, one) for place, some in enumerate(documents) for one in _values(some.get("emails"))]
+    await connection.executemany("INSERT INTO addresses VALUES ($1, left(lower($2), 2))", emails)
+
+
+def _values(emails: Any) -> list[str]:
+    listed = emails if isinstance(emails, list) else []
+    return [one["value"] for one in listed if isinstance(one, dict) and isinstance(one.get("value"), str)]
 
 
 def row(place: int, document: Document) -> tuple[Any, ...]:
@@ -52,13 +60,16 @@ def row(place: int, document: Document) -> tuple[Any, ...]:
 
 
 async def found(
-    connection: asyncpg.Connection, conditions: Sequence[Condition], folded: str | None = None
+    connection: asyncpg.Connection,
+    conditions: Sequence[Condition],
+    folded: str | None = None,
+    columns: Columns = COLUMNS,
 ) -> list[list[int]]:
     """For each condition the places of the resources that the database finds; all of them asked for at once."""
     texts: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
-        sql = to_sql(condition, COLUMNS, len(parameters) + 1, folded=folded)
+        sql = to_sql(condition, columns, len(parameters) + 1, folded=folded)
         texts.append(f"ARRAY(SELECT place FROM people WHERE {sql.text} ORDER BY place)")
         parameters += sql.parameters
     record = await connection.fetchrow(f"SELECT {', '.join(texts)}", *parameters)
@@ -67,7 +78,11 @@ async def found(
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # the filters' strategy has many parts
-@pytest.mark.parametrize("folded", [None, FOLDED], ids=["plain", "folded"])
+@pytest.mark.parametrize(
+    ("folded", "columns"),
+    [(None, COLUMNS), (FOLDED, COLUMNS), (None, {**COLUMNS, "emails.value": ADDRESSES})],
+    ids=["plain", "folded", "lookup"],
+)
 @settings(
     max_examples=150,
     deadline=None,
@@ -80,6 +95,7 @@ async def test_the_database_finds_what_the_evaluator_finds(
     documents: st.SearchStrategy[Document],
     filters: st.SearchStrategy[str],
     folded: str | None,
+    columns: Columns,
     data: st.DataObject,
 ) -> None:
     resolver = Resolver(badge_users)
@@ -87,7 +103,9 @@ async def test_the_database_finds_what_the_evaluator_finds(
     texts = data.draw(st.lists(filters, min_size=1, max_size=8))
     conditions = [resolver.resolve(parse(text)) for text in texts]
     await store(connection, some)
-    for text, condition, places in zip(texts, conditions, await found(connection, conditions, folded), strict=True):
+    for text, condition, places in zip(
+        texts, conditions, await found(connection, conditions, folded, columns), strict=True
+    ):
         assert places == [place for place, document in enumerate(some) if matches(condition, document)], text
 
 

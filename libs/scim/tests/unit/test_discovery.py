@@ -44,6 +44,18 @@ def test_bulk_is_supported_when_it_takes_operations_and_filters_when_they_give_r
     assert config["filter"] == {"supported": False, "maxResults": 0}
 
 
+def test_pages_are_by_index_and_by_cursor_once_there_are_cursors() -> None:
+    pages = service_provider_config(BASE, cursors=True)["pagination"]
+    assert service_provider_config(BASE)["pagination"] == {**pages, "cursor": False}
+    assert pages == {
+        "cursor": True,
+        "index": True,
+        "defaultPaginationMethod": "index",
+        "defaultPageSize": 100,
+        "maxPageSize": 200,
+    }
+
+
 def test_the_way_in_is_a_bearer_token() -> None:
     config = ServiceProviderConfig.model_validate(service_provider_config(BASE), scim_ctx=READ)
     assert config.authentication_schemes is not None

@@ -87,6 +87,16 @@ def test_a_list_holds_the_resources_in_order(resources: list[dict[str, Any]], to
     }
 
 
+def test_a_page_by_cursor_has_no_index_and_leads_on() -> None:
+    listed = json.loads(list_response([], total=None, items_per_page=0, next_cursor="a-b_c"))
+    assert listed == {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+        "itemsPerPage": 0,
+        "nextCursor": "a-b_c",
+        "Resources": [],
+    }
+
+
 def test_the_oracle_accepts_a_rendered_enterprise_user_and_a_list_of_it(
     users: Normaliser, enterprise_user: dict[str, Any]
 ) -> None:

@@ -13,6 +13,7 @@ from quartet_scim.json import parse
 from quartet_scim.mentions import urns_in_message, urns_in_text
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
+from quartet_scim.query import Query, query_of_body, query_of_parameters
 
 
 async def read_body() -> dict[str, Any]:
@@ -37,6 +38,8 @@ def known_id(text: str) -> UUID:
 
 def read_projection(projector: Projector, excluded: str | None = None) -> Projection:
     """What the query wants to see (RFC 7644 section 3.9); if it says nothing, everything but `excluded`."""
+    if not request.query_string:  # most requests: their arguments need not be parsed
+        return projector.parse(None, excluded)
     attributes, without = request.args.get("attributes"), request.args.get("excludedAttributes")
     return projector.parse(attributes, without if attributes is not None or without is not None else excluded)
 
@@ -49,3 +52,13 @@ def read_mentions(payload: Mapping[str, Any] | None = None) -> list[str]:
 def read_if_match() -> IfMatch:
     """The versions that a write insists on, by If-Match (RFC 7644 section 3.14)."""
     return IfMatch.parse(request.headers.get("If-Match"))
+
+
+def read_query() -> Query:
+    """What the query string of a list asks for (RFC 7644 section 3.4.2). Raises ScimError 400."""
+    return query_of_parameters(request.args.lists())
+
+
+async def read_search() -> Query:
+    """What a SearchRequest asks for (RFC 7644 section 3.4.3). Raises ScimError 400, 415."""
+    return query_of_body(await read_body())

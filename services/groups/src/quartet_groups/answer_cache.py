@@ -1,6 +1,8 @@
 """Answers about memberships, kept in Redis under the version of the memberships that they were read at."""
 
+import asyncio
 import time
+from collections import OrderedDict
 from functools import partial
 from hashlib import blake2b
 from typing import Any
@@ -18,13 +20,36 @@ PAUSE = 5.0
 
 DIGEST_SIZE = 16
 
+MAX_REMEMBERED = 10_000
+"""Questions of which it is known that they were asked."""
+
+MAX_KEEPING = 100
+"""Answers that may be on their way to Redis; more are not kept."""
+
 
 class AnswerCache:
-    """Finds and keeps answers while Redis is there; what does not come back as it was kept counts as not found."""
+    """Finds and keeps answers while Redis is there; what does not come back as it was kept counts as not found.
+
+    A question is looked for and kept from the second time on. Most are asked once, and to look for them and keep them
+    would cost more than the answer; those that are asked again cost a third of it.
+    """
 
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
         self._away_until = 0.0
+        self._asked: OrderedDict[bytes, None] = OrderedDict()
+        self._keeping: set[asyncio.Task[object]] = set()
+
+    def is_asked_again(self, tenant: str, question: bytes) -> bool:
+        """Whether the question was asked before, lately and of this process; from now on it was."""
+        name = _digest(tenant.encode(), question)
+        if name in self._asked:
+            self._asked.move_to_end(name)
+            return True
+        self._asked[name] = None
+        if len(self._asked) > MAX_REMEMBERED:
+            self._asked.popitem(last=False)
+        return False
 
     async def find(self, tenant: str, version: int, question: bytes) -> bytes | None:
         """The answer that was given to `question` at `version`, None if there is none."""
@@ -34,10 +59,14 @@ class AnswerCache:
             return None
         return kept[DIGEST_SIZE:]
 
-    async def keep(self, tenant: str, version: int, question: bytes, answer: bytes) -> None:
-        """Keep `answer`, which was read at `version`."""
-        key = _key(tenant, version, question)
-        await self._ask(partial(self._container.redis.set, key, _digest(key, answer) + answer, ex=TTL))
+    def keep(self, tenant: str, version: int, question: bytes, answer: bytes) -> None:
+        """Keep `answer`, which was read at `version`; nobody waits for it."""
+        if len(self._keeping) < MAX_KEEPING:
+            key = _key(tenant, version, question)
+            call = partial(self._container.redis.set, key, _digest(key, answer) + answer, ex=TTL)
+            task = asyncio.get_running_loop().create_task(self._ask(call))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
 
     async def _ask(self, call: "partial[Any]") -> object:
         """What Redis says, None if nothing; one that is away is left alone for a while."""

@@ -22,11 +22,13 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_groups.routes.bulk import bulk_blueprint
     from quartet_groups.routes.membership import membership_blueprint
     from quartet_groups.routes.scim import scim_blueprint
+    from quartet_groups.routes.search import internal_search_blueprint, search_blueprint
     from quartet_groups.views import GroupView
     from quartet_scim.compiled import CompiledType
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type
+    from quartet_scim_http.paths import take_trailing_slashes
 
     users = clients.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
@@ -34,9 +36,12 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(bulk_blueprint(GroupBulk(container, users, group_type)), url_prefix="/groups")
     app.register_blueprint(membership_blueprint(Membership(container, view)), url_prefix="/groups")
+    app.register_blueprint(search_blueprint(container, group_type, view), url_prefix="/scim/v2")
+    app.register_blueprint(internal_search_blueprint(container, group_type, view), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
     exporters = {"group": exports.groups, "member": exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")
+    take_trailing_slashes(app)
     return app
 
 

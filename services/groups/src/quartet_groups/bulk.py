@@ -1,7 +1,11 @@
 """The group operations of a Bulk, which the users service hands on: one after the other, each with its own result."""
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +18,14 @@ from quartet_common.messaging.outbox import Caller
 from quartet_groups import usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
-from quartet_groups.members import read_orders, split_members
+from quartet_groups.joining import ask_for_unheard
+from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
 from quartet_scim.bulk import Method, Outcome
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError, not_found
-from quartet_scim.patch import parse_patch, split_member_operations
+from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.preconditions import IfMatch
+from quartet_scim.resource import Attributes
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +50,14 @@ class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "fa
 
 
 @dataclass(frozen=True)
+class Ready:
+    """An operation that has been read: how to carry it out, and whom it wants to let in."""
+
+    carry_out: Callable[[], Awaitable[Outcome]]
+    joining: Sequence[SentMember] = ()
+
+
+@dataclass(frozen=True)
 class GroupBulk:
     """Carries out group operations by the use cases that serve single requests."""
 
@@ -56,9 +70,9 @@ class GroupBulk:
         outcomes: list[Outcome] = []
         errors = 0
         away: Outcome | None = None
-        for operation in sent.operations:
+        for ready in await self._read(caller, sent.operations):
             try:
-                outcome = away or await self._outcome(caller, operation)
+                outcome = away or (ready if isinstance(ready, Outcome) else await self._outcome(ready))
             except UnavailableError as error:
                 outcome = Outcome.failed(ScimError(error.status, error.detail))
                 if error.server == POSTGRESQL:
@@ -69,9 +83,23 @@ class GroupBulk:
                 break
         return outcomes
 
-    async def _outcome(self, caller: Caller, operation: GroupOperation) -> Outcome:
+    async def _read(self, caller: Caller, operations: Sequence[GroupOperation]) -> list[Ready | Outcome]:
+        """The operations, or the outcomes of those that cannot be read; users are asked once for all that they name."""
+        found: list[Ready | Outcome] = []
+        for operation in operations:
+            await asyncio.sleep(0)  # a large group takes milliseconds
+            try:
+                found.append(self._ready(caller, operation))
+            except ScimError as error:
+                found.append(Outcome.failed(error))
+        joining = {member.id: member for one in found if isinstance(one, Ready) for member in one.joining}
+        with contextlib.suppress(UnavailableError):  # whom it concerns will notice
+            await ask_for_unheard(self.container, self.directory, caller, list(joining.values()))
+        return found
+
+    async def _outcome(self, ready: Ready) -> Outcome:
         try:
-            return await self._carry_out(caller, operation)
+            return await ready.carry_out()
         except ScimError as error:
             return Outcome.failed(error)
         except UnavailableError:
@@ -80,28 +108,55 @@ class GroupBulk:
             logger.error("a group operation of a bulk failed", exc_info=error)
             return Outcome.failed(BROKEN)
 
-    async def _carry_out(self, caller: Caller, operation: GroupOperation) -> Outcome:
-        container, directory = self.container, self.directory
+    def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
         group_id, if_match = _known_id(operation.id), IfMatch.parse(operation.version)
-        if operation.method is Method.POST:
-            attributes, members = split_members(self.group_type.normaliser.normalise(operation.data).attributes)
-            await usecases.create_group(container, directory, caller, attributes, members, group_id)
-            return Outcome(201, 1)
         if operation.method is Method.DELETE:
-            await usecases.delete_group(container, caller, group_id, if_match)
-            return Outcome(204)
-        if operation.method is Method.PUT:
-            attributes, members = split_members(self.group_type.normaliser.normalise(operation.data).attributes)
-            version = await usecases.replace_group(
-                container, directory, caller, group_id, attributes, members, if_match
-            )
-        else:
+            return Ready(partial(self._delete, caller, group_id, if_match))
+        if operation.method is Method.PATCH:
             changes, others = split_member_operations(parse_patch(operation.data))
-            engine, orders = self.group_type.engine, read_orders(changes)
-            version = await usecases.patch_group(
-                container, directory, engine, caller, group_id, orders, others, if_match
-            )
+            orders = read_orders(changes)
+            return Ready(partial(self._patch, caller, group_id, orders, others, if_match), orders.added)
+        attributes, members = split_members(self.group_type.normaliser.normalise(operation.data).attributes)
+        if operation.method is Method.POST:
+            return Ready(partial(self._create, caller, group_id, attributes, members), members)
+        return Ready(partial(self._replace, caller, group_id, attributes, members, if_match), members)
+
+    async def _create(
+        self, caller: Caller, group_id: UUID, attributes: Attributes, members: Sequence[SentMember]
+    ) -> Outcome:
+        await usecases.create_group(self.container, self.directory, caller, attributes, members, group_id)
+        return Outcome(201, 1)
+
+    async def _replace(
+        self,
+        caller: Caller,
+        group_id: UUID,
+        attributes: Attributes,
+        members: Sequence[SentMember],
+        if_match: IfMatch,
+    ) -> Outcome:
+        version = await usecases.replace_group(
+            self.container, self.directory, caller, group_id, attributes, members, if_match
+        )
         return Outcome(200, version)
+
+    async def _patch(
+        self,
+        caller: Caller,
+        group_id: UUID,
+        orders: MemberOrders,
+        operations: Sequence[Operation],
+        if_match: IfMatch,
+    ) -> Outcome:
+        engine = self.group_type.engine
+        version, _ = await usecases.patch_group(
+            self.container, self.directory, engine, caller, group_id, orders, operations, if_match
+        )
+        return Outcome(200, version)
+
+    async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
+        await usecases.delete_group(self.container, caller, group_id, if_match)
+        return Outcome(204)
 
 
 def _known_id(text: str) -> UUID:

@@ -56,18 +56,36 @@ def ids_of(questions: Sequence[Question]) -> tuple[list[UUID], list[UUID]]:
 
 def answer(questions: Sequence[Question], graph: Graph) -> list[Answer]:
     """The answers to `questions`, in their order."""
-    own: dict[UUID, list[UUID]] = defaultdict(list)
+    ids = {text: parse_id(text) for one in questions for text in one}
+    own: dict[UUID | None, list[UUID]] = defaultdict(list)
     for user, group in graph.direct:
         own[user].append(group)
-    chains: dict[UUID, Chains] = {}
+    ways: dict[UUID, _Ways] = {}
     found = []
     for one in questions:
-        user_id, group_id = parse_id(one.user), parse_id(one.group)
-        way: list[UUID] = []
-        if user_id in own and group_id is not None and group_id in graph.names:
-            if group_id not in chains:
-                chains[group_id] = Chains(group_id, graph.edges)
-            way = chains[group_id].from_nearest(own[user_id])
-        path = [Step(value=str(step), display=graph.names[step]) for step in way]
-        found.append(Answer(user=one.user, group=one.group, member=bool(way), direct=len(way) == 1, path=path))
+        starts, target = own.get(ids[one.user], ()), ids[one.group]
+        path: list[Step] = []
+        if starts and target is not None and target in graph.names:
+            if target not in ways:
+                ways[target] = _Ways(target, graph)
+            path = ways[target].path(starts)
+        found.append(Answer(user=one.user, group=one.group, member=bool(path), direct=len(path) == 1, path=path))
     return found
+
+
+class _Ways:
+    """The paths to one group, each made once for all users who take it."""
+
+    def __init__(self, target: UUID, graph: Graph) -> None:
+        self._chains = Chains(target, graph.edges)
+        self._names = graph.names
+        self._paths: dict[UUID, list[Step]] = {}
+
+    def path(self, starts: Sequence[UUID]) -> list[Step]:
+        start = self._chains.nearest(starts)
+        if start is None:
+            return []
+        if start not in self._paths:
+            chain = self._chains.up_from(start)
+            self._paths[start] = [Step(value=str(step), display=self._names[step]) for step in chain]
+        return self._paths[start]

@@ -1,6 +1,7 @@
-"""Joining: who may become a member; asked of groups, known users and the users service, and held until it is done."""
+"""Joining: who may become a member; asked of known users, groups and the users service, and held until it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from quartet_common.container import AppContainer
@@ -13,51 +14,101 @@ from quartet_groups.members import Kind, Members, SentMember, tell_apart
 from quartet_groups.nesting import check_nesting
 from quartet_scim.errors import not_found
 
+T = TypeVar("T")
 
-async def ask_for_unheard(
+Hold = Callable[[Connection, Sequence[SentMember], "UUID | None"], Awaitable[Members]]
+"""Finds and locks those who are to become members of a group (None for a new one)."""
+
+
+class UnheardError(Exception):
+    """Among those who are to become members are ids that nobody has told of; users may know them."""
+
+    def __init__(self, ids: Sequence[UUID]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+
+async def with_members(
     container: AppContainer[GroupsConfig],
     directory: UserDirectory,
     caller: Caller,
-    sent: Sequence[SentMember],
-    group_id: UUID | None = None,
-) -> None:
-    """Ask users for ids that no event has told of; outside the transaction, which must not wait for others.
+    command: Callable[[Connection, Hold], Awaitable[T]],
+) -> T:
+    """Carry out `command` in a transaction; if it meets ids that nobody has told of, ask users and carry it out again.
 
-    Raises ScimError 404 if `group_id` is nobody's: of a group that is not there, nothing else is said.
-    UnavailableError 503.
+    Users is asked outside of any transaction, which must not wait for others. Raises UnavailableError (503).
     """
-    if not sent:
-        return
+
+    async def hold_heard(connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
+        return await hold(connection, caller.tenant, sent, group_id, may_ask=True)
+
+    async def hold_anybody(connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
+        return await hold(connection, caller.tenant, sent, group_id, may_ask=False)
+
+    try:
+        async with container.database.transaction() as connection:
+            return await command(connection, hold_heard)
+    except UnheardError as unheard:
+        ids = unheard.ids
+    await _ask(container, directory, caller, ids)
+    async with container.database.transaction() as connection:
+        return await command(connection, hold_anybody)
+
+
+async def ask_for_unheard(
+    container: AppContainer[GroupsConfig], directory: UserDirectory, caller: Caller, sent: Sequence[SentMember]
+) -> None:
+    """Ask users once for all of `sent` of whom nobody has told, so that the commands that follow need not.
+
+    Raises UnavailableError (503).
+    """
+    ids = [one.id for one in sent if one.kind is not Kind.GROUP]
     async with container.database.connection() as connection:
-        unheard = await store.unheard_ids(connection, caller.tenant, [one.id for one in sent], group_id)
-    if not unheard.group_is_there:
-        raise not_found()
-    groups = {one.id for one in sent if one.kind is Kind.GROUP} if unheard.ids else set()
-    found = (
-        await directory.lookup(caller, asked) if (asked := [one for one in unheard.ids if one not in groups]) else []
-    )
-    if found:
-        learnt = [(user.id, user.display_name or user.user_name, user.version, False) for user in found]
+        known = await store.known_ids(connection, caller.tenant, ids)
+        groups = await store.names_of(connection, caller.tenant, [one for one in ids if one not in known])
+    unheard = [one for one in ids if one not in known and one not in groups]
+    if unheard:
+        await _ask(container, directory, caller, unheard)
+
+
+async def _ask(
+    container: AppContainer[GroupsConfig], directory: UserDirectory, caller: Caller, ids: Sequence[UUID]
+) -> None:
+    found = await directory.lookup(caller, ids)
+    learnt = [(user.id, user.display_name or user.user_name, user.version, False) for user in found]
+    if learnt:
         async with container.database.transaction() as connection:
             await store.learn_users(connection, caller.tenant, learnt)
 
 
-async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember]) -> Members:
+async def hold(
+    connection: Connection, tenant: str, sent: Sequence[SentMember], group_id: UUID | None, *, may_ask: bool
+) -> Members:
     """Those who are to become members, by what they are; they cannot be deleted before the transaction ends.
 
     Locks users, and then the graph if there are groups among them. Comes before the lock of the group that they join.
-    Raises ScimError 400 for whom nobody knows, and for who is something else than its type says.
+    Raises ScimError 400 for whom nobody knows and for who is something else than its type says, 404 if `group_id` is
+    nobody's (of a group that is not there, nothing else is said), and UnheardError if users `may_ask` be asked.
     """
     if not sent:
         return Members()
     users = await store.lock_known(connection, tenant, [one.id for one in sent if one.kind is not Kind.GROUP])
-    others = [one.id for one in sent if one.id not in users]
+    others = [one for one in sent if one.id not in users]
     if not others:
         return Members([one.id for one in sent])
-    await graph_store.lock(connection, tenant)
-    groups = await store.names_of(connection, tenant, others)
-    if len(groups) < len(others):  # it fails, and the rest is to say why
-        users |= await store.lock_known(connection, tenant, others)
+    ids = [one.id for one in others]
+    groups = await store.names_of(connection, tenant, ids)
+    if len(groups) == len(ids):
+        await graph_store.lock(connection, tenant)
+        groups = await store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
+    else:
+        if group_id is not None and not await store.names_of(connection, tenant, [group_id]):
+            raise not_found()
+        known = await store.known_ids(connection, tenant, ids)
+        unheard = [one.id for one in others if one.kind is not Kind.GROUP and one.id not in known | groups.keys()]
+        if unheard and may_ask:
+            raise UnheardError(unheard)
+        users |= await store.lock_known(connection, tenant, ids)
     return Members(*tell_apart(sent, users, groups))
 
 

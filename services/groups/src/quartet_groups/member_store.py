@@ -58,6 +58,17 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+async def has_few_members(connection: Connection, tenant: str, group_id: UUID, most: int) -> bool:
+    """Whether the group has at most `most` members; costs the same for every group that has more."""
+    query = """
+    SELECT count(*) <= $3 FROM (
+        SELECT FROM members WHERE tenant_id = $1 AND group_id = $2
+        UNION ALL SELECT FROM nestings WHERE tenant_id = $1 AND parent_id = $2
+        LIMIT $3 + 1) AS few
+    """
+    return bool(await connection.fetchval(query, tenant, group_id, most))
+
+
 async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
     """Make users members and return those that were none before. The group's row must be locked."""
     rows = await connection.fetch(

@@ -22,9 +22,9 @@ Read = Callable[[Connection], Awaitable[tuple[int, bytes]]]
 
 
 class Membership:
-    """Answers questions; those about the graph from the cache where it has the answer of this very version.
+    """Answers questions; those that are asked again from the cache, if it has the answer of this very version.
 
-    Every question asks PostgreSQL for the version, so an answer is never older than the last write that was answered.
+    Each time PostgreSQL is asked for the version, so no answer is older than the last write that was answered.
     """
 
     def __init__(self, container: AppContainer[GroupsConfig], view: GroupView) -> None:
@@ -45,9 +45,9 @@ class Membership:
 
     async def check(self, tenant: str, questions: Sequence[Question]) -> bytes:
         """The answers to `questions` in their order, as a JSON list."""
-        users, groups = ids_of(questions)
 
         async def read(connection: Connection) -> tuple[int, bytes]:
+            users, groups = ids_of(questions)
             graph = await graph_store.read_graph(connection, tenant, users, groups)
             return graph.version, orjson.dumps(answer(questions, graph))
 
@@ -66,14 +66,17 @@ class Membership:
         return (await self._answer(tenant, f"of/{user_id}/{after}/{limit}".encode(), read)).splitlines()
 
     async def _answer(self, tenant: str, question: bytes, read: Read) -> bytes:
-        async with self._container.database.connection() as connection:
-            version = await graph_store.read_version(connection, tenant)
-        found = await self._cache.find(tenant, version, question)
-        if found is not None:
-            return found
+        again = self._cache.is_asked_again(tenant, question)
+        if again:
+            async with self._container.database.connection() as connection:
+                version = await graph_store.read_version(connection, tenant)
+            found = await self._cache.find(tenant, version, question)
+            if found is not None:
+                return found
         async with self._container.database.connection() as connection:
             version, fresh = await read(connection)
-        await self._cache.keep(tenant, version, question, fresh)
+        if again:
+            self._cache.keep(tenant, version, question, fresh)
         return fresh
 
     def _group(self, identifier: UUID, display: str, direct: bool) -> dict[str, object]:

@@ -37,15 +37,18 @@ class Chains:
         self._next[child], self._steps[child] = parent, self._steps[parent] + 1
         return True
 
-    def from_nearest(self, starts: Iterable[UUID]) -> list[UUID]:
-        """The shortest chain from one of `starts` up to the target, both included; empty where there is none."""
-        nearest = min(
-            (start for start in starts if start in self._steps), key=lambda one: self._steps[one], default=None
-        )
+    def nearest(self, starts: Iterable[UUID]) -> UUID | None:
+        """That one of `starts` from which the chain is shortest, None if there is none from any."""
+        reaching = (start for start in starts if start in self._steps)
+        return min(reaching, key=lambda one: self._steps[one], default=None)
+
+    def up_from(self, start: UUID) -> list[UUID]:
+        """The shortest chain from `start` up to the target, both included; empty where there is none."""
         chain = []
-        while nearest is not None:
-            chain.append(nearest)
-            nearest = self._next[nearest]
+        step = start if start in self._steps else None
+        while step is not None:
+            chain.append(step)
+            step = self._next[step]
         return chain
 
 
@@ -67,8 +70,9 @@ def check_nesting(group_id: UUID, children: Sequence[NestedGroup], around: Surro
     parents: dict[UUID, list[UUID]] = defaultdict(list)
     for child, parent in around.above:
         parents[child].append(parent)
+    ancestors = {parent for _, parent in around.above}
     for nested in children:
-        chain = Chains(nested.id, around.above).from_nearest([group_id]) if nested.id in _everybody(around) else []
+        chain = Chains(nested.id, around.above).up_from(group_id) if nested.id in ancestors else []
         if nested.id == group_id or chain:
             names = {**around.names, nested.id: nested.display}
             shown = " > ".join(f"{_short(names.get(one, ''))} ({one})" for one in reversed(chain or [group_id]))
@@ -77,10 +81,6 @@ def check_nesting(group_id: UUID, children: Sequence[NestedGroup], around: Surro
             )
     if _levels(group_id, parents, {}) + around.below > MAX_LEVELS:
         raise invalid_value(f"members: groups cannot be nested deeper than {MAX_LEVELS} levels.")
-
-
-def _everybody(around: Surroundings) -> set[UUID]:
-    return {parent for _, parent in around.above}
 
 
 def _levels(group_id: UUID, parents: dict[UUID, list[UUID]], known: dict[UUID, int]) -> int:

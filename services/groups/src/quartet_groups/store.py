@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +9,7 @@ import orjson
 
 from quartet_common.database import Connection
 from quartet_groups.domain import Group
-from quartet_scim.filters import Column, Kind, Rows, Sql
+from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 
@@ -24,12 +23,12 @@ WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id"""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("g.id", Kind.UUID),
-        "displayName": Column("lower(g.display_name)", Kind.FOLDED),
+        "id": Column("g.id", Kind.UUID, required=True),
+        "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True),
         "externalId": Column("g.external_id"),
-        "meta.resourceType": Column("'Group'"),
-        "meta.created": Column("g.created_at", Kind.INSTANT),
-        "meta.lastModified": Column("g.modified_at", Kind.INSTANT),
+        "meta.resourceType": Column("'Group'", required=True),
+        "meta.created": Column("g.created_at", Kind.INSTANT, required=True),
+        "meta.lastModified": Column("g.modified_at", Kind.INSTANT, required=True),
         "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID), "type": Column("f.type")}),
     }
 )
@@ -37,13 +36,6 @@ SEARCHED: FilterColumns = MappingProxyType(
 
 StoredGroup = asyncpg.Record
 """A row of COLUMNS and `members`, JSON texts that are handed on without parsing; members is None for none."""
-
-
-class Unheard(NamedTuple):
-    """Ids that nobody has told of; whether the group that is to get them as members is there."""
-
-    group_is_there: bool
-    ids: Sequence[UUID]
 
 
 async def insert_group(connection: Connection, tenant: str, group: Group) -> None:
@@ -86,12 +78,12 @@ async def lock_groups(connection: Connection, tenant: str, ids: Sequence[UUID]) 
     ]
 
 
-async def update_group(connection: Connection, tenant: str, group: Group) -> None:
-    """Store a changed group whose row is locked."""
-    await connection.execute(
-        """
-        UPDATE groups SET display_name = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
-        WHERE tenant_id = $1 AND id = $2
+async def update_group(connection: Connection, tenant: str, group: Group) -> StoredGroup:
+    """Store a changed group whose row is locked, and return it without members."""
+    row = await connection.fetchrow(
+        f"""
+        UPDATE groups g SET display_name = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
+        WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}, NULL::text AS members
         """,
         tenant,
         group.id,
@@ -101,6 +93,9 @@ async def update_group(connection: Connection, tenant: str, group: Group) -> Non
         group.modified,
         dump(group.attributes),
     )
+    if row is None:
+        raise AssertionError("the row is locked, so it is there")
+    return row
 
 
 async def touch_groups(connection: Connection, tenant: str, groups: Sequence[Group]) -> None:
@@ -129,24 +124,6 @@ async def names_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> 
         "SELECT id, display_name FROM groups WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, ids
     )
     return {row["id"]: row["display_name"] for row in rows}
-
-
-async def unheard_ids(connection: Connection, tenant: str, ids: Sequence[UUID], group_id: UUID | None) -> Unheard:
-    """Those of `ids` that are neither groups nor users that were heard of; and whether the group is there, if given."""
-    row = await connection.fetchrow(
-        """
-        SELECT $3::uuid IS NULL OR EXISTS (SELECT FROM groups WHERE tenant_id = $1 AND id = $3) AS is_there,
-            ARRAY(SELECT id FROM unnest($2::uuid[]) AS id
-                WHERE NOT EXISTS (SELECT FROM known_users u WHERE u.tenant_id = $1 AND u.id = id.id)
-                  AND NOT EXISTS (SELECT FROM groups g WHERE g.tenant_id = $1 AND g.id = id.id)) AS ids
-        """,
-        tenant,
-        ids,
-        group_id,
-    )
-    if row is None:
-        raise AssertionError("a SELECT without FROM always gives a row")
-    return Unheard(row["is_there"], row["ids"])
 
 
 async def known_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
@@ -197,46 +174,3 @@ async def read_group(connection: Connection, tenant: str, group_id: UUID, member
     """One group as stored; `members` is the SQL of their column (`MemberTexts.column`)."""
     query = f"SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND g.id = $2"
     return await connection.fetchrow(query, tenant, group_id)
-
-
-async def list_groups(connection: Connection, tenant: str, members: str, offset: int, limit: int) -> list[StoredGroup]:
-    """Groups in the order of their creation. Only the index is walked up to `offset`, not the rows."""
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {members} FROM groups g
-        WHERE g.tenant_id = $1
-          AND g.id IN (SELECT id FROM groups WHERE tenant_id = $1 ORDER BY id OFFSET $2 LIMIT $3)
-        ORDER BY g.id
-        """,
-        tenant,
-        offset,
-        limit,
-    )
-
-
-async def count_groups(connection: Connection, tenant: str) -> int:
-    """How many groups the tenant has."""
-    return int(await connection.fetchval("SELECT count(*) FROM groups WHERE tenant_id = $1", tenant))
-
-
-async def count_found(connection: Connection, tenant: str, where: Sql) -> int:
-    """How many groups match `where` (parameters from $2 on)."""
-    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND {where.text}"
-    return int(await connection.fetchval(query, tenant, *where.parameters))
-
-
-async def find_groups(
-    connection: Connection, tenant: str, members: str, where: Sql, offset: int, limit: int
-) -> list[StoredGroup]:
-    """Groups that match `where` (parameters from $2 on), in the order of their creation."""
-    last = len(where.parameters) + 1
-    return await connection.fetch(
-        f"""
-        SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND {where.text}
-        ORDER BY g.id OFFSET ${last + 1} LIMIT ${last + 2}
-        """,
-        tenant,
-        *where.parameters,
-        offset,
-        limit,
-    )

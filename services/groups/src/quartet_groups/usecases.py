@@ -13,8 +13,9 @@ from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group
 from quartet_groups.events import NestedGroup
-from quartet_groups.joining import ask_for_unheard, demand_place, hold
+from quartet_groups.joining import Hold, demand_place, with_members
 from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
+from quartet_groups.store import StoredGroup
 from quartet_scim.errors import not_found
 from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
@@ -35,14 +36,17 @@ async def create_group(
 
     Raises ScimError 400 for an unknown member, UnavailableError 503.
     """
-    await ask_for_unheard(container, directory, caller, members)
-    async with container.database.transaction() as connection:
-        joining = await hold(connection, caller.tenant, members)
-        group, told = domain.create(group_id or new_id(), attributes, joining, container.clock())
+    made = group_id or new_id()
+
+    async def command(connection: Connection, hold: Hold) -> None:
+        joining = await hold(connection, members, None)
+        group, told = domain.create(made, attributes, joining, container.clock())
         await store.insert_group(connection, caller.tenant, group)
-        await _add(connection, caller.tenant, group.id, joining)
+        await _add(connection, caller.tenant, made, joining)
         await _tell(container, connection, caller, told)
-    return group.id
+
+    await with_members(container, directory, caller, command)
+    return made
 
 
 async def replace_group(
@@ -58,10 +62,10 @@ async def replace_group(
 
     Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
     """
-    await ask_for_unheard(container, directory, caller, members, group_id)
-    async with container.database.transaction() as connection:
+
+    async def command(connection: Connection, hold: Hold) -> int:
         # users, graph, groups: everybody locks in this order, so nobody blocks another for ever
-        joining = await hold(connection, caller.tenant, members)
+        joining = await hold(connection, members, group_id)
         before = await _lock(connection, caller.tenant, group_id, if_match)
         kept = [one.id for one in members]
         removed = await member_store.keep_members(connection, caller.tenant, group_id, kept)
@@ -69,8 +73,10 @@ async def replace_group(
         group, told = domain.change(before, attributes, MemberChange(added, removed), container.clock())
         if told:
             await store.update_group(connection, caller.tenant, group)
-        await _tell(container, connection, caller, told)
-    return group.version
+            await _tell(container, connection, caller, told)
+        return group.version
+
+    return await with_members(container, directory, caller, command)
 
 
 async def patch_group(
@@ -82,23 +88,25 @@ async def patch_group(
     orders: MemberOrders,
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
-) -> int:
+) -> tuple[int, StoredGroup | None]:
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Returns the group's version. Raises ScimError 400, 404,
-    412, UnavailableError 503.
+    What it costs grows with what changes, not with the group. Returns the group's version, and the group without
+    members if it changed. Raises ScimError 400, 404, 412, UnavailableError 503.
     """
-    await ask_for_unheard(container, directory, caller, orders.added, group_id)
-    async with container.database.transaction() as connection:
-        joining = await hold(connection, caller.tenant, orders.added)
+
+    async def command(connection: Connection, hold: Hold) -> tuple[int, StoredGroup | None]:
+        joining = await hold(connection, orders.added, group_id)
         before = await _lock(connection, caller.tenant, group_id, if_match)
         patched = engine.apply(before.attributes, operations)
         change = await _carry_out(connection, caller.tenant, group_id, orders, joining)
         group, told = domain.change(before, patched.attributes, change, container.clock())
-        if told:
-            await store.update_group(connection, caller.tenant, group)
+        if not told:
+            return group.version, None
         await _tell(container, connection, caller, told)
-    return group.version
+        return group.version, await store.update_group(connection, caller.tenant, group)
+
+    return await with_members(container, directory, caller, command)
 
 
 async def _carry_out(

@@ -100,6 +100,27 @@ async def test_it_ends_at_the_last_error_that_is_accepted(
     assert statuses(results) == [404, 201, 404]
 
 
+async def test_users_are_asked_once_for_all_whom_the_operations_name(
+    groups: RunningService, service: Headers, tenant: str, directory: Any
+) -> None:
+    users = [directory.add(tenant) for _ in range(3)]
+    join = patch_document({"op": "add", "path": "members", "value": [{"value": str(users[2])}]})
+    first = post(users[0], users[1])
+    results = await sent(groups, service, first, post(users[1]), {"method": "PATCH", "id": first["id"], "data": join})
+    assert (statuses(results), directory.asked) == ([201, 201, 200], 1)
+
+
+async def test_a_group_may_be_nested_in_one_of_the_same_message(
+    groups: RunningService, service: Headers, headers: Headers, directory: Any
+) -> None:
+    inner = post()
+    outer = post(inner["id"])
+    nest = patch_document({"op": "add", "path": "members", "value": [{"value": outer["id"]}]})
+    results = await sent(groups, service, inner, outer, {"method": "PATCH", "id": inner["id"], "data": nest})
+    assert statuses(results) == [201, 201, 400]
+    assert [member["type"] for member in (await read(groups, headers, outer))["members"]] == ["Group"]
+
+
 async def test_without_the_users_service_only_what_needs_it_is_503(
     groups: RunningService, service: Headers, directory: Any
 ) -> None:

@@ -36,7 +36,7 @@ def add(*ids: UUID, op: str = "add") -> dict[str, Any]:
     return {"op": op, "path": "members", "value": [{"value": str(one)} for one in ids]}
 
 
-async def test_members_come_and_go_and_the_answer_leaves_them_out(
+async def test_members_come_and_go_and_the_answer_shows_few_of_them(
     groups: RunningService, headers: Headers, tenant: str, directory: Any
 ) -> None:
     one, two, three = (directory.add(tenant) for _ in range(3))
@@ -46,11 +46,22 @@ async def test_members_come_and_go_and_the_answer_leaves_them_out(
     )
     assert response.status_code == 200
     shown = await response.get_json(force=True)
-    assert "members" not in shown
+    assert {UUID(member["value"]) for member in shown["members"]} == {two, three}
     assert shown["meta"]["version"] == 'W/"2"'
     assert await members(groups, headers, group) == {two, three}
     told = (await groups.outbox(tenant))[2:]
     assert [event.routing_key for event in told] == ["groups.membership.added.v1", "groups.membership.removed.v1"]
+
+
+async def test_the_answer_to_a_patch_of_a_large_group_leaves_members_out(
+    groups: RunningService, headers: Headers, tenant: str, directory: Any
+) -> None:
+    users = [directory.add(tenant, f"u{number}") for number in range(101)]
+    group = await make(groups, headers, *users[:100])
+    response = await patch(groups, headers, group, add(users[0]))
+    assert len((await response.get_json(force=True))["members"]) == 100
+    response = await patch(groups, headers, group, add(users[100]))
+    assert "members" not in await response.get_json(force=True)
 
 
 async def test_who_asks_for_members_gets_them(

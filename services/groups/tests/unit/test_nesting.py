@@ -30,10 +30,11 @@ def refused(group_id: int, child: int, above: list[Edge], below: int = 1) -> str
 
 def test_the_chain_is_the_shortest_of_all() -> None:
     chains = Chains(group(9), edges((1, 2), (2, 3), (3, 9), (1, 4), (4, 9), (5, 1)))
-    assert chains.from_nearest([group(1)]) == [group(1), group(4), group(9)]
-    assert chains.from_nearest([group(5), group(3)]) == [group(3), group(9)]
-    assert chains.from_nearest([group(9), group(1)]) == [group(9)]
-    assert chains.from_nearest([group(7)]) == []
+    assert chains.up_from(group(1)) == [group(1), group(4), group(9)]
+    assert chains.nearest([group(5), group(3)]) == group(3)
+    assert chains.nearest([group(1), group(9)]) == group(9)
+    assert (chains.up_from(group(9)), chains.up_from(group(7))) == ([group(9)], [])
+    assert chains.nearest([group(7)]) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=25), st.integers(0, 8), st.integers(0, 8))
@@ -45,7 +46,7 @@ def test_a_chain_is_there_exactly_where_one_can_walk_and_none_is_shorter(
         steps += 1
         walked = {parent for child, parent in pairs if child in walked} - reached.keys()
         reached |= dict.fromkeys(walked, steps)
-    chain = Chains(group(target), edges(*pairs)).from_nearest([group(start)])
+    chain = Chains(group(target), edges(*pairs)).up_from(group(start))
     assert bool(chain) == (target in reached)
     if chain:
         assert (chain[0], chain[-1], len(chain) - 1) == (group(start), group(target), reached[target])

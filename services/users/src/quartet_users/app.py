@@ -33,9 +33,9 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
-    from quartet_users import exports
+    from quartet_scim_http.paths import take_trailing_slashes
+    from quartet_users import bulk_groups, clients, exports
     from quartet_users.bulk import Means
-    from quartet_users.bulk_groups import GroupsClient
     from quartet_users.errors import render_error
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
@@ -46,6 +46,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.search import search_blueprint
     from quartet_users.views import UserView
 
     config = container.config
@@ -55,11 +56,14 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
     )
     app.before_serving(require_keys(keys))
+    groups: clients.GroupDirectory = clients.NoGroups()
+    if config.groups_url:
+        groups = clients.GroupsClient(container.service_client("groups", config.groups_url))
     types = UserTypes(lambda: container.database)
     passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
-    groups = GroupsClient(container.service_client("groups", config.groups_url))
-    means = Means(container, passwords, groups)
+    app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
+    means = Means(container, passwords, bulk_groups.GroupsClient(container.service_client("groups", config.groups_url)))
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
@@ -70,6 +74,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         data_blueprint(container, {"schema": exports.schemas, "user": exports.users}, "tenant:admin"),
         url_prefix="/users/data",
     )
+    take_trailing_slashes(app)
     return app
 
 

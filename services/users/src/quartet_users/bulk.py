@@ -25,12 +25,13 @@ from quartet_users.passwords import AT_ONCE, Passwords
 
 logger = logging.getLogger(__name__)
 
-TIME_LIMIT = 50.0
+TIME_LIMIT = 40.0
 """Seconds after which nothing more is begun: a proxy waits 60 for the answer, without which all results were lost."""
 BREATH = 0.01
 """Seconds of work after which other requests have their turn."""
 
 LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
+STOPPING = ScimError(503, "The operation was not carried out: the server is being stopped. Send it again.")
 GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other in a circle of references.")
 BROKEN = ScimError(500, "Something went wrong on our side.")
 
@@ -70,8 +71,7 @@ class Bulk:
         ways = {Kind.CREATE_USERS: self._create, Kind.GROUPS: self._forward, Kind.ONE: self._change}
         away: ScimError | None = None
         for run in runs(self._plan):
-            if away is None and self._clock() > self._ends:
-                away = LATE
+            away = away or self._no_more()
             if away is not None:
                 self._refuse(run.indexes, away)
                 continue
@@ -83,6 +83,12 @@ class Bulk:
                 self._refuse(run.indexes, away)
             if self.ledger.stopped:
                 return
+
+    def _no_more(self) -> ScimError | None:
+        """Why nothing more is to be begun, if so."""
+        if self._means.container.stopping.is_set():
+            return STOPPING
+        return LATE if self._clock() > self._ends else None
 
     def _refuse(self, indexes: Sequence[int], error: ScimError) -> None:
         """Record that nothing of these was carried out, or nothing more."""

@@ -19,11 +19,11 @@ Container = AppContainer[UsersConfig]
 
 async def register_schema(container: Container, caller: Caller, schema: Schema) -> None:
     """Register an extension of User. Raises ScimError 400 if it cannot be held, 409 if its URN is taken."""
+    _demand_compilable(schema)
     async with container.database.transaction() as connection:
         version = await extensions.lock_schemas(connection, caller.tenant)
         known = await extensions.read_schemas(connection, caller.tenant)
         domain.demand_room(schema, known)
-        _demand_compilable(schema, known)
         await extensions.insert_schema(connection, caller.tenant, schema.id, _document(schema), container.clock())
         told = [events.schema_created(schema, version)]
         await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
@@ -54,10 +54,10 @@ async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Ma
         raise ScimError(409, "A schema of which values were sent has just been deleted; try again.")
 
 
-def _demand_compilable(schema: Schema, known: Iterable[Schema]) -> None:
+def _demand_compilable(schema: Schema) -> None:
     # registration has checked it all; should it miss a case, the tenant must not be left with what nobody can use
     try:
-        CompiledType.of(user_resource_type(*known, schema))
+        CompiledType.of(user_resource_type(schema))
     except ValueError as error:
         raise invalid_value(f"{error}.") from None
 

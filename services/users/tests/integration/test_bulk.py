@@ -141,7 +141,7 @@ async def test_users_made_by_a_bulk_are_as_if_made_one_by_one(
     one, other = await users.outbox(tenant)
     assert (other.type, other.actorid, other.sequence) == (one.type, "hr-sync", 1)
     assert other.data == {**one.data, "id": id_of(made), "userName": "inbulk"}
-    assert (other.traceparent, other.sourceip) == (one.traceparent, one.sourceip)
+    assert (other.traceparent is None, other.sourceip) == (one.traceparent is None, one.sourceip)
 
 
 async def test_a_thousand_users_go_in_by_a_few_transactions_in_the_order_of_the_bulk_document(
@@ -303,6 +303,8 @@ async def test_each_operation_needs_its_own_scope(users: RunningService, tenant:
     operations = [post("u", "u"), group("g"), group("h", "bulkId:u")]
     results = await sent(users, users.tokens.headers(tenant, ["users:write"]), *operations)
     assert statuses(results) == [201, 403, 403]
+    told = [event.data["scope"] for event in await users.outbox(tenant) if event.outcome == "denied"]
+    assert told == ["groups:write"]
     results = await sent(users, users.tokens.headers(tenant, ["groups:write"]), *operations)
     assert statuses(results) == [403, 201, 409]
     assert len(groups.calls) == 1
@@ -369,6 +371,16 @@ async def test_when_the_time_is_over_what_is_left_is_503(
     monkeypatch.setattr(bulk, "TIME_LIMIT", -1.0)
     results = await sent(users, headers, post("a"), {"method": "GET"})
     assert statuses(results) == [503, 400]
+    assert await names(users, headers) == []
+
+
+async def test_a_server_that_is_stopped_begins_nothing_more(users: RunningService, headers: Headers) -> None:
+    users.container.stopping.set()
+    try:
+        results = await sent(users, headers, post("a"))
+    finally:
+        users.container.stopping.clear()
+    assert statuses(results) == [503]
     assert await names(users, headers) == []
 
 

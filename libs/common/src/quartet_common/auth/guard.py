@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quart import Quart, g, request
 from structlog.contextvars import bind_contextvars
 
+from quartet_common.asgi import running_request
 from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, SERVICE_SCOPE, TENANT_HEADER, Principal
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.messaging.outbox import Caller
@@ -44,15 +45,16 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: f
     app.extensions["quartet_public"] = public
 
     async def check() -> None:
-        endpoint = request.endpoint
-        if endpoint is None or endpoint in public or request.method == "OPTIONS":
+        asked = running_request()
+        endpoint = asked.endpoint
+        if endpoint is None or endpoint in public or asked.method == "OPTIONS":
             return  # no such route: 404 or 405, the same for everybody
-        g.principal = _for_tenant(await verifier().verify(_bearer_token()))
-        bind_contextvars(tenant=g.principal.tenant, actor=g.principal.actor)
+        found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+        bind_contextvars(tenant=found.tenant, actor=found.actor)
         scopes = scopes_of(app.view_functions[endpoint])
         if not scopes:
             raise ForbiddenError("(none is declared for this route)")
-        if g.principal.scopes.isdisjoint(scopes):
+        if found.scopes.isdisjoint(scopes):
             raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
 
     app.before_request(check)

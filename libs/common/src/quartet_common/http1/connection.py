@@ -1,4 +1,4 @@
-"""A connection: bytes in, requests to the application one after the other, responses out in the order of the requests."""
+"""A connection: bytes in, requests to the application one after the other, and their responses out in that order."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ App = Callable[..., Any]
 
 
 class Host:
-    """What the connections of one server share. `stopping` has responses end their connections, `closed` all of them."""
+    """What the connections of one server share. `stopping` has responses end their connections."""
 
     def __init__(self, app: App, stopping: asyncio.Event, keep_alive: float) -> None:
         self.app = app
@@ -66,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._held = False
         self._in_head = True
+        self._without_offer = b""
+        """The head of a request that offers another protocol, without the offer."""
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_size = 0
@@ -113,8 +115,7 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # offers of other protocols are not taken: what follows is HTTP/1.1 (RFC 9110 section 7.8)
-                data = data[upgrade.args[0] :]
+                data = self._without_offer + data[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserInvalidMethodError:
                 return self._refuse(501)
@@ -153,6 +154,11 @@ class Connection(asyncio.Protocol):
         if self._deaf or self._refused:
             return
         version = self._parser.get_http_version()
+        method = self._parser.get_method()
+        if self._parser.should_upgrade() and method != b"CONNECT":
+            # not taken (RFC 9110 section 7.8); but the parser now takes a body for the other protocol
+            self._without_offer = self._head_again(method, version)
+            return
         status = self._flaw(version)
         if status:
             self._refuse(status)
@@ -195,6 +201,11 @@ class Connection(asyncio.Protocol):
             if [value.lower() for name, value in self._headers if name == b"transfer-encoding"] != [b"chunked"]:
                 return 501
         return 501 if self._parser.get_method() == b"CONNECT" else 0
+
+    def _head_again(self, method: bytes, version: str) -> bytes:
+        lines = [b": ".join(pair) for pair in self._headers if pair[0] != b"upgrade"]
+        first = b"%b %b HTTP/%b" % (method, self._target, version.encode("ascii"))
+        return b"\r\n".join((first, *lines, b"", b""))
 
     def _accept(self, version: str) -> None:
         path, _, query = self._target.partition(b"?")

@@ -1,6 +1,6 @@
 """Filters (RFC 7644 3.4.2.2): text -> tree -> condition on known attributes -> SQL, or a yes or no for one document."""
 
-from quartet_scim.filters.columns import Column, Columns, Kind, Rows
+from quartet_scim.filters.columns import Column, Columns, Kind, Lookup, Rows
 from quartet_scim.filters.conditions import Condition
 from quartet_scim.filters.evaluate import fold, matches
 from quartet_scim.filters.parser import parse, parse_path
@@ -16,6 +16,7 @@ __all__ = [
     "Condition",
     "Filter",
     "Kind",
+    "Lookup",
     "Not",
     "Operator",
     "Or",

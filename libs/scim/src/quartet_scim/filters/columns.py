@@ -1,4 +1,4 @@
-"""Where the parts of a resource stand that are not in its jsonb document: columns, and rows of other tables."""
+"""Where the parts of a resource stand that are not in its jsonb document, or that are found faster elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +21,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """expression: SQL that can stand before an operator: a column's name, or a call; never made from input."""
+    """expression: SQL that can stand before an operator: a column's name, or a call; never made from input.
+
+    required: whether it is NOT NULL, so that a list in its order can go on from a value by one range of an index.
+    """
 
     expression: str
     kind: Kind = Kind.TEXT
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +43,18 @@ class Rows:
     columns: Mapping[str, Column]
 
 
-Columns: TypeAlias = Mapping[str, Column | Rows]
-"""By the attribute's canonical name: `userName`, `meta.lastModified`, `members`."""
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A table that finds candidates for `eq`, of texts without regard to case that lie in the document.
+
+    source: what stands behind FROM, up to a WHERE that ties the rows to their resource. column: holds the first
+    `characters` of `fold(value)` for each value of the attribute.
+    """
+
+    source: str
+    column: str
+    characters: int
+
+
+Columns: TypeAlias = Mapping[str, Column | Rows | Lookup]
+"""By the attribute's canonical name: `userName`, `meta.lastModified`, `members`, `emails.value`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from quartet_scim.errors import invalid_filter
 from quartet_scim.filters import comparisons
-from quartet_scim.filters.columns import Column, Columns, Rows
+from quartet_scim.filters.columns import Column, Columns, Lookup, Rows
 from quartet_scim.filters.comparisons import Parameters
 from quartet_scim.filters.conditions import (
     AllOf,
@@ -25,6 +25,8 @@ from quartet_scim.filters.conditions import (
     Test,
 )
 from quartet_scim.filters.containment import contained
+from quartet_scim.filters.evaluate import fold
+from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
 
 _FILLED = ' ? (@.type() <> "null" && (@.type() <> "string" || @ <> ""))'
@@ -84,13 +86,22 @@ class _Writer:
     def _of_attribute(self, condition: Test | HasValue | IsAssigned | Some, place: _Document) -> str:
         match condition:
             case Test():
-                return self._test(condition, place)
+                return self._among_candidates(condition, place, self._test(condition, place))
             case HasValue():
                 return self._is_there(condition.target, place, _FILLED)
             case IsAssigned():
                 return self._is_there(condition.target, place, _ASSIGNED)
             case Some():
-                return self._some(condition, place)
+                return self._among_candidates(condition.condition, place, self._some(condition, place))
+
+    def _among_candidates(self, condition: Condition, place: _Document, text: str) -> str:
+        """The same, with the question put first that an index answers, where `condition` needs a value that it has."""
+        for test in condition.conditions if isinstance(condition, AllOf) else (condition,):
+            lookup = place.columns.get(test.target.name) if isinstance(test, Test) else None
+            if isinstance(lookup, Lookup) and isinstance(test, Test) and test.operator is Operator.EQ:
+                key = self.parameters.add(fold(str(test.operand))[: lookup.characters], "text")
+                return f"(EXISTS (SELECT FROM {lookup.source} AND {lookup.column} = {key}) AND {text})"
+        return text
 
     def _test(self, test: Test, place: _Document) -> str:
         rows, column = _column(test.target, place)

@@ -1,6 +1,6 @@
 """The shapes of requests and answers, for the OpenAPI document only; libs/scim checks what is really sent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from quartet_scim.documents import ListDocument
@@ -22,7 +22,7 @@ class GroupDocument:
 class GroupListDocument(ListDocument):
     """A ListResponse of groups (RFC 7644 section 3.4.2)."""
 
-    Resources: list[GroupDocument]  # the message's name
+    Resources: list[GroupDocument] = field(default_factory=list)  # the message's name
 
 
 @dataclass

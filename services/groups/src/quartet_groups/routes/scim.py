@@ -1,34 +1,31 @@
-"""SCIM routes of groups: create, read, replace, patch, delete, list (RFC 7644 section 3)."""
+"""SCIM routes of one group: create, read, replace, patch, delete (RFC 7644 section 3)."""
 
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
-from quartet_groups import store, usecases
+from quartet_groups import member_store, store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.members import SentMember, read_orders, split_members
-from quartet_groups.routes.documents import GroupDocument, GroupListDocument
+from quartet_groups.routes.documents import GroupDocument
 from quartet_groups.store import StoredGroup
 from quartet_groups.views import GroupView
 from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, ListQuery, PatchDocument, ProjectionQuery
+from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import not_found
-from quartet_scim.filters import Sql, to_sql
-from quartet_scim.filters import parse as parse_filter
-from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.paging import Page, parse_page
 from quartet_scim.patch import parse_patch, split_member_operations
 from quartet_scim.projection import Projection
-from quartet_scim.render import list_response
 from quartet_scim.resource import Attributes
 from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
 from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
+MAX_ANSWERED = 100
+"""Members that the answer to a PATCH shows unasked: it must not cost what the group holds."""
 
 
 def scim_blueprint(
@@ -47,6 +44,10 @@ def scim_blueprint(
             )
         if row is None:
             raise not_found()
+        return shown_as(row, shown, status)
+
+    def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
+        group_id = row["id"]
         location = view.location(group_id)
         return resource_response(view.of_row(row), shown, version=row["version"], location=location, status=status)
 
@@ -61,23 +62,6 @@ def scim_blueprint(
         shown = read_projection(group_type.projector)
         attributes, members = await sent()
         return await answer(await usecases.create_group(container, users, caller(), attributes, members), shown, 201)
-
-    @blueprint.get("/Groups")
-    @requires("groups:read")
-    @tag(["SCIM groups"])
-    @document_querystring(ListQuery)
-    @document_response(GroupListDocument)
-    @document_response(ErrorDocument, 400)
-    async def list_() -> Response:
-        """List groups by page, all of them or those that a filter finds (RFC 7644 section 3.4.2)."""
-        page = parse_page(request.args.get("startIndex"), request.args.get("count"))
-        shown = read_projection(group_type.projector)
-        text = request.args.get("filter")
-        where = None if text is None else to_sql(group_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
-        total, rows = await _page(container, page, where, view.members.column(shown.wants(MEMBERS)))
-        resources = [shown.of(view.of_row(row)) for row in rows]
-        body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
-        return Response(body, content_type=CONTENT_TYPE)
 
     @blueprint.get("/Groups/<group_id>")
     @requires("groups:read")
@@ -112,14 +96,20 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     async def patch(group_id: str) -> Response:
-        """Change a group by operations, all or none; the answer leaves members out unless asked (RFC 7644 3.5.2)."""
-        shown = read_projection(group_type.projector, excluded=MEMBERS)
+        """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
+        shown = read_projection(group_type.projector)
         known = known_id(group_id)
         changes, operations = split_member_operations(parse_patch(await read_body()))
-        await usecases.patch_group(
+        _, changed = await usecases.patch_group(
             container, users, group_type.engine, caller(), known, read_orders(changes), operations, read_if_match()
         )
-        return await answer(known, shown)
+        async with container.database.connection() as connection:
+            few = await member_store.has_few_members(connection, caller().tenant, known, MAX_ANSWERED)
+        if not few:
+            shown = read_projection(group_type.projector, excluded=MEMBERS)
+        if changed is None or shown.wants(MEMBERS):
+            return await answer(known, shown)
+        return shown_as(changed, shown)
 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
@@ -131,17 +121,3 @@ def scim_blueprint(
         return Response(b"", 204)
 
     return blueprint
-
-
-async def _page(
-    container: AppContainer[GroupsConfig], page: Page, where: Sql | None, members: str
-) -> tuple[int, list[StoredGroup]]:
-    tenant = caller().tenant
-    async with container.database.connection() as connection:
-        if where is None:
-            total = await store.count_groups(connection, tenant)
-            return total, await store.list_groups(connection, tenant, members, page.offset, page.count)
-        rows = await store.find_groups(connection, tenant, members, where, page.offset, page.count)
-        if page.offset == 0 and len(rows) < page.count:
-            return len(rows), rows  # these are all: no need to count
-        return await store.count_found(connection, tenant, where), rows

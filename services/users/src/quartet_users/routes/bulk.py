@@ -11,6 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.ids import new_id
+from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError
@@ -43,6 +44,8 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
         body = await _body(limit)
         # Megabytes of JSON take longer than other requests should wait.
         request, plan = await asyncio.to_thread(_planned, body, principal().scopes)
+        for scope in _lacking(request.operations, principal().scopes):
+            await record_partial_refusal(scope)
         mentioned = (urn for one in plan.operations if isinstance(one.data, dict) for urn in urns_in_message(one.data))
         user_type = await types.of(caller().tenant, mentioned)
         bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors)
@@ -62,18 +65,19 @@ async def _body(limit: int) -> bytes:
 
 def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan]:
     request = parse_bulk(parse(body), ENDPOINTS)
-    allowed = _allowed(request.operations, scopes)
+    allowed = [_allowed(one, scopes) for one in request.operations]
     return request, make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
 
 
-def _allowed(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[BulkOperation]:
-    """The operations, those with a fault for which the token has no scope."""
-    forbidden = {
-        endpoint: ScimError(403, f"The scope {scope} is needed.")
-        for endpoint, scope in SCOPES.items()
-        if scope not in scopes
-    }
-    return [
-        replace(one, fault=forbidden[one.endpoint]) if one.fault is None and one.endpoint in forbidden else one
-        for one in operations
-    ]
+def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:
+    """The operation, with a fault if the token lacks its scope."""
+    scope = SCOPES.get(one.endpoint or "")
+    if one.fault is not None or scope is None or scope in scopes:
+        return one
+    return replace(one, fault=ScimError(403, f"The scope {scope} is needed."))
+
+
+def _lacking(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[str]:
+    """The scopes that the operations need and the token lacks; one of each, however many operations."""
+    asked = {one.endpoint for one in operations}
+    return [scope for endpoint, scope in SCOPES.items() if endpoint in asked and scope not in scopes]

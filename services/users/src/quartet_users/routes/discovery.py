@@ -56,6 +56,9 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
                 bulk_operations=MAX_OPERATIONS,
                 bulk_payload_bytes=config.max_body_bytes,
                 change_password=True,
+                sort=True,
+                etag=True,
+                cursors=True,
             )
         )
 
@@ -75,6 +78,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @document_response(ErrorDocument, 404)
     async def one_type(name: str) -> Response:
         """One resource type."""
+        refuse_filter()
         return _one({one.name: resource_type_document(base, one) for one in await known()}.get(name))
 
     @blueprint.get("/Schemas")
@@ -93,6 +97,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @document_response(ErrorDocument, 404)
     async def one_schema(urn: str) -> Response:
         """One schema by its URN."""
+        refuse_filter()
         return _one(
             next(
                 (

@@ -25,7 +25,7 @@ class UserDocument:
 class UserListDocument(ListDocument):
     """A ListResponse of users (RFC 7644 section 3.4.2)."""
 
-    Resources: list[UserDocument]  # the message's name
+    Resources: list[UserDocument] = field(default_factory=list)  # the message's name
 
 
 @dataclass

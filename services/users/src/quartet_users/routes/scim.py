@@ -1,19 +1,17 @@
-"""SCIM routes of users: create, read, replace, patch, delete, list (RFC 7644 section 3)."""
+"""SCIM routes of one user: create, read, replace, patch, delete (RFC 7644 section 3), also by `/Me` (section 3.11)."""
 
-from quart import Blueprint, Response, request
+from uuid import UUID
+
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
-from quartet_scim.documents import ErrorDocument, ListQuery, PatchDocument, ProjectionQuery
-from quartet_scim.errors import not_found
-from quartet_scim.filters import Sql, to_sql
-from quartet_scim.filters import parse as parse_filter
-from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.paging import Page, parse_page
+from quartet_common.ids import parse_id
+from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.errors import ScimError, not_found
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
-from quartet_scim.render import list_response
 from quartet_scim_http.requests import known_id, read_body, read_if_match, read_mentions, read_projection
 from quartet_scim_http.responses import resource_response
 from quartet_users import memberships, store, usecases
@@ -21,9 +19,11 @@ from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.passwords import Passwords
 from quartet_users.resource_types import UserTypes
-from quartet_users.routes.documents import UserDocument, UserListDocument
-from quartet_users.store import StoredUser
+from quartet_users.routes.documents import UserDocument
 from quartet_users.views import UserView
+
+ME = {"user_id": None}
+"""What the address `/Me` says of the user (RFC 7644 section 3.11)."""
 
 
 def scim_blueprint(
@@ -51,36 +51,17 @@ def scim_blueprint(
         sent = user_type.normaliser.normalise(body)
         return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
 
-    @blueprint.get("/Users")
-    @requires("users:read")
-    @tag(["SCIM users"])
-    @document_querystring(ListQuery)
-    @document_response(UserListDocument)
-    @document_response(ErrorDocument, 400)
-    async def list_() -> Response:
-        """List users by page, all of them or those that a filter finds (RFC 7644 section 3.4.2)."""
-        page = parse_page(request.args.get("startIndex"), request.args.get("count"))
-        user_type = await types.of(caller().tenant, read_mentions())
-        shown = read_projection(user_type.projector)
-        text = request.args.get("filter")
-        where = None if text is None else to_sql(user_type.resolver.resolve(parse_filter(text)), store.SEARCHED, 2)
-        groups_url = view.groups_url(shown)
-        listing = _listed(container, page, groups_url) if where is None else _found(container, page, where, groups_url)
-        total, rows = await listing
-        resources = [shown.of(view.of_row(row)) for row in rows]
-        body = list_response(resources, total=total, start_index=page.start_index, items_per_page=len(resources))
-        return Response(body, content_type=CONTENT_TYPE)
-
     @blueprint.get("/Users/<user_id>")
+    @blueprint.get("/Me", defaults=ME)
     @requires("users:read")
     @tag(["SCIM users"])
     @document_querystring(ProjectionQuery)
     @document_response(UserDocument)
     @document_response(ErrorDocument, 404)
-    async def read(user_id: str) -> Response:
+    async def read(user_id: str | None) -> Response:
         """Read a user (RFC 7644 section 3.4.1)."""
         shown = read_projection((await types.of(caller().tenant, read_mentions())).projector)
-        known = known_id(user_id)
+        known = _wanted(user_id)
         async with container.database.connection() as connection:
             row = await store.read_user(connection, caller().tenant, known, view.groups_url(shown))
         if row is None:
@@ -88,6 +69,7 @@ def scim_blueprint(
         return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
 
     @blueprint.put("/Users/<user_id>")
+    @blueprint.put("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_request(UserDocument)
@@ -95,9 +77,9 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     @document_response(ErrorDocument, 409)
-    async def replace(user_id: str) -> Response:
+    async def replace(user_id: str | None) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
-        known = known_id(user_id)
+        known = _wanted(user_id)
         body = await read_body()
         user_type = await types.of(caller().tenant, read_mentions(body))
         shown = read_projection(user_type.projector)
@@ -106,6 +88,7 @@ def scim_blueprint(
         return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
     @blueprint.patch("/Users/<user_id>")
+    @blueprint.patch("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_request(PatchDocument)
@@ -113,9 +96,9 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     @document_response(ErrorDocument, 409)
-    async def patch(user_id: str) -> Response:
+    async def patch(user_id: str | None) -> Response:
         """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
-        known = known_id(user_id)
+        known = _wanted(user_id)
         body = await read_body()
         user_type = await types.of(caller().tenant, read_mentions(body))
         shown = read_projection(user_type.projector)
@@ -126,36 +109,24 @@ def scim_blueprint(
         return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
     @blueprint.delete("/Users/<user_id>")
+    @blueprint.delete("/Me", defaults=ME)
     @requires("users:write")
     @tag(["SCIM users"])
     @document_response(ErrorDocument, 404)
-    async def delete(user_id: str) -> Response:
+    async def delete(user_id: str | None) -> Response:
         """Delete a user (RFC 7644 section 3.6)."""
-        await usecases.delete_user(container, caller(), known_id(user_id), read_if_match())
+        await usecases.delete_user(container, caller(), _wanted(user_id), read_if_match())
         return Response(b"", 204)
 
+    @blueprint.post("/Me")
+    @requires("users:write")
+    @tag(["SCIM users"])
+    @document_response(ErrorDocument, 501)
+    async def create_me() -> Response:
+        """Nobody can make themselves (RFC 7644 section 3.11)."""
+        raise ScimError(501, "Users are created at /Users; who has a token exists already.")
+
     return blueprint
-
-
-async def _listed(
-    container: AppContainer[UsersConfig], page: Page, groups_url: str | None
-) -> tuple[int, list[StoredUser]]:
-    tenant = caller().tenant
-    async with container.database.connection() as connection:
-        total = await store.count_users(connection, tenant)
-        rows = await store.list_users(connection, tenant, page.offset, page.count, groups_url) if page.count else []
-    return total, rows
-
-
-async def _found(
-    container: AppContainer[UsersConfig], page: Page, where: Sql, groups_url: str | None
-) -> tuple[int, list[StoredUser]]:
-    tenant = caller().tenant
-    async with container.database.connection() as connection:
-        rows = await store.find_users(connection, tenant, where, page.offset, page.count, groups_url)
-        if page.offset == 0 and len(rows) < page.count:
-            return len(rows), rows  # these are all: no need to count
-        return await store.count_found(connection, tenant, where), rows
 
 
 async def _groups_of(container: AppContainer[UsersConfig], user: User, groups_url: str | None) -> str | None:
@@ -164,3 +135,13 @@ async def _groups_of(container: AppContainer[UsersConfig], user: User, groups_ur
         return None
     async with container.database.connection() as connection:
         return await memberships.read_groups(connection, caller().tenant, groups_url, user.id)
+
+
+def _wanted(user_id: str | None) -> UUID:
+    """The id out of the address; of `/Me` that of the user who asks. Raises ScimError 404."""
+    if user_id is not None:
+        return known_id(user_id)
+    me = parse_id(caller().actor)
+    if me is None:
+        raise not_found("The token is not a user's, so there is nobody that /Me could stand for.")
+    return me

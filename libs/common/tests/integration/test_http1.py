@@ -1,0 +1,545 @@
+"""HTTP/1.1 byte by byte: framing, what is refused, order, limits, slow and vanishing clients, and the end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from quartet_common.http1 import connection
+from quartet_common.http1.connection import Connection, Host
+from quartet_testing.conditions import eventually
+
+Scope = dict[str, Any]
+LARGE = 4 * 1024 * 1024
+
+
+class Application:
+    """An ASGI application with a path for each thing that can happen."""
+
+    def __init__(self) -> None:
+        self.seen: list[Scope] = []
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.disconnected = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.sent = 0
+
+    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        self.seen.append(scope)
+        self.begun.set()
+        await getattr(self, scope["path"].removeprefix("/").partition("/")[0] or "echo")(scope, receive, send)
+
+    async def echo(self, _: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """The body back, with its length."""
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        await answer(send, body)
+
+    async def path(self, scope: Scope, _: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """The path back, without a look at the body."""
+        await answer(send, scope["raw_path"])
+
+    async def slow(self, scope: Scope, _: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await self.go_on.wait()
+        await answer(send, scope["raw_path"])
+
+    async def stream(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for piece in (b"one", b"", b"two"):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def large(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _number in range(64):
+            await send({"type": "http.response.body", "body": b"x" * (LARGE // 64), "more_body": True})
+            self.sent += 1
+        await send({"type": "http.response.body"})
+
+    async def none(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def waits(self, _: Scope, receive: Callable[..., Any], __: Callable[..., Any]) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.disconnected.set()
+
+    async def whole(self, scope: Scope, _: Callable[..., Any], __: Callable[..., Any]) -> None:
+        assert scope["extensions"]["quartet.exchange"].take_whole() == b""
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def fails(self, scope: Scope, _: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["query_string"] == b"late":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError("the application has a bug")
+
+    async def splits(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nset-cookie: b")]})
+
+    async def short(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"half"})
+
+
+async def answer(send: Callable[..., Any], body: bytes) -> None:
+    """A whole response."""
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Client:
+    """A socket, and the responses that come out of it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def response(self) -> tuple[int, dict[bytes, bytes], bytes]:
+        """Status, headers and body of the next response, read by its Content-Length."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        first, *lines = head[:-4].split(b"\r\n")
+        headers = dict(line.split(b": ", 1) for line in lines)
+        body = await self.reader.readexactly(int(headers.get(b"content-length", b"0")))
+        return int(first.split(b" ")[1]), headers, body
+
+    async def rest(self) -> bytes:
+        """What comes until the server closes."""
+        return await asyncio.wait_for(self.reader.read(), 10)
+
+
+class Running:
+    """A server, and clients for it."""
+
+    def __init__(self, host: Host, application: Application, port: int) -> None:
+        self.host = host
+        self.application = application
+        self.port = port
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def client(self, **options: Any) -> Client:
+        """A new connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
+        self.writers.append(writer)
+        return Client(reader, writer)
+
+    async def ask(self, data: bytes) -> bytes:
+        """All that the server sends for `data` before it closes."""
+        client = await self.client()
+        client.send(data)
+        return await client.rest()
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def serve(keep_alive: float = 60.0) -> AsyncIterator[Running]:
+    """Connections of our own on a free port."""
+    loop = asyncio.get_running_loop()
+    application = Application()
+    host = Host(application, asyncio.Event(), keep_alive)
+    server = await loop.create_server(lambda: Connection(host), "127.0.0.1", 0)
+    running = Running(host, application, server.sockets[0].getsockname()[1])
+    try:
+        yield running
+    finally:
+        server.close()
+        for writer in running.writers:
+            writer.close()
+        for task in list(host.tasks):
+            task.cancel()
+        for one in list(host.connections):
+            one.abort()
+        await eventually(lambda: nothing_left(host), "all connections to end")
+
+
+async def nothing_left(host: Host) -> bool:
+    return not host.connections and not host.tasks
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Running]:
+    async with serve() as running:
+        yield running
+
+
+def get(path: bytes, *headers: bytes) -> bytes:
+    """A request without a body."""
+    return b"\r\n".join((b"GET " + path + b" HTTP/1.1", b"Host: quartet", *headers, b"", b""))
+
+
+def post(body: bytes, *headers: bytes, path: bytes = b"/") -> bytes:
+    """A request with a body as it is."""
+    return b"\r\n".join((b"POST " + path + b" HTTP/1.1", b"Host: quartet", *headers, b"", body))
+
+
+# ---- framing of requests ------------------------------------------------------------------------------------------
+
+
+async def test_a_request_may_come_in_any_pieces(server: Running) -> None:
+    sent = post(b"5;x=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: t\r\n\r\n", b"Transfer-Encoding: chunked")
+    for size in (1, 2, 3, 7, len(sent)):
+        client = await server.client()
+        for begin in range(0, len(sent), size):
+            client.send(sent[begin : begin + size])
+            await asyncio.sleep(0)
+        status, _, body = await client.response()
+        assert (status, body) == (200, b"hello world")
+        names = [name for name, _ in server.application.seen[-1]["headers"]]
+        assert names == [b"host", b"transfer-encoding"], "a trailer is no header"
+
+
+async def test_the_scope_is_what_asgi_says(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/path/a%20b%2Fc?x=%20&y", b"X-Two: a", b"x-two: \xe9"))
+    assert (await client.response())[2] == b"/path/a%20b%2Fc"
+    [scope] = server.application.seen
+    assert scope["type"] == "http"
+    assert (scope["method"], scope["scheme"], scope["http_version"]) == ("GET", "http", "1.1")
+    assert (scope["path"], scope["query_string"]) == ("/path/a b/c", b"x=%20&y")
+    assert scope["headers"] == [(b"host", b"quartet"), (b"x-two", b"a"), (b"x-two", b"\xe9")]
+    assert scope["client"] == client.writer.get_extra_info("sockname")
+    assert scope["server"] == ("127.0.0.1", server.port)
+
+
+async def test_a_client_that_asks_whether_to_go_on_is_told_when_its_body_is_wanted(server: Running) -> None:
+    client = await server.client()
+    client.send(post(b"", b"Content-Length: 5", b"Expect: 100-continue"))
+    assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"hello")
+    assert (await client.response())[2] == b"hello"
+
+
+async def test_a_client_that_asks_whether_to_go_on_may_be_answered_at_once(server: Running) -> None:
+    client = await server.client()
+    client.send(post(b"", b"Content-Length: 5", b"Expect: 100-continue", path=b"/path"))
+    status, headers, _ = await client.response()
+    assert (status, headers[b"connection"]) == (200, b"close")
+    assert await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (400, post(b"abc", b"Content-Length: 3", b"Transfer-Encoding: chunked")),
+        (400, post(b"0\r\n\r\n", b"Transfer-Encoding: chunked", b"Content-Length: 3")),
+        (400, post(b"abc", b"Content-Length: 3", b"Content-Length: 3")),
+        (400, post(b"abc", b"Content-Length: 3", b"Content-Length: 4")),
+        (400, post(b"abc", b"Content-Length: 3, 3")),
+        (400, post(b"abc", b"Content-Length: +3")),
+        (400, post(b"abc", b"Content-Length: -3")),
+        (400, post(b"abc", b"Content-Length: 0x3")),
+        (400, post(b"abc", b"Content-Length: 99999999999999999999999")),
+        (400, post(b"abc", b"Content-Length : 3")),
+        (501, post(b"0\r\n\r\n", b"Transfer-Encoding: gzip, chunked")),
+        (501, post(b"0\r\n\r\n", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")),
+        (400, post(b"0\r\n\r\n", b"Transfer-Encoding: chunked, identity")),
+        (501, post(b"abc", b"Transfer-Encoding: identity")),
+        (501, post(b"abc", b"Transfer-Encoding: xchunked")),
+        (400, b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (400, post(b"-3\r\nabc\r\n0\r\n\r\n", b"Transfer-Encoding: chunked")),
+        (400, post(b"3\nabc\n0\n\n", b"Transfer-Encoding: chunked")),
+        (400, post(b"3 abc\r\n0\r\n\r\n", b"Transfer-Encoding: chunked")),
+        (400, b"GET / HTTP/1.1\r\n\r\n"),
+        (400, get(b"/", b"Host: another")),
+        (400, b"GET / HTTP/1.1\nHost: a\n\n"),
+        (400, get(b"/", b"X: a", b" folded")),
+        (400, get(b"/", b"X: a\0b")),
+        (400, get(b"/", b"X: a\rb")),
+        (400, get(b"/", b": nameless")),
+        (400, get(b"/\xe9")),
+        (400, get(b"/\x01")),
+        (501, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+        (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (501, b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (501, b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nabc"),
+        (505, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
+        (505, b"GET /\r\n\r\n"),
+        (431, get(b"/", *(b"X-%d: %b" % (number, b"x" * 1000) for number in range(40)))),
+        (431, get(b"/" + b"x" * 40_000)),
+        (431, get(b"/")[:-2] + b"X: " + b"x" * 70_000),
+    ],
+)  # fmt: skip
+async def test_what_could_be_read_in_two_ways_is_refused_and_nothing_after_it_is_read(
+    server: Running, status: int, sent: bytes
+) -> None:
+    answered = await server.ask(sent + get(b"/path/smuggled"))
+    head, _, body = answered.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answered
+    assert b"\r\nconnection: close" in head
+    assert b'"status":%d' % status in body
+    assert answered.count(b"\r\n\r\n") == 1
+    assert "/path/smuggled" not in [scope["path"] for scope in server.application.seen]
+
+
+async def test_a_head_that_never_ends_is_refused_before_it_fills_the_memory(server: Running) -> None:
+    client = await server.client()
+    client.send(b"GET / HTTP/1.1\r\nX: ")
+    refused = asyncio.ensure_future(client.response())
+    while not refused.done():
+        client.send(b"x" * 1000)
+        await asyncio.sleep(0)
+    assert (await refused)[0] == 431
+
+
+@pytest.mark.parametrize("filler", [b"1;" + b"x" * 1000, b"X: " + b"x" * 1000 + b"\r\n"])
+async def test_framing_that_is_mostly_padding_is_refused(server: Running, filler: bytes) -> None:
+    client = await server.client()
+    begun = b"" if filler.startswith(b"1;") else b"0\r\n"
+    client.send(post(begun + filler, b"Transfer-Encoding: chunked"))
+    refused = asyncio.ensure_future(client.response())
+    while not refused.done():
+        client.send(filler.removeprefix(b"1;"))
+        await asyncio.sleep(0)
+    assert (await refused)[0] == 400
+
+
+async def test_an_offer_of_another_protocol_is_not_taken_and_hides_no_body(server: Running) -> None:
+    client = await server.client()
+    offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__")
+    client.send(get(b"/path/one", *offer) + post(b"hello", b"Content-Length: 5", *offer) + get(b"/path/two"))
+    answers = [await client.response() for _ in range(3)]
+    assert [(status, body) for status, _, body in answers] == [
+        (200, b"/path/one"),
+        (200, b"hello"),
+        (200, b"/path/two"),
+    ]
+
+
+# ---- framing of responses -----------------------------------------------------------------------------------------
+
+
+async def test_a_response_of_unknown_length_is_chunked(server: Running) -> None:
+    answered = await server.ask(get(b"/stream", b"Connection: close"))
+    head, _, body = answered.partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+
+
+async def test_to_an_old_client_it_ends_with_the_connection(server: Running) -> None:
+    answered = await server.ask(b"GET /stream HTTP/1.0\r\n\r\n")
+    head, _, body = answered.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert b"connection: close" in head
+    assert body == b"onetwo"
+
+
+@pytest.mark.parametrize("path", [b"/path", b"/stream"])
+async def test_head_has_the_head_and_no_body(server: Running, path: bytes) -> None:
+    client = await server.client()
+    client.send(b"HEAD " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n" + get(b"/path/next"))
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (b"content-length: 5" in head) == (path == b"/path")
+    assert (await client.response())[2] == b"/path/next"
+
+
+async def test_no_content_has_no_length(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/none") + get(b"/path/next"))
+    status, headers, _ = await client.response()
+    assert status == 204
+    assert b"content-length" not in headers
+    assert (await client.response())[2] == b"/path/next"
+
+
+async def test_every_response_has_the_date_and_no_name_of_a_server(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/path"))
+    _, headers, _ = await client.response()
+    assert headers[b"date"].endswith(b" GMT")
+    assert b"server" not in headers
+
+
+async def test_a_header_that_would_split_the_response_is_not_sent(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = await server.ask(get(b"/splits"))
+    assert answered.startswith(b"HTTP/1.1 500 ")
+    assert b"set-cookie" not in answered
+    assert "the application failed" in caplog.text
+
+
+# ---- one after the other ------------------------------------------------------------------------------------------
+
+
+async def test_requests_that_come_at_once_are_answered_in_their_order(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/slow/1") + get(b"/path/2") + post(b"3", b"Content-Length: 1") + get(b"/path/4"))
+    await server.application.begun.wait()
+    server.application.go_on.set()
+    assert [(await client.response())[2] for _ in range(4)] == [b"/slow/1", b"/path/2", b"3", b"/path/4"]
+
+
+async def test_a_bad_request_behind_good_ones_is_refused_after_they_are_answered(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/slow/1") + get(b"/path/2") + b"no request\r\n\r\n")
+    await server.application.begun.wait()
+    server.application.go_on.set()
+    assert [(await client.response())[0] for _ in range(3)] == [200, 200, 501]
+    assert await client.rest() == b""
+
+
+async def test_the_last_request_of_a_connection_is_answered_though_earlier_ones_run(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/slow/1") + get(b"/path/2", b"Connection: close") + get(b"/path/3"))
+    await server.application.begun.wait()
+    server.application.go_on.set()
+    first, second = await client.response(), await client.response()
+    assert b"connection" not in first[1]
+    assert (second[2], second[1][b"connection"]) == (b"/path/2", b"close")
+    assert await client.rest() == b""
+
+
+async def test_more_requests_than_may_wait_are_to_be_sent_again(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/slow/0") + b"".join(get(b"/path/%d" % number) for number in range(100)))
+    await server.application.begun.wait()
+    server.application.go_on.set()
+    await client.response()
+    answers = [await client.response() for _ in range(connection.MAX_WAITING)]
+    assert [b"connection" in headers for _, headers, _ in answers] == [False] * (connection.MAX_WAITING - 1) + [True]
+    assert await client.rest() == b""
+
+
+async def test_many_connections_with_many_requests_mix_nothing_up(server: Running) -> None:
+    async def one(number: int) -> None:
+        client = await server.client()
+        for turn in range(50):
+            body = b"%d-%d" % (number, turn) * (turn * 40)
+            client.send(post(body, b"Content-Length: %d" % len(body)))
+            assert (await client.response())[2] == body
+
+    await asyncio.gather(*(one(number) for number in range(20)))
+
+
+# ---- slow and vanishing clients -----------------------------------------------------------------------------------
+
+
+async def test_a_client_that_does_not_read_holds_the_application_up(server: Running) -> None:
+    client = await server.client(limit=1024)
+    client.send(get(b"/large", b"Connection: close"))
+    await server.application.begun.wait()
+    seen = -1
+    while seen != server.application.sent:  # until it does not get any further
+        seen = server.application.sent
+        await asyncio.sleep(0.2)
+    assert seen < 64
+    assert (await client.rest()).count(b"x") == LARGE
+
+
+async def test_a_body_that_nobody_takes_is_not_read_into_memory(server: Running) -> None:
+    client = await server.client()
+    client.send(post(b"", b"Content-Length: %d" % LARGE, path=b"/slow"))
+    await server.application.begun.wait()
+    client.send(b"x" * LARGE)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.writer.drain(), 0.5)
+    [one] = server.host.connections
+    assert len(one._running._body) < LARGE // 2  # type: ignore[union-attr]  # that is the point
+    server.application.go_on.set()
+    assert (await client.response())[1][b"connection"] == b"close"
+
+
+async def test_a_large_body_arrives_whole(server: Running) -> None:
+    client = await server.client()
+    body = bytes(range(256)) * (LARGE // 256)
+    client.send(post(body, b"Content-Length: %d" % len(body)) + get(b"/path/next"))
+    assert (await client.response())[2] == body
+    assert (await client.response())[2] == b"/path/next"
+
+
+async def test_a_client_that_goes_is_noticed_by_an_application_that_listens(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/waits"))
+    await server.application.begun.wait()
+    client.writer.close()
+    await asyncio.wait_for(server.application.disconnected.wait(), 10)
+
+
+async def test_an_application_that_has_taken_the_whole_request_is_cancelled_when_its_client_goes(
+    server: Running,
+) -> None:
+    client = await server.client()
+    client.send(get(b"/whole"))
+    await server.application.begun.wait()
+    client.writer.close()
+    await asyncio.wait_for(server.application.cancelled.wait(), 10)
+
+
+async def test_a_connection_on_which_nothing_happens_is_given_up() -> None:
+    async with serve(keep_alive=0.0) as server:
+        quiet, begun, running = await server.client(), await server.client(), await server.client()
+        begun.send(b"GET / HT")
+        running.send(get(b"/slow"))
+        await server.application.begun.wait()
+        for one in list(server.host.connections):
+            one.close_if_late(asyncio.get_running_loop().time() + 1)
+        assert await quiet.rest() == b""
+        assert await begun.rest() == b""
+        server.application.go_on.set()
+        assert (await running.response())[0] == 200
+
+
+# ---- an application that fails ------------------------------------------------------------------------------------
+
+
+async def test_an_application_that_fails_at_once_is_a_500_that_tells_nothing(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = await server.ask(get(b"/fails"))
+    assert answered.startswith(b"HTTP/1.1 500 ")
+    assert b"bug" not in answered
+    assert "the application has a bug" in caplog.text
+
+
+@pytest.mark.parametrize("path", [b"/fails?late", b"/short"])
+async def test_a_response_that_breaks_off_is_seen_to_be_broken(
+    server: Running, caplog: pytest.LogCaptureFixture, path: bytes
+) -> None:
+    client = await server.client()
+    client.send(get(path))
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+        await client.response()
+    assert [record.levelno for record in caplog.records if record.name == connection.__name__] == [logging.ERROR]
+
+
+# ---- the end ------------------------------------------------------------------------------------------------------
+
+
+async def test_before_the_end_responses_end_their_connections(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/path"))
+    assert b"connection" not in (await client.response())[1]
+    server.host.stopping.set()
+    client.send(get(b"/path"))
+    assert (await client.response())[1][b"connection"] == b"close"
+    assert await client.rest() == b""
+
+
+async def test_at_the_end_idle_connections_close_and_running_requests_are_answered(server: Running) -> None:
+    idle, busy = await server.client(), await server.client()
+    busy.send(get(b"/slow"))
+    await server.application.begun.wait()
+    server.host.closed = True
+    for one in list(server.host.connections):
+        one.close_if_idle()
+    assert await idle.rest() == b""
+    server.application.go_on.set()
+    assert (await busy.response())[1][b"connection"] == b"close"
+    assert await busy.rest() == b""

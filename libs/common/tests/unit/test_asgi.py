@@ -1,0 +1,113 @@
+"""Quart's end of a request: headers that are found by name, and the blueprints of a route."""
+
+import pytest
+from quart import Blueprint, Quart, Response, request
+
+from quartet_common.asgi import ReceivedHeaders, ServiceApp
+
+RECEIVED = [
+    (b"host", b"a"),
+    (b"x-two", b"first"),
+    (b"x-two", b"second"),
+    (b"content-length", b"12"),
+    (b"x-odd", b"\xe9"),
+]
+
+
+@pytest.fixture
+def headers() -> ReceivedHeaders:
+    return ReceivedHeaders("192.0.2.1", RECEIVED)
+
+
+@pytest.mark.parametrize("name", ["X-Two", "x-two", "X-TWO"])
+def test_a_header_is_found_by_its_name_in_any_case(headers: ReceivedHeaders, name: str) -> None:
+    assert headers[name] == "first"
+    assert headers.get(name) == "first"
+    assert name in headers
+    assert headers.getlist(name) == ["first", "second"]
+
+
+def test_what_was_not_sent_is_not_there(headers: ReceivedHeaders) -> None:
+    assert headers.get("X-None") is None
+    assert headers.get("X-None", "other") == "other"
+    assert "X-None" not in headers
+    with pytest.raises(KeyError):
+        headers["X-None"]
+
+
+def test_a_value_can_be_asked_for_as_another_type(headers: ReceivedHeaders) -> None:
+    assert headers.get("Content-Length", type=int) == 12
+    assert headers.get("X-Two", 7, type=int) == 7
+
+
+def test_values_are_latin_1_and_names_are_written_as_usual(headers: ReceivedHeaders) -> None:
+    assert headers["X-Odd"] == "é"
+    assert [name for name, _ in headers][:2] == ["Remote-Addr", "Host"]
+
+
+def test_a_client_cannot_say_that_it_is_somebody_else() -> None:
+    headers = ReceivedHeaders("192.0.2.1", [(b"remote-addr", b"203.0.113.9")])
+    assert headers["Remote-Addr"] == headers.get("Remote-Addr") == "192.0.2.1"
+
+
+def test_received_headers_do_not_change(headers: ReceivedHeaders) -> None:
+    with pytest.raises(TypeError):
+        headers["Host"] = "b"
+    with pytest.raises(TypeError):
+        headers.add("Host", "b")
+
+
+@pytest.fixture
+def app() -> Quart:
+    """An app with a blueprint inside another, whose hooks note that they ran."""
+    app = ServiceApp("test")
+    outer, inner = Blueprint("outer", __name__), Blueprint("inner", __name__)
+    ran: list[str] = []
+
+    @inner.get("/view/<name>")
+    async def view(name: str) -> str:
+        return ",".join((name, *request.blueprints, *ran))
+
+    @inner.get("/slash/")
+    async def slash() -> str:
+        return "slash"
+
+    @outer.before_request
+    async def of_outer() -> None:
+        ran.append("outer ran")
+
+    @inner.before_request
+    def of_inner() -> None:
+        ran.append("inner ran")
+
+    @app.after_request
+    async def mark(response: Response) -> Response:
+        response.headers["X-Marked"] = "yes"
+        return response
+
+    outer.register_blueprint(inner, url_prefix="/inner")
+    app.register_blueprint(outer, url_prefix="/outer")
+    return app
+
+
+async def test_hooks_of_nested_blueprints_run_whether_they_wait_or_not(app: Quart) -> None:
+    response = await app.test_client().get("/outer/inner/view/me")
+    assert (await response.get_data(as_text=True)) == "me,outer.inner,outer,outer ran,inner ran"
+    assert response.headers["X-Marked"] == "yes"
+
+
+async def test_addresses_are_matched_as_quart_does_it(app: Quart) -> None:
+    client = app.test_client()
+    moved = await client.get("/outer/inner/slash?a=b", headers={"Host": "directory.example.com"})
+    assert (moved.status_code, moved.headers["Location"]) == (
+        308,
+        "http://directory.example.com/outer/inner/slash/?a=b",
+    )
+    assert (await client.get("/outer/inner/none")).status_code == 404
+    assert (await client.post("/outer/inner/view/me")).status_code == 405
+    assert (await client.get("/outer/inner/view/me", headers={"Host": "no host"})).status_code == 200
+
+
+async def test_there_are_no_sessions(app: Quart) -> None:
+    response = await app.test_client().get("/outer/inner/view/me", headers={"Cookie": "session=abc"})
+    assert "Set-Cookie" not in response.headers

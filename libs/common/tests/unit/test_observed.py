@@ -1,0 +1,94 @@
+"""Observed: whose trace a request belongs to, and what is counted of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from prometheus_client import REGISTRY
+
+from quartet_common.observed import OTHER, Measured
+from quartet_testing.traces import new_parent
+
+Scope = dict[str, Any]
+
+
+def scope(method: str = "GET", path: str = "/common/things", headers: dict[str, str] | None = None) -> Scope:
+    sent = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return {"type": "http", "method": method, "scheme": "http", "path": path, "headers": sent}
+
+
+async def run(asked: Scope, status: int = 200, body: bytes = b"body") -> trace.SpanContext:
+    """Run a request through a measured application, and give the span that it saw."""
+    seen: list[trace.SpanContext] = []
+
+    async def app(_: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        seen.append(trace.get_current_span().get_span_context())
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    await Measured(app)(asked, nothing, nothing)
+    return seen[0]
+
+
+def counted(name: str, method: str, status: int) -> float:
+    labels = {"http_method": method, "http_scheme": "http", "http_status_code": str(status)}
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_the_trace_of_the_caller_goes_on_in_a_span_of_our_own() -> None:
+    parent = new_parent()
+    span = await run(scope(headers=parent.headers))
+    assert format(span.trace_id, "032x") == parent.trace_id
+    assert format(span.span_id, "016x") != parent.span_id
+    assert not span.trace_flags.sampled
+
+
+@pytest.mark.parametrize("headers", [{}, {"traceparent": "no trace"}, {"traceparent": f"00-{'0' * 32}-{'0' * 16}-01"}])
+async def test_without_a_trace_of_the_caller_each_request_has_its_own(headers: dict[str, str]) -> None:
+    first, second = await run(scope(headers=headers)), await run(scope(headers=headers))
+    assert first.is_valid
+    assert first.trace_id != second.trace_id
+
+
+async def test_after_the_request_its_span_is_no_longer_the_current_one() -> None:
+    await run(scope())
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+async def test_a_request_is_counted_by_method_and_status_with_its_size() -> None:
+    before = counted("http_server_duration_milliseconds_count", "PATCH", 412)
+    size = counted("http_server_response_size_bytes_sum", "PATCH", 412)
+    await run(scope("PATCH"), 412, b"x" * 70)
+    assert counted("http_server_duration_milliseconds_count", "PATCH", 412) == before + 1
+    assert counted("http_server_response_size_bytes_sum", "PATCH", 412) == size + 70
+    assert (
+        REGISTRY.get_sample_value("http_server_active_requests", {"http_method": "PATCH", "http_scheme": "http"}) == 0
+    )
+
+
+async def test_an_application_that_dies_is_counted_as_a_500() -> None:
+    async def app(*_: Any) -> None:
+        raise ValueError
+
+    before = counted("http_server_duration_milliseconds_count", "GET", 500)
+    with pytest.raises(ValueError):  # noqa: PT011  # it has no words
+        await Measured(app)(scope(), app, app)
+    assert counted("http_server_duration_milliseconds_count", "GET", 500) == before + 1
+
+
+async def test_what_a_client_invents_makes_no_new_series() -> None:
+    before = counted("http_server_duration_milliseconds_count", OTHER, 405)
+    for number in range(3):
+        await run(scope(f"M{number}"), 405)
+    assert counted("http_server_duration_milliseconds_count", OTHER, 405) == before + 3
+    assert counted("http_server_duration_milliseconds_count", "M1", 405) == 0
+
+
+async def test_questions_for_health_are_not_counted_and_have_no_trace() -> None:
+    before = counted("http_server_duration_milliseconds_count", "GET", 203)
+    assert not (await run(scope(path="/common/health/live"), 203)).is_valid
+    assert counted("http_server_duration_milliseconds_count", "GET", 203) == before

@@ -1,0 +1,129 @@
+"""The SQL of a page: which resources, in which order, from where on; by index or by cursor (RFC 7644 3.4.2, RFC 9865).
+
+A page by cursor is the range behind a position, so that it costs the same wherever it is, and an untouched resource
+is neither repeated nor lost however the list changes in between.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from quartet_scim.compiled import CompiledType
+from quartet_scim.filters import Columns, Condition, Sql, parse, to_sql
+from quartet_scim.query import Query
+from quartet_scim.sorting import Key, Order, key_of
+
+NOTHING = Sql("TRUE", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Behind which resource a page begins: its sort value as PostgreSQL writes it, None for none, and its id."""
+
+    key: str | None
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the resources of a type stand; SQL, never made from input.
+
+    table: what stands behind FROM. tenant, id: its columns. first: the number of the first parameter that is free; $1
+    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`.
+    """
+
+    table: str
+    searched: Columns
+    tenant: str = "tenant_id"
+    id: str = "id"
+    resource: str = "resource"
+    first: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a query selects of one type: `condition` None for all, `order` None for that of the ids."""
+
+    condition: Condition | None
+    order: Order | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is answered from the primary key alone, however many resources there are."""
+        return self.condition is None and self.order is None
+
+
+@dataclass(frozen=True, slots=True)
+class PageSql:
+    """The pieces of one query: `SELECT ..., {key} AS sort_key FROM {table} WHERE {tenant} = $1 AND {rows}`.
+
+    rows: the condition, the order and the limits of the page. where: the condition alone, for counting.
+    """
+
+    key: str
+    rows: str
+    parameters: tuple[Any, ...]
+    where: Sql
+
+
+def select(query: Query, compiled: CompiledType, *, unknown_is_absent: bool = False) -> Selection:
+    """What `query` selects. Raises ScimError 400 as filters and `Sorter` do; see them for `unknown_is_absent`."""
+    condition = order = None
+    if query.filter is not None:
+        condition = compiled.resolver.resolve(parse(query.filter), unknown_is_absent=unknown_is_absent)
+    if query.sort_by is not None:
+        order = compiled.sorter.order(query.sort_by, descending=query.descending, unknown_is_absent=unknown_is_absent)
+    return Selection(condition, order)
+
+
+def page_sql(
+    selection: Selection, place: Place, *, limit: int, offset: int = 0, after: Position | None = None
+) -> PageSql:
+    """The SQL of at most `limit` resources, without the first `offset`, behind the position `after`.
+
+    Raises ScimError 400 for attributes that can be neither filtered nor sorted by here.
+    """
+    where = NOTHING
+    if selection.condition is not None:
+        where = to_sql(selection.condition, place.searched, place.first, resource=place.resource)
+    order = selection.order
+    key = None if order is None else key_of(order.target, place.searched, place.resource)
+    parameters = list(where.parameters)
+    ways = _order_by(order, key, place)
+    beyond = _beyond(order, key, place, after, parameters)
+    parameters += [offset, limit] if offset else [limit]
+    end = f"${place.first + len(parameters) - 1}::bigint"
+    if offset:
+        # Only what the order needs is read of those that stand before the page.
+        skipped = f"OFFSET ${place.first + len(parameters) - 2}::bigint LIMIT {end}"
+        inner = f"{place.tenant} = $1 AND {where.text}{beyond} ORDER BY {ways} {skipped}"
+        rows = f"{place.id} IN (SELECT {place.id} FROM {place.table} WHERE {inner}) ORDER BY {ways}"
+    else:
+        rows = f"{where.text}{beyond} ORDER BY {ways} LIMIT {end}"
+    shown = "NULL" if key is None else f"{key.expression}::text"
+    return PageSql(shown, rows, tuple(parameters), where)
+
+
+def _order_by(order: Order | None, key: Key | None, place: Place) -> str:
+    way = "DESC" if order is not None and order.descending else "ASC"
+    return f"{place.id} {way}" if key is None else f"{key.expression} {way}, {place.id} {way}"
+
+
+def _beyond(order: Order | None, key: Key | None, place: Place, after: Position | None, parameters: list[Any]) -> str:
+    if after is None:
+        return ""
+    sign = "<" if order is not None and order.descending else ">"
+
+    def add(value: Any, kind: str) -> str:
+        parameters.append(value)
+        return f"${place.first + len(parameters) - 1}::{kind}"
+
+    if key is None:
+        return f" AND {place.id} {sign} {add(after.id, 'uuid')}"
+    if after.key is None:
+        rest = f"{key.expression} IS NULL AND {place.id} {sign} {add(after.id, 'uuid')}"
+        return f" AND ({rest})" if sign == ">" else f" AND ({rest} OR {key.expression} IS NOT NULL)"
+    value = f"{add(after.key, 'text')}::{key.type}"
+    rest = f"({key.expression}, {place.id}) {sign} ({value}, {add(after.id, 'uuid')})"
+    # Those without a value stand behind all others, in ascending order.
+    return f" AND {rest}" if key.required or sign == "<" else f" AND ({rest} OR {key.expression} IS NULL)"

@@ -1,0 +1,138 @@
+"""What a list or search asks for, by query string or SearchRequest: filter, order, page, names (RFC 7644 3.4.2)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
+from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
+
+SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+NAMES = ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes")
+_KNOWN = {name.lower(): name for name in NAMES}
+_DESCENDING = {"ascending": False, "descending": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question for many resources.
+
+    cursor: None for paging by index, "" for the first page by cursor (RFC 9865 2). attributes, excluded: as a
+    `Projector` takes them, for it alone knows the names.
+    """
+
+    page: Page
+    filter: str | None = None
+    sort_by: str | None = None
+    descending: bool = False
+    cursor: str | None = None
+    attributes: str | Sequence[str] | None = None
+    excluded: str | Sequence[str] | None = None
+
+    def at(self, page: Page, cursor: str | None = None) -> "Query":
+        """The same question for another page."""
+        return replace(self, page=page, cursor=cursor)
+
+    def body(self) -> dict[str, Any]:
+        """The SearchRequest (RFC 7644 3.4.3) that asks the same."""
+        found = {
+            "filter": self.filter,
+            "sortBy": self.sort_by,
+            "sortOrder": "descending" if self.descending else None,
+            "startIndex": self.page.start_index if self.cursor is None else None,
+            "count": self.page.count,
+            "cursor": self.cursor,
+            "attributes": _names(self.attributes),
+            "excludedAttributes": _names(self.excluded),
+        }
+        return {"schemas": [SEARCH_SCHEMA], **{name: value for name, value in found.items() if value is not None}}
+
+
+def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maximum: int = MAX_COUNT) -> Query:
+    """The question of a query string: each name with the texts that were given for it; names may be of any case.
+
+    Other parameters are passed over. Raises ScimError 400, which names the parameter: invalidValue for one that is
+    given twice or makes no sense, invalidCount for a count that makes none beside a cursor (RFC 9865 2.1).
+    """
+    given: dict[str, str] = {}
+    for name, texts in parameters:
+        known = _KNOWN.get(name.lower())
+        if known is None:
+            continue
+        if known in given or len(texts) != 1:
+            raise invalid_value(f"{known} must be given once.")
+        given[known] = texts[0]
+    return _query(given, _number_of_text, maximum)
+
+
+def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query:
+    """The question of a SearchRequest (RFC 7644 3.4.3), whose names may be of any case; null is as good as nothing.
+
+    Raises ScimError 400 as `query_of_parameters` does, invalidSyntax for what is no SearchRequest.
+    """
+    message: dict[str, Any] = {}
+    for name, value in body.items():
+        known = _KNOWN.get(name.lower(), name.lower())
+        if known in message:
+            raise invalid_syntax(f"{known} is given twice, in different case.")
+        message[known] = value
+    _demand_schema(message.get("schemas"))
+    given = {name: message[name] for name in NAMES if message.get(name) is not None}
+    for name in ("filter", "sortBy", "sortOrder", "cursor"):
+        if not isinstance(given.get(name, ""), str):
+            raise invalid_value(f"{name} must be a string.")
+    for name in ("attributes", "excludedAttributes"):
+        if not _are_names(given.get(name, "")):
+            raise invalid_value(f"{name} must be a list of names.")
+    return _query(given, _number_of_json, maximum)
+
+
+def _query(given: Mapping[str, Any], number: Callable[[str, Any], int], maximum: int) -> Query:
+    cursor = given.get("cursor")
+    if cursor is not None and "startIndex" in given:
+        raise invalid_value("startIndex and cursor cannot be given together.")
+    try:
+        count = max(0, number("count", given["count"])) if "count" in given else DEFAULT_COUNT
+    except ScimError as wrong:
+        raise wrong if cursor is None else ScimError(400, wrong.detail, "invalidCount") from None
+    first = max(1, number("startIndex", given["startIndex"])) if "startIndex" in given else 1
+    descending = _DESCENDING.get(str(given.get("sortOrder", "ascending")).lower())
+    if descending is None:
+        raise invalid_value("sortOrder must be ascending or descending.")
+    sort_by = given.get("sortBy")
+    if sort_by is not None and not sort_by.strip():
+        raise invalid_value("sortBy must name an attribute.")
+    return Query(
+        page=Page(first, min(count, maximum)),
+        filter=given.get("filter"),
+        sort_by=None if sort_by is None else sort_by.strip(),
+        descending=descending,
+        cursor=cursor,
+        attributes=given.get("attributes"),
+        excluded=given.get("excludedAttributes"),
+    )
+
+
+def _demand_schema(schemas: object) -> None:
+    named = [schemas] if isinstance(schemas, str) else schemas
+    if not isinstance(named, list) or SEARCH_SCHEMA.lower() not in [str(urn).lower() for urn in named]:
+        raise invalid_syntax(f"schemas must hold {SEARCH_SCHEMA}.")
+
+
+def _number_of_text(name: str, text: str) -> int:
+    return whole_number(name, text)
+
+
+def _number_of_json(name: str, value: object) -> int:
+    # Some clients send numbers as strings; true and 1.0 are no whole numbers of JSON's.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise invalid_value(f"{name} must be a whole number.")
+    return whole_number(name, str(value))
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+
+
+def _names(names: str | Sequence[str] | None) -> list[str] | None:
+    return [names] if isinstance(names, str) else None if names is None else list(names)

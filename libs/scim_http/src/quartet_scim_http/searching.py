@@ -1,0 +1,131 @@
+"""Lists and searches: from a query to a page of one resource type, by index or by cursor (RFC 7644 3.4.2, RFC 9865)."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+from quart import Response
+
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import BadRequestError
+from quartet_scim.compiled import CompiledType
+from quartet_scim.errors import invalid_cursor, too_many
+from quartet_scim.filters import Sql
+from quartet_scim.http import CONTENT_TYPE
+from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.projection import Projection
+from quartet_scim.query import Query
+from quartet_scim.render import list_response
+
+TOO_SLOW = (
+    "The query would have to read too many resources. Ask for userName, externalId, displayName of a group, id or the "
+    "value of an e-mail address by eq, or make the filter narrower."
+)
+
+Row: TypeAlias = Any
+"""What a service reads of a resource: its own kind of record, which has `id` and `sort_key`."""
+
+
+class Reader(Protocol):
+    """Reads from one connection. Where `limit` (seconds) is given, a slower statement ends with TimeoutError."""
+
+    async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[Row]:
+        """The resources of a page."""
+
+    async def total(self) -> int:
+        """How many resources of the type the tenant has."""
+
+    async def count(self, where: Sql, limit: float | None) -> int:
+        """How many of them match."""
+
+
+class Source(Protocol):
+    """The resources of one type in one tenant. place: where they stand. limit: seconds that a search may take."""
+
+    place: Place
+    limit: float
+
+    def open(self) -> AbstractAsyncContextManager[Reader]:
+        """A reader."""
+
+    def show(self, row: Row) -> bytes:
+        """A resource as it is rendered whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page: resources as they are sent, how many there are in all (None: not counted), and what leads on."""
+
+    resources: Sequence[bytes]
+    total: int | None
+    next_cursor: str | None = None
+
+
+async def search(
+    query: Query, compiled: CompiledType, source: Source, context: Sequence[str], *, unknown_is_absent: bool = False
+) -> Found:
+    """The page that `query` asks for. `context` is what its cursors belong to: the route and the tenant.
+
+    Raises ScimError 400: invalidFilter, invalidValue, invalidCursor; tooMany for a query that is too slow.
+    """
+    shown = compiled.projector.parse(query.attributes, query.excluded)
+    selection = select(query, compiled, unknown_is_absent=unknown_is_absent)
+    belongs = [*context, query.filter or "", query.sort_by or "", str(query.descending)]
+    after = _position(query.cursor, belongs)
+    # One resource more tells whether there is a next page.
+    wanted = query.page.count + (query.cursor is not None and query.page.count > 0)
+    offset = query.page.offset if query.cursor is None else 0
+    page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after)
+    limit = None if selection.is_plain else source.limit
+    async with source.open() as reader:
+        try:
+            rows = await reader.rows(page, shown, limit) if wanted else []
+            total = await _total(query, selection, reader, len(rows), page.where, limit)
+        except TimeoutError:
+            if limit is None:
+                raise
+            raise too_many(TOO_SLOW) from None
+    there = rows[: query.page.count]
+    onward = encode_cursor(_last(there), belongs) if len(rows) > len(there) else None
+    return Found([shown.of(source.show(row)) for row in there], total, onward)
+
+
+def list_answer(query: Query, found: Found) -> Response:
+    """The ListResponse to `query`."""
+    body = list_response(
+        found.resources,
+        total=found.total,
+        start_index=query.page.start_index if query.cursor is None else None,
+        items_per_page=len(found.resources),
+        next_cursor=found.next_cursor,
+    )
+    return Response(body, content_type=CONTENT_TYPE)
+
+
+async def _total(
+    query: Query, selection: Selection, reader: Reader, read: int, where: Sql, limit: float | None
+) -> int | None:
+    """Nobody counts what a filter finds for a page by cursor (RFC 9865 2), unless the number is all that is wanted."""
+    if selection.condition is None:
+        return await reader.total()
+    if query.cursor is not None and query.page.count:
+        return None
+    if query.page.offset == 0 and read < query.page.count:
+        return read  # these are all
+    return await reader.count(where, limit)
+
+
+def _position(cursor: str | None, belongs: Sequence[str]) -> Position | None:
+    if not cursor:
+        return None
+    try:
+        key, last = decode_cursor(cursor, belongs, tuple[str | None, UUID])
+    except BadRequestError:
+        raise invalid_cursor() from None
+    return Position(key, last)
+
+
+def _last(rows: Sequence[Row]) -> tuple[str | None, UUID]:
+    return rows[-1]["sort_key"], rows[-1]["id"]

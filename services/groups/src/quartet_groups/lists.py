@@ -1,0 +1,82 @@
+"""SQL of lists and searches of groups: connection first, then the tenant; never commits."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_groups.config import GroupsConfig
+from quartet_groups.store import COLUMNS, SEARCHED, StoredGroup
+from quartet_groups.views import GroupView
+from quartet_scim.errors import invalid_cursor
+from quartet_scim.filters import Sql
+from quartet_scim.listing import PageSql, Place
+from quartet_scim.projection import Projection
+
+PLACE = Place("groups g", SEARCHED, tenant="g.tenant_id", id="g.id", resource="g.resource")
+
+
+class GroupSource:
+    """The groups of one tenant, as searches read them."""
+
+    place = PLACE
+
+    def __init__(self, container: AppContainer[GroupsConfig], view: GroupView, tenant: str) -> None:
+        self._container = container
+        self._tenant = tenant
+        self.limit = container.config.query_timeout
+        self.show = view.of_row
+        self._view = view
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["GroupReader"]:
+        """A reader on a connection of its own. Raises UnavailableError (503)."""
+        async with self._container.database.connection() as connection:
+            yield GroupReader(connection, self._tenant, self._view)
+
+
+class GroupReader:
+    """Reads groups from one connection."""
+
+    def __init__(self, connection: Connection, tenant: str, view: GroupView) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._view = view
+
+    async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredGroup]:
+        """The groups of a page. Raises ScimError 400 invalidCursor, TimeoutError after `limit` seconds."""
+        columns = f"{COLUMNS}, {self._view.members.column(shown.wants('members'))}"
+        return await select_groups(self._connection, self._tenant, page, columns, limit)
+
+    async def total(self) -> int:
+        """How many groups there are."""
+        return await count_groups(self._connection, self._tenant)
+
+    async def count(self, where: Sql, limit: float | None) -> int:
+        """How many groups match. Raises TimeoutError after `limit` seconds."""
+        return await count_found(self._connection, self._tenant, where, limit)
+
+
+async def select_groups(
+    connection: Connection, tenant: str, page: PageSql, columns: str, limit: float | None = None
+) -> list[StoredGroup]:
+    """The groups of a page, each with the `columns` that are wanted and its sort value."""
+    query = f"SELECT {columns}, {page.key} AS sort_key FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
+    try:
+        return await connection.fetch(query, tenant, *page.parameters, timeout=limit)
+    except asyncpg.DataError:  # no filter can cause one; the position of a forged cursor can
+        raise invalid_cursor() from None
+
+
+async def count_groups(connection: Connection, tenant: str) -> int:
+    """How many groups the tenant has, without counting them."""
+    query = "SELECT coalesce(sum(total), 0)::bigint FROM group_totals WHERE tenant_id = $1"
+    return int(await connection.fetchval(query, tenant))
+
+
+async def count_found(connection: Connection, tenant: str, where: Sql, limit: float | None = None) -> int:
+    """How many groups match `where` (parameters from $2 on)."""
+    query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND {where.text}"
+    return int(await connection.fetchval(query, tenant, *where.parameters, timeout=limit))

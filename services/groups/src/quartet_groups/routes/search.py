@@ -1,0 +1,81 @@
+"""SCIM routes of many groups: the list, and searches by POST (RFC 7644 sections 3.4.2, 3.4.3)."""
+
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.container import AppContainer
+from quartet_groups.config import GroupsConfig
+from quartet_groups.lists import GroupSource
+from quartet_groups.routes.documents import GroupListDocument
+from quartet_groups.views import GroupView
+from quartet_scim.compiled import CompiledType
+from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
+from quartet_scim.query import Query, query_of_body
+from quartet_scim_http.requests import read_body, read_query, read_search
+from quartet_scim_http.searching import list_answer, search
+
+MAX_MERGED = 1000
+
+
+def search_blueprint(container: AppContainer[GroupsConfig], group_type: CompiledType, view: GroupView) -> Blueprint:
+    """`/scim/v2/Groups` for reading and `/scim/v2/Groups/.search`."""
+    blueprint = Blueprint("search", __name__)
+
+    @blueprint.get("/Groups")
+    @requires("groups:read")
+    @tag(["SCIM groups"])
+    @document_querystring(ListQuery)
+    @document_response(GroupListDocument)
+    @document_response(ErrorDocument, 400)
+    async def groups() -> Response:
+        """List groups by index or by cursor, all of them or those that a filter finds, in any order."""
+        return await _answer(container, group_type, view, read_query())
+
+    @blueprint.post("/Groups/.search")
+    @requires("groups:read")
+    @tag(["SCIM groups"])
+    @document_request(SearchDocument)
+    @document_response(GroupListDocument)
+    @document_response(ErrorDocument, 400)
+    async def groups_by_post() -> Response:
+        """Search groups by a message instead of a query string (RFC 7644 section 3.4.3)."""
+        return await _answer(container, group_type, view, await read_search())
+
+    return blueprint
+
+
+def internal_search_blueprint(
+    container: AppContainer[GroupsConfig], group_type: CompiledType, view: GroupView
+) -> Blueprint:
+    """`/groups/search`, for the users service, which answers searches over all types."""
+    blueprint = Blueprint("internal_search", __name__)
+
+    @blueprint.post("/search")
+    @requires(SERVICE_SCOPE)
+    @tag(["Services"])
+    @document_request(SearchDocument)
+    @document_response(GroupListDocument)
+    @document_response(ErrorDocument, 400)
+    async def groups_among_others() -> Response:
+        """Search groups where attributes of users may be asked for too; groups have no values of them."""
+        query = query_of_body(await read_body(), maximum=MAX_MERGED)
+        return await _answer(container, group_type, view, query, unknown_is_absent=True)
+
+    return blueprint
+
+
+async def _answer(
+    container: AppContainer[GroupsConfig],
+    group_type: CompiledType,
+    view: GroupView,
+    query: Query,
+    *,
+    unknown_is_absent: bool = False,
+) -> Response:
+    tenant = caller().tenant
+    source = GroupSource(container, view, tenant)
+    context = ["groups", tenant, str(unknown_is_absent)]
+    found = await search(query, group_type, source, context, unknown_is_absent=unknown_is_absent)
+    return list_answer(query, found)

@@ -1,0 +1,56 @@
+"""Calls to other services: asks groups for the groups that a search over all types finds."""
+
+from typing import Protocol
+
+import msgspec
+
+from quartet_common.errors import UnavailableError
+from quartet_common.http import ServiceClient
+from quartet_common.messaging.outbox import Caller
+from quartet_scim.errors import ScimError, ScimType
+from quartet_scim.query import Query
+from quartet_scim_http.searching import Found
+
+
+class _List(msgspec.Struct, frozen=True, rename="camel"):
+    resources: list[msgspec.Raw] = msgspec.field(name="Resources")
+    total_results: int | None = None
+    next_cursor: str | None = None
+
+
+class _Error(msgspec.Struct, frozen=True, rename="camel"):
+    detail: str
+    scim_type: ScimType | None = None
+
+
+class GroupDirectory(Protocol):
+    """Finds groups."""
+
+    async def search(self, caller: Caller, query: Query) -> Found:
+        """The page of the caller's tenant's groups; an attribute that only users have, no group has."""
+
+
+class GroupsClient:
+    """The groups service as a GroupDirectory."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def search(self, caller: Caller, query: Query) -> Found:
+        """The page of groups that `query` asks for. Raises ScimError 400, UnavailableError (503)."""
+        response = await self._client.request("POST", "/groups/search", caller, json=query.body())
+        if response.status_code == 400:
+            wrong = msgspec.json.decode(response.content, type=_Error)
+            raise ScimError(400, wrong.detail, wrong.scim_type)
+        if response.status_code != 200:
+            raise UnavailableError("groups")
+        found = msgspec.json.decode(response.content, type=_List)
+        return Found([bytes(one) for one in found.resources], found.total_results, found.next_cursor)
+
+
+class NoGroups:
+    """A directory where there is no groups service."""
+
+    async def search(self, caller: Caller, query: Query) -> Found:  # noqa: ARG002
+        """No group at all."""
+        return Found([], 0)

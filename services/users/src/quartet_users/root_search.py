@@ -1,0 +1,118 @@
+"""Searches over all types (RFC 7644 section 3.4.2.1): users, then groups; joined where an order is asked for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import orjson
+
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import BadRequestError
+from quartet_scim.compiled import CompiledType
+from quartet_scim.errors import invalid_cursor, invalid_value, too_many
+from quartet_scim.paging import Page
+from quartet_scim.query import Query
+from quartet_scim.sorting import Rank, rank
+from quartet_scim_http.searching import Found
+
+MAX_JOINED = 1000
+"""How far into a sorted list over several types a page may reach: so much of each type is looked at."""
+
+T = TypeVar("T")
+Search: TypeAlias = Callable[[Query], Awaitable[Found]]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """One type that is searched: its rules, and how to search it."""
+
+    compiled: CompiledType
+    search: Search
+
+
+async def search_all(query: Query, types: Sequence[Searched], tenant: str) -> Found:
+    """The page of all resources of `types`, one type after the other unless sortBy joins them.
+
+    Raises ScimError 400: tooMany for a sorted page beyond the first 1,000 resources; and as `search` does.
+    """
+    orders = [one.compiled.sorter.order(query.sort_by, unknown_is_absent=True) for one in types if query.sort_by]
+    if query.sort_by and not any(orders):
+        raise invalid_value("sortBy names an attribute that no type of resource has.")
+    if len(types) == 1:
+        return await types[0].search(query)
+    context = ["", tenant, query.filter or "", query.sort_by or "", str(query.descending)]
+    if query.sort_by:
+        return await _joined(query, types, context)
+    is_by_cursor = query.cursor is not None and query.page.count > 0
+    return await (_by_cursor(query, types, context) if is_by_cursor else _by_index(query, types))
+
+
+async def _by_index(query: Query, types: Sequence[Searched]) -> Found:
+    resources: list[bytes] = []
+    total = 0
+    for one in types:
+        start = max(1, query.page.start_index - total)
+        found = await one.search(query.at(Page(start, query.page.count - len(resources))))
+        resources += found.resources
+        total += found.total or 0
+    return Found(resources, total)
+
+
+async def _by_cursor(query: Query, types: Sequence[Searched], context: Sequence[str]) -> Found:
+    """A page of the type at which the cursor stands, and of the next ones where that one ends."""
+    at, inner = _read(query.cursor, context, tuple[int, str], (0, ""))
+    resources: list[bytes] = []
+    while 0 <= at < len(types):
+        left = query.page.count - len(resources)
+        if not left:
+            break
+        found = await types[at].search(query.at(Page(1, left), inner))
+        resources += found.resources
+        at, inner = (at, found.next_cursor) if found.next_cursor else (at + 1, "")
+    is_more = at < len(types)
+    return Found(resources, None, encode_cursor((at, inner), context) if is_more else None)
+
+
+async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str]) -> Found:
+    """A page of the sorted list of all types: first which of them stand there, then these as they are to be shown."""
+    offset = query.page.offset if query.cursor is None else _read(query.cursor, context, int, 0)
+    end = offset + query.page.count
+    if not 0 <= offset <= end <= MAX_JOINED:
+        raise too_many(f"Over all types, only the first {MAX_JOINED} of a sorted list can be read; search one type.")
+    ranked: list[tuple[Rank, int]] = []
+    total = 0
+    for number, one in enumerate(types):
+        ranks, count = await _ranks(query, one, end + 1)
+        ranked += [(found, number) for found in ranks]
+        total += count
+    ranked.sort(reverse=query.descending)
+    chosen = [number for _, number in ranked[offset:end]]
+    pages = []
+    for number, one in enumerate(types):
+        before = sum(1 for _, other in ranked[:offset] if other == number)
+        page = Page(before + 1, chosen.count(number))
+        pages.append(iter((await one.search(query.at(page))).resources if page.count else ()))
+    resources = [shown for number in chosen if (shown := next(pages[number], None)) is not None]
+    if query.cursor is None:
+        return Found(resources, total)
+    is_more = query.page.count > 0 and total > end
+    return Found(resources, total, encode_cursor(end, context) if is_more else None)
+
+
+async def _ranks(query: Query, searched: Searched, depth: int) -> tuple[list[Rank], int]:
+    """Where the first `depth` resources of a type stand, and how many there are."""
+    name = query.sort_by or ""
+    order = searched.compiled.sorter.order(name, descending=query.descending, unknown_is_absent=True)
+    decisive = () if order is None else (order.target.steps[0].key,)
+    bare = Query(Page(1, depth), query.filter, query.sort_by, query.descending, attributes=("id", *decisive))
+    found = await searched.search(bare)
+    return [rank(order, orjson.loads(one)) for one in found.resources], found.total or 0
+
+
+def _read(cursor: str | None, context: Sequence[str], kind: type[T], first: T) -> T:
+    if not cursor:
+        return first
+    try:
+        return decode_cursor(cursor, context, kind)
+    except BadRequestError:
+        raise invalid_cursor() from None
