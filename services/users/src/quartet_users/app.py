@@ -33,6 +33,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
+    from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users import bulk_groups, clients, exports
     from quartet_users.bulk import Means
@@ -43,7 +44,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.bulk import bulk_blueprint
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
-    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.oauth import OAUTH, oauth_blueprint
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
     from quartet_users.routes.search import search_blueprint
@@ -53,7 +54,12 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
     app = create_base_app(
-        container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
+        container,
+        title="Quartet users",
+        public=PUBLIC,
+        render_error=render_error,
+        other_errors=[ScimError],
+        dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
     groups: clients.GroupDirectory = clients.NoGroups()
