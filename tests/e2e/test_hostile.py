@@ -98,13 +98,14 @@ async def test_what_is_no_message_is_refused(api: Api, path: str) -> None:
         refused(await api.post(path, content=body, headers=JSON))
 
 
+NO_NAMES: list[Any] = [None, 1, True, [], {}, "", "  ", "x" * 1025, ["b"]]
 WRONG_USERS: list[dict[str, Any]] = [
     {},
     {"schemas": None},
     {"schemas": USER},
     {"schemas": [GROUP], "userName": "b"},
     {"schemas": [USER]},
-    *({"schemas": [USER], "userName": value} for value in (None, 1, True, [], {}, "", "  ", "x" * 1025, ["b"])),
+    *({"schemas": [USER], "userName": value} for value in NO_NAMES),
     *(
         {"schemas": [USER], "userName": "b", name: value}
         for name, value in (

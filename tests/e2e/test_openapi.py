@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, checks
+from schemathesis.core.result import Ok
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api
@@ -44,6 +45,7 @@ def try_all(document: dict[str, Any], url: str, token: str) -> None:
     wrong: list[str] = []
     tried = 0
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        assert isinstance(found, Ok), found.err()
         operation = found.ok()
         if operation.path.endswith(HELD):
             continue
