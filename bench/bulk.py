@@ -10,19 +10,22 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections import defaultdict
+from contextlib import AsyncExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import psutil
 from scim_normalise import enterprise_user
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, bulk_document
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import paused
+from quartet_testing.faults import paused, pids
 
 PER_BULK = 1_000
 CREATED = "users.user.created"
@@ -78,6 +81,18 @@ async def caught_up(api: Api, number: int) -> float:
     return time.perf_counter() - begun
 
 
+def processor_seconds(stack: Stack) -> dict[str, float]:
+    """Processor time that each program of the stack has taken so far, its children included."""
+    spent: dict[str, float] = defaultdict(float)
+    for name, pid in pids(stack).items():
+        main = psutil.Process(pid)
+        for process in (main, *main.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent[name] += times.user + times.system + times.children_user + times.children_system
+    return spent
+
+
 def row(name: str, users: int, seconds: float, took: list[float]) -> None:
     """Print one line."""
     took.sort()
@@ -95,17 +110,16 @@ async def measure(stack: Stack, users: int, clients: int) -> None:
         token = await asyncio.to_thread(stack.token, name.split()[1])
         async with Api(stack.url, token) as api:
             await api.create_user()  # the connection and the first token check are no part of it
-            if held:
-                async with (
-                    paused(stack, WORKERS[0]),
-                    paused(stack, WORKERS[1]),
-                    paused(stack, WORKERS[2]),
-                    paused(stack, WORKERS[3]),
-                ):
-                    seconds, took = await send_all(stack.url, token, bulks, clients)
-            else:
+            before = processor_seconds(stack)
+            async with AsyncExitStack() as holding:
+                for worker in WORKERS if held else ():
+                    await holding.enter_async_context(paused(stack, worker))
                 seconds, took = await send_all(stack.url, token, bulks, clients)
+            spent = {one: total - before[one] for one, total in processor_seconds(stack).items()}
             row(name, number, seconds, took)
+            most = sorted(spent, key=lambda one: -spent[one])[:8]
+            each = [f"{one} {spent[one] / number * 1e6:.0f}" for one in most]
+            print(f"  processor time, us per user: {', '.join(each)}")
             late = await caught_up(api, number + 1)
             print(f"{'  all consumers done after another':<48}{late:>8.1f}")
 

@@ -162,8 +162,8 @@ async def searched_apart(world: World, path: str, number: int) -> None:
             await third.create_group([(await third.create_user())["id"]])
         page = (await third.post(path, json={"schemas": [SEARCH], "cursor": "", "count": 1})).json()
         for other in (world.owner, world.stranger):
-            body = {"schemas": [SEARCH], "cursor": page["nextCursor"], "count": 1}
-            answer = await other.post(path, json=body)
+            onward = {"schemas": [SEARCH], "cursor": page["nextCursor"], "count": 1}
+            answer = await other.post(path, json=onward)
             assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidCursor")
 
 
@@ -259,8 +259,8 @@ async def a_schema_is_not_deleted(world: World, _: str) -> None:
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
     user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
     join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
-    stolen = {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group_document([world.user["id"]])}
-    operations = [
+    stolen: Document = {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group_document([world.user["id"]])}
+    operations: list[Document] = [
         {"method": "PUT", "path": user, "data": user_document()},
         {"method": "PATCH", "path": user, "data": [{"op": "add", "path": "title", "value": "taken over"}]},
         {"method": "DELETE", "path": user},

@@ -114,7 +114,8 @@ async def test_members_are_patched_in_and_out_and_each_step_is_audited(api: Api)
     group = await api.create_group()
     join = patch_document({"op": "add", "path": "members", "value": [{"value": user["id"]}]})
     leave = patch_document({"op": "remove", "path": f'members[value eq "{user["id"]}"]'})
-    assert "members" not in (await api.patch(f"{GROUPS}/{group['id']}", json=join)).json()
+    joined = (await api.patch(f"{GROUPS}/{group['id']}", json=join)).json()
+    assert [member["value"] for member in joined["members"]] == [user["id"]]
     assert await has_only(api, group["id"], user["id"])
     assert (await api.patch(f"{GROUPS}/{group['id']}", json=leave)).status_code == 200
     assert await members(api, group["id"]) == []

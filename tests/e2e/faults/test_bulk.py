@@ -41,7 +41,7 @@ async def test_when_postgresql_goes_away_in_the_middle_results_say_what_is_there
 
     async def begun() -> bool:
         answer = await api.get(USERS, params={"filter": f'userName eq "{first}"'})
-        return answer.json().get("totalResults") == 1
+        return bool(answer.json().get("totalResults") == 1)
 
     await eventually(begun, "the first set to be stored", PATIENCE)
     async with stopped(stack, "postgres"):

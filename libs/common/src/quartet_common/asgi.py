@@ -18,6 +18,7 @@ from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface, SessionMixin
 from quart.utils import encode_headers
 from quart.wrappers import BaseRequestWebsocket
+from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers, ImmutableHeadersMixin
 from werkzeug.routing import MapAdapter
@@ -51,8 +52,29 @@ class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # 
         return super().get(key, default, type)
 
 
+class ServiceBody(Body):
+    """A body that says whether it is complete."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether awaiting it would not wait."""
+        return self._complete.is_set()
+
+
 class ServiceRequest(Request):
-    """A request that finds the names of its route's blueprints once for all requests of the route."""
+    """A request that finds the names of its blueprints once for all requests of a route, and a body that is there."""
+
+    body_class = ServiceBody
+    body: ServiceBody
+
+    async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
+        """The body. What is complete needs no watch over the time that it takes."""
+        if as_text or parse_form_data or not self.body.is_complete:
+            return await super().get_data(cache, as_text, parse_form_data)
+        data = await self.body
+        if not cache:
+            self.body.clear()
+        return data
 
     @property
     def blueprints(self) -> list[str]:

@@ -118,14 +118,13 @@ class _Server:
         await self._context.terminated.set()
         for connection in list(self._host.connections):
             connection.close_if_idle()
-        if self._host.tasks:
-            _, late = await asyncio.wait(self._host.tasks, timeout=self._settings.graceful_timeout)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.sleep(0)  # responses that were just written leave before their connections are given up
+        running = [*self._host.tasks, asyncio.ensure_future(self._host.emptied())]
+        _, late = await asyncio.wait(running, timeout=self._settings.graceful_timeout)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         for connection in list(self._host.connections):
-            connection.close_if_idle()
+            connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
 

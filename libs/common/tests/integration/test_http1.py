@@ -48,6 +48,10 @@ class Application:
         await self.go_on.wait()
         await answer(send, scope["raw_path"])
 
+    async def lingers(self, scope: Scope, _: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await answer(send, scope["raw_path"])
+        await self.go_on.wait()
+
     async def stream(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for piece in (b"one", b"", b"two"):
@@ -404,6 +408,27 @@ async def test_the_last_request_of_a_connection_is_answered_though_earlier_ones_
     assert b"connection" not in first[1]
     assert (second[2], second[1][b"connection"]) == (b"/path/2", b"close")
     assert await client.rest() == b""
+
+
+async def test_a_request_that_begins_before_the_one_before_has_quite_ended_is_read_on(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/lingers"))
+    await client.response()
+    client.send(post(b"", b"Content-Length: 5"))
+    [one] = server.host.connections
+    await eventually(lambda: waits(one), "the next request to wait")
+    server.application.go_on.set()
+    await eventually(lambda: has_begun(server, 2), "the next request to begin")
+    client.send(b"hello")
+    assert (await client.response())[2] == b"hello"
+
+
+async def waits(one: Connection) -> bool:
+    return bool(one._waiting)
+
+
+async def has_begun(server: Running, number: int) -> bool:
+    return len(server.application.seen) == number
 
 
 async def test_more_requests_than_may_wait_are_to_be_sent_again(server: Running) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from quartet_common.container import AppContainer
 from quartet_common.server import hypercorn_config, serve_app
 from quartet_testing.conditions import eventually
 
+LARGE = 16 * 1024 * 1024
 Serve = Callable[..., AbstractAsyncContextManager["Served"]]
 
 
@@ -34,7 +35,9 @@ class Served:
 
     def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
         """An app with a slow route and one that reads a body."""
-        app = create_base_app(container, title="Common", public=frozenset({"slow", "length", "address", "pieces"}))
+        app = create_base_app(
+            container, title="Common", public=frozenset({"slow", "length", "address", "pieces", "large"})
+        )
 
         @app.get("/common/slow")
         async def slow() -> str:
@@ -45,6 +48,10 @@ class Served:
                 self.cancelled.set()
                 raise
             return "done"
+
+        @app.get("/common/large")
+        async def large() -> bytes:
+            return b"x" * LARGE
 
         @app.get("/common/pieces")
         async def pieces() -> Response:
@@ -233,6 +240,28 @@ async def test_a_response_that_is_made_in_pieces_arrives_whole(
         for _ in range(2):
             response = await client.get(f"{served.url}/common/pieces")
             assert response.text == "".join(f"{number}\n" for number in range(1000))
+
+
+async def test_what_a_slow_client_has_not_read_yet_when_the_end_comes_still_reaches_it(serve: Serve) -> None:
+    async with serve() as served:
+        port = int(served.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /common/large HTTP/1.1\r\nHost: quartet\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: %d" % LARGE in head
+        served.stopping.set()
+        await asyncio.wait_for(takes_nothing_new(port), 10)
+        assert len(await reader.readexactly(LARGE)) == LARGE
+        writer.close()
+
+
+async def takes_nothing_new(port: int) -> None:
+    """Wait until the port is closed."""
+    with suppress(ConnectionError):
+        while True:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await asyncio.sleep(0.01)
 
 
 async def test_what_proxies_forward_is_believed_only_as_far_as_they_are_trusted(serve: Serve) -> None:

@@ -72,7 +72,8 @@ def test_a_cursor_without_a_value_asks_for_the_first_page() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_parameter_is_given_once(name: str) -> None:
-    for parameters in ([(name, ["1", "1"])], [(name, ["1"]), (name.upper(), ["1"])], [(name, [])]):
+    twice: list[list[tuple[str, list[str]]]] = [[(name, ["1", "1"])], [(name, ["1"]), (name.upper(), ["1"])]]
+    for parameters in (*twice, [(name, [])]):
         assert refused(query_of_parameters, parameters=parameters) == ("invalidValue", f"{name} must be given once.")
     scim_type, detail = refused(searched, **{name: "1", name.upper(): "1"})
     assert (scim_type, name in detail) == ("invalidSyntax", True)
@@ -129,7 +130,7 @@ def test_the_body_of_a_question_asks_the_same_and_the_oracle_reads_it() -> None:
     query = asked(filter="active eq true", sortBy="userName", sortOrder="descending", count="7", attributes="userName")
     body = query.body()
     assert query_of_body(body) == query.__class__(**{**fields(query), "attributes": ["userName"]})
-    oracle = SearchRequest.model_validate_json(json.dumps(body))
+    oracle: SearchRequest[Any] = SearchRequest.model_validate_json(json.dumps(body))
     assert (oracle.count, oracle.start_index, str(oracle.sort_by)) == (7, 1, "userName")
     paged = asked(cursor="x", excludedAttributes="groups")
     assert query_of_body(paged.body()).cursor == "x"

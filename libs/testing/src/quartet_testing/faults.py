@@ -18,6 +18,7 @@ from quartet_cli.bringup import LINES, tail
 from quartet_cli.catalogue import command
 from quartet_cli.health import http_ready
 from quartet_cli.stack import Stack
+from quartet_common.database import Connection as AnyConnection
 from quartet_testing.conditions import eventually
 
 PATIENCE = 60.0
@@ -125,7 +126,7 @@ async def database(stack: Stack, service: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def somebody_waits(connection: Connection, table: str) -> None:
+async def somebody_waits(connection: AnyConnection, table: str) -> None:
     """Wait until another session waits for a lock while it works on `table`."""
     # a row's lock is waited for as the transaction that holds it, so the statement's text tells what it is about
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"

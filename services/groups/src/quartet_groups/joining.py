@@ -75,7 +75,7 @@ async def _ask(
     container: AppContainer[GroupsConfig], directory: UserDirectory, caller: Caller, ids: Sequence[UUID]
 ) -> None:
     found = await directory.lookup(caller, ids)
-    learnt = [(user.id, user.display_name or user.user_name, user.version, False) for user in found]
+    learnt = [(user.id, user.display_name or "", user.version, False) for user in found]
     if learnt:
         async with container.database.transaction() as connection:
             await store.learn_users(connection, caller.tenant, learnt)

@@ -24,8 +24,10 @@ class MemberTexts:
 
     @classmethod
     def at(cls, scim_root: str) -> "MemberTexts":
-        """Members whose `$ref` begin with `scim_root`, the absolute URL of the SCIM base."""
-        user = _text("m.member_id", f"{scim_root}/Users/", "User", "coalesce(u.display, '')")
+        """Members whose `$ref` begin with `scim_root`, the absolute URL of the SCIM base. Who has no displayName has no
+        `display`.
+        """
+        user = _text("m.member_id", f"{scim_root}/Users/", "User", "u.display")
         return cls(user, _text("n.child_id", f"{scim_root}/Groups/", "Group", "c.display_name"))
 
     def column(self, wanted: bool) -> str:
@@ -46,10 +48,10 @@ NULLIF(concat_ws(',',
 
 def _text(identifier: str, url: str, kind: str, display: str) -> str:
     before, between = '{"value":"', f'","$ref":{orjson.dumps(url).decode()[:-1]}'
-    after = f'","type":"{kind}","display":'
+    after = f'","type":"{kind}"'
+    name = f"CASE WHEN {display} <> '' THEN ',\"display\":' || to_json({display}) ELSE '' END"
     return (
-        f"{_quoted(before)} || {identifier} || {_quoted(between)} || {identifier} || {_quoted(after)} "
-        f"|| to_json({display}) || '}}'"
+        f"{_quoted(before)} || {identifier} || {_quoted(between)} || {identifier} || {_quoted(after)} || {name} || '}}'"
     )
 
 

@@ -70,7 +70,7 @@ class UserEvents:
 
 def _named(event: Event) -> tuple[UUID, str]:
     facts = msgspec.convert(event.data, UserFacts)
-    return facts.id, facts.display_name or facts.user_name
+    return facts.id, facts.display_name or ""
 
 
 def _by_tenant(events: Sequence[Event]) -> dict[str, list[Event]]:

@@ -222,3 +222,14 @@ async def test_an_export_holds_groups_and_memberships(
     assert [line["kind"] for line in lines] == ["group", "member", "end"]
     assert lines[1]["data"] == {"group": made["id"], "value": str(user), "type": "User"}
     assert lines[2]["count"] == 2
+
+
+async def test_a_member_without_a_display_name_shows_none(
+    groups: RunningService, headers: Headers, tenant: str, directory: Any
+) -> None:
+    named = directory.add(tenant, "Babs")
+    nameless = directory.add(tenant, "")
+    made = await create(groups, headers, named, nameless)
+    shown = {UUID(member["value"]): member.get("display") for member in made["members"]}
+    assert shown == {named: "Babs", nameless: None}
+    assert all("display" not in member for member in made["members"] if UUID(member["value"]) == nameless)

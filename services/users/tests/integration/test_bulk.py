@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from quartet_common.errors import UnavailableError
+from quartet_common.ids import new_id, utc_now
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Method, Outcome, Planned
 from quartet_scim.errors import invalid_value
 from quartet_testing.client import USER, bulk_document, group_document, patch_document
+from quartet_testing.faults import somebody_waits
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import bulk, bulk_groups, store
+from quartet_users import bulk, bulk_groups, domain, store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
+from quartet_users.domain import User
 
 Headers = dict[str, str]
 Operation = dict[str, Any]
@@ -224,6 +227,9 @@ async def test_a_bulk_stops_at_the_errors_that_the_client_accepts(
     assert len(await users.outbox(tenant)) == 2
     results = await sent(users, headers, {"method": "GET"}, post("d"), failOnErrors=1)
     assert statuses(results) == [400]
+    results = await sent(users, headers, {"method": "GET"}, post("d"), post("D"), post("e"), failOnErrors=2)
+    assert statuses(results) == [400, 201, 409]
+    assert await names(users, headers) == ["a", "b", "d"]
 
 
 async def test_passwords_are_kept_as_hashes(users: RunningService, headers: Headers, tenant: str) -> None:
@@ -288,6 +294,9 @@ async def test_errors_of_groups_count_too(users: RunningService, headers: Header
     results = await sent(users, headers, {"method": "GET"}, group("g", displayName="bad"), group("h"), failOnErrors=2)
     assert statuses(results) == [400, 400]
     assert await names(users, headers) == []
+    operations = [post("u"), post("U", "v"), group("g"), group("h", "bulkId:v"), group("i")]
+    results = await sent(users, headers, *operations, failOnErrors=2)
+    assert statuses(results) == [201, 409, 201, 409]
 
 
 async def test_without_the_groups_service_users_are_made_and_groups_are_503(
@@ -347,6 +356,22 @@ async def test_many_bulks_that_want_the_same_names_share_them_without_a_deadlock
     assert (made.count(201), made.count(409)) == (200, 600)
     assert sorted(await names(users, headers)) == sorted(wanted)
     assert len(await users.outbox(tenant)) == 200
+
+
+async def test_sets_with_the_same_names_wait_for_each_other_but_never_in_a_circle(
+    users: RunningService, tenant: str
+) -> None:
+    def some(*names: str) -> list[User]:
+        return [domain.create(new_id(), {"userName": name}, utc_now())[0] for name in names]
+
+    database = users.container.database
+    async with database.transaction() as first, database.transaction() as second:
+        await store.insert_users(first, tenant, some("b"))
+        waiting = asyncio.ensure_future(store.insert_users(second, tenant, some("c", "b")))
+        await somebody_waits(first, "INSERT INTO users")
+        assert len(await store.insert_users(first, tenant, some("c"))) == 1
+        await first.execute("COMMIT; BEGIN")
+        assert await waiting == set()
 
 
 async def test_another_tenant_is_out_of_reach(users: RunningService, headers: Headers) -> None:

@@ -5,24 +5,21 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 
 from quartet_common.http1 import wire
 from quartet_common.http1.exchange import EXTENSION, Exchange
+from quartet_common.http1.head import MAX_HEAD, Address, Head
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD = 32 * 1024
-"""Bytes of the request line and all headers together."""
 MAX_WAITING = 32
 """Requests that a client may send before the first of them is answered."""
 FRAMING = 64
 """Bytes of framing that a byte of a chunked body may cost, beside MAX_HEAD: chunk extensions and trailers end there."""
 LINGER = 2.0
 """Seconds in which a client that still sends can read why it need not."""
-ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 App = Callable[..., Any]
 
@@ -39,11 +36,24 @@ class Host:
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = wire.Clock()
         self.loop = asyncio.get_running_loop()
+        self._empty: asyncio.Future[None] | None = None
 
     @property
     def is_ending(self) -> bool:
         """Whether a connection is not to be used again."""
         return self.closed or self.stopping.is_set()
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def emptied(self) -> None:
+        """Wait until no connection is left; to be called once, at the end."""
+        if self.connections:
+            self._empty = self.loop.create_future()
+            await self._empty
 
 
 class Connection(asyncio.Protocol):
@@ -53,8 +63,8 @@ class Connection(asyncio.Protocol):
         self._host = host
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._peer: tuple[str, int] | None = None
-        self._server: tuple[str, int] | None = None
+        self._client: Address = None
+        self._server: Address = None
         self._scheme = "http"
         self._running: Exchange | None = None
         self._arriving: Exchange | None = None
@@ -68,9 +78,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._without_offer = b""
         """The head of a request that offers another protocol, without the offer."""
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
+        self._head = Head()
         self._overhead = 0
         self._can_write: asyncio.Future[None] | None = None
         self.deadline: float | None = None
@@ -81,7 +89,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)
-        self._peer = _address(transport.get_extra_info("peername"))
+        self._client = _address(transport.get_extra_info("peername"))
         self._server = _address(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._host.connections.add(self)
@@ -89,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client has gone, or we have closed."""
-        self._host.connections.discard(self)
+        self._host.forget(self)
         self._deaf = True
         self._waiting.clear()
         self.resume_writing()
@@ -132,20 +140,16 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
-        self._target = b""
-        self._headers = []
-        self._head_size = 0
+        self._head = Head()
 
     def on_url(self, piece: bytes) -> None:
         """A piece of the target."""
-        self._target += piece
-        self._head_size += len(piece)
+        self._head.add_target(piece)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; trailers are not used (RFC 9110 section 6.5.1)."""
         if self._in_head:
-            self._headers.append((name.lower(), value))
-            self._head_size += len(name) + len(value)
+            self._head.add(name, value)
 
     def on_headers_complete(self) -> None:
         """The head of a request is there: it can begin to run."""
@@ -157,16 +161,16 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method()
         if self._parser.should_upgrade() and method != b"CONNECT":
             # not taken (RFC 9110 section 7.8); but the parser now takes a body for the other protocol
-            self._without_offer = self._head_again(method, version)
+            self._without_offer = self._head.without_offer(method, version)
             return
-        status = self._flaw(version)
+        status = self._head.flaw(method, version)
         if status:
             self._refuse(status)
         elif len(self._waiting) >= MAX_WAITING:
             self._waiting[-1].keep_alive = False
             self._deaf = True
         else:
-            self._accept(version)
+            self._accept(method, version)
 
     def on_body(self, piece: bytes) -> None:
         """A piece of a body."""
@@ -185,49 +189,10 @@ class Connection(asyncio.Protocol):
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
-    def _flaw(self, version: str) -> int:
-        """The status with which a request is refused for its head; 0 for a good one."""
-        if self._head_size > MAX_HEAD:
-            return 431
-        if version not in ("1.1", "1.0"):
-            return 505
-        names = [name for name, _ in self._headers]
-        hosts = names.count(b"host")
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            return 400  # RFC 9112 section 3.2
-        if b"transfer-encoding" in names:
-            if version == "1.0":
-                return 400  # RFC 9112 section 6.1
-            if [value.lower() for name, value in self._headers if name == b"transfer-encoding"] != [b"chunked"]:
-                return 501
-        return 501 if self._parser.get_method() == b"CONNECT" else 0
-
-    def _head_again(self, method: bytes, version: str) -> bytes:
-        lines = [b": ".join(pair) for pair in self._headers if pair[0] != b"upgrade"]
-        first = b"%b %b HTTP/%b" % (method, self._target, version.encode("ascii"))
-        return b"\r\n".join((first, *lines, b"", b""))
-
-    def _accept(self, version: str) -> None:
-        path, _, query = self._target.partition(b"?")
-        text = path.decode("ascii")
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": ASGI,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "scheme": self._scheme,
-            "path": unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self._headers,
-            "client": self._peer,
-            "server": self._server,
-            "state": {},
-        }
+    def _accept(self, method: bytes, version: str) -> None:
+        scope = self._head.scope(method, version, self._scheme, self._client, self._server)
         keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        expects = (b"expect", b"100-continue") in self._headers and version == "1.1"
-        exchange = Exchange(self, scope, keep_alive=keep_alive, expects=expects)
+        exchange = Exchange(self, scope, keep_alive=keep_alive, expects=self._head.expects_continue(version))
         scope["extensions"] = {EXTENSION: exchange}
         self._arriving = exchange
         self._waiting.append(exchange)
@@ -246,6 +211,7 @@ class Connection(asyncio.Protocol):
             task = exchange.task = self._host.loop.create_task(self._run(exchange))
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
+            self.go_on()  # its body may still be to come
         elif self._refused:
             self._write_refusal(self._refused)
         else:
@@ -361,5 +327,5 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _address(found: Any) -> tuple[str, int] | None:
+def _address(found: Any) -> Address:
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from quartet_scim.bulk import BULK_REQUEST_SCHEMA, MAX_OPERATIONS, BulkOperation, Method, parse_bulk
+from quartet_scim.bulk import BULK_REQUEST_SCHEMA, MAX_OPERATIONS, BulkOperation, Method, make_plan, parse_bulk
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import PATCH_SCHEMA
 
@@ -108,3 +110,25 @@ def test_a_fault_of_one_operation_is_its_own(sent: Any, scim_type: str) -> None:
     assert bad.fault is not None
     assert (bad.fault.status, bad.fault.scim_type) == (400, scim_type)
     assert good.fault is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+words = st.sampled_from(["POST", "PATCH", "delete", "/Users", "/Groups/", "/Users/bulkId:a", "bulkId:a", "a", 'W/"1"'])
+names = st.sampled_from(["method", "Method", "path", "bulkId", "version", "data", "other"])
+
+
+@given(st.lists(anything | st.dictionaries(names, words | anything), min_size=1, max_size=5))
+def test_whatever_is_sent_is_planned_or_the_fault_of_its_operation(operations: list[Any]) -> None:
+    found = make_plan(parse_bulk(message(*operations), ENDPOINTS).operations, ENDPOINTS, lambda: "made")
+    assert sorted(index for step in found.steps for index in step) == list(range(len(operations)))
+    assert all(one.fault is not None or one.id is not None for one in found.operations)
+
+
+@given(st.dictionaries(st.sampled_from(["schemas", "Operations", "failOnErrors"]), anything))
+def test_whatever_is_no_message_causes_nothing_but_scim_errors(body: dict[str, Any]) -> None:
+    with pytest.raises(ScimError):
+        parse_bulk(body, ENDPOINTS)

@@ -1,0 +1,78 @@
+"""The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
+
+from typing import Any
+from urllib.parse import unquote
+
+MAX_HEAD = 32 * 1024
+"""Bytes of the request line and all headers together."""
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+Address = tuple[str, int] | None
+
+
+class Head:
+    """Target and headers; names are in lower case."""
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._size = 0
+
+    def add_target(self, piece: bytes) -> None:
+        """A piece of the target has come."""
+        self.target += piece
+        self._size += len(piece)
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """A header has come."""
+        self.headers.append((name.lower(), value))
+        self._size += len(name) + len(value)
+
+    def flaw(self, method: bytes, version: str) -> int:
+        """The status with which the request is refused; 0 for a good one."""
+        if self._size > MAX_HEAD:
+            return 431
+        if version not in ("1.1", "1.0"):
+            return 505
+        names = [name for name, _ in self.headers]
+        hosts = names.count(b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            return 400  # RFC 9112 section 3.2
+        if b"transfer-encoding" in names:
+            if version == "1.0":
+                return 400  # RFC 9112 section 6.1
+            if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] != [b"chunked"]:
+                return 501
+        return 501 if method == b"CONNECT" else 0
+
+    def without_offer(self, method: bytes, version: str) -> bytes:
+        """The head once more, without the offer to speak another protocol (RFC 9110 section 7.8)."""
+        lines = [b": ".join(pair) for pair in self.headers if pair[0] != b"upgrade"]
+        first = b"%b %b HTTP/%b" % (method, self.target, version.encode("ascii"))
+        return b"\r\n".join((first, *lines, b"", b""))
+
+    def expects_continue(self, version: str) -> bool:
+        """Whether the client waits before it sends the body (RFC 9110 section 10.1.1)."""
+        return version == "1.1" and any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
+        )
+
+    def scope(self, method: bytes, version: str, scheme: str, client: Address, server: Address) -> dict[str, Any]:
+        """The ASGI scope."""
+        path, _, query = self.target.partition(b"?")
+        text = path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "scheme": scheme,
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": client,
+            "server": server,
+            "state": {},
+        }
