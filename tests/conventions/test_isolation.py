@@ -26,6 +26,7 @@ from quartet_testing.client import (
     patch_document,
     user_document,
 )
+from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -37,10 +38,6 @@ TENANTLESS = {
     "docs.asset": "is the same for everybody",
     "openapi": "is the same for everybody",
     "discovery.config_document": "is the same for everybody",
-    "discovery.all_types": "is the same for everybody",
-    "discovery.one_type": "is the same for everybody",
-    "discovery.all_schema_documents": "is the same for everybody",
-    "discovery.one_schema": "is the same for everybody",
     "scim.create_me": "always refuses",
     "oauth.token": "gives tokens for the tenants of the client whose secret was sent",
     "oauth.jwks": "public keys, the same for all tenants",
@@ -50,6 +47,8 @@ TENANTLESS = {
 }
 """Routes that hold nothing of a tenant, and why."""
 
+SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
+SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 OF_A_TENANT = " ".join(sorted(SCOPES - {SERVICE_SCOPE, "platform:admin"}))
 """All that a tenant's own administrator can have."""
@@ -76,10 +75,18 @@ async def world(stack: Stack) -> AsyncIterator[World]:
     async with Api(stack.url, tokens[0]) as owner, Api(stack.url, tokens[1]) as stranger:
         user = await owner.create_user(externalId="bjensen", displayName="Barbara Jensen")
         group = await owner.create_group([user["id"]], externalId="guides")
+        assert (await owner.post("/users/schemas", json=SCHEMA_DOCUMENT)).status_code == 201
         [entry] = await owner.entries_of(user["id"], "users.user.created")
         await owner.entries_of(group["id"], "groups.group.created")
         await owner.counted("groups.group.created", 1)
+        user = await eventually(lambda: in_a_group(owner, user), "the group on the user")
         yield World(stack, owner, tenant, stranger, user, group, entry)
+
+
+async def in_a_group(owner: Api, user: Document) -> Document | None:
+    """The user as it is shown, once its group has been heard of."""
+    shown: Document = (await owner.get(f"{USERS}/{user['id']}")).json()
+    return shown if "groups" in shown else None
 
 
 Check = Callable[[World, str], Awaitable[None]]
@@ -208,6 +215,45 @@ async def users_are_looked_up_apart(world: World, _: str) -> None:
             assert [user["id"] for user in answer.json()["users"]] == found
         nameless = await client.post("/users/lookup", json=body, headers={"Authorization": f"Bearer {token}"})
         assert nameless.status_code == 400
+
+
+async def schemas_are_discovered_apart(world: World, _: str) -> None:
+    for path in ("/scim/v2/Schemas", "/scim/v2/ResourceTypes", "/scim/v2/ResourceTypes/User"):
+        assert SCHEMA in (await world.owner.get(path)).text
+        answers = [await world.stranger.get(path), await without_token(world, path)]
+        assert all(answer.status_code == 200 and SCHEMA not in answer.text for answer in answers)
+    path = f"/scim/v2/Schemas/{SCHEMA}"
+    assert (await world.owner.get(path)).status_code == 200
+    missing(await world.stranger.get(path))
+    missing(await without_token(world, path))
+
+
+async def without_token(world: World, path: str) -> httpx.Response:
+    """The answer to somebody who has no token."""
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        return await client.get(path)
+
+
+async def schemas_are_registered_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        assert (await third.post("/users/schemas", json=SCHEMA_DOCUMENT)).status_code == 201
+        assert (await third.delete(f"/users/schemas/{SCHEMA}")).status_code == 204
+    assert (await world.owner.get(f"/users/schemas/{SCHEMA}")).status_code == 200
+
+
+async def schemas_are_listed_apart(world: World, _: str) -> None:
+    assert SCHEMA in (await world.owner.get("/users/schemas")).text
+    answer = await world.stranger.get("/users/schemas")
+    assert (answer.status_code, answer.json()["totalResults"]) == (200, 0)
+
+
+async def a_schema_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"/users/schemas/{SCHEMA}"))
+
+
+async def a_schema_is_not_deleted(world: World, _: str) -> None:
+    missing(await world.stranger.delete(f"/users/schemas/{SCHEMA}"))
+    assert (await world.owner.get(f"/users/schemas/{SCHEMA}")).status_code == 200
 
 
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
@@ -432,6 +478,14 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.patch": a_user_is_not_patched,
         "scim.delete": a_user_is_not_deleted,
         "internal.lookup": users_are_looked_up_apart,
+        "discovery.all_types": schemas_are_discovered_apart,
+        "discovery.one_type": schemas_are_discovered_apart,
+        "discovery.all_schema_documents": schemas_are_discovered_apart,
+        "discovery.one_schema": schemas_are_discovered_apart,
+        "schemas.create": schemas_are_registered_apart,
+        "schemas.list_": schemas_are_listed_apart,
+        "schemas.read": a_schema_is_not_read,
+        "schemas.delete": a_schema_is_not_deleted,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
         **EVERYWHERE,
     },

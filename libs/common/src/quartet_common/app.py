@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from quart import Quart, Request, Response, g, request
 from quart_cors import cors
 from quart_schema import Info, QuartSchema
-from quart_schema.openapi import OpenAPIProvider
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
@@ -32,6 +31,7 @@ from quartet_common.errors import (
 )
 from quartet_common.ids import new_id
 from quartet_common.observed import observed
+from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 
@@ -72,11 +72,13 @@ def create_base_app(
     render_error: ErrorRenderer = lambda *_: None,
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
+    dialects: Sequence[Dialect] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
+    `dialects` say in the OpenAPI document how routes speak that do not speak as all do.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
@@ -84,6 +86,7 @@ def create_base_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
+    app.extensions[DIALECTS] = dialects
     health = health_blueprint(container, checks or {})
     docs = docs_blueprint(config.service)
     app.register_blueprint(health, url_prefix=f"/{config.service}/health")
@@ -110,7 +113,7 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         info=Info(title=title, version=version(f"quartet-{service}")),
         security_schemes={"bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"}},
         security=[{"bearer": []}],
-        openapi_provider_class=OpenAPIProvider,
+        openapi_provider_class=Document,
     )
 
 

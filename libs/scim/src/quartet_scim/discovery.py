@@ -78,9 +78,14 @@ def schema_document(base_url: str, schema: Schema) -> dict[str, Any]:
         "id": schema.id,
         "name": schema.name,
         "description": schema.description,
-        "attributes": [_attribute(attribute) for attribute in schema.attributes],
+        "attributes": attribute_documents(schema),
         "meta": _meta("Schema", f"{_root(base_url)}/Schemas/{schema.id}"),
     }
+
+
+def attribute_documents(schema: Schema) -> list[dict[str, Any]]:
+    """The attributes of one schema, with all of their characteristics."""
+    return [_attribute(attribute) for attribute in schema.attributes]
 
 
 def resource_types(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:
@@ -91,7 +96,12 @@ def resource_types(base_url: str, known: Iterable[ResourceType]) -> dict[str, An
 def schemas(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:
     """The answer of /Schemas: every core schema and extension of the known resource types, each once."""
     distinct = {schema.id: schema for one in known for schema in (one.schema, *one.extensions)}
-    return _list([schema_document(base_url, schema) for schema in distinct.values()])
+    return schema_list(base_url, distinct.values())
+
+
+def schema_list(base_url: str, some: Iterable[Schema]) -> dict[str, Any]:
+    """Schemas in one ListResponse."""
+    return _list([schema_document(base_url, schema) for schema in some])
 
 
 def _list(documents: list[dict[str, Any]]) -> dict[str, Any]:

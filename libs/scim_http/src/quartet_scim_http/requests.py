@@ -1,5 +1,6 @@
 """What a SCIM request says: its body, the id of its resource, the attributes that it wants, its conditions."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from quartet_common.ids import parse_id
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
 from quartet_scim.json import parse
+from quartet_scim.mentions import urns_in_message, urns_in_text
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
 from quartet_scim.query import Query, query_of_body, query_of_parameters
@@ -40,6 +42,11 @@ def read_projection(projector: Projector, excluded: str | None = None) -> Projec
         return projector.parse(None, excluded)
     attributes, without = request.args.get("attributes"), request.args.get("excludedAttributes")
     return projector.parse(attributes, without if attributes is not None or without is not None else excluded)
+
+
+def read_mentions(payload: Mapping[str, Any] | None = None) -> list[str]:
+    """The URNs that the query names, and the body if it is given: schemas that one may not have heard of yet."""
+    return [*urns_in_text(*request.args.values()), *urns_in_message(payload or {})]
 
 
 def read_if_match() -> IfMatch:

@@ -28,10 +28,13 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type
+    from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
 
     users = clients.UsersClient(container.service_client("users", container.config.users_url))
-    app = create_base_app(container, title="Quartet groups", render_error=render_error, other_errors=[ScimError])
+    app = create_base_app(
+        container, title="Quartet groups", render_error=render_error, other_errors=[ScimError], dialects=[SCIM]
+    )
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(bulk_blueprint(GroupBulk(container, users, group_type)), url_prefix="/groups")

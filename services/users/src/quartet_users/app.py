@@ -33,6 +33,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
+    from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users import bulk_groups, clients, exports
     from quartet_users.bulk import Means
@@ -43,7 +44,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.bulk import bulk_blueprint
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
-    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.oauth import OAUTH, oauth_blueprint
+    from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
     from quartet_users.routes.search import search_blueprint
     from quartet_users.views import UserView
@@ -52,22 +54,32 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
     app = create_base_app(
-        container, title="Quartet users", public=PUBLIC, render_error=render_error, other_errors=[ScimError]
+        container,
+        title="Quartet users",
+        public=PUBLIC,
+        render_error=render_error,
+        other_errors=[ScimError],
+        dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
     groups: clients.GroupDirectory = clients.NoGroups()
     if config.groups_url:
         groups = clients.GroupsClient(container.service_client("groups", config.groups_url))
-    types, passwords, view = UserTypes(), Passwords(), UserView(f"{config.issuer}/scim/v2")
+    types = UserTypes(lambda: container.database)
+    passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
     app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
     means = Means(container, passwords, bulk_groups.GroupsClient(container.service_client("groups", config.groups_url)))
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
-    app.register_blueprint(discovery_blueprint(config), url_prefix="/scim/v2")
+    app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
+    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(data_blueprint(container, {"user": exports.users}, "tenant:admin"), url_prefix="/users/data")
+    app.register_blueprint(
+        data_blueprint(container, {"schema": exports.schemas, "user": exports.users}, "tenant:admin"),
+        url_prefix="/users/data",
+    )
     take_trailing_slashes(app)
     return app
 

@@ -120,6 +120,8 @@ class Bulk:
             self.ledger = await self._create_set([step], wanted)
         except UnavailableError:
             raise
+        except ScimError as error:
+            self._refuse(step, error)
         except Exception as error:
             logger.error("a user could not be stored", exc_info=error)
             self._refuse(step, BROKEN)

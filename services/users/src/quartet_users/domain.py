@@ -1,14 +1,21 @@
 """The rules for users: what a command makes of a user and which events tell of it; no I/O."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_scim.errors import too_many, uniqueness
 from quartet_scim.filters import fold
+from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.resource import Attributes, Resource, changed_names
+from quartet_scim.schema import Schema, group_schema, user_resource_type
 from quartet_users import events
 from quartet_users.events import UserFacts
+
+MAX_SCHEMAS = 20
+"""Schemas that one tenant may register."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,18 @@ def change(
 def delete(user: User) -> list[DomainEvent]:
     """The event of a user's end; it counts one version further, so that nothing later is older."""
     return [events.deleted(user.id, user.version + 1, _facts(user))]
+
+
+def demand_room(schema: Schema, known: Sequence[Schema]) -> None:
+    """Refuse a schema that a tenant cannot have beside the ones that it has registered.
+
+    Raises ScimError 409 if its URN is taken, 400 if there are too many.
+    """
+    taken = find_conflict(schema.id, [*urns_of(user_resource_type(*known)), group_schema().id])
+    if taken is not None:
+        raise uniqueness(f"id: the URN is taken by the schema {taken}, or could be taken for an attribute of it.")
+    if len(known) >= MAX_SCHEMAS:
+        raise too_many(f"A tenant has at most {MAX_SCHEMAS} schemas of its own.")
 
 
 def _facts(user: User) -> UserFacts:

@@ -1,16 +1,19 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_scim.schema import Schema
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
 DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
+SCHEMA_CREATED = "users.schema.created.v1"
+SCHEMA_DELETED = "users.schema.deleted.v1"
 
-PUBLISHED = (CREATED, UPDATED, DELETED, TENANT_CREATED)
+PUBLISHED = (CREATED, UPDATED, DELETED, TENANT_CREATED, SCHEMA_CREATED, SCHEMA_DELETED)
 
 
 class UserFacts(TypedDict):
@@ -41,3 +44,17 @@ def deleted(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
 def tenant_created(tenant: str) -> DomainEvent:
     """A tenant came into being."""
     return DomainEvent(TENANT_CREATED, f"tenants/{tenant}", 1, {"id": tenant})
+
+
+def schema_created(schema: Schema, version: int) -> DomainEvent:
+    """A tenant registered a schema; `version` counts the changes of the tenant's schemas."""
+    return DomainEvent(SCHEMA_CREATED, f"schemas/{schema.id}", version, _schema_facts(schema))
+
+
+def schema_deleted(schema: Schema, version: int) -> DomainEvent:
+    """A tenant has removed a schema."""
+    return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
+
+
+def _schema_facts(schema: Schema) -> dict[str, Any]:
+    return {"id": schema.id, "name": schema.name, "attributes": [attribute.name for attribute in schema.attributes]}

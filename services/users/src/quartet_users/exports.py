@@ -7,6 +7,14 @@ from quartet_scim.render import timestamp
 
 ROWS = "SELECT id, version, created_at, modified_at, resource FROM users WHERE tenant_id = $1 ORDER BY id"
 
+SCHEMAS = "SELECT document FROM tenant_schemas WHERE tenant_id = $1 ORDER BY created_at, urn_key"
+
+
+async def schemas(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
+    """Each schema that the tenant has registered, without meta."""
+    async for row in connection.cursor(SCHEMAS, tenant):
+        yield row["document"].encode()
+
 
 async def users(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
     """Each user of the tenant: id, version, times and the SCIM document; no passwords."""

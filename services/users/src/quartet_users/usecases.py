@@ -20,6 +20,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.errors import TAKEN
 from quartet_users.passwords import Passwords
+from quartet_users.schema_usecases import hold_schemas
 
 Container = AppContainer[UsersConfig]
 
@@ -55,6 +56,7 @@ async def create_users(
         taken = {key for key, user in tried.items() if user.id not in stored}
         made = settle(settled, steps, candidates, taken)
         await _correct(connection, caller.tenant, stored, [one.user for one in made])
+        await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
         hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
         if hashes:
             await store.set_passwords(connection, caller.tenant, hashes, now)
@@ -160,6 +162,7 @@ async def _finish(
     password_hash: str | None,
     told: Sequence[DomainEvent],
 ) -> None:
+    await hold_schemas(connection, caller.tenant, [user.attributes])
     if password_hash is not None:
         await store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
     await _tell(container, connection, caller, told)

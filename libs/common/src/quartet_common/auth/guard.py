@@ -60,6 +60,15 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: f
     app.before_request(check)
 
 
+async def optional_principal(verifier: "TokenVerifier") -> Principal | None:
+    """The principal of a request to a public endpoint; None if it brings no token. Raises UnauthorizedError for a bad
+    one: who means to be somebody is not to be answered as nobody.
+    """
+    if "Authorization" not in request.headers:
+        return None
+    return _for_tenant(await verifier.verify(_bearer_token()))
+
+
 def principal() -> Principal:
     """The verified principal of the running request."""
     found = g.get("principal")

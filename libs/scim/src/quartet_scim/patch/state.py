@@ -69,9 +69,14 @@ class State:
             for slot in self._targets.extensions[urn]:
                 if slot.attribute.required and slot.name not in self._found[urn]:
                     raise operation_error(index, WrongValueError("is required").under(f"{urn}:{slot.name}"))
-        extensions = [urn for urn in self._targets.extensions if urn in self._found]
-        self._found["schemas"] = [self._targets.core, *extensions]
+        self._found["schemas"] = [self._targets.core, *self._extensions()]
         return self._found
+
+    def _extensions(self) -> list[str]:
+        # What another process stored under a schema that this one has not heard of yet stays as it is.
+        known = self._targets.extensions
+        strange = [urn for urn in self._found.get("schemas", ()) if urn not in known and urn != self._targets.core]
+        return [urn for urn in (*known, *strange) if urn in self._found]
 
     def _check(self, urn: str | None, slot: Slot) -> None:
         holder = self._found if urn is None else self._found[urn]

@@ -123,3 +123,11 @@ def test_a_list_of_plain_values_is_added_to_chosen_from_and_removed_from() -> No
     assert doors(remove(f'{path}[value eq "a"]')) == ["b"]
     assert doors(replace(f'{path}[value eq "a"]', "x")) == ["x", "b"]
     assert doors({"op": "remove", "path": path, "value": ["a", "z"]}) == ["b"]
+
+
+def test_what_is_stored_under_a_schema_that_is_not_known_here_stays_as_it_is() -> None:
+    strange = {**MINIMAL, "schemas": [CORE, ENTERPRISE, "urn:example:Door"], ENTERPRISE: {"department": "Tours"}}
+    strange["urn:example:Door"] = {"colour": "red"}
+    found = apply_to(tenant(Attribute("number")), strange, replace("title", "Guide"), remove(ENTERPRISE)).attributes
+    assert found["schemas"] == [CORE, "urn:example:Door"]
+    assert found["urn:example:Door"] == {"colour": "red"}

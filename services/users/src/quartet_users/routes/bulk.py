@@ -17,6 +17,7 @@ from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.json import parse
+from quartet_scim.mentions import urns_in_message
 from quartet_scim_http.requests import read_bytes
 from quartet_users.bulk import Bulk, Means
 from quartet_users.bulk_runs import ENDPOINTS, GROUPS, USERS
@@ -45,7 +46,9 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
         request, plan = await asyncio.to_thread(_planned, body, principal().scopes)
         for scope in _lacking(request.operations, principal().scopes):
             await record_partial_refusal(scope)
-        bulk = Bulk(means, await types.of(caller().tenant), caller(), plan, request.fail_on_errors)
+        mentioned = (urn for one in plan.operations if isinstance(one.data, dict) for urn in urns_in_message(one.data))
+        user_type = await types.of(caller().tenant, mentioned)
+        bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors)
         await bulk.carry_out()
         answer = bulk.ledger.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
         return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)

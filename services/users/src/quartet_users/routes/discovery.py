@@ -6,7 +6,8 @@ import orjson
 from quart import Blueprint, Response, request
 from quart_schema import document_response, security_scheme, tag
 
-from quartet_common.config import ServiceConfig
+from quartet_common.auth.guard import optional_principal
+from quartet_common.container import AppContainer
 from quartet_scim.bulk import MAX_OPERATIONS
 from quartet_scim.discovery import (
     resource_type_document,
@@ -18,17 +19,24 @@ from quartet_scim.discovery import (
 from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.schema import group_resource_type, user_resource_type
+from quartet_scim.schema import ResourceType, group_resource_type, user_resource_type
+from quartet_users.config import UsersConfig
+from quartet_users.resource_types import UserTypes
 
 
-def discovery_blueprint(config: ServiceConfig) -> Blueprint:
-    """`/ServiceProviderConfig`, `/ResourceTypes` and `/Schemas`."""
+def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) -> Blueprint:
+    """`/ServiceProviderConfig`, `/ResourceTypes` and `/Schemas`; with a token, those of the token's tenant."""
     blueprint = Blueprint("discovery", __name__)
+    config = container.config
     base = f"{config.issuer}/scim/v2"
-    known = (user_resource_type(), group_resource_type())
-    types_by_name = {one.name: resource_type_document(base, one) for one in known}
-    all_schemas = {schema.id: schema for one in known for schema in (one.schema, *one.extensions)}
-    schemas_by_id = {urn: schema_document(base, schema) for urn, schema in all_schemas.items()}
+    common = (user_resource_type(), group_resource_type())
+
+    async def known() -> tuple[ResourceType, ...]:
+        """The resource types of the caller's tenant; of none, if the request has no token."""
+        who = await optional_principal(container.verifier)
+        if who is None:
+            return common
+        return ((await types.current(who.tenant)).resource_type, *common[1:])
 
     def refuse_filter() -> None:
         if "filter" in request.args:
@@ -61,7 +69,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def all_types() -> Response:
         """The resource types: User and Group."""
         refuse_filter()
-        return _json(resource_types(base, known))
+        return _json(resource_types(base, await known()))
 
     @blueprint.get("/ResourceTypes/<name>")
     @security_scheme([])
@@ -71,7 +79,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def one_type(name: str) -> Response:
         """One resource type."""
         refuse_filter()
-        return _one(types_by_name.get(name))
+        return _one({one.name: resource_type_document(base, one) for one in await known()}.get(name))
 
     @blueprint.get("/Schemas")
     @security_scheme([])
@@ -80,7 +88,7 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def all_schema_documents() -> Response:
         """The schemas of all resource types."""
         refuse_filter()
-        return _json(schemas(base, known))
+        return _json(schemas(base, await known()))
 
     @blueprint.get("/Schemas/<urn>")
     @security_scheme([])
@@ -90,7 +98,17 @@ def discovery_blueprint(config: ServiceConfig) -> Blueprint:
     async def one_schema(urn: str) -> Response:
         """One schema by its URN."""
         refuse_filter()
-        return _one(schemas_by_id.get(urn))
+        return _one(
+            next(
+                (
+                    schema_document(base, schema)
+                    for one in await known()
+                    for schema in (one.schema, *one.extensions)
+                    if schema.id.lower() == urn.lower()
+                ),
+                None,
+            )
+        )
 
     return blueprint
 

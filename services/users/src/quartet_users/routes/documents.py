@@ -46,6 +46,29 @@ class BulkResponseDocument:
 
 
 @dataclass
+class SchemaDocument:
+    """A schema (RFC 7643 section 7)."""
+
+    id: str
+    name: str
+    attributes: list[dict[str, Any]]
+    schemas: list[str] | None = None
+    description: str | None = None
+    meta: dict[str, Any] | None = None
+
+
+@dataclass
+class ProblemDocument:
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+@dataclass
 class TokenRequest:
     """Form of the token endpoint (RFC 6749 section 4.4.2); `tenant` is Quartet's own."""
 

@@ -11,6 +11,7 @@ from quartet_common.auth.guard import source_address
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.messaging.outbox import Caller
+from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
 from quartet_users import tokens, usecases
 from quartet_users.config import UsersConfig
@@ -19,6 +20,16 @@ from quartet_users.keys import KeyRing
 from quartet_users.routes.documents import KeySetDocument, TokenDocument, TokenErrorDocument, TokenRequest
 
 CLIENT_CREDENTIALS = "client_credentials"
+OAUTH = Dialect(
+    prefix="/oauth2",
+    error_type=JSON,
+    error={
+        "type": "object",
+        "required": ["error", "error_description"],
+        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    },
+)
+"""How the token endpoint speaks (RFC 6749 section 5.2)."""
 
 
 def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blueprint:

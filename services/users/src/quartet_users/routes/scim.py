@@ -12,7 +12,7 @@ from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
-from quartet_scim_http.requests import known_id, read_body, read_if_match, read_projection
+from quartet_scim_http.requests import known_id, read_body, read_if_match, read_mentions, read_projection
 from quartet_scim_http.responses import resource_response
 from quartet_users import memberships, store, usecases
 from quartet_users.config import UsersConfig
@@ -45,9 +45,10 @@ def scim_blueprint(
     @document_response(ErrorDocument, 409)
     async def create() -> Response:
         """Create a user (RFC 7644 section 3.3)."""
-        user_type = await types.of(caller().tenant)
+        body = await read_body()
+        user_type = await types.of(caller().tenant, read_mentions(body))
         shown = read_projection(user_type.projector)
-        sent = user_type.normaliser.normalise(await read_body())
+        sent = user_type.normaliser.normalise(body)
         return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
 
     @blueprint.get("/Users/<user_id>")
@@ -59,7 +60,7 @@ def scim_blueprint(
     @document_response(ErrorDocument, 404)
     async def read(user_id: str | None) -> Response:
         """Read a user (RFC 7644 section 3.4.1)."""
-        shown = read_projection((await types.of(caller().tenant)).projector)
+        shown = read_projection((await types.of(caller().tenant, read_mentions())).projector)
         known = _wanted(user_id)
         async with container.database.connection() as connection:
             row = await store.read_user(connection, caller().tenant, known, view.groups_url(shown))
@@ -78,10 +79,11 @@ def scim_blueprint(
     @document_response(ErrorDocument, 409)
     async def replace(user_id: str | None) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
-        user_type = await types.of(caller().tenant)
-        shown = read_projection(user_type.projector)
         known = _wanted(user_id)
-        sent = user_type.normaliser.normalise(await read_body())
+        body = await read_body()
+        user_type = await types.of(caller().tenant, read_mentions(body))
+        shown = read_projection(user_type.projector)
+        sent = user_type.normaliser.normalise(body)
         user = await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match())
         return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
@@ -96,10 +98,11 @@ def scim_blueprint(
     @document_response(ErrorDocument, 409)
     async def patch(user_id: str | None) -> Response:
         """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
-        user_type = await types.of(caller().tenant)
-        shown = read_projection(user_type.projector)
         known = _wanted(user_id)
-        operations = parse_patch(await read_body())
+        body = await read_body()
+        user_type = await types.of(caller().tenant, read_mentions(body))
+        shown = read_projection(user_type.projector)
+        operations = parse_patch(body)
         user = await usecases.patch_user(
             container, passwords, user_type.engine, caller(), known, operations, read_if_match()
         )

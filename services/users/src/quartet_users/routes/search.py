@@ -7,6 +7,7 @@ from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.container import AppContainer
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
+from quartet_scim.mentions import urns_in_message
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
 from quartet_scim_http.requests import read_query, read_search
@@ -29,12 +30,14 @@ def search_blueprint(
 
     async def answer(query: Query) -> Response:
         tenant = caller().tenant
+        user_type = await types.of(tenant, urns_in_message(query.body()))
         source = UserSource(container, view, tenant)
-        return list_answer(query, await search(query, await types.of(tenant), source, ["users", tenant]))
+        return list_answer(query, await search(query, user_type, source, ["users", tenant]))
 
     async def answer_of_all(query: Query) -> Response:
         who, scopes = caller(), principal().scopes
-        user_type, source = await types.of(who.tenant), UserSource(container, view, who.tenant)
+        user_type = await types.of(who.tenant, urns_in_message(query.body()))
+        source = UserSource(container, view, who.tenant)
 
         async def users_among_others(asked: Query) -> Found:
             return await search(asked, user_type, source, ["root", who.tenant], unknown_is_absent=True)

@@ -1,0 +1,104 @@
+"""The OpenAPI document: what quart-schema makes of the routes, and the answers and media types that none of them names.
+
+Every route can answer what the guard, the limits and the error handlers answer for it. That is said here, once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from quart_schema.openapi import OpenAPIProvider
+from werkzeug.routing.rules import Rule
+
+from quartet_common.auth.guard import scopes_of
+from quartet_common.errors import PROBLEM_TYPE
+
+JSON = "application/json"
+DIALECTS = "quartet_dialects"
+"""Where an app's extensions hold its dialects."""
+ANYTHING: Mapping[str, Any] = {}
+PROBLEM: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the routes below `prefix` speak.
+
+    media_type: of answers. taken: of bodies. error: the JSON schema of an error, of `error_type`. statuses: what the
+    routes can answer beside what all can, by method.
+    """
+
+    prefix: str = "/"
+    media_type: str = JSON
+    taken: tuple[str, ...] = (JSON,)
+    error_type: str = PROBLEM_TYPE
+    error: Mapping[str, Any] = field(default_factory=lambda: PROBLEM)
+    statuses: Mapping[str, Sequence[int]] | None = None
+
+    def of_errors(self, status: int) -> dict[str, Any]:
+        """The response object of an error, or of a status without a body."""
+        said = {"description": HTTPStatus(status).phrase}
+        return said if status < 400 else {**said, "content": {self.error_type: {"schema": dict(self.error)}}}
+
+
+class Document(OpenAPIProvider):
+    """Makes the document of one app; an app's own dialects come before the common one."""
+
+    lines: ClassVar[str] = "application/x-ndjson"
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The operations of a rule, with every answer that they can give."""
+        paths, components = super().build_paths(rule)
+        own: Sequence[Dialect] = self._app.extensions.get(DIALECTS, ())
+        dialect = next((one for one in (*own, Dialect()) if rule.rule.startswith(one.prefix)), Dialect())
+        is_public = not scopes_of(self._app.view_functions[rule.endpoint])
+        for operations in paths.values():
+            for method, operation in operations.items():
+                operations[method] = self._complete(operation, method.upper(), dialect, is_public=is_public)
+        return paths, components
+
+    def _complete(self, operation: dict[str, Any], method: str, dialect: Dialect, *, is_public: bool) -> dict[str, Any]:
+        found = {str(status): _spoken(status, one, dialect) for status, one in operation["responses"].items()}
+        if not any(status.startswith("2") for status in found):
+            found["204" if method == "DELETE" else "200"] = _success(method, dialect)
+        wanted = [400, 401, 405, 503, *([] if is_public else [403]), *(dialect.statuses or {}).get(method, ())]
+        if any(one["in"] == "path" for one in operation["parameters"]):
+            wanted.append(404)
+        completed = {**operation, "responses": found}
+        if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
+            wanted += [413, 415]
+        if "requestBody" in operation:
+            completed["requestBody"] = _taken(operation["requestBody"], dialect)
+        for status in sorted(set(wanted)):
+            found.setdefault(str(status), dialect.of_errors(status))
+        return completed
+
+
+def _spoken(status: int, response: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    if status >= 400:
+        return {**dialect.of_errors(status), "description": response["description"]}
+    content = {dialect.media_type if kind == JSON else kind: one for kind, one in response["content"].items()}
+    return {**response, "content": content}
+
+
+def _success(method: str, dialect: Dialect) -> dict[str, Any]:
+    if method == "DELETE":
+        return {"description": HTTPStatus.NO_CONTENT.phrase}
+    kinds = (dialect.media_type, Document.lines)
+    return {"description": HTTPStatus.OK.phrase, "content": {kind: {"schema": dict(ANYTHING)} for kind in kinds}}
+
+
+def _taken(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    schema = body["content"].get(JSON)
+    return body if schema is None else {**body, "content": dict.fromkeys(dialect.taken, schema)}

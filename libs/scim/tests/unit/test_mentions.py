@@ -1,0 +1,54 @@
+"""Which schemas a request names: found wherever a value could be written to or asked for under one."""
+
+import pytest
+
+from quartet_scim.mentions import has_unknown, urns_in_message, urns_in_text
+from quartet_scim.schema import user_resource_type
+
+CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+BADGE = "urn:example:Badge"
+
+
+def test_a_resource_names_the_schemas_under_which_it_has_values() -> None:
+    assert list(urns_in_message({"schemas": [CORE, BADGE], "userName": "b", "URN:example:Badge": {}, "u": 1})) == [
+        "URN:example:Badge"
+    ]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": f"{BADGE}:number", "value": 1},
+        {"op": "add", "Path": BADGE, "value": {"number": 1}},
+        {"op": "add", "value": {BADGE: {"number": 1}}},
+        {"op": "add", "value": {f"{BADGE}:number": 1}},
+        {"op": "remove", "path": f'{BADGE}:doors[value eq "x"]'},
+    ],
+)
+def test_a_patch_names_the_schemas_that_it_writes_to(operation: object) -> None:
+    known = user_resource_type()
+    assert has_unknown(known, urns_in_message({"operations": [operation]}))
+    assert not has_unknown(
+        known, urns_in_message({"Operations": [{"path": f"{ENTERPRISE}:manager"}, {"path": "title"}]})
+    )
+
+
+@pytest.mark.parametrize("odd", [{}, {"Operations": 1}, {"Operations": [1, None, {"path": 1, "value": [BADGE]}]}])
+def test_what_is_no_patch_names_nothing(odd: dict[str, object]) -> None:
+    assert not list(urns_in_message(odd))
+
+
+def test_a_search_names_the_schemas_that_it_asks_for() -> None:
+    known = user_resource_type()
+    assert has_unknown(known, urns_in_message({"filter": f'{BADGE}:number eq "1"'}))
+    assert has_unknown(known, urns_in_message({"sortBy": f"{BADGE}:number"}))
+    assert has_unknown(known, urns_in_message({"excludedAttributes": ["id", BADGE]}))
+    assert not has_unknown(known, urns_in_message({"attributes": ["userName", 1], "schemas": [BADGE]}))
+
+
+def test_filters_and_lists_of_attributes_name_schemas() -> None:
+    known = user_resource_type()
+    assert has_unknown(known, urns_in_text(f'userName pr and {BADGE}:number eq "1"'))
+    assert has_unknown(known, urns_in_text(None, f"userName,{BADGE.upper()}"))
+    assert not has_unknown(known, urns_in_text(f"{ENTERPRISE}:manager.value pr", f"{CORE}:userName,id", None, ""))
