@@ -82,7 +82,7 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now lives as long as the process: to look at it again and again would stop requests for 50 ms."""
+    """What is loaded by now lives as long as the process: looking at it again and again stops requests for 50 ms."""
     gc.collect()
     gc.freeze()
 

@@ -14,9 +14,9 @@ from quartet_groups.nesting import MAX_LEVELS, Surroundings
 PARENTS = "SELECT parent_id FROM nestings WHERE tenant_id = $1 AND child_id = reached.id OFFSET 0"
 UPWARD = f"SELECT up.parent_id FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up"
 
-DIRECT = """
-SELECT asked.id AS user_id, m.group_id FROM (SELECT DISTINCT unnest($2::uuid[]) AS id) AS asked
-CROSS JOIN LATERAL (SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = asked.id OFFSET 0) AS m"""
+# One question has a text of its own: of arrays the planner knows the length, which has it plan each time anew.
+ASKED = ("SELECT DISTINCT unnest($2::uuid[]) AS id", "SELECT unnest($3::uuid[])")
+ASKED_ONE = ("SELECT $2::uuid AS id", "SELECT $3::uuid")
 
 VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM membership_versions WHERE tenant_id = $1"
 
@@ -39,15 +39,21 @@ async def read_graph(connection: Connection, tenant: str, users: Sequence[UUID],
 
     Groups that lead to nothing are left out: neither asked for, nor members of another.
     """
+    single = len(users) == len(groups) == 1
+    asked_users, asked_groups = ASKED_ONE if single else ASKED
     row = await connection.fetchrow(
         f"""
-        WITH RECURSIVE direct AS MATERIALIZED ({DIRECT}),
+        WITH RECURSIVE direct AS MATERIALIZED (
+            SELECT asked.id AS user_id, m.group_id FROM ({asked_users}) AS asked
+            CROSS JOIN LATERAL (
+                SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = asked.id OFFSET 0) AS m
+        ),
         reached (id) AS (SELECT group_id FROM direct UNION {UPWARD}),
         edges AS MATERIALIZED (
             SELECT reached.id AS child_id, up.parent_id FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up
         ),
         relevant AS MATERIALIZED (
-            SELECT child_id AS id FROM edges UNION SELECT parent_id FROM edges UNION SELECT unnest($3::uuid[])
+            SELECT child_id AS id FROM edges UNION SELECT parent_id FROM edges UNION {asked_groups}
         )
         SELECT ({VERSION}) AS version,
             ARRAY(SELECT ROW(user_id, group_id) FROM direct WHERE group_id IN (SELECT id FROM relevant)
@@ -57,8 +63,8 @@ async def read_graph(connection: Connection, tenant: str, users: Sequence[UUID],
                 SELECT display_name FROM groups WHERE tenant_id = $1 AND id = relevant.id OFFSET 0) AS named) AS names
         """,
         tenant,
-        users,
-        groups,
+        users[0] if single else users,
+        groups[0] if single else groups,
     )
     if row is None:
         raise AssertionError("a SELECT without FROM always gives a row")

@@ -11,6 +11,10 @@ from quartet_common.database import Connection
 from quartet_common.large import slices
 from quartet_groups.events import NestedGroup
 from quartet_groups.members import Members
+from quartet_groups.store import each
+
+NO_MEMBERS = "NULL::text AS members"
+"""The column `members` where nobody wants them."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,18 @@ class MemberTexts:
 
     def column(self, wanted: bool) -> str:
         """The column `members` of a query of groups `g`, NULL for none; where nobody wants them they are not read."""
-        if not wanted:
-            return "NULL::text AS members"
+        return f"{self._all} AS members" if wanted else NO_MEMBERS
+
+    def column_if_few(self, most: int) -> str:
+        """The column `members`, NULL where there are more than `most`: costs the same for every group that has more."""
+        return f"""
+CASE WHEN (SELECT count(*) FROM (
+    SELECT FROM members WHERE tenant_id = g.tenant_id AND group_id = g.id
+    UNION ALL SELECT FROM nestings WHERE tenant_id = g.tenant_id AND parent_id = g.id
+    LIMIT {most + 1}) AS few) <= {most} THEN {self._all} END AS members"""
+
+    @property
+    def _all(self) -> str:
         return f"""
 NULLIF(concat_ws(',',
     (SELECT string_agg(text, ',') FROM (
@@ -44,7 +58,7 @@ NULLIF(concat_ws(',',
     (SELECT string_agg(text, ',') FROM (
         SELECT {self.group} AS text
         FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
-        WHERE n.tenant_id = g.tenant_id AND n.parent_id = g.id ORDER BY n.child_id) AS nested)), '') AS members"""
+        WHERE n.tenant_id = g.tenant_id AND n.parent_id = g.id ORDER BY n.child_id) AS nested)), '')"""
 
 
 def _text(identifier: str, url: str, kind: str, display: str) -> str:
@@ -59,17 +73,6 @@ def _text(identifier: str, url: str, kind: str, display: str) -> str:
 def _quoted(text: str) -> str:
     """A literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
-
-
-async def has_few_members(connection: Connection, tenant: str, group_id: UUID, most: int) -> bool:
-    """Whether the group has at most `most` members; costs the same for every group that has more."""
-    query = """
-    SELECT count(*) <= $3 FROM (
-        SELECT FROM members WHERE tenant_id = $1 AND group_id = $2
-        UNION ALL SELECT FROM nestings WHERE tenant_id = $1 AND parent_id = $2
-        LIMIT $3 + 1) AS few
-    """
-    return bool(await connection.fetchval(query, tenant, group_id, most))
 
 
 async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
@@ -173,17 +176,17 @@ def _members(rows: Iterable[asyncpg.Record]) -> Members:
 
 async def groups_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[UUID]:
     """The groups that have any of the users `ids` as a member."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT group_id FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[])", tenant, ids
-    )
-    return [row["group_id"] for row in rows]
+    query = f"SELECT DISTINCT f.group_id FROM {each('group_id', 'members', key='member_id')}"
+    return [row["group_id"] for row in await connection.fetch(query, tenant, ids)]
 
 
 async def remove_everywhere(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
     """Remove users from all groups, whose rows must be locked; returns what was removed as (group, member)."""
     rows = await connection.fetch(
-        """
-        DELETE FROM members WHERE tenant_id = $1 AND member_id = ANY($2::uuid[]) RETURNING group_id, member_id
+        f"""
+        DELETE FROM members WHERE ctid = ANY (ARRAY(
+            SELECT f.place FROM {each("ctid AS place", "members", key="member_id")}
+        )) RETURNING group_id, member_id
         """,
         tenant,
         ids,

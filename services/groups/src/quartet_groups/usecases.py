@@ -15,6 +15,7 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group
 from quartet_groups.events import NestedGroup
 from quartet_groups.joining import Hold, demand_place, with_members
+from quartet_groups.member_store import NO_MEMBERS
 from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
 from quartet_groups.store import StoredGroup
 from quartet_scim.errors import not_found
@@ -92,11 +93,12 @@ async def patch_group(
     orders: MemberOrders,
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
+    members: str = NO_MEMBERS,
 ) -> tuple[int, StoredGroup | None]:
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Returns the group's version, and the group without
-    members if it changed. Raises ScimError 400, 404, 412, UnavailableError 503.
+    What it costs grows with what changes, not with the group. Returns the group's version, and the group if it changed;
+    `members` is the SQL of their column (`MemberTexts`). Raises ScimError 400, 404, 412, UnavailableError 503.
     """
 
     async def command(connection: Connection, hold: Hold) -> tuple[int, StoredGroup | None]:
@@ -108,7 +110,7 @@ async def patch_group(
         if not told:
             return group.version, None
         await _tell(container, connection, caller, told)
-        return group.version, await store.update_group(connection, caller.tenant, group)
+        return group.version, await store.update_group(connection, caller.tenant, group, members)
 
     return await with_members(container, directory, caller, command)
 

@@ -24,6 +24,8 @@ async def users(own: Any) -> list[UUID]:
 
 async def test_a_large_group_is_put_and_halved_in_one_request_each(own: Any, users: list[UUID]) -> None:
     group = await own.make()
+    for one in users[:10]:  # PostgreSQL then has plans that know nothing of the number of ids
+        assert (await own.put(group, one)).status_code == 200
     assert (await own.put(group, *users)).status_code == 200
     assert (await own.patch(group, "remove", *users[: NUMBER // 2])).status_code == 200
     assert await own.members(group) == set(users[NUMBER // 2 :])

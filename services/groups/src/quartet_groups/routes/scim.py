@@ -8,7 +8,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
 from quartet_common.large import work_on
-from quartet_groups import member_store, store, usecases
+from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
@@ -48,14 +48,22 @@ def scim_blueprint(
         changes, operations = split_member_operations(parse_patch(parse(body)))
         return read_orders(changes), operations
 
-    async def answer(group_id: UUID, shown: Projection, status: int = 200) -> Response:
+    def patch_members(shown: Projection) -> str:
+        """The SQL of the members that a PATCH answers: if nothing is said of them, few or none."""
+        is_asked = read_projection(group_type.projector, excluded=MEMBERS).wants(MEMBERS)
+        if shown.wants(MEMBERS) and not is_asked:
+            return view.members.column_if_few(MAX_ANSWERED)
+        return view.members.column(is_asked)
+
+    async def answer(group_id: UUID, shown: Projection, members: str, status: int = 200) -> Response:
         async with container.database.connection() as connection:
-            row = await store.read_group(
-                connection, caller().tenant, group_id, view.members.column(shown.wants(MEMBERS))
-            )
+            row = await store.read_group(connection, caller().tenant, group_id, members)
         if row is None:
             raise not_found()
         return await shown_as(row, shown, status)
+
+    def wanted_members(shown: Projection) -> str:
+        return view.members.column(shown.wants(MEMBERS))
 
     async def shown_as(row: StoredGroup, shown: Projection, status: int = 200) -> Response:
         wanted = await work_on(view.of_row(row), shown.of)
@@ -72,7 +80,8 @@ def scim_blueprint(
         """Create a group (RFC 7644 section 3.3)."""
         shown = read_projection(group_type.projector)
         attributes, members = await sent()
-        return await answer(await usecases.create_group(container, users, caller(), attributes, members), shown, 201)
+        group_id = await usecases.create_group(container, users, caller(), attributes, members)
+        return await answer(group_id, shown, wanted_members(shown), 201)
 
     @blueprint.get("/Groups/<group_id>")
     @requires("groups:read")
@@ -82,7 +91,8 @@ def scim_blueprint(
     @document_response(ErrorDocument, 404)
     async def read(group_id: str) -> Response:
         """Read a group with its members (RFC 7644 section 3.4.1)."""
-        return await answer(known_id(group_id), read_projection(group_type.projector))
+        shown = read_projection(group_type.projector)
+        return await answer(known_id(group_id), shown, wanted_members(shown))
 
     @blueprint.put("/Groups/<group_id>")
     @requires("groups:write")
@@ -97,7 +107,7 @@ def scim_blueprint(
         known = known_id(group_id)
         attributes, members = await sent()
         await usecases.replace_group(container, users, caller(), known, attributes, members, read_if_match())
-        return await answer(known, shown)
+        return await answer(known, shown, wanted_members(shown))
 
     @blueprint.patch("/Groups/<group_id>")
     @requires("groups:write")
@@ -110,17 +120,12 @@ def scim_blueprint(
         """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
         shown = read_projection(group_type.projector)
         known = known_id(group_id)
+        members = patch_members(shown)
         orders, operations = await work_on(await read_bytes(), read_patch)
-        _, changed = await usecases.patch_group(
-            container, users, group_type.engine, caller(), known, orders, operations, read_if_match()
+        _, row = await usecases.patch_group(
+            container, users, group_type.engine, caller(), known, orders, operations, read_if_match(), members
         )
-        async with container.database.connection() as connection:
-            few = await member_store.has_few_members(connection, caller().tenant, known, MAX_ANSWERED)
-        if not few:
-            shown = read_projection(group_type.projector, excluded=MEMBERS)
-        if changed is None or shown.wants(MEMBERS):
-            return await answer(known, shown)
-        return await shown_as(changed, shown)
+        return await (answer(known, shown, members) if row is None else shown_as(row, shown))
 
     @blueprint.delete("/Groups/<group_id>")
     @requires("groups:write")
