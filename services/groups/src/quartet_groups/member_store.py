@@ -13,6 +13,12 @@ from quartet_groups.events import NestedGroup
 from quartet_groups.members import Members
 from quartet_groups.store import each
 
+# Members with their names, one look into the index for each: see `store.each`.
+NAMED_USERS = """members m LEFT JOIN LATERAL (
+            SELECT display FROM known_users WHERE tenant_id = m.tenant_id AND id = m.member_id OFFSET 0) AS u ON true"""
+NAMED_GROUPS = """nestings n CROSS JOIN LATERAL (
+            SELECT display_name FROM groups WHERE tenant_id = n.tenant_id AND id = n.child_id OFFSET 0) AS c"""
+
 NO_MEMBERS = "NULL::text AS members"
 """The column `members` where nobody wants them."""
 
@@ -53,11 +59,11 @@ CASE WHEN (SELECT count(*) FROM (
 NULLIF(concat_ws(',',
     (SELECT string_agg(text, ',') FROM (
         SELECT {self.user} AS text
-        FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
+        FROM {NAMED_USERS}
         WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id ORDER BY m.member_id) AS users),
     (SELECT string_agg(text, ',') FROM (
         SELECT {self.group} AS text
-        FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
+        FROM {NAMED_GROUPS}
         WHERE n.tenant_id = g.tenant_id AND n.parent_id = g.id ORDER BY n.child_id) AS nested)), '')"""
 
 
@@ -220,12 +226,12 @@ async def read_page(
     return await connection.fetch(
         f"""
         (SELECT 0 AS kind, m.member_id AS id, {texts.user} AS text
-         FROM members m LEFT JOIN known_users u ON u.tenant_id = m.tenant_id AND u.id = m.member_id
+         FROM {NAMED_USERS}
          WHERE $3 = 0 AND m.tenant_id = $1 AND m.group_id = $2 AND m.member_id > $4
          ORDER BY m.member_id LIMIT $5)
         UNION ALL
         (SELECT 1, n.child_id, {texts.group}
-         FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
+         FROM {NAMED_GROUPS}
          WHERE n.tenant_id = $1 AND n.parent_id = $2 AND ($3 = 0 OR n.child_id > $4)
          ORDER BY n.child_id LIMIT $5)
         ORDER BY kind, id LIMIT $5
