@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from quartet_common.server import hypercorn_config, private_config, serve_app, s
 from quartet_common.telemetry import start_telemetry
 
 logger = logging.getLogger(__name__)
+
+NICENESS = 10
+"""What workers are put back by where processors are scarce: whoever waits for an answer goes first, events catch up."""
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -84,6 +88,7 @@ async def _run_api(service: Service[C], config: C) -> None:
 
 
 async def _run_worker(service: Service[C], config: C) -> None:
+    os.nice(NICENESS)
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
