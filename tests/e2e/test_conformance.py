@@ -4,10 +4,14 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import Status, check_server
 
 from quartet_testing.client import TIMEOUT, Api
+
+
+pytestmark = pytest.mark.local_stack  # it looks for what it made on the first page: the tenant must be its own
 
 
 class Client(BaseSyncSCIMClient):
