@@ -32,7 +32,9 @@ def data_blueprint(container: AppContainer[ServiceConfig], exporters: Mapping[st
         tenant = caller().tenant
         lines = _lines(container, exporters, tenant)
         first = await anext(lines)  # an error before the first line is still a proper answer
-        return Response(_chunks(first, lines), content_type=NDJSON, headers=_attachment(container.config.service))
+        response = Response(_chunks(first, lines), content_type=NDJSON, headers=_attachment(container.config.service))
+        response.timeout = None  # it takes as long as there is data and a client that reads
+        return response
 
     return blueprint
 
