@@ -9,6 +9,7 @@ from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.openapi import answers
 
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024
@@ -27,6 +28,7 @@ def data_blueprint(container: AppContainer[ServiceConfig], exporters: Mapping[st
 
     @blueprint.get("/export")
     @requires(scope)
+    @answers(NDJSON)
     async def export() -> Response:
         """Everything that the service holds of the caller's tenant, streamed."""
         tenant = caller().tenant
