@@ -23,6 +23,7 @@ from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import (
     PROBLEM_TYPE,
+    ContendedError,
     ForbiddenError,
     ServiceError,
     UnauthorizedError,
@@ -164,6 +165,8 @@ def _install_errors(
             await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
         if isinstance(error, UnavailableError):
             logger.warning("a server is away", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
+        if isinstance(error, ContendedError):
+            logger.warning("a transaction was undone", extra={"server": error.server, "error": str(error.__cause__)})
         return _render(error, render_error)
 
     async def http_error(error: HTTPException) -> Response:
@@ -208,8 +211,10 @@ def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], refusa
         refusals.start()
 
     async def stop() -> None:
-        await refusals.stop()
-        await container.close()
+        try:
+            await refusals.stop()
+        finally:
+            await container.close()
 
     app.before_serving(start)
     app.after_serving(stop)

@@ -5,8 +5,8 @@ leaves out what no service has (sessions, server names). bench/peers measures it
 """
 
 import asyncio
-import contextlib
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import FunctionType
@@ -24,6 +24,8 @@ from werkzeug.datastructures import Headers, ImmutableHeadersMixin
 from werkzeug.routing import MapAdapter
 
 from quartet_common.http1.exchange import EXTENSION, Exchange
+
+logger = logging.getLogger(__name__)
 
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
@@ -141,8 +143,13 @@ class HttpConnection(ASGIHTTPConnection):
         if not isinstance(response, Response) or not isinstance(response.response, DataBody):
             limit = response.timeout if isinstance(response, Response) else ...
             limit = self.app.config["RESPONSE_TIMEOUT"] if limit is ... else limit
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._send_response(send, response), timeout=limit)
+            try:
+                async with asyncio.timeout(limit) as watch:
+                    await self._send_response(send, response)
+            except TimeoutError:
+                if not watch.expired():
+                    raise
+                logger.error("a response was cut off", extra={"path": request.path, "seconds": limit})
             return
         body = response.response
         await send(

@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config import ServiceConfig
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -32,6 +35,11 @@ UNAVAILABLE = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
+CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
+ATTEMPTS = 3
+LONGEST_PAUSE = 0.05
+"""Seconds, doubled by each attempt: at most so long is the random pause after which it does not meet the same again."""
 
 
 @dataclass
@@ -63,7 +71,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
 
-        Raises UnavailableError (503) when PostgreSQL does not answer.
+        Raises UnavailableError (503) when PostgreSQL does not answer, ContendedError (503) when it has undone the
+        transaction because of another one: `run` tries again.
         """
         outgoing = _Outgoing()
         token = _running.set(outgoing)
@@ -75,6 +84,22 @@ class Database:
             _running.reset(token)
         if outgoing.has_events:
             self._waker.wake()
+
+    async def run(self, command: Callable[[Connection], Awaitable[T]]) -> T:
+        """Carry out `command` in a transaction, and again from its start if PostgreSQL undoes it because of another.
+
+        `command` may run up to ATTEMPTS times: what it does outside of its transaction it would do as often. Raises
+        UnavailableError (503), ContendedError (503) when the last attempt was undone too.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                async with self.transaction() as connection:
+                    return await command(connection)
+            except ContendedError as error:
+                logger.info("a transaction is tried again", extra={"attempt": attempt, "error": str(error.__cause__)})
+            await asyncio.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))  # noqa: S311  # nothing is secret here
+        async with self.transaction() as connection:
+            return await command(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -136,7 +161,7 @@ class OutboxWaker:
 
 
 class _unavailable:  # noqa: N801  # reads as a statement
-    """Turns the driver's many ways to say that PostgreSQL is away into UnavailableError."""
+    """Turns the driver's many ways to say that PostgreSQL is away into UnavailableError; contention into its own."""
 
     def __enter__(self) -> None:
         return None
@@ -144,6 +169,8 @@ class _unavailable:  # noqa: N801  # reads as a statement
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UNAVAILABLE):
             raise UnavailableError("postgresql") from error
+        if isinstance(error, CONTENDED):
+            raise ContendedError("postgresql") from error
 
 
 def outbox_channel(service: str) -> str:

@@ -48,6 +48,19 @@ class UnavailableError(ServiceError):
         self.server = server
 
 
+class ContendedError(ServiceError):
+    """503 with Retry-After: `server` ended the transaction so that another could finish; nothing of it was done."""
+
+    def __init__(self, server: str, retry_after: int = 1) -> None:
+        super().__init__(
+            503,
+            f"{server}_contended",
+            "Others changed the same at the same time; try again.",
+            {"Retry-After": str(retry_after)},
+        )
+        self.server = server
+
+
 class UnauthorizedError(ServiceError):
     """401 with WWW-Authenticate (RFC 6750 section 3); `reason` says why, for the audit log only."""
 

@@ -34,4 +34,5 @@ class BehindProxies:
         return found
 
     def _believed(self, values: list[bytes] | None) -> bytes | None:
-        return values[-self._trusted].strip() if values and len(values) >= self._trusted else None
+        found = values[-self._trusted].strip() if values and len(values) >= self._trusted else b""
+        return found if found and found.isascii() else None  # an empty one says nothing

@@ -8,7 +8,7 @@ import httpx
 import stamina
 from circuitbreaker import CircuitBreaker, CircuitBreakerError
 
-from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER
+from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging.outbox import Caller
 from quartet_common.retry import RETRIED_STATUSES, is_retryable
@@ -92,8 +92,8 @@ class ServiceClient:
         headers = {
             **options.get("headers", {}),
             "Authorization": f"Bearer {await self._token()}",
-            TENANT_HEADER: caller.tenant,
-            ACTOR_HEADER: caller.actor,
+            TENANT_HEADER: in_header(caller.tenant),
+            ACTOR_HEADER: in_header(caller.actor),
         }
         if caller.source_address is not None:  # so that what is done there is told with the client's address
             headers["X-Forwarded-For"] = caller.source_address

@@ -1,5 +1,7 @@
 """Observed: every request has a trace and is measured; what that costs depends on whether anybody collects spans."""
 
+import asyncio
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -15,8 +17,8 @@ from quartet_common.config import ServiceConfig
 
 App = Callable[..., Any]
 
-HEALTH = "/health/"
-"""What is asked all the time, and by machines: it is no request that anybody counts."""
+ABANDONED = 499
+"""What is counted for a request whose client has gone before it was answered, as proxies do it."""
 CARRIERS = frozenset({b"traceparent", b"tracestate", b"baggage"})
 MILLISECONDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -26,20 +28,24 @@ OTHER = "_OTHER"
 
 def observed(app: App, config: ServiceConfig) -> App:
     """`app` with spans by OpenTelemetry's own middleware where they are exported, without recording any elsewhere."""
+    # what is asked all the time, and by machines, is no request that anybody counts
+    health = f"/{config.service}/health/"
     if config.otlp_endpoint:
-        return OpenTelemetryMiddleware(app, exclude_spans=["receive", "send"], excluded_urls=HEALTH)
-    return Measured(app)
+        excluded = f"^[a-z]+://[^/]*{re.escape(health)}"
+        return OpenTelemetryMiddleware(app, exclude_spans=["receive", "send"], excluded_urls=excluded)
+    return Measured(app, health)
 
 
 class Measured:
     """An ASGI application whose requests have trace ids, the caller's or new ones, and are measured for Prometheus.
 
     Names and meaning of the measurements are those of OpenTelemetry's middleware. Nothing is split by what a client is
-    free to invent.
+    free to invent. What is below the path `health` is left out.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, health: str) -> None:
         self._app = app
+        self._health = health
         self._ids = RandomIdGenerator()
         self._duration, self._size, self._active = _instruments()
         self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
@@ -47,10 +53,10 @@ class Measured:
 
     async def __call__(self, scope: dict[str, Any], receive: App, send: App) -> None:
         """Run the application, and measure it."""
-        if scope["type"] != "http" or HEALTH in scope["path"]:
+        if scope["type"] != "http" or scope["path"].startswith(self._health):
             await self._app(scope, receive, send)
             return
-        status, size = 500, 0
+        status, size = 0, 0
 
         async def seen(message: dict[str, Any]) -> None:
             nonlocal status, size
@@ -68,10 +74,13 @@ class Measured:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, seen)
+        except asyncio.CancelledError:
+            status = status or ABANDONED
+            raise
         finally:
             context.detach(token)
             running.dec()
-            duration, sizes = self._histograms(method, scheme, status)
+            duration, sizes = self._histograms(method, scheme, status or 500)
             duration.observe((time.perf_counter() - started) * 1000)
             sizes.observe(size)
 

@@ -3,18 +3,20 @@
 Every route can answer what the guard, the limits and the error handlers answer for it. That is said here, once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from quartet_common.auth.guard import scopes_of
 from quartet_common.errors import PROBLEM_TYPE
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 JSON = "application/json"
+MEDIA_TYPE_ATTRIBUTE = "quartet_media_type"
 DIALECTS = "quartet_dialects"
 """Where an app's extensions hold its dialects."""
 ANYTHING: Mapping[str, Any] = {}
@@ -29,6 +31,16 @@ PROBLEM: Mapping[str, Any] = {
         "code": {"type": "string"},
     },
 }
+
+
+def answers(media_type: str) -> Callable[[F], F]:
+    """Mark a view as one that answers in `media_type`, whatever its dialect."""
+
+    def mark(view: F) -> F:
+        setattr(view, MEDIA_TYPE_ATTRIBUTE, media_type)
+        return view
+
+    return mark
 
 
 @dataclass(frozen=True)
@@ -55,14 +67,14 @@ class Dialect:
 class Document(OpenAPIProvider):
     """Makes the document of one app; an app's own dialects come before the common one."""
 
-    lines: ClassVar[str] = "application/x-ndjson"
-
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         """The operations of a rule, with every answer that they can give."""
         paths, components = super().build_paths(rule)
         own: Sequence[Dialect] = self._app.extensions.get(DIALECTS, ())
         dialect = next((one for one in (*own, Dialect()) if rule.rule.startswith(one.prefix)), Dialect())
-        is_public = not scopes_of(self._app.view_functions[rule.endpoint])
+        view = self._app.view_functions[rule.endpoint]
+        dialect = replace(dialect, media_type=getattr(view, MEDIA_TYPE_ATTRIBUTE, dialect.media_type))
+        is_public = rule.endpoint in self._app.extensions["quartet_public"]
         for operations in paths.values():
             for method, operation in operations.items():
                 operations[method] = self._complete(operation, method.upper(), dialect, is_public=is_public)
@@ -95,8 +107,7 @@ def _spoken(status: int, response: dict[str, Any], dialect: Dialect) -> dict[str
 def _success(method: str, dialect: Dialect) -> dict[str, Any]:
     if method == "DELETE":
         return {"description": HTTPStatus.NO_CONTENT.phrase}
-    kinds = (dialect.media_type, Document.lines)
-    return {"description": HTTPStatus.OK.phrase, "content": {kind: {"schema": dict(ANYTHING)} for kind in kinds}}
+    return {"description": HTTPStatus.OK.phrase, "content": {dialect.media_type: {"schema": dict(ANYTHING)}}}
 
 
 def _taken(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:

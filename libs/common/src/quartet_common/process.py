@@ -79,6 +79,7 @@ async def _run_api(service: Service[C], config: C) -> None:
     private = create_private_app(Readiness({"postgresql": database_check(container)}, container.stopping))
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
+    private_server.add_done_callback(lambda _: container.stopping.set())  # a dead part ends all
     try:
         app = service.create_app(container)
         await serve_app(app, hypercorn_config(config), container.stopping, config.trusted_proxies)

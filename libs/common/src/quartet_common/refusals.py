@@ -3,20 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
 from quart import current_app, request
 
 from quartet_common.auth.guard import principal, source_address
 from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ServiceError
 from quartet_common.ids import SYSTEM_TENANT, Clock, new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.schedule import Schedule, run_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +66,17 @@ class RefusalLog:
 
     def start(self) -> None:
         """Begin to write summaries, one each window."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        turn = Schedule("refusals", self._window, self.flush)
+        self._task = asyncio.get_running_loop().create_task(run_schedule(turn))
 
     async def stop(self) -> None:
         """Write what is counted and end."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
+        if self._tallies:
+            logger.error("refused requests could not be recorded", extra={"tallies": len(self._tallies)})
 
     async def forbidden(self, who: Principal, address: str | None, method: str, path: str, scope: str) -> None:
         """Record that `who` lacked `scope`. When PostgreSQL is away only the log line remains."""
@@ -98,29 +101,49 @@ class RefusalLog:
         tally.last = now
 
     async def flush(self) -> None:
-        """Write the summaries of the window that ends now."""
+        """Write the summaries of the window that ends now; the next one tells what cannot be written."""
         tallies, self._tallies = self._tallies, {}
-        for (address, reason), tally in tallies.items():
-            data = {
-                "status": 401,
-                "reason": reason,
-                "count": tally.count,
-                "first": tally.first.isoformat(),
-                "last": tally.last.isoformat(),
-                "method": tally.method,
-                "path": tally.path,
-            }
-            event = DomainEvent(f"{self._service}.request.refused.v1", f"requests/{new_id()}", 1, data, DENIED)
-            await self._write(Caller(SYSTEM_TENANT, ANONYMOUS, address), [event])
+        try:
+            while tallies:
+                key, tally = next(iter(tallies.items()))
+                if not await self._write(Caller(SYSTEM_TENANT, ANONYMOUS, key[0]), [self._summary(key[1], tally)]):
+                    break
+                del tallies[key]
+        finally:
+            for key, tally in tallies.items():
+                self._put_back(key, tally)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._window)
-            await self.flush()
+    def _summary(self, reason: str, tally: Tally) -> DomainEvent:
+        data = {
+            "status": 401,
+            "reason": reason,
+            "count": tally.count,
+            "first": tally.first.isoformat(),
+            "last": tally.last.isoformat(),
+            "method": tally.method,
+            "path": tally.path,
+        }
+        return DomainEvent(f"{self._service}.request.refused.v1", f"requests/{new_id()}", 1, data, DENIED)
 
-    async def _write(self, caller: Caller, events: list[DomainEvent]) -> None:
+    def _put_back(self, key: tuple[str, str], tally: Tally) -> None:
+        if key not in self._tallies and len(self._tallies) >= MAX_KEYS:
+            key = (OTHERS, OTHERS)
+        meanwhile = self._tallies.get(key)
+        if meanwhile is not None:
+            tally.count += meanwhile.count
+            tally.first, tally.last = min(tally.first, meanwhile.first), max(tally.last, meanwhile.last)
+        self._tallies[key] = tally
+
+    async def _write(self, caller: Caller, events: list[DomainEvent]) -> bool:
+        """Whether `events` need not be written again: they are in the outbox, or nothing could store what is in them.
+
+        A request that is refused stays so, whatever becomes of them.
+        """
         try:
             async with self._database().transaction() as connection:
                 await outbox.add(connection, caller, events, now=self._clock(), service=self._service)
-        except UnavailableError:
-            logger.error("a refused request could not be recorded", extra={"events": [event.data for event in events]})
+        except (ServiceError, asyncpg.PostgresError) as error:
+            told = [event.data for event in events]
+            logger.error("a refused request could not be recorded", extra={"events": told, "error": repr(error)[:300]})
+            return isinstance(error, asyncpg.DataError)
+        return True

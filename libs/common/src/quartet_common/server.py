@@ -168,7 +168,7 @@ class _Negotiated(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected, and TLS is agreed upon."""
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() == "h2":
+        if tls is not None and tls.selected_alpn_protocol() == "h2" and not self._host.closed:
             self._server_of_all.speak_http2(cast(asyncio.Transport, transport))
         else:
             super().connection_made(transport)

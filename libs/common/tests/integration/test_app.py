@@ -11,6 +11,7 @@ from quart import Quart, request
 
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import caller, requires
+from quartet_common.blueprints.data import NDJSON, data_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import NotFoundError
@@ -26,6 +27,7 @@ Run = Callable[..., AbstractAsyncContextManager[RunningService]]
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """The app of the service `common`: a route for each thing that can happen."""
     app = create_base_app(container, title="Common", public=frozenset({"open_"}))
+    app.register_blueprint(data_blueprint(container, {}, "tenant:admin"), url_prefix="/common/data")
 
     @app.get("/common/things")
     @requires("users:read")
@@ -229,3 +231,15 @@ async def test_health_openapi_and_docs_are_public(service: RunningService) -> No
     for address in re.findall(r'(?:src|href)="(/[^"]+)"', page):
         assert (await service.client.get(address)).status_code == 200
     assert not re.findall(r"https?://", page)
+
+
+async def test_the_document_says_of_each_route_what_it_answers(service: RunningService) -> None:
+    paths = (await (await service.client.get("/common/openapi.json")).get_json())["paths"]
+    found = {path: paths[path]["get"]["responses"] for path in paths if "get" in paths[path]}
+    for path, media_type in (("/common/data/export", NDJSON), ("/common/open", "application/json")):
+        assert list(found[path]["200"]["content"]) == [media_type]
+    assert {path for path, responses in found.items() if "403" not in responses} == {
+        "/common/health/live",
+        "/common/health/ready",
+        "/common/open",
+    }

@@ -3,17 +3,21 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from quartet_common.http1 import connection
 from quartet_common.http1.connection import Connection, Host
+from quartet_common.http1.head import Head
 from quartet_testing.conditions import eventually
 
 Scope = dict[str, Any]
 LARGE = 4 * 1024 * 1024
+HUGE = 16 * LARGE
+LEFT = ContextVar("left", default=b"clean")
 
 
 class Application:
@@ -65,6 +69,18 @@ class Application:
             self.sent += 1
         await send({"type": "http.response.body"})
 
+    async def huge(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """At once, and more than any buffer of the system holds."""
+        await answer(send, b"x" * HUGE)
+
+    async def leaves(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await answer(send, LEFT.get())
+        LEFT.set(b"dirty")
+
+    async def late(self, _: Scope, receive: Callable[..., Any], __: Callable[..., Any]) -> None:
+        await self.go_on.wait()
+        await receive()
+
     async def none(self, _: Scope, __: Callable[..., Any], send: Callable[..., Any]) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
@@ -115,11 +131,14 @@ class Client:
 
     async def response(self) -> tuple[int, dict[bytes, bytes], bytes]:
         """Status, headers and body of the next response, read by its Content-Length."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
-        first, *lines = head[:-4].split(b"\r\n")
+        first, *lines = (await self.head())[:-4].split(b"\r\n")
         headers = dict(line.split(b": ", 1) for line in lines)
         body = await self.reader.readexactly(int(headers.get(b"content-length", b"0")))
         return int(first.split(b" ")[1]), headers, body
+
+    async def head(self) -> bytes:
+        """The head of the next response, with the empty line."""
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
 
     async def rest(self) -> bytes:
         """What comes until the server closes."""
@@ -568,3 +587,66 @@ async def test_at_the_end_idle_connections_close_and_running_requests_are_answer
     server.application.go_on.set()
     assert (await busy.response())[1][b"connection"] == b"close"
     assert await busy.rest() == b""
+
+
+async def test_a_client_that_reads_slowly_is_waited_for_and_one_that_does_not_read_is_not() -> None:
+    async with serve(keep_alive=10.0) as server:
+        slow, stopped = await server.client(limit=1024), await server.client(limit=1024)
+        for one in (slow, stopped):
+            one.send(get(b"/huge", b"Connection: close"))
+        assert (await slow.head()).startswith(b"HTTP/1.1 200 ")
+        assert (await stopped.head()).startswith(b"HTTP/1.1 200 ")
+        connections = {one._client: one for one in list(server.host.connections)}
+        of_slow = connections[slow.writer.get_extra_info("sockname")]
+        of_stopped = connections[stopped.writer.get_extra_info("sockname")]
+        await eventually(lambda: no_tasks(server.host), "both are written")
+        now = asyncio.get_running_loop().time()
+        left = HUGE
+        for turn in range(1, 8):  # each later than any deadline
+            left -= len(await slow.reader.readexactly(HUGE // 8))
+            of_slow.close_if_late(now + turn * 100)
+            of_stopped.close_if_late(now + turn * 100)
+        assert len(await slow.reader.readexactly(left)) == left
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await stopped.reader.readexactly(HUGE)
+
+
+async def no_tasks(host: Host) -> bool:
+    return not host.tasks
+
+
+async def test_a_request_behind_another_does_not_begin_with_what_that_one_has_left(server: Running) -> None:
+    client = await server.client()
+    client.send(get(b"/leaves") + get(b"/leaves"))
+    assert [(await client.response())[2] for _ in range(2)] == [b"clean", b"clean"]
+
+
+async def test_what_fails_while_a_request_is_read_is_a_500_that_is_logged(
+    server: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the reader has a bug")
+
+    monkeypatch.setattr(Head, "scope", fail)
+    assert (await server.ask(get(b"/path"))).startswith(b"HTTP/1.1 500 ")
+    assert "the reader has a bug" in caplog.text
+
+
+async def test_nobody_is_asked_to_go_on_after_the_end(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+    client = await server.client()
+    client.send(post(b"", b"Transfer-Encoding: chunked", b"Expect: 100-continue", path=b"/late"))
+    await server.application.begun.wait()
+    client.send(b"no chunk\r\n")
+    assert (await client.response())[0] == 400
+    server.application.go_on.set()
+    assert await client.rest() == b""
+    await eventually(lambda: no_tasks(server.host), "the application is done")
+    assert not caplog.records
+
+
+async def test_a_connection_that_comes_after_the_end_is_closed(server: Running) -> None:
+    server.host.closed = True
+    client = await server.client()
+    with suppress(ConnectionResetError):
+        assert await client.rest() == b""
+    assert not server.host.connections

@@ -1,6 +1,7 @@
 """The real server: TLS and HTTP/2, limits on a body without a length, and an end that finishes what runs."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -32,6 +33,7 @@ class Served:
         self.begun = asyncio.Event()
         self.go_on = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.running: asyncio.Future[None]
 
     def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
         """An app with a slow route and one that reads a body."""
@@ -83,7 +85,7 @@ def serve(config: ServiceConfig) -> Serve:
         scheme = "https" if changed.certfile else "http"
         served = Served(f"{scheme}://127.0.0.1:{port}")
         app = served.create_app(AppContainer(changed))
-        running = asyncio.ensure_future(
+        running = served.running = asyncio.ensure_future(
             serve_app(app, hypercorn_config(changed), served.stopping, changed.trusted_proxies)
         )
 
@@ -270,3 +272,20 @@ async def test_what_proxies_forward_is_believed_only_as_far_as_they_are_trusted(
         async with serve(trusted_proxies=proxies) as served, httpx.AsyncClient(trust_env=False) as client:
             answer = (await client.get(f"{served.url}/common/address", headers=forwarded)).json()
             assert (answer["address"], answer["scheme"]) == seen
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_tls_client_that_does_not_say_goodbye_does_not_hold_up_the_end(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path], *, asks: bool
+) -> None:
+    async with serve(protocol="http/1.1", shutdown_timeout=60, **files) as served:
+        port = int(served.url.rpartition(":")[2])
+        trusted = trusting(authority)
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            client = await asyncio.to_thread(trusted.wrap_socket, plain, server_hostname="127.0.0.1")
+            if asks:
+                client.sendall(b"GET /common/address HTTP/1.1\r\nHost: quartet\r\n\r\n")
+                assert (await asyncio.to_thread(client.recv, 100)).startswith(b"HTTP/1.1 200 ")
+            served.stopping.set()
+            await asyncio.wait_for(asyncio.shield(served.running), 10)
+            client.close()

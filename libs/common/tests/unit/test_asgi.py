@@ -1,9 +1,15 @@
 """Quart's end of a request: headers that are found by name, and the blueprints of a route."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 from quart import Blueprint, Quart, Response, request
 
-from quartet_common.asgi import ReceivedHeaders, ServiceApp
+from quartet_common.asgi import HttpConnection, ReceivedHeaders, ServiceApp
+from quartet_common.http1.exchange import EXTENSION
 
 RECEIVED = [
     (b"host", b"a"),
@@ -111,3 +117,34 @@ async def test_addresses_are_matched_as_quart_does_it(app: Quart) -> None:
 async def test_there_are_no_sessions(app: Quart) -> None:
     response = await app.test_client().get("/outer/inner/view/me", headers={"Cookie": "session=abc"})
     assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(("limit", "cut_off"), [(0.05, True), (None, False)])
+async def test_a_response_is_cut_off_by_its_limit_alone_and_that_is_logged(
+    limit: float | None, cut_off: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = ServiceApp("test")
+    app.config["RESPONSE_TIMEOUT"] = 0.05
+    sent: list[bytes] = []
+
+    @app.get("/")
+    async def stream() -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"first"
+            await asyncio.sleep(0.2)
+            yield b"last"
+
+        response = Response(pieces())
+        response.timeout = limit
+        return response
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    exchange = SimpleNamespace(take_whole=lambda: b"")
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/", "query_string": b""}
+    await HttpConnection(app, cast(Any, {**scope, "headers": [], "extensions": {EXTENSION: exchange}}))(
+        cast(Any, None), cast(Any, send)
+    )
+    assert (b"last" in sent) is not cut_off
+    assert ("a response was cut off" in caplog.text) is cut_off

@@ -52,3 +52,10 @@ async def test_less_than_the_trusted_proxies_add_is_not_believed() -> None:
 async def test_the_life_of_the_application_is_no_request() -> None:
     came, scope = await seen(1, [], "lifespan")
     assert scope is came
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"192.0.2.7,", b"\xe9"])
+async def test_a_header_that_says_nothing_changes_nothing(value: bytes) -> None:
+    names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+    came, scope = await seen(1, [(b"host", b"inner"), *((name, value) for name in names)])
+    assert scope == came

@@ -4,6 +4,7 @@ import pytest
 from quart import Quart
 
 from quartet_common.auth.guard import caller, install_guard, requires, scopes_of
+from quartet_common.auth.principal import in_header
 from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.errors import ServiceError
 from quartet_testing.tokens import TokenFactory
@@ -126,7 +127,15 @@ async def test_a_service_acts_for_the_tenant_and_actor_that_it_names(app: Quart,
     assert answer["actor"] == "quartet-groups"
 
 
-@pytest.mark.parametrize("tenant", [None, "", "*", "x" * 257])
+@pytest.mark.parametrize("name", ["bücher", "50% Jürgen ", "a%20b", "scim+client@example.com", "\r\n", "日本"])
+async def test_names_that_a_service_sends_arrive_as_they_are(app: Quart, factory: TokenFactory, name: str) -> None:
+    headers = factory.headers("*", ["service", "users:read"], actor="quartet-groups")
+    named = {**headers, "Quartet-Tenant": in_header(name), "Quartet-Actor": in_header(name)}
+    answer = await (await app.test_client().get("/closed", headers=named)).get_json()
+    assert (answer["tenant"], answer["actor"]) == (name, name)
+
+
+@pytest.mark.parametrize("tenant", [None, "", "*", "x" * 257, "%2A"])
 async def test_a_service_that_names_no_good_tenant_is_refused(
     app: Quart, factory: TokenFactory, tenant: str | None
 ) -> None:

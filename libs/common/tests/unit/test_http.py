@@ -51,6 +51,13 @@ async def test_a_call_carries_the_service_token_and_the_names_of_the_caller() ->
     assert request.headers["If-Match"] == "x"
 
 
+async def test_names_that_are_not_ascii_are_sent_as_such() -> None:
+    server = Server(httpx.Response(200))
+    await server.client().request("GET", "/", Caller("bücher", "50% Jürgen ", None))
+    assert server.requests[0].headers["Quartet-Tenant"] == "b%C3%BCcher"
+    assert server.requests[0].headers["Quartet-Actor"] == "50%25%20J%C3%BCrgen%20"
+
+
 async def test_headers_of_a_call_cannot_replace_the_callers_names() -> None:
     server = Server(httpx.Response(200))
     await server.client().request("GET", "/", CALLER, headers={"Quartet-Tenant": "other", "Authorization": "x"})

@@ -1,5 +1,6 @@
 """Observed: whose trace a request belongs to, and what is counted of it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from opentelemetry import trace
 from prometheus_client import REGISTRY
 
-from quartet_common.observed import OTHER, Measured
+from quartet_common.observed import ABANDONED, OTHER, Measured
 from quartet_testing.traces import new_parent
 
 Scope = dict[str, Any]
+HEALTH = "/common/health/"
 
 
 def scope(method: str = "GET", path: str = "/common/things", headers: dict[str, str] | None = None) -> Scope:
@@ -30,7 +32,7 @@ async def run(asked: Scope, status: int = 200, body: bytes = b"body") -> trace.S
     async def nothing(*_: Any) -> None:
         return None
 
-    await Measured(app)(asked, nothing, nothing)
+    await Measured(app, HEALTH)(asked, nothing, nothing)
     return seen[0]
 
 
@@ -76,8 +78,25 @@ async def test_an_application_that_dies_is_counted_as_a_500() -> None:
 
     before = counted("http_server_duration_milliseconds_count", "GET", 500)
     with pytest.raises(ValueError):  # noqa: PT011  # it has no words
-        await Measured(app)(scope(), app, app)
+        await Measured(app, HEALTH)(scope(), app, app)
     assert counted("http_server_duration_milliseconds_count", "GET", 500) == before + 1
+
+
+async def test_a_request_that_its_client_abandons_is_no_failure_of_ours() -> None:
+    async def app(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    name = "http_server_duration_milliseconds_count"
+    before = counted(name, "GET", ABANDONED), counted(name, "GET", 500)
+    with pytest.raises(asyncio.CancelledError):
+        await Measured(app, HEALTH)(scope(), app, app)
+    assert (counted(name, "GET", ABANDONED), counted(name, "GET", 500)) == (before[0] + 1, before[1])
+
+
+async def test_a_path_that_only_holds_the_word_health_is_counted() -> None:
+    before = counted("http_server_duration_milliseconds_count", "GET", 404)
+    await run(scope(path="/scim/v2/Users/health/1"), 404)
+    assert counted("http_server_duration_milliseconds_count", "GET", 404) == before + 1
 
 
 async def test_what_a_client_invents_makes_no_new_series() -> None:

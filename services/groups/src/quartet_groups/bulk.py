@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import usecases
@@ -102,6 +102,8 @@ class GroupBulk:
             return await ready.carry_out()
         except ScimError as error:
             return Outcome.failed(error)
+        except ContendedError as error:
+            return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
             raise
         except Exception as error:

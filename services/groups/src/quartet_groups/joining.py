@@ -36,7 +36,8 @@ async def with_members(
 ) -> T:
     """Carry out `command` in a transaction; if it meets ids that nobody has told of, ask users and carry it out again.
 
-    Users is asked outside of any transaction, which must not wait for others. Raises UnavailableError (503).
+    Users is asked outside of any transaction, which must not wait for others. `command` is repeated too where
+    `Database.run` does so. Raises UnavailableError (503), ContendedError (503).
     """
 
     async def hold_heard(connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
@@ -46,13 +47,11 @@ async def with_members(
         return await hold(connection, caller.tenant, sent, group_id, may_ask=False)
 
     try:
-        async with container.database.transaction() as connection:
-            return await command(connection, hold_heard)
+        return await container.database.run(lambda connection: command(connection, hold_heard))
     except UnheardError as unheard:
         ids = unheard.ids
     await _ask(container, directory, caller, ids)
-    async with container.database.transaction() as connection:
-        return await command(connection, hold_anybody)
+    return await container.database.run(lambda connection: command(connection, hold_anybody))
 
 
 async def ask_for_unheard(

@@ -138,7 +138,8 @@ async def _add(connection: Connection, tenant: str, group_id: UUID, joining: Mem
 async def delete_group(container: Container, caller: Caller, group_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
     """Remove a group, from the groups that it is a member of too. Raises ScimError 404, 412."""
     tenant, now = caller.tenant, container.clock()
-    async with container.database.transaction() as connection:
+
+    async def command(connection: Connection) -> None:
         await graph_store.lock(connection, tenant)  # nobody can nest it meanwhile
         around = await member_store.parents_of(connection, tenant, group_id)
         locked = {group.id: group for group in await store.lock_groups(connection, tenant, [group_id, *around])}
@@ -156,6 +157,8 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID, if_
         members = await member_store.members_of(connection, tenant, group_id)
         await store.delete_group(connection, tenant, group_id)
         await _tell(container, connection, caller, [*told, *domain.delete(group, members, now)])
+
+    await container.database.run(command)
 
 
 async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: IfMatch) -> Group:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
@@ -186,6 +186,8 @@ class Bulk:
             return await self._change_user(planned)
         except ScimError as error:
             return Outcome.failed(error)
+        except ContendedError as error:
+            return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
             raise
         except Exception as error:

@@ -9,7 +9,14 @@ from quart import Quart, g, request
 from structlog.contextvars import bind_contextvars
 
 from quartet_common.asgi import running_request
-from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, SERVICE_SCOPE, TENANT_HEADER, Principal
+from quartet_common.auth.principal import (
+    ACTOR_HEADER,
+    ANY_TENANT,
+    SERVICE_SCOPE,
+    TENANT_HEADER,
+    Principal,
+    from_header,
+)
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.messaging.outbox import Caller
 
@@ -103,8 +110,9 @@ def _for_tenant(found: Principal) -> Principal:
     """A service's principal takes the tenant and actor of the call that it makes on somebody's behalf."""
     if found.tenant != ANY_TENANT:
         return found
-    tenant = request.headers.get(TENANT_HEADER, "")
+    tenant = from_header(request.headers.get(TENANT_HEADER, ""))
     if SERVICE_SCOPE not in found.scopes or not 0 < len(tenant) <= MAX_NAME or tenant == ANY_TENANT:
         raise BadRequestError(f"A service token needs the header {TENANT_HEADER}.", "missing_tenant")
-    actor = request.headers.get(ACTOR_HEADER, found.actor)[:MAX_NAME]
-    return replace(found, tenant=tenant, actor=actor)
+    named = request.headers.get(ACTOR_HEADER)
+    actor = found.actor if named is None else from_header(named)
+    return replace(found, tenant=tenant, actor=actor[:MAX_NAME])

@@ -1,11 +1,14 @@
 """The principal: who a verified token speaks for."""
 
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 SERVICE_SCOPE = "service"
 TENANT_HEADER = "Quartet-Tenant"
 ACTOR_HEADER = "Quartet-Actor"
 ANY_TENANT = "*"
+PLAIN = "!#$&'()*+,/:;=?@[]"
+"""What a name in a header has as it is, beside letters and digits."""
 
 SCOPES = frozenset({
     "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:export",
@@ -25,3 +28,13 @@ class Principal:
     client_id: str
     scopes: frozenset[str]
     expires_at: int
+
+
+def in_header(name: str) -> str:
+    """A tenant's or an actor's name for a header, which holds ASCII only: all else as %XX of its UTF-8."""
+    return quote(name, safe=PLAIN)
+
+
+def from_header(value: str) -> str:
+    """The name that `in_header` has written. What is no UTF-8, or cannot be stored, becomes U+FFFD."""
+    return unquote(value).replace("\0", "\ufffd")

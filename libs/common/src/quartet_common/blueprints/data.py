@@ -9,6 +9,7 @@ from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.openapi import answers
 
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024
@@ -27,12 +28,15 @@ def data_blueprint(container: AppContainer[ServiceConfig], exporters: Mapping[st
 
     @blueprint.get("/export")
     @requires(scope)
+    @answers(NDJSON)
     async def export() -> Response:
         """Everything that the service holds of the caller's tenant, streamed."""
         tenant = caller().tenant
         lines = _lines(container, exporters, tenant)
         first = await anext(lines)  # an error before the first line is still a proper answer
-        return Response(_chunks(first, lines), content_type=NDJSON, headers=_attachment(container.config.service))
+        response = Response(_chunks(first, lines), content_type=NDJSON, headers=_attachment(container.config.service))
+        response.timeout = None  # it takes as long as there is data and a client that reads
+        return response
 
     return blueprint
 

@@ -1,6 +1,7 @@
 """A connection: bytes in, requests to the application one after the other, and their responses out in that order."""
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +37,8 @@ class Host:
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = wire.Clock()
         self.loop = asyncio.get_running_loop()
+        self.context = contextvars.copy_context()
+        """What each request begins with: not with what the one before it has left."""
         self._empty: asyncio.Future[None] | None = None
 
     @property
@@ -82,7 +85,11 @@ class Connection(asyncio.Protocol):
         self._overhead = 0
         self._can_write: asyncio.Future[None] | None = None
         self.deadline: float | None = None
-        """When the connection is given up, by the loop's clock; None while a request runs."""
+        """When the connection is given up, by the loop's clock, unless the client still takes what was written; None
+        while a request runs."""
+        self._unsent = 0
+        self._patience_ends = 0.0
+        """When a client that takes nothing of `_unsent` bytes is given up."""
 
     # ---- the transport's calls ------------------------------------------------------------------------------------
 
@@ -92,6 +99,9 @@ class Connection(asyncio.Protocol):
         self._client = _address(transport.get_extra_info("peername"))
         self._server = _address(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        if self._host.closed:  # TLS was being agreed upon when the end came
+            self._transport.abort()
+            return
         self._host.connections.add(self)
         self.deadline = self._host.loop.time() + self._host.keep_alive
 
@@ -127,6 +137,9 @@ class Connection(asyncio.Protocol):
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserInvalidMethodError:
                 return self._refuse(501)
+            except httptools.HttpParserCallbackError:
+                logger.exception("a request could not be taken")
+                return self._refuse(500)
             except httptools.HttpParserError:
                 return self._refuse(400)
             else:
@@ -203,12 +216,12 @@ class Connection(asyncio.Protocol):
 
     def _proceed(self) -> None:
         """Begin what comes next, once the one before is answered and the client reads."""
-        if self._running is not None or self._can_write is not None or self._transport.is_closing():
+        if self._running is not None or self._can_write is not None or self._ended or self._transport.is_closing():
             return
         if self._waiting:
             exchange = self._running = self._waiting.popleft()
             self.deadline = None
-            task = exchange.task = self._host.loop.create_task(self._run(exchange))
+            task = exchange.task = self._host.loop.create_task(self._run(exchange), context=self._host.context.copy())
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
             self.go_on()  # its body may still be to come
@@ -267,22 +280,32 @@ class Connection(asyncio.Protocol):
         """Close once the client has what was written, and has had the time to stop sending."""
         self._deaf = self._ended = True
         self._waiting.clear()
+        self.deadline = self._host.loop.time() + LINGER  # also for a TLS client that does not say goodbye
         if self._arriving is None and not self._refused:
             self._transport.close()
             return
-        self.deadline = self._host.loop.time() + LINGER
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._go_on_reading()
 
     def close_if_idle(self) -> None:
         """Close unless a request runs or waits: that one ends the connection when it is answered."""
-        if self._running is None and not self._waiting:
+        if self._running is None and not self._waiting and not self._ended:
+            self._deaf = self._ended = True
+            self.deadline = self._host.loop.time() + LINGER
             self._transport.close()
 
     def close_if_late(self, now: float) -> None:
-        """Give the connection up when its deadline has passed."""
-        if self.deadline is not None and now > self.deadline:
+        """Give the connection up when its deadline has passed, and the client has, or takes, nothing more."""
+        if self.deadline is None or now <= self.deadline:
+            return
+        unsent = wire.unsent(self._transport)
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self._patience_ends = now + self._host.keep_alive
+        if unsent and now < self._patience_ends:
+            self.deadline = now + (LINGER if self._ended else self._host.keep_alive)
+        else:
             self._transport.abort()
 
     def abort(self) -> None:

@@ -107,7 +107,7 @@ class Exchange:
 
     async def receive(self) -> dict[str, Any]:
         """The next ASGI message."""
-        if self._expects and not self.is_read and self._stage is _Stage.WAITING:
+        if self._expects and not self.is_read and not self._disconnected and self._stage is _Stage.WAITING:
             self._expects = False
             self._line.write(wire.CONTINUE)
         while not (self._is_over or (not self._delivered and (self._body or self.is_read))):

@@ -1,5 +1,9 @@
 """What is written on the wire beside an application's own headers: status lines, the date, and refusals."""
 
+import asyncio
+import fcntl
+import sys
+import termios
 import time
 from email.utils import formatdate
 from http import HTTPStatus
@@ -43,6 +47,19 @@ class Clock:
             self._second = second
             self._line = b"date: %s\r\n" % formatdate(second, usegmt=True).encode("ascii")
         return self._line
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that were written and have not reached the client.
+
+    The system's queue is asked too: over TLS a transport does not tell of what waits below it.
+    """
+    waiting = transport.get_write_buffer_size()
+    try:
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # it is closed already
+        return waiting
+    return waiting + int.from_bytes(queued, sys.byteorder)
 
 
 def refusal(status: int, date: bytes) -> bytes:

@@ -1,0 +1,32 @@
+"""Exports: a stream that lasts as long as it lasts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+from quart import Quart, g
+
+from quartet_common.auth.principal import Principal
+from quartet_common.blueprints.data import data_blueprint
+
+
+@asynccontextmanager
+async def snapshot() -> AsyncIterator[None]:
+    yield None
+
+
+async def things(_: Any, tenant: str) -> AsyncIterator[bytes]:
+    yield b'"%b"' % tenant.encode()
+
+
+async def test_an_export_is_not_cut_off_however_long_it_takes() -> None:
+    app = Quart("test")
+    container = SimpleNamespace(database=SimpleNamespace(snapshot=snapshot), config=SimpleNamespace(service="common"))
+    app.register_blueprint(data_blueprint(cast(Any, container), {"thing": things}, "users:read"))
+    async with app.test_request_context("/export"):
+        g.principal = Principal("acme", "bjensen", "scim", frozenset(), 0)
+        response = await cast(Any, app.view_functions["data.export"])()
+        assert response.timeout is None
+        body = await response.get_data()
+    assert body == b'{"kind":"thing","data":"acme"}\n{"kind":"end","count":1}\n'

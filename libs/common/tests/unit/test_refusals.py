@@ -1,0 +1,96 @@
+"""Refusals that cannot be written: the answers stay, and what was counted is told later."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+import pytest
+
+from quartet_common.auth.principal import Principal
+from quartet_common.database import Database
+from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.ids import utc_now
+from quartet_common.refusals import MAX_KEYS, RefusalLog
+from quartet_testing.conditions import eventually
+
+SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)
+FULL = asyncpg.DiskFullError("the disk is full")
+
+
+class Store:
+    """A database whose transactions fail with what it is given; later ones note what was counted."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        self.errors = list(errors)
+        self.written = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Store"]:
+        if self.errors:
+            raise self.errors.pop(0)
+        yield self
+
+    async def execute(self, *_: Any) -> None:
+        self.written += 1
+
+    executemany = fetch = execute
+
+
+def log_of(store: Store, window: float = 3600) -> RefusalLog:
+    return RefusalLog("common", lambda: cast(Database, store), utc_now, window)
+
+
+@pytest.mark.parametrize("error", [FULL, UnavailableError("postgresql"), ContendedError("postgresql")])
+async def test_who_is_forbidden_stays_so_if_it_cannot_be_written(error: Exception) -> None:
+    store = Store([error])
+    await log_of(store).forbidden(SOMEBODY, None, "GET", "/", "users:read")
+    assert (store.errors, store.written) == ([], 0)
+
+
+@pytest.mark.parametrize("error", [FULL, UnavailableError("postgresql"), ContendedError("postgresql")])
+async def test_what_could_not_be_written_is_told_with_what_came_meanwhile(error: Exception) -> None:
+    store = Store([error])
+    log = log_of(store)
+    for address in ("192.0.2.1", "192.0.2.2"):
+        log.unauthenticated(address, "missing", "GET", "/")
+    await log.flush()
+    assert store.written == 0
+    log.unauthenticated("192.0.2.1", "missing", "GET", "/later")
+    counts = {key: tally.count for key, tally in log._tallies.items()}
+    assert counts == {("192.0.2.1", "missing"): 2, ("192.0.2.2", "missing"): 1}
+    await log.flush()
+    assert store.written == 2
+    assert not log._tallies
+
+
+async def test_what_nothing_could_store_is_not_tried_for_ever() -> None:
+    store = Store([asyncpg.DataError("no such text")])
+    log = log_of(store)
+    log.unauthenticated("192.0.2.1", "missing", "GET", "/")
+    log.unauthenticated("192.0.2.2", "missing", "GET", "/")
+    await log.flush()
+    assert (store.written, log._tallies) == (1, {})
+
+
+async def test_while_nothing_can_be_written_there_is_a_bound_to_what_is_kept() -> None:
+    log = log_of(Store([FULL, FULL, FULL]))
+    for turn in range(3):
+        for number in range(MAX_KEYS * 2):
+            log.unauthenticated(f"192.0.2.{turn}{number}", "missing", "GET", "/")
+        await log.flush()
+    assert len(log._tallies) == MAX_KEYS + 1
+    assert sum(tally.count for tally in log._tallies.values()) == MAX_KEYS * 2 * 3
+
+
+async def test_windows_go_on_after_one_that_failed() -> None:
+    store = Store([FULL, RuntimeError("a bug")])
+    log = log_of(store, window=0.001)
+    log.unauthenticated("192.0.2.1", "missing", "GET", "/")
+    log.start()
+
+    async def written() -> bool:
+        return store.written == 1
+
+    await eventually(written, "the summary is written")
+    await log.stop()
