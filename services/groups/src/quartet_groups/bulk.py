@@ -13,7 +13,6 @@ import msgspec
 
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnavailableError
-from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import usecases
 from quartet_groups.clients import UserDirectory
@@ -22,10 +21,11 @@ from quartet_groups.joining import ask_for_unheard
 from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
 from quartet_scim.bulk import Method, Outcome
 from quartet_scim.compiled import CompiledType
-from quartet_scim.errors import ScimError, not_found
+from quartet_scim.errors import ScimError
 from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import Attributes
+from quartet_scim_http.requests import known_id
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class GroupBulk:
             return Outcome.failed(BROKEN)
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
-        group_id, if_match = _known_id(operation.id), IfMatch.parse(operation.version)
+        group_id, if_match = known_id(operation.id), IfMatch.parse(operation.version)
         if operation.method is Method.DELETE:
             return Ready(partial(self._delete, caller, group_id, if_match))
         if operation.method is Method.PATCH:
@@ -157,10 +157,3 @@ class GroupBulk:
     async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
         await usecases.delete_group(self.container, caller, group_id, if_match)
         return Outcome(204)
-
-
-def _known_id(text: str) -> UUID:
-    found = parse_id(text)
-    if found is None:
-        raise not_found()
-    return found

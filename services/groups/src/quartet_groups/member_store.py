@@ -226,7 +226,7 @@ async def read_page(
         UNION ALL
         (SELECT 1, n.child_id, {texts.group}
          FROM nestings n JOIN groups c ON c.tenant_id = n.tenant_id AND c.id = n.child_id
-         WHERE n.tenant_id = $1 AND n.parent_id = $2 AND ($3 = 0 OR n.child_id > $4)
+         WHERE n.tenant_id = $1 AND n.parent_id = $2 AND n.child_id > $6
          ORDER BY n.child_id LIMIT $5)
         ORDER BY kind, id LIMIT $5
         """,
@@ -235,4 +235,5 @@ async def read_page(
         after[0],
         after[1],
         limit,
+        after[1] if after[0] else UUID(int=0),
     )
