@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +32,7 @@ from quartet_scim_http.requests import known_id
 logger = logging.getLogger(__name__)
 
 POSTGRESQL = "postgresql"
+LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
 BROKEN = ScimError(500, "Something went wrong on our side.")
 
 
@@ -43,10 +46,13 @@ class GroupOperation(msgspec.Struct, frozen=True):
 
 
 class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "failOnErrors"}):
-    """Operations in order, and the number of errors at which to stop, None for never."""
+    """Operations in order; the number of errors at which to stop, and the seconds after which to begin none, None for
+    never.
+    """
 
     operations: list[GroupOperation]
     fail_on_errors: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,17 @@ class GroupBulk:
     container: AppContainer[GroupsConfig]
     directory: UserDirectory
     group_type: CompiledType
+    clock: Callable[[], float] = time.monotonic
 
     async def carry_out(self, caller: Caller, sent: GroupOperations) -> list[Outcome]:
         """What became of the operations, in order; fewer where it ended at the last error that is accepted."""
         outcomes: list[Outcome] = []
         errors = 0
         away: Outcome | None = None
+        ends = math.inf if sent.seconds is None else self.clock() + sent.seconds
         for ready in await self._read(caller, sent.operations):
+            if self.clock() > ends:
+                away = away or Outcome.failed(LATE)
             try:
                 outcome = away or (ready if isinstance(ready, Outcome) else await self._outcome(ready))
             except UnavailableError as error:
