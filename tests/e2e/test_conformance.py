@@ -10,7 +10,6 @@ from scim2_tester import Status, check_server
 
 from quartet_testing.client import TIMEOUT, Api
 
-
 pytestmark = pytest.mark.local_stack  # it looks for what it made on the first page: the tenant must be its own
 
 

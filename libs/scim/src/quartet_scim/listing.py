@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from quartet_scim.compiled import CompiledType
+from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
 from quartet_scim.filters import Columns, Condition, Sql, parse, to_sql
 from quartet_scim.query import Query
 from quartet_scim.sorting import Key, Order, key_of
@@ -57,13 +58,24 @@ class Selection:
 class PageSql:
     """The pieces of one query: `SELECT ..., {key} AS sort_key FROM {table} WHERE {tenant} = $1 AND {rows}`.
 
-    rows: the condition, the order and the limits of the page. where: the condition alone, for counting.
+    rows: the condition, the order and the limits of the page. where: the condition alone, for counting. by_cursor:
+    whether the page begins behind a position that the client has sent.
     """
 
     key: str
     rows: str
     parameters: tuple[Any, ...]
     where: Sql
+    by_cursor: bool = False
+
+    def refusal(self) -> ScimError:
+        """The 400 for a value that PostgreSQL cannot make its own of: the position of a forged cursor can be one."""
+        return invalid_cursor() if self.by_cursor else unreadable_value()
+
+
+def unreadable_value() -> ScimError:
+    """400: a value of the filter, or one that it is compared with, is beyond what PostgreSQL can hold."""
+    return invalid_filter("The filter compares with a value that is out of range.")
 
 
 def select(query: Query, compiled: CompiledType, *, unknown_is_absent: bool = False) -> Selection:
@@ -101,7 +113,7 @@ def page_sql(
     else:
         rows = f"{where.text}{beyond} ORDER BY {ways} LIMIT {end}"
     shown = "NULL" if key is None else f"{key.expression}::text"
-    return PageSql(shown, rows, tuple(parameters), where)
+    return PageSql(shown, rows, tuple(parameters), where, by_cursor=after is not None)
 
 
 def _order_by(order: Order | None, key: Key | None, place: Place) -> str:

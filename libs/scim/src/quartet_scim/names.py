@@ -17,6 +17,10 @@ SCHEMAS = Attribute(
 )
 
 
+PUBLISHED = "urn:ietf:"
+"""How the URNs of the schemas that the IETF has published begin; nobody else can register one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What a name stands for.
@@ -39,19 +43,23 @@ def name_table(resource_type: ResourceType) -> Mapping[str, Named]:
     """All names (RFC 7644 3.10) in lower case: `name.familyname`, `urn:...:user:manager.value`, and the bare URNs.
 
     Only ASCII has case here: the Kelvin sign in lower case would pass for a k, so look nothing else up.
-    An extension's attribute may go without its URN where no other has its name: Entra ID sends a bare `manager`.
+    An extension's attribute may go without its URN: Entra ID sends a bare `manager`. Those of published extensions keep
+    their names whatever a tenant registers; tenants' own schemas have theirs where no other of them has the same.
     """
     core = core_attributes(resource_type)
     table = dict(_names("", None, core))
     table[resource_type.schema.id.lower()] = Named(None)
     table.update(_names(f"{resource_type.schema.id}:", None, core))
-    taken = Counter(attribute.name.lower() for one in resource_type.extensions for attribute in one.attributes)
-    for extension in resource_type.extensions:
+    published = [one for one in resource_type.extensions if one.id.lower().startswith(PUBLISHED)]
+    own = [one for one in resource_type.extensions if not one.id.lower().startswith(PUBLISHED)]
+    taken = Counter(attribute.name.lower() for one in own for attribute in one.attributes)
+    for extension in (*published, *own):
         table[extension.id.lower()] = Named(extension.id)
         table.update(_names(f"{extension.id}:", extension.id, extension.attributes))
-        alone = [attribute for attribute in extension.attributes if taken[attribute.name.lower()] == 1]
-        for text, named in _names("", extension.id, alone):
-            table.setdefault(text, named)
+        others = taken if extension in own else Counter[str]()
+        names = ((attribute, attribute.name.lower()) for attribute in extension.attributes)
+        alone = [attribute for attribute, name in names if name not in table and others[name] <= 1]
+        table.update(_names("", extension.id, alone))
     return table
 
 

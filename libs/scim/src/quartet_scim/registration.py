@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
+from quartet_scim.names import PUBLISHED
 from quartet_scim.schema import Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness
 
 MAX_ATTRIBUTES = 100
@@ -15,13 +16,11 @@ MAX_DESCRIPTION = 1024
 MAX_SUGGESTIONS = 100
 """Canonical values, or types of references, of one attribute."""
 
-# RFC 8141 2, without what neither a filter nor a path could name: sub-delims, "@", and r-, q- and f-components.
-_URN = re.compile(
-    r"urn:(?P<nid>[a-z0-9][a-z0-9-]{0,30}[a-z0-9]):(?!/)(?:[a-z0-9._~+/:-]|%[0-9a-f]{2})+", re.ASCII | re.IGNORECASE
-)
-_LAST_PART = re.compile(r".*[:/][A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+# RFC 8141 2, without what neither a filter nor a path could name: sub-delims, "@", and r-, q- and f-components; and
+# without "/" and "%", which the address of a schema would not bring back as they were written.
+_URN = re.compile(r"urn:(?P<nid>[a-z0-9][a-z0-9-]{0,30}[a-z0-9]):[a-z0-9._~+:-]+", re.ASCII | re.IGNORECASE)
+_LAST_PART = re.compile(r".*:[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9$_-]*", re.ASCII)
-_IETF = "urn:ietf:"
 _SCHEMA_KEYS = {"schemas", "id", "name", "description", "attributes", "meta"}
 _ATTRIBUTE_KEYS = {
     "name", "type", "description", "multiValued", "required", "caseExact", "mutability", "returned", "uniqueness",
@@ -64,10 +63,10 @@ def read_urn(value: object) -> str:
         raise invalid_value(f"id: must not be longer than {MAX_URN} characters.")
     if _URN.fullmatch(value) is None:
         raise invalid_value(
-            "id: must be a URN (RFC 8141) of letters, digits, and any of . _ ~ % + / : -, such as "
+            "id: must be a URN (RFC 8141) of letters, digits, and any of . _ ~ + : - (no / ? # %), such as "
             "urn:example:params:scim:schemas:extension:badge:2.0:User."
         )
-    if value.lower().startswith(_IETF):
+    if value.lower().startswith(PUBLISHED):
         raise invalid_value("id: urn:ietf: belongs to the IETF; use a namespace of your own.")
     if _LAST_PART.fullmatch(value) is None:
         raise invalid_value("id: the part after the last colon must be a name: a letter, then letters, digits, - or _.")

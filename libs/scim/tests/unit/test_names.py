@@ -3,7 +3,7 @@
 import pytest
 
 from quartet_scim.names import Named, name_table
-from quartet_scim.schema import Attribute, Schema, user_resource_type
+from quartet_scim.schema import Attribute, Schema, Type, user_resource_type
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:user"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -44,10 +44,17 @@ def test_what_is_no_name_in_lower_case_is_not_found(text: str) -> None:
     assert text not in TABLE
 
 
-def test_a_bare_name_that_two_extensions_have_is_nobodys_and_the_core_comes_first() -> None:
-    more = Schema("urn:example:More", "More", "", (Attribute("department"), Attribute("title"), Attribute("colour")))
-    table = name_table(user_resource_type(more))
-    assert "department" not in table
-    assert table["urn:example:more:department"] == Named("urn:example:More", more.attributes[0])
+def test_a_bare_name_is_the_cores_or_a_published_extensions_or_of_one_tenant_schema_alone() -> None:
+    own = (
+        Attribute("manager", Type.COMPLEX, sub_attributes=(Attribute("badge"),)),
+        Attribute("title"),
+        Attribute("colour"),
+        Attribute("size"),
+    )
+    more = Schema("urn:example:More", "More", "", own)
+    table = name_table(user_resource_type(more, Schema("urn:example:Other", "Other", "", (Attribute("Size"),))))
+    assert table["manager"].urn == table["manager.value"].urn == ENTERPRISE
+    assert table["urn:example:more:manager"] == Named("urn:example:More", more.attributes[0])
+    assert not table.keys() & {"size", "manager.badge"}
     assert table["title"].urn is None
     assert table["colour"].urn == "urn:example:More"

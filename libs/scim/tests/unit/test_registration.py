@@ -55,7 +55,7 @@ def test_the_document_of_a_schema_makes_the_same_schema_again() -> None:
     "urn",
     [
         None, 7, "", "badge", "urn:", "urn:example", "urn:example:", "urn:x:Badge", "urn:-ex:Badge",
-        "urn:example:/Badge", "urn:example:%4",
+        "urn:example:/Badge", "urn:example:%4", "urn:example:a/Badge", "urn:example:a%2FBadge",
         "urn:example:a b", "urn:example:a'b", 'urn:example:a"b', "urn:example:a?+b", "urn:example:a#b",
         "urn:example:bädge", "urn:example:Badge\n", "http://example.com/badge", "urn:example:" + "a" * 256,
         "urn:ietf:params:scim:schemas:extension:badge:2.0:User", "URN:IETF:params:scim:schemas:core:2.0:User",

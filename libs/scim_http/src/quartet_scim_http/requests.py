@@ -1,12 +1,14 @@
 """What a SCIM request says: its body, the id of its resource, the attributes that it wants, its conditions."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 
 from quart import request
 
 from quartet_common.ids import parse_id
+from quartet_common.large import work_on
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
 from quartet_scim.json import parse
@@ -15,10 +17,30 @@ from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
 from quartet_scim.query import Query, query_of_body, query_of_parameters
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The JSON object that was sent; what is to be done with a large one is done in a thread."""
+
+    message: dict[str, Any]
+    sent: bytes
+
+    @classmethod
+    async def read(cls) -> "Body":
+        """The body of the request. Raises ScimError 400 invalidSyntax, 415."""
+        sent = await read_bytes()
+        return cls(await work_on(sent, parse), sent)
+
+    async def work(self, work: Callable[[dict[str, Any]], T]) -> T:
+        """`work(message)`; raises what it raises."""
+        return await work_on(self.sent, lambda _: work(self.message))
+
 
 async def read_body() -> dict[str, Any]:
     """The JSON object that was sent. Raises ScimError 400 invalidSyntax, 415."""
-    return parse(await read_bytes())
+    return (await Body.read()).message
 
 
 async def read_bytes() -> bytes:
@@ -40,7 +62,8 @@ def read_projection(projector: Projector, excluded: str | None = None) -> Projec
     """What the query wants to see (RFC 7644 section 3.9); if it says nothing, everything but `excluded`."""
     if not request.query_string:  # most requests: their arguments need not be parsed
         return projector.parse(None, excluded)
-    attributes, without = request.args.get("attributes"), request.args.get("excludedAttributes")
+    given = {name.lower(): text for name, text in request.args.items()}  # their names may be of any case
+    attributes, without = given.get("attributes"), given.get("excludedattributes")
     return projector.parse(attributes, without if attributes is not None or without is not None else excluded)
 
 

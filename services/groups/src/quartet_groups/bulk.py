@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +15,6 @@ import msgspec
 
 from quartet_common.container import AppContainer
 from quartet_common.errors import ContendedError, UnavailableError
-from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import usecases
 from quartet_groups.clients import UserDirectory
@@ -22,14 +23,16 @@ from quartet_groups.joining import ask_for_unheard
 from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
 from quartet_scim.bulk import Method, Outcome
 from quartet_scim.compiled import CompiledType
-from quartet_scim.errors import ScimError, not_found
+from quartet_scim.errors import ScimError
 from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import Attributes
+from quartet_scim_http.requests import known_id
 
 logger = logging.getLogger(__name__)
 
 POSTGRESQL = "postgresql"
+LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
 BROKEN = ScimError(500, "Something went wrong on our side.")
 
 
@@ -43,10 +46,13 @@ class GroupOperation(msgspec.Struct, frozen=True):
 
 
 class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "failOnErrors"}):
-    """Operations in order, and the number of errors at which to stop, None for never."""
+    """Operations in order; the number of errors at which to stop, and the seconds after which to begin none, None for
+    never.
+    """
 
     operations: list[GroupOperation]
     fail_on_errors: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,17 @@ class GroupBulk:
     container: AppContainer[GroupsConfig]
     directory: UserDirectory
     group_type: CompiledType
+    clock: Callable[[], float] = time.monotonic
 
     async def carry_out(self, caller: Caller, sent: GroupOperations) -> list[Outcome]:
         """What became of the operations, in order; fewer where it ended at the last error that is accepted."""
         outcomes: list[Outcome] = []
         errors = 0
         away: Outcome | None = None
+        ends = math.inf if sent.seconds is None else self.clock() + sent.seconds
         for ready in await self._read(caller, sent.operations):
+            if self.clock() > ends:
+                away = away or Outcome.failed(LATE)
             try:
                 outcome = away or (ready if isinstance(ready, Outcome) else await self._outcome(ready))
             except UnavailableError as error:
@@ -111,7 +121,7 @@ class GroupBulk:
             return Outcome.failed(BROKEN)
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
-        group_id, if_match = _known_id(operation.id), IfMatch.parse(operation.version)
+        group_id, if_match = known_id(operation.id), IfMatch.parse(operation.version)
         if operation.method is Method.DELETE:
             return Ready(partial(self._delete, caller, group_id, if_match))
         if operation.method is Method.PATCH:
@@ -159,10 +169,3 @@ class GroupBulk:
     async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
         await usecases.delete_group(self.container, caller, group_id, if_match)
         return Outcome(204)
-
-
-def _known_id(text: str) -> UUID:
-    found = parse_id(text)
-    if found is None:
-        raise not_found()
-    return found

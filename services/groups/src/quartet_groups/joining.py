@@ -97,17 +97,17 @@ async def hold(
         return Members([one.id for one in sent])
     ids = [one.id for one in others]
     groups = await store.names_of(connection, tenant, ids)
-    if len(groups) == len(ids):
-        await graph_store.lock(connection, tenant)
-        groups = await store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
-    else:
+    if len(groups) < len(ids):
         if group_id is not None and not await store.names_of(connection, tenant, [group_id]):
             raise not_found()
         known = await store.known_ids(connection, tenant, ids)
         unheard = [one.id for one in others if one.kind is not Kind.GROUP and one.id not in known | groups.keys()]
         if unheard and may_ask:
             raise UnheardError(unheard)
-        users |= await store.lock_known(connection, tenant, ids)
+        users |= await store.lock_known(connection, tenant, ids)  # some may have been told of meanwhile
+    if groups:
+        await graph_store.lock(connection, tenant)
+        groups = await store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
     return Members(*tell_apart(sent, users, groups))
 
 

@@ -8,14 +8,20 @@ import asyncpg
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_groups.config import GroupsConfig
+from quartet_groups.member_store import NO_MEMBERS
 from quartet_groups.store import COLUMNS, SEARCHED, StoredGroup
 from quartet_groups.views import GroupView
-from quartet_scim.errors import invalid_cursor
+from quartet_scim.errors import too_many
 from quartet_scim.filters import Sql
-from quartet_scim.listing import PageSql, Place
+from quartet_scim.listing import PageSql, Place, unreadable_value
 from quartet_scim.projection import Projection
 
 PLACE = Place("groups g", SEARCHED, tenant="g.tenant_id", id="g.id", resource="g.resource")
+
+MAX_LISTED = 1000
+"""Members up to which a list shows those of a group unasked: a page must not cost what its groups hold."""
+
+TOO_MANY_MEMBERS = "The groups of the page have too many members. Ask for fewer groups, or leave members out."
 
 
 class GroupSource:
@@ -34,21 +40,33 @@ class GroupSource:
     async def open(self) -> AsyncIterator["GroupReader"]:
         """A reader on a connection of its own. Raises UnavailableError (503)."""
         async with self._container.database.connection() as connection:
-            yield GroupReader(connection, self._tenant, self._view)
+            yield GroupReader(connection, self._tenant, self._view, self.limit)
 
 
 class GroupReader:
-    """Reads groups from one connection."""
+    """Reads groups from one connection. `limit`: seconds that a page with all members may take."""
 
-    def __init__(self, connection: Connection, tenant: str, view: GroupView) -> None:
+    def __init__(self, connection: Connection, tenant: str, view: GroupView, limit: float) -> None:
         self._connection = connection
         self._tenant = tenant
         self._view = view
+        self._limit = limit
 
     async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredGroup]:
-        """The groups of a page. Raises ScimError 400 invalidCursor, TimeoutError after `limit` seconds."""
-        columns = f"{COLUMNS}, {self._view.members.column(shown.wants('members'))}"
-        return await select_groups(self._connection, self._tenant, page, columns, limit)
+        """The groups of a page, with their members if they are few or asked for.
+
+        Raises ScimError 400 invalidCursor, invalidFilter, tooMany for members that are asked for and take too long,
+        TimeoutError after `limit` seconds.
+        """
+        wanted, texts = shown.wants("members"), self._view.members
+        if not wanted or shown.kept is None:
+            members = texts.column_if_few(MAX_LISTED) if wanted else NO_MEMBERS
+            return await select_groups(self._connection, self._tenant, page, f"{COLUMNS}, {members}", limit)
+        columns = f"{COLUMNS}, {texts.column(wanted)}"
+        try:
+            return await select_groups(self._connection, self._tenant, page, columns, self._limit)
+        except TimeoutError:
+            raise too_many(TOO_MANY_MEMBERS) from None
 
     async def total(self) -> int:
         """How many groups there are."""
@@ -66,8 +84,8 @@ async def select_groups(
     query = f"SELECT {columns}, {page.key} AS sort_key FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
     try:
         return await connection.fetch(query, tenant, *page.parameters, timeout=limit)
-    except asyncpg.DataError:  # no filter can cause one; the position of a forged cursor can
-        raise invalid_cursor() from None
+    except asyncpg.DataError:
+        raise page.refusal() from None
 
 
 async def count_groups(connection: Connection, tenant: str) -> int:
@@ -79,4 +97,7 @@ async def count_groups(connection: Connection, tenant: str) -> int:
 async def count_found(connection: Connection, tenant: str, where: Sql, limit: float | None = None) -> int:
     """How many groups match `where` (parameters from $2 on)."""
     query = f"SELECT count(*) FROM groups g WHERE g.tenant_id = $1 AND {where.text}"
-    return int(await connection.fetchval(query, tenant, *where.parameters, timeout=limit))
+    try:
+        return int(await connection.fetchval(query, tenant, *where.parameters, timeout=limit))
+    except asyncpg.DataError:
+        raise unreadable_value() from None

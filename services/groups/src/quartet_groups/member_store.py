@@ -232,7 +232,7 @@ async def read_page(
         UNION ALL
         (SELECT 1, n.child_id, {texts.group}
          FROM {NAMED_GROUPS}
-         WHERE n.tenant_id = $1 AND n.parent_id = $2 AND ($3 = 0 OR n.child_id > $4)
+         WHERE n.tenant_id = $1 AND n.parent_id = $2 AND n.child_id > $6
          ORDER BY n.child_id LIMIT $5)
         ORDER BY kind, id LIMIT $5
         """,
@@ -241,4 +241,5 @@ async def read_page(
         after[0],
         after[1],
         limit,
+        after[1] if after[0] else UUID(int=0),
     )

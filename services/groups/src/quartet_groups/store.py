@@ -123,6 +123,17 @@ async def touch_groups(connection: Connection, tenant: str, groups: Sequence[Gro
     )
 
 
+async def hold_total(connection: Connection, tenant: str) -> None:
+    """Lock the count of groups that this connection changes when it deletes one, until the transaction ends."""
+    await connection.execute(
+        """
+        INSERT INTO group_totals AS t (tenant_id, slot, total) VALUES ($1, pg_backend_pid() % 64, 0)
+        ON CONFLICT (tenant_id, slot) DO UPDATE SET total = t.total
+        """,
+        tenant,
+    )
+
+
 async def delete_group(connection: Connection, tenant: str, group_id: UUID) -> None:
     """Remove a group and its member rows."""
     await connection.execute("DELETE FROM groups WHERE tenant_id = $1 AND id = $2", tenant, group_id)

@@ -8,12 +8,16 @@ import msgspec
 
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.large import slices
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller
+from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_groups import domain, member_store, store
 from quartet_groups.config import GroupsConfig
+from quartet_groups.events import EVENTS_AT_ONCE
+
+DELETED = "users.user.deleted.v1"
 
 
 class UserFacts(msgspec.Struct, frozen=True, rename="camel"):
@@ -25,13 +29,8 @@ class UserFacts(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscription]:
-    """What the service consumes."""
-    handlers = UserEvents(container)
-    return [
-        Subscription("users.user.created.v1", handlers.changed),
-        Subscription("users.user.updated.v1", handlers.changed),
-        Subscription("users.user.deleted.v1", handlers.deleted),
-    ]
+    """What the service consumes: one handler for all, which locks users once, in one order."""
+    return [Subscription("users.user.*.v1", UserEvents(container).happened)]
 
 
 class UserEvents:
@@ -40,32 +39,39 @@ class UserEvents:
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
 
-    async def changed(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Keep the newest name of each user."""
-        for tenant, own in _by_tenant(events).items():
-            newest = {event.subject: event for event in sorted(own, key=lambda event: event.sequence)}
-            await store.learn_users(
-                connection, tenant, [(*_named(event), event.sequence, False) for event in newest.values()]
-            )
-
-    async def deleted(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Leave a tombstone, take the users out of all groups, and tell of it in the name of who deleted them."""
-        for tenant, own in _by_tenant(events).items():
-            await store.learn_users(connection, tenant, [(*_named(event), event.sequence, True) for event in own])
-            by_user = {_named(event)[0]: event for event in own}
-            await self._leave_groups(connection, tenant, by_user)
+    async def happened(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Keep the newest name of each user, or a tombstone; the deleted ones leave all groups."""
+        for tenant, own in _by_tenant(events):
+            ordered = sorted(own, key=lambda event: (event.sequence, _is_deleted(event)))
+            newest = {event.subject: event for event in ordered}.values()
+            learnt = [(*_named(event), event.sequence, _is_deleted(event)) for event in newest]
+            await store.learn_users(connection, tenant, learnt)
+            gone = {_named(event)[0]: event for event in own if _is_deleted(event)}
+            if gone:
+                await self._leave_groups(connection, tenant, gone)
 
     async def _leave_groups(self, connection: Connection, tenant: str, by_user: dict[UUID, Event]) -> None:
+        """Take users out of all groups, and tell of it in the name of who deleted them."""
         ids = list(by_user)
         locked = await store.lock_groups(connection, tenant, await member_store.groups_of(connection, tenant, ids))
         groups = {group.id: group for group in locked}
-        now = self._container.clock()
+        now, service = self._container.clock(), self._container.config.service
+        lost: dict[tuple[UUID, Caller], list[UUID]] = defaultdict(list)
         for group_id, user_id in await member_store.remove_everywhere(connection, tenant, ids):
-            groups[group_id], told = domain.lose_members(groups[group_id], [user_id], now)
             cause = by_user[user_id]
-            caller = Caller(tenant, cause.actorid, cause.sourceip)
-            await outbox.add(connection, caller, told, now=now, service=self._container.config.service)
+            lost[group_id, Caller(tenant, cause.actorid, cause.sourceip)].append(user_id)
+        told: dict[Caller, list[DomainEvent]] = defaultdict(list)
+        for (group_id, caller), users in lost.items():
+            groups[group_id], news = domain.lose_members(groups[group_id], users, now)
+            told[caller] += news
+        for caller, news in told.items():
+            for some in slices(news, EVENTS_AT_ONCE):
+                await outbox.add(connection, caller, some, now=now, service=service)
         await store.touch_groups(connection, tenant, list(groups.values()))
+
+
+def _is_deleted(event: Event) -> bool:
+    return event.routing_key == DELETED
 
 
 def _named(event: Event) -> tuple[UUID, str]:
@@ -73,8 +79,9 @@ def _named(event: Event) -> tuple[UUID, str]:
     return facts.id, facts.display_name or ""
 
 
-def _by_tenant(events: Sequence[Event]) -> dict[str, list[Event]]:
+def _by_tenant(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:
+    """In one order, so that two who apply events cannot block each other."""
     found: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         found[event.tenantid].append(event)
-    return found
+    return sorted(found.items())

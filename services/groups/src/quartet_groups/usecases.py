@@ -13,7 +13,7 @@ from quartet_groups import domain, graph_store, member_store, store
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group
-from quartet_groups.events import NestedGroup
+from quartet_groups.events import EVENTS_AT_ONCE, NestedGroup
 from quartet_groups.joining import Hold, demand_place, with_members
 from quartet_groups.member_store import NO_MEMBERS
 from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
@@ -24,9 +24,6 @@ from quartet_scim.preconditions import ANY_VERSION, IfMatch
 from quartet_scim.resource import Attributes
 
 Container = AppContainer[GroupsConfig]
-
-EVENTS_AT_ONCE = 10
-"""Events for one statement: each may hold 1,000 members."""
 
 
 async def create_group(
@@ -147,6 +144,7 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID, if_
         if group is None:
             raise not_found()
         if_match.demand(group.version)
+        await store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
         told = []
         nested = NestedGroup(group.id, group.display_name)
         parents = await member_store.leave_parents(connection, tenant, group_id)

@@ -69,6 +69,11 @@ async def test_groups_are_made_changed_and_deleted_in_the_name_of_the_caller(
     assert {event.actorid for event in await groups.outbox(tenant)} == {"hr-sync"}
 
 
+async def test_when_the_time_is_over_nothing_more_is_begun(groups: RunningService, service: Headers) -> None:
+    assert statuses(await sent(groups, service, post(), post(), seconds=-1)) == [503, 503]
+    assert statuses(await sent(groups, service, post(), seconds=60)) == [201]
+
+
 async def test_each_operation_has_its_own_error(
     groups: RunningService, service: Headers, headers: Headers, tenant: str, directory: Any
 ) -> None:

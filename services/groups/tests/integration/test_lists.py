@@ -84,6 +84,42 @@ async def test_a_search_by_post_filters_sorts_and_leaves_members_out(
     assert names(await last.get_json(force=True)) == ["b"]
 
 
+async def test_a_list_shows_the_members_of_a_large_group_only_if_they_are_asked_for(
+    groups: RunningService, headers: Headers, tenant: str, directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MAX_LISTED", 2)
+    users = [{"value": str(directory.add(tenant))} for _ in range(3)]
+    await make(groups, headers, "large", members=users)
+    await make(groups, headers, "small", members=users[:2])
+    for query in ({}, {"filter": "displayName pr"}, {"excludedAttributes": "externalId"}):
+        page = await ask(groups, headers, sortBy="displayName", **query)
+        assert [len(one.get("members", ())) for one in page["Resources"]] == [0, 2]
+    asked = await ask(groups, headers, sortBy="displayName", attributes="members.value")
+    assert [len(one["members"]) for one in asked["Resources"]] == [3, 2]
+
+
+async def test_a_page_whose_members_take_too_long_is_too_much(
+    groups: RunningService, headers: Headers, tenant: str, directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(lists, "select_groups", slow)
+    response = await groups.client.get(GROUPS, headers=headers, query_string={"attributes": "members"})
+    assert response.status_code == 400
+    assert (await response.get_json(force=True))["scimType"] == "tooMany"
+
+
+@pytest.mark.parametrize("digits", [9, 10, 400])
+async def test_an_instant_of_many_digits_in_a_filter_is_never_an_error_of_ours(
+    groups: RunningService, headers: Headers, digits: int
+) -> None:
+    query = {"filter": f'meta.created gt "2020-01-01T00:00:00.{"1" * digits}Z"'}
+    response = await groups.client.get(GROUPS, headers=headers, query_string=query)
+    assert response.status_code == (200 if digits == 9 else 400)
+    assert digits == 9 or (await response.get_json(force=True))["scimType"] == "invalidFilter"
+
+
 @pytest.mark.parametrize("query", [{"sortBy": "members"}, {"sortBy": "userName"}, {"cursor": "x"}, {"count": "x"}])
 async def test_a_query_that_makes_no_sense_is_refused(
     groups: RunningService, headers: Headers, query: dict[str, str]

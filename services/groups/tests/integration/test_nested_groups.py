@@ -1,10 +1,18 @@
 """Groups as members of groups over HTTP, on the real PostgreSQL."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
+import pytest
+
+from quartet_common.database import Connection
 from quartet_common.ids import new_id
+from quartet_groups import joining, store
+from quartet_groups.members import SentMember
 from quartet_groups.nesting import MAX_LEVELS
+from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
 ADDED, REMOVED = "groups.nesting.added.v1", "groups.nesting.removed.v1"
@@ -190,6 +198,45 @@ async def test_groups_that_are_nested_and_deleted_at_once_are_nobodys_member_in_
                 step = 1 if event.routing_key == ADDED else -1
                 balance[nested["value"]] = balance.get(nested["value"], 0) + step
         assert balance[str(inner)] == 0, "who was told to have joined was told to have left"
+
+
+async def test_who_deletes_a_group_waits_for_the_total_before_it_holds_the_version(own: Any) -> None:
+    inner = await own.make()
+    await own.make(inner)
+    database = own.service.container.database
+    fill = "INSERT INTO {} SELECT $1, slot, 0 FROM generate_series(0, {}) AS slot ON CONFLICT DO NOTHING"
+    async with database.transaction() as connection:  # the slots of whichever connection it will be
+        await connection.execute(fill.format("group_totals", 63), own.tenant)
+        await connection.execute(fill.format("membership_versions", 15), own.tenant)
+    async with database.transaction() as holder, database.connection() as watcher:
+        await holder.execute("SELECT FROM group_totals WHERE tenant_id = $1 FOR UPDATE", own.tenant)
+        deleting = asyncio.ensure_future(own.delete(inner))
+        pid = await holder.fetchval("SELECT pg_backend_pid()")
+        blocked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
+        await eventually(lambda: watcher.fetchval(blocked, pid), "the deletion waits")
+        versions = "SELECT slot FROM membership_versions WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED"
+        assert len(await watcher.fetch(versions, own.tenant)) == 16
+    assert await deleting == 204
+
+
+async def test_groups_are_held_though_a_user_beside_them_was_told_of_a_moment_ago(
+    own: Any, directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, inner = directory.add(own.tenant), await own.make()
+    await own.make(user)  # from here on known
+    lock = store.lock_known
+
+    async def late(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
+        monkeypatch.setattr(store, "lock_known", lock)
+        return set()
+
+    monkeypatch.setattr(store, "lock_known", late)
+    async with own.service.container.database.transaction() as connection:
+        sent = [SentMember(user, 0, None), SentMember(inner, 1, None)]
+        found = await joining.hold(connection, own.tenant, sent, None, may_ask=True)
+        assert ([*found.users], [one.id for one in found.groups]) == ([user], [inner])
+        own_locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert await connection.fetchval(own_locks) == 1
 
 
 async def test_exports_hold_nested_groups(own: Any) -> None:

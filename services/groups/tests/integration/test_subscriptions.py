@@ -12,6 +12,7 @@ import pytest
 from quartet_common.ids import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
+from quartet_groups import store
 from quartet_groups.subscriptions import subscriptions
 from quartet_testing.services import RunningService
 
@@ -112,15 +113,34 @@ async def test_a_deleted_user_cannot_become_a_member_again(
 async def test_several_deletions_in_one_batch_count_each_group_right(
     groups: RunningService, headers: Headers, tenant: str
 ) -> None:
-    users = [new_id() for _ in range(3)]
+    users = [new_id() for _ in range(4)]
     await receive(groups, [told("created", tenant, one, 1) for one in users])
     group = await create(groups, headers, *users)
-    await receive(groups, [told("deleted", tenant, one, 2) for one in users[:2]])
+    others = told("deleted", tenant, users[2], 2, actor="boss")
+    await receive(groups, [told("deleted", tenant, one, 2) for one in users[:2]] + [others])
     found = await read(groups, headers, group)
-    assert [member["value"] for member in found["members"]] == [str(users[2])]
+    assert [member["value"] for member in found["members"]] == [str(users[3])]
     removed = [event for event in await groups.outbox(tenant) if event.type.endswith("removed.v1")]
     assert sorted(event.sequence for event in removed) == [2, 3]
+    assert {event.actorid: len(event.data["members"]) for event in removed} == {"hr-sync": 2, "boss": 1}
     assert found["meta"]["version"] == 'W/"3"'
+
+
+async def test_a_batch_locks_users_once_so_that_two_cannot_block_each_other(
+    groups: RunningService, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt: list[list[UUID]] = []
+    learn = store.learn_users
+
+    async def noted(connection: Any, tenant: str, users: Sequence[tuple[UUID, str, int, bool]]) -> None:
+        learnt.append([user[0] for user in users])
+        await learn(connection, tenant, users)
+
+    monkeypatch.setattr(store, "learn_users", noted)
+    one, two = new_id(), new_id()
+    created = [told("created", tenant, user, 1) for user in (two, one)]
+    await receive(groups, [*created, told("updated", tenant, one, 2), told("deleted", tenant, two, 2)])
+    assert [sorted(users) for users in learnt] == [sorted([one, two])]
 
 
 async def test_a_user_that_is_added_while_it_is_deleted_is_no_member_in_the_end(

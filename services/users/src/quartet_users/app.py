@@ -62,14 +62,13 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
-    groups: clients.GroupDirectory = clients.NoGroups()
-    if config.groups_url:
-        groups = clients.GroupsClient(container.service_client("groups", config.groups_url))
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     types = UserTypes(lambda: container.database)
     passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
     app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
-    means = Means(container, passwords, bulk_groups.GroupsClient(container.service_client("groups", config.groups_url)))
+    means = Means(container, passwords, bulk_groups.GroupsClient(client))
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))

@@ -5,19 +5,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from quartet_common.container import AppContainer
 from quartet_common.errors import ContendedError, UnavailableError
-from quartet_common.ids import parse_id
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
-from quartet_scim.errors import ScimError, not_found
+from quartet_scim.errors import ScimError
 from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
+from quartet_scim_http.requests import known_id
 from quartet_users import usecases
-from quartet_users.bulk_groups import GroupOperations
+from quartet_users.bulk_groups import LATE, GroupOperations
 from quartet_users.bulk_runs import Kind, Run, runs
 from quartet_users.bulk_sets import Step, Wanted
 from quartet_users.config import UsersConfig
@@ -27,10 +26,11 @@ logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 40.0
 """Seconds after which nothing more is begun: a proxy waits 60 for the answer, without which all results were lost."""
+ANSWER_LIMIT = 50.0
+"""Seconds after which groups is not waited for any more."""
 BREATH = 0.01
 """Seconds of work after which other requests have their turn."""
 
-LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
 STOPPING = ScimError(503, "The operation was not carried out: the server is being stopped. Send it again.")
 GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other in a circle of references.")
 BROKEN = ScimError(500, "Something went wrong on our side.")
@@ -63,6 +63,7 @@ class Bulk:
         self._plan = plan
         self._clock = clock
         self._ends = clock() + TIME_LIMIT
+        self._answers = clock() + ANSWER_LIMIT
         self._breathed = clock()
         self.ledger = Ledger(plan, fail_on_errors)
 
@@ -133,7 +134,7 @@ class Bulk:
         if refusal is not None:
             return refusal
         try:
-            return Wanted(_known_id(planned), self._user_type.normaliser.normalise(planned.data))
+            return Wanted(known_id(planned.id or ""), self._user_type.normaliser.normalise(planned.data))
         except ScimError as error:
             return error
 
@@ -165,7 +166,8 @@ class Bulk:
             return
         operations = [self._plan.operations[index] for index in indexes]
         try:
-            outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left)
+            seconds = self._answers - self._clock()
+            outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left, seconds)
         except UnavailableError as error:
             outcomes = [Outcome.failed(ScimError(error.status, error.detail))] * len(indexes)
         for index, outcome in zip(indexes, outcomes, strict=False):
@@ -196,7 +198,7 @@ class Bulk:
 
     async def _change_user(self, planned: Planned) -> Outcome:
         container, passwords, caller = self._means.container, self._means.passwords, self._caller
-        user_id, if_match = _known_id(planned), IfMatch.parse(planned.operation.version)
+        user_id, if_match = known_id(planned.id or ""), IfMatch.parse(planned.operation.version)
         if planned.operation.method is Method.DELETE:
             await usecases.delete_user(container, caller, user_id, if_match)
             return Outcome(204)
@@ -212,10 +214,3 @@ class Bulk:
         if self._clock() - self._breathed > BREATH:
             await asyncio.sleep(0)
             self._breathed = self._clock()
-
-
-def _known_id(planned: Planned) -> UUID:
-    found = parse_id(planned.id or "")
-    if found is None:
-        raise not_found()
-    return found

@@ -1,6 +1,7 @@
 """The group operations of a Bulk: handed to the groups service in one call per run, which is never sent twice."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import httpx
@@ -14,8 +15,15 @@ from quartet_scim.bulk import Outcome, Planned
 from quartet_scim.errors import ScimError, ScimType
 
 MAX_CALL_BYTES = 4 * 1024 * 1024
-TIMEOUT = httpx.Timeout(30.0, connect=1.0)
-"""Hundreds of operations take longer than other calls between services."""
+TIMEOUT = 30.0
+"""Seconds of one call at most: hundreds of operations take longer than other calls between services."""
+SPARE = 5.0
+"""Seconds before the end of a call from which on groups begins nothing more, so that its answer still comes in time."""
+
+LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
+NOT_TRIED = ScimError(
+    503, "The operation was not carried out: the groups service had not answered before. Send it again."
+)
 
 
 class _Error(msgspec.Struct, frozen=True, rename="camel"):
@@ -36,8 +44,10 @@ class _Results(msgspec.Struct, frozen=True):
 class GroupOperations(Protocol):
     """Carries out group operations in their order."""
 
-    async def carry_out(self, caller: Caller, operations: Sequence[Planned], errors_left: int | None) -> list[Outcome]:
-        """What became of the operations; fewer outcomes where it ended at so many errors.
+    async def carry_out(
+        self, caller: Caller, operations: Sequence[Planned], errors_left: int | None, seconds: float
+    ) -> list[Outcome]:
+        """What became of the operations after so many `seconds` at most; fewer where it ended at so many errors.
 
         Raises UnavailableError (503) when it is not known what became of them.
         """
@@ -46,29 +56,43 @@ class GroupOperations(Protocol):
 class GroupsClient:
     """The groups service as GroupOperations."""
 
-    def __init__(self, client: ServiceClient) -> None:
+    def __init__(self, client: ServiceClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
 
-    async def carry_out(self, caller: Caller, operations: Sequence[Planned], errors_left: int | None) -> list[Outcome]:
+    async def carry_out(
+        self, caller: Caller, operations: Sequence[Planned], errors_left: int | None, seconds: float
+    ) -> list[Outcome]:
         """What became of the operations, in calls of at most about 4 MiB (see GroupOperations)."""
         outcomes: list[Outcome] = []
+        ends = self._clock() + seconds
         for some in _in_parts([_encoded(one) for one in operations]):
             left = None if errors_left is None else errors_left - sum(one.error is not None for one in outcomes)
             if left is not None and left <= 0:
                 break
+            limit = min(TIMEOUT, ends - self._clock())
+            if limit <= SPARE:
+                return outcomes + [Outcome.failed(LATE)] * (len(operations) - len(outcomes))
             try:
-                outcomes += await self._call(caller, some, left)
+                outcomes += await self._call(caller, some, left, limit)
             except UnavailableError as error:
                 if not outcomes:
                     raise
                 outcomes += [Outcome.failed(ScimError(error.status, error.detail))] * len(some)
+                return outcomes + [Outcome.failed(NOT_TRIED)] * (len(operations) - len(outcomes))
         return outcomes
 
-    async def _call(self, caller: Caller, operations: Sequence[bytes], errors_left: int | None) -> list[Outcome]:
-        body = b'{"failOnErrors":%b,"operations":[%b]}' % (orjson.dumps(errors_left), b",".join(operations))
-        headers = {"Content-Type": "application/json"}
+    async def _call(
+        self, caller: Caller, operations: Sequence[bytes], errors_left: int | None, limit: float
+    ) -> list[Outcome]:
+        body = b'{"failOnErrors":%b,"seconds":%b,"operations":[%b]}' % (
+            orjson.dumps(errors_left),
+            orjson.dumps(limit - SPARE),
+            b",".join(operations),
+        )
+        headers, timeout = {"Content-Type": "application/json"}, httpx.Timeout(limit, connect=1.0)
         response = await self._client.request(
-            "POST", "/groups/bulk", caller, content=body, headers=headers, timeout=TIMEOUT
+            "POST", "/groups/bulk", caller, content=body, headers=headers, timeout=timeout
         )
         if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
             refused = ScimError(413, "The operation is larger than the groups service accepts.")

@@ -7,9 +7,8 @@ import asyncpg
 
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
-from quartet_scim.errors import invalid_cursor
 from quartet_scim.filters import Sql
-from quartet_scim.listing import PageSql, Place
+from quartet_scim.listing import PageSql, Place, unreadable_value
 from quartet_scim.projection import Projection
 from quartet_users.columns import columns
 from quartet_users.config import UsersConfig
@@ -47,7 +46,7 @@ class UserReader:
         self._view = view
 
     async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredUser]:
-        """The users of a page. Raises ScimError 400 invalidCursor, TimeoutError after `limit` seconds."""
+        """The users of a page. Raises ScimError 400 invalidCursor, invalidFilter, TimeoutError after `limit` s."""
         return await select_users(self._connection, self._tenant, page, columns(self._view.groups_url(shown)), limit)
 
     async def total(self) -> int:
@@ -66,8 +65,8 @@ async def select_users(
     query = f"SELECT {columns}, {page.key} AS sort_key FROM users WHERE tenant_id = $1 AND {page.rows}"
     try:
         return await connection.fetch(query, tenant, *page.parameters, timeout=limit)
-    except asyncpg.DataError:  # no filter can cause one; the position of a forged cursor can
-        raise invalid_cursor() from None
+    except asyncpg.DataError:
+        raise page.refusal() from None
 
 
 async def count_users(connection: Connection, tenant: str) -> int:
@@ -79,4 +78,7 @@ async def count_users(connection: Connection, tenant: str) -> int:
 async def count_found(connection: Connection, tenant: str, where: Sql, limit: float | None = None) -> int:
     """How many users match `where` (parameters from $2 on)."""
     query = f"SELECT count(*) FROM users WHERE tenant_id = $1 AND {where.text}"
-    return int(await connection.fetchval(query, tenant, *where.parameters, timeout=limit))
+    try:
+        return int(await connection.fetchval(query, tenant, *where.parameters, timeout=limit))
+    except asyncpg.DataError:
+        raise unreadable_value() from None

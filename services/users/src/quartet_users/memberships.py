@@ -143,7 +143,7 @@ async def forget_groups(connection: Connection, tenant: str, ids: Iterable[UUID]
             DELETE FROM memberships WHERE tenant_id = $1 AND ctid = ANY(ARRAY(
                 SELECT ctid FROM memberships WHERE tenant_id = $1 AND group_id = ANY($2::uuid[]) LIMIT $3))
             RETURNING 1)
-        SELECT count(*) = $3 FROM removed
+        SELECT count(*) FROM removed
         """,
         tenant,
         gone,

@@ -1,9 +1,10 @@
 """The User resource type of a tenant, compiled from its schemas and kept."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quartet_common.database import Database
 from quartet_scim.compiled import CompiledType
@@ -24,6 +25,7 @@ class Kept:
     compiled: CompiledType
     version: int
     seen_at: float
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class UserTypes:
@@ -39,26 +41,38 @@ class UserTypes:
 
     async def of(self, tenant: str, mentioned: Iterable[str] = ()) -> CompiledType:
         """The User type of `tenant`. `mentioned` are URNs that the request names (`quartet_scim.mentions`)."""
-        kept = self._kept.get(tenant)
-        if kept is None:
-            kept = self._kept[tenant] = Kept(self._common, 0, float("-inf"))
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(tenant)
+        kept = self._find(tenant)
         if self._now() - kept.seen_at > FRESH or has_unknown(kept.compiled.resource_type, mentioned):
             await self._renew(tenant, kept)
         return kept.compiled
 
     async def current(self, tenant: str) -> CompiledType:
         """The User type of `tenant` as it is now, whatever was seen a moment ago."""
-        self.forget(tenant)
-        return await self.of(tenant)
+        kept = self._find(tenant)
+        await self._renew(tenant, kept)
+        return kept.compiled
 
     def forget(self, tenant: str) -> None:
         """Have the schemas of `tenant` read again, since they were changed."""
         self._kept.pop(tenant, None)
 
+    def _find(self, tenant: str) -> Kept:
+        kept = self._kept.get(tenant)
+        if kept is None:
+            kept = self._kept[tenant] = Kept(self._common, 0, float("-inf"))
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(tenant)
+        return kept
+
     async def _renew(self, tenant: str, kept: Kept) -> None:
+        """Look whether the schemas were changed: one look at a time, good for all who asked before it began."""
+        wanted_at = self._now()
+        async with kept.looking:
+            if kept.seen_at <= wanted_at:
+                await self._look(tenant, kept)
+
+    async def _look(self, tenant: str, kept: Kept) -> None:
         asked_at = self._now()
         async with self._database().connection() as connection:
             version = await extensions.read_version(connection, tenant)

@@ -16,6 +16,15 @@ EVENTS_AT_ONCE = 20
 """Events that are applied by one statement: each names up to 1,000 members."""
 
 
+CREATED = "groups.group.created.v1"
+UPDATED = "groups.group.updated.v1"
+DELETED = "groups.group.deleted.v1"
+MEMBERSHIPS = {"groups.membership.added.v1": True, "groups.membership.removed.v1": False}
+"""Whether the users that an event names belong to the group from then on."""
+NESTINGS = {"groups.nesting.added.v1": True, "groups.nesting.removed.v1": False}
+"""The same of the groups that an event names."""
+
+
 class GroupFacts(msgspec.Struct, frozen=True, rename="camel"):
     """What is read of every group event's data."""
 
@@ -42,70 +51,55 @@ class NestingFacts(GroupFacts, frozen=True, rename="camel"):
 
 
 def subscriptions() -> Sequence[Subscription]:
-    """What the service consumes."""
-    return [
-        Subscription("groups.group.created.v1", named),
-        Subscription("groups.group.updated.v1", named),
-        Subscription("groups.membership.added.v1", users_joined),
-        Subscription("groups.membership.removed.v1", users_left),
-        Subscription("groups.nesting.added.v1", groups_joined),
-        Subscription("groups.nesting.removed.v1", groups_left),
-        Subscription("groups.group.deleted.v1", deleted),
-    ]
+    """What the service consumes: one handler for all, which locks groups once, in one order."""
+    return [Subscription("groups.*.*.v1", happened)]
 
 
-async def named(connection: Connection, events: Sequence[Event]) -> None:
-    """Keep the newest name of each group."""
+async def happened(connection: Connection, events: Sequence[Event]) -> None:
+    """Keep the newest of each group: its name, who belongs to it, or that it was deleted.
+
+    Locks by tenant: first the nestings, if they change, then the groups, so that two who apply events cannot block each
+    other. Events carry versions, so it does not matter that they are not applied in the order in which they came.
+    """
     for tenant, own in _by_tenant(events):
-        await memberships.learn_groups(connection, tenant, map(_known, own))
+        await _apply(connection, tenant, own)
 
 
-async def users_joined(connection: Connection, events: Sequence[Event]) -> None:
-    """Keep who belongs to a group."""
-    await _set_memberships(connection, events, present=True)
-
-
-async def users_left(connection: Connection, events: Sequence[Event]) -> None:
-    """Keep who does not belong to a group any more."""
-    await _set_memberships(connection, events, present=False)
-
-
-async def groups_joined(connection: Connection, events: Sequence[Event]) -> None:
-    """Keep which groups belong to a group."""
-    await _set_nestings(connection, events, present=True)
-
-
-async def groups_left(connection: Connection, events: Sequence[Event]) -> None:
-    """Keep which groups do not belong to a group any more."""
-    await _set_nestings(connection, events, present=False)
-
-
-async def deleted(connection: Connection, events: Sequence[Event]) -> None:
-    """Leave a tombstone of each group, and nothing else."""
-    for tenant, own in _by_tenant(events):
+async def _apply(connection: Connection, tenant: str, events: Sequence[Event]) -> None:
+    kinds: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        kinds[event.routing_key].append(event)
+    gone = [_known(event, deleted=True) for event in kinds[DELETED]]
+    members = [event for event in events if event.routing_key in MEMBERSHIPS]
+    nestings = [event for event in events if event.routing_key in NESTINGS]
+    if nestings or gone:
         await memberships.lock_nestings(connection, tenant)
-        gone = [_known(event, deleted=True) for event in own]
-        await memberships.learn_groups(connection, tenant, gone)
+    named = [_known(event) for event in (*kinds[CREATED], *kinds[UPDATED], *members, *nestings)]
+    await memberships.learn_groups(connection, tenant, [*named, *gone])
+    for some in _slices(members):
+        await memberships.set_memberships(connection, tenant, _joined_or_left(some))
+    for some in _slices(nestings):
+        await memberships.set_nestings(connection, tenant, _nested_or_not(some))
+    if gone:
         await memberships.forget_groups(connection, tenant, [group.id for group in gone])
 
 
-async def _set_memberships(connection: Connection, events: Sequence[Event], *, present: bool) -> None:
-    for tenant, own in _by_tenant(events):
-        await memberships.learn_groups(connection, tenant, map(_known, own))
-        for some in _slices(own):
-            told = [(event.sequence, msgspec.convert(event.data, MembershipFacts)) for event in some]
-            edges = [Edge(user.value, facts.id, version, present) for version, facts in told for user in facts.members]
-            await memberships.set_memberships(connection, tenant, edges)
+def _joined_or_left(events: Sequence[Event]) -> list[Edge]:
+    told = [(event, msgspec.convert(event.data, MembershipFacts)) for event in events]
+    return [
+        Edge(user.value, facts.id, event.sequence, MEMBERSHIPS[event.routing_key])
+        for event, facts in told
+        for user in facts.members
+    ]
 
 
-async def _set_nestings(connection: Connection, events: Sequence[Event], *, present: bool) -> None:
-    for tenant, own in _by_tenant(events):
-        await memberships.lock_nestings(connection, tenant)
-        await memberships.learn_groups(connection, tenant, map(_known, own))
-        for some in _slices(own):
-            told = [(event.sequence, msgspec.convert(event.data, NestingFacts)) for event in some]
-            edges = [Edge(child.value, facts.id, version, present) for version, facts in told for child in facts.groups]
-            await memberships.set_nestings(connection, tenant, edges)
+def _nested_or_not(events: Sequence[Event]) -> list[Edge]:
+    told = [(event, msgspec.convert(event.data, NestingFacts)) for event in events]
+    return [
+        Edge(child.value, facts.id, event.sequence, NESTINGS[event.routing_key])
+        for event, facts in told
+        for child in facts.groups
+    ]
 
 
 def _slices(events: Sequence[Event]) -> Iterator[Sequence[Event]]:

@@ -25,6 +25,14 @@ from quartet_users.schema_usecases import hold_schemas
 Container = AppContainer[UsersConfig]
 
 
+class UnhashedError(Exception):
+    """A patch sets a password whose hash is to be made first: while that takes its time, no connection is held."""
+
+    def __init__(self, password: str) -> None:
+        super().__init__()  # the password is never part of what could be logged
+        self.password = password
+
+
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
     password_hash = await _hash(passwords, sent.secrets)
@@ -106,10 +114,28 @@ async def patch_user(
     if_match: IfMatch = ANY_VERSION,
 ) -> User:
     """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409, 412."""
+    try:
+        return await _patch(container, {}, engine, caller, user_id, operations, if_match)
+    except UnhashedError as unhashed:
+        password = unhashed.password
+    hashes = {password: await passwords.hash(password)}
+    return await _patch(container, hashes, engine, caller, user_id, operations, if_match)
+
+
+async def _patch(
+    container: Container,
+    hashes: Mapping[str, str],
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    if_match: IfMatch,
+) -> User:
+    """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         patched = engine.apply(before.attributes, operations)
-        password_hash = await _hash(passwords, patched.secrets)
+        password_hash = _hash_among(hashes, patched.secrets)
         user, told = domain.change(
             before, patched.attributes, container.clock(), new_password="password" in patched.secrets
         )
@@ -152,6 +178,15 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
 async def _hash(passwords: Passwords, secrets: Mapping[str, Any]) -> str | None:
     password = secrets.get("password")
     return await passwords.hash(password) if isinstance(password, str) else None
+
+
+def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any]) -> str | None:
+    password = secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    if password not in hashes:
+        raise UnhashedError(password)
+    return hashes[password]
 
 
 async def _finish(

@@ -33,8 +33,11 @@ class FakeGroups:
         self.callers: list[Caller] = []
         self.away = False
 
-    async def carry_out(self, caller: Caller, operations: Sequence[Planned], errors_left: int | None) -> list[Outcome]:
+    async def carry_out(
+        self, caller: Caller, operations: Sequence[Planned], errors_left: int | None, seconds: float
+    ) -> list[Outcome]:
         """What GroupsClient.carry_out does."""
+        assert 0 < seconds <= bulk.ANSWER_LIMIT
         self.calls.append(list(operations))
         self.callers.append(caller)
         if self.away:

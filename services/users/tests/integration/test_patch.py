@@ -2,11 +2,14 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import argon2
 import pytest
 
 from quartet_testing.services import RunningService, new_tenant
+from quartet_users import store
+from quartet_users.passwords import Passwords
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -120,6 +123,32 @@ async def test_a_user_cannot_be_patched_to_a_name_that_is_taken(
     await users.client.post("/scim/v2/Users", headers=headers, json=other)
     response = await patch(users, headers, made, {"op": "replace", "path": "userName", "value": "OTHER@example.com"})
     assert (response.status_code, (await response.get_json(force=True))["scimType"]) == (409, "uniqueness")
+
+
+async def test_nobody_waits_for_a_user_whose_password_is_being_hashed(
+    users: RunningService, headers: Headers, tenant: str, made: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    async def slow(_: Passwords, password: str) -> str:
+        async with users.container.database.transaction() as connection:
+            await connection.execute("SET LOCAL lock_timeout = '1s'")
+            assert await store.lock_user(connection, tenant, UUID(made["id"])) is not None
+        hashed.append(password)
+        return "a hash"
+
+    monkeypatch.setattr(Passwords, "hash", slow)
+    response = await patch(users, headers, made, {"op": "replace", "value": {"password": "correct", "title": "Dr"}})
+    assert (response.status_code, hashed) == (200, ["correct"])
+    query = "SELECT password_hash FROM credentials WHERE tenant_id = $1"
+    async with users.container.database.connection() as connection:
+        assert await connection.fetchval(query, tenant) == "a hash"
+
+
+async def test_the_names_of_parameters_may_be_of_any_case(users: RunningService, headers: Headers, made: User) -> None:
+    query = {"ATTRIBUTES": "userName"}
+    response = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers, query_string=query)
+    assert (await response.get_json(force=True)).keys() == {"schemas", "id", "userName"}
 
 
 async def test_a_password_is_set_and_forgotten_and_never_shown(

@@ -1,5 +1,6 @@
 """What is kept of tenants' User types: bounded, and read again when it is old or something unknown is named."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,6 +31,7 @@ class FakeDatabase:
         """How many schemas there are."""
         assert connection is self
         self.asked += 1
+        await asyncio.sleep(0)
         return len(self.schemas.get(tenant, []))
 
     async def read_schemas(self, connection: Any, tenant: str) -> list[Schema]:
@@ -104,6 +106,25 @@ async def test_what_was_changed_here_is_read_again(types: UserTypes, database: F
     types.forget("acme")
     assert URN in names(await types.of("acme"))
     assert URN not in names(await types.of("another"))
+
+
+async def test_what_is_current_is_compiled_anew_only_if_it_was_changed(
+    types: UserTypes, database: FakeDatabase
+) -> None:
+    database.schemas["acme"] = [BADGE]
+    first = await types.of("acme")
+    assert await types.current("acme") is first
+    assert database.asked == 2
+    database.schemas["acme"] = []
+    assert URN not in names(await types.current("acme"))
+
+
+async def test_many_who_ask_at_once_need_no_look_each(database: FakeDatabase) -> None:
+    types = UserTypes(lambda: database)  # type: ignore[arg-type, return-value]  # a fake
+    database.schemas["acme"] = [BADGE]
+    found = await asyncio.gather(*(types.current("acme") for _ in range(20)))
+    assert all(one is found[0] for one in found)
+    assert database.asked <= 2
 
 
 async def test_the_tenants_that_were_not_asked_for_longest_are_forgotten(

@@ -45,6 +45,11 @@ def test_what_the_database_could_not_read_is_no_instant(text: str) -> None:
     assert microseconds(text) is None
 
 
+def test_a_fraction_of_more_digits_than_nine_is_no_instant() -> None:
+    assert microseconds(f"2000-02-29T00:00:00.{'1' * 9}Z") is not None
+    assert microseconds(f"2000-02-29T00:00:00.{'1' * 10}Z") is None
+
+
 def test_fractions_are_rounded_to_microseconds() -> None:
     first = microseconds("2024-02-29T23:59:59.9999999Z")
     assert first == microseconds("2024-03-01T00:00:00Z")

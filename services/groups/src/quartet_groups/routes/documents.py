@@ -31,6 +31,7 @@ class GroupOperationsDocument:
 
     operations: list[dict[str, Any]]
     failOnErrors: int | None = None  # noqa: N815  # the message's name
+    seconds: float | None = None
 
 
 @dataclass

@@ -8,11 +8,12 @@ from quart_schema import document_querystring, document_request, document_respon
 from quartet_common.auth.guard import caller, requires
 from quartet_common.container import AppContainer
 from quartet_common.ids import parse_id
+from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
-from quartet_scim_http.requests import known_id, read_body, read_if_match, read_mentions, read_projection
+from quartet_scim_http.requests import Body, known_id, read_if_match, read_mentions, read_projection
 from quartet_scim_http.responses import resource_response
 from quartet_users import memberships, store, usecases
 from quartet_users.config import UsersConfig
@@ -36,6 +37,10 @@ def scim_blueprint(
         rendered, location = view.of_user(user, groups), view.location(user.id)
         return resource_response(rendered, shown, version=user.version, location=location, status=status)
 
+    async def sent() -> tuple[Body, CompiledType]:
+        body = await Body.read()
+        return body, await types.of(caller().tenant, read_mentions(body.message))
+
     @blueprint.post("/Users")
     @requires("users:write")
     @tag(["SCIM users"])
@@ -45,11 +50,10 @@ def scim_blueprint(
     @document_response(ErrorDocument, 409)
     async def create() -> Response:
         """Create a user (RFC 7644 section 3.3)."""
-        body = await read_body()
-        user_type = await types.of(caller().tenant, read_mentions(body))
+        body, user_type = await sent()
         shown = read_projection(user_type.projector)
-        sent = user_type.normaliser.normalise(body)
-        return answer(await usecases.create_user(container, passwords, caller(), sent), shown, 201)
+        wanted = await body.work(user_type.normaliser.normalise)
+        return answer(await usecases.create_user(container, passwords, caller(), wanted), shown, 201)
 
     @blueprint.get("/Users/<user_id>")
     @blueprint.get("/Me", defaults=ME)
@@ -80,11 +84,10 @@ def scim_blueprint(
     async def replace(user_id: str | None) -> Response:
         """Replace a user (RFC 7644 section 3.5.1)."""
         known = _wanted(user_id)
-        body = await read_body()
-        user_type = await types.of(caller().tenant, read_mentions(body))
+        body, user_type = await sent()
         shown = read_projection(user_type.projector)
-        sent = user_type.normaliser.normalise(body)
-        user = await usecases.replace_user(container, passwords, caller(), known, sent, read_if_match())
+        wanted = await body.work(user_type.normaliser.normalise)
+        user = await usecases.replace_user(container, passwords, caller(), known, wanted, read_if_match())
         return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 
     @blueprint.patch("/Users/<user_id>")
@@ -99,10 +102,9 @@ def scim_blueprint(
     async def patch(user_id: str | None) -> Response:
         """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
         known = _wanted(user_id)
-        body = await read_body()
-        user_type = await types.of(caller().tenant, read_mentions(body))
+        body, user_type = await sent()
         shown = read_projection(user_type.projector)
-        operations = parse_patch(body)
+        operations = await body.work(parse_patch)
         user = await usecases.patch_user(
             container, passwords, user_type.engine, caller(), known, operations, read_if_match()
         )
