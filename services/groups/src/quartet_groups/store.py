@@ -10,6 +10,7 @@ import orjson
 from quartet_common.database import Connection
 from quartet_common.large import slices
 from quartet_groups.domain import Group
+from quartet_groups.lookups import each
 from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
@@ -37,16 +38,6 @@ SEARCHED: FilterColumns = MappingProxyType(
 
 StoredGroup = asyncpg.Record
 """A row of COLUMNS and `members`, JSON texts that are handed on without parsing; members is None for none."""
-
-
-def each(columns: str, table: str, more: str = "", key: str = "id") -> str:
-    """SQL of the rows `f` of a table whose `key` is one of $2, one look into the index for each, in the order of $2.
-
-    With `= ANY($2)` the planner may take all rows of the tenant and compare each with each of $2, which for thousands
-    of ids takes minutes: it knows neither how many they are nor how large a tenant has become.
-    """
-    return f"""unnest($2::uuid[]) AS asked (asked_id) CROSS JOIN LATERAL (
-        SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {key} = asked_id {more or "OFFSET 0"}) AS f"""
 
 
 async def insert_group(connection: Connection, tenant: str, group: Group) -> None:
