@@ -29,7 +29,13 @@ class PlainClient:
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the answer to a JSON body."""
-        head = f"POST {path} HTTP/1.1\r\n{self._headers}Content-Type: application/json\r\nContent-Length: {len(body)}"
+        return await self.send("POST", path, body)
+
+    async def send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """The same by any method."""
+        head = (
+            f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Type: application/json\r\nContent-Length: {len(body)}"
+        )
         return await self._ask(f"{head}\r\n\r\n".encode() + body)
 
     async def _ask(self, message: bytes) -> tuple[int, bytes]:
