@@ -479,11 +479,15 @@ async def test_a_client_that_does_not_read_holds_the_application_up(server: Runn
     client = await server.client(limit=1024)
     client.send(get(b"/large", b"Connection: close"))
     await server.application.begun.wait()
-    seen = -1
-    while seen != server.application.sent:  # until it does not get any further
-        seen = server.application.sent
-        await asyncio.sleep(0.2)
-    assert seen < 64
+    [one] = server.host.connections
+    seen = [-1]
+
+    async def stands_still() -> bool:
+        seen.append(server.application.sent)
+        return one._can_write is not None and seen[-1] == seen[-2]
+
+    await eventually(stands_still, "a stop of what is sent")
+    assert seen[-1] < 64
     assert (await client.rest()).count(b"x") == LARGE
 
 

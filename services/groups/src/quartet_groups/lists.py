@@ -8,8 +8,7 @@ import asyncpg
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_groups.config import GroupsConfig
-from quartet_groups.member_store import NO_MEMBERS
-from quartet_groups.store import COLUMNS, SEARCHED, StoredGroup
+from quartet_groups.store import COLUMNS, NO_MEMBERS, SEARCHED, StoredGroup
 from quartet_groups.views import GroupView
 from quartet_scim.errors import too_many
 from quartet_scim.filters import Sql

@@ -12,15 +12,13 @@ from quartet_common.large import slices
 from quartet_groups.events import NestedGroup
 from quartet_groups.lookups import each
 from quartet_groups.members import Members
+from quartet_groups.store import NO_MEMBERS
 
 # Members with their names, one look into the index for each: see `lookups.each`.
 NAMED_USERS = """members m LEFT JOIN LATERAL (
             SELECT display FROM known_users WHERE tenant_id = m.tenant_id AND id = m.member_id OFFSET 0) AS u ON true"""
 NAMED_GROUPS = """nestings n CROSS JOIN LATERAL (
             SELECT display_name FROM groups WHERE tenant_id = n.tenant_id AND id = n.child_id OFFSET 0) AS c"""
-
-NO_MEMBERS = "NULL::text AS members"
-"""The column `members` where nobody wants them."""
 
 
 @dataclass(frozen=True)

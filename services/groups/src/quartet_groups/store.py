@@ -15,6 +15,9 @@ from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
 
+NO_MEMBERS = "NULL::text AS members"
+"""The column `members` where nobody wants them."""
+
 COLUMNS = "g.id, g.version, g.created_at, g.modified_at, g.resource"
 
 # Two kinds of rows, each with its index by group and by member.
@@ -77,9 +80,7 @@ async def lock_groups(connection: Connection, tenant: str, ids: Sequence[UUID]) 
     ]
 
 
-async def update_group(
-    connection: Connection, tenant: str, group: Group, members: str = "NULL::text AS members"
-) -> StoredGroup:
+async def update_group(connection: Connection, tenant: str, group: Group, members: str = NO_MEMBERS) -> StoredGroup:
     """Store a changed group whose row is locked, and return it; `members` is the SQL of their column."""
     row = await connection.fetchrow(
         f"""

@@ -15,9 +15,8 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group
 from quartet_groups.events import EVENTS_AT_ONCE, NestedGroup
 from quartet_groups.joining import Hold, demand_place, with_members
-from quartet_groups.member_store import NO_MEMBERS
 from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
-from quartet_groups.store import StoredGroup
+from quartet_groups.store import NO_MEMBERS, StoredGroup
 from quartet_scim.errors import not_found
 from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
