@@ -19,7 +19,10 @@ SELECT index.relname AS index, relation.relname AS relation, pg_index.indisprima
 FROM pg_index JOIN pg_class index ON index.oid = indexrelid JOIN pg_class relation ON relation.oid = indrelid
 WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
-MAINTENANCE = {"inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once"}
+MAINTENANCE = {
+    "inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once",
+    "revocations_written_by": "finds what is new, of all tenants at once",
+}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -1,5 +1,6 @@
 """The app factory: what every service's HTTP application has, whatever its routes are."""
 
+import asyncio
 import logging
 import re
 import time
@@ -35,9 +36,12 @@ from quartet_common.observed import observed
 from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
+from quartet_common.schedule import Schedule, run_schedule
 
 logger = logging.getLogger(__name__)
 
+REVOCATIONS_INTERVAL = 0.5
+"""Seconds between two looks at what was revoked."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -206,12 +210,20 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 
 
 def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], refusals: RefusalLog) -> None:
+    revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
+    tasks: list[asyncio.Task[None]] = []
+
     async def start() -> None:
         await container.open()
+        await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
+        tasks.append(asyncio.get_running_loop().create_task(run_schedule(revoked)))
         refusals.start()
 
     async def stop() -> None:
+        for task in tasks:
+            task.cancel()
         try:
+            await asyncio.gather(*tasks, return_exceptions=True)
             await refusals.stop()
         finally:
             await container.close()

@@ -8,6 +8,7 @@ import httpx
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from quartet_common.auth.revocations import RevocationList
 from quartet_common.config import ServiceConfig
 from quartet_common.database import Database, open_database
 from quartet_common.http import ServiceClient, ServiceToken, open_http
@@ -19,7 +20,7 @@ from quartet_common.telemetry import instrument_http
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from quartet_common.auth.tokens import KeyFinder, TokenVerifier
+    from quartet_common.auth.tokens import KeyFinder, OpaqueFinder, TokenVerifier
 
 C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class AppContainer(Generic[C_co]):
         self.broker = Broker(config)
         self.stopping = asyncio.Event()
         self.key_finder: KeyFinder | None = None
+        self.opaque_finder: OpaqueFinder | None = None
+        self.revocations = RevocationList(lambda: self.database)
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
         self._redis: Redis | None = None
@@ -72,10 +75,16 @@ class AppContainer(Generic[C_co]):
         """Verifies access tokens."""
         if self._verifier is None:
             from quartet_common.auth.keys import RemoteKeys
-            from quartet_common.auth.tokens import TokenVerifier
+            from quartet_common.auth.tokens import AUDIENCE, TokenVerifier
 
             jwks_url = f"{self.config.users_url.rstrip('/')}/.well-known/jwks.json"
-            self._verifier = TokenVerifier(self.config.issuer, self.key_finder or RemoteKeys(self.http, jwks_url).find)
+            self._verifier = TokenVerifier(
+                self.config.issuer,
+                self.key_finder or RemoteKeys(self.http, jwks_url).find,
+                audiences=frozenset({AUDIENCE, f"{self.config.issuer}/{self.config.service}"}),
+                revoked=self.revocations.reason,
+                find_opaque=self.opaque_finder,
+            )
         return self._verifier
 
     async def open(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, TypedDict
 from uuid import UUID
 
+from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.schema import Schema
 
@@ -13,7 +14,15 @@ TENANT_CREATED = "users.tenant.created.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
 
-PUBLISHED = (CREATED, UPDATED, DELETED, TENANT_CREATED, SCHEMA_CREATED, SCHEMA_DELETED)
+PUBLISHED = (
+    CREATED,
+    UPDATED,
+    DELETED,
+    TENANT_CREATED,
+    SCHEMA_CREATED,
+    SCHEMA_DELETED,
+    REVOKED,
+)
 
 
 class UserFacts(TypedDict):
@@ -54,6 +63,19 @@ def schema_created(schema: Schema, version: int) -> DomainEvent:
 def schema_deleted(schema: Schema, version: int) -> DomainEvent:
     """A tenant has removed a schema."""
     return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
+
+
+def token_revoked(revocation: Revocation) -> DomainEvent:
+    """Tokens are refused from now on; no token is in it, only what points at them."""
+    data = {
+        "tenant": revocation.tenant,
+        "kind": revocation.kind,
+        "id": revocation.id,
+        "revokedAt": revocation.revoked_at.isoformat(),
+        "endless": revocation.endless,
+    }
+    sequence = int(revocation.revoked_at.timestamp() * 1000)
+    return DomainEvent(REVOKED, f"revocations/{revocation.kind}-{revocation.id}", sequence, data)
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from joserfc import jwt
 
@@ -20,11 +22,20 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token will say: for whom, for which tenant (`*`: the service names it per call), with which scopes."""
+    """What a token will say: for whom, for which tenant (`*`: the service names it per call), with which scopes.
+
+    `user_id` is the person's, None where a client acts for itself; `session` is the login that the token comes from,
+    `authenticated_at` when the person logged in. `audience` is who is to take it: every service, or one of them by the
+    URL that a client names as its `resource` (RFC 8707), e.g. `https://directory.example.com/audit`.
+    """
 
     client_id: str
     tenant: str
     scopes: frozenset[str]
+    user_id: UUID | None = None
+    session: UUID | None = None
+    authenticated_at: datetime | None = None
+    audience: str = AUDIENCE
 
 
 def find_client(clients: tuple[BootstrapClient, ...], client_id: str, secret: str) -> BootstrapClient:
@@ -59,16 +70,20 @@ def decide_grant(client: BootstrapClient, scope: str | None, tenant: str | None)
 
 def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int) -> str:
     """The access token (RFC 9068 section 2) for `grant`, valid for `lifetime` seconds."""
-    issued = int(now.timestamp())
-    claims = {
+    issued = round(now.timestamp(), 3)  # a NumericDate may have a fraction; revocations are that exact
+    claims: dict[str, Any] = {
         "iss": issuer,
-        "aud": AUDIENCE,
-        "sub": grant.client_id,
+        "aud": grant.audience,
+        "sub": grant.client_id if grant.user_id is None else str(grant.user_id),
         "client_id": grant.client_id,
         "tenant": grant.tenant,
         "scope": " ".join(sorted(grant.scopes)),
         "iat": issued,
-        "exp": issued + lifetime,
+        "exp": int(issued) + lifetime,
         "jti": str(new_id()),
     }
+    if grant.session is not None:
+        claims["sid"] = str(grant.session)
+    if grant.authenticated_at is not None:
+        claims["auth_time"] = int(grant.authenticated_at.timestamp())
     return jwt.encode({"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": pair.id}, claims, pair.key)

@@ -19,8 +19,10 @@ SCOPES = frozenset({
 
 @dataclass(frozen=True)
 class Principal:
-    """A verified token: tenant (`*` only for services, which name the tenant per call), actor, scopes and expiry in
-    seconds since the epoch.
+    """A verified token: tenant (`*` only for services, which name the tenant per call), actor, client and scopes.
+
+    `actor` is the `sub`: a user's id, or the client's own where no person stands behind the token (RFC 9068 section
+    2.2). `expires_at` and `issued_at` are seconds since the epoch; `session` is the login that the token came from.
     """
 
     tenant: str
@@ -28,6 +30,14 @@ class Principal:
     client_id: str
     scopes: frozenset[str]
     expires_at: int
+    token_id: str = ""
+    issued_at: float = 0.0
+    session: str | None = None
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person stands behind the token, and not only a client."""
+        return self.actor != self.client_id
 
 
 def in_header(name: str) -> str:

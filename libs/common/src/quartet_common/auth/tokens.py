@@ -1,4 +1,4 @@
-"""Tokens: verifies RFC 9068 access tokens offline and remembers those it has seen."""
+"""Tokens: verifies RFC 9068 access tokens offline, asks what opaque ones stand for, and remembers what it has seen."""
 
 import time
 from collections import OrderedDict
@@ -9,6 +9,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE, Principal
 from quartet_common.errors import UnauthorizedError
 
@@ -23,14 +24,36 @@ LEEWAY = 5
 KeyFinder = Callable[[str], Awaitable[ECKey | None]]
 """Finds the public key of a key id; None when no such key is published."""
 
+OpaqueFinder = Callable[[str], Awaitable[Principal | None]]
+"""Finds what an opaque token stands for; None when nobody has it. Its `expires_at` may be sooner than the token's own
+end: the finder is then asked again.
+"""
+
+RevocationCheck = Callable[[Principal], str | None]
+"""Says why a token is not valid any more, as a reason code; None for one that is."""
+
 
 class TokenVerifier:
-    """Verifies tokens with the keys of the users service. What was verified once is remembered until it expires."""
+    """Verifies tokens with the keys of the users service. What was verified once is remembered until it expires;
+    whether it was revoked meanwhile is asked each time.
+    """
 
-    def __init__(self, issuer: str, find_key: KeyFinder, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        find_key: KeyFinder,
+        now: Callable[[], float] = time.time,
+        *,
+        audiences: frozenset[str] = frozenset({AUDIENCE}),
+        find_opaque: OpaqueFinder | None = None,
+        revoked: RevocationCheck = lambda _: None,
+    ) -> None:
         self._issuer = issuer
         self._find_key = find_key
         self._now = now
+        self._audiences = audiences
+        self._find_opaque = find_opaque
+        self._revoked = revoked
         self._seen: OrderedDict[str, Principal] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
@@ -40,20 +63,33 @@ class TokenVerifier:
         finder raises when keys cannot be had.
         """
         principal = self._seen.get(token)
-        if principal is not None:
-            if principal.expires_at + LEEWAY > self._now():
-                return principal
+        if principal is not None and principal.expires_at + LEEWAY <= self._now():
             del self._seen[token]
-            raise UnauthorizedError("expired")
-        principal = self._principal(await self._claims(token))
-        self._seen[token] = principal
-        if len(self._seen) > CACHE_SIZE:
-            self._seen.popitem(last=False)
+            principal = None
+        if principal is None:
+            principal = await self._read(token)
+            self._seen[token] = principal
+            if len(self._seen) > CACHE_SIZE:
+                self._seen.popitem(last=False)
+        reason = self._revoked(principal)
+        if reason is not None:
+            self._seen.pop(token, None)
+            raise UnauthorizedError(reason)
         return principal
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _read(self, token: str) -> Principal:
         if len(token) > MAX_TOKEN_LENGTH:
             raise UnauthorizedError("too_long")
+        if not token.startswith(SCIM_TOKEN):
+            return self._principal(await self._claims(token))
+        if tenant_of(SCIM_TOKEN, token) is None:
+            raise UnauthorizedError("malformed")
+        found = await self._find_opaque(token) if self._find_opaque is not None else None
+        if found is None:
+            raise UnauthorizedError("unknown_token")
+        return found
+
+    async def _claims(self, token: str) -> dict[str, Any]:
         header = _header(token)
         if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != TOKEN_TYPE:
             raise UnauthorizedError("wrong_algorithm_or_type")
@@ -68,9 +104,10 @@ class TokenVerifier:
     def _principal(self, claims: dict[str, Any]) -> Principal:
         now = self._now()
         audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
         if claims.get("iss") != self._issuer:
             raise UnauthorizedError("wrong_issuer")
-        if audience != AUDIENCE and not (isinstance(audience, list) and AUDIENCE in audience):
+        if not any(isinstance(one, str) and one in self._audiences for one in audiences):
             raise UnauthorizedError("wrong_audience")
         expires, not_before = claims.get("exp"), claims.get("nbf", 0)
         if not isinstance(expires, int) or expires + LEEWAY <= now:
@@ -97,4 +134,9 @@ def _read_principal(claims: dict[str, Any], expires: int) -> Principal:
     scopes = frozenset(scope.split())
     if tenant == ANY_TENANT and SERVICE_SCOPE not in scopes:
         raise UnauthorizedError("missing_claims")
-    return Principal(tenant, actor, client_id, scopes, expires)
+    token_id, issued, session = claims.get("jti"), claims.get("iat"), claims.get("sid")
+    if not isinstance(token_id, str) or isinstance(issued, bool) or not isinstance(issued, int | float):
+        raise UnauthorizedError("missing_claims")
+    if session is not None and not isinstance(session, str):
+        raise UnauthorizedError("missing_claims")
+    return Principal(tenant, actor, client_id, scopes, expires, token_id, float(issued), session)

@@ -1,0 +1,43 @@
+"""Opaque tokens and secrets: random texts that say what they are and whose, and whether they were copied whole."""
+
+import re
+import secrets
+import string
+import zlib
+
+SCIM_TOKEN = "quartet_scim_"  # noqa: S105  # what such tokens begin with
+REFRESH_TOKEN = "quartet_refresh_"  # noqa: S105  # what such tokens begin with
+CLIENT_SECRET = "quartet_secret_"  # noqa: S105  # what such secrets begin with
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+RANDOM_LENGTH = 43
+"""Characters of 5.95 bits: 256 bits."""
+CHECKSUM_LENGTH = 6
+"""Characters that hold a CRC-32."""
+
+FORM = re.compile(r"([a-z0-9-]{1,63})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
+
+
+def make(prefix: str, tenant: str) -> str:
+    """A new token of `tenant`: `<prefix><tenant>_<43 random characters><6 of checksum>`."""
+    body = f"{prefix}{tenant}_{''.join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))}"
+    return body + _checksum(body)
+
+
+def tenant_of(prefix: str, token: str) -> str | None:
+    """The tenant that `token` names; None for what was never made by `make` with `prefix`, which costs no question to
+    anybody. Whether the token is valid is another matter.
+    """
+    found = FORM.fullmatch(token, len(prefix)) if token.startswith(prefix) else None
+    if found is None or _checksum(token[:-CHECKSUM_LENGTH]) != token[-CHECKSUM_LENGTH:]:
+        return None
+    return found.group(1)
+
+
+def _checksum(text: str) -> str:
+    number = zlib.crc32(text.encode())
+    digits = []
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))

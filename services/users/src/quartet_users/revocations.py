@@ -1,0 +1,23 @@
+"""Revocations: ends tokens before they expire, in the transaction of what ended them, and tells every service."""
+
+from collections.abc import Sequence
+
+from quartet_common.auth import revocations as kept
+from quartet_common.auth.revocations import Revocation
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller
+from quartet_users import events
+from quartet_users.config import UsersConfig
+
+
+async def revoke(
+    container: AppContainer[UsersConfig], connection: Connection, caller: Caller, revocations: Sequence[Revocation]
+) -> None:
+    """Have the tokens that `revocations` point at refused: here within half a second after the commit, in the other
+    services as soon as the event is there.
+    """
+    await kept.keep(connection, revocations)
+    told = [events.token_revoked(one) for one in revocations]
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
