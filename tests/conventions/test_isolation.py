@@ -41,6 +41,8 @@ TENANTLESS = {
     "scim.create_me": "always refuses",
     "oauth.token": "gives tokens for the tenants of the client whose secret was sent",
     "oauth.jwks": "public keys, the same for all tenants",
+    "token_status.introspect": "tells clients of tokens whose text they have, and of their own tenants' only",
+    "token_status.revoke": "ends what was given to the client itself, whose text it has",
     "rabbitmq.outbox": "a depth and an age over all tenants, nothing of what is in it",
     "rabbitmq.queues": "depths over all tenants, nothing of what is in them",
     "metrics.known": "is the same for everybody",
