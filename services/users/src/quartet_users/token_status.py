@@ -98,7 +98,7 @@ class TokenStatus:
             "sub": who.actor,
             "client_id": who.client_id,
             "scope": " ".join(sorted(who.scopes)),
-            "token_type": "Bearer",
+            "token_type": "Bearer",  # nosec B105  # how it is sent
             "jti": who.token_id,
             "iss": self._container.config.issuer,
             "aud": audience,
