@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from quartet_cli import logs as log_files
-from quartet_cli import quality, tokens
+from quartet_cli import quality, scim_tokens, tokens
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(scim_tokens.commands, name="scim-token")
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # nothing is cut off in a pipe
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
