@@ -47,7 +47,7 @@ def up() -> None:
         "SCIM base URL": f"{stack.url}/scim/v2",
         "API documentation": ", ".join(f"{stack.url}/{service}/docs" for service in stack.services[:1])
         + " (each service)",
-        "token": "./quartet token",  # nosec B105  # the command that makes one
+        "token": "./quartet token",  # the command that makes one
         "try it": "./quartet demo",
         "logs": f"{stack.home.logs} (./quartet logs [NAME] [-f])",
         "database": stack.state.postgres_data,
