@@ -298,16 +298,17 @@ async def a_scim_token(world: World, name: str = "okta") -> str:
 async def tenants_are_the_platforms(world: World, _: str) -> None:
     """Nobody inside a tenant, whatever is theirs there, sees or changes tenants, not even their own."""
     path = f"/users/tenants/{world.tenant}"
-    for one in (world.stranger, world.owner):
-        answers = [
-            await one.get("/users/tenants"),
-            await one.post("/users/tenants", json={"id": new_tenant()}),
-            await one.get(path),
-            await one.patch(path, json={"display_name": "taken over"}),
-            *[await one.post(f"{path}/{change}") for change in ("suspend", "resume")],
-            await one.delete(path),
-        ]
-        assert [answer.status_code for answer in answers] == [403] * len(answers)
+    async with newcomer(world) as third:  # its own log tells what it asked for: the stranger's must stay clean
+        for one in (third, world.owner):
+            answers = [
+                await one.get("/users/tenants"),
+                await one.post("/users/tenants", json={"id": new_tenant()}),
+                await one.get(path),
+                await one.patch(path, json={"display_name": "taken over"}),
+                *[await one.post(f"{path}/{change}") for change in ("suspend", "resume")],
+                await one.delete(path),
+            ]
+            assert [answer.status_code for answer in answers] == [403] * len(answers)
     with pytest.raises(QuartetError, match="invalid_scope"):
         await asyncio.to_thread(world.stack.token, world.tenant, "platform:admin")
     token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
