@@ -51,8 +51,9 @@ async def test_what_is_no_scim_token_is_refused_everywhere(stack: Stack) -> None
 
 
 @pytest.mark.local_stack
-async def test_the_command_prints_a_token_and_nothing_else_and_revokes_it(stack: Stack) -> None:
+async def test_the_command_prints_a_token_and_nothing_else_and_revokes_it(stack: Stack, token_for: TokenFor) -> None:
     tenant = new_tenant()
+    await token_for(tenant)  # which makes the tenant
     token = (await command(stack, "create", "okta", "--tenant", tenant, "--days", "30")).strip()
     assert token.startswith(f"quartet_scim_{tenant}_")
     async with Api(stack.url, token) as okta:
