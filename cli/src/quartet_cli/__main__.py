@@ -48,7 +48,7 @@ def up() -> None:
         "SCIM base URL": f"{stack.url}/scim/v2",
         "API documentation": ", ".join(f"{stack.url}/{service}/docs" for service in stack.services[:1])
         + " (each service)",
-        "token": "./quartet token",
+        "token": "./quartet token",  # the command that makes one
         "try it": "./quartet demo",
         "logs": f"{stack.home.logs} (./quartet logs [NAME] [-f])",
         "database": stack.state.postgres_data,
