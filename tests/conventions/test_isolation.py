@@ -47,6 +47,7 @@ TENANTLESS = {
 }
 """Routes that hold nothing of a tenant, and why."""
 
+SCIM_TOKENS = "/users/scim-tokens"
 SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -254,6 +255,43 @@ async def a_schema_is_not_read(world: World, _: str) -> None:
 async def a_schema_is_not_deleted(world: World, _: str) -> None:
     missing(await world.stranger.delete(f"/users/schemas/{SCHEMA}"))
     assert (await world.owner.get(f"/users/schemas/{SCHEMA}")).status_code == 200
+
+
+async def scim_tokens_are_made_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        made = (await third.post(SCIM_TOKENS, json={"name": "okta"})).json()
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        found = await third.get(USERS, headers=headers)
+        assert (found.status_code, found.json()["totalResults"]) == (200, 0)
+        missing(await third.get(f"{USERS}/{world.user['id']}", headers=headers))
+        assert (await third.delete(f"{SCIM_TOKENS}/{made['id']}")).status_code == 204
+
+
+async def scim_tokens_are_listed_apart(world: World, _: str) -> None:
+    for number in range(2):
+        await a_scim_token(world, f"idp {number}")
+    page = (await world.owner.get(SCIM_TOKENS, params={"count": 1})).json()
+    assert page["next"]
+    answer = await world.stranger.get(SCIM_TOKENS)
+    assert (answer.status_code, answer.json()) == (200, {"scim_tokens": [], "next": None})
+    assert (await world.stranger.get(SCIM_TOKENS, params={"cursor": page["next"]})).status_code == 400
+
+
+async def a_scim_token_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"{SCIM_TOKENS}/{await a_scim_token(world)}"))
+
+
+async def a_scim_token_is_not_revoked(world: World, _: str) -> None:
+    path = f"{SCIM_TOKENS}/{await a_scim_token(world)}"
+    missing(await world.stranger.delete(path))
+    assert (await world.owner.get(path)).json()["revoked_at"] is None
+
+
+async def a_scim_token(world: World, name: str = "okta") -> str:
+    """The id of a new token of the owner's."""
+    made = await world.owner.post(SCIM_TOKENS, json={"name": name})
+    assert made.status_code == 201
+    return str(made.json()["id"])
 
 
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
@@ -486,6 +524,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "schemas.list_": schemas_are_listed_apart,
         "schemas.read": a_schema_is_not_read,
         "schemas.delete": a_schema_is_not_deleted,
+        "scim_tokens.create": scim_tokens_are_made_apart,
+        "scim_tokens.list_": scim_tokens_are_listed_apart,
+        "scim_tokens.read": a_scim_token_is_not_read,
+        "scim_tokens.revoke": a_scim_token_is_not_revoked,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
         **EVERYWHERE,
     },

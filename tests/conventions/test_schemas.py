@@ -262,6 +262,9 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     schema = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number"}]}
     assert (await api.post("/users/schemas", json=schema)).status_code == 201
     assert (await api.delete("/users/schemas/urn:example:Badge")).status_code == 204
+    made = await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1})
+    assert made.status_code == 201
+    assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
     assert (await api.get("/audit/data/export")).status_code == 200
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:

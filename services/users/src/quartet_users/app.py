@@ -47,12 +47,16 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.oauth import OAUTH, oauth_blueprint
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.search import search_blueprint
+    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.views import UserView
 
     config = container.config
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -73,6 +77,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
+    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(

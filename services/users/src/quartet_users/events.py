@@ -1,6 +1,7 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from typing import Any, TypedDict
+from datetime import datetime
+from typing import Any, Protocol, TypedDict
 from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
@@ -13,6 +14,8 @@ DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
+SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # the name of an event
+SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # the name of an event
 
 PUBLISHED = (
     CREATED,
@@ -21,8 +24,30 @@ PUBLISHED = (
     TENANT_CREATED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
+    SCIM_TOKEN_CREATED,
+    SCIM_TOKEN_REVOKED,
     REVOKED,
 )
+
+
+class ScimTokenFacts(Protocol):
+    """What is told of a SCIM token."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What it may do."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends; None for never."""
 
 
 class UserFacts(TypedDict):
@@ -65,6 +90,16 @@ def schema_deleted(schema: Schema, version: int) -> DomainEvent:
     return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
 
 
+def scim_token_created(token: ScimTokenFacts) -> DomainEvent:
+    """A tenant got a SCIM token; neither it nor what it is known by is told."""
+    return DomainEvent(SCIM_TOKEN_CREATED, f"scim-tokens/{token.id}", 1, _scim_token_facts(token))
+
+
+def scim_token_revoked(token: ScimTokenFacts) -> DomainEvent:
+    """A SCIM token has ended before its time."""
+    return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
+
+
 def token_revoked(revocation: Revocation) -> DomainEvent:
     """Tokens are refused from now on; no token is in it, only what points at them."""
     data = {
@@ -80,3 +115,12 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:
     return {"id": schema.id, "name": schema.name, "attributes": [attribute.name for attribute in schema.attributes]}
+
+
+def _scim_token_facts(token: ScimTokenFacts) -> dict[str, Any]:
+    return {
+        "id": str(token.id),
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "expiresAt": None if token.expires_at is None else token.expires_at.isoformat(),
+    }

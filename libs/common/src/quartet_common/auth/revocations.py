@@ -95,8 +95,9 @@ class RevocationList:
         tenant, issued = who.tenant, who.issued_at
         if until.get((tenant, "tenant", tenant), -1.0) >= issued:
             return "tenant_suspended"
-        pointed = (("token", who.token_id), ("session", who.session or ""), ("subject", who.actor))
-        for kind, identifier in (*pointed, ("client", who.client_id)):
+        if (tenant, "token", who.token_id) in until:
+            return "revoked"  # whenever it was issued: an opaque token is issued anew each time that it is looked up
+        for kind, identifier in (("session", who.session or ""), ("subject", who.actor), ("client", who.client_id)):
             if until.get((tenant, kind, identifier), -1.0) >= issued:
                 return "revoked"
         return None
