@@ -13,6 +13,7 @@ import pytest
 from quart import Quart
 from yarl import URL
 
+from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
@@ -294,6 +295,29 @@ async def a_scim_token(world: World, name: str = "okta") -> str:
     return str(made.json()["id"])
 
 
+async def tenants_are_the_platforms(world: World, _: str) -> None:
+    """Nobody inside a tenant, whatever is theirs there, sees or changes tenants, not even their own."""
+    path = f"/users/tenants/{world.tenant}"
+    for one in (world.stranger, world.owner):
+        answers = [
+            await one.get("/users/tenants"),
+            await one.post("/users/tenants", json={"id": new_tenant()}),
+            await one.get(path),
+            await one.patch(path, json={"display_name": "taken over"}),
+            *[await one.post(f"{path}/{change}") for change in ("suspend", "resume")],
+            await one.delete(path),
+        ]
+        assert [answer.status_code for answer in answers] == [403] * len(answers)
+    with pytest.raises(QuartetError, match="invalid_scope"):
+        await asyncio.to_thread(world.stack.token, world.tenant, "platform:admin")
+    token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
+    async with Api(world.stack.url, token) as platform:
+        found = (await platform.get(path)).json()
+        assert (found["status"], found["display_name"]) == ("active", "")
+        cursor = (await platform.get("/users/tenants", params={"count": 1, "status": "active"})).json()["next"]
+        assert (await platform.get("/users/tenants", params={"cursor": cursor})).status_code == 400
+
+
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
     user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
     join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
@@ -439,11 +463,12 @@ async def an_entry_is_not_read(world: World, _: str) -> None:
 
 
 async def counts_are_apart(world: World, _: str) -> None:
-    assert await world.owner.count("users.tenant.created") == 1
+    assert await world.owner.count("groups.group.created") == 1
     async with newcomer(world) as third:
-        await third.counted("users.tenant.created", 1)
+        await third.create_user()
+        await third.counted("users.user.created", 1)
         answer = await third.get("/metrics/query", params={"metric": "events", "by": "type"})
-        assert [series["key"] for series in answer.json()["series"]] == ["users.tenant.created"]
+        assert not [series["key"] for series in answer.json()["series"] if series["key"].startswith("groups.")]
 
 
 async def exports_are_apart(world: World, service: str) -> None:
@@ -452,9 +477,12 @@ async def exports_are_apart(world: World, service: str) -> None:
     clean(world, answer.text)
     if service == "metrics":  # numbers look alike, whoever's they are
         async with newcomer(world) as third:
-            await third.counted("users.tenant.created", 1)
-            [count, _] = (await third.get("/metrics/data/export")).text.splitlines()
-        assert json.loads(count)["data"]["action"] == "users.tenant.created"
+            await third.create_user()
+            await third.counted("users.user.created", 1)
+            lines = (await third.get("/metrics/data/export")).text.splitlines()
+        counts = {one["action"]: one["count"] for line in lines[:-1] if (one := json.loads(line)["data"])}
+        assert counts["users.user.created"] == 1
+        assert not [action for action in counts if action.startswith("groups.")]
 
 
 async def dead_letters_are_apart(world: World, service: str) -> None:
@@ -504,6 +532,7 @@ EVERYWHERE: dict[str, Check] = {
     "rabbitmq.dead_letters": dead_letters_are_apart,
     "rabbitmq.redrive": dead_letters_are_redriven_apart,
 }
+TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
 CHECKS: dict[str, dict[str, Check]] = {
     "users": {
         "scim.create": users_are_created_apart,
@@ -529,6 +558,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
+        **{f"tenants.{name}": tenants_are_the_platforms for name in TENANT_ROUTES},
         **EVERYWHERE,
     },
     "groups": {

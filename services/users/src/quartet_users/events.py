@@ -6,12 +6,16 @@ from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
 DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
+TENANT_UPDATED = "users.tenant.updated.v1"
+TENANT_SUSPENDED = "users.tenant.suspended.v1"
+TENANT_RESUMED = "users.tenant.resumed.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
 SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # the name of an event
@@ -22,6 +26,10 @@ PUBLISHED = (
     UPDATED,
     DELETED,
     TENANT_CREATED,
+    TENANT_UPDATED,
+    TENANT_SUSPENDED,
+    TENANT_RESUMED,
+    TENANT_DELETED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
     SCIM_TOKEN_CREATED,
@@ -78,6 +86,26 @@ def deleted(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
 def tenant_created(tenant: str) -> DomainEvent:
     """A tenant came into being."""
     return DomainEvent(TENANT_CREATED, f"tenants/{tenant}", 1, {"id": tenant})
+
+
+def tenant_updated(tenant: str, version: int, display_name: str) -> DomainEvent:
+    """A tenant has another name."""
+    return DomainEvent(TENANT_UPDATED, f"tenants/{tenant}", version, {"id": tenant, "displayName": display_name})
+
+
+def tenant_suspended(tenant: str, version: int) -> DomainEvent:
+    """All tokens of a tenant are refused until it is resumed."""
+    return DomainEvent(TENANT_SUSPENDED, f"tenants/{tenant}", version, {"id": tenant})
+
+
+def tenant_resumed(tenant: str, version: int) -> DomainEvent:
+    """A suspended tenant has access again."""
+    return DomainEvent(TENANT_RESUMED, f"tenants/{tenant}", version, {"id": tenant})
+
+
+def tenant_deleted(tenant: str, version: int) -> DomainEvent:
+    """A tenant is gone for good; every service removes what it has of it."""
+    return DomainEvent(TENANT_DELETED, f"tenants/{tenant}", version, {"id": tenant})
 
 
 def schema_created(schema: Schema, version: int) -> DomainEvent:

@@ -27,6 +27,9 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of `tenant` that were issued until `revoked_at` are refused, if `kind` and `id` point at them: by their
     `jti`, `sid`, `sub`, `client_id`, or all of the tenant (`id` is then the tenant). An endless one holds whenever they
     were issued, until a later one of the same kind and id that is not endless takes its place.
+
+    A tenant is refused endlessly or not at all: one of its kind that is not endless lifts the refusal, so that tokens
+    which live for months count again at once when a suspended tenant is resumed.
     """
 
     tenant: str
@@ -131,7 +134,10 @@ class RevocationList:
         self._read_at = started
 
     def _put(self, tenant: str, kind: str, identifier: str, revoked_at: datetime, *, endless: bool) -> None:
-        self._until[tenant, kind, identifier] = float("inf") if endless else revoked_at.timestamp()
+        if kind == "tenant" and not endless:
+            self._until.pop((tenant, kind, identifier), None)
+        else:
+            self._until[tenant, kind, identifier] = float("inf") if endless else revoked_at.timestamp()
 
 
 def revocation(tenant: str, kind: Kind, identifier: UUID | str, at: datetime, *, endless: bool = False) -> Revocation:

@@ -15,7 +15,7 @@ from quartet_common.errors import UnauthorizedError
 
 ALGORITHM = "ES256"
 AUDIENCE = "quartet"
-TOKEN_TYPE = "at+jwt"  # noqa: S105  # nosec B105  # the `typ` of RFC 9068 section 2.1
+TOKEN_TYPE = "at+jwt"  # noqa: S105  # the `typ` of RFC 9068 section 2.1
 MAX_TOKEN_LENGTH = 8192
 CACHE_SIZE = 10_000
 LEEWAY = 5
