@@ -98,21 +98,24 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", scim_tokens: "ScimTokens") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
     from quartet_users.token_status import TokenStatus
 
-    app.register_blueprint(oauth_blueprint(container, keys))
-    status = TokenStatus(container, scim_tokens)
-    app.register_blueprint(token_status_blueprint(status, container.config.bootstrap_clients.clients))
+    grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
+    app.register_blueprint(oauth_blueprint(container, keys, grants))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
+    from quartet_users.routes.api_clients import api_clients_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
 
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
 
 
