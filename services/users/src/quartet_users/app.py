@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from quart import Quart
 
     from quartet_users.keys import KeyRing
+    from quartet_users.passwords import Passwords
 
 PUBLIC = frozenset(
     {
@@ -47,23 +48,16 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.bulk import bulk_blueprint
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
-    from quartet_users.routes.oauth import OAUTH, oauth_blueprint
+    from quartet_users.routes.oauth import OAUTH
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
-    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.search import search_blueprint
-    from quartet_users.routes.tenants import tenants_blueprint
-    from quartet_users.routes.token_status import token_status_blueprint
-    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.tenant_usecases import ensure_first_tenants
-    from quartet_users.token_status import TokenStatus
     from quartet_users.views import UserView
 
     config = container.config
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
-    scim_tokens = ScimTokens(lambda: container.database, container.clock)
-    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -83,12 +77,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     means = Means(container, passwords, bulk_groups.GroupsClient(client))
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
-    app.register_blueprint(oauth_blueprint(container, keys))
-    status = TokenStatus(container, scim_tokens)
-    app.register_blueprint(token_status_blueprint(status, config.bootstrap_clients.clients))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
-    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
-    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    _add_identity(app, container, keys, passwords)
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(
@@ -97,6 +87,24 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     )
     take_trailing_slashes(app)
     return app
+
+
+def _add_identity(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", passwords: "Passwords") -> None:
+    """What lets people and machines in: tenants, and tokens of every kind."""
+    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
+    from quartet_users.routes.tenants import tenants_blueprint
+    from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.scim_tokens import ScimTokens
+    from quartet_users.token_status import TokenStatus
+
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
+    app.register_blueprint(oauth_blueprint(container, keys))
+    status = TokenStatus(container, scim_tokens)
+    app.register_blueprint(token_status_blueprint(status, container.config.bootstrap_clients.clients))
+    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
