@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
-    from quartet_users.scim_tokens import ScimTokens
 
 PUBLIC = frozenset(
     {
@@ -42,13 +41,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
     from quartet_users.routes.oauth import OAUTH
-    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.tenant_usecases import ensure_first_tenants
 
     keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
-    scim_tokens = ScimTokens(lambda: container.database, container.clock)
-    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -61,7 +57,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(partial(ensure_first_tenants, container))
     passwords = Passwords()
     _add_scim(app, container, passwords)
-    _add_tokens(app, container, keys, scim_tokens)
+    _add_tokens(app, container, keys)
     _add_administration(app, container, passwords)
     _add_operations(app, container)
     take_trailing_slashes(app)
@@ -96,14 +92,17 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
 
 
-def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", scim_tokens: "ScimTokens") -> None:
+def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
     from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.token_status import TokenStatus
 
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
     app.register_blueprint(oauth_blueprint(container, keys, grants))
     app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
