@@ -14,7 +14,7 @@ from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_users.config import BootstrapClient
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.keys import KeyPair
-from quartet_users.tenant_domain import PLATFORM_SCOPE
+from quartet_users.roles import PLATFORM_ADMIN
 
 DEFAULT_TENANT = "default"
 
@@ -65,13 +65,13 @@ def decide_grant(client: BootstrapClient, scope: str | None, tenant: str | None)
     if ANY_TENANT not in client.tenants and tenant not in client.tenants:
         raise OAuthError("invalid_request", "The client does not belong to that tenant.")
     if scope and scopes != within(tenant, scopes):
-        raise OAuthError("invalid_scope", f"{PLATFORM_SCOPE} is given in the tenant {SYSTEM_TENANT} only.")
+        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is given in the tenant {SYSTEM_TENANT} only.")
     return Grant(client.client_id, tenant, within(tenant, scopes))
 
 
 def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
     """Those of `scopes` that a token of `tenant` can have: the platform is administered from its own tenant only."""
-    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_SCOPE}
+    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_ADMIN}
 
 
 def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int) -> str:
