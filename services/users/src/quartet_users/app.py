@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_users.config import UsersConfig
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from quart import Quart
 
     from quartet_users.keys import KeyRing
+    from quartet_users.passwords import Passwords
 
 PUBLIC = frozenset(
     {
@@ -52,10 +54,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.scim import scim_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.search import search_blueprint
-    from quartet_users.routes.tenants import tenants_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
     from quartet_users.scim_tokens import ScimTokens
-    from quartet_users.tenant_usecases import ensure_first_tenants
     from quartet_users.token_status import TokenStatus
     from quartet_users.views import UserView
 
@@ -73,7 +73,6 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
-    app.before_serving(partial(ensure_first_tenants, container))
     client = container.service_client("groups", config.groups_url)
     groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     types = UserTypes(lambda: container.database)
@@ -88,7 +87,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(token_status_blueprint(status, config.bootstrap_clients.clients))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
-    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    add_tenants(app, container, passwords)
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(
@@ -97,6 +96,15 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     )
     take_trailing_slashes(app)
     return app
+
+
+def add_tenants(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
+    """The routes of tenants, and the tenants that are there from the start."""
+    from quartet_users.routes.tenants import tenants_blueprint
+    from quartet_users.tenant_usecases import ensure_first_tenants
+
+    app.before_serving(partial(ensure_first_tenants, container))
+    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
@@ -118,4 +126,5 @@ SERVICE = Service(
     config_class=UsersConfig,
     create_app=create_app,
     subscriptions=lambda _: subscriptions(),
+    schedules=lambda container: [tenancy.erasing(container, tenancy.Erasure(staying={"tenants"}))],
 )

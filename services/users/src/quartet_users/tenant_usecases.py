@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError
@@ -168,6 +169,8 @@ async def _change(
             await tenant_store.update_tenant(connection, after)
             await _tell(container, connection, caller, told)
             await revoke(container, connection, caller, revocations)
+            if after.status == "deleted":
+                await tenancy.bury(connection, after.id)
     container.revocations.add(revocations)  # this process need not look for what it has done itself
     return after
 
