@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quartet_common import tenancy
+from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, revocation
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
@@ -192,4 +193,5 @@ async def test_what_is_heard_late_does_not_give_a_deleted_tenant_its_tokens_back
     await service.eraser().run()
     known = RevocationList(lambda: service.database)
     await known.refresh()
-    assert known._until[tenant, "tenant", tenant] == float("inf")
+    who = Principal(tenant, "bjensen", "cli", frozenset(), 0, "1", (utc_now() + timedelta(days=2)).timestamp())
+    assert known.reason(who) == "tenant_suspended"
