@@ -1,6 +1,7 @@
 """The application of the users service: the only place where it is wired."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
@@ -47,12 +48,18 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.oauth import OAUTH, oauth_blueprint
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.search import search_blueprint
+    from quartet_users.routes.tenants import tenants_blueprint
+    from quartet_users.scim_tokens import ScimTokens
+    from quartet_users.tenant_usecases import ensure_first_tenants
     from quartet_users.views import UserView
 
     config = container.config
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -62,6 +69,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
+    app.before_serving(partial(ensure_first_tenants, container))
     client = container.service_client("groups", config.groups_url)
     groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     types = UserTypes(lambda: container.database)
@@ -73,6 +81,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
+    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(
