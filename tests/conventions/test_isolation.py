@@ -297,9 +297,11 @@ async def a_scim_token(world: World, name: str = "okta") -> str:
 
 async def tenants_are_the_platforms(world: World, _: str) -> None:
     """Nobody inside a tenant, whatever is theirs there, sees or changes tenants, not even their own."""
-    path = f"/users/tenants/{world.tenant}"
-    async with newcomer(world) as third:  # its own log tells what it asked for: the stranger's must stay clean
-        for one in (third, world.owner):
+    tenant = new_tenant()
+    path = f"/users/tenants/{tenant}"
+    own = await asyncio.to_thread(world.stack.token, tenant, OF_A_TENANT)
+    async with Api(world.stack.url, own) as owner:
+        for one in (world.stranger, owner):
             answers = [
                 await one.get("/users/tenants"),
                 await one.post("/users/tenants", json={"id": new_tenant()}),
@@ -310,7 +312,7 @@ async def tenants_are_the_platforms(world: World, _: str) -> None:
             ]
             assert [answer.status_code for answer in answers] == [403] * len(answers)
     with pytest.raises(QuartetError, match="invalid_scope"):
-        await asyncio.to_thread(world.stack.token, world.tenant, "platform:admin")
+        await asyncio.to_thread(world.stack.token, tenant, "platform:admin")
     token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
     async with Api(world.stack.url, token) as platform:
         found = (await platform.get(path)).json()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from quartet_cli import logs as log_files
-from quartet_cli import quality, tenant_commands, tenants, tokens
+from quartet_cli import quality, scim_tokens, tenant_commands, tenants, tokens
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # nothing is cut off in a pipe
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(scim_tokens.commands, name="scim-token")
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
 

@@ -18,6 +18,8 @@ PUBLIC = frozenset(
     {
         "oauth.token",
         "oauth.jwks",
+        "token_status.introspect",
+        "token_status.revoke",
         "discovery.config_document",
         "discovery.all_types",
         "discovery.one_type",
@@ -25,7 +27,7 @@ PUBLIC = frozenset(
         "discovery.one_schema",
     }
 )
-"""Endpoints that need no token: they are how one gets a token, or are read before."""
+"""Endpoints that need no token: they are how one gets or ends a token as a client, or are read before."""
 
 
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
@@ -51,8 +53,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.search import search_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
+    from quartet_users.routes.token_status import token_status_blueprint
     from quartet_users.scim_tokens import ScimTokens
     from quartet_users.tenant_usecases import ensure_first_tenants
+    from quartet_users.token_status import TokenStatus
     from quartet_users.views import UserView
 
     config = container.config
@@ -80,6 +84,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
+    status = TokenStatus(container, scim_tokens)
+    app.register_blueprint(token_status_blueprint(status, config.bootstrap_clients.clients))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")

@@ -18,8 +18,8 @@ TENANT_SUSPENDED = "users.tenant.suspended.v1"
 TENANT_RESUMED = "users.tenant.resumed.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
-SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # the name of an event
-SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # the name of an event
+SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
+SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
 
 PUBLISHED = (
     CREATED,

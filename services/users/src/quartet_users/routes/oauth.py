@@ -47,7 +47,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
         form = await request.form
         if form.get("grant_type") != CLIENT_CREDENTIALS:
             raise OAuthError("unsupported_grant_type", f"grant_type must be {CLIENT_CREDENTIALS}.")
-        client_id, secret = _credentials(form.get("client_id"), form.get("client_secret"))
+        client_id, secret = credentials(form.get("client_id"), form.get("client_secret"))
         client = tokens.find_client(config.bootstrap_clients.clients, client_id, secret)
         grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"))
         if grant.tenant != ANY_TENANT:
@@ -69,7 +69,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
     return blueprint
 
 
-def _credentials(form_id: str | None, form_secret: str | None) -> tuple[str, str]:
+def credentials(form_id: str | None, form_secret: str | None) -> tuple[str, str]:
     """Client id and secret from HTTP Basic or the form, not both (RFC 6749 section 2.3.1)."""
     header = request.headers.get("Authorization")
     if header is None:
