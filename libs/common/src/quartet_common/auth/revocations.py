@@ -40,8 +40,8 @@ FROM (VALUES (1)) AS always LEFT JOIN revocations ON written_by >= $1::text::xid
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of `tenant` that were issued until `revoked_at` are refused, if `kind` and `id` point at them: by their
     `jti`, `sid`, `sub`, `client_id`, or all of the tenant (`id` is then the tenant). An endless one holds whenever they
-    were issued, until a later one of the same kind and id that is not endless takes its place. A
-    `jti` and a `sid` are never used again, so their tokens are refused whenever they were issued, whatever clocks say.
+    were issued, until a later one of the same kind and id that is not endless takes its place. A `jti` and a `sid` are
+    never used again, so their tokens are refused whenever they were issued, whatever the clocks say.
 
     A tenant is refused endlessly or not at all: one of its kind that is not endless lifts the refusal, so that tokens
     which live for months count again at once when a suspended tenant is resumed.
@@ -173,9 +173,8 @@ class RevocationList:
         held = self._held.setdefault(tenant, {})
         known = held.get((kind, identifier))
         if known is None or known.revoked_at <= revoked_at:  # a reading may have begun before what `add` has put here
-            until = float("inf") if endless else revoked_at.timestamp() + IAT_PRECISION
-            if kind == "tenant" and not endless:
-                until = float("-inf")  # kept all the same, so that nothing older takes its place
+            lifted = float("-inf") if kind == "tenant" else revoked_at.timestamp() + IAT_PRECISION
+            until = float("inf") if endless else lifted
             held[kind, identifier] = Held(until, revoked_at, endless)
 
     def _forget(self, past: datetime) -> None:
