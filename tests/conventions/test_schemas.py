@@ -21,6 +21,7 @@ from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.process import Service
+from quartet_common.tenancy import TENANT_DELETED, TenantFacts
 from quartet_groups.subscriptions import UserFacts
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, user_document
 from quartet_testing.conditions import eventually
@@ -49,9 +50,10 @@ READS: dict[str, list[tuple[str, type[msgspec.Struct]]]] = {
         ("users.user.created.v1", UserFacts),
         ("users.user.updated.v1", UserFacts),
         ("users.user.deleted.v1", UserFacts),
+        (TENANT_DELETED, TenantFacts),
     ],
-    "audit": [],  # every event, whatever is in it
-    "metrics": [],  # every event, whatever is in it
+    "audit": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
+    "metrics": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
 }
 """What each service reads of the data of which event."""
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_users.config import UsersConfig
@@ -150,4 +151,5 @@ SERVICE = Service(
     config_class=UsersConfig,
     create_app=create_app,
     subscriptions=lambda _: subscriptions(),
+    schedules=lambda container: [tenancy.erasing(container, tenancy.Erasure(staying={"tenants"}))],
 )

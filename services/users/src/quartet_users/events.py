@@ -140,7 +140,8 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
         "endless": revocation.endless,
     }
     sequence = int(revocation.revoked_at.timestamp() * 1000)
-    return DomainEvent(REVOKED, f"revocations/{revocation.kind}-{revocation.id}", sequence, data)
+    subject = f"revocations/{revocation.kind}-{revocation.id}"
+    return DomainEvent(REVOKED, subject, sequence, data, urgent=True)
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_users.authenticated import AuthenticatedClient
 from quartet_users.errors import OAuthError
 from quartet_users.keys import KeyPair
-from quartet_users.tenant_domain import PLATFORM_SCOPE
+from quartet_users.roles import PLATFORM_ADMIN
 
 DEFAULT_TENANT = "default"
 SERVICES = ("users", "groups", "audit", "metrics")
@@ -53,7 +53,7 @@ def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | N
         raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")
     tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
     if scope and scopes != within(tenant, scopes):
-        raise OAuthError("invalid_scope", f"{PLATFORM_SCOPE} is given in the tenant {SYSTEM_TENANT} only.")
+        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is given in the tenant {SYSTEM_TENANT} only.")
     return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
 
 
@@ -81,7 +81,7 @@ def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> 
 
 def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
     """Those of `scopes` that a token of `tenant` can have: the platform is administered from its own tenant only."""
-    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_SCOPE}
+    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_ADMIN}
 
 
 def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int, token_id: UUID | None = None) -> str:
