@@ -56,6 +56,10 @@ class TokenVerifier:
         self._revoked = revoked
         self._seen: OrderedDict[str, Principal] = OrderedDict()
 
+    def knows(self, token: str) -> bool:
+        """Whether `token` was verified before, so that verifying it again costs nothing."""
+        return token in self._seen
+
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
 
