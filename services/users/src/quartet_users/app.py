@@ -1,10 +1,13 @@
 """The application of the users service: the only place where it is wired."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
+from quartet_common.schedule import Schedule
+from quartet_users import losses
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -45,6 +48,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.discovery import discovery_blueprint
     from quartet_users.routes.internal import internal_blueprint
     from quartet_users.routes.oauth import OAUTH, oauth_blueprint
+    from quartet_users.routes.role_grants import role_grants_blueprint
+    from quartet_users.routes.roles import roles_blueprint
     from quartet_users.routes.schemas import schemas_blueprint
     from quartet_users.routes.scim import scim_blueprint
     from quartet_users.routes.search import search_blueprint
@@ -73,6 +78,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
     app.register_blueprint(oauth_blueprint(container, keys))
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
+    app.register_blueprint(roles_blueprint(container), url_prefix="/users")
+    app.register_blueprint(role_grants_blueprint(container, groups), url_prefix="/users")
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
     app.register_blueprint(
@@ -97,9 +104,15 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
+def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
+    """What the worker does again and again."""
+    return [Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container))]
+
+
 SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: subscriptions(),
+    subscriptions=subscriptions,
+    schedules=schedules,
 )

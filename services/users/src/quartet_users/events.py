@@ -6,6 +6,7 @@ from uuid import UUID
 from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.schema import Schema
+from quartet_users.roles import GranteeType, Role
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
@@ -13,6 +14,11 @@ DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
+ROLE_CREATED = "users.role.created.v1"
+ROLE_UPDATED = "users.role.updated.v1"
+ROLE_DELETED = "users.role.deleted.v1"
+ROLE_GRANTED = "users.role.granted.v1"
+ROLE_REVOKED = "users.role.revoked.v1"
 
 PUBLISHED = (
     CREATED,
@@ -21,6 +27,11 @@ PUBLISHED = (
     TENANT_CREATED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
+    ROLE_CREATED,
+    ROLE_UPDATED,
+    ROLE_DELETED,
+    ROLE_GRANTED,
+    ROLE_REVOKED,
     REVOKED,
 )
 
@@ -65,6 +76,31 @@ def schema_deleted(schema: Schema, version: int) -> DomainEvent:
     return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
 
 
+def role_created(role: Role) -> DomainEvent:
+    """A role came into being."""
+    return DomainEvent(ROLE_CREATED, f"roles/{role.id}", role.version, _role_facts(role))
+
+
+def role_updated(role: Role, changed: list[str]) -> DomainEvent:
+    """A role changed; `changed` names what of it."""
+    return DomainEvent(ROLE_UPDATED, f"roles/{role.id}", role.version, {**_role_facts(role), "changed": changed})
+
+
+def role_deleted(role: Role) -> DomainEvent:
+    """A role is gone, and nobody has it any more."""
+    return DomainEvent(ROLE_DELETED, f"roles/{role.id}", role.version + 1, _role_facts(role))
+
+
+def role_granted(role: Role, version: int, grantee_type: GranteeType, grantee: UUID) -> DomainEvent:
+    """A role was given to a user or a group; `version` is the role's afterwards."""
+    return DomainEvent(ROLE_GRANTED, f"roles/{role.id}", version, _grant_facts(role, grantee_type, grantee))
+
+
+def role_revoked(role: Role, version: int, grantee_type: GranteeType, grantee: UUID) -> DomainEvent:
+    """A role was taken from a user or a group; `version` is the role's afterwards."""
+    return DomainEvent(ROLE_REVOKED, f"roles/{role.id}", version, _grant_facts(role, grantee_type, grantee))
+
+
 def token_revoked(revocation: Revocation) -> DomainEvent:
     """Tokens are refused from now on; no token is in it, only what points at them."""
     data = {
@@ -80,3 +116,11 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:
     return {"id": schema.id, "name": schema.name, "attributes": [attribute.name for attribute in schema.attributes]}
+
+
+def _role_facts(role: Role) -> dict[str, Any]:
+    return {"id": str(role.id), "name": role.name, "scopes": sorted(role.scopes)}
+
+
+def _grant_facts(role: Role, grantee_type: GranteeType, grantee: UUID) -> dict[str, Any]:
+    return {"id": str(role.id), "name": role.name, "grantee": str(grantee), "granteeType": grantee_type}
