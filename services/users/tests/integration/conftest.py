@@ -32,6 +32,23 @@ def headers(users: RunningService, tenant: str) -> dict[str, str]:
     return users.tokens.headers(tenant, SCOPES, actor="hr-sync")
 
 
+PLATFORM = ("platform:admin",)
+
+
+@pytest.fixture
+def platform(users: RunningService) -> dict[str, str]:
+    """A token that may make tenants."""
+    return users.tokens.headers("quartet", PLATFORM, actor="operator")
+
+
+@pytest.fixture
+async def made_tenant(users: RunningService, platform: dict[str, str], tenant: str) -> str:
+    """The test's tenant, made, so that the token endpoint knows it."""
+    answer = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
+    assert answer.status_code == 201, await answer.get_data()
+    return tenant
+
+
 @pytest.fixture
 def admin(users: RunningService, tenant: str, headers: dict[str, str]) -> RoleAdmin:
     """The administrator of the test's tenant."""
