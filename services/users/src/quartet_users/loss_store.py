@@ -12,6 +12,9 @@ import asyncpg
 from quartet_common.database import Connection
 from quartet_users.role_store import SCOPES_OF
 
+BEFORE = SCOPES_OF.format(user="c.user_id")
+AFTER = SCOPES_OF.format(user="l.user_id")
+
 HAS_TOKENS = "true"
 """Whether a user `c.user_id` of the tenant $1 may have access tokens that have not expired."""
 
@@ -41,7 +44,7 @@ async def note(
         INSERT INTO scope_losses (tenant_id, batch, user_id, scopes, actor)
         SELECT $1, $2, user_id, scopes, $5
         FROM (
-            SELECT c.user_id, {SCOPES_OF.format(user="c.user_id")} AS scopes
+            SELECT c.user_id, {BEFORE} AS scopes
             FROM (
                 SELECT unnest($3::uuid[]) AS user_id
                 UNION
@@ -64,9 +67,8 @@ async def note(
 
 async def settle(connection: Connection, tenant: str, batch: UUID, now: datetime) -> None:
     """Forget those of a batch who still have all scopes that they had; the others have lost some at `now`."""
-    held = SCOPES_OF.format(user="l.user_id")
     await connection.execute(
-        f"DELETE FROM scope_losses l WHERE l.tenant_id = $1 AND l.batch = $2 AND l.scopes <@ {held}", tenant, batch
+        f"DELETE FROM scope_losses l WHERE l.tenant_id = $1 AND l.batch = $2 AND l.scopes <@ {AFTER}", tenant, batch
     )
     await connection.execute(
         "UPDATE scope_losses SET lost_at = $3 WHERE tenant_id = $1 AND batch = $2", tenant, batch, now

@@ -21,6 +21,8 @@ SCOPES_OF = """
           WHERE h.tenant_id = $1 AND h.user_id = {user})"""
 """The scopes that a user has by roles, as an array."""
 
+SCOPES_OF_ONE = SCOPES_OF.format(user="$2")
+
 GRANTS = """
     SELECT g.grantee_type, g.grantee_id, g.granted_at, g.granted_by,
            coalesce(k.display, u.resource ->> 'displayName', u.resource ->> 'userName') AS display
@@ -37,7 +39,7 @@ async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> 
     if the scopes are lost in the meantime, the token is then among those that are revoked.
     """
     await connection.execute(f"SELECT pg_advisory_xact_lock_shared({_LOCK})", f"scopes:{tenant}")
-    return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF.format(user='$2')}", tenant, user_id))
+    return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF_ONE}", tenant, user_id))
 
 
 async def lock_grants(connection: Connection, tenant: str, *, shared: bool = False) -> None:

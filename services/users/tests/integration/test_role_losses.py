@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
@@ -121,6 +121,7 @@ async def waits_for_a_lock(users: RunningService) -> None:
 
 
 USERS, GROUPS, ROLES = 3, 4, 3
+UNDONE = {"join": "leave", "nest": "unnest"}
 SCOPES = ("users:read", "users:write", "groups:read", "audit:read")
 
 
@@ -258,14 +259,16 @@ class World:
 @st.composite
 def stories(draw: st.DrawFn) -> list[tuple[object, ...]]:
     """Steps: changes of roles, and batches of news in any order, some of which come again."""
-    kinds = st.sampled_from(["join", "join", "join", "nest", "nest", "leave", "unnest", "delete"])
     place = st.integers(0, GROUPS - 1)
-    drawn = draw(st.lists(st.tuples(kinds, place, place), max_size=20))
-    news = [
-        News(kind, group, other % USERS if kind in ("join", "leave") else other, version)
-        for version, (kind, group, other) in enumerate(drawn, 2)
-        if kind not in ("nest", "unnest") or group != other
-    ]
+    kinds = st.sampled_from(["join", "join", "nest", "nest", "undo", "undo", "delete"])
+    news: list[News] = []
+    for version, (kind, group, other) in enumerate(draw(st.lists(st.tuples(kinds, place, place), max_size=20)), 2):
+        begun = [one for one in news if one.kind in UNDONE]
+        if kind == "undo" and begun:  # what has begun ends, so that it often has an effect
+            last = begun[(group * GROUPS + other) % len(begun)]
+            news.append(replace(last, kind=UNDONE[last.kind], version=version))
+        elif kind == "join" or (kind in ("nest", "delete") and group != other):
+            news.append(News(kind, group, other % USERS if kind == "join" else other, version))
     again = draw(st.lists(st.sampled_from(news), max_size=6)) if news else []
     order = draw(st.permutations([*news, *again])) if draw(st.booleans()) else [*news, *again]
     grantee = st.one_of(st.tuples(st.just("User"), st.integers(0, USERS - 1)), st.tuples(st.just("Group"), place))
