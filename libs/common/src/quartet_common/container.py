@@ -122,8 +122,8 @@ class AppContainer(Generic[C_co]):
         """A client of the service `name` at `base_url`; it can be made before `open()`."""
         return ServiceClient(name, base_url, lambda: self.http, self._service_token)
 
-    async def _service_token(self) -> str:
-        return await _opened(self._token, "token").get()
+    async def _service_token(self, refused: str = "") -> str:
+        return await _opened(self._token, "token").get(refused)
 
     def _observe_pool(self, database: Database) -> None:
         def observe(_: CallbackOptions) -> list[Observation]:

@@ -1,8 +1,9 @@
 """HTTP: calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's names."""
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Protocol
 
 import httpx
 import stamina
@@ -19,8 +20,17 @@ ATTEMPTS = 3
 FAILURES_BEFORE_OPEN = 5
 SECONDS_OPEN = 5
 RENEW_BEFORE = 60
+LEAST_AGE = 5
+"""Seconds that a token is old before a refusal of it has another fetched: whoever refuses the new one too is not asked
+for ever.
+"""
 
-TokenSource = Callable[[], Awaitable[str]]
+
+class TokenSource(Protocol):
+    """Gives the service's own token; another one than `refused`, if there is any."""
+
+    async def __call__(self, refused: str = "") -> str:
+        """The token. Raises httpx.HTTPError when there is none."""
 
 
 def open_http() -> httpx.AsyncClient:
@@ -37,15 +47,21 @@ class ServiceToken:
         self._auth = httpx.BasicAuth(client_id, client_secret)
         self._token = ""  # there is none yet
         self._expires_at = 0.0
+        self._fetched_at = float("-inf")
 
-    async def get(self) -> str:
-        """A valid token. Raises httpx.HTTPError when the users service does not give one."""
-        if time.monotonic() > self._expires_at - RENEW_BEFORE:
+    async def get(self, refused: str = "") -> str:
+        """A valid token; a new one where the known one is `refused` and not just fetched: it may have been revoked, or
+        its key is gone. Raises httpx.HTTPError when the users service does not give one.
+        """
+        now = time.monotonic()
+        is_refused = refused == self._token and now > self._fetched_at + LEAST_AGE
+        if is_refused or now > self._expires_at - RENEW_BEFORE:
             response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
             response.raise_for_status()
             answer = response.json()
             self._token = str(answer["access_token"])
-            self._expires_at = time.monotonic() + float(answer["expires_in"])
+            self._fetched_at = now
+            self._expires_at = now + float(answer["expires_in"])
         return self._token
 
 
@@ -89,18 +105,28 @@ class ServiceClient:
         raise AssertionError("stamina returns or raises")
 
     async def _once(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
+        token = await self._token()
+        response = await self._send(token, method, path, caller, options)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:  # nothing was done, whatever the method
+            another = await self._token(token)
+            if another != token:
+                response = await self._send(another, method, path, caller, options)
+        if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
+            response.raise_for_status()
+        return response
+
+    async def _send(
+        self, token: str, method: str, path: str, caller: Caller, options: dict[str, Any]
+    ) -> httpx.Response:
         headers = {
             **options.get("headers", {}),
-            "Authorization": f"Bearer {await self._token()}",
+            "Authorization": f"Bearer {token}",
             TENANT_HEADER: in_header(caller.tenant),
             ACTOR_HEADER: in_header(caller.actor),
         }
         if caller.source_address is not None:  # so that what is done there is told with the client's address
             headers["X-Forwarded-For"] = caller.source_address
-        response = await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
-        if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
-            response.raise_for_status()
-        return response
+        return await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
 
 
 def _policy(error: Exception) -> bool:

@@ -31,7 +31,7 @@ class Server:
         return ServiceClient("users", "http://users.example.com/", lambda: http, token)
 
 
-async def token() -> str:
+async def token(refused: str = "") -> str:
     return "the-token"
 
 
@@ -182,6 +182,31 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
     server = Server(granted("one", 30), granted("two", 300), granted("three", 3600))
     tokens = service_token(server)
     assert [await tokens.get() for _ in range(4)] == ["one", "two", "two", "two"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_token_that_is_refused_is_fetched_anew_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(common_http, "LEAST_AGE", -1)
+    tokens = service_token(Server(granted("revoked", 3600), granted("fresh", 3600)))
+    groups = Server(httpx.Response(401), httpx.Response(200))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(groups.answer))
+    client = ServiceClient("groups", "http://groups.example.com", lambda: http, tokens.get)
+    assert (await client.request(method, "/", CALLER, json={"a": 1})).status_code == 200
+    sent = [(one.headers["Authorization"], one.content) for one in groups.requests]
+    assert sent == [("Bearer revoked", b'{"a":1}'), ("Bearer fresh", b'{"a":1}')]
+    groups.answers = [httpx.Response(401)]
+    assert (await client.request(method, "/", CALLER)).status_code == 401
+    assert len(groups.requests) <= 4
+
+
+async def test_who_refuses_every_token_does_not_have_one_fetched_for_each_call() -> None:
+    users = Server(granted("one", 3600), granted("two", 3600))
+    groups = Server(httpx.Response(401))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(groups.answer))
+    client = ServiceClient("groups", "http://groups.example.com", lambda: http, service_token(users).get)
+    for _ in range(5):
+        assert (await client.request("GET", "/", CALLER)).status_code == 401
+    assert (len(users.requests), len(groups.requests)) == (1, 5)
 
 
 async def test_a_call_without_a_token_to_be_had_is_unavailable() -> None:
