@@ -23,13 +23,15 @@ from quartet_users import api_client_store as store
 from quartet_users import client_events as events
 from quartet_users.config import UsersConfig
 from quartet_users.revocations import revoke
-from quartet_users.tokens import within
+from quartet_users.roles import PLATFORM_ADMIN
 
 Container = AppContainer[UsersConfig]
 Authentication = Literal["client_secret_basic", "private_key_jwt"]
 
 ID_LENGTH = 16
 HINT_LENGTH = 4
+CLIENT_SCOPES = SCOPES - {SERVICE_SCOPE, PLATFORM_ADMIN}
+"""All that a client can have. The platform is administered by people and by the clients of its configuration."""
 MAX_CLIENTS = 1000
 MAX_SECRETS = 5
 DEFAULT_OVERLAP = timedelta(days=1)
@@ -103,8 +105,8 @@ async def add_client(container: Container, connection: Connection, caller: Calle
     """Make a client within the transaction of `connection`. Raises ValueError for scopes that no client can have,
     ClientConflictError (409) when the tenant has too many.
     """
-    if not wanted.scopes <= within(caller.tenant, SCOPES - {SERVICE_SCOPE}):
-        raise ValueError("a client has scopes that exist in its tenant")
+    if not wanted.scopes or not wanted.scopes <= CLIENT_SCOPES:
+        raise ValueError("a client has some of the scopes of a tenant")
     now, tenant = container.clock(), caller.tenant
     await store.lock_clients(connection, tenant)
     if await store.count_clients(connection, tenant) >= MAX_CLIENTS:
@@ -161,7 +163,7 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
         after = ApiClient.of(caller.tenant, _there(row))
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
         await _tell(container, connection, caller, [events.client_updated(after, changed)])
-        if not before.scopes <= after.scopes or "jwks" in changed or "expires_at" in changed:
+        if _does_less(before, after):
             ended = await _revoke(container, connection, caller, client_id)
     container.revocations.add(ended)
     return after
@@ -226,6 +228,14 @@ async def _add_secret(connection: Connection, client: ApiClient, now: datetime) 
         connection, client.tenant, client.id, secret_id, secret_hash=hash_secret(secret), hint=hint, now=now
     )
     return secret_id, secret
+
+
+def _does_less(before: ApiClient, after: ApiClient) -> bool:
+    """Whether tokens that the client got before say more than it may say from now on."""
+    ends_sooner = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
+    keys = [one["keys"] if one is not None else [] for one in (before.jwks, after.jwks)]
+    lost_a_key = any(key not in keys[1] for key in keys[0])
+    return ends_sooner or lost_a_key or not before.scopes <= after.scopes
 
 
 async def _lock(connection: Connection, tenant: str, client_id: str) -> ApiClient:

@@ -1,19 +1,23 @@
 """Authenticated: the client that a request to the OAuth endpoints turned out to come from."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from quartet_common.auth.principal import SERVICE_SCOPE
 
 
 @dataclass(frozen=True)
 class AuthenticatedClient:
-    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all."""
+    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all. It ends at
+    `expires_at`, and no token of it lives longer.
+    """
 
     id: str
     tenants: frozenset[str]
     scopes: frozenset[str]
     is_public: bool = False
     is_bootstrap: bool = False
+    expires_at: datetime | None = None
 
     @property
     def is_service(self) -> bool:

@@ -161,4 +161,4 @@ async def _known(
         raise InvalidClientError("expired_client")
     async with container.database.connection() as connection:
         await store.note_use(connection, tenant, client_id, secret_id, now, GRAIN)
-    return AuthenticatedClient(client_id, frozenset({tenant}), frozenset(row["scopes"]))
+    return AuthenticatedClient(client_id, frozenset({tenant}), frozenset(row["scopes"]), expires_at=row["expires_at"])

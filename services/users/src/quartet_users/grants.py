@@ -1,6 +1,7 @@
 """Grants: what the token endpoint can be asked for, by `grant_type` (RFC 6749 section 4)."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from werkzeug.datastructures import MultiDict
 
@@ -44,8 +45,9 @@ class ClientCredentials:
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()
-        signed = tokens.sign(grant, pair, config.issuer, now, config.token_lifetime, token_id)
-        return TokenDocument(signed, "Bearer", config.token_lifetime, " ".join(sorted(grant.scopes)))
+        lifetime = _lifetime(config.token_lifetime, client.expires_at, now)
+        signed = tokens.sign(grant, pair, config.issuer, now, lifetime, token_id)
+        return TokenDocument(signed, "Bearer", lifetime, " ".join(sorted(grant.scopes)))
 
     async def _tell(self, grant: tokens.Grant, token_id: str) -> None:
         """Have it on record in a customer's own log that the installation's own client can act there."""
@@ -54,3 +56,8 @@ class ClientCredentials:
         async with self._container.database.transaction() as connection:
             service = self._container.config.service
             await outbox.add(connection, caller, told, now=self._container.clock(), service=service)
+
+
+def _lifetime(longest: int, end: datetime | None, now: datetime) -> int:
+    """Seconds that a token lives: not beyond the `end` of its client."""
+    return longest if end is None else max(1, min(longest, int((end - now).total_seconds())))

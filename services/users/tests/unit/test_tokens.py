@@ -15,8 +15,8 @@ from quartet_users.keys import KeyPair
 ISSUER = "https://id.example.com"
 
 
-def client(*scopes: str, tenants: tuple[str, ...] = ("*",), **more: bool) -> AuthenticatedClient:
-    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), **more)
+def client(*scopes: str, tenants: tuple[str, ...] = ("*",), is_public: bool = False) -> AuthenticatedClient:
+    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), is_public)
 
 
 def decide(one: AuthenticatedClient, scope: str | None = None, tenant: str | None = None) -> tokens.Grant:

@@ -10,7 +10,6 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.bodies import read_json
 from quartet_common.container import AppContainer
 from quartet_common.cursors import decode_cursor, encode_cursor
@@ -38,7 +37,6 @@ from quartet_users.routes.client_documents import (
     WholeClientDocument,
 )
 from quartet_users.routes.documents import ProblemDocument
-from quartet_users.tokens import within
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000
@@ -59,7 +57,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
         """Make an API client; its secret is shown in this answer and never again."""
-        wanted = _wanted(caller().tenant, await read_json(NewClientBody), container.clock())
+        wanted = _wanted(await read_json(NewClientBody), container.clock())
         made = await api_clients.create_client(container, caller(), wanted)
         shown = CreatedClientDocument(**asdict(_document(made.client)), client_secret=made.secret)
         return json_response(shown, 201, headers={"Location": f"{address}/{made.client.id}"})
@@ -108,7 +106,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 409)
     async def change(client_id: str) -> Response:
         """Give an API client another name, scopes, end or keys; where it may do less, its tokens are revoked."""
-        changes = _changes(caller().tenant, await read_json(ChangedClientBody), container.clock())
+        changes = _changes(await read_json(ChangedClientBody), container.clock())
         return json_response(_document(await api_clients.change_client(container, caller(), _id(client_id), changes)))
 
     @blueprint.delete("/clients/<client_id>")
@@ -149,20 +147,20 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     return blueprint
 
 
-def _wanted(tenant: str, body: NewClientBody, now: datetime) -> NewClient:
+def _wanted(body: NewClientBody, now: datetime) -> NewClient:
     """What is asked for. Raises BadRequestError (400)."""
     keys = assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
     if keys is None and body.jwks is not None:
         raise BadRequestError("jwks: a client with a secret has none; see authentication.", "bad_jwks")
-    return NewClient(body.name, _scopes(tenant, body.scopes), body.authentication, keys, _end(body.expires_at, now))
+    return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
 
 
-def _changes(tenant: str, body: ChangedClientBody, now: datetime) -> dict[str, Any]:
+def _changes(body: ChangedClientBody, now: datetime) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if body.name is not msgspec.UNSET:
         changes["name"] = body.name
     if body.scopes is not msgspec.UNSET:
-        changes["scopes"] = _scopes(tenant, body.scopes)
+        changes["scopes"] = _scopes(body.scopes)
     if body.jwks is not msgspec.UNSET:
         changes["jwks"] = assertions.read_keys(body.jwks)
     if body.expires_at is not msgspec.UNSET:
@@ -170,9 +168,9 @@ def _changes(tenant: str, body: ChangedClientBody, now: datetime) -> dict[str, A
     return changes
 
 
-def _scopes(tenant: str, sent: list[str]) -> frozenset[str]:
-    """Scopes of a tenant's client. An administrator of the tenant gives all that exist in it, as by roles."""
-    known = within(tenant, SCOPES - {SERVICE_SCOPE})
+def _scopes(sent: list[str]) -> frozenset[str]:
+    """Scopes of a client. An administrator of the tenant gives all that exist in it, as by roles."""
+    known = api_clients.CLIENT_SCOPES
     if not sent or not known.issuperset(sent):
         raise BadRequestError(f"scopes: some of {', '.join(sorted(known))}.", "bad_scopes")
     return frozenset(sent)

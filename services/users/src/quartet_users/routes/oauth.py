@@ -47,7 +47,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
         for name in form:
             if name not in REPEATED:
                 _single(form, name)
-        client = await authenticate(container, form, request.headers.get("Authorization"))
+        client = await authenticate(container, form, authorization())
         return json_response(await grant(form, client), headers={"Pragma": "no-cache"})
 
     @blueprint.get("/.well-known/jwks.json")
@@ -60,6 +60,14 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
         return json_response(document, headers={"Cache-Control": "public, max-age=60"})
 
     return blueprint
+
+
+def authorization() -> str | None:
+    """The request's Authorization header. Of two nobody can say which one counts: raises OAuthError (400)."""
+    sent = request.headers.getlist("Authorization")
+    if len(sent) > 1:
+        raise OAuthError("invalid_request", "The request has more than one Authorization header.")
+    return sent[0] if sent else None
 
 
 def _single(form: Form, name: str) -> str | None:

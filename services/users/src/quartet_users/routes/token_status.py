@@ -10,6 +10,7 @@ from quartet_users.client_authentication import Form, authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.routes.documents import TokenErrorDocument
+from quartet_users.routes.oauth import authorization
 from quartet_users.routes.token_documents import IntrospectionDocument, TokenStatusRequest
 from quartet_users.token_status import Asker, TokenStatus
 
@@ -19,7 +20,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     blueprint = Blueprint("token_status", __name__)
 
     async def asker_of(form: Form) -> Asker:
-        client = await authenticate(container, form, request.headers.get("Authorization"))
+        client = await authenticate(container, form, authorization())
         return Asker(client.id, client.tenants, client.is_service)
 
     @blueprint.post("/oauth2/introspect")
