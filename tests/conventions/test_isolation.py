@@ -234,6 +234,63 @@ async def without_token(world: World, path: str) -> httpx.Response:
         return await client.get(path)
 
 
+PASSWORD = "correct horse battery staple"
+
+
+async def log_in(world: World, tenant: str, user_name: str, password: str = PASSWORD) -> httpx.Response:
+    """The answer to a login."""
+    body = {"tenant": tenant, "user_name": user_name, "password": password}
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        return await client.post("/users/login", json=body)
+
+
+async def begun(world: World, user: Document) -> Document:
+    """The tokens of a new session of the owner's user, who gets a password for it."""
+    change = patch_document({"op": "add", "path": "password", "value": PASSWORD})
+    assert (await world.owner.patch(f"{USERS}/{user['id']}", json=change)).status_code == 200
+    answer = await log_in(world, world.tenant, user["userName"])
+    assert answer.status_code == 200, answer.text
+    tokens: Document = answer.json()
+    return tokens
+
+
+async def people_log_in_apart(world: World, _: str) -> None:
+    user = await world.owner.create_user(password=PASSWORD)
+    async with newcomer(world) as third:
+        twin = await third.create_user(userName=user["userName"], password="another horse battery staple")
+        [entry] = await third.entries_of(twin["id"], "users.user.created")
+    assert (await log_in(world, world.tenant, user["userName"])).json()["user_id"] == user["id"]
+    assert (await log_in(world, entry["tenant"], user["userName"])).status_code == 401
+    assert (await world.owner.delete(f"{USERS}/{user['id']}")).status_code == 204
+
+
+async def sessions_are_apart(world: World, _: str) -> None:
+    user = await world.owner.create_user()
+    tokens = await begun(world, user)
+    path, query = f"/users/sessions/{tokens['session_id']}", {"user": user["id"]}
+    missing(await world.stranger.delete(path))
+    missing(await world.stranger.delete("/users/sessions", params=query))
+    assert (await world.stranger.delete("/users/sessions", params={**query, "others": "true"})).status_code == 204
+    seen = await world.stranger.get("/users/sessions", params=query)
+    assert (seen.status_code, seen.json()["sessions"]) == (200, [])
+    [kept] = (await world.owner.get("/users/sessions", params=query)).json()["sessions"]
+    assert kept["id"] == tokens["session_id"]
+    assert (await world.owner.delete(f"{USERS}/{user['id']}")).status_code == 204
+
+
+async def people_read_and_change_only_themselves(world: World, _: str) -> None:
+    user, twin = await world.owner.create_user(), await world.owner.create_user()
+    async with Api(world.stack.url, (await begun(world, user))["access_token"]) as person:
+        assert (await person.get("/scim/v2/Me")).json()["id"] == user["id"]
+        change = {"old_password": PASSWORD, "new_password": "another horse battery staple"}
+        other = (await begun(world, twin))["session_id"]
+        assert (await person.post("/users/password", json=change)).status_code == 204
+        missing(await person.delete(f"/users/sessions/{other}"))
+    assert (await log_in(world, world.tenant, twin["userName"])).status_code == 200
+    for one in (user, twin):
+        assert (await world.owner.delete(f"{USERS}/{one['id']}")).status_code == 204
+
+
 async def schemas_are_registered_apart(world: World, _: str) -> None:
     async with newcomer(world) as third:
         assert (await third.post("/users/schemas", json=SCHEMA_DOCUMENT)).status_code == 201
@@ -477,6 +534,12 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.replace": a_user_is_not_replaced,
         "scim.patch": a_user_is_not_patched,
         "scim.delete": a_user_is_not_deleted,
+        "scim.read_me": people_read_and_change_only_themselves,
+        "logins.log_in": people_log_in_apart,
+        "logins.change_password": people_read_and_change_only_themselves,
+        "sessions.list_": sessions_are_apart,
+        "sessions.end": sessions_are_apart,
+        "sessions.end_all": sessions_are_apart,
         "internal.lookup": users_are_looked_up_apart,
         "discovery.all_types": schemas_are_discovered_apart,
         "discovery.one_type": schemas_are_discovered_apart,

@@ -259,6 +259,7 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
     assert "members" not in (await api.get(f"{GROUPS}/{outer['id']}")).json()
     assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
+    await logins_of(api, stack, bare_user)
     schema = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number"}]}
     assert (await api.post("/users/schemas", json=schema)).status_code == 201
     assert (await api.delete("/users/schemas/urn:example:Badge")).status_code == 204
@@ -266,6 +267,19 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
         assert (await poor.get(USERS)).status_code == 403
+
+
+async def logins_of(api: Api, stack: Stack, user: dict[str, Any]) -> None:
+    """Have a user log in, once with a wrong password, and lose its sessions."""
+    [created] = await api.entries_of(user["id"], "users.user.created")
+    body = {"tenant": created["tenant"], "user_name": user["userName"], "password": "a new password 1"}
+    async with Api(stack.url, "none") as nobody:
+        del nobody.headers["Authorization"]
+        assert (await nobody.post("/users/login", json=body)).status_code == 401
+        changed = user_document(userName=user["userName"], password=body["password"])
+        assert (await api.put(f"{USERS}/{user['id']}", json=changed)).status_code == 200
+        assert (await nobody.post("/users/login", json=body)).status_code == 200
+    assert (await api.delete("/users/sessions", params={"user": user["id"]})).status_code == 204
 
 
 @pytest.mark.local_stack

@@ -59,6 +59,16 @@ class HttpError(Protocol):
     detail: str
 
 
+class Background(Protocol):
+    """What works beside the requests of an app, with its container open."""
+
+    def start(self) -> None:
+        """Begin; the container is open."""
+
+    async def stop(self) -> None:
+        """Finish; the container is open still."""
+
+
 ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
 """Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
 
@@ -78,12 +88,14 @@ def create_base_app(
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
     dialects: Sequence[Dialect] = (),
+    background: Sequence[Background] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
-    `dialects` say in the OpenAPI document how routes speak that do not speak as all do.
+    `dialects` say in the OpenAPI document how routes speak that do not speak as all do. `background` runs as long as
+    the app serves.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
@@ -103,7 +115,7 @@ def create_base_app(
     always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
     install_guard(app, lambda: container.verifier, public | always)
     _install_errors(app, refusals, render_error, other_errors)
-    _install_lifespan(app, container, refusals)
+    _install_lifespan(app, container, [refusals, *background])
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
     return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
 
@@ -209,7 +221,7 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
     return Response(body, error.status, headers=headers, content_type=content_type)
 
 
-def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], refusals: RefusalLog) -> None:
+def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background]) -> None:
     revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
     tasks: list[asyncio.Task[None]] = []
 
@@ -217,14 +229,16 @@ def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], refusa
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
         tasks.append(asyncio.get_running_loop().create_task(run_schedule(revoked)))
-        refusals.start()
+        for each in background:
+            each.start()
 
     async def stop() -> None:
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await refusals.stop()
+            for each in background:
+                await each.stop()
         finally:
             await container.close()
 

@@ -1,22 +1,29 @@
 """The application of the users service: the only place where it is wired."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
+from quartet_common.schedule import Schedule
+from quartet_users import session_ends
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
 if TYPE_CHECKING:
     from quart import Quart
 
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
+    from quartet_users.passwords import Passwords
 
+SESSIONS_INTERVAL = 60.0
+"""Seconds between two looks at which sessions are over."""
 PUBLIC = frozenset(
     {
         "oauth.token",
         "oauth.jwks",
+        "logins.log_in",
         "discovery.config_document",
         "discovery.all_types",
         "discovery.one_type",
@@ -38,8 +45,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users import bulk_groups, clients, exports
     from quartet_users.bulk import Means
     from quartet_users.errors import render_error
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
-    from quartet_users.passwords import Passwords
     from quartet_users.resource_types import UserTypes
     from quartet_users.routes.bulk import bulk_blueprint
     from quartet_users.routes.discovery import discovery_blueprint
@@ -53,6 +60,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     config = container.config
     keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
+    failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
         container,
         title="Quartet users",
@@ -60,12 +68,14 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, OAUTH],
+        background=[failures],
     )
     app.before_serving(require_keys(keys))
     client = container.service_client("groups", config.groups_url)
     groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     types = UserTypes(lambda: container.database)
-    passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
+    passwords, view = make_passwords(config), UserView(f"{config.issuer}/scim/v2")
+    add_logins(app, container, keys, passwords, failures)
     app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
     app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
     means = Means(container, passwords, bulk_groups.GroupsClient(client))
@@ -83,6 +93,32 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     return app
 
 
+def make_passwords(config: UsersConfig) -> "Passwords":
+    """What hashes and judges passwords."""
+    from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
+    from quartet_users.passwords import Passwords
+
+    breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
+    return Passwords(PasswordPolicy(breached), threads=config.password_threads)
+
+
+def add_logins(
+    app: "Quart",
+    container: AppContainer[UsersConfig],
+    keys: "KeyRing",
+    passwords: "Passwords",
+    failures: "FailedLogins",
+) -> None:
+    """Logins of people, and their sessions."""
+    from quartet_users.logins import LoginMeans, NoGuard
+    from quartet_users.routes.logins import logins_blueprint
+    from quartet_users.routes.sessions import sessions_blueprint
+
+    means = LoginMeans(container, keys, passwords, NoGuard(), failures)
+    app.register_blueprint(logins_blueprint(means), url_prefix="/users")
+    app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
+
+
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     """Make or read the signing keys before the first request, so that a wrong master key ends the start."""
 
@@ -97,9 +133,15 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
+def schedules(container: AppContainer[UsersConfig]) -> Sequence[Schedule]:
+    """What the worker does again and again."""
+    return [Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container))]
+
+
 SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
     subscriptions=lambda _: subscriptions(),
+    schedules=schedules,
 )

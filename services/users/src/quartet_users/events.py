@@ -1,9 +1,11 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
+from quartet_common.ids import new_id
+from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.schema import Schema
 
@@ -13,6 +15,9 @@ DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
+LOGIN_SUCCEEDED = "users.login.succeeded.v1"
+LOGIN_FAILED = "users.login.failed.v1"
+SESSION_ENDED = "users.session.ended.v1"
 
 PUBLISHED = (
     CREATED,
@@ -21,8 +26,27 @@ PUBLISHED = (
     TENANT_CREATED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
+    LOGIN_SUCCEEDED,
+    LOGIN_FAILED,
+    SESSION_ENDED,
     REVOKED,
 )
+
+
+EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "expired"]
+"""Why a session ended: by the person, by an administrator, since a refresh token came twice, with the user's password,
+activity or existence, or by time."""
+
+
+class FailedLogins(TypedDict):
+    """What is told of logins that failed: one, or several alike."""
+
+    userName: str
+    userId: str | None
+    reason: str
+    count: int
+    first: str
+    last: str
 
 
 class UserFacts(TypedDict):
@@ -76,6 +100,23 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
     }
     sequence = int(revocation.revoked_at.timestamp() * 1000)
     return DomainEvent(REVOKED, f"revocations/{revocation.kind}-{revocation.id}", sequence, data)
+
+
+def login_succeeded(session_id: UUID, user_id: UUID, user_name: str, client_id: str) -> DomainEvent:
+    """Somebody has logged in: a session began."""
+    data = {"userId": str(user_id), "userName": user_name, "sessionId": str(session_id), "clientId": client_id}
+    return DomainEvent(LOGIN_SUCCEEDED, f"sessions/{session_id}", 1, data)
+
+
+def login_failed(facts: FailedLogins) -> DomainEvent:
+    """Somebody could not log in."""
+    return DomainEvent(LOGIN_FAILED, f"logins/{new_id()}", 1, {**facts}, DENIED)
+
+
+def session_ended(session_id: UUID, user_id: UUID, client_id: str, reason: EndReason) -> DomainEvent:
+    """A session is over, and its tokens with it."""
+    data = {"id": str(session_id), "userId": str(user_id), "clientId": client_id, "reason": reason}
+    return DomainEvent(SESSION_ENDED, f"sessions/{session_id}", 2, data)
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:

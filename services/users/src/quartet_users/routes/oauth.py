@@ -17,7 +17,14 @@ from quartet_users import tokens, usecases
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import KeySetDocument, TokenDocument, TokenErrorDocument, TokenRequest
+from quartet_users.refreshing import REFRESH, refresh
+from quartet_users.routes.documents import (
+    KeySetDocument,
+    LoginDocument,
+    TokenDocument,
+    TokenErrorDocument,
+    TokenRequest,
+)
 
 CLIENT_CREDENTIALS = "client_credentials"
 OAUTH = Dialect(
@@ -45,10 +52,13 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
     @document_response(TokenErrorDocument, 400)
     @document_response(TokenErrorDocument, 401)
     async def token() -> Response:
-        """Give an API client an access token."""
+        """Give an API client an access token, or the next tokens for a refresh token."""
         form = await request.form
+        if form.get("grant_type") == REFRESH:
+            found = await refresh(container, keys, form, source_address())
+            return json_response(LoginDocument.of(found))
         if form.get("grant_type") != CLIENT_CREDENTIALS:
-            raise OAuthError("unsupported_grant_type", f"grant_type must be {CLIENT_CREDENTIALS}.")
+            raise OAuthError("unsupported_grant_type", f"grant_type must be {CLIENT_CREDENTIALS} or {REFRESH}.")
         client_id, secret = _credentials(form.get("client_id"), form.get("client_secret"))
         client = tokens.find_client(config.bootstrap_clients.clients, client_id, secret)
         grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"))

@@ -1,0 +1,28 @@
+"""Bodies: reads the JSON object of a request to our own APIs as what it has to be."""
+
+from typing import TypeVar
+
+import msgspec
+from quart import request
+
+from quartet_common.errors import BadRequestError, ServiceError
+
+T = TypeVar("T")
+
+JSON = "application/json"
+
+
+async def read_json(kind: type[T]) -> T:
+    """The body as a `kind`, which msgspec can read.
+
+    Raises ServiceError 415 unless the request says that it is JSON, so that no form of another site can send it, and
+    BadRequestError (400), which names what is wrong and where.
+    """
+    media_type = (request.content_type or "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise ServiceError(415, "unsupported_media_type", f"The body must be {JSON}.")
+    sent: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    try:
+        return msgspec.json.decode(sent, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:  # text that is no UTF-8 is a ValueError
+        raise BadRequestError(f"The body cannot be read: {error}.", "bad_body") from None
