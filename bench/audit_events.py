@@ -52,7 +52,7 @@ VERBS = {"users.user": 8, "users.session": 4, "groups.group": 6, "groups.members
 ACTIONS = [f"{kind}.verb{number}" for kind, count in VERBS.items() for number in range(count)]
 COLUMNS = ["tenant_id", "sequence", "id", "time", "recorded_at", "action", "actor", "resource_id", "outcome", "entry"]
 NOW = utc_now()
-choose = random.Random(7)  # noqa: S311  # the same log each time
+choose = random.Random(7)  # noqa: S311  # nosec B311  # the same log each time
 
 
 def make_event(tenant: str, age: float) -> Event:

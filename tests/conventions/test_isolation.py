@@ -13,6 +13,7 @@ import pytest
 from quart import Quart
 from yarl import URL
 
+from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
@@ -47,6 +48,7 @@ TENANTLESS = {
 }
 """Routes that hold nothing of a tenant, and why."""
 
+SCIM_TOKENS = "/users/scim-tokens"
 SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -313,6 +315,69 @@ async def a_schema_is_not_deleted(world: World, _: str) -> None:
     assert (await world.owner.get(f"/users/schemas/{SCHEMA}")).status_code == 200
 
 
+async def scim_tokens_are_made_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        made = (await third.post(SCIM_TOKENS, json={"name": "okta"})).json()
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        found = await third.get(USERS, headers=headers)
+        assert (found.status_code, found.json()["totalResults"]) == (200, 0)
+        missing(await third.get(f"{USERS}/{world.user['id']}", headers=headers))
+        assert (await third.delete(f"{SCIM_TOKENS}/{made['id']}")).status_code == 204
+
+
+async def scim_tokens_are_listed_apart(world: World, _: str) -> None:
+    for number in range(2):
+        await a_scim_token(world, f"idp {number}")
+    page = (await world.owner.get(SCIM_TOKENS, params={"count": 1})).json()
+    assert page["next"]
+    answer = await world.stranger.get(SCIM_TOKENS)
+    assert (answer.status_code, answer.json()) == (200, {"scim_tokens": [], "next": None})
+    assert (await world.stranger.get(SCIM_TOKENS, params={"cursor": page["next"]})).status_code == 400
+
+
+async def a_scim_token_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"{SCIM_TOKENS}/{await a_scim_token(world)}"))
+
+
+async def a_scim_token_is_not_revoked(world: World, _: str) -> None:
+    path = f"{SCIM_TOKENS}/{await a_scim_token(world)}"
+    missing(await world.stranger.delete(path))
+    assert (await world.owner.get(path)).json()["revoked_at"] is None
+
+
+async def a_scim_token(world: World, name: str = "okta") -> str:
+    """The id of a new token of the owner's."""
+    made = await world.owner.post(SCIM_TOKENS, json={"name": name})
+    assert made.status_code == 201
+    return str(made.json()["id"])
+
+
+async def tenants_are_the_platforms(world: World, _: str) -> None:
+    """Nobody inside a tenant, whatever is theirs there, sees or changes tenants, not even their own."""
+    tenant = new_tenant()
+    path = f"/users/tenants/{tenant}"
+    own = await asyncio.to_thread(world.stack.token, tenant, OF_A_TENANT)
+    async with Api(world.stack.url, own) as owner:
+        for one in (world.stranger, owner):
+            answers = [
+                await one.get("/users/tenants"),
+                await one.post("/users/tenants", json={"id": new_tenant()}),
+                await one.get(path),
+                await one.patch(path, json={"display_name": "taken over"}),
+                *[await one.post(f"{path}/{change}") for change in ("suspend", "resume")],
+                await one.delete(path),
+            ]
+            assert [answer.status_code for answer in answers] == [403] * len(answers)
+    with pytest.raises(QuartetError, match="invalid_scope"):
+        await asyncio.to_thread(world.stack.token, tenant, "platform:admin")
+    token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
+    async with Api(world.stack.url, token) as platform:
+        found = (await platform.get(path)).json()
+        assert (found["status"], found["display_name"]) == ("active", "")
+        cursor = (await platform.get("/users/tenants", params={"count": 1, "status": "active"})).json()["next"]
+        assert (await platform.get("/users/tenants", params={"cursor": cursor})).status_code == 400
+
+
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
     user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
     join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
@@ -458,11 +523,12 @@ async def an_entry_is_not_read(world: World, _: str) -> None:
 
 
 async def counts_are_apart(world: World, _: str) -> None:
-    assert await world.owner.count("users.tenant.created") == 1
+    assert await world.owner.count("groups.group.created") == 1
     async with newcomer(world) as third:
-        await third.counted("users.tenant.created", 1)
+        await third.create_user()
+        await third.counted("users.user.created", 1)
         answer = await third.get("/metrics/query", params={"metric": "events", "by": "type"})
-        assert [series["key"] for series in answer.json()["series"]] == ["users.tenant.created"]
+        assert not [series["key"] for series in answer.json()["series"] if series["key"].startswith("groups.")]
 
 
 async def exports_are_apart(world: World, service: str) -> None:
@@ -471,9 +537,12 @@ async def exports_are_apart(world: World, service: str) -> None:
     clean(world, answer.text)
     if service == "metrics":  # numbers look alike, whoever's they are
         async with newcomer(world) as third:
-            await third.counted("users.tenant.created", 1)
-            [count, _] = (await third.get("/metrics/data/export")).text.splitlines()
-        assert json.loads(count)["data"]["action"] == "users.tenant.created"
+            await third.create_user()
+            await third.counted("users.user.created", 1)
+            lines = (await third.get("/metrics/data/export")).text.splitlines()
+        counts = {one["action"]: one["count"] for line in lines[:-1] if (one := json.loads(line)["data"])}
+        assert counts["users.user.created"] == 1
+        assert not [action for action in counts if action.startswith("groups.")]
 
 
 async def dead_letters_are_apart(world: World, service: str) -> None:
@@ -523,6 +592,7 @@ EVERYWHERE: dict[str, Check] = {
     "rabbitmq.dead_letters": dead_letters_are_apart,
     "rabbitmq.redrive": dead_letters_are_redriven_apart,
 }
+TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
 CHECKS: dict[str, dict[str, Check]] = {
     "users": {
         "scim.create": users_are_created_apart,
@@ -549,7 +619,12 @@ CHECKS: dict[str, dict[str, Check]] = {
         "schemas.list_": schemas_are_listed_apart,
         "schemas.read": a_schema_is_not_read,
         "schemas.delete": a_schema_is_not_deleted,
+        "scim_tokens.create": scim_tokens_are_made_apart,
+        "scim_tokens.list_": scim_tokens_are_listed_apart,
+        "scim_tokens.read": a_scim_token_is_not_read,
+        "scim_tokens.revoke": a_scim_token_is_not_revoked,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
+        **{f"tenants.{name}": tenants_are_the_platforms for name in TENANT_ROUTES},
         **EVERYWHERE,
     },
     "groups": {

@@ -13,6 +13,8 @@ PUBLIC = {
         "oauth.token",  # how one gets a token
         "oauth.jwks",  # how tokens are checked
         "logins.log_in",  # how people get one
+        "token_status.introspect",  # asked by clients, with their own credentials
+        "token_status.revoke",
         "discovery.config_document",  # what a SCIM client reads before it has a token (RFC 7644 section 4)
         "discovery.all_types",
         "discovery.one_type",

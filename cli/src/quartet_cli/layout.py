@@ -57,7 +57,7 @@ class Home:
         path = self.run / "supervisor.sock"
         if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
             return path
-        return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"quartet-{os.getuid()}-{self.digest}" / "s"  # noqa: S108  # made with mode 0700, owner checked
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"quartet-{os.getuid()}-{self.digest}" / "s"  # noqa: S108  # nosec B108  # made with mode 0700, owner checked
 
     @property
     def postgres_data(self) -> Path:

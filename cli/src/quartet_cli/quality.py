@@ -16,6 +16,11 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 
 KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos")
 
+AUDITED: Final = ("services", "libs", "cli", "deploy", "bench")
+"""Folders of what runs, or is run to deploy and to measure it."""
+BANDIT: Final = "import logging; logging.disable(logging.WARNING); from bandit.cli.main import main; main()"
+"""bandit without its warnings: one for each line of a literal of which another line has a `nosec`."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -26,7 +31,7 @@ class Selection:
 
 
 def lint(console: Console) -> bool:
-    """ruff's rules, ruff's format, mypy --strict: all three run even if one complains; False if one does."""
+    """ruff's rules, ruff's format, bandit, mypy --strict: all run even if one complains; False if one does."""
     sources = _projects("src")
     # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
     roots = {"MYPYPATH": os.pathsep.join(map(str, (*sources, CHECKOUT / "bench")))}
@@ -36,6 +41,7 @@ def lint(console: Console) -> bool:
     results = [
         _check(console, "ruff check", ["-m", "ruff", "check", "."]),
         _check(console, "ruff format", ["-m", "ruff", "format", "--check", "."]),
+        _check(console, "bandit", ["-c", BANDIT, "-q", "-c", "pyproject.toml", "-r", *AUDITED]),
         _check(console, "mypy --strict", ["-m", "mypy", "--strict", "--explicit-package-bases", *typed], roots),
     ]
     return all(results)

@@ -97,7 +97,7 @@ class Database:
                     return await command(connection)
             except ContendedError as error:
                 logger.info("a transaction is tried again", extra={"attempt": attempt, "error": str(error.__cause__)})
-            await asyncio.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))  # noqa: S311  # nothing is secret here
+            await asyncio.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))  # noqa: S311  # nosec B311  # nothing is secret here
         async with self.transaction() as connection:
             return await command(connection)
 

@@ -1,6 +1,7 @@
 """The application of the users service: the only place where it is wired."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
+    from quartet_users.scim_tokens import ScimTokens
 
 SESSIONS_INTERVAL = 60.0
 """Seconds between two looks at which sessions are over."""
@@ -24,6 +26,8 @@ PUBLIC = frozenset(
         "oauth.token",
         "oauth.jwks",
         "logins.log_in",
+        "token_status.introspect",
+        "token_status.revoke",
         "discovery.config_document",
         "discovery.all_types",
         "discovery.one_type",
@@ -31,35 +35,27 @@ PUBLIC = frozenset(
         "discovery.one_schema",
     }
 )
-"""Endpoints that need no token: they are how one gets a token, or are read before."""
+"""Endpoints that need no token: they are how one gets or ends a token as a client, or are read before."""
 
 
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
-    """The HTTP application; the imports stand here so that the worker does not carry them."""
+    """The HTTP application; the imports stand in functions so that the worker does not carry them."""
     from quartet_common.app import create_base_app
-    from quartet_common.blueprints.data import data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
-    from quartet_users import bulk_groups, clients, exports
-    from quartet_users.bulk import Means
     from quartet_users.errors import render_error
     from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
-    from quartet_users.resource_types import UserTypes
-    from quartet_users.routes.bulk import bulk_blueprint
-    from quartet_users.routes.discovery import discovery_blueprint
-    from quartet_users.routes.internal import internal_blueprint
-    from quartet_users.routes.oauth import OAUTH, oauth_blueprint
-    from quartet_users.routes.schemas import schemas_blueprint
-    from quartet_users.routes.scim import scim_blueprint
-    from quartet_users.routes.search import search_blueprint
-    from quartet_users.views import UserView
+    from quartet_users.routes.oauth import OAUTH
+    from quartet_users.scim_tokens import ScimTokens
+    from quartet_users.tenant_usecases import ensure_first_tenants
 
-    config = container.config
-    keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
+    keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
+    config = container.config
     failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
         container,
@@ -71,29 +67,59 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         background=[failures],
     )
     app.before_serving(require_keys(keys))
-    client = container.service_client("groups", config.groups_url)
-    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
-    types = UserTypes(lambda: container.database)
-    passwords, view = make_passwords(config), UserView(f"{config.issuer}/scim/v2")
-    add_logins(app, container, keys, passwords, failures)
-    app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
-    app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
-    means = Means(container, passwords, bulk_groups.GroupsClient(client))
-    app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
-    app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
-    app.register_blueprint(oauth_blueprint(container, keys))
-    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
-    app.register_blueprint(internal_blueprint(container), url_prefix="/users")
-    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(
-        data_blueprint(container, {"schema": exports.schemas, "user": exports.users}, "tenant:admin"),
-        url_prefix="/users/data",
-    )
+    app.before_serving(partial(ensure_first_tenants, container))
+    passwords = _make_passwords(config)
+    _add_scim(app, container, passwords)
+    _add_logins(app, container, keys, passwords, failures)
+    _add_tokens(app, container, keys, scim_tokens)
+    _add_administration(app, container, passwords)
+    _add_operations(app, container)
     take_trailing_slashes(app)
     return app
 
 
-def make_passwords(config: UsersConfig) -> "Passwords":
+def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
+    """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants."""
+    from quartet_users import bulk_groups, clients
+    from quartet_users.bulk import Means
+    from quartet_users.resource_types import UserTypes
+    from quartet_users.routes.bulk import bulk_blueprint
+    from quartet_users.routes.discovery import discovery_blueprint
+    from quartet_users.routes.schemas import schemas_blueprint
+    from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.search import search_blueprint
+    from quartet_users.views import UserView
+
+    config = container.config
+    base = f"{config.issuer}/scim/v2"
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    types, view = UserTypes(lambda: container.database), UserView(base)
+    means = Means(container, passwords, bulk_groups.GroupsClient(client))
+    for blueprint in (
+        scim_blueprint(container, types, passwords, view),
+        search_blueprint(container, types, groups, view),
+        bulk_blueprint(means, types, base),
+        discovery_blueprint(container, types),
+    ):
+        app.register_blueprint(blueprint, url_prefix="/scim/v2")
+    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
+
+
+def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", scim_tokens: "ScimTokens") -> None:
+    """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
+    from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.token_status import TokenStatus
+
+    app.register_blueprint(oauth_blueprint(container, keys))
+    status = TokenStatus(container, scim_tokens)
+    app.register_blueprint(token_status_blueprint(status, container.config.bootstrap_clients.clients))
+    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+
+
+def _make_passwords(config: UsersConfig) -> "Passwords":
     """What hashes and judges passwords."""
     from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
     from quartet_users.passwords import Passwords
@@ -102,7 +128,7 @@ def make_passwords(config: UsersConfig) -> "Passwords":
     return Passwords(PasswordPolicy(breached), threads=config.password_threads)
 
 
-def add_logins(
+def _add_logins(
     app: "Quart",
     container: AppContainer[UsersConfig],
     keys: "KeyRing",
@@ -117,6 +143,26 @@ def add_logins(
     means = LoginMeans(container, keys, passwords, NoGuard(), failures)
     app.register_blueprint(logins_blueprint(means), url_prefix="/users")
     app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
+
+
+def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
+    """What administrators do beside SCIM."""
+    from quartet_users.routes.tenants import tenants_blueprint
+
+    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+
+
+def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
+    """What the other services and operators ask for."""
+    from quartet_common.blueprints.data import data_blueprint
+    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_users import exports
+    from quartet_users.routes.internal import internal_blueprint
+
+    exported = {"schema": exports.schemas, "user": exports.users}
+    app.register_blueprint(internal_blueprint(container), url_prefix="/users")
+    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
+    app.register_blueprint(data_blueprint(container, exported, "tenant:admin"), url_prefix="/users/data")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:

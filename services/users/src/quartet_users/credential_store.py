@@ -53,12 +53,6 @@ async def renew_hash(connection: Connection, tenant: str, user_id: UUID, passwor
     )
 
 
-async def status_of(connection: Connection, tenant: str) -> str | None:
-    """`active` for a tenant whose people may log in; None if there is no such tenant."""
-    found: str | None = await connection.fetchval("SELECT 'active' FROM tenants WHERE tenant_id = $1", tenant)
-    return found
-
-
 def _credential(row: asyncpg.Record | None) -> Credential | None:
     if row is None:
         return None

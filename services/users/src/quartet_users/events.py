@@ -1,34 +1,47 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
-from typing import Any, Literal, TypedDict
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypedDict
 from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.ids import new_id
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
 DELETED = "users.user.deleted.v1"
 TENANT_CREATED = "users.tenant.created.v1"
+TENANT_UPDATED = "users.tenant.updated.v1"
+TENANT_SUSPENDED = "users.tenant.suspended.v1"
+TENANT_RESUMED = "users.tenant.resumed.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
 LOGIN_SUCCEEDED = "users.login.succeeded.v1"
 LOGIN_FAILED = "users.login.failed.v1"
 SESSION_ENDED = "users.session.ended.v1"
+SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
+SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
 
 PUBLISHED = (
     CREATED,
     UPDATED,
     DELETED,
     TENANT_CREATED,
+    TENANT_UPDATED,
+    TENANT_SUSPENDED,
+    TENANT_RESUMED,
+    TENANT_DELETED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
     LOGIN_SUCCEEDED,
     LOGIN_FAILED,
     SESSION_ENDED,
+    SCIM_TOKEN_CREATED,
+    SCIM_TOKEN_REVOKED,
     REVOKED,
 )
 
@@ -47,6 +60,26 @@ class FailedLogins(TypedDict):
     count: int
     first: str
     last: str
+
+
+class ScimTokenFacts(Protocol):
+    """What is told of a SCIM token."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What it may do."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends; None for never."""
 
 
 class UserFacts(TypedDict):
@@ -79,6 +112,26 @@ def tenant_created(tenant: str) -> DomainEvent:
     return DomainEvent(TENANT_CREATED, f"tenants/{tenant}", 1, {"id": tenant})
 
 
+def tenant_updated(tenant: str, version: int, display_name: str) -> DomainEvent:
+    """A tenant has another name."""
+    return DomainEvent(TENANT_UPDATED, f"tenants/{tenant}", version, {"id": tenant, "displayName": display_name})
+
+
+def tenant_suspended(tenant: str, version: int) -> DomainEvent:
+    """All tokens of a tenant are refused until it is resumed."""
+    return DomainEvent(TENANT_SUSPENDED, f"tenants/{tenant}", version, {"id": tenant})
+
+
+def tenant_resumed(tenant: str, version: int) -> DomainEvent:
+    """A suspended tenant has access again."""
+    return DomainEvent(TENANT_RESUMED, f"tenants/{tenant}", version, {"id": tenant})
+
+
+def tenant_deleted(tenant: str, version: int) -> DomainEvent:
+    """A tenant is gone for good; every service removes what it has of it."""
+    return DomainEvent(TENANT_DELETED, f"tenants/{tenant}", version, {"id": tenant})
+
+
 def schema_created(schema: Schema, version: int) -> DomainEvent:
     """A tenant registered a schema; `version` counts the changes of the tenant's schemas."""
     return DomainEvent(SCHEMA_CREATED, f"schemas/{schema.id}", version, _schema_facts(schema))
@@ -87,6 +140,16 @@ def schema_created(schema: Schema, version: int) -> DomainEvent:
 def schema_deleted(schema: Schema, version: int) -> DomainEvent:
     """A tenant has removed a schema."""
     return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
+
+
+def scim_token_created(token: ScimTokenFacts) -> DomainEvent:
+    """A tenant got a SCIM token; neither it nor what it is known by is told."""
+    return DomainEvent(SCIM_TOKEN_CREATED, f"scim-tokens/{token.id}", 1, _scim_token_facts(token))
+
+
+def scim_token_revoked(token: ScimTokenFacts) -> DomainEvent:
+    """A SCIM token has ended before its time."""
+    return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
 
 
 def token_revoked(revocation: Revocation) -> DomainEvent:
@@ -121,3 +184,12 @@ def session_ended(session_id: UUID, user_id: UUID, client_id: str, reason: EndRe
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:
     return {"id": schema.id, "name": schema.name, "attributes": [attribute.name for attribute in schema.attributes]}
+
+
+def _scim_token_facts(token: ScimTokenFacts) -> dict[str, Any]:
+    return {
+        "id": str(token.id),
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "expiresAt": None if token.expires_at is None else token.expires_at.isoformat(),
+    }

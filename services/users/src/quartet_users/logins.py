@@ -9,10 +9,11 @@ import msgspec
 from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.ids import TENANT_ID
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.filters import fold
-from quartet_users import credential_store, domain, events, session_ends, sessions, store
+from quartet_users import credential_store, domain, events, session_ends, sessions, store, tenant_store
 from quartet_users.config import UsersConfig
 from quartet_users.credential_store import Credential
 from quartet_users.errors import (
@@ -25,7 +26,6 @@ from quartet_users.failed_logins import FailedLogins, Failure
 from quartet_users.keys import KeyRing
 from quartet_users.passwords import Passwords
 from quartet_users.sessions import Tokens, Turn, Visitor
-from quartet_users.tokens import TENANT_ID
 
 MAX_NAME = 1024
 """Characters of a userName; nobody has a longer one."""
@@ -156,7 +156,7 @@ async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Ask
     status, credential = None, None
     if TENANT_ID.fullmatch(tenant) is not None:
         async with means.container.database.connection() as connection:
-            status = await credential_store.status_of(connection, tenant)
+            status = await tenant_store.read_status(connection, tenant)
             if len(name) <= MAX_NAME and "\0" not in name:
                 credential = await credential_store.find_by_name(connection, tenant, fold(name))
     return _Asked(tenant, name, address, status, credential)

@@ -7,7 +7,7 @@ from quartet_common.auth.opaque import REFRESH_TOKEN, tenant_of
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.outbox import Caller
-from quartet_users import credential_store, session_ends, session_store, sessions
+from quartet_users import credential_store, session_ends, session_store, sessions, tenant_store
 from quartet_users.config import UsersConfig
 from quartet_users.credential_store import Credential
 from quartet_users.errors import InvalidClientError, OAuthError
@@ -73,7 +73,7 @@ async def _is_good(
     """Whether the session goes on; where not, the token is not used up, and a tenant may be resumed."""
     if session.client_id != form["client_id"] or session.ends_at <= container.clock() or not user.active:
         return False
-    return await credential_store.status_of(connection, tenant) == "active"
+    return await tenant_store.read_status(connection, tenant) == "active"
 
 
 async def _next(

@@ -171,22 +171,6 @@ async def forget_password(connection: Connection, tenant: str, user_id: UUID) ->
     await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)
 
 
-async def has_tenant(connection: Connection, tenant: str) -> bool:
-    """Whether the tenant is there."""
-    return bool(await connection.fetchval("SELECT true FROM tenants WHERE tenant_id = $1", tenant))
-
-
-async def insert_tenant(connection: Connection, tenant: str, now: datetime) -> bool:
-    """Make the tenant; False when it was there."""
-    return bool(
-        await connection.fetchval(
-            "INSERT INTO tenants (tenant_id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
-            tenant,
-            now,
-        )
-    )
-
-
 async def lock_signing_keys(connection: Connection) -> None:
     """Have other processes wait until this transaction has ended, so that only one makes the first key."""
     await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")

@@ -1,7 +1,6 @@
 """Access tokens: checks an API client and issues JWTs by RFC 9068."""
 
 import hmac
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +10,12 @@ from joserfc import jwt
 
 from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE
 from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
-from quartet_common.ids import new_id
+from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_users.config import BootstrapClient
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.keys import KeyPair
+from quartet_users.tenant_domain import PLATFORM_SCOPE
 
-TENANT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 DEFAULT_TENANT = "default"
 
 
@@ -65,7 +64,14 @@ def decide_grant(client: BootstrapClient, scope: str | None, tenant: str | None)
         raise OAuthError("invalid_request", "A tenant is 1 to 63 lower-case letters, digits and inner hyphens.")
     if ANY_TENANT not in client.tenants and tenant not in client.tenants:
         raise OAuthError("invalid_request", "The client does not belong to that tenant.")
-    return Grant(client.client_id, tenant, scopes)
+    if scope and scopes != within(tenant, scopes):
+        raise OAuthError("invalid_scope", f"{PLATFORM_SCOPE} is given in the tenant {SYSTEM_TENANT} only.")
+    return Grant(client.client_id, tenant, within(tenant, scopes))
+
+
+def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
+    """Those of `scopes` that a token of `tenant` can have: the platform is administered from its own tenant only."""
+    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_SCOPE}
 
 
 def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int) -> str:
@@ -77,7 +83,7 @@ def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int)
         "sub": grant.client_id if grant.user_id is None else str(grant.user_id),
         "client_id": grant.client_id,
         "tenant": grant.tenant,
-        "scope": " ".join(sorted(grant.scopes)),
+        "scope": " ".join(sorted(within(grant.tenant, grant.scopes))),
         "iat": issued,
         "exp": int(issued) + lifetime,
         "jti": str(new_id()),

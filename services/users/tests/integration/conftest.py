@@ -8,7 +8,7 @@ from joserfc.jwk import ECKey
 from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import store
+from quartet_users import tenant_domain, tenant_store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.keys import KeyRing
@@ -39,7 +39,7 @@ def believe_own_tokens(running: RunningService) -> None:
 async def people(users: RunningService, tenant: str, headers: dict[str, str]) -> People:
     """The people of the test's own tenant."""
     async with users.container.database.transaction() as connection:
-        await store.insert_tenant(connection, tenant, users.container.clock())
+        await tenant_store.insert_tenant(connection, tenant_domain.create(tenant, "", users.container.clock())[0])
     return People(users, tenant, headers)
 
 
@@ -53,3 +53,20 @@ def tenant() -> str:
 def headers(users: RunningService, tenant: str) -> dict[str, str]:
     """A token for everything in the tenant."""
     return users.tokens.headers(tenant, SCOPES, actor="hr-sync")
+
+
+PLATFORM = ("platform:admin",)
+
+
+@pytest.fixture
+def platform(users: RunningService) -> dict[str, str]:
+    """A token that may make tenants."""
+    return users.tokens.headers("quartet", PLATFORM, actor="operator")
+
+
+@pytest.fixture
+async def made_tenant(users: RunningService, platform: dict[str, str], tenant: str) -> str:
+    """The test's tenant, made, so that the token endpoint knows it."""
+    answer = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
+    assert answer.status_code == 201, await answer.get_data()
+    return tenant

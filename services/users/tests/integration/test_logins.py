@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import new_tenant
-from quartet_users import role_store, store
+from quartet_users import role_store, tenant_domain, tenant_store
 from quartet_users.passwords import Passwords
 
 NEW = "another horse, another staple"
@@ -239,7 +239,9 @@ async def test_the_same_name_in_another_tenant_is_somebody_else(people: People) 
     person = await people.person()
     elsewhere = new_tenant()
     async with people.users.container.database.transaction() as connection:
-        await store.insert_tenant(connection, elsewhere, people.users.container.clock())
+        await tenant_store.insert_tenant(
+            connection, tenant_domain.create(elsewhere, "", people.users.container.clock())[0]
+        )
     headers = people.users.tokens.headers(elsewhere, ["users:write"])
     twin = await People(people.users, elsewhere, headers).person(NEW, userName=person["userName"])
     assert (await people.log_in(person)).tokens["user_id"] == person["id"]

@@ -1,5 +1,6 @@
 """Access tokens: who gets which."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -82,3 +83,11 @@ def test_a_token_carries_the_claims_of_rfc_9068() -> None:
 
 def test_the_published_key_holds_no_private_part() -> None:
     assert "d" not in KeyPair("k1", ECKey.generate_key("P-256")).public
+
+
+def test_a_token_of_a_customer_never_administers_the_platform() -> None:
+    grant = tokens.Grant("x", "acme", frozenset({"users:read", "platform:admin"}))
+    key = ECKey.generate_key("P-256")
+    for tenant, scope in (("acme", "users:read"), ("quartet", "platform:admin users:read")):
+        signed = tokens.sign(replace(grant, tenant=tenant), KeyPair("1", key), "http://issuer", datetime.now(UTC), 600)
+        assert jwt.decode(signed, key, algorithms=["ES256"]).claims["scope"] == scope

@@ -111,13 +111,18 @@ def source_address() -> str | None:
 
 
 def _bearer_token() -> str:
-    header = request.headers.get("Authorization")
-    if header is None:
+    """The token of the Authorization header (RFC 6750 section 2.1); one in a body or a query string is not looked for.
+
+    Of two headers nobody can say which one counts.
+    """
+    headers = request.headers.getlist("Authorization")
+    if not headers:
         raise UnauthorizedError("missing")
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, _, token = headers[0].partition(" ")
+    token = token.strip(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token:
         raise UnauthorizedError("malformed")
-    return token.strip()
+    return token
 
 
 def _for_tenant(found: Principal) -> Principal:

@@ -10,10 +10,9 @@ from quart_schema import DataSource, document_request, document_response, securi
 from quartet_common.auth.guard import source_address
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
-from quartet_common.messaging.outbox import Caller
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
-from quartet_users import tokens, usecases
+from quartet_users import tenant_usecases, tokens
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.keys import KeyRing
@@ -59,11 +58,11 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
             return json_response(LoginDocument.of(found))
         if form.get("grant_type") != CLIENT_CREDENTIALS:
             raise OAuthError("unsupported_grant_type", f"grant_type must be {CLIENT_CREDENTIALS} or {REFRESH}.")
-        client_id, secret = _credentials(form.get("client_id"), form.get("client_secret"))
+        client_id, secret = credentials(form.get("client_id"), form.get("client_secret"))
         client = tokens.find_client(config.bootstrap_clients.clients, client_id, secret)
         grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"))
         if grant.tenant != ANY_TENANT:
-            await usecases.ensure_tenant(container, Caller(grant.tenant, grant.client_id, source_address()))
+            await tenant_usecases.demand_active(container, grant.tenant)
         pair = await keys.signing_pair()
         signed = tokens.sign(grant, pair, config.issuer, container.clock(), config.token_lifetime)
         scope = " ".join(sorted(grant.scopes))
@@ -81,7 +80,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blue
     return blueprint
 
 
-def _credentials(form_id: str | None, form_secret: str | None) -> tuple[str, str]:
+def credentials(form_id: str | None, form_secret: str | None) -> tuple[str, str]:
     """Client id and secret from HTTP Basic or the form, not both (RFC 6749 section 2.3.1)."""
     header = request.headers.get("Authorization")
     if header is None:

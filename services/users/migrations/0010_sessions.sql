@@ -1,8 +1,5 @@
 -- Logins of people: their sessions and the refresh tokens of these.
 
--- A password that somebody else has chosen is to be changed at the next login.
-ALTER TABLE credentials ADD COLUMN IF NOT EXISTS must_change boolean NOT NULL DEFAULT false;
-
 -- ends_at: when the session is over unless it is used before; expires_at: when it is over however much it is used.
 CREATE TABLE sessions (
     tenant_id text NOT NULL,
