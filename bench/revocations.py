@@ -1,8 +1,8 @@
 """Revocations: seconds from the answer of a revocation until each service refuses the token, idle and beside a Bulk.
 
 Run `.venv/bin/python bench/revocations.py [USERS]` (makes a stack of its own and removes it). Tokens are revoked one
-after the other and shown to all four services every 10 ms; first with nothing beside, then while USERS users are created
-by Bulks of 1,000, and until all of their events have been taken by everybody.
+after the other and shown to all four services every 10 ms; first with nothing beside, then while USERS users are
+created by Bulks of 1,000, and until all of their events have been taken by everybody.
 """
 
 import argparse
