@@ -49,7 +49,7 @@ def enterprise_user() -> bytes:
         "locale": "en-US",
         "timezone": "America/Los_Angeles",
         "active": True,
-        "password": "t1meMa$heen",  # nosec B105  # the example of RFC 7643 section 8.2
+        "password": "t1meMa$heen",  # the example of RFC 7643 section 8.2
         "emails": [{"value": f"{kind}@example.com", "type": kind, "primary": kind == "work"} for kind in kinds],
         "phoneNumbers": [{"value": f"tel:+1-201-555-0{n}23", "type": kind} for n, kind in enumerate(kinds)],
         "ims": [{"value": "bjensen", "type": "xmpp"}],

@@ -25,7 +25,7 @@ import httpx
 import orjson
 import psutil
 
-from quartet_cli import catalogue, ports, tokens
+from quartet_cli import catalogue, ports, tenants, tokens
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS
@@ -138,7 +138,7 @@ def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, s
         command += ["--loop", "uvloop", "--http", "httptools", *(["--no-access-log"] if bare else [])]
         told = peer_environment(stack, environment)
         peer = stack_of_blocks.enter_context(started("peer", command, told, port, home / "peer.log"))
-        yield ours, peer, tokens.fetch(ours.url, "bench", SCOPES, tokens.own_secret(stack.home))
+        yield ours, peer, tenants.token_of(ours.url, "bench", SCOPES, tokens.own_secret(stack.home))
 
 
 def document() -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CLIENT = "quartet-admin"
+PLATFORM = "quartet"
 SECRET = Path("/run/secrets/quartet_client_secret")
 
 
@@ -28,15 +29,33 @@ def request_token(url: str, secret: str, tenant: str, scope: str | None) -> str:
         return str(json.load(answer)["access_token"])
 
 
+def make_tenant(url: str, secret: str, tenant: str) -> None:
+    """Make the tenant, without an administrator; one that is there already stays as it is. Raises OSError."""
+    bearer = request_token(url, secret, PLATFORM, "platform:admin")
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    request = urllib.request.Request(  # noqa: S310  # the address is the stack's own
+        f"{url}/users/tenants", json.dumps({"id": tenant}).encode(), headers
+    )
+    try:
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # nosec B310  # as above
+    except urllib.error.HTTPError as error:
+        if error.code != 409:
+            raise
+
+
 def main(arguments: Sequence[str]) -> int:
     """0 and the token, or 1 and the reason why there is none."""
     parser = argparse.ArgumentParser(prog="token", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--tenant", default="default")
     parser.add_argument("--scope", help="scopes with spaces between them; default: all")
+    parser.add_argument("--create", action="store_true", help="make the tenant first if it is not there")
     parser.add_argument("--url", default="http://users-api:8000", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        token = request_token(options.url, SECRET.read_text().strip(), options.tenant, options.scope)
+        secret = SECRET.read_text().strip()
+        if options.create:
+            make_tenant(options.url, secret, options.tenant)
+        token = request_token(options.url, secret, options.tenant, options.scope)
     except urllib.error.HTTPError as error:
         sys.stderr.write(f"no token: {error.code} {error.read(300).decode(errors='replace')}\n")
         return 1

@@ -13,6 +13,7 @@ import pytest
 from quart import Quart
 from yarl import URL
 
+from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
@@ -24,6 +25,7 @@ from quartet_testing.client import (
     bulk_document,
     group_document,
     patch_document,
+    unique,
     user_document,
 )
 from quartet_testing.conditions import eventually
@@ -294,6 +296,100 @@ async def a_scim_token(world: World, name: str = "okta") -> str:
     return str(made.json()["id"])
 
 
+async def tenants_are_the_platforms(world: World, _: str) -> None:
+    """Nobody inside a tenant, whatever is theirs there, sees or changes tenants, not even their own."""
+    tenant = new_tenant()
+    path = f"/users/tenants/{tenant}"
+    own = await asyncio.to_thread(world.stack.token, tenant, OF_A_TENANT)
+    async with Api(world.stack.url, own) as owner:
+        for one in (world.stranger, owner):
+            answers = [
+                await one.get("/users/tenants"),
+                await one.post("/users/tenants", json={"id": new_tenant()}),
+                await one.get(path),
+                await one.patch(path, json={"display_name": "taken over"}),
+                *[await one.post(f"{path}/{change}") for change in ("suspend", "resume")],
+                await one.delete(path),
+            ]
+            assert [answer.status_code for answer in answers] == [403] * len(answers)
+    with pytest.raises(QuartetError, match="invalid_scope"):
+        await asyncio.to_thread(world.stack.token, tenant, "platform:admin")
+    token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
+    async with Api(world.stack.url, token) as platform:
+        found = (await platform.get(path)).json()
+        assert (found["status"], found["display_name"]) == ("active", "")
+        cursor = (await platform.get("/users/tenants", params={"count": 1, "status": "active"})).json()["next"]
+        assert (await platform.get("/users/tenants", params={"cursor": cursor})).status_code == 400
+
+
+async def a_role(owner: Api) -> str:
+    """The address of a role that nothing else has."""
+    answer = await owner.post("/users/roles", json={"name": unique("Auditor"), "scopes": ["audit:read"]})
+    assert answer.status_code == 201, answer.text
+    return f"/users/roles/{answer.json()['id']}"
+
+
+async def roles_are_made_apart(world: World, _: str) -> None:
+    name = (await world.owner.get(await a_role(world.owner))).json()["name"]
+    body = {"name": name, "scopes": ["audit:read"]}
+    async with newcomer(world) as third:
+        assert (await third.post("/users/roles", json=body)).status_code == 201
+    assert (await world.owner.post("/users/roles", json=body)).status_code == 409
+
+
+async def roles_are_listed_apart(world: World, _: str) -> None:
+    known = {(await a_role(world.owner)).rpartition("/")[2] for _ in range(2)}
+    page = (await world.owner.get("/users/roles", params={"count": 1})).json()
+    assert known <= {one["id"] for one in (await world.owner.get("/users/roles")).json()["roles"]}
+    assert not known & {one["id"] for one in (await world.stranger.get("/users/roles")).json()["roles"]}
+    answer = await world.stranger.get("/users/roles", params={"cursor": page["next"]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
+
+
+async def a_role_is_not_read(world: World, _: str) -> None:
+    missing(await world.stranger.get(await a_role(world.owner)))
+
+
+async def a_role_is_not_changed(world: World, _: str) -> None:
+    path = await a_role(world.owner)
+    missing(await world.stranger.patch(path, json={"scopes": ["users:read"]}))
+    assert (await world.owner.get(path)).json()["version"] == 1
+
+
+async def a_role_is_not_deleted(world: World, _: str) -> None:
+    path = await a_role(world.owner)
+    missing(await world.stranger.delete(path))
+    assert (await world.owner.get(path)).status_code == 200
+
+
+async def who_has_a_role_is_not_listed(world: World, _: str) -> None:
+    missing(await world.stranger.get(f"{await a_role(world.owner)}/grants"))
+
+
+async def a_role_is_not_given(world: World, _: str) -> None:
+    own, foreign = await a_role(world.owner), await a_role(world.stranger)
+    for kind, one in (("User", world.user["id"]), ("Group", world.group["id"])):
+        grant = {"type": kind, "id": one}
+        missing(await world.stranger.post(f"{own}/grants", json=grant))
+        answer = await world.stranger.post(f"{foreign}/grants", json=grant)
+        assert (answer.status_code, answer.json()["code"]) == (400, "unknown_grantee")
+        assert (await world.owner.post(f"{own}/grants", json=grant)).status_code == 201
+    assert (await world.owner.delete(own)).status_code == 204
+
+
+async def a_role_is_not_taken(world: World, _: str) -> None:
+    path = await a_role(world.owner)
+    assert (await world.owner.post(f"{path}/grants", json={"type": "User", "id": world.user["id"]})).status_code == 201
+    missing(await world.stranger.delete(f"{path}/grants/{world.user['id']}"))
+    assert len((await world.owner.get(f"{path}/grants")).json()["grants"]) == 1
+    assert (await world.owner.delete(path)).status_code == 204
+
+
+async def roles_of_a_user_are_not_told(world: World, _: str) -> None:
+    assert (await world.owner.get(f"/users/roles/of/{world.user['id']}")).status_code == 200
+    missing(await world.stranger.get(f"/users/roles/of/{world.user['id']}"))
+
+
 async def a_bulk_reaches_nothing_foreign(world: World, _: str) -> None:
     user, group = f"/Users/{world.user['id']}", f"/Groups/{world.group['id']}"
     join = {"op": "add", "path": "members", "value": [{"value": world.user["id"]}]}
@@ -439,11 +535,12 @@ async def an_entry_is_not_read(world: World, _: str) -> None:
 
 
 async def counts_are_apart(world: World, _: str) -> None:
-    assert await world.owner.count("users.tenant.created") == 1
+    assert await world.owner.count("groups.group.created") == 1
     async with newcomer(world) as third:
-        await third.counted("users.tenant.created", 1)
+        await third.create_user()
+        await third.counted("users.user.created", 1)
         answer = await third.get("/metrics/query", params={"metric": "events", "by": "type"})
-        assert [series["key"] for series in answer.json()["series"]] == ["users.tenant.created"]
+        assert not [series["key"] for series in answer.json()["series"] if series["key"].startswith("groups.")]
 
 
 async def exports_are_apart(world: World, service: str) -> None:
@@ -452,9 +549,12 @@ async def exports_are_apart(world: World, service: str) -> None:
     clean(world, answer.text)
     if service == "metrics":  # numbers look alike, whoever's they are
         async with newcomer(world) as third:
-            await third.counted("users.tenant.created", 1)
-            [count, _] = (await third.get("/metrics/data/export")).text.splitlines()
-        assert json.loads(count)["data"]["action"] == "users.tenant.created"
+            await third.create_user()
+            await third.counted("users.user.created", 1)
+            lines = (await third.get("/metrics/data/export")).text.splitlines()
+        counts = {one["action"]: one["count"] for line in lines[:-1] if (one := json.loads(line)["data"])}
+        assert counts["users.user.created"] == 1
+        assert not [action for action in counts if action.startswith("groups.")]
 
 
 async def dead_letters_are_apart(world: World, service: str) -> None:
@@ -504,6 +604,7 @@ EVERYWHERE: dict[str, Check] = {
     "rabbitmq.dead_letters": dead_letters_are_apart,
     "rabbitmq.redrive": dead_letters_are_redriven_apart,
 }
+TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
 CHECKS: dict[str, dict[str, Check]] = {
     "users": {
         "scim.create": users_are_created_apart,
@@ -529,6 +630,16 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
+        **{f"tenants.{name}": tenants_are_the_platforms for name in TENANT_ROUTES},
+        "roles.create": roles_are_made_apart,
+        "roles.list_": roles_are_listed_apart,
+        "roles.read": a_role_is_not_read,
+        "roles.change": a_role_is_not_changed,
+        "roles.delete": a_role_is_not_deleted,
+        "role_grants.list_": who_has_a_role_is_not_listed,
+        "role_grants.give": a_role_is_not_given,
+        "role_grants.take": a_role_is_not_taken,
+        "role_grants.of": roles_of_a_user_are_not_told,
         **EVERYWHERE,
     },
     "groups": {

@@ -12,6 +12,8 @@ PUBLIC = {
     "users": {
         "oauth.token",  # how one gets a token
         "oauth.jwks",  # how tokens are checked
+        "token_status.introspect",  # asked by clients, with their own credentials
+        "token_status.revoke",
         "discovery.config_document",  # what a SCIM client reads before it has a token (RFC 7644 section 4)
         "discovery.all_types",
         "discovery.one_type",

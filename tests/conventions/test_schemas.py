@@ -21,9 +21,11 @@ from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.process import Service
+from quartet_common.tenancy import TENANT_DELETED, TenantFacts
 from quartet_groups.subscriptions import UserFacts
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, user_document
 from quartet_testing.conditions import eventually
+from quartet_testing.services import new_tenant
 from quartet_users.subscriptions import GroupFacts, MembershipFacts, NestingFacts
 
 Schema = dict[str, Any]
@@ -51,9 +53,10 @@ READS: dict[str, list[tuple[str, type[msgspec.Struct]]]] = {
         ("users.user.created.v1", UserFacts),
         ("users.user.updated.v1", UserFacts),
         ("users.user.deleted.v1", UserFacts),
+        (TENANT_DELETED, TenantFacts),
     ],
-    "audit": [],  # every event, whatever is in it
-    "metrics": [],  # every event, whatever is in it
+    "audit": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
+    "metrics": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
 }
 """What each service reads of the data of which event."""
 
@@ -238,16 +241,30 @@ async def test_real_events_follow_their_schemas_and_hold_nothing_that_is_not_des
     wanted = {kind for service in SERVICES for kind in published(service)} | {f"users.{REFUSED}"}
 
     async def all_kinds() -> list[dict[str, Any]]:
-        entries = await api.entries()
+        entries = [*await api.entries(), *await platform.entries()]
         missing = wanted - {entry["type"].removeprefix(TYPE_PREFIX) for entry in entries}
         assert not missing, missing
         return entries
 
-    for entry in await eventually(all_kinds, "an event of every type"):
+    async with Api(stack.url, await token_for("quartet", "audit:read platform:admin")) as platform:
+        await everything_that_can_happen_to_a_tenant(platform)
+        found = await eventually(all_kinds, "an event of every type")
+    for entry in found:
         schema = schema_of(entry["type"].removeprefix(TYPE_PREFIX))
         Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(entry["data"])
         described = [variant["properties"].keys() for variant in schema.get("oneOf", [schema])]
         assert any(entry["data"].keys() <= names for names in described), entry
+
+
+async def everything_that_can_happen_to_a_tenant(platform: Api) -> None:
+    """Have a tenant made, renamed, suspended, resumed and deleted."""
+    tenant = new_tenant()
+    path = f"/users/tenants/{tenant}"
+    assert (await platform.post("/users/tenants", json={"id": tenant})).status_code == 201
+    assert (await platform.patch(path, json={"display_name": "Acme"})).status_code == 200
+    for change in ("suspend", "resume"):
+        assert (await platform.post(f"{path}/{change}")).status_code == 200
+    assert (await platform.delete(path)).status_code == 202
 
 
 async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor) -> None:
@@ -269,10 +286,25 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     made = await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1})
     assert made.status_code == 201
     assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
+    await roles_change(api, bare_user)
     assert (await api.get("/audit/data/export")).status_code == 200
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
         assert (await poor.get(USERS)).status_code == 403
+
+
+async def roles_change(api: Api, user: dict[str, Any]) -> None:
+    """A role is made, given, changed so that somebody loses a scope, taken and removed."""
+    made = (await api.post("/users/roles", json={"name": "Auditor", "scopes": ["audit:read", "audit:export"]})).json()
+    path = f"/users/roles/{made['id']}"
+    for kind, method, address, body in (
+        (201, "POST", f"{path}/grants", {"type": "User", "id": user["id"]}),
+        (200, "PATCH", path, {"scopes": ["audit:read"]}),
+        (204, "DELETE", f"{path}/grants/{user['id']}", None),
+        (204, "DELETE", path, None),
+    ):
+        answer = await api.request(method, address, json=body)
+        assert answer.status_code == kind, answer.text
 
 
 @pytest.mark.local_stack

@@ -42,6 +42,8 @@ KNOWN = {
     ("users", "columns(groups_url)"): "the same",
     ("users", "groups_column(groups_url)"): "the same, and the service's own address, quoted",
     ("users", "base"): "the service's own address, quoted",
+    ("users", "kind"): "a word of the function's own",
+    ("users", "SCOPES_OF.format(user='$2')"): "made of constants",
     ("users", "page.key"): "as for groups",
     ("users", "page.rows"): "as for groups",
     ("users", "where.text"): "as for groups",

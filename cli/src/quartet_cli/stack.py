@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from quartet_cli import binaries, catalogue, environment, leftovers, ports, status, tokens
+from quartet_cli import binaries, catalogue, environment, leftovers, ports, status, tenants, tokens
 from quartet_cli.bringup import LINES, Report, silent, start_and_wait, tail, together
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
@@ -60,8 +60,8 @@ class Stack:
         return environment.service(self.home, self._ports(), service, process) | self.extra_environment
 
     def token(self, tenant: str = "default", scope: str | None = None) -> str:
-        """A bearer token of the launcher's own API client."""
-        return tokens.fetch(self.url, tenant, scope, tokens.own_secret(self.home))
+        """A bearer token of the launcher's own API client; the tenant is made if it is not there yet."""
+        return tenants.token_of(self.url, tenant, scope, tokens.own_secret(self.home))
 
     def status(self) -> list[ProcessStatus]:
         """Every process with its state, address and health; all stopped where the stack does not run."""

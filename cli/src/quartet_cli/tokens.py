@@ -6,6 +6,14 @@ from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
 
 CLIENT = "quartet-admin"
+NO_TENANT = "There is no such tenant."
+
+
+class NoTenantError(QuartetError):
+    """A token is asked for of a tenant that is not there."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"there is no tenant {tenant}; make it with: ./quartet tenant create {tenant}")
 
 
 def own_secret(home: Home) -> str:
@@ -22,7 +30,9 @@ def own_secret(home: Home) -> str:
 
 
 def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
-    """A token for one tenant; all scopes of the client where none are named. QuartetError says why there is none."""
+    """A token for one tenant; all scopes of the client where none are named. QuartetError says why there is none,
+    NoTenantError that the tenant is missing.
+    """
     import httpx  # the commands that ask for no token start a quarter of a second earlier without it
 
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
@@ -30,6 +40,8 @@ def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
         answer = httpx.post(f"{url.rstrip('/')}/oauth2/token", data=form, auth=(CLIENT, secret), timeout=10)
     except httpx.HTTPError as error:
         raise QuartetError(f"{url} does not answer: {error}") from error
+    if answer.status_code == 400 and NO_TENANT in answer.text:
+        raise NoTenantError(tenant)
     if answer.status_code != 200:
         raise QuartetError(f"{url} gives no token: {answer.status_code} {answer.text[:300]}")
     return str(answer.json()["access_token"])

@@ -55,7 +55,7 @@ def _configuration(port: int) -> str:
         "unix_socket_directories": "''",
         "max_connections": "200",
         "shared_buffers": "128MB",
-        "password_encryption": "'scram-sha-256'",  # nosec B105  # the name of a method
+        "password_encryption": "'scram-sha-256'",  # the name of a method
         "log_line_prefix": "'%m [%p] %q%u@%d '",
         "log_timezone": "'UTC'",
         "timezone": "'UTC'",

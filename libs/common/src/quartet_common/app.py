@@ -91,6 +91,7 @@ def create_base_app(
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
+    app.url_map.merge_slashes = False  # it would redirect, to whatever host the client has named
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)

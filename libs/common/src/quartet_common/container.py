@@ -74,16 +74,20 @@ class AppContainer(Generic[C_co]):
     def verifier(self) -> "TokenVerifier":
         """Verifies access tokens."""
         if self._verifier is None:
+            from quartet_common.auth.introspection import RemoteTokens
             from quartet_common.auth.keys import RemoteKeys
             from quartet_common.auth.tokens import AUDIENCE, TokenVerifier
 
-            jwks_url = f"{self.config.users_url.rstrip('/')}/.well-known/jwks.json"
+            config = self.config
+            secret = config.client_secret.get_secret_value()
+            remote = RemoteTokens(self.http, config.users_url, config.client_id, secret)
+            jwks_url = f"{config.users_url.rstrip('/')}/.well-known/jwks.json"
             self._verifier = TokenVerifier(
-                self.config.issuer,
+                config.issuer,
                 self.key_finder or RemoteKeys(self.http, jwks_url).find,
-                audiences=frozenset({AUDIENCE, f"{self.config.issuer}/{self.config.service}"}),
+                audiences=frozenset({AUDIENCE, f"{config.issuer}/{config.service}"}),
                 revoked=self.revocations.reason,
-                find_opaque=self.opaque_finder,
+                find_opaque=self.opaque_finder or remote.find,
             )
         return self._verifier
 

@@ -35,7 +35,7 @@ class ServiceToken:
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/token"
         self._auth = httpx.BasicAuth(client_id, client_secret)
-        self._token = ""  # nosec B105  # there is none yet
+        self._token = ""  # there is none yet
         self._expires_at = 0.0
 
     async def get(self) -> str:

@@ -280,6 +280,7 @@ async def test_a_client_that_asks_whether_to_go_on_may_be_answered_at_once(serve
         (400, post(b"3 abc\r\n0\r\n\r\n", b"Transfer-Encoding: chunked")),
         (400, b"GET / HTTP/1.1\r\n\r\n"),
         (400, get(b"/", b"Host: another")),
+        (400, get(b"/", b"Authorization: Bearer a", b"authorization: Bearer a")),
         (400, b"GET / HTTP/1.1\nHost: a\n\n"),
         (400, get(b"/", b"X: a", b" folded")),
         (400, get(b"/", b"X: a\0b")),

@@ -5,8 +5,12 @@ from typing import Any
 import pytest
 
 from quartet_common import container as module
+from quartet_common.auth import introspection
+from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_testing.revocations import fresh_list
 
 PARTS = ("database", "redis", "http", "verifier")
 
@@ -114,3 +118,31 @@ async def test_a_client_of_a_service_can_be_made_before_opening(lone_config: Ser
     container = AppContainer(lone_config)
     client = container.service_client("users", "http://users.example.com")
     assert client is not None
+
+
+async def test_opaque_tokens_are_asked_about_at_users_unless_the_service_finds_them_itself(
+    lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Remote:
+        def __init__(self, _: object, *settings: str) -> None:
+            asked.append(settings)
+
+        async def find(self, _: str) -> Principal | None:
+            return Principal("acme", "remote", "remote", frozenset(), 2**40)
+
+    async def find(_: str) -> Principal | None:
+        return Principal("acme", "own", "own", frozenset(), 2**40)
+
+    monkeypatch.setattr(introspection, "RemoteTokens", Remote)
+    actors = []
+    for finder in (None, find):
+        container = AppContainer(lone_config)
+        container.opaque_finder = finder
+        container.revocations = await fresh_list()
+        await container.open()
+        actors.append((await container.verifier.verify(make(SCIM_TOKEN, "acme"))).actor)
+        await container.close()
+    assert actors == ["remote", "own"]
+    assert asked[0] == (lone_config.users_url, "quartet-common", "client-secret")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from quart import Quart
+from werkzeug.datastructures import Headers
 
 from quartet_common.auth.guard import caller, install_guard, requires, scopes_of
 from quartet_common.auth.principal import in_header
@@ -36,6 +37,11 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
     async def closed() -> dict[str, str | None]:
         who = caller()
         return {"tenant": who.tenant, "actor": who.actor, "address": who.source_address}
+
+    @made.post("/taking")
+    @requires("users:read")
+    async def taking() -> str:
+        return "taken"
 
     @made.get("/either")
     @requires("users:read", "groups:read")
@@ -80,6 +86,33 @@ async def test_without_a_good_token_it_is_closed(app: Quart, value: str | None) 
     response = await app.test_client().get("/closed", headers=headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+async def test_of_two_tokens_none_is_taken(app: Quart, factory: TokenFactory) -> None:
+    good = f"Bearer {factory.token('default', ['users:read'])}"
+    for first, second in ((good, good), (good, "Bearer x"), ("Basic eDp5", good), ("", good)):
+        headers = Headers([("Authorization", first), ("authorization", second)])
+        assert (await app.test_client().get("/closed", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "scheme", ["Bearer\t", "Bearer\u00a0", "Bearer:", "Bearer=", "Bearer,", "Token ", "", "\tBearer "]
+)
+async def test_a_scheme_that_only_looks_like_it_is_refused(app: Quart, factory: TokenFactory, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme}{factory.token('default', ['users:read'])}"}
+    assert (await app.test_client().get("/closed", headers=headers)).status_code == 401
+
+
+async def test_a_token_in_the_address_the_body_or_a_cookie_is_not_looked_for(app: Quart, factory: TokenFactory) -> None:
+    token, client = factory.token("default", ["users:read"]), app.test_client()
+    answers = [
+        await client.get("/closed", query_string={"access_token": token}),
+        await client.get("/closed", headers={"Cookie": f"access_token={token}"}),
+        await client.get("/closed", headers={"X-Authorization": f"Bearer {token}", "X-Access-Token": token}),
+        await client.post("/taking", form={"access_token": token}),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert all('error="' not in answer.headers["WWW-Authenticate"] for answer in answers), "as if there was none"
 
 
 async def test_a_token_without_the_scope_is_forbidden_and_told_which_it_needs(

@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from quartet_common.auth import tokens
-from quartet_common.auth.tokens import LEEWAY, TokenVerifier
+from quartet_common.auth.tokens import LEEWAY, LONGEST_LIFE, TokenVerifier
 from quartet_common.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 
@@ -53,7 +53,8 @@ def verifier(factory: TokenFactory) -> TokenVerifier:
 def claims_of(**changes: Any) -> dict[str, Any]:
     """Good claims with `changes`; None removes one."""
     names = {"sub": "x", "client_id": "x", "tenant": "default", "scope": "users:read"}
-    claims: dict[str, Any] = {"iss": ISSUER, "aud": "quartet", **names, "exp": int(time.time()) + 60, **changes}
+    times = {"iat": int(time.time()), "exp": int(time.time()) + 60}
+    claims: dict[str, Any] = {"iss": ISSUER, "aud": "quartet", "jti": "1", **names, **times, **changes}
     return {name: value for name, value in claims.items() if value is not None}
 
 
@@ -89,13 +90,38 @@ async def test_a_good_token_gives_its_principal(verifier: TokenVerifier, factory
         ({"aud": "other"}, "wrong_audience"),
         ({"aud": ["other", "another"]}, "wrong_audience"),
         ({"aud": None}, "wrong_audience"),
+        ({"aud": ""}, "wrong_audience"),
+        ({"aud": []}, "wrong_audience"),
+        ({"aud": 7}, "wrong_audience"),
+        ({"aud": ["quartet", 7]}, "wrong_audience"),
+        ({"aud": [["quartet"]]}, "wrong_audience"),
+        ({"aud": {"quartet": True}}, "wrong_audience"),
+        ({"aud": f"{ISSUER}/audit"}, "wrong_audience"),
         ({"exp": int(time.time()) - LEEWAY - 60}, "expired"),
-        ({"exp": None}, "expired"),
-        ({"exp": "9999999999"}, "expired"),
+        ({"exp": None}, "missing_claims"),
+        ({"exp": "9999999999"}, "missing_claims"),
+        ({"exp": True}, "missing_claims"),
+        ({"exp": time.time() + 60}, "missing_claims"),
+        ({"exp": 10**400}, "lives_too_long"),
+        ({"exp": int(time.time()) + LONGEST_LIFE + 60}, "lives_too_long"),
         ({"nbf": int(time.time()) + 3600}, "not_yet_valid"),
+        ({"nbf": "0"}, "missing_claims"),
+        ({"nbf": False}, "missing_claims"),
+        ({"iat": None}, "missing_claims"),
+        ({"iat": True}, "missing_claims"),
+        ({"iat": int(time.time()) + LEEWAY + 60}, "not_yet_valid"),
+        ({"iat": 10**400}, "not_yet_valid"),
+        ({"iat": -(10**400)}, "lives_too_long"),
+        ({"iat": int(time.time()) - LONGEST_LIFE - 60}, "lives_too_long"),
+        ({"jti": None}, "missing_claims"),
+        ({"jti": ""}, "missing_claims"),
+        ({"sid": ""}, "missing_claims"),
+        ({"sid": 7}, "missing_claims"),
         ({"tenant": None}, "missing_claims"),
         ({"tenant": 7}, "missing_claims"),
+        ({"tenant": ""}, "missing_claims"),
         ({"sub": None}, "missing_claims"),
+        ({"sub": ""}, "missing_claims"),
         ({"client_id": None}, "missing_claims"),
         ({"scope": None}, "missing_claims"),
         ({"scope": ["users:read"]}, "missing_claims"),
@@ -110,6 +136,14 @@ async def test_a_token_with_wrong_claims_is_refused(
 async def test_an_audience_may_be_one_of_several(verifier: TokenVerifier, factory: TokenFactory) -> None:
     token = factory.token("default", ["users:read"], aud=["other", "quartet"])
     assert (await verifier.verify(token)).tenant == "default"
+
+
+async def test_a_token_may_be_for_one_service_and_no_other_takes_it(factory: TokenFactory) -> None:
+    token = factory.token("default", ["users:read"], aud=[f"{ISSUER}/groups"])
+    groups = TokenVerifier(ISSUER, factory.find_key, audiences=frozenset({"quartet", f"{ISSUER}/groups"}))
+    audit = TokenVerifier(ISSUER, factory.find_key, audiences=frozenset({"quartet", f"{ISSUER}/audit"}))
+    assert (await groups.verify(token)).tenant == "default"
+    assert await refused(audit, token) == "wrong_audience"
 
 
 async def test_only_a_service_may_speak_for_any_tenant(verifier: TokenVerifier, factory: TokenFactory) -> None:
@@ -176,6 +210,23 @@ async def test_what_was_refused_is_not_remembered(factory: TokenFactory) -> None
     token = factory.token("default", ["users:read"], aud="other")
     assert await refused(verifier, token) == await refused(verifier, token) == "wrong_audience"
     assert keys.asked == 2
+
+
+async def test_a_revoked_token_is_refused_each_time_without_being_read_again(factory: TokenFactory) -> None:
+    keys, reasons = Keys(factory), iter([None, "revoked", "revoked", None])
+    verifier = TokenVerifier(ISSUER, keys.find, revoked=lambda _: next(reasons))
+    token = factory.token("default", ["users:read"])
+    first = await verifier.verify(token)
+    assert [await refused(verifier, token) for _ in range(2)] == ["revoked", "revoked"]
+    assert await verifier.verify(token) is first
+    assert keys.asked == 1
+
+
+async def test_what_is_remembered_is_no_token_and_has_one_size(factory: TokenFactory) -> None:
+    verifier = TokenVerifier(ISSUER, factory.find_key)
+    for filler in ("", "x" * 5000):
+        await verifier.verify(factory.token("default", ["users:read"], filler=filler))
+    assert [len(key) for key in verifier._seen] == [32, 32]
 
 
 async def test_memory_is_bounded_and_the_oldest_goes_first(

@@ -1,10 +1,14 @@
 """The application of the users service: the only place where it is wired."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
+from quartet_common.schedule import Schedule
+from quartet_users import losses
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -12,11 +16,14 @@ if TYPE_CHECKING:
     from quart import Quart
 
     from quartet_users.keys import KeyRing
+    from quartet_users.passwords import Passwords
 
 PUBLIC = frozenset(
     {
         "oauth.token",
         "oauth.jwks",
+        "token_status.introspect",
+        "token_status.revoke",
         "discovery.config_document",
         "discovery.all_types",
         "discovery.one_type",
@@ -24,39 +31,23 @@ PUBLIC = frozenset(
         "discovery.one_schema",
     }
 )
-"""Endpoints that need no token: they are how one gets a token, or are read before."""
+"""Endpoints that need no token: they are how one gets or ends a token as a client, or are read before."""
 
 
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
-    """The HTTP application; the imports stand here so that the worker does not carry them."""
+    """The HTTP application; the imports stand in functions so that the worker does not carry them."""
     from quartet_common.app import create_base_app
-    from quartet_common.blueprints.data import data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_scim.errors import ScimError
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
-    from quartet_users import bulk_groups, clients, exports
-    from quartet_users.bulk import Means
     from quartet_users.errors import render_error
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
-    from quartet_users.resource_types import UserTypes
-    from quartet_users.routes.bulk import bulk_blueprint
-    from quartet_users.routes.discovery import discovery_blueprint
-    from quartet_users.routes.internal import internal_blueprint
-    from quartet_users.routes.oauth import OAUTH, oauth_blueprint
-    from quartet_users.routes.schemas import schemas_blueprint
-    from quartet_users.routes.scim import scim_blueprint
-    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
-    from quartet_users.routes.search import search_blueprint
-    from quartet_users.scim_tokens import ScimTokens
-    from quartet_users.views import UserView
+    from quartet_users.routes.oauth import OAUTH
+    from quartet_users.tenant_usecases import ensure_first_tenants
 
-    config = container.config
-    keys = KeyRing(lambda: container.database, config.master_key.get_secret_value(), container.clock)
+    keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
-    scim_tokens = ScimTokens(lambda: container.database, container.clock)
-    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -66,26 +57,89 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         dialects=[SCIM, OAUTH],
     )
     app.before_serving(require_keys(keys))
-    client = container.service_client("groups", config.groups_url)
-    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
-    types = UserTypes(lambda: container.database)
-    passwords, view = Passwords(), UserView(f"{config.issuer}/scim/v2")
-    app.register_blueprint(scim_blueprint(container, types, passwords, view), url_prefix="/scim/v2")
-    app.register_blueprint(search_blueprint(container, types, groups, view), url_prefix="/scim/v2")
-    means = Means(container, passwords, bulk_groups.GroupsClient(client))
-    app.register_blueprint(bulk_blueprint(means, types, f"{config.issuer}/scim/v2"), url_prefix="/scim/v2")
-    app.register_blueprint(discovery_blueprint(container, types), url_prefix="/scim/v2")
-    app.register_blueprint(oauth_blueprint(container, keys))
-    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
-    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
-    app.register_blueprint(internal_blueprint(container), url_prefix="/users")
-    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(
-        data_blueprint(container, {"schema": exports.schemas, "user": exports.users}, "tenant:admin"),
-        url_prefix="/users/data",
-    )
+    app.before_serving(partial(ensure_first_tenants, container))
+    passwords = Passwords()
+    _add_scim(app, container, passwords)
+    _add_tokens(app, container, keys)
+    _add_administration(app, container, passwords)
+    _add_operations(app, container)
     take_trailing_slashes(app)
     return app
+
+
+def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
+    """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants."""
+    from quartet_users import bulk_groups, clients
+    from quartet_users.bulk import Means
+    from quartet_users.resource_types import UserTypes
+    from quartet_users.routes.bulk import bulk_blueprint
+    from quartet_users.routes.discovery import discovery_blueprint
+    from quartet_users.routes.schemas import schemas_blueprint
+    from quartet_users.routes.scim import scim_blueprint
+    from quartet_users.routes.search import search_blueprint
+    from quartet_users.views import UserView
+
+    config = container.config
+    base = f"{config.issuer}/scim/v2"
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    types, view = UserTypes(lambda: container.database), UserView(base)
+    means = Means(container, passwords, bulk_groups.GroupsClient(client))
+    for blueprint in (
+        scim_blueprint(container, types, passwords, view),
+        search_blueprint(container, types, groups, view),
+        bulk_blueprint(means, types, base),
+        discovery_blueprint(container, types),
+    ):
+        app.register_blueprint(blueprint, url_prefix="/scim/v2")
+    app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
+
+
+def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
+    """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
+    from quartet_users.routes.oauth import oauth_blueprint
+    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
+    from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.scim_tokens import ScimTokens
+    from quartet_users.token_status import TokenStatus
+
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
+    grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
+    app.register_blueprint(oauth_blueprint(container, keys, grants))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
+    app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+
+
+def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
+    """What administrators do beside SCIM."""
+    from quartet_users import clients
+    from quartet_users.routes.api_clients import api_clients_blueprint
+    from quartet_users.routes.role_grants import role_grants_blueprint
+    from quartet_users.routes.roles import roles_blueprint
+    from quartet_users.routes.tenants import tenants_blueprint
+
+    config = container.config
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    app.register_blueprint(roles_blueprint(container), url_prefix="/users")
+    app.register_blueprint(role_grants_blueprint(container, groups), url_prefix="/users")
+
+
+def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
+    """What the other services and operators ask for."""
+    from quartet_common.blueprints.data import data_blueprint
+    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_users import exports
+    from quartet_users.routes.internal import internal_blueprint
+
+    exported = {"schema": exports.schemas, "user": exports.users}
+    app.register_blueprint(internal_blueprint(container), url_prefix="/users")
+    app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
+    app.register_blueprint(data_blueprint(container, exported, "tenant:admin"), url_prefix="/users/data")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
@@ -102,9 +156,18 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
+def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
+    """What the worker does again and again."""
+    return [
+        Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
+    ]
+
+
 SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: subscriptions(),
+    subscriptions=subscriptions,
+    schedules=schedules,
 )

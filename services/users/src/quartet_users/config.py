@@ -4,11 +4,13 @@ import base64
 import binascii
 from typing import Annotated, ClassVar
 
+import orjson
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from quartet_common.auth.principal import SCOPES
 from quartet_common.config import ServiceConfig
+from quartet_common.ids import TENANT_ID
 
 MASTER_KEY_BYTES = 32
 
@@ -70,7 +72,22 @@ class UsersConfig(ServiceConfig):
     groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
     master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
+    bootstrap_tenants: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    """Tenants that are made when the api starts, beside the platform's own, for whoever needs no more than one."""
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
+
+    @field_validator("bootstrap_tenants", mode="before")
+    @classmethod
+    def _read_tenants(cls, value: object) -> object:
+        return orjson.loads(value) if isinstance(value, str) else value
+
+    @field_validator("bootstrap_tenants")
+    @classmethod
+    def _are_tenants(cls, tenants: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [tenant for tenant in tenants if TENANT_ID.fullmatch(tenant) is None]
+        if wrong:
+            raise ValueError("a tenant is 1 to 63 lower-case letters, digits and inner hyphens")
+        return tenants
 
     @field_validator("bootstrap_clients", mode="before")
     @classmethod

@@ -79,6 +79,10 @@ class ScimToken:
         """Who the token speaks for: itself; what is done with it stands under this name in the audit log."""
         return f"scim-token/{self.id}"
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether the token was revoked, or its time is over."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
     def principal(self, now: datetime) -> Principal:
         """Who the token speaks for, as it is found `now`: issued now, since what ended before does not matter any more,
         and to be looked at again in LOOK_AGAIN seconds.
@@ -184,10 +188,8 @@ class ScimTokens:
         if found is None:
             return None
         now = self._clock()
-        if found.revoked_at is not None:
-            raise UnauthorizedError("revoked")
-        if found.expires_at is not None and found.expires_at <= now:
-            raise UnauthorizedError("expired")
+        if found.has_ended(now):
+            raise UnauthorizedError("expired" if found.revoked_at is None else "revoked")
         self.used(found)
         return found.principal(now)
 

@@ -148,7 +148,7 @@ async def set_password(connection: Connection, tenant: str, user_id: UUID, passw
     await connection.execute(
         """
         INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4, must_change = false
         """,
         tenant,
         user_id,
@@ -174,22 +174,6 @@ async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tu
 async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Remove a user's password, if it has one."""
     await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)
-
-
-async def has_tenant(connection: Connection, tenant: str) -> bool:
-    """Whether the tenant is there."""
-    return bool(await connection.fetchval("SELECT true FROM tenants WHERE tenant_id = $1", tenant))
-
-
-async def insert_tenant(connection: Connection, tenant: str, now: datetime) -> bool:
-    """Make the tenant; False when it was there."""
-    return bool(
-        await connection.fetchval(
-            "INSERT INTO tenants (tenant_id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
-            tenant,
-            now,
-        )
-    )
 
 
 async def lock_signing_keys(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
-from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.ids import new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.bulk import Ledger
@@ -14,7 +14,7 @@ from quartet_scim.errors import ScimError, not_found, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
-from quartet_users import domain, events, store
+from quartet_users import domain, store
 from quartet_users.bulk_sets import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
@@ -153,18 +153,6 @@ async def delete_user(container: Container, caller: Caller, user_id: UUID, if_ma
         user = await _lock(connection, caller.tenant, user_id, if_match)
         await store.delete_user(connection, caller.tenant, user_id)
         await _tell(container, connection, caller, domain.delete(user))
-
-
-async def ensure_tenant(container: Container, caller: Caller) -> None:
-    """Make the caller's tenant if it is not there yet."""
-    if caller.tenant == SYSTEM_TENANT:
-        return
-    async with container.database.connection() as connection:
-        if await store.has_tenant(connection, caller.tenant):
-            return
-    async with container.database.transaction() as connection:
-        if await store.insert_tenant(connection, caller.tenant, container.clock()):
-            await _tell(container, connection, caller, [events.tenant_created(caller.tenant)])
 
 
 async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: IfMatch) -> User:

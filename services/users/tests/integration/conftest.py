@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quartet_testing.plugin import ConfigFor
+from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
@@ -29,3 +30,26 @@ def tenant() -> str:
 def headers(users: RunningService, tenant: str) -> dict[str, str]:
     """A token for everything in the tenant."""
     return users.tokens.headers(tenant, SCOPES, actor="hr-sync")
+
+
+PLATFORM = ("platform:admin",)
+
+
+@pytest.fixture
+def platform(users: RunningService) -> dict[str, str]:
+    """A token that may make tenants."""
+    return users.tokens.headers("quartet", PLATFORM, actor="operator")
+
+
+@pytest.fixture
+async def made_tenant(users: RunningService, platform: dict[str, str], tenant: str) -> str:
+    """The test's tenant, made, so that the token endpoint knows it."""
+    answer = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
+    assert answer.status_code == 201, await answer.get_data()
+    return tenant
+
+
+@pytest.fixture
+def admin(users: RunningService, tenant: str, headers: dict[str, str]) -> RoleAdmin:
+    """The administrator of the test's tenant."""
+    return RoleAdmin(users, tenant, headers)

@@ -22,8 +22,8 @@ def basic(client: BootstrapClient, secret: str | None = None) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
-async def test_a_token_verifies_with_the_published_key(users: RunningService) -> None:
-    tenant = new_tenant()
+async def test_a_token_verifies_with_the_published_key(users: RunningService, made_tenant: str) -> None:
+    tenant = made_tenant
     form = {"grant_type": "client_credentials", "scope": "users:read", "tenant": tenant}
     response = await users.client.post("/oauth2/token", headers=basic(admin(users)), form=form)
     assert response.status_code == 200
@@ -41,14 +41,37 @@ async def test_a_token_verifies_with_the_published_key(users: RunningService) ->
     assert (who.tenant, who.actor, who.scopes) == (tenant, "quartet-admin", frozenset({"users:read"}))
 
 
-async def test_the_first_token_of_a_tenant_makes_it_once(users: RunningService) -> None:
+async def asked(users: RunningService, **form: str) -> tuple[int, dict[str, str]]:
+    """Status and answer of the token endpoint for the launcher's client."""
+    form = {"grant_type": "client_credentials", **form}
+    answer = await users.client.post("/oauth2/token", headers=basic(admin(users)), form=form)
+    return answer.status_code, await answer.get_json()
+
+
+async def test_a_tenant_that_is_not_there_gets_no_token_and_is_not_made(users: RunningService) -> None:
     tenant = new_tenant()
-    form = {"grant_type": "client_credentials", "tenant": tenant}
-    answers = await asyncio.gather(
-        *(users.client.post("/oauth2/token", headers=basic(admin(users)), form=form) for _ in range(5))
-    )
-    assert {answer.status_code for answer in answers} == {200}
-    assert [event.type for event in await users.outbox(tenant)] == ["quartet.users.tenant.created.v1"]
+    for _ in range(2):
+        status, answer = await asked(users, tenant=tenant)
+        assert (status, answer["error"]) == (400, "invalid_request")
+        assert answer["error_description"] == "There is no such tenant."
+    assert await users.outbox(tenant) == []
+
+
+async def test_the_platforms_and_the_configured_tenants_are_there_from_the_start(users: RunningService) -> None:
+    for tenant in ("quartet", "default"):
+        assert (await asked(users, tenant=tenant))[0] == 200
+
+
+async def test_the_platform_is_administered_with_tokens_of_its_own_tenant_only(
+    users: RunningService, made_tenant: str
+) -> None:
+    _, own = await asked(users, tenant="quartet")
+    assert "platform:admin" in own["scope"].split()
+    _, customers = await asked(users, tenant=made_tenant)
+    assert "platform:admin" not in customers["scope"].split()
+    assert set(own["scope"].split()) - set(customers["scope"].split()) == {"platform:admin"}
+    status, refused = await asked(users, tenant=made_tenant, scope="users:read platform:admin")
+    assert (status, refused["error"]) == (400, "invalid_scope")
 
 
 async def test_credentials_may_be_in_the_form_but_not_in_both_places(users: RunningService) -> None:

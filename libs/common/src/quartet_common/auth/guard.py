@@ -21,8 +21,8 @@ from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedE
 from quartet_common.messaging.outbox import Caller
 
 if TYPE_CHECKING:
-    from quartet_common.limits.limiter import Limiter
     from quartet_common.auth.tokens import TokenVerifier
+    from quartet_common.limits.limiter import Limiter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,8 +87,8 @@ def install_guard(
 
 
 def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
-    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public endpoint
-    bring it in their body.
+    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public
+    endpoint bring it in their body.
     """
     header = asked.headers.get("Authorization")
     if header is None:
@@ -126,13 +126,18 @@ def source_address() -> str | None:
 
 
 def _bearer_token() -> str:
-    header = request.headers.get("Authorization")
-    if header is None:
+    """The token of the Authorization header (RFC 6750 section 2.1); one in a body or a query string is not looked for.
+
+    Of two headers nobody can say which one counts.
+    """
+    headers = request.headers.getlist("Authorization")
+    if not headers:
         raise UnauthorizedError("missing")
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, _, token = headers[0].partition(" ")
+    token = token.strip(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token:
         raise UnauthorizedError("malformed")
-    return token.strip()
+    return token
 
 
 def _for_tenant(found: Principal) -> Principal:

@@ -45,9 +45,15 @@ class RemoteKeys:
         try:
             response = await self._http.get(self._url)
             response.raise_for_status()
-            self._keys = {str(item["kid"]): ECKey.import_key(item) for item in response.json()["keys"]}
-        except (httpx.HTTPError, JoseError, KeyError, TypeError, ValueError) as error:
+            self._keys = {item["kid"]: ECKey.import_key(item) for item in response.json()["keys"] if _is_ours(item)}
+        except (httpx.HTTPError, JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning(
                 "the signing keys could not be fetched", extra={"url": self._url, "error": repr(error)[:300]}
             )
         self._fetched_at = self._now()
+
+
+def _is_ours(item: dict[str, object]) -> bool:
+    """Whether a published key is one of those that sign access tokens; others may stand beside it."""
+    kind = (item.get("kty"), item.get("crv"), item.get("use", "sig"), item.get("alg", "ES256"))
+    return isinstance(item.get("kid"), str) and kind == ("EC", "P-256", "sig", "ES256")

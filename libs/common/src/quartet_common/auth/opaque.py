@@ -5,9 +5,9 @@ import secrets
 import string
 import zlib
 
-SCIM_TOKEN = "quartet_scim_"  # noqa: S105  # nosec B105  # what such tokens begin with
-REFRESH_TOKEN = "quartet_refresh_"  # noqa: S105  # nosec B105  # what such tokens begin with
-CLIENT_SECRET = "quartet_secret_"  # noqa: S105  # nosec B105  # what such secrets begin with
+SCIM_TOKEN = "quartet_scim_"  # noqa: S105  # what such tokens begin with
+REFRESH_TOKEN = "quartet_refresh_"  # noqa: S105  # what such tokens begin with
+CLIENT_SECRET = "quartet_secret_"  # noqa: S105  # what such secrets begin with
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 43

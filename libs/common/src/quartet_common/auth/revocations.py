@@ -1,15 +1,18 @@
 """Revocations: which tokens are refused before they expire, kept in each service's schema and in each api's memory."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
 
 from quartet_common.auth.principal import Principal
 from quartet_common.database import Connection, Database
+from quartet_common.errors import UnavailableError
+from quartet_common.large import slices
 from quartet_common.messaging.envelope import Event
 
 Kind = Literal["token", "session", "subject", "client", "tenant"]
@@ -20,13 +23,28 @@ REVOKED = "users.token.revoked.v1"
 KEPT = timedelta(hours=2)
 """How long a revocation is kept: longer than any access token lives, whatever the clocks say."""
 MAX_AGE = 15.0
-"""Seconds after which a list that could not be read anew is not relied on any more."""
+"""Seconds after which a list that could not be read anew is not relied on any more: who asks then gets 503."""
+FORGET_INTERVAL = 60.0
+"""Seconds between two looks for what need not be in memory any more."""
+AT_ONCE = 1000
+"""Revocations that are taken into memory before requests have their turn again."""
+IAT_PRECISION = 0.001
+"""Seconds: access tokens tell in whole milliseconds when they were issued, rounded to either side."""
+
+# One statement, so one snapshot: what it does not see was written by transactions that are not older than its xmin.
+READ = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, tenant_id, kind, id, revoked_at, endless
+FROM (VALUES (1)) AS always LEFT JOIN revocations ON written_by >= $1::text::xid8"""
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of `tenant` that were issued until `revoked_at` are refused, if `kind` and `id` point at them: by their
     `jti`, `sid`, `sub`, `client_id`, or all of the tenant (`id` is then the tenant). An endless one holds whenever they
-    were issued, until a later one of the same kind and id that is not endless takes its place.
+    were issued, until a later one of the same kind and id that is not endless takes its place. A `jti` and a `sid` are
+    never used again, so their tokens are refused whenever they were issued, whatever the clocks say.
+
+    A tenant is refused endlessly or not at all: one of its kind that is not endless lifts the refusal, so that tokens
+    which live for months count again at once when a suspended tenant is resumed.
     """
 
     tenant: str
@@ -44,6 +62,11 @@ class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     revoked_at: datetime
     endless: bool
+
+
+def lane(service: str) -> str:
+    """The name of the consumer of `service` that takes revocations alone, so that they wait behind nothing else."""
+    return f"{service}.revocations"
 
 
 async def keep(connection: Connection, revocations: Sequence[Revocation]) -> None:
@@ -67,7 +90,7 @@ async def keep(connection: Connection, revocations: Sequence[Revocation]) -> Non
 
 
 async def happened(connection: Connection, events: Sequence[Event]) -> None:
-    """Handle events of the type REVOKED: keep what they tell."""
+    """Handle events of the type REVOKED: keep what they tell. Twice is as good as once."""
     facts = [msgspec.convert(event.data, RevocationFacts) for event in events]
     await keep(connection, [Revocation(**msgspec.structs.asdict(one)) for one in facts])
 
@@ -77,29 +100,45 @@ async def prune(connection: Connection, now: datetime) -> None:
     await connection.execute("DELETE FROM revocations WHERE NOT endless AND revoked_at < $1", now - KEPT)
 
 
+class Held(NamedTuple):
+    """A revocation in memory: tokens issued `until` then (seconds since the epoch) are refused."""
+
+    until: float
+    revoked_at: datetime
+    endless: bool
+
+
 class RevocationList:
     """The revocations that an api has in memory, read anew again and again by `refresh`."""
 
     def __init__(self, database: Callable[[], Database], now: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._now = now
-        self._until: dict[tuple[str, str, str], float] = {}
-        self._seen = "0"
+        self._held: dict[str, dict[tuple[str, str], Held]] = {}
+        self._horizon = "0"
         self._read_at = float("-inf")
+        self._forgot_at = float("-inf")
 
     def reason(self, who: Principal) -> str | None:
-        """Why the token is refused, as a reason code; None when it is not. Costs no I/O."""
-        until = self._until
-        if not until:
+        """Why the token is refused, as a reason code; None when it is not. Costs no I/O.
+
+        Raises UnavailableError (503) while the list is older than MAX_AGE: nobody can tell then.
+        """
+        if self._now() - self._read_at > MAX_AGE:
+            raise UnavailableError("postgresql")
+        held = self._held.get(who.tenant)
+        if held is None:
             return None
-        tenant, issued = who.tenant, who.issued_at
-        if until.get((tenant, "tenant", tenant), -1.0) >= issued:
+        issued = who.issued_at
+        if _refuses(held.get(("tenant", who.tenant)), issued):
             return "tenant_suspended"
-        if (tenant, "token", who.token_id) in until:
-            return "revoked"  # whenever it was issued: an opaque token is issued anew each time that it is looked up
-        for kind, identifier in (("session", who.session or ""), ("subject", who.actor), ("client", who.client_id)):
-            if until.get((tenant, kind, identifier), -1.0) >= issued:
-                return "revoked"
+        if (
+            ("token", who.token_id) in held
+            or (who.session is not None and ("session", who.session) in held)
+            or _refuses(held.get(("subject", who.actor)), issued)
+            or _refuses(held.get(("client", who.client_id)), issued)
+        ):
+            return "revoked"
         return None
 
     @property
@@ -110,28 +149,45 @@ class RevocationList:
     def add(self, revocations: Sequence[Revocation]) -> None:
         """Hold `revocations` from now on, without waiting for the next reading."""
         for one in revocations:
-            self._put(one.tenant, one.kind, one.id, one.revoked_at, endless=one.endless)
+            self._hold(one.tenant, one.kind, one.id, one.revoked_at, endless=one.endless)
 
     async def refresh(self) -> None:
-        """Read what has been written since the last time, and forget what is past."""
+        """Read what has been written since the last time, and forget what is past. Raises UnavailableError."""
         started = self._now()
-        async with self._database().snapshot() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT tenant_id, kind, id, revoked_at, endless FROM revocations WHERE written_by >= $1::text::xid8
-                """,
-                self._seen,
-            )
-            self._seen = str(await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"))
-        for row in rows:
-            self._put(row["tenant_id"], row["kind"], row["id"], row["revoked_at"], endless=row["endless"])
-        past = (datetime.now(UTC) - KEPT).timestamp()
-        if any(until < past for until in self._until.values()):
-            self._until = {key: until for key, until in self._until.items() if until >= past}
+        async with self._database().connection() as connection:
+            rows = await connection.fetch(READ, self._horizon)
+        for some in slices(rows, AT_ONCE):
+            for row in some:
+                if row["tenant_id"] is not None:
+                    self._hold(row["tenant_id"], row["kind"], row["id"], row["revoked_at"], endless=row["endless"])
+            await asyncio.sleep(0)
+        horizon = str(rows[0]["horizon"])
+        # a database that was put back to an earlier state counts its transactions from there: everything is read again
+        self._horizon = horizon if int(horizon) >= int(self._horizon) else "0"
         self._read_at = started
+        if started - self._forgot_at > FORGET_INTERVAL:
+            self._forgot_at = started
+            self._forget(datetime.now(UTC) - KEPT)
 
-    def _put(self, tenant: str, kind: str, identifier: str, revoked_at: datetime, *, endless: bool) -> None:
-        self._until[tenant, kind, identifier] = float("inf") if endless else revoked_at.timestamp()
+    def _hold(self, tenant: str, kind: str, identifier: str, revoked_at: datetime, *, endless: bool) -> None:
+        held = self._held.setdefault(tenant, {})
+        known = held.get((kind, identifier))
+        if known is None or known.revoked_at <= revoked_at:  # a reading may have begun before what `add` has put here
+            lifted = float("-inf") if kind == "tenant" else revoked_at.timestamp() + IAT_PRECISION
+            until = float("inf") if endless else lifted
+            held[kind, identifier] = Held(until, revoked_at, endless)
+
+    def _forget(self, past: datetime) -> None:
+        for tenant, held in list(self._held.items()):
+            kept = {key: one for key, one in held.items() if one.endless or one.revoked_at >= past}
+            if kept:
+                self._held[tenant] = kept
+            else:
+                del self._held[tenant]
+
+
+def _refuses(held: Held | None, issued: float) -> bool:
+    return held is not None and held.until >= issued
 
 
 def revocation(tenant: str, kind: Kind, identifier: UUID | str, at: datetime, *, endless: bool = False) -> Revocation:

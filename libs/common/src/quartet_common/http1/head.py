@@ -36,8 +36,9 @@ class Head:
             return 505
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            return 400  # RFC 9112 section 3.2
+        # RFC 9112 section 3.2; and of two tokens, whoever stands before this server may have believed the other
+        if hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
+            return 400
         if b"transfer-encoding" in names:
             if version == "1.0":
                 return 400  # RFC 9112 section 6.1

@@ -72,3 +72,31 @@ class ScimTokenPageQuery:
 
     cursor: str | None = None
     count: int | None = None
+
+
+@dataclass
+class TokenStatusRequest:
+    """Form of introspection (RFC 7662 section 2.1) and revocation (RFC 7009 section 2.1)."""
+
+    token: str
+    token_type_hint: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+@dataclass
+class IntrospectionDocument:
+    """Answer of introspection (RFC 7662 section 2.2); only `active` where it is false. `tenant` is Quartet's own."""
+
+    active: bool
+    tenant: str | None = None
+    sub: str | None = None
+    username: str | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    token_type: str | None = None
+    jti: str | None = None
+    iss: str | None = None
+    aud: str | list[str] | None = None
+    iat: float | None = None
+    exp: int | None = None

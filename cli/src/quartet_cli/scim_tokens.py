@@ -1,0 +1,81 @@
+"""The commands `scim-token`: bearer tokens for identity providers, made, listed and revoked by an administrator."""
+
+import sys
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quartet_cli import tokens
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import home_path
+from quartet_cli.stack import Stack
+
+PATH = "/users/scim-tokens"
+PAGE = 1000
+
+commands = typer.Typer(help="Bearer tokens for identity providers such as Okta and Entra ID.", no_args_is_help=True)
+Tenant = Annotated[str, typer.Option(help="The tenant whose directory is meant.")]
+Url = Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")]
+
+
+@commands.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What people shall call it, such as okta.")],
+    tenant: Tenant = "default",
+    scope: Annotated[
+        str | None, typer.Option(help="Scopes, separated by spaces; all of users and groups where none are named.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="So long it is valid; else until revoked.")] = None,
+    url: Url = None,
+) -> None:
+    """Make a token and print it, and nothing else: it is never shown again."""
+    body: dict[str, Any] = {"name": name}
+    if scope is not None:
+        body["scopes"] = scope.split()
+    if days is not None:
+        body["expires_in_days"] = days
+    print(_ask("POST", PATH, tenant, url, 201, json=body)["token"])
+
+
+@commands.command(name="list")
+def list_(tenant: Tenant = "default", url: Url = None) -> None:
+    """Show the tenant's tokens: how each begins and ends, what it may do, when it was used last."""
+    table = Table("id", "name", "token", "scopes", "created", "ends", "last used", "state", box=None, pad_edge=False)
+    cursor = ""
+    while True:
+        page = _ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
+        for one in page["scim_tokens"]:
+            state = "revoked" if one["revoked_at"] else ""
+            times = [(one[name] or "-")[:16] for name in ("created_at", "expires_at", "last_used_at")]
+            table.add_row(one["id"], escape(one["name"]), one["hint"], " ".join(one["scopes"]), *times, state)
+        cursor = page["next"]
+        if cursor is None:
+            break
+    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250).print(table, highlight=False)
+
+
+@commands.command()
+def revoke(token_id: Annotated[str, typer.Argument()], tenant: Tenant = "default", url: Url = None) -> None:
+    """End a token; it is refused from now on."""
+    _ask("DELETE", f"{PATH}/{quote(token_id, safe='')}", tenant, url, 204)
+    print(f"{token_id} is revoked.")
+
+
+def _ask(method: str, path: str, tenant: str, url: str | None, wanted: int, **options: Any) -> dict[str, Any]:
+    """Ask as the launcher's client for the tenant. Raises QuartetError with what the answer says."""
+    import httpx
+
+    stack = Stack(home_path())
+    target = (url or stack.url).rstrip("/")
+    headers = {"Authorization": f"Bearer {tokens.fetch(target, tenant, None, tokens.own_secret(stack.home))}"}
+    try:
+        answer = httpx.request(method, target + path, headers=headers, timeout=10, trust_env=False, **options)
+    except httpx.HTTPError as error:
+        raise QuartetError(f"{target} does not answer: {error}") from error
+    if answer.status_code != wanted:
+        raise QuartetError(f"{path} answers {answer.status_code}: {answer.text[:300]}")
+    return dict(answer.json()) if answer.content else {}

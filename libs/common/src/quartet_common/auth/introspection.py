@@ -1,0 +1,178 @@
+"""Introspection: asks the users service what an opaque token stands for (RFC 7662), and remembers the answer."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
+from quartet_common.auth.principal import Principal
+from quartet_common.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ASK_AGAIN = 60
+"""Seconds after which what is known of a token is asked again."""
+LASTING = 600
+"""Seconds that an answer may go on while the users service is away: as long as an access token would."""
+WHILE_AWAY = 5
+"""Seconds that an old answer is used without another question while the users service is away."""
+UNKNOWN_KEPT = 10
+"""Seconds that a token is taken to be nobody's after the users service has said so."""
+PAUSE = 1.0
+"""Seconds after a question that was not answered before the next one."""
+TIMEOUT = 2.0
+"""Seconds that a question may take."""
+KEPT_TOKENS = 10_000
+"""Tokens that are remembered, and as many that are nobody's."""
+RATE = 20.0
+"""Questions about tokens that are not known, per second in the long run."""
+BURST = 100.0
+"""Such questions at once."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What is read of an answer (RFC 7662 section 2.2); `tenant` is our own."""
+
+    active: bool
+    tenant: str = ""
+    sub: str = ""
+    client_id: str = ""
+    scope: str = ""
+    jti: str = ""
+    exp: int | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Who a token speaks for, when that was answered, when the token ends, and until when nobody needs to ask."""
+
+    principal: Principal
+    answered_at: float
+    ends_at: float
+    until: float
+
+
+class RemoteTokens:
+    """Opaque tokens as the users service knows them. What it holds of a token is its hash."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        users_url: str,
+        client_id: str,
+        client_secret: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._http = http
+        self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
+        self._auth = httpx.BasicAuth(client_id, client_secret)
+        self._now = now
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._away_until = float("-inf")
+        self._allowance = BURST
+        self._allowed_at = now()
+
+    async def find(self, token: str) -> Principal | None:
+        """Who `token` speaks for; None when the users service does not know it, or not any more.
+
+        Its `expires_at` is when to ask again. Raises UnavailableError (503) when that cannot be known now: the users
+        service is away, or there are more questions than may be asked.
+        """
+        tenant = tenant_of(SCIM_TOKEN, token)
+        if tenant is None:
+            return None
+        key = hashlib.sha256(token.encode()).digest()
+        known, now = self._known.get(key), self._now()
+        if known is not None and now < known.until:
+            return known.principal
+        if self._unknown.get(key, now) > now:
+            return None
+        task = self._asking.get(key)
+        if task is None:
+            if known is None:
+                self._spend(now)
+            task = self._asking[key] = asyncio.get_running_loop().create_task(self._learn(key, tenant, token))
+            task.add_done_callback(lambda done: self._asked(key, done))
+        return await asyncio.shield(task)  # one who asked and has gone does not take the answer from the others
+
+    def _asked(self, key: bytes, done: "asyncio.Task[Principal | None]") -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # all who asked may have gone: then nobody else looks at it
+
+    def _spend(self, now: float) -> None:
+        """Take one question about a token that is not known from the allowance. Raises UnavailableError."""
+        self._allowance = min(BURST, self._allowance + max(0.0, now - self._allowed_at) * RATE)
+        self._allowed_at = now
+        if self._allowance < 1:
+            raise UnavailableError("users")
+        self._allowance -= 1
+
+    async def _learn(self, key: bytes, tenant: str, token: str) -> Principal | None:
+        asked_at = self._now()
+        try:
+            answer = await self._ask(token, asked_at)
+        except UnavailableError:
+            return self._as_before(key)
+        ends_at = float("inf") if answer.exp is None else float(answer.exp)
+        if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
+            self._known.pop(key, None)
+            _put(self._unknown, key, asked_at + UNKNOWN_KEPT)
+            return None
+        until = min(ends_at, asked_at + ASK_AGAIN)
+        found = Principal(
+            tenant,
+            answer.sub,
+            answer.client_id,
+            frozenset(answer.scope.split()),
+            int(until),
+            answer.jti,
+            issued_at=asked_at,
+        )
+        self._unknown.pop(key, None)
+        _put(self._known, key, _Known(found, asked_at, ends_at, until))
+        return found
+
+    def _as_before(self, key: bytes) -> Principal:
+        """What the token stood for when the users service last answered. Raises UnavailableError if that is too old."""
+        known, now = self._known.get(key), self._now()
+        lasts = float("-inf") if known is None else min(known.ends_at, known.answered_at + LASTING)
+        if known is None or now >= lasts:
+            raise UnavailableError("users")
+        until = min(lasts, now + WHILE_AWAY)
+        found = replace(known.principal, expires_at=int(until))
+        self._known[key] = replace(known, principal=found, until=until)
+        return found
+
+    async def _ask(self, token: str, now: float) -> _Answer:
+        if now < self._away_until:
+            raise UnavailableError("users")
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                response = await self._http.post(self._url, auth=self._auth, data={"token": token})
+            response.raise_for_status()
+            return msgspec.json.decode(response.content, type=_Answer)
+        except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError) as error:
+            self._away_until = self._now() + PAUSE
+            logger.warning("a token could not be asked about", extra={"url": self._url, "error": repr(error)[:300]})
+            raise UnavailableError("users") from error
+
+
+def _put(remembered: OrderedDict[bytes, T], key: bytes, value: T) -> None:
+    """Remember `value` as the latest, and forget the oldest when there are too many."""
+    remembered[key] = value
+    remembered.move_to_end(key)
+    if len(remembered) > KEPT_TOKENS:
+        remembered.popitem(last=False)

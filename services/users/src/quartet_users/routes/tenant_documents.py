@@ -1,0 +1,158 @@
+"""What requests and answers about tenants look like, and reading what was sent."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from quartet_common.errors import BadRequestError
+from quartet_common.ids import TENANT_ID
+from quartet_scim.compiled import CompiledType
+from quartet_scim.schema import user_resource_type, user_schema
+from quartet_users.tenant_domain import Tenant
+from quartet_users.tenant_usecases import CreatedTenant, NewTenant
+
+T = TypeVar("T")
+
+MAX_NAME = 256
+ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
+"""A tenant's first person comes before any schema of its own."""
+
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+
+
+@dataclass
+class TenantQuery:
+    """Which tenants, and how many of them."""
+
+    status: str | None = None
+    cursor: str | None = None
+    count: int | None = None
+
+
+@dataclass
+class AdministratorRequest:
+    """A tenant's first person. Without a password one is made, shown once, and to be changed at the first login."""
+
+    user_name: str
+    display_name: str | None = None
+    email: str | None = None
+    password: str | None = None
+
+
+@dataclass
+class TenantRequest:
+    """A tenant to make; its id is 1 to 63 lower-case letters, digits and inner hyphens, and never changes."""
+
+    id: str
+    display_name: str | None = None
+    administrator: AdministratorRequest | None = None
+
+
+@dataclass
+class TenantPatch:
+    """What of a tenant can be changed."""
+
+    display_name: str
+
+
+@dataclass
+class TenantDocument:
+    """A tenant."""
+
+    id: str
+    display_name: str
+    status: str
+    version: int
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass
+class AdministratorDocument:
+    """A tenant's first person; with the password if it was made here, which is shown this once."""
+
+    id: str
+    user_name: str
+    password: str | None = None
+
+
+@dataclass
+class CreatedTenantDocument(TenantDocument):
+    """A tenant that was just made, with what is shown this once: the token for its identity provider, and passwords."""
+
+    scim_token: str
+    administrator: AdministratorDocument | None = None
+
+
+@dataclass
+class TenantListDocument:
+    """A page of tenants; `next` is the cursor of the page behind it."""
+
+    tenants: list[TenantDocument] = field(default_factory=list)
+    next: str | None = None
+
+
+class _Administrator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    user_name: Name
+    display_name: Name | None = None
+    email: Name | None = None
+    password: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+
+
+class _Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    display_name: Name | None = None
+    administrator: _Administrator | None = None
+
+
+class _Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    display_name: Name
+
+
+def read_new_tenant(body: dict[str, Any]) -> NewTenant:
+    """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
+    sent = _converted(body, _Tenant)
+    if TENANT_ID.fullmatch(sent.id) is None:
+        raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
+    if sent.administrator is None:
+        return NewTenant(sent.id, sent.display_name or "")
+    person = sent.administrator
+    document = {
+        "schemas": [user_schema().id],
+        "userName": person.user_name,
+        "displayName": person.display_name,
+        "emails": None if person.email is None else [{"value": person.email, "primary": True}],
+        "password": person.password,
+    }
+    return NewTenant(sent.id, sent.display_name or "", ADMINISTRATORS.normalise(document))
+
+
+def read_patch(body: dict[str, Any]) -> str:
+    """The name that is wanted. Raises BadRequestError (400)."""
+    return _converted(body, _Patch).display_name
+
+
+def document_of(tenant: Tenant) -> TenantDocument:
+    """A tenant as it is shown."""
+    return TenantDocument(
+        tenant.id, tenant.display_name, tenant.status, tenant.version, tenant.created, tenant.modified
+    )
+
+
+def created_document(made: CreatedTenant) -> CreatedTenantDocument:
+    """A new tenant with what is shown this once."""
+    shown = CreatedTenantDocument(**vars(document_of(made.tenant)), scim_token=made.scim_token)
+    if made.administrator is not None:
+        who = made.administrator
+        shown.administrator = AdministratorDocument(str(who.id), who.user_name, made.password)
+    return shown
+
+
+def _converted(body: dict[str, Any], kind: type[T]) -> T:
+    try:
+        found = msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{error}.") from None
+    return found
