@@ -8,6 +8,7 @@ from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
+from quartet_users import client_events
 from quartet_users.roles import GranteeType, Role
 
 CREATED = "users.user.created.v1"
@@ -46,6 +47,7 @@ PUBLISHED = (
     ROLE_GRANTED,
     ROLE_REVOKED,
     REVOKED,
+    *client_events.PUBLISHED,
 )
 
 
@@ -174,7 +176,8 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
         "endless": revocation.endless,
     }
     sequence = int(revocation.revoked_at.timestamp() * 1000)
-    return DomainEvent(REVOKED, f"revocations/{revocation.kind}-{revocation.id}", sequence, data)
+    subject = f"revocations/{revocation.kind}-{revocation.id}"
+    return DomainEvent(REVOKED, subject, sequence, data, urgent=True)
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:
