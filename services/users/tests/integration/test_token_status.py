@@ -199,6 +199,44 @@ async def test_a_client_of_a_tenant_knows_of_its_own_tokens_only(
     assert (await status.introspect(Asker("quartet-admin", frozenset({"*"})), of_a_service))["active"]
 
 
+async def client_of(users: RunningService, tenant: str) -> tuple[str, Headers]:
+    """The id and the credentials of a new API client of a tenant."""
+    platform = users.tokens.headers("quartet", ["platform:admin"])
+    made = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
+    assert made.status_code in (201, 409)
+    headers = users.tokens.headers(tenant, ALL)
+    body = {"name": "crm", "scopes": ["users:read"]}
+    client = await (await users.client.post("/users/clients", headers=headers, json=body)).get_json()
+    pair = f"{client['client_id']}:{client['client_secret']}"
+    return client["client_id"], {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+async def test_an_api_client_asks_about_its_tenant_and_ends_its_own(users: RunningService, tenant: str) -> None:
+    client_id, mine = await client_of(users, tenant)
+    _, neighbour = await client_of(users, tenant)
+    _, stranger = await client_of(users, new_tenant())
+    tokens = [own(users, tenant, client_id), (await scim_token(users, tenant, client_id=client_id))["token"]]
+    for token in tokens:
+        assert [(await ask(users, who, token))["active"] for who in (mine, neighbour, stranger)] == [True, True, False]
+        for who in (neighbour, stranger):
+            await revoke(users, who, token)
+        assert await used(users, token) == 200
+        await revoke(users, mine, token)
+        assert await used(users, token) == 401
+
+
+async def test_a_public_client_may_end_what_names_it_but_not_ask(users: RunningService, tenant: str) -> None:
+    user_id = str(uuid4())
+    token, other = (own(users, tenant, user_id, client_id=one) for one in ("quartet-cli", "quartet-console"))
+    answer = await users.client.post(INTROSPECT, form={"token": token, "client_id": "quartet-cli"})
+    assert (answer.status_code, (await answer.get_json())["error"]) == (401, "invalid_client")
+    for one in (token, other):
+        await revoke(users, {}, one, client_id="quartet-cli")
+    assert [await used(users, one) for one in (token, other)] == [401, 200]
+    [event] = await users.outbox(tenant)
+    assert (event.routing_key, event.actorid) == ("users.token.revoked.v1", user_id)
+
+
 async def test_a_token_of_a_suspended_tenant_is_not_active(
     users: RunningService, tenant: str, service: Headers
 ) -> None:
