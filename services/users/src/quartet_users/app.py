@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
+from quartet_common.schedule import Schedule
+from quartet_users import losses
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -112,11 +114,19 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
+    from quartet_users import clients
     from quartet_users.routes.api_clients import api_clients_blueprint
+    from quartet_users.routes.role_grants import role_grants_blueprint
+    from quartet_users.routes.roles import roles_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
 
-    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    config = container.config
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    app.register_blueprint(roles_blueprint(container), url_prefix="/users")
+    app.register_blueprint(role_grants_blueprint(container, groups), url_prefix="/users")
 
 
 def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
@@ -146,10 +156,18 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
+def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
+    """What the worker does again and again."""
+    return [
+        Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
+    ]
+
+
 SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: subscriptions(),
-    schedules=lambda container: [tenancy.erasing(container, tenancy.Erasure(staying={"tenants"}))],
+    subscriptions=subscriptions,
+    schedules=schedules,
 )

@@ -21,8 +21,8 @@ from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedE
 from quartet_common.messaging.outbox import Caller
 
 if TYPE_CHECKING:
-    from quartet_common.limits.limiter import Limiter
     from quartet_common.auth.tokens import TokenVerifier
+    from quartet_common.limits.limiter import Limiter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,8 +87,8 @@ def install_guard(
 
 
 def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
-    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public endpoint
-    bring it in their body.
+    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public
+    endpoint bring it in their body.
     """
     header = asked.headers.get("Authorization")
     if header is None:
