@@ -31,6 +31,9 @@ from quartet_users.subscriptions import GroupFacts, MembershipFacts, NestingFact
 Schema = dict[str, Any]
 
 REFUSED = "request.refused.v1"
+LIMITED = "request.limited.v1"
+OF_EACH = (REFUSED, LIMITED)
+"""What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 PINNED = Path(__file__).parent / "schema_hashes.json"
 WORDS = ("$schema", "title", "description")
@@ -75,14 +78,15 @@ def folder(service: str) -> Path:
 def schemas() -> dict[str, Schema]:
     """Every schema by the type that it is of."""
     files = {kind: folder(service) / f"{kind}.json" for service in SERVICES for kind in published(service)}
-    files[REFUSED] = COMMON / f"{REFUSED}.json"
+    files |= {kind: COMMON / f"{kind}.json" for kind in OF_EACH}
     return {kind: json.loads(path.read_text()) for kind, path in files.items()}
 
 
 def schema_of(kind: str) -> Schema:
     """The schema of a type as it is on its way, e.g. `users.user.created.v1`."""
     found = schemas()
-    return found[REFUSED if kind.partition(".")[2] == REFUSED else kind]
+    common = kind.partition(".")[2]
+    return found[common if common in OF_EACH else kind]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -282,10 +286,25 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     made = await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1})
     assert made.status_code == 201
     assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
+    await roles_change(api, bare_user)
     assert (await api.get("/audit/data/export")).status_code == 200
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
         assert (await poor.get(USERS)).status_code == 403
+
+
+async def roles_change(api: Api, user: dict[str, Any]) -> None:
+    """A role is made, given, changed so that somebody loses a scope, taken and removed."""
+    made = (await api.post("/users/roles", json={"name": "Auditor", "scopes": ["audit:read", "audit:export"]})).json()
+    path = f"/users/roles/{made['id']}"
+    for kind, method, address, body in (
+        (201, "POST", f"{path}/grants", {"type": "User", "id": user["id"]}),
+        (200, "PATCH", path, {"scopes": ["audit:read"]}),
+        (204, "DELETE", f"{path}/grants/{user['id']}", None),
+        (204, "DELETE", path, None),
+    ):
+        answer = await api.request(method, address, json=body)
+        assert answer.status_code == kind, answer.text
 
 
 @pytest.mark.local_stack

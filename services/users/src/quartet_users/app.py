@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
+from quartet_common.schedule import Schedule
+from quartet_users import losses
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
-    from quartet_users.scim_tokens import ScimTokens
 
 PUBLIC = frozenset(
     {
@@ -43,13 +44,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
     from quartet_users.routes.oauth import OAUTH
-    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.tenant_usecases import ensure_first_tenants
 
     keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
-    scim_tokens = ScimTokens(lambda: container.database, container.clock)
-    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     app = create_base_app(
         container,
         title="Quartet users",
@@ -62,7 +60,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(partial(ensure_first_tenants, container))
     passwords = Passwords()
     _add_scim(app, container, passwords)
-    _add_tokens(app, container, keys, scim_tokens)
+    _add_tokens(app, container, keys)
     _add_administration(app, container, passwords)
     _add_operations(app, container)
     take_trailing_slashes(app)
@@ -97,24 +95,38 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
 
 
-def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", scim_tokens: "ScimTokens") -> None:
+def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.token_status import TokenStatus
 
-    app.register_blueprint(oauth_blueprint(container, keys))
-    status = TokenStatus(container, scim_tokens)
-    app.register_blueprint(token_status_blueprint(status, container.config.bootstrap_clients.clients))
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
+    grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
+    app.register_blueprint(oauth_blueprint(container, keys, grants))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
+    from quartet_users import clients
+    from quartet_users.routes.api_clients import api_clients_blueprint
+    from quartet_users.routes.role_grants import role_grants_blueprint
+    from quartet_users.routes.roles import roles_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
 
+    config = container.config
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    app.register_blueprint(roles_blueprint(container), url_prefix="/users")
+    app.register_blueprint(role_grants_blueprint(container, groups), url_prefix="/users")
 
 
 def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
@@ -144,10 +156,18 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
+def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
+    """What the worker does again and again."""
+    return [
+        Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
+    ]
+
+
 SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: subscriptions(),
-    schedules=lambda container: [tenancy.erasing(container, tenancy.Erasure(staying={"tenants"}))],
+    subscriptions=subscriptions,
+    schedules=schedules,
 )

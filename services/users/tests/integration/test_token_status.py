@@ -85,13 +85,14 @@ async def test_an_access_token_is_told_of_by_its_claims(
     users: RunningService, tenant: str, service: Headers, admin: Headers
 ) -> None:
     issuer = users.container.config.issuer
+    issued, end = int(time.time()) - 100.75, int(time.time()) + 500
     for audience in ("quartet", f"{issuer}/users", f"{issuer}/audit", [f"{issuer}/groups", "else"]):
-        token = own(users, tenant, aud=audience, iat=1_700_000_000.25, exp=4_000_000_000, jti="one")
+        token = own(users, tenant, aud=audience, iat=issued, exp=end, jti="one")
         for who in (service, admin):
             assert await ask(users, who, token) == {
                 "active": True, "tenant": tenant, "sub": "quartet-admin", "client_id": "quartet-admin",
                 "scope": "users:read", "token_type": "Bearer", "jti": "one", "iss": issuer, "aud": audience,
-                "iat": 1_700_000_000.25, "exp": 4_000_000_000,
+                "iat": issued, "exp": end,
             }  # fmt: skip
 
 
@@ -133,6 +134,17 @@ async def test_a_scim_token_is_told_of_until_it_ends(users: RunningService, tena
     headers = users.tokens.headers(tenant, ALL)
     assert (await users.client.delete(f"/users/scim-tokens/{made['id']}", headers=headers)).status_code == 204
     assert await ask(users, service, made["token"]) == INACTIVE
+
+
+@pytest.mark.parametrize("column", ["expires_at", "revoked_at"])
+async def test_what_the_database_says_has_ended_is_not_active_whoever_has_heard_of_it(
+    users: RunningService, tenant: str, service: Headers, column: str
+) -> None:
+    token = (await scim_token(users, tenant))["token"]
+    assert (await ask(users, service, token))["active"]
+    async with users.container.database.transaction() as connection:
+        await connection.execute(f"UPDATE scim_tokens SET {column} = now() WHERE tenant_id = $1", tenant)
+    assert await ask(users, service, token) == INACTIVE
 
 
 async def test_a_question_of_a_service_counts_as_a_use_and_one_of_a_client_does_not(

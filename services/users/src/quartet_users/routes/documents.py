@@ -70,13 +70,18 @@ class ProblemDocument:
 
 @dataclass
 class TokenRequest:
-    """Form of the token endpoint (RFC 6749 section 4.4.2); `tenant` is Quartet's own."""
+    """Form of the token endpoint (RFC 6749 section 4.4.2, RFC 7521 section 4.2, RFC 8707 section 2); `tenant` is
+    Quartet's own.
+    """
 
     grant_type: str
     scope: str | None = None
     tenant: str | None = None
+    resource: str | None = None
     client_id: str | None = None
     client_secret: str | None = None
+    client_assertion_type: str | None = None
+    client_assertion: str | None = None
 
 
 @dataclass
