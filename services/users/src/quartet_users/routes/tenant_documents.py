@@ -79,8 +79,12 @@ class AdministratorDocument:
 
 @dataclass
 class CreatedTenantDocument(TenantDocument):
-    """A tenant that was just made, with what is shown this once: the token for its identity provider, and passwords."""
+    """A tenant that was just made, with what is shown this once: its own API client for SCIM and a bearer token for
+    identity providers that know no OAuth.
+    """
 
+    client_id: str
+    client_secret: str
     scim_token: str
     administrator: AdministratorDocument | None = None
 
@@ -143,7 +147,12 @@ def document_of(tenant: Tenant) -> TenantDocument:
 
 def created_document(made: CreatedTenant) -> CreatedTenantDocument:
     """A new tenant with what is shown this once."""
-    shown = CreatedTenantDocument(**vars(document_of(made.tenant)), scim_token=made.scim_token)
+    shown = CreatedTenantDocument(
+        **vars(document_of(made.tenant)),
+        client_id=made.client.client.id,
+        client_secret=made.client.secret or "",
+        scim_token=made.scim_token,
+    )
     if made.administrator is not None:
         who = made.administrator
         shown.administrator = AdministratorDocument(str(who.id), who.user_name, made.password)
