@@ -7,34 +7,22 @@ revocations in memory; of each kind of token so many are checked one after the o
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from joserfc import jwt
 
-from quartet_common.auth.revocations import RevocationList, revocation
+from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.errors import UnauthorizedError
+from quartet_testing.revocations import fresh_list
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"
 SEEN = 100_000
 NEW = 3_000
-
-
-class NoDatabase:
-    """A database without revocations."""
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator["NoDatabase"]:
-        """Itself."""
-        yield self
-
-    async def fetch(self, *_: str) -> list[dict[str, str | None]]:
-        """The row that is always there."""
-        return [{"horizon": "1", "tenant_id": None}]
 
 
 async def timed(verifier: TokenVerifier, tokens: Sequence[str]) -> list[float]:
@@ -58,10 +46,8 @@ def row(name: str, took: list[float]) -> None:
 async def measure() -> None:
     """All kinds of tokens."""
     factory = TokenFactory(ISSUER)
-    listed = RevocationList(NoDatabase)  # type: ignore[arg-type]  # the one thing that is asked of it
-    await listed.refresh()
     now = datetime.now(UTC)
-    listed.add([revocation("acme", "session", f"{number}", now) for number in range(1000)])
+    listed = await fresh_list(*(revocation("acme", "session", f"{number}", now) for number in range(1000)))
     verifier = TokenVerifier(ISSUER, factory.find_key, revoked=listed.reason)
     scopes = ["users:read", "users:write", "groups:read", "groups:write"]
     common: dict[str, Any] = {"sid": "01a2046c-4531-744c-8f2c-3eff55c91727", "auth_time": int(time.time())}

@@ -20,6 +20,7 @@ from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_testing.client import Api, TokenFor
 from quartet_testing.faults import back
+from quartet_testing.limits import WIDE
 from quartet_testing.services import new_tenant
 from quartet_testing.traces import TraceReceiver
 
@@ -67,7 +68,7 @@ def traces() -> Iterator[TraceReceiver]:
 @pytest.fixture(scope="session")
 def stack(traces: TraceReceiver) -> Iterator[Stack]:
     """A whole stack on ports and data of its own, for tests marked local_stack; gone without a trace afterwards."""
-    settings = {"QUARTET_OTLP_ENDPOINT": traces.endpoint, "QUARTET_TRACE_SAMPLE_RATIO": "0"}
+    settings = {"QUARTET_OTLP_ENDPOINT": traces.endpoint, "QUARTET_TRACE_SAMPLE_RATIO": "0", **WIDE}
     with tempfile.TemporaryDirectory(prefix="quartet-e2e-", ignore_cleanup_errors=True) as home:
         running = Stack(Path(home), None, extra_environment=settings)
         try:

@@ -21,6 +21,7 @@ from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.process import Service
+from quartet_common.tenancy import TENANT_DELETED, TenantFacts
 from quartet_groups.subscriptions import UserFacts
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, user_document
 from quartet_testing.conditions import eventually
@@ -30,6 +31,9 @@ from quartet_users.subscriptions import GroupFacts, MembershipFacts, NestingFact
 Schema = dict[str, Any]
 
 REFUSED = "request.refused.v1"
+LIMITED = "request.limited.v1"
+OF_EACH = (REFUSED, LIMITED)
+"""What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 PINNED = Path(__file__).parent / "schema_hashes.json"
 WORDS = ("$schema", "title", "description")
@@ -49,9 +53,10 @@ READS: dict[str, list[tuple[str, type[msgspec.Struct]]]] = {
         ("users.user.created.v1", UserFacts),
         ("users.user.updated.v1", UserFacts),
         ("users.user.deleted.v1", UserFacts),
+        (TENANT_DELETED, TenantFacts),
     ],
-    "audit": [],  # every event, whatever is in it
-    "metrics": [],  # every event, whatever is in it
+    "audit": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
+    "metrics": [(TENANT_DELETED, TenantFacts)],  # and every event, whatever is in it
 }
 """What each service reads of the data of which event."""
 
@@ -73,14 +78,15 @@ def folder(service: str) -> Path:
 def schemas() -> dict[str, Schema]:
     """Every schema by the type that it is of."""
     files = {kind: folder(service) / f"{kind}.json" for service in SERVICES for kind in published(service)}
-    files[REFUSED] = COMMON / f"{REFUSED}.json"
+    files |= {kind: COMMON / f"{kind}.json" for kind in OF_EACH}
     return {kind: json.loads(path.read_text()) for kind, path in files.items()}
 
 
 def schema_of(kind: str) -> Schema:
     """The schema of a type as it is on its way, e.g. `users.user.created.v1`."""
     found = schemas()
-    return found[REFUSED if kind.partition(".")[2] == REFUSED else kind]
+    common = kind.partition(".")[2]
+    return found[common if common in OF_EACH else kind]
 
 
 @pytest.mark.parametrize("service", SERVICES)

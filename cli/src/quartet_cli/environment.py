@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from quartet_cli.layout import SERVICES, Home
 from quartet_cli.ports import HOST
 
-HANDED_ON = ("QUARTET_LOG_", "QUARTET_OTLP_", "QUARTET_TRACE_", "QUARTET_CORS_")
+HANDED_ON = ("QUARTET_LOG_", "QUARTET_OTLP_", "QUARTET_TRACE_", "QUARTET_CORS_", "QUARTET_LIMIT_")
 
 
 def base() -> dict[str, str]:
@@ -16,7 +16,7 @@ def base() -> dict[str, str]:
 
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The caller's own settings that reach the services: logs, traces and CORS."""
+    """The caller's own settings that reach the services: logs, traces, CORS and limits."""
     return {name: value for name, value in environment.items() if name.startswith(HANDED_ON)}
 
 

@@ -52,6 +52,13 @@ async def forger(stack: Stack, signing_pair: KeyPair) -> Forger:
     return Forger(token, signing_pair.key, signing_pair.id)
 
 
+@pytest.fixture(scope="module")
+async def mine(stack: Stack, forger: Forger) -> AsyncIterator[Api]:
+    """A client with all scopes of the module's tenant: a tenant for each test would cost more than most tests."""
+    async with Api(stack.url, forger.token) as client:
+        yield client
+
+
 @pytest.fixture
 async def recorded(stack: Stack, token_for: TokenFor) -> Recorded:
     """Waits for what the audit log says of the refusals of an address."""

@@ -96,18 +96,18 @@ async def test_methods_that_tell_or_tunnel_are_refused(port: int, bearer: str, m
     "header",
     ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "_method"],
 )
-async def test_a_header_does_not_change_the_method(api: Api, header: str) -> None:
-    user = await api.create_user()
+async def test_a_header_does_not_change_the_method(mine: Api, header: str) -> None:
+    user = await mine.create_user()
     path = f"{USERS}/{user['id']}"
     for method in ("GET", "POST"):
-        answer = await api.request(method, path, headers={header: "DELETE"}, params={"_method": "DELETE"})
+        answer = await mine.request(method, path, headers={header: "DELETE"}, params={"_method": "DELETE"})
         assert answer.status_code == (200 if method == "GET" else 405)
-    assert (await api.get(path)).status_code == 200
-    assert (await api.delete(path)).status_code == 204
-    assert (await api.get(path)).status_code == 404
+    assert (await mine.get(path)).status_code == 200
+    assert (await mine.delete(path)).status_code == 204
+    assert (await mine.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize("header", ["X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Accel-Redirect"])
-async def test_a_header_does_not_change_the_path(api: Api, header: str) -> None:
-    answer = await api.get("/users/health/live", headers={header: "/audit/events"})
+async def test_a_header_does_not_change_the_path(mine: Api, header: str) -> None:
+    answer = await mine.get("/users/health/live", headers={header: "/audit/events"})
     assert (answer.status_code, answer.json()) == (200, {"status": "live"})

@@ -32,6 +32,10 @@ from quartet_common.errors import (
     problem,
 )
 from quartet_common.ids import new_id
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limiter import EXTENSION as LIMITER
+from quartet_common.limits.limiter import Limiter
+from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
 from quartet_common.observed import observed
 from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
@@ -102,6 +106,7 @@ def create_base_app(
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the client has named
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
     app.extensions[DIALECTS] = dialects
@@ -114,9 +119,10 @@ def create_base_app(
     _install_request_hooks(app)
     # the names of blueprints and endpoints: "health.live", ...
     always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
-    install_guard(app, lambda: container.verifier, public | always)
-    _install_errors(app, refusals, render_error, other_errors)
-    _install_lifespan(app, container, [refusals, *background])
+    # whoever asks for health ends or passes over what does not answer
+    install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
+    _install_errors(app, refusals, limiter, render_error, other_errors)
+    _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
     return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
 
@@ -148,6 +154,10 @@ def _install_request_hooks(app: Quart) -> None:
         known, headers = running_globals(), response.headers
         present = {name.lower() for name, _ in headers}
         headers["X-Request-Id"] = known.get("request_id", "")
+        said = known.get("limits")
+        if said is not None:
+            headers.add("RateLimit-Policy", said[0])
+            headers.add("RateLimit", said[1])
         for name, value in SECURITY_HEADERS.items():
             if name.lower() not in present:
                 headers.add(name, value)
@@ -172,11 +182,20 @@ def _log_request(asked: Request, response: Response, started: float | None) -> N
 
 
 def _install_errors(
-    app: Quart, refusals: RefusalLog, render_error: ErrorRenderer, other_errors: Sequence[type[Exception]]
+    app: Quart,
+    refusals: RefusalLog,
+    limiter: Limiter,
+    render_error: ErrorRenderer,
+    other_errors: Sequence[type[Exception]],
 ) -> None:
     async def service_error(error: ServiceError) -> Response:
         if isinstance(error, UnauthorizedError):
             refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
+            if error.reason != "missing":  # who brings nothing tries nothing
+                limiter.failed(source_address())
+        if isinstance(error, LimitedError):
+            refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
+            limiter.count_refusal(error)
         if isinstance(error, ForbiddenError):
             who: Principal = g.principal
             await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
@@ -222,14 +241,17 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
     return Response(body, error.status, headers=headers, content_type=content_type)
 
 
-def _install_lifespan(app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background]) -> None:
+def _install_lifespan(
+    app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
+) -> None:
+    sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
     revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
     tasks: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
-        tasks.append(asyncio.get_running_loop().create_task(run_schedule(revoked)))
+        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums))
         for each in background:
             each.start()
 

@@ -9,6 +9,8 @@ import orjson
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from quartet_common.limits.limit import Limit, Setting
+
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
 
@@ -53,6 +55,10 @@ class ServiceConfig(BaseSettings):
     cors_origins: Annotated[list[str], NoDecode] = []
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
+    limit_client: Setting = Limit(30_000, 10)
+    limit_user: Setting = Limit(3_000, 10)
+    limit_address: Setting = Limit(6_000, 10)
+    limit_refused: Setting = Limit(100, 60)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     otlp_endpoint: str | None = None
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)

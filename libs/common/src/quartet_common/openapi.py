@@ -84,7 +84,7 @@ class Document(OpenAPIProvider):
         found = {str(status): _spoken(status, one, dialect) for status, one in operation["responses"].items()}
         if not any(status.startswith("2") for status in found):
             found["204" if method == "DELETE" else "200"] = _success(method, dialect)
-        wanted = [400, 401, 405, 503, *([] if is_public else [403]), *(dialect.statuses or {}).get(method, ())]
+        wanted = [400, 401, 405, 429, 503, *([] if is_public else [403]), *(dialect.statuses or {}).get(method, ())]
         if any(one["in"] == "path" for one in operation["parameters"]):
             wanted.append(404)
         completed = {**operation, "responses": found}

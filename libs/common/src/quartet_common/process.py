@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
+from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
 from quartet_common.database import connect_once
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 NICENESS = 10
 """What workers are put back by where processors are scarce: whoever waits for an answer goes first, events catch up."""
+
+REVOCATIONS_AT_ONCE = 50
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -108,15 +111,11 @@ class Worker(Generic[C]):
         self._container = container
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
-        subscriptions = service.subscriptions(container)
-        self._consumer = (
-            Consumer(config.service, container.broker, container.database, subscriptions, ConsumerStats())
-            if subscriptions
-            else None
-        )
+        self._consumers = _consumers(container, service.subscriptions(container))
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
+            Schedule("revocations-prune", 3600.0, self._prune_revocations),
             *service.schedules(container),
         ]
         self._readiness = Readiness(
@@ -131,23 +130,22 @@ class Worker(Generic[C]):
         config = private_config(self._container.config)
         parts = [asyncio.ensure_future(serve_app(private, config, private_stopping))]
         parts.append(asyncio.ensure_future(self._relay.run()))
-        if self._consumer is not None:
-            parts.append(asyncio.ensure_future(self._consumer.run()))
+        parts += [asyncio.ensure_future(consumer.run()) for consumer in self._consumers]
         schedules = [asyncio.ensure_future(run_schedule(schedule)) for schedule in self._schedules]
         trigger = asyncio.ensure_future(stopping.wait())
         await asyncio.wait([trigger, *parts, *schedules], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()  # also when a part has died: not ready any more
         for schedule in [trigger, *schedules]:
             schedule.cancel()
-        if self._consumer is not None:
-            self._consumer.stop()
+        for consumer in self._consumers:
+            consumer.stop()
         self._relay.stop()
         await asyncio.wait(parts[1:], timeout=self._container.config.shutdown_timeout)
         private_stopping.set()
         await _finish(parts)
 
     async def _connected(self) -> bool:
-        return self._relay.connected and (self._consumer is None or self._consumer.connected)
+        return self._relay.connected and all(consumer.connected for consumer in self._consumers)
 
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
@@ -156,6 +154,28 @@ class Worker(Generic[C]):
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
             await inbox.prune(connection)
+
+    async def _prune_revocations(self) -> None:
+        async with self._container.database.transaction() as connection:
+            await revocations.prune(connection, self._container.clock())
+
+
+def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscription]) -> list[Consumer]:
+    """The service's own consumer, if it subscribes to anything, and the one of revocations."""
+    service, stats = container.config.service, ConsumerStats()
+    taking = [Subscription(revocations.REVOKED, revocations.happened)]
+    own = [Consumer(service, container.broker, container.database, subscriptions, stats)] if subscriptions else []
+    # without the inbox: there the event may stand already, as one that the service has recorded
+    lane = Consumer(
+        revocations.lane(service),
+        container.broker,
+        container.database,
+        taking,
+        stats,
+        batch=REVOCATIONS_AT_ONCE,
+        with_inbox=False,
+    )
+    return [*own, lane]
 
 
 async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
@@ -191,6 +211,7 @@ async def prepare(service: Service[C], config: C) -> None:
     async with broker:
         channel = await broker.channel()
         await declare_exchange(channel)
+        await declare_consumer(channel, revocations.lane(config.service), [revocations.REVOKED])
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)

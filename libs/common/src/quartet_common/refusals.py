@@ -1,10 +1,11 @@
-"""Refusals: turns 401 and 403 answers into events, those without a known caller as bounded summaries."""
+"""Refusals: turns 401, 403 and 429 answers into events, those that could be any number as bounded summaries."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 from quart import current_app, request
@@ -22,10 +23,11 @@ from quartet_common.schedule import Schedule, run_schedule
 logger = logging.getLogger(__name__)
 
 MAX_KEYS = 50
-"""Different (address, reason) pairs that one summary window tells apart; the rest are counted together."""
+"""Different sources that one summary window tells apart; the rest are counted together, by status."""
 MAX_PATH = 256
 ANONYMOUS = "anonymous"
 OTHERS = "(others)"
+UNKNOWN = "unknown"
 
 
 EXTENSION = "quartet_refusals"
@@ -36,6 +38,20 @@ async def record_partial_refusal(scope: str) -> None:
     """Record that the running request was denied what of it needs `scope`; the rest of it goes on."""
     log: RefusalLog = current_app.extensions[EXTENSION]
     await log.forbidden(principal(), source_address(), request.method, request.path, scope)
+
+
+class Source(NamedTuple):
+    """What is counted together: the same answer, for the same reason, to the same one at the same address."""
+
+    status: int
+    tenant: str
+    actor: str
+    address: str
+    reason: str
+
+    def as_one_of_many(self) -> "Source":
+        """What it is counted as when there are too many."""
+        return Source(self.status, SYSTEM_TENANT, ANONYMOUS, OTHERS, OTHERS)
 
 
 @dataclass
@@ -52,8 +68,8 @@ class Tally:
 class RefusalLog:
     """Records refused requests in the service's outbox.
 
-    A 403 has a verified caller and becomes an event of its own. A 401 has none, so anybody could cause any number:
-    they are counted per source address and reason and written once per window, at most MAX_KEYS + 1 events.
+    A 403 has a verified caller and becomes an event of its own. Anybody could cause any number of 401 and 429: they are
+    counted per caller, source address and reason and written once per window, at most MAX_KEYS + 2 events.
     """
 
     def __init__(self, service: str, database: Callable[[], Database], clock: Clock, window: float) -> None:
@@ -61,7 +77,7 @@ class RefusalLog:
         self._database = database
         self._clock = clock
         self._window = window
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[Source, Tally] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -92,11 +108,18 @@ class RefusalLog:
 
     def unauthenticated(self, address: str | None, reason: str, method: str, path: str) -> None:
         """Count a request that had no valid token."""
+        self._count(Source(401, SYSTEM_TENANT, ANONYMOUS, address or UNKNOWN, reason), method, path)
+
+    def limited(self, who: Principal | None, address: str | None, limit: str, method: str, path: str) -> None:
+        """Count a request that was one too many; `who` is the caller if it is known."""
+        tenant, actor = (SYSTEM_TENANT, ANONYMOUS) if who is None else (who.tenant, who.actor)
+        self._count(Source(429, tenant, actor, address or UNKNOWN, limit), method, path)
+
+    def _count(self, source: Source, method: str, path: str) -> None:
         now = self._clock()
-        key = (address or "unknown", reason)
-        if key not in self._tallies and len(self._tallies) >= MAX_KEYS:
-            key = (OTHERS, OTHERS)
-        tally = self._tallies.setdefault(key, Tally(0, now, now, method, path[:MAX_PATH]))
+        if source not in self._tallies and len(self._tallies) >= MAX_KEYS:
+            source = source.as_one_of_many()
+        tally = self._tallies.setdefault(source, Tally(0, now, now, method, path[:MAX_PATH]))
         tally.count += 1
         tally.last = now
 
@@ -105,34 +128,37 @@ class RefusalLog:
         tallies, self._tallies = self._tallies, {}
         try:
             while tallies:
-                key, tally = next(iter(tallies.items()))
-                if not await self._write(Caller(SYSTEM_TENANT, ANONYMOUS, key[0]), [self._summary(key[1], tally)]):
+                source, tally = next(iter(tallies.items()))
+                caller = Caller(source.tenant, source.actor, source.address)
+                if not await self._write(caller, [self._summary(source, tally)]):
                     break
-                del tallies[key]
+                del tallies[source]
         finally:
-            for key, tally in tallies.items():
-                self._put_back(key, tally)
+            for source, tally in tallies.items():
+                self._put_back(source, tally)
 
-    def _summary(self, reason: str, tally: Tally) -> DomainEvent:
+    def _summary(self, source: Source, tally: Tally) -> DomainEvent:
+        is_limited = source.status == 429
         data = {
-            "status": 401,
-            "reason": reason,
+            "status": source.status,
+            "limit" if is_limited else "reason": source.reason,
             "count": tally.count,
             "first": tally.first.isoformat(),
             "last": tally.last.isoformat(),
             "method": tally.method,
             "path": tally.path,
         }
-        return DomainEvent(f"{self._service}.request.refused.v1", f"requests/{new_id()}", 1, data, DENIED)
+        kind = f"{self._service}.request.{'limited' if is_limited else 'refused'}.v1"
+        return DomainEvent(kind, f"requests/{new_id()}", 1, data, DENIED)
 
-    def _put_back(self, key: tuple[str, str], tally: Tally) -> None:
-        if key not in self._tallies and len(self._tallies) >= MAX_KEYS:
-            key = (OTHERS, OTHERS)
-        meanwhile = self._tallies.get(key)
+    def _put_back(self, source: Source, tally: Tally) -> None:
+        if source not in self._tallies and len(self._tallies) >= MAX_KEYS:
+            source = source.as_one_of_many()
+        meanwhile = self._tallies.get(source)
         if meanwhile is not None:
             tally.count += meanwhile.count
             tally.first, tally.last = min(tally.first, meanwhile.first), max(tally.last, meanwhile.last)
-        self._tallies[key] = tally
+        self._tallies[source] = tally
 
     async def _write(self, caller: Caller, events: list[DomainEvent]) -> bool:
         """Whether `events` need not be written again: they are in the outbox, or nothing could store what is in them.

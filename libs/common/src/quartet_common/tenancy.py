@@ -1,4 +1,186 @@
-"""Tenancy: what every service does when a tenant is deleted."""
+"""Tenancy: what every service does when a tenant is deleted: it notes the end for good and removes all that it has.
+
+    users.tenant.deleted.v1 -> bury: a tombstone, and all tokens refused
+    each second or two      -> erase: every table of the schema that has a tenant_id, in batches, children before
+                               parents, again and again until nothing is found and no token can be left that writes
+
+A consumer takes in no event of a tenant that has a tombstone (`messaging.inbox`). What was under way when the tombstone
+came is found by a later pass, which is why passes go on for as long as tokens live, less and less often.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from quartet_common.auth import revocations
+from quartet_common.auth.revocations import KEPT, revocation
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection, Database
+from quartet_common.messaging.envelope import Event
+from quartet_common.schedule import Schedule
+
+logger = logging.getLogger(__name__)
 
 TENANT_DELETED = "users.tenant.deleted.v1"
 """The event that tells of a tenant's end; its data has the `id`, since it belongs to the platform's tenant."""
+INTERVAL = 1.0
+"""Seconds between two looks at what is due."""
+BATCH = 2000
+"""Rows that one transaction removes, so that none comes near the statement timeout."""
+FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
+"""When the revocation of a deleted tenant was written, for it is to be the last one."""
+STAYING = frozenset({"deleted_tenants", "revocations", "outbox"})
+"""Tables that keep what they have: the tombstone, what is refused, and events that are still to be relayed, which
+consumers pass over."""
+
+EraseBatch = Callable[[Connection, str, int], Awaitable[int]]
+"""Removes at most so many rows of a tenant and returns how many they were."""
+
+
+class TenantFacts(msgspec.Struct, frozen=True, rename="camel"):
+    """What is read of the event's data."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What tells one service's removal from another's: tables that stay, and tables with a way of their own."""
+
+    staying: Collection[str] = frozenset()
+    own: Mapping[str, EraseBatch] = field(default_factory=dict)
+    batch: int = BATCH
+
+
+async def happened(connection: Connection, events: Sequence[Event]) -> None:
+    """Handle events of the type TENANT_DELETED."""
+    for event in events:
+        await bury(connection, msgspec.convert(event.data, TenantFacts).id)
+
+
+async def bury(connection: Connection, tenant: str) -> None:
+    """Note the end of a tenant, and that its tokens are refused whatever is heard of it late; again changes nothing."""
+    await connection.execute(
+        "INSERT INTO deleted_tenants (tenant_id, deleted_at, due_at) VALUES ($1, now(), now()) ON CONFLICT DO NOTHING",
+        tenant,
+    )
+    await revocations.keep(connection, [revocation(tenant, "tenant", tenant, FOR_GOOD, endless=True)])
+
+
+def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Schedule:
+    """The schedule by which a worker removes what deleted tenants have left."""
+    eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure())
+    return Schedule("tenants-erase", INTERVAL, eraser.run)
+
+
+class Eraser:
+    """Removes what deleted tenants have left in one service's schema."""
+
+    def __init__(self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure) -> None:
+        self._database = database
+        self._clock = clock
+        self._erasure = erasure
+
+    async def run(self) -> None:
+        """One pass over each tenant that is due. Ended in the middle, it goes on from there the next time."""
+        async with self._database().connection() as connection:
+            rows = await connection.fetch(
+                "SELECT tenant_id FROM deleted_tenants WHERE due_at <= $1 ORDER BY due_at", self._clock()
+            )
+        for row in rows:
+            await self._pass(row["tenant_id"])
+
+    async def _pass(self, tenant: str) -> None:
+        async with self._database().connection() as connection:
+            names = [name for name in await tables(connection) if name not in {*STAYING, *self._erasure.staying}]
+        removed = 0
+        for name in names:
+            while (some := await self._batch(tenant, name)) is not None and some > 0:
+                removed += some
+            if some is None:
+                return  # another worker is at it
+        await self._rest(tenant, removed)
+
+    async def _batch(self, tenant: str, table: str) -> int | None:
+        """How many rows were removed; None when another worker has the tenant in hand."""
+        erase = self._erasure.own.get(table)
+        async with self._database().transaction() as connection:
+            if not await _lock(connection, tenant):
+                return None
+            if erase is not None:
+                return await erase(connection, tenant, self._erasure.batch)
+            return await erase_rows(connection, table, tenant, self._erasure.batch)
+
+    async def _rest(self, tenant: str, removed: int) -> None:
+        """Look again at once after something was found, else later and later, and no more when no token is left."""
+        now = self._clock()
+        async with self._database().transaction() as connection:
+            deleted_at = await _lock(connection, tenant)
+            if deleted_at is None:
+                return
+            age = max(now - deleted_at, timedelta())
+            due = now if removed else None if age > KEPT else now + max(age, timedelta(seconds=INTERVAL))
+            await connection.execute("UPDATE deleted_tenants SET due_at = $2 WHERE tenant_id = $1", tenant, due)
+        if removed:
+            logger.info("rows of a deleted tenant were removed", extra={"deleted_tenant": tenant, "rows": removed})
+
+
+async def _lock(connection: Connection, tenant: str) -> datetime | None:
+    """When the tenant was deleted, its tombstone held until the transaction ends; None if somebody else holds it."""
+    found: datetime | None = await connection.fetchval(
+        "SELECT deleted_at FROM deleted_tenants WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED", tenant
+    )
+    return found
+
+
+async def tables(connection: Connection) -> list[str]:
+    """The tables of the service's schema that have a tenant_id, in the order in which they can be emptied: children
+    before parents, then those that neither refer nor have triggers, such as totals which the triggers of others write.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT c.relname AS name, c.oid, EXISTS (
+            SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        ORDER BY c.relname
+        """
+    )
+    names = {row["oid"]: row["name"] for row in rows}
+    edges = await connection.fetch(
+        "SELECT DISTINCT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conrelid <> confrelid"
+    )
+    pairs = [(names[edge[0]], names[edge[1]]) for edge in edges if edge[0] in names and edge[1] in names]
+    active = {row["name"] for row in rows if row["triggers"]} | {name for pair in pairs for name in pair}
+    passive = [name for name in names.values() if name not in active]
+    return [*children_first(sorted(active), pairs), *passive]
+
+
+def children_first(names: Sequence[str], pairs: Collection[tuple[str, str]]) -> list[str]:
+    """`names` so that of each pair (child, parent) the child comes first. Raises ValueError for a circle."""
+    left, ordered = list(names), list[str]()
+    while left:
+        parents = {parent for child, parent in pairs if child in left}
+        free = [name for name in left if name not in parents]
+        if not free:
+            raise ValueError(f"tables refer to each other in a circle: {', '.join(left)}")
+        ordered += free
+        left = [name for name in left if name not in free]
+    return ordered
+
+
+async def erase_rows(connection: Connection, table: str, tenant: str, limit: int) -> int:
+    """Remove at most `limit` rows of a tenant; returns how many they were. `table` is a name out of the catalogue."""
+    name = '"' + table.replace('"', '""') + '"'
+    done: str = await connection.execute(
+        f"""
+        DELETE FROM {name} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {name} WHERE tenant_id = $1 LIMIT $2))
+        """,
+        tenant,
+        limit,
+    )
+    return int(done.rpartition(" ")[2])

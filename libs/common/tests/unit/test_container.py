@@ -10,6 +10,7 @@ from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_testing.revocations import fresh_list
 
 PARTS = ("database", "redis", "http", "verifier")
 
@@ -139,7 +140,7 @@ async def test_opaque_tokens_are_asked_about_at_users_unless_the_service_finds_t
     for finder in (None, find):
         container = AppContainer(lone_config)
         container.opaque_finder = finder
-        monkeypatch.setattr(container.revocations, "reason", lambda _: None)  # there is no database to read them from
+        container.revocations = await fresh_list()
         await container.open()
         actors.append((await container.verifier.verify(make(SCIM_TOKEN, "acme"))).actor)
         await container.close()

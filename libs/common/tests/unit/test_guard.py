@@ -1,5 +1,7 @@
 """The guard: which routes are closed, to whom, and on whose behalf a service acts."""
 
+from typing import Any
+
 import pytest
 from quart import Quart
 from werkzeug.datastructures import Headers
@@ -7,10 +9,16 @@ from werkzeug.datastructures import Headers
 from quartet_common.auth.guard import caller, install_guard, lets_people_in, requires, scopes_of
 from quartet_common.auth.principal import in_header
 from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.config import ServiceConfig
 from quartet_common.errors import ServiceError
+from quartet_common.limits.limiter import Limiter
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"
+
+
+def no_redis() -> Any:
+    raise AssertionError("nothing is added up here")
 
 
 @pytest.fixture
@@ -19,7 +27,7 @@ def factory() -> TokenFactory:
 
 
 @pytest.fixture
-def app(factory: TokenFactory) -> Quart:
+def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
     """An app with a closed, a public and an undeclared route; an error is answered with its code."""
     made = Quart("guarded")
     verifier = TokenVerifier(ISSUER, factory.find_key)
@@ -66,7 +74,7 @@ def app(factory: TokenFactory) -> Quart:
         return {"code": error.code, "detail": error.detail}, error.status, error.headers
 
     made.register_error_handler(ServiceError, answer)
-    install_guard(made, lambda: verifier, frozenset({"open_", "anonymous"}))
+    install_guard(made, lambda: verifier, frozenset({"open_", "anonymous"}), Limiter(lone_config, no_redis))
     return made
 
 

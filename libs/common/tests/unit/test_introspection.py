@@ -218,7 +218,9 @@ async def test_while_users_is_away_an_answer_goes_on_for_ten_minutes(users: User
     users.now += ASK_AGAIN + LEEWAY
     for _ in range(3):
         assert (await users.verifier.verify(token)).actor == "scim-token/7"
-    assert len(users.asked) == 2  # not one question for each request
+    users.now += PAUSE * 2
+    assert await users.remote.find(token) is not None
+    assert len(users.asked) == 2  # not one question for each request, nor for each pause
     users.now = asked_at + LASTING - 1
     assert (await users.verifier.verify(token)).expires_at <= asked_at + LASTING
     users.now = asked_at + LASTING + LEEWAY

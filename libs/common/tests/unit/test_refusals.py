@@ -57,7 +57,7 @@ async def test_what_could_not_be_written_is_told_with_what_came_meanwhile(error:
     await log.flush()
     assert store.written == 0
     log.unauthenticated("192.0.2.1", "missing", "GET", "/later")
-    counts = {key: tally.count for key, tally in log._tallies.items()}
+    counts = {(key.address, key.reason): tally.count for key, tally in log._tallies.items()}
     assert counts == {("192.0.2.1", "missing"): 2, ("192.0.2.2", "missing"): 1}
     await log.flush()
     assert store.written == 2
@@ -94,3 +94,27 @@ async def test_windows_go_on_after_one_that_failed() -> None:
 
     await eventually(written, "the summary is written")
     await log.stop()
+
+
+async def test_what_was_limited_is_told_in_the_callers_tenant_if_it_is_known() -> None:
+    log = log_of(Store([FULL]))
+    for who in (SOMEBODY, None, SOMEBODY):
+        log.limited(who, "192.0.2.1", "client", "GET", "/")
+    log.unauthenticated("192.0.2.1", "missing", "GET", "/")
+    await log.flush()
+    told = {(key.status, key.tenant, key.actor, key.reason): tally.count for key, tally in log._tallies.items()}
+    assert told == {
+        (429, "acme", "bjensen", "client"): 2,
+        (429, "quartet", "anonymous", "client"): 1,
+        (401, "quartet", "anonymous", "missing"): 1,
+    }
+
+
+async def test_a_flood_of_one_status_does_not_hide_the_other() -> None:
+    log = log_of(Store([]))
+    for number in range(MAX_KEYS + 5):
+        log.unauthenticated(f"192.0.2.{number}", "missing", "GET", "/")
+        log.limited(None, f"192.0.2.{number}", "address", "GET", "/")
+    others = {key.status: tally.count for key, tally in log._tallies.items() if key.reason == "(others)"}
+    assert sum(others.values()) == 2 * (MAX_KEYS + 5) - MAX_KEYS
+    assert others.keys() == {401, 429}

@@ -1,7 +1,5 @@
 """The list of revocations in memory: which tokens it refuses, what it forgets, and when it does not know."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +16,7 @@ from quartet_common.auth.revocations import (
     revocation,
 )
 from quartet_common.errors import UnavailableError
+from quartet_testing.revocations import KeptRevocations, listing
 
 NOW = datetime.now(UTC)
 
@@ -32,44 +31,20 @@ class Clock:
         return self.now
 
 
-class Rows:
-    """A database that gives what it is told to, and can be away."""
-
-    def __init__(self) -> None:
-        self.rows: list[Revocation] = []
-        self.horizon = 7
-        self.asked: list[str] = []
-        self.away = False
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Rows"]:
-        if self.away:
-            raise UnavailableError("postgresql")
-        yield self
-
-    async def fetch(self, _: str, horizon: str) -> list[dict[str, Any]]:
-        self.asked.append(horizon)
-        nothing = dict.fromkeys(("tenant_id", "kind", "id", "revoked_at", "endless"))
-        found = [
-            {"tenant_id": one.tenant, **{name: getattr(one, name) for name in list(nothing)[1:]}} for one in self.rows
-        ]
-        return [{"horizon": str(self.horizon), **row} for row in found or [nothing]]
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def rows() -> Rows:
-    return Rows()
+def rows() -> KeptRevocations:
+    return KeptRevocations()
 
 
 @pytest.fixture
-async def listed(rows: Rows, clock: Clock) -> RevocationList:
+async def listed(rows: KeptRevocations, clock: Clock) -> RevocationList:
     """A list that has just been read."""
-    made = RevocationList(lambda: rows, clock)  # type: ignore[arg-type, return-value]  # what is asked of a Database
+    made = listing(rows, clock)
     await made.refresh()
     return made
 
@@ -151,15 +126,17 @@ def test_a_resumed_tenant_has_its_tokens_back_but_for_those_that_were_revoked_ot
     assert listed.reason(holder(old)) == "revoked"
 
 
-async def test_a_reading_that_began_before_does_not_undo_what_was_added(listed: RevocationList, rows: Rows) -> None:
+async def test_a_reading_that_began_before_does_not_undo_what_was_added(
+    listed: RevocationList, rows: KeptRevocations
+) -> None:
     listed.add([revocation("acme", "subject", "u1", NOW)])
-    rows.rows = [revocation("acme", "subject", "u1", NOW - timedelta(minutes=1))]
+    rows.kept = [revocation("acme", "subject", "u1", NOW - timedelta(minutes=1))]
     await listed.refresh()
     assert listed.reason(holder()) == "revoked"
 
 
 async def test_what_is_past_is_forgotten_and_what_is_endless_is_not(
-    listed: RevocationList, rows: Rows, clock: Clock
+    listed: RevocationList, rows: KeptRevocations, clock: Clock
 ) -> None:
     old = NOW - KEPT - timedelta(minutes=1)
     listed.add([revocation("acme", "token", "t1", old), revocation("acme", "subject", "u1", NOW)])
@@ -172,8 +149,8 @@ async def test_what_is_past_is_forgotten_and_what_is_endless_is_not(
     }
 
 
-async def test_a_list_that_was_never_read_or_not_for_long_refuses_to_tell(rows: Rows, clock: Clock) -> None:
-    made = RevocationList(lambda: rows, clock)  # type: ignore[arg-type, return-value]  # what is asked of a Database
+async def test_a_list_that_was_never_read_or_not_for_long_refuses_to_tell(rows: KeptRevocations, clock: Clock) -> None:
+    made = listing(rows, clock)
     with pytest.raises(UnavailableError):
         made.reason(holder())
     await made.refresh()
@@ -190,7 +167,9 @@ async def test_a_list_that_was_never_read_or_not_for_long_refuses_to_tell(rows: 
     assert made.reason(holder()) is None
 
 
-async def test_a_reading_that_fails_is_made_again_from_the_same_place(listed: RevocationList, rows: Rows) -> None:
+async def test_a_reading_that_fails_is_made_again_from_the_same_place(
+    listed: RevocationList, rows: KeptRevocations
+) -> None:
     rows.horizon, rows.away = 9, True
     with pytest.raises(UnavailableError):
         await listed.refresh()
@@ -200,10 +179,12 @@ async def test_a_reading_that_fails_is_made_again_from_the_same_place(listed: Re
     assert rows.asked == ["0", "7", "9"]
 
 
-async def test_a_database_that_was_put_back_is_read_from_the_start(listed: RevocationList, rows: Rows) -> None:
+async def test_a_database_that_was_put_back_is_read_from_the_start(
+    listed: RevocationList, rows: KeptRevocations
+) -> None:
     rows.horizon = 3
     await listed.refresh()
-    rows.rows = [revocation("acme", "subject", "u1", NOW)]
+    rows.kept = [revocation("acme", "subject", "u1", NOW)]
     await listed.refresh()
     assert rows.asked == ["0", "7", "0"]
     assert listed.reason(holder()) == "revoked"

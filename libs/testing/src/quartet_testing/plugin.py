@@ -12,6 +12,7 @@ import pytest
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig, read_config
+from quartet_testing.limits import WIDE
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -22,7 +23,7 @@ ConfigFor = Callable[[type[C]], C]
 def servers() -> Iterator[Stack]:
     """PostgreSQL, Redis and RabbitMQ for integration tests; no service process runs. Tests may stop and start them."""
     with tempfile.TemporaryDirectory(prefix="quartet-test-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.start_servers()
             yield stack

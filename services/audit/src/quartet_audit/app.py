@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from quartet_audit.config import AuditConfig
+from quartet_audit.erasure import ERASURE
 from quartet_audit.subscriptions import subscriptions
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 
@@ -38,4 +40,5 @@ SERVICE = Service(
     config_class=AuditConfig,
     create_app=create_app,
     subscriptions=subscriptions,
+    schedules=lambda container: [tenancy.erasing(container, ERASURE)],
 )

@@ -28,6 +28,18 @@ INSERT INTO entries (tenant_id, sequence, id, time, recorded_at, action, actor, 
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[],
                      $7::text[], $8::text[], $9::text[], $10::json[])"""
 
+# one statement, so that the entries of which hashes are kept are those that go
+ERASE_ENTRIES = """
+WITH gone AS (
+    DELETE FROM entries WHERE tenant_id = $1 AND sequence = ANY(ARRAY(
+        SELECT sequence FROM entries WHERE tenant_id = $1 ORDER BY sequence LIMIT $2))
+    RETURNING tenant_id, sequence, entry
+), kept AS (
+    INSERT INTO leaf_hashes (tenant_id, sequence, hash)
+    SELECT tenant_id, sequence, leaf_hash(entry) FROM gone RETURNING 1
+)
+SELECT count(*) FROM kept"""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -80,3 +92,8 @@ async def export_entries(connection: Connection, tenant: str) -> AsyncIterator[b
     )
     async for row in rows:
         yield row["entry"].encode()
+
+
+async def erase_entries(connection: Connection, tenant: str, limit: int) -> int:
+    """Remove the first `limit` entries of a deleted tenant, keeping their leaf hashes; returns how many they were."""
+    return int(await connection.fetchval(ERASE_ENTRIES, tenant, limit))

@@ -1,9 +1,10 @@
-"""Subscriptions: every event becomes an entry."""
+"""Subscriptions: every event becomes an entry, and deleted tenants are noted."""
 
 from collections.abc import Sequence
 
 from quartet_audit.config import AuditConfig
 from quartet_audit.usecases import record_events
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.envelope import Event
@@ -16,4 +17,4 @@ def subscriptions(container: AppContainer[AuditConfig]) -> list[Subscription]:
     async def record(connection: Connection, events: Sequence[Event]) -> None:
         await record_events(connection, events, container.clock())
 
-    return [Subscription("#", record)]
+    return [Subscription("#", record), Subscription(tenancy.TENANT_DELETED, tenancy.happened)]

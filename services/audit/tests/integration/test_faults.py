@@ -24,7 +24,7 @@ async def test_postgresql_that_stops_in_the_middle_of_a_batch_costs_and_doubles_
     tenant = new_tenant()
     events = [make_event(tenant=tenant) for _ in range(EVENTS)]
     inside, gone = asyncio.Event(), asyncio.Event()
-    [real] = subscriptions(audit.container)
+    [real, _] = subscriptions(audit.container)
 
     async def stopped_inside(connection: Connection, batch: Sequence[Event]) -> None:
         await real.handler(connection, batch)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_groups.config import GroupsConfig
@@ -53,4 +54,5 @@ SERVICE = Service(
     config_class=GroupsConfig,
     create_app=create_app,
     subscriptions=subscriptions,
+    schedules=lambda container: [tenancy.erasing(container)],
 )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.large import slices
@@ -29,8 +30,11 @@ class UserFacts(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscription]:
-    """What the service consumes: one handler for all, which locks users once, in one order."""
-    return [Subscription("users.user.*.v1", UserEvents(container).happened)]
+    """What the service consumes: one handler for all of users, which locks them once, in one order."""
+    return [
+        Subscription("users.user.*.v1", UserEvents(container).happened),
+        Subscription(tenancy.TENANT_DELETED, tenancy.happened),
+    ]
 
 
 class UserEvents:

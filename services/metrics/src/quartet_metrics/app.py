@@ -2,6 +2,7 @@
 
 from quart import Quart
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_metrics.config import MetricsConfig
@@ -29,4 +30,5 @@ SERVICE = Service(
     config_class=MetricsConfig,
     create_app=create_app,
     subscriptions=subscriptions,
+    schedules=lambda container: [tenancy.erasing(container)],
 )

@@ -1,7 +1,8 @@
-"""Subscriptions: every event is counted."""
+"""Subscriptions: every event is counted, and deleted tenants are noted."""
 
 from collections.abc import Sequence
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.envelope import Event
@@ -13,7 +14,7 @@ from quartet_metrics.domain import tally
 
 def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
     """What the metrics service consumes."""
-    return [Subscription("#", count_events)]
+    return [Subscription("#", count_events), Subscription(tenancy.TENANT_DELETED, tenancy.happened)]
 
 
 async def count_events(connection: Connection, events: Sequence[Event]) -> None:

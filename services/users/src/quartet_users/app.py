@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
-    from quartet_users.scim_tokens import ScimTokens
 
 SESSIONS_INTERVAL = 60.0
 """Seconds between two looks at which sessions are over."""
@@ -48,13 +48,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
     from quartet_users.routes.oauth import OAUTH
-    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.tenant_usecases import ensure_first_tenants
 
     keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
-    scim_tokens = ScimTokens(lambda: container.database, container.clock)
-    container.opaque_finder = container.opaque_finder or scim_tokens.principal
     config = container.config
     failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
@@ -71,7 +68,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     passwords = _make_passwords(config)
     _add_scim(app, container, passwords)
     _add_logins(app, container, keys, passwords, failures)
-    _add_tokens(app, container, keys, scim_tokens)
+    _add_tokens(app, container, keys)
     _add_administration(app, container, passwords)
     _add_operations(app, container)
     take_trailing_slashes(app)
@@ -106,16 +103,24 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
     app.register_blueprint(schemas_blueprint(container, types), url_prefix="/users")
 
 
-def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing", scim_tokens: "ScimTokens") -> None:
+def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
+    from quartet_users.refreshing import REFRESH, Refreshing
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
+    from quartet_users.scim_tokens import ScimTokens
     from quartet_users.token_status import TokenStatus
 
-    app.register_blueprint(oauth_blueprint(container, keys))
-    status = TokenStatus(container, scim_tokens)
-    app.register_blueprint(token_status_blueprint(status, container.config.bootstrap_clients.clients))
+    scim_tokens = ScimTokens(lambda: container.database, container.clock)
+    container.opaque_finder = container.opaque_finder or scim_tokens.principal
+    grants: Grants = {
+        CLIENT_CREDENTIALS: ClientCredentials(container, keys),
+        REFRESH: Refreshing(container, keys),
+    }
+    app.register_blueprint(oauth_blueprint(container, keys, grants))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 
@@ -147,8 +152,10 @@ def _add_logins(
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
+    from quartet_users.routes.api_clients import api_clients_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
 
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
 
 
@@ -181,7 +188,10 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
 
 def schedules(container: AppContainer[UsersConfig]) -> Sequence[Schedule]:
     """What the worker does again and again."""
-    return [Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container))]
+    return [
+        tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
+        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
+    ]
 
 
 SERVICE = Service(

@@ -10,10 +10,12 @@ TAKEN = "The userName is taken by another user of the tenant."
 
 
 class InvalidClientError(UnauthorizedError):
-    """401 of the token endpoint (RFC 6749 section 5.2): the client is unknown or its secret is wrong."""
+    """401 of the token endpoint (RFC 6749 section 5.2): the client is not known, or has not proved who it is. `reason`
+    says what was wrong, for the audit log only.
+    """
 
-    def __init__(self) -> None:
-        super().__init__("invalid_client", "Client authentication failed.")
+    def __init__(self, reason: str = "invalid_client") -> None:
+        super().__init__(reason, "Client authentication failed.")
         self.code = "invalid_client"
         self.headers = {"WWW-Authenticate": 'Basic realm="quartet"'}
 

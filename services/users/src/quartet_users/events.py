@@ -10,6 +10,7 @@ from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
+from quartet_users import client_events
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
@@ -43,6 +44,7 @@ PUBLISHED = (
     SCIM_TOKEN_CREATED,
     SCIM_TOKEN_REVOKED,
     REVOKED,
+    *client_events.PUBLISHED,
 )
 
 
@@ -162,7 +164,8 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
         "endless": revocation.endless,
     }
     sequence = int(revocation.revoked_at.timestamp() * 1000)
-    return DomainEvent(REVOKED, f"revocations/{revocation.kind}-{revocation.id}", sequence, data)
+    subject = f"revocations/{revocation.kind}-{revocation.id}"
+    return DomainEvent(REVOKED, subject, sequence, data, urgent=True)
 
 
 def login_succeeded(session_id: UUID, user_id: UUID, user_name: str, client_id: str) -> DomainEvent:

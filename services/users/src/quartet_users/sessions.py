@@ -17,9 +17,6 @@ from quartet_users.tokens import Grant, sign
 
 Container = AppContainer[UsersConfig]
 
-FIRST_PARTY = frozenset({"quartet-cli", "quartet-console"})
-"""The applications in which people log in. They are public clients: what runs at people's keeps no secret."""
-
 
 @dataclass(frozen=True)
 class Visitor:

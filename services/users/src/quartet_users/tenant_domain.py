@@ -5,20 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.errors import ServiceError
 from quartet_common.ids import SYSTEM_TENANT
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_users import events
+from quartet_users import events, roles
+from quartet_users.roles import Role, scopes_of_tenant
 
 Status = Literal["active", "suspended", "deleted"]
 
-PLATFORM_SCOPE = "platform:admin"
 ADMINISTRATOR = "administrator"
-"""The name of the role that every tenant has from its beginning."""
-ADMINISTRATOR_SCOPES = SCOPES - {SERVICE_SCOPE, PLATFORM_SCOPE}
-"""All that somebody can have inside a tenant."""
+"""The name of the role that every tenant has from its beginning: all that somebody can have inside of it."""
 TICK = timedelta(microseconds=1)
 
 
@@ -55,6 +52,11 @@ def taken() -> TenantConflictError:
 def create(tenant: str, display_name: str, now: datetime) -> tuple[Tenant, Sequence[DomainEvent]]:
     """A new tenant and the event of it."""
     return Tenant(tenant, display_name, "active", 1, now, now), [events.tenant_created(tenant)]
+
+
+def administrators(tenant: str, now: datetime) -> Role:
+    """The role of those who administer the tenant."""
+    return roles.create(ADMINISTRATOR, "All that can be done inside the tenant.", scopes_of_tenant(tenant), now)
 
 
 def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError
@@ -13,16 +14,21 @@ from quartet_common.ids import SYSTEM_TENANT, new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.normalise import Normalised
-from quartet_users import domain, store, tenant_domain, tenant_store
+from quartet_users import domain, role_store, store, tenant_domain, tenant_store
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.errors import OAuthError
 from quartet_users.passwords import Passwords
 from quartet_users.revocations import revoke
+from quartet_users.roles import Role
+from quartet_users.scim_tokens import NewScimToken, add_scim_token
 from quartet_users.tenant_domain import Change, Tenant
 from quartet_users.usecases import demand_good_password
 
 Container = AppContainer[UsersConfig]
+
+FIRST_TOKEN = "provisioning"  # noqa: S105  # the name of a token, by which people know it
+"""The SCIM token that a tenant has from its beginning."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class CreatedTenant:
     """A new tenant and what is shown this once. `password` is there only if it was made here."""
 
     tenant: Tenant
+    scim_token: str = field(repr=False)
     administrator: User | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -60,10 +67,12 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
         if tenant is None:
             raise tenant_domain.taken()
         own = replace(caller, tenant=tenant.id)
+        role = await _add_role(connection, own, now)
+        token = await add_scim_token(container, connection, own, NewScimToken(FIRST_TOKEN))
         if administrator is None:
-            return CreatedTenant(tenant)
-        await _add_administrator(container, connection, own, administrator)
-    return CreatedTenant(tenant, administrator.user, administrator.made_password)
+            return CreatedTenant(tenant, token.secret)
+        await _add_administrator(container, connection, own, administrator, role)
+    return CreatedTenant(tenant, token.secret, administrator.user, administrator.made_password)
 
 
 async def ensure_first_tenants(container: Container) -> None:
@@ -71,7 +80,8 @@ async def ensure_first_tenants(container: Container) -> None:
     caller = Caller(SYSTEM_TENANT, container.config.client_id)
     for tenant in (SYSTEM_TENANT, *container.config.bootstrap_tenants):
         async with container.database.transaction() as connection:
-            await _insert(container, connection, caller, tenant, "")
+            if await _insert(container, connection, caller, tenant, "") is not None:
+                await _add_role(connection, replace(caller, tenant=tenant), container.clock())
 
 
 async def rename_tenant(container: Container, caller: Caller, tenant: str, display_name: str) -> Tenant:
@@ -131,8 +141,14 @@ async def _insert(
     return made
 
 
+async def _add_role(connection: Connection, caller: Caller, now: datetime) -> Role:
+    role = tenant_domain.administrators(caller.tenant, now)
+    await role_store.insert_role(connection, caller.tenant, role)
+    return role
+
+
 async def _add_administrator(
-    container: Container, connection: Connection, caller: Caller, administrator: _Administrator
+    container: Container, connection: Connection, caller: Caller, administrator: _Administrator, role: Role
 ) -> None:
     user, tenant = administrator.user, caller.tenant
     await store.insert_user(connection, tenant, user)
@@ -140,6 +156,7 @@ async def _add_administrator(
     if administrator.made_password is not None:
         await tenant_store.demand_new_password(connection, tenant, user.id)
     await _tell(container, connection, caller, administrator.told)
+    await role_store.grant(connection, tenant, role.id, "User", user.id, user.modified, caller.actor)
 
 
 async def _change(
@@ -154,6 +171,8 @@ async def _change(
             await tenant_store.update_tenant(connection, after)
             await _tell(container, connection, caller, told)
             await revoke(container, connection, caller, revocations)
+            if after.status == "deleted":
+                await tenancy.bury(connection, after.id)
     container.revocations.add(revocations)  # this process need not look for what it has done itself
     return after
 

@@ -19,9 +19,8 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.revocations import revoke
 from quartet_users.scim_tokens import ScimToken, ScimTokens, revoke_scim_token
+from quartet_users.tokens import SERVICES
 
-SERVICES = ("users", "groups", "audit", "metrics")
-"""Those that a token may be meant for alone."""
 INACTIVE: dict[str, Any] = {"active": False}
 """The answer for all that the client may not know, whatever the reason (RFC 7662 section 2.2)."""
 

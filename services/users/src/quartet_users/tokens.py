@@ -1,6 +1,6 @@
-"""Access tokens: checks an API client and issues JWTs by RFC 9068."""
+"""Access tokens: what a client gets, and the JWTs of RFC 9068 that say it."""
 
-import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,14 @@ from joserfc import jwt
 from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE
 from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
-from quartet_users.config import BootstrapClient
-from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.authenticated import AuthenticatedClient
+from quartet_users.errors import OAuthError
 from quartet_users.keys import KeyPair
-from quartet_users.tenant_domain import PLATFORM_SCOPE
+from quartet_users.roles import PLATFORM_ADMIN
 
 DEFAULT_TENANT = "default"
+SERVICES = ("users", "groups", "audit", "metrics")
+"""Those that a token may be meant for alone."""
 
 
 @dataclass(frozen=True)
@@ -37,45 +39,55 @@ class Grant:
     audience: str = AUDIENCE
 
 
-def find_client(clients: tuple[BootstrapClient, ...], client_id: str, secret: str) -> BootstrapClient:
-    """The client with that id and secret. Raises InvalidClientError; takes as long for an unknown id."""
-    found = None
-    for client in clients:
-        same_secret = hmac.compare_digest(client.client_secret.get_secret_value().encode(), secret.encode())
-        if hmac.compare_digest(client.client_id.encode(), client_id.encode()) and same_secret:
-            found = client
-    if found is None:
-        raise InvalidClientError
-    return found
+def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | None, audience: str) -> Grant:
+    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any, a client of a
+    tenant acts for that one.
 
-
-def decide_grant(client: BootstrapClient, scope: str | None, tenant: str | None) -> Grant:
-    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any.
-
-    Raises OAuthError `invalid_scope` or `invalid_request` (RFC 6749 section 5.2).
+    Raises OAuthError `invalid_scope`, `invalid_request` or `unauthorized_client` (RFC 6749 section 5.2).
     """
+    if client.is_public:
+        raise OAuthError("unauthorized_client", "The client acts for people only; they log in at /users/login.")
     scopes = frozenset(scope.split()) if scope else client.scopes
     lacking = scopes - client.scopes
     if lacking:
         raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")
+    tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
+    if scope and scopes != within(tenant, scopes):
+        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is given in the tenant {SYSTEM_TENANT} only.")
+    return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
+
+
+def audience_of(issuer: str, resources: Sequence[str]) -> str:
+    """The `aud` of a token for `resources`, the form's parameters of that name (RFC 8707 section 2): every service
+    where there is none. Raises OAuthError `invalid_target`.
+    """
+    if not resources:
+        return AUDIENCE
+    if len(resources) > 1 or resources[0] not in {f"{issuer}/{service}" for service in SERVICES}:
+        known = ", ".join(f"{issuer}/{service}" for service in SERVICES)
+        raise OAuthError("invalid_target", f"The resource is one of {known}; without one, the token is for all.")
+    return resources[0]
+
+
+def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> str:
     if tenant is None:
-        tenant = ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT
-    elif TENANT_ID.fullmatch(tenant) is None:
+        return otherwise if ANY_TENANT in client.tenants else min(client.tenants)
+    if TENANT_ID.fullmatch(tenant) is None:
         raise OAuthError("invalid_request", "A tenant is 1 to 63 lower-case letters, digits and inner hyphens.")
     if ANY_TENANT not in client.tenants and tenant not in client.tenants:
         raise OAuthError("invalid_request", "The client does not belong to that tenant.")
-    if scope and scopes != within(tenant, scopes):
-        raise OAuthError("invalid_scope", f"{PLATFORM_SCOPE} is given in the tenant {SYSTEM_TENANT} only.")
-    return Grant(client.client_id, tenant, within(tenant, scopes))
+    return tenant
 
 
 def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
     """Those of `scopes` that a token of `tenant` can have: the platform is administered from its own tenant only."""
-    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_SCOPE}
+    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_ADMIN}
 
 
-def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int) -> str:
-    """The access token (RFC 9068 section 2) for `grant`, valid for `lifetime` seconds."""
+def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int, token_id: UUID | None = None) -> str:
+    """The access token (RFC 9068 section 2) for `grant`, valid for `lifetime` seconds; `token_id` is its `jti`, a new
+    one where none is given.
+    """
     issued = round(now.timestamp(), 3)  # a NumericDate may have a fraction; revocations are that exact
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -86,7 +98,7 @@ def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int)
         "scope": " ".join(sorted(within(grant.tenant, grant.scopes))),
         "iat": issued,
         "exp": int(issued) + lifetime,
-        "jti": str(new_id()),
+        "jti": str(token_id or new_id()),
     }
     if grant.session is not None:
         claims["sid"] = str(grant.session)

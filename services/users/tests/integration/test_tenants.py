@@ -2,15 +2,18 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from quartet_common.messaging.envelope import Event
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.tenant_domain import ADMINISTRATOR_SCOPES
+from quartet_users import role_store, tenant_usecases
+from quartet_users.roles import scopes_of_tenant
 
 Headers = dict[str, str]
 TENANTS = "/users/tenants"
+ADMINISTRATOR_SCOPES = scopes_of_tenant("acme")
 
 
 class Platform:
@@ -138,10 +141,44 @@ async def test_a_first_administrator_is_a_user_with_a_password_that_is_shown_onc
     user = await (await operator.users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)).get_json(force=True)
     assert (user["userName"], user["displayName"]) == ("bjensen", "Barbara Jensen")
     assert user["emails"][0]["value"] == "bjensen@example.com"
-    assert next(event.routing_key for event in await operator.users.outbox(tenant)) == "users.user.created.v1"
+    assert "users.user.created.v1" in [event.routing_key for event in await operator.users.outbox(tenant)]
     assert await must_change(operator.users, tenant) is True
     told = [event.data for event in (*await operator.users.outbox(tenant), *await operator.told(tenant))]
     assert made["password"] not in str(told)
+
+
+async def test_a_tenant_begins_with_a_role_for_its_administrators_and_a_token_for_its_identity_provider(
+    operator: Platform, tenant: str
+) -> None:
+    users = operator.users
+    made = await operator.make(tenant, administrator={"user_name": "bjensen"})
+    async with users.container.database.transaction() as connection:
+        found = await role_store.scopes_of_user(connection, tenant, UUID(made["administrator"]["id"]))
+        role = await role_store.find_role(connection, tenant, "administrator")
+    assert found == ADMINISTRATOR_SCOPES == (role.scopes if role else None)
+    bearer = {"Authorization": f"Bearer {made['scim_token']}"}
+    [user] = (await (await users.client.get("/scim/v2/Users", headers=bearer)).get_json(force=True))["Resources"]
+    assert user["userName"] == "bjensen"
+    assert (await users.client.get("/users/schemas", headers=bearer)).status_code == 403
+    told = [event.data for event in (*await users.outbox(tenant), *await operator.told(tenant))]
+    assert made["scim_token"] not in str(told)
+    assert (await operator.ask("post", f"/{tenant}/suspend"))[0] == 200
+    assert (await users.client.get("/scim/v2/Users", headers=bearer)).status_code == 401
+    assert (await operator.ask("post", f"/{tenant}/resume"))[0] == 200
+    assert (await users.client.get("/scim/v2/Users", headers=bearer)).status_code == 200
+
+
+async def test_nothing_of_a_tenant_is_there_if_a_part_of_it_cannot_be_made(
+    operator: Platform, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the last step fails")
+
+    monkeypatch.setattr(tenant_usecases, "_add_administrator", fail)
+    status, _ = await operator.ask("post", body={"id": tenant, "administrator": {"user_name": "bjensen"}})
+    assert status == 500
+    assert (await operator.ask("get", f"/{tenant}"))[0] == 404
+    assert await operator.told(tenant) == await operator.users.outbox(tenant) == []
 
 
 async def test_a_password_that_is_given_is_not_shown_and_stays(operator: Platform, tenant: str) -> None:

@@ -85,13 +85,14 @@ async def test_an_access_token_is_told_of_by_its_claims(
     users: RunningService, tenant: str, service: Headers, admin: Headers
 ) -> None:
     issuer = users.container.config.issuer
+    issued, end = int(time.time()) - 100.75, int(time.time()) + 500
     for audience in ("quartet", f"{issuer}/users", f"{issuer}/audit", [f"{issuer}/groups", "else"]):
-        token = own(users, tenant, aud=audience, iat=1_700_000_000.25, exp=4_000_000_000, jti="one")
+        token = own(users, tenant, aud=audience, iat=issued, exp=end, jti="one")
         for who in (service, admin):
             assert await ask(users, who, token) == {
                 "active": True, "tenant": tenant, "sub": "quartet-admin", "client_id": "quartet-admin",
                 "scope": "users:read", "token_type": "Bearer", "jti": "one", "iss": issuer, "aud": audience,
-                "iat": 1_700_000_000.25, "exp": 4_000_000_000,
+                "iat": issued, "exp": end,
             }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quartet_users import tenant_domain
-from quartet_users.tenant_domain import ADMINISTRATOR_SCOPES, Tenant, TenantConflictError
+from quartet_users.tenant_domain import Tenant, TenantConflictError
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 
@@ -54,5 +54,7 @@ def test_the_platforms_own_tenant_stays_as_it_is() -> None:
 
 
 def test_an_administrator_has_all_of_a_tenant_and_nothing_of_the_platform() -> None:
-    assert {"tenant:admin", "users:write", "audit:export", "events:manage"} <= ADMINISTRATOR_SCOPES
-    assert ADMINISTRATOR_SCOPES.isdisjoint({"platform:admin", "service"})
+    held = tenant_domain.administrators("acme", NOW).scopes
+    assert {"tenant:admin", "users:write", "audit:export", "events:manage"} <= held
+    assert held.isdisjoint({"platform:admin", "service"})
+    assert "platform:admin" in tenant_domain.administrators("quartet", NOW).scopes

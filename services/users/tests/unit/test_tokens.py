@@ -6,66 +6,77 @@ from datetime import UTC, datetime
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from pydantic import SecretStr
 
 from quartet_users import tokens
-from quartet_users.config import BootstrapClient
-from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.authenticated import AuthenticatedClient
+from quartet_users.errors import OAuthError
 from quartet_users.keys import KeyPair
 
-SECRET = "a-secret-of-the-test"
+ISSUER = "https://id.example.com"
 
 
-def client(*scopes: str, tenants: tuple[str, ...] = ("*",), client_id: str = "quartet-admin") -> BootstrapClient:
-    return BootstrapClient(
-        client_id=client_id, client_secret=SecretStr(SECRET), scopes=frozenset(scopes), tenants=frozenset(tenants)
-    )
+def client(*scopes: str, tenants: tuple[str, ...] = ("*",), **more: bool) -> AuthenticatedClient:
+    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), **more)
 
 
-def test_a_client_is_found_by_id_and_secret() -> None:
-    one, two = client("users:read"), client("users:read", client_id="quartet-groups")
-    assert tokens.find_client((one, two), "quartet-groups", SECRET) is two
-
-
-@pytest.mark.parametrize(("client_id", "secret"), [("quartet-admin", "no"), ("nobody", SECRET), ("", "")])
-def test_a_wrong_id_or_secret_is_refused(client_id: str, secret: str) -> None:
-    with pytest.raises(InvalidClientError) as caught:
-        tokens.find_client((client("users:read"),), client_id, secret)
-    assert caught.value.status == 401
-    assert caught.value.headers["WWW-Authenticate"].startswith("Basic")
+def decide(one: AuthenticatedClient, scope: str | None = None, tenant: str | None = None) -> tokens.Grant:
+    return tokens.decide_grant(one, scope, tenant, "quartet")
 
 
 def test_without_scope_a_client_gets_all_that_it_has_for_the_default_tenant() -> None:
-    grant = tokens.decide_grant(client("users:read", "users:write"), None, None)
+    grant = decide(client("users:read", "users:write"))
     assert grant == tokens.Grant("quartet-admin", "default", frozenset({"users:read", "users:write"}))
 
 
 def test_a_client_gets_the_scopes_that_it_asks_for_and_no_more() -> None:
-    assert tokens.decide_grant(client("users:read", "users:write"), "users:read", "acme").scopes == {"users:read"}
+    assert decide(client("users:read", "users:write"), "users:read", "acme").scopes == {"users:read"}
 
 
 def test_a_scope_that_the_client_lacks_is_refused() -> None:
     with pytest.raises(OAuthError) as caught:
-        tokens.decide_grant(client("users:read"), "users:read users:write", "acme")
+        decide(client("users:read"), "users:read users:write", "acme")
     assert caught.value.code == "invalid_scope"
 
 
 @pytest.mark.parametrize("tenant", ["", "Acme", "a b", "-a", "a-", "*", "a" * 64, "a/b"])
 def test_a_tenant_that_is_no_name_is_refused(tenant: str) -> None:
     with pytest.raises(OAuthError) as caught:
-        tokens.decide_grant(client("users:read"), None, tenant)
+        decide(client("users:read"), None, tenant)
     assert caught.value.code == "invalid_request"
 
 
-def test_a_client_of_one_tenant_gets_no_token_for_another() -> None:
+def test_a_client_of_one_tenant_gets_tokens_for_it_and_for_no_other() -> None:
+    own = client("users:read", tenants=("acme",))
+    assert decide(own).tenant == decide(own, None, "acme").tenant == "acme"
     with pytest.raises(OAuthError):
-        tokens.decide_grant(client("users:read", tenants=("acme",)), None, "globex")
+        decide(own, None, "globex")
 
 
 def test_only_a_service_gets_a_token_for_any_tenant() -> None:
-    assert tokens.decide_grant(client("service"), None, None).tenant == "*"
-    with pytest.raises(OAuthError):
-        tokens.decide_grant(client("service", tenants=("acme",)), None, None)
+    assert decide(client("service")).tenant == "*"
+    assert decide(client("service", tenants=("acme",))).tenant == "acme"
+    assert decide(client("users:read")).tenant == "default"
+
+
+def test_a_public_client_gets_no_token_for_itself() -> None:
+    with pytest.raises(OAuthError) as caught:
+        decide(client(is_public=True))
+    assert caught.value.code == "unauthorized_client"
+
+
+@pytest.mark.parametrize("service", tokens.SERVICES)
+def test_a_resource_is_one_of_the_services(service: str) -> None:
+    assert tokens.audience_of(ISSUER, []) == "quartet"
+    assert tokens.audience_of(ISSUER, [f"{ISSUER}/{service}"]) == f"{ISSUER}/{service}"
+
+
+@pytest.mark.parametrize(
+    "resources", [[""], ["quartet"], [f"{ISSUER}/users/"], [f"{ISSUER}/users", f"{ISSUER}/groups"]]
+)
+def test_any_other_resource_is_refused(resources: list[str]) -> None:
+    with pytest.raises(OAuthError) as caught:
+        tokens.audience_of(ISSUER, resources)
+    assert caught.value.code == "invalid_target"
 
 
 def test_a_token_carries_the_claims_of_rfc_9068() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quart import Quart, g, request
+from quart import Quart, Request, g, request
 from structlog.contextvars import bind_contextvars
 
-from quartet_common.asgi import running_request
+from quartet_common.asgi import running_globals, running_request
 from quartet_common.auth.principal import (
     ACTOR_HEADER,
     ANY_TENANT,
@@ -22,6 +22,7 @@ from quartet_common.messaging.outbox import Caller
 
 if TYPE_CHECKING:
     from quartet_common.auth.tokens import TokenVerifier
+    from quartet_common.limits.limiter import Limiter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,26 +60,58 @@ def lets_people_in(view: Callable[..., Any]) -> bool:
     return getattr(view, PERSON_ATTRIBUTE, False) is True
 
 
-def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], public: frozenset[str]) -> None:
-    """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token."""
+def install_guard(
+    app: Quart,
+    verifier: Callable[[], "TokenVerifier"],
+    public: frozenset[str],
+    limiter: "Limiter",
+    unlimited: frozenset[str] = frozenset(),
+) -> None:
+    """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token,
+    `unlimited` those of them that are answered however often they are asked.
+    """
     app.extensions["quartet_public"] = public
 
     async def check() -> None:
         asked = running_request()
         endpoint = asked.endpoint
+        if endpoint in unlimited:
+            return
+        address = source_address()
+        if not limiter.may_try(address) and _tries(asked, verifier()):
+            raise limiter.too_many_failures(address)
+        known = running_globals()
         if endpoint is None or endpoint in public or asked.method == "OPTIONS":
+            known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
+        if "Authorization" not in asked.headers:
+            known.limits = limiter.anonymous(address)
         found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
         bind_contextvars(tenant=found.tenant, actor=found.actor)
-        view = app.view_functions[endpoint]
-        scopes = scopes_of(view)
-        if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
-            return
-        if scopes:
-            raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
-        raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
+        known.limits = limiter.identified(found)
+        _demand(found, app.view_functions[endpoint])
 
     app.before_request(check)
+
+
+def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
+    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public endpoint
+    bring it in their body.
+    """
+    header = asked.headers.get("Authorization")
+    if header is None:
+        return asked.method == "POST"
+    return not verifier.knows(header.partition(" ")[2].strip())
+
+
+def _demand(found: Principal, view: Callable[..., Any]) -> None:
+    """Refuse a principal that has none of a view's scopes and is no person that needs none. Raises ForbiddenError."""
+    scopes = scopes_of(view)
+    if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
+        return
+    if scopes:
+        raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
+    raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
 
 
 async def optional_principal(verifier: "TokenVerifier") -> Principal | None:

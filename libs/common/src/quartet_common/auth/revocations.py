@@ -64,6 +64,11 @@ class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
     endless: bool
 
 
+def lane(service: str) -> str:
+    """The name of the consumer of `service` that takes revocations alone, so that they wait behind nothing else."""
+    return f"{service}.revocations"
+
+
 async def keep(connection: Connection, revocations: Sequence[Revocation]) -> None:
     """Store `revocations`; of each kind and id only the latest counts, in whatever order they come."""
     newest = {(one.tenant, one.kind, one.id): one for one in sorted(revocations, key=lambda one: one.revoked_at)}
@@ -85,7 +90,7 @@ async def keep(connection: Connection, revocations: Sequence[Revocation]) -> Non
 
 
 async def happened(connection: Connection, events: Sequence[Event]) -> None:
-    """Handle events of the type REVOKED: keep what they tell."""
+    """Handle events of the type REVOKED: keep what they tell. Twice is as good as once."""
     facts = [msgspec.convert(event.data, RevocationFacts) for event in events]
     await keep(connection, [Revocation(**msgspec.structs.asdict(one)) for one in facts])
 

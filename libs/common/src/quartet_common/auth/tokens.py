@@ -59,6 +59,10 @@ class TokenVerifier:
         self._seen: OrderedDict[bytes, Principal] = OrderedDict()
         """What was verified, by the token's SHA-256: of one size however long a token is, and no token to steal."""
 
+    def knows(self, token: str) -> bool:
+        """Whether `token` was verified before, so that verifying it again costs nothing."""
+        return token in self._seen
+
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
 

@@ -12,11 +12,12 @@ from quart_schema import document_querystring, tag_blueprint
 
 from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
+from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
 from quartet_common.messaging.stats import read_outbox
-from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
@@ -48,7 +49,8 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     """
     blueprint = Blueprint("rabbitmq", __name__)
     tag_blueprint(blueprint, ["Operations"])
-    names = QueueNames(container.config.service)
+    service = container.config.service
+    consumers = [QueueNames(name) for name in (service, lane(service))]
 
     @blueprint.get("/outbox")
     @requires("events:manage")
@@ -64,7 +66,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         """The service's queues with their messages and consumers; a queue that does not exist yet is left out."""
         found = []
         async with container.broker.connection("operator") as connection:
-            for name in (names.main, *(names.delay(seconds) for seconds in DELAYS), names.dead):
+            for name in (name for names in consumers for name in names.all):
                 counts = await _count(connection, name)
                 if counts is not None:
                     found.append({"name": name, "messages": counts[0], "consumers": counts[1]})
@@ -76,23 +78,29 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     async def dead_letters() -> dict[str, Any]:
         """The oldest dead letters (`limit`, at most 100) with the reason of each; they stay where they are."""
         limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
+        total, messages = 0, list[AbstractIncomingMessage]()
         async with container.broker.connection("operator") as connection:
-            counts = await _count(connection, names.dead)
-            messages = await _peek(await connection.channel(), names.dead, limit, principal()) if counts else []
-        return {"total": counts[0] if counts else 0, "dead_letters": [_describe(message) for message in messages]}
+            for names in consumers:
+                counts = await _count(connection, names.dead)
+                if counts:
+                    total += counts[0]
+                    left = limit - len(messages)
+                    messages += await _peek(await connection.channel(), names.dead, left, principal())
+        return {"total": total, "dead_letters": [_describe(message) for message in messages]}
 
     @blueprint.post("/dead-letters/redrive")
     @requires("events:manage")
     @document_querystring(RedriveQuery)
     async def redrive() -> dict[str, int]:
-        """Put dead letters back into the queue (`limit`, at most 1,000): all, or the one with `id`."""
+        """Put dead letters back into their queues (`limit`, at most 1,000): all, or the one with `id`."""
         limit = whole_number("limit", request.args.get("limit", str(MAX_REDRIVEN)), 1, MAX_REDRIVEN)
+        only, redriven = request.args.get("id"), 0
         async with container.broker.connection("operator") as connection:
-            counts = await _count(connection, names.dead)
-            if not counts:
-                return {"redriven": 0}
-            channel = await connection.channel(on_return_raises=True)
-            return {"redriven": await _redrive(channel, names, limit, request.args.get("id"), principal())}
+            for names in consumers:
+                if await _count(connection, names.dead):
+                    channel = await connection.channel(on_return_raises=True)
+                    redriven += await _redrive(channel, names, limit - redriven, only, principal())
+        return {"redriven": redriven}
 
     return blueprint
 

@@ -54,7 +54,15 @@ class Consumer:
         database: Database,
         subscriptions: Sequence[Subscription],
         stats: ConsumerStats,
+        *,
+        batch: int = BATCH,
+        with_inbox: bool = True,
     ) -> None:
+        """`batch` events at most are handled at a time. Without the inbox an event may have its effect more than once:
+        for handlers that do not mind.
+        """
+        self._batch = batch
+        self._with_inbox = with_inbox
         self._names = QueueNames(service)
         self._service = service
         self._broker = broker
@@ -91,7 +99,7 @@ class Consumer:
             return
         async with connecting.result() as connection:
             channel = await connection.channel(on_return_raises=True)
-            await channel.set_qos(prefetch_count=2 * BATCH)
+            await channel.set_qos(prefetch_count=2 * self._batch)
             await self._consume(channel, closed_event(connection, channel))
 
     async def _consume(self, channel: AbstractChannel, closed: asyncio.Event) -> None:
@@ -100,7 +108,7 @@ class Consumer:
         tag = await queue.consume(arrived.put)
         self.connected = True
         while not self._stopping.is_set() and not closed.is_set():
-            batch = await _take(arrived, [self._stopping, closed])
+            batch = await _take(arrived, self._batch, [self._stopping, closed])
             if batch:
                 await self._handle(channel, batch, closed)
         if not closed.is_set():
@@ -156,7 +164,7 @@ class Consumer:
         try:
             with _current(spans, self._service):
                 async with self._database.transaction() as connection:
-                    fresh = await inbox.add(connection, events)
+                    fresh = await inbox.add(connection, events) if self._with_inbox else events
                     await dispatch(connection, self._subscriptions, fresh)
         except Exception as error:
             for span in spans:
@@ -233,9 +241,9 @@ class _current:  # noqa: N801  # reads as a statement
 
 
 async def _take(
-    arrived: "asyncio.Queue[AbstractIncomingMessage]", ends: Sequence[asyncio.Event]
+    arrived: "asyncio.Queue[AbstractIncomingMessage]", most: int, ends: Sequence[asyncio.Event]
 ) -> list[AbstractIncomingMessage]:
-    """What has arrived, up to a batch; waits for the first message. Empty when one of `ends` is set before."""
+    """What has arrived, `most` of it; waits for the first message. Empty when one of `ends` is set before."""
     first = asyncio.ensure_future(arrived.get())
     waits = [asyncio.ensure_future(end.wait()) for end in ends]
     try:
@@ -243,7 +251,7 @@ async def _take(
         if not first.done():
             return []
         batch = [first.result()]
-        while len(batch) < BATCH and not arrived.empty():
+        while len(batch) < most and not arrived.empty():
             batch.append(arrived.get_nowait())
         return batch
     finally:

@@ -15,8 +15,10 @@ from quartet_common.messaging.envelope import SUCCESS, TYPE_PREFIX, Event, encod
 _propagator = TraceContextTextMapPropagator()
 
 INSERT = """
-INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bytea[])"""
+INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bytea[], $8::boolean[]
+)"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class DomainEvent:
     """What a domain function returns: what happened, before it is anybody's message.
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
-    their order; `sequence` is the version of the resource after the change.
+    their order; `sequence` is the version of the resource after the change. An urgent one is told before all that wait
+    and are not; so that a subject's events keep their order, either all of them are urgent or none.
     """
 
     type: str
@@ -41,6 +44,7 @@ class DomainEvent:
     sequence: int
     data: dict[str, Any]
     outcome: str = SUCCESS
+    urgent: bool = False
 
 
 def current_traceparent() -> str | None:
@@ -70,6 +74,7 @@ async def add(
             [envelope.id for envelope in envelopes],
             [traceparent] * len(envelopes),
             [encode(envelope) for envelope in envelopes],
+            [event.urgent for event in events],
         )
     return [envelope.id for envelope in envelopes]
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from quartet_common.config import ServiceConfig
 from quartet_common.database import UNAVAILABLE, connect_once, outbox_channel
+from quartet_common.large import slices
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
 from quartet_common.messaging.envelope import CONTENT_TYPE, TYPE_PREFIX
 from quartet_common.messaging.stats import OutboxStats
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
 T = TypeVar("T")
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BATCH = 500
 POLL_INTERVAL = 1.0
@@ -35,9 +37,11 @@ CONFIRM_TIMEOUT = 30.0
 HOLD = 5.0
 """Seconds for which an aggregate rests after RabbitMQ refused one of its events."""
 
-SELECT = """
-SELECT id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event FROM outbox
-WHERE aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"""
+COLUMNS = "id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event"
+WAITING = f"SELECT {COLUMNS} FROM outbox WHERE NOT urgent AND aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"
+URGENT = f"SELECT {COLUMNS} FROM outbox WHERE urgent AND aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"
+TOGETHER = 100
+"""Events that are on their way to RabbitMQ at once; in between the relay looks for urgent ones."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,7 @@ class Relay:
         finally:
             await _close(database)
 
-    async def _publish_while_open(
-        self, database: "asyncpg.Connection[asyncpg.Record]", channel: AbstractChannel, closed: asyncio.Event
-    ) -> None:
+    async def _publish_while_open(self, database: Session, channel: AbstractChannel, closed: asyncio.Event) -> None:
         exchange = await declare_exchange(channel)
         self.connected = True
         lock = f"quartet-relay-{self._config.service}"
@@ -113,30 +115,47 @@ class Relay:
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
         while not self._stopping.is_set() and not closed.is_set():
             self._wake.clear()
-            rows = await self._read(database)
-            done = await self._publish(exchange, rows)
-            if done:
-                await database.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", done)
-                self._stats.published(len(done))
+            rows = await self._read(database, WAITING)
+            done: list[int] = []
+            for wave in waves(rows):
+                for some in slices(wave, TOGETHER):
+                    await self._urgent_first(database, exchange)
+                    done += await self._publish(exchange, some)
+            await self._urgent_first(database, exchange)
+            await self._delete(database, done)
             if len(done) < BATCH:
                 await self._pause(POLL_INTERVAL, closed)
 
-    async def _read(self, database: "asyncpg.Connection[asyncpg.Record]") -> list[Row]:
+    async def _urgent_first(self, database: Session, exchange: AbstractExchange) -> None:
+        """Publish what is urgent, in its order, until there is nothing left that RabbitMQ takes."""
+        while rows := await self._read(database, URGENT):
+            done = [number for wave in waves(rows) for number in await self._publish(exchange, wave)]
+            await self._delete(database, done)
+            if not done:
+                return
+
+    async def _read(self, database: Session, query: str) -> list[Row]:
         now = asyncio.get_running_loop().time()
         self._held = {aggregate: until for aggregate, until in self._held.items() if until > now}
-        return [Row(**dict(record)) for record in await database.fetch(SELECT, list(self._held), BATCH)]
+        return [Row(**dict(record)) for record in await database.fetch(query, list(self._held), BATCH)]
+
+    async def _delete(self, database: Session, done: Sequence[int]) -> None:
+        if done:
+            await database.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", done)
+            self._stats.published(len(done))
 
     async def _publish(self, exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
-        """Publish `rows` and return the ids of those confirmed; an aggregate's event waits for the one before it."""
+        """Publish `rows`, of each aggregate one, and return the ids of those confirmed. The aggregates of the others
+        rest: an event waits for the one before it.
+        """
         done: list[int] = []
-        for wave in waves(rows):
-            going = [row for row in wave if row.aggregate not in self._held]
-            results = await asyncio.gather(*(self._publish_one(exchange, row) for row in going))
-            for row, confirmed in zip(going, results, strict=True):
-                if confirmed:
-                    done.append(row.id)
-                else:
-                    self._held[row.aggregate] = asyncio.get_running_loop().time() + HOLD
+        going = [row for row in rows if row.aggregate not in self._held]
+        results = await asyncio.gather(*(self._publish_one(exchange, row) for row in going))
+        for row, confirmed in zip(going, results, strict=True):
+            if confirmed:
+                done.append(row.id)
+            else:
+                self._held[row.aggregate] = asyncio.get_running_loop().time() + HOLD
         return done
 
     async def _publish_one(self, exchange: AbstractExchange, row: Row) -> bool:
@@ -219,7 +238,7 @@ def waves(rows: Sequence[Row]) -> list[list[Row]]:
     return groups
 
 
-async def _close(database: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _close(database: Session) -> None:
     try:
         await database.close(timeout=2)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -20,7 +20,9 @@ NO_DELIVERY_LIMIT = 1_000_000_000
 
 @dataclass(frozen=True)
 class QueueNames:
-    """The names of one consumer's queues."""
+    """The names of one consumer's queues. `service` is the service's name, or one that begins with it: one service may
+    have several consumers.
+    """
 
     service: str
 
@@ -37,6 +39,11 @@ class QueueNames:
     def delay(self, seconds: int) -> str:
         """Where a failed message waits `seconds` before it comes back."""
         return f"quartet.{self.service}.delay.{seconds}"
+
+    @property
+    def all(self) -> list[str]:
+        """All of them."""
+        return [self.main, *(self.delay(seconds) for seconds in DELAYS), self.dead]
 
 
 async def declare_exchange(channel: AbstractChannel) -> AbstractExchange:

@@ -71,13 +71,18 @@ class ProblemDocument:
 
 @dataclass
 class TokenRequest:
-    """Form of the token endpoint (RFC 6749 section 4.4.2); `tenant` is Quartet's own."""
+    """Form of the token endpoint (RFC 6749 section 4.4.2, RFC 7521 section 4.2, RFC 8707 section 2); `tenant` is
+    Quartet's own.
+    """
 
     grant_type: str
     scope: str | None = None
     tenant: str | None = None
+    resource: str | None = None
     client_id: str | None = None
     client_secret: str | None = None
+    client_assertion_type: str | None = None
+    client_assertion: str | None = None
     refresh_token: str | None = None
 
 
@@ -90,34 +95,6 @@ class LoginRequest:
     password: str
     client_id: str = "quartet-cli"
     new_password: str | None = None
-
-
-@dataclass
-class LoginDocument:
-    """The tokens of a session; durations are seconds."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
-    refresh_token: str
-    refresh_expires_in: int
-    scope: str
-    session_id: str
-    user_id: str
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> "LoginDocument":
-        """As RFC 6749 section 5.1 writes it, and whose session it is."""
-        return cls(
-            tokens.access_token,
-            "Bearer",
-            tokens.expires_in,
-            tokens.refresh_token,
-            tokens.refresh_expires_in,
-            tokens.scope,
-            str(tokens.session_id),
-            str(tokens.user_id),
-        )
 
 
 @dataclass
@@ -177,6 +154,30 @@ class TokenDocument:
     token_type: str
     expires_in: int
     scope: str
+
+
+@dataclass
+class LoginDocument(TokenDocument):
+    """The tokens of a session; durations are seconds."""
+
+    refresh_token: str
+    refresh_expires_in: int
+    session_id: str
+    user_id: str
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "LoginDocument":
+        """As RFC 6749 section 5.1 writes it, and whose session it is."""
+        return cls(
+            tokens.access_token,
+            "Bearer",
+            tokens.expires_in,
+            tokens.scope,
+            tokens.refresh_token,
+            tokens.refresh_expires_in,
+            str(tokens.session_id),
+            str(tokens.user_id),
+        )
 
 
 @dataclass

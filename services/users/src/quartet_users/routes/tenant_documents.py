@@ -80,8 +80,9 @@ class AdministratorDocument:
 
 @dataclass
 class CreatedTenantDocument(TenantDocument):
-    """A tenant that was just made, with what is shown this once."""
+    """A tenant that was just made, with what is shown this once: the token for its identity provider, and passwords."""
 
+    scim_token: str
     administrator: AdministratorDocument | None = None
 
 
@@ -142,7 +143,7 @@ def document_of(tenant: Tenant) -> TenantDocument:
 
 def created_document(made: CreatedTenant) -> CreatedTenantDocument:
     """A new tenant with what is shown this once."""
-    shown = CreatedTenantDocument(**vars(document_of(made.tenant)))
+    shown = CreatedTenantDocument(**vars(document_of(made.tenant)), scim_token=made.scim_token)
     if made.administrator is not None:
         who = made.administrator
         shown.administrator = AdministratorDocument(str(who.id), who.user_name, made.password)

@@ -17,6 +17,7 @@ from quartet_scim_http.requests import read_body
 from quartet_users import tenant_store, tenant_usecases
 from quartet_users.config import UsersConfig
 from quartet_users.passwords import Passwords
+from quartet_users.roles import PLATFORM_ADMIN
 from quartet_users.routes.documents import ProblemDocument
 from quartet_users.routes.tenant_documents import (
     CreatedTenantDocument,
@@ -30,7 +31,7 @@ from quartet_users.routes.tenant_documents import (
     read_new_tenant,
     read_patch,
 )
-from quartet_users.tenant_domain import PLATFORM_SCOPE, Status
+from quartet_users.tenant_domain import Status
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000
@@ -42,7 +43,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     blueprint = Blueprint("tenants", __name__)
 
     @blueprint.post("/tenants")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_request(TenantRequest)
     @document_response(CreatedTenantDocument, 201)
@@ -57,7 +58,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         return json_response(created_document(made), 201, headers=headers)
 
     @blueprint.get("/tenants")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_querystring(TenantQuery)
     @document_response(TenantListDocument)
@@ -76,7 +77,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         return json_response(TenantListDocument([document_of(one) for one in found[:count]], onward))
 
     @blueprint.get("/tenants/<tenant>")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_response(TenantDocument)
     @document_response(ProblemDocument, 404)
@@ -90,7 +91,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         return json_response(document_of(found))
 
     @blueprint.patch("/tenants/<tenant>")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_request(TenantPatch)
     @document_response(TenantDocument)
@@ -105,7 +106,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         )
 
     @blueprint.post("/tenants/<tenant>/suspend")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_response(TenantDocument)
     @document_response(ProblemDocument, 404)
@@ -115,7 +116,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         return json_response(document_of(await tenant_usecases.suspend_tenant(container, _platform(), tenant)))
 
     @blueprint.post("/tenants/<tenant>/resume")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_response(TenantDocument)
     @document_response(ProblemDocument, 404)
@@ -125,7 +126,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
         return json_response(document_of(await tenant_usecases.resume_tenant(container, _platform(), tenant)))
 
     @blueprint.delete("/tenants/<tenant>")
-    @requires(PLATFORM_SCOPE)
+    @requires(PLATFORM_ADMIN)
     @tag(["Tenants"])
     @document_response(TenantDocument, 202)
     @document_response(ProblemDocument, 404)
@@ -140,7 +141,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
 def _platform() -> Caller:
     """Who asks. No token of another tenant ever has the scope; and if one had, it would open nothing."""
     if principal().tenant != SYSTEM_TENANT:
-        raise ForbiddenError(PLATFORM_SCOPE)
+        raise ForbiddenError(PLATFORM_ADMIN)
     return caller()
 
 

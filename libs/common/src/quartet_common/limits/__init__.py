@@ -1,0 +1,1 @@
+"""Limits: how many requests a client, a person and an address may send, counted here and summed up through Redis."""

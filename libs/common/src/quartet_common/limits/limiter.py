@@ -1,0 +1,114 @@
+"""The limiter of one app: who is let through, and what the answer says of it.
+
+A request with a valid token counts for its client, and for its person if there is one; any other counts for its
+address. Addresses whose requests end in 401 too often may try no further tokens and secrets for a while; tokens that
+were verified before work on, since to know them again costs nothing and tells nothing.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics
+
+from quartet_common.auth.principal import SERVICE_SCOPE, Principal
+from quartet_common.config import ServiceConfig
+from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
+from quartet_common.limits.sums import SharedClock, Sums
+from quartet_common.limits.windows import REFUSED, Windows
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+CLIENT, USER, ADDRESS, FAILURES = "client", "user", "address", "refused"
+EXTENSION = "quartet_limits"
+"""The name under which an app has its limiter."""
+
+Said = tuple[str, str]
+"""The values of RateLimit-Policy and RateLimit."""
+
+
+class Limiter:
+    """Decides in memory; `sums` adds up what all processes of the service have counted. The failures of an address count
+    over all services.
+    """
+
+    def __init__(self, config: ServiceConfig, redis: "Callable[[], Redis]", clock: SharedClock | None = None) -> None:
+        clock = clock or SharedClock()
+        self._client = _windows(config.limit_client, clock)
+        self._user = _windows(config.limit_user, clock)
+        self._address = _windows(config.limit_address, clock)
+        self._failures = _windows(config.limit_refused, clock)
+        own = f"limits/{config.service}"
+        tables = {
+            f"{own}/{CLIENT}": self._client,
+            f"{own}/{USER}": self._user,
+            f"{own}/{ADDRESS}": self._address,
+            f"limits/{FAILURES}": self._failures,
+        }
+        self.sums = Sums(redis, clock, {name: one for name, one in tables.items() if one is not None})
+        self._policies = _policies(config)
+        self._limited = metrics.get_meter(__name__).create_counter(
+            "quartet.limits.refused", description="requests that were answered 429, by limit"
+        )
+
+    def identified(self, who: Principal) -> Said | None:
+        """Count a request of `who`, whose token is valid. Raises LimitedError. Services are not limited."""
+        if SERVICE_SCOPE in who.scopes:
+            return None
+        user = client = ""
+        if self._user is not None and who.is_person:
+            user = self._take(self._user, USER, (who.tenant, who.actor))
+        if self._client is not None:
+            client = self._take(self._client, CLIENT, (who.tenant, who.client_id))
+        if not user or not client:
+            return _said(self._policies, CLIENT if client else USER, client or user)
+        return f"{self._policies[CLIENT]}, {self._policies[USER]}", f"{client}, {user}"
+
+    def anonymous(self, address: str | None) -> Said | None:
+        """Count a request that has no valid token. Raises LimitedError."""
+        if self._address is None:
+            return None
+        return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, counted_as(address)))
+
+    def failed(self, address: str | None) -> None:
+        """Count a request whose token or secret was wrong."""
+        if self._failures is not None:
+            self._failures.add(counted_as(address))
+
+    def may_try(self, address: str | None) -> bool:
+        """Whether tokens and secrets that were not seen before are looked at for `address`."""
+        return self._failures is None or not self._failures.is_spent(counted_as(address))
+
+    def too_many_failures(self, address: str | None) -> LimitedError:
+        """What an address is told that may not try."""
+        wait = 1 if self._failures is None else self._failures.wait(counted_as(address))
+        return LimitedError(FAILURES, wait, "Too many requests with wrong tokens or secrets came from this address.")
+
+    def count_refusal(self, error: LimitedError) -> None:
+        """Count an answer 429, whoever has decided it."""
+        self._limited.add(1, {"limit": error.limit})
+
+    def _take(self, windows: Windows, name: str, key: object) -> str:
+        """The item of RateLimit for what `key` has left."""
+        left = windows.take(key)
+        if left == REFUSED:
+            wait = windows.wait(key)
+            error = LimitedError(name, wait)
+            error.headers |= {"RateLimit-Policy": self._policies[name], "RateLimit": f'"{name}";r=0;t={wait}'}
+            raise error
+        return f'"{name}";r={left};t={windows.until_next()}'
+
+
+def _windows(limit: Limit | None, clock: SharedClock) -> Windows | None:
+    return None if limit is None else Windows(limit, clock.now)
+
+
+def _policies(config: ServiceConfig) -> dict[str, str]:
+    limits = {CLIENT: config.limit_client, USER: config.limit_user, ADDRESS: config.limit_address}
+    return {name: f'"{name}";q={one.quota};w={one.seconds}' for name, one in limits.items() if one is not None}
+
+
+def _said(policies: dict[str, str], name: str, item: str) -> Said | None:
+    return (policies[name], item) if item else None

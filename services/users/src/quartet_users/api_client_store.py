@@ -1,0 +1,252 @@
+"""SQL of API clients, their secrets and used assertions: connection first, then the tenant; never commits."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from quartet_common.database import Connection
+
+COLUMNS = (
+    "id, name, scopes, authentication, jwks, version, created_at, created_by, modified_at, expires_at, last_used_at"
+)
+SECRET_COLUMNS = "id, hint, created_at, expires_at, last_used_at"  # noqa: S105  # names of columns
+
+
+async def lock_clients(connection: Connection, tenant: str) -> None:
+    """Have others who make clients of the tenant wait until this transaction has ended, so that they can be counted."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"clients:{tenant}")
+
+
+async def count_clients(connection: Connection, tenant: str) -> int:
+    """How many clients the tenant has."""
+    return int(await connection.fetchval("SELECT count(*) FROM clients WHERE tenant_id = $1", tenant))
+
+
+async def insert_client(
+    connection: Connection,
+    tenant: str,
+    client_id: str,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    authentication: str,
+    jwks: dict[str, Any] | None,
+    created_by: str,
+    expires_at: datetime | None,
+    now: datetime,
+) -> asyncpg.Record | None:
+    """Store a new client of version 1."""
+    return await connection.fetchrow(
+        f"""
+        INSERT INTO clients (tenant_id, id, name, scopes, authentication, jwks, version, created_at, created_by,
+                             modified_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $7, $9) RETURNING {COLUMNS}
+        """,
+        tenant,
+        client_id,
+        name,
+        scopes,
+        authentication,
+        _json(jwks),
+        now,
+        created_by,
+        expires_at,
+    )
+
+
+async def read_client(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
+    """One client."""
+    return await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2", tenant, client_id
+    )
+
+
+async def lock_client(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
+    """One client; whoever else changes it waits until this transaction has ended."""
+    return await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, client_id
+    )
+
+
+async def list_clients(connection: Connection, tenant: str, after: str, limit: int) -> list[asyncpg.Record]:
+    """At most `limit` clients whose ids come after `after`."""
+    return await connection.fetch(
+        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3", tenant, after, limit
+    )
+
+
+async def update_client(
+    connection: Connection,
+    tenant: str,
+    client_id: str,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    jwks: dict[str, Any] | None,
+    expires_at: datetime | None,
+    now: datetime,
+) -> asyncpg.Record | None:
+    """Store what has changed, as the next version."""
+    return await connection.fetchrow(
+        f"""
+        UPDATE clients SET name = $3, scopes = $4, jwks = $5, expires_at = $6, modified_at = $7, version = version + 1
+        WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}
+        """,
+        tenant,
+        client_id,
+        name,
+        scopes,
+        _json(jwks),
+        expires_at,
+        now,
+    )
+
+
+async def count_change(connection: Connection, tenant: str, client_id: str) -> int:
+    """Make the client's next version, for a change of its secrets, and return it."""
+    return int(
+        await connection.fetchval(
+            "UPDATE clients SET version = version + 1 WHERE tenant_id = $1 AND id = $2 RETURNING version",
+            tenant,
+            client_id,
+        )
+    )
+
+
+async def delete_client(connection: Connection, tenant: str, client_id: str) -> None:
+    """Remove a client with its secrets."""
+    await connection.execute("DELETE FROM clients WHERE tenant_id = $1 AND id = $2", tenant, client_id)
+
+
+async def insert_secret(
+    connection: Connection,
+    tenant: str,
+    client_id: str,
+    secret_id: UUID,
+    *,
+    secret_hash: bytes,
+    hint: str,
+    now: datetime,
+) -> None:
+    """Store a new secret by its SHA-256."""
+    await connection.execute(
+        """
+        INSERT INTO client_secrets (tenant_id, client_id, id, secret_hash, hint, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """,
+        tenant,
+        client_id,
+        secret_id,
+        secret_hash,
+        hint,
+        now,
+    )
+
+
+async def end_secrets(connection: Connection, tenant: str, client_id: str, at: datetime) -> None:
+    """Have the client's secrets end then, but for those that end sooner."""
+    await connection.execute(
+        """
+        UPDATE client_secrets SET expires_at = $3
+        WHERE tenant_id = $1 AND client_id = $2 AND (expires_at IS NULL OR expires_at > $3)
+        """,
+        tenant,
+        client_id,
+        at,
+    )
+
+
+async def delete_secret(connection: Connection, tenant: str, client_id: str, secret_id: UUID) -> bool:
+    """Remove a secret; False when there is none."""
+    query = "DELETE FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 AND id = $3 RETURNING true"
+    return bool(await connection.fetchval(query, tenant, client_id, secret_id))
+
+
+async def forget_secrets(connection: Connection, tenant: str, client_id: str, before: datetime) -> None:
+    """Remove the client's secrets that ended before then."""
+    await connection.execute(
+        "DELETE FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 AND expires_at < $3",
+        tenant,
+        client_id,
+        before,
+    )
+
+
+async def list_secrets(connection: Connection, tenant: str, client_id: str) -> list[asyncpg.Record]:
+    """The client's secrets, oldest first, those that have ended too."""
+    return await connection.fetch(
+        f"SELECT {SECRET_COLUMNS} FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 ORDER BY id",
+        tenant,
+        client_id,
+    )
+
+
+async def find_for_authentication(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
+    """A client of an active tenant, with its `secrets` as a list of records of id, secret_hash, expires_at."""
+    return await connection.fetchrow(
+        """
+        SELECT c.scopes, c.authentication, c.jwks, c.expires_at,
+               ARRAY(SELECT (s.id, s.secret_hash, s.expires_at) FROM client_secrets s
+                     WHERE s.tenant_id = c.tenant_id AND s.client_id = c.id) AS secrets
+        FROM clients c JOIN tenants t ON t.tenant_id = c.tenant_id AND t.status = 'active'
+        WHERE c.tenant_id = $1 AND c.id = $2
+        """,
+        tenant,
+        client_id,
+    )
+
+
+async def note_use(
+    connection: Connection, tenant: str, client_id: str, secret_id: UUID | None, now: datetime, grain: timedelta
+) -> None:
+    """Store that the client, and the secret if it was one, was used, unless a use within `grain` before is known."""
+    await connection.execute(
+        """
+        WITH used AS (
+            UPDATE client_secrets SET last_used_at = $4 WHERE tenant_id = $1 AND client_id = $2 AND id = $3
+            AND (last_used_at IS NULL OR last_used_at <= $4 - $5::interval)
+        )
+        UPDATE clients SET last_used_at = $4
+        WHERE tenant_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4 - $5::interval)
+        """,
+        tenant,
+        client_id,
+        secret_id,
+        now,
+        grain,
+    )
+
+
+async def use_assertion(
+    connection: Connection, tenant: str, client_id: str, jti: str, expires_at: datetime, now: datetime
+) -> bool:
+    """Note that an assertion was used; False when it was used before, or the client is gone. What has expired is
+    forgotten.
+    """
+    await connection.execute(
+        "DELETE FROM client_assertions WHERE tenant_id = $1 AND client_id = $2 AND expires_at < $3",
+        tenant,
+        client_id,
+        now,
+    )
+    return bool(
+        await connection.fetchval(
+            """
+            INSERT INTO client_assertions (tenant_id, client_id, jti, expires_at)
+            SELECT tenant_id, id, $3, $4 FROM clients WHERE tenant_id = $1 AND id = $2 FOR KEY SHARE
+            ON CONFLICT DO NOTHING RETURNING true
+            """,
+            tenant,
+            client_id,
+            jti,
+            expires_at,
+        )
+    )
+
+
+def _json(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()

@@ -1,0 +1,165 @@
+"""Assertions: clients that prove who they are by a signature (private_key_jwt, RFC 7523)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
+
+from quartet_common.auth.compact import header_of, members_of
+from quartet_common.errors import BadRequestError, UnauthorizedError
+
+TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+MAX_LENGTH = 8192
+MAX_KEYS = 10
+LONGEST_LIFE = 300
+"""Seconds that an assertion may be ahead of its end: how long its `jti` has to be remembered."""
+LEEWAY = 5
+LATEST = 2**40
+"""Seconds since the epoch that no time reaches."""
+TIMES = {"exp": None, "nbf": 0, "iat": 0}
+"""The times of an assertion, and what those are that need not be there."""
+LEAST_RSA_BITS = 2048
+MAX_ID = 256
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+RSA = ("PS256", "RS256")
+ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", *RSA)
+"""What an assertion may be signed with. None of them is symmetric: the secret half is the client's alone."""
+
+PublicKey = ECKey | RSAKey | OKPKey
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """What an assertion says that was verified; its `id` must not have been used before."""
+
+    client_id: str
+    id: str
+    expires_at: datetime
+
+
+def read_keys(sent: Any) -> dict[str, Any]:
+    """A client's public keys as they are stored (RFC 7517 section 5), each with a `kid`.
+
+    Raises BadRequestError for what cannot be used, and for private keys above all.
+    """
+    keys = sent.get("keys") if isinstance(sent, dict) else None
+    if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
+        raise _bad(f"must be an object whose keys are 1 to {MAX_KEYS} public keys")
+    found = [_read_key(one, f"keys[{index}]") for index, one in enumerate(keys)]
+    if len({one["kid"] for one in found}) != len(found):
+        raise _bad("two keys have the same kid")
+    return {"keys": found}
+
+
+def algorithms_of(key: PublicKey) -> Sequence[str]:
+    """What a signature by `key` may be called. Raises ValueError for a key of a kind that is not taken."""
+    if isinstance(key, RSAKey):
+        if key.public_key.key_size < LEAST_RSA_BITS:
+            raise ValueError(f"an RSA key has at least {LEAST_RSA_BITS} bits")
+        return RSA
+    curve = str(key.as_dict(private=False).get("crv"))
+    if curve not in CURVES:
+        raise ValueError(f"the curve is one of {', '.join(CURVES)}")
+    return (CURVES[curve],)
+
+
+def claimed_client(text: str) -> str:
+    """Whose assertion `text` says it is, not yet believed. Raises UnauthorizedError."""
+    if len(text) > MAX_LENGTH:
+        raise UnauthorizedError("bad_assertion")
+    header_of(text)
+    try:
+        claims = members_of(jws.extract_compact(text.encode()).payload)
+    except (JoseError, ValueError) as error:
+        raise UnauthorizedError("bad_assertion") from error
+    subject = claims.get("sub")
+    if not isinstance(subject, str):
+        raise UnauthorizedError("bad_assertion")
+    return subject
+
+
+def verify(text: str, client_id: str, jwks: dict[str, Any], audiences: frozenset[str], now: datetime) -> Assertion:
+    """What the assertion `text` of `client_id` says (RFC 7523 section 3), which must be meant for one of `audiences`.
+
+    Raises UnauthorizedError, whose reason is for the audit log only.
+    """
+    header = header_of(text)
+    if "crit" in header:
+        raise UnauthorizedError("bad_assertion")
+    key = _find_key(jwks, header.get("kid"))
+    algorithm = header.get("alg")
+    if key is None or algorithm not in algorithms_of(key):
+        raise UnauthorizedError("bad_assertion")
+    try:
+        claims = members_of(jws.deserialize_compact(text, key, algorithms=[str(algorithm)]).payload)
+    except (JoseError, ValueError, TypeError) as error:
+        raise UnauthorizedError("bad_assertion") from error
+    return _read_claims(claims, client_id, audiences, now.timestamp())
+
+
+def _read_claims(claims: dict[str, Any], client_id: str, audiences: frozenset[str], now: float) -> Assertion:
+    sent = claims.get("aud")
+    meant = sent if isinstance(sent, list) else [sent]
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        raise UnauthorizedError("bad_assertion")
+    if not all(isinstance(one, str) for one in meant) or audiences.isdisjoint(meant):
+        raise UnauthorizedError("bad_assertion_audience")
+    expires, begins, issued = (_time(claims.get(name, default)) for name, default in TIMES.items())
+    if expires + LEEWAY <= now or expires > now + LONGEST_LIFE + LEEWAY or max(begins, issued) > now + LEEWAY:
+        raise UnauthorizedError("expired_assertion")
+    identifier = claims.get("jti")
+    if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID or not _is_plain(identifier):
+        raise UnauthorizedError("bad_assertion")
+    return Assertion(client_id, identifier, datetime.fromtimestamp(expires + LEEWAY, UTC))
+
+
+def _time(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LATEST:
+        raise UnauthorizedError("bad_assertion")
+    return value
+
+
+def _find_key(jwks: dict[str, Any], key_id: object) -> PublicKey | None:
+    """The key that `kid` names; without one, the only key there is."""
+    keys = [one for one in jwks["keys"] if key_id is None or one["kid"] == key_id]
+    return _import(keys[0]) if len(keys) == 1 else None
+
+
+def _read_key(sent: Any, where: str) -> dict[str, Any]:
+    if not isinstance(sent, dict):
+        raise _bad(f"{where} is no object")
+    if PRIVATE_MEMBERS & sent.keys():
+        raise _bad(f"{where} is a private or secret key: send public halves only, and take this one out of use")
+    if sent.get("use", "sig") != "sig":
+        raise _bad(f"{where} is not for signatures")
+    try:
+        key = _import(sent)
+        algorithms = algorithms_of(key)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise _bad(f"{where} cannot be used: {error}"[:300]) from None
+    if sent.get("alg", algorithms[0]) not in algorithms:
+        raise _bad(f"{where} cannot be used with its alg; there are {', '.join(algorithms)}")
+    key_id = sent.get("kid", key.thumbprint())
+    if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_ID or not _is_plain(key_id):
+        raise _bad(f"{where} has a kid that is no text of at most {MAX_ID} characters of ASCII")
+    return {**key.as_dict(private=False), "kid": key_id}
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _import(sent: dict[str, Any]) -> PublicKey:
+    key = JWKRegistry.import_key({name: value for name, value in sent.items() if name not in ("key_ops", "use", "alg")})
+    if not isinstance(key, PublicKey):
+        raise ValueError("the kty is one of EC, RSA, OKP")  # what is sent is wrong, not what is called
+    return key
+
+
+def _bad(rule: str) -> BadRequestError:
+    return BadRequestError(f"jwks: {rule}.", "bad_jwks")

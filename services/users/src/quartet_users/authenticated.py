@@ -1,0 +1,21 @@
+"""Authenticated: the client that a request to the OAuth endpoints turned out to come from."""
+
+from dataclasses import dataclass
+
+from quartet_common.auth.principal import SERVICE_SCOPE
+
+
+@dataclass(frozen=True)
+class AuthenticatedClient:
+    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all."""
+
+    id: str
+    tenants: frozenset[str]
+    scopes: frozenset[str]
+    is_public: bool = False
+    is_bootstrap: bool = False
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is one of our own services."""
+        return SERVICE_SCOPE in self.scopes

@@ -1,0 +1,56 @@
+"""Grants: what the token endpoint can be asked for, by `grant_type` (RFC 6749 section 4)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from werkzeug.datastructures import MultiDict
+
+from quartet_common.auth.guard import source_address
+from quartet_common.auth.principal import ANY_TENANT
+from quartet_common.container import AppContainer
+from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller
+from quartet_users import client_events, tenant_usecases, tokens
+from quartet_users.authenticated import AuthenticatedClient
+from quartet_users.config import UsersConfig
+from quartet_users.keys import KeyRing
+from quartet_users.routes.documents import TokenDocument
+
+CLIENT_CREDENTIALS = "client_credentials"
+
+Form = MultiDict[str, str]
+GrantHandler = Callable[[Form, AuthenticatedClient], Awaitable[TokenDocument]]
+"""Answers a token request of a client that was authenticated; the form has no parameter twice but `resource`. Raises
+OAuthError (400). There is one per grant_type, so that another flow is another entry of the table.
+"""
+Grants = Mapping[str, GrantHandler]
+
+
+class ClientCredentials:
+    """A token for the client itself (RFC 6749 section 4.4)."""
+
+    def __init__(self, container: AppContainer[UsersConfig], keys: KeyRing) -> None:
+        self._container = container
+        self._keys = keys
+
+    async def __call__(self, form: Form, client: AuthenticatedClient) -> TokenDocument:
+        """The token. Raises OAuthError (400)."""
+        config = self._container.config
+        audience = tokens.audience_of(config.issuer, form.getlist("resource"))
+        grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"), audience)
+        now, token_id = self._container.clock(), new_id()
+        if grant.tenant != ANY_TENANT:
+            await tenant_usecases.demand_active(self._container, grant.tenant)
+        if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
+            await self._tell(grant, str(token_id))
+        pair = await self._keys.signing_pair()
+        signed = tokens.sign(grant, pair, config.issuer, now, config.token_lifetime, token_id)
+        return TokenDocument(signed, "Bearer", config.token_lifetime, " ".join(sorted(grant.scopes)))
+
+    async def _tell(self, grant: tokens.Grant, token_id: str) -> None:
+        """Have it on record in a customer's own log that the installation's own client can act there."""
+        caller = Caller(grant.tenant, grant.client_id, source_address())
+        told = [client_events.token_issued(grant.client_id, grant.scopes, token_id)]
+        async with self._container.database.transaction() as connection:
+            service = self._container.config.service
+            await outbox.add(connection, caller, told, now=self._container.clock(), service=service)

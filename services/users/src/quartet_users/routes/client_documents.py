@@ -1,0 +1,130 @@
+"""The shapes of API clients; requests are read as these, the rest is for the OpenAPI document."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+Authentication = Literal["client_secret_basic", "private_key_jwt"]
+
+
+class NewClientBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What a new client is to be, as it is read."""
+
+    name: Name
+    scopes: list[str]
+    authentication: Authentication = "client_secret_basic"
+    jwks: Any = None
+    expires_at: datetime | None = None
+
+
+class ChangedClientBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a client is to be another, as it is read; what is not sent stays."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    scopes: list[str] | msgspec.UnsetType = msgspec.UNSET
+    jwks: Any | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class NewSecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How long the secrets before it go on counting, as it is read."""
+
+    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
+
+
+@dataclass
+class NewClientDocument:
+    """What a new client is to be; `jwks` are its public keys (RFC 7517), for private_key_jwt."""
+
+    name: str
+    scopes: list[str]
+    authentication: str = "client_secret_basic"
+    jwks: dict[str, Any] | None = None
+    expires_at: str | None = None
+
+
+@dataclass
+class ChangedClientDocument:
+    """What of a client is to be another; what is not sent stays."""
+
+    name: str | None = None
+    scopes: list[str] | None = None
+    jwks: dict[str, Any] | None = None
+    expires_at: str | None = None
+
+
+@dataclass
+class ClientDocument:
+    """An API client; its secrets are never shown again."""
+
+    client_id: str
+    name: str
+    scopes: list[str]
+    authentication: str
+    jwks: dict[str, Any] | None
+    version: int
+    created_at: str
+    created_by: str
+    modified_at: str
+    expires_at: str | None
+    last_used_at: str | None
+
+
+@dataclass
+class CreatedClientDocument(ClientDocument):
+    """A new client, with its secret, which is shown this once; null where it has keys."""
+
+    client_secret: str | None = None
+
+
+@dataclass
+class SecretDocument:
+    """A secret of a client; `hint` is how it begins and ends."""
+
+    id: str
+    hint: str
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+
+
+@dataclass
+class WholeClientDocument(ClientDocument):
+    """A client with its secrets."""
+
+    secrets: list[SecretDocument] = field(default_factory=list)
+
+
+@dataclass
+class ClientListDocument:
+    """Clients; `next` is the cursor of the page that follows, null on the last."""
+
+    clients: list[ClientDocument] = field(default_factory=list)
+    next: str | None = None
+
+
+@dataclass
+class ClientPageQuery:
+    """Query of a page."""
+
+    cursor: str | None = None
+    count: int | None = None
+
+
+@dataclass
+class NewSecretDocument:
+    """How many seconds the secrets before it go on counting, at most 30 days."""
+
+    overlap_seconds: int = 24 * 3600
+
+
+@dataclass
+class CreatedSecretDocument:
+    """A new secret, which is shown this once, and when those before it end."""
+
+    id: str
+    client_secret: str
+    others_end_at: str
