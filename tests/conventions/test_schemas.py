@@ -287,6 +287,7 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     made = await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1})
     assert made.status_code == 201
     assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
+    await roles_change(api, bare_user)
     assert (await api.get("/audit/data/export")).status_code == 200
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
@@ -304,6 +305,20 @@ async def logins_of(api: Api, stack: Stack, user: dict[str, Any]) -> None:
         assert (await api.put(f"{USERS}/{user['id']}", json=changed)).status_code == 200
         assert (await nobody.post("/users/login", json=body)).status_code == 200
     assert (await api.delete("/users/sessions", params={"user": user["id"]})).status_code == 204
+
+
+async def roles_change(api: Api, user: dict[str, Any]) -> None:
+    """A role is made, given, changed so that somebody loses a scope, taken and removed."""
+    made = (await api.post("/users/roles", json={"name": "Auditor", "scopes": ["audit:read", "audit:export"]})).json()
+    path = f"/users/roles/{made['id']}"
+    for kind, method, address, body in (
+        (201, "POST", f"{path}/grants", {"type": "User", "id": user["id"]}),
+        (200, "PATCH", path, {"scopes": ["audit:read"]}),
+        (204, "DELETE", f"{path}/grants/{user['id']}", None),
+        (204, "DELETE", path, None),
+    ):
+        answer = await api.request(method, address, json=body)
+        assert answer.status_code == kind, answer.text
 
 
 @pytest.mark.local_stack

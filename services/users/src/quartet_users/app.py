@@ -1,6 +1,6 @@
 """The application of the users service: the only place where it is wired."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
-from quartet_users import session_ends
+from quartet_users import losses, session_ends
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -152,11 +152,19 @@ def _add_logins(
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
+    from quartet_users import clients
     from quartet_users.routes.api_clients import api_clients_blueprint
+    from quartet_users.routes.role_grants import role_grants_blueprint
+    from quartet_users.routes.roles import roles_blueprint
     from quartet_users.routes.tenants import tenants_blueprint
 
-    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    config = container.config
+    client = container.service_client("groups", config.groups_url)
+    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
+    app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
+    app.register_blueprint(roles_blueprint(container), url_prefix="/users")
+    app.register_blueprint(role_grants_blueprint(container, groups), url_prefix="/users")
 
 
 def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
@@ -186,11 +194,12 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     return load
 
 
-def schedules(container: AppContainer[UsersConfig]) -> Sequence[Schedule]:
+def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
     return [
+        Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
-        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
+        Schedule("sessions", SESSIONS_INTERVAL, partial(session_ends.prune, container)),
     ]
 
 
@@ -198,6 +207,6 @@ SERVICE = Service(
     package="quartet_users",
     config_class=UsersConfig,
     create_app=create_app,
-    subscriptions=lambda _: subscriptions(),
+    subscriptions=subscriptions,
     schedules=schedules,
 )

@@ -11,6 +11,7 @@ from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
 from quartet_users import client_events
+from quartet_users.roles import GranteeType, Role
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"
@@ -26,6 +27,11 @@ LOGIN_FAILED = "users.login.failed.v1"
 SESSION_ENDED = "users.session.ended.v1"
 SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
 SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
+ROLE_CREATED = "users.role.created.v1"
+ROLE_UPDATED = "users.role.updated.v1"
+ROLE_DELETED = "users.role.deleted.v1"
+ROLE_GRANTED = "users.role.granted.v1"
+ROLE_REVOKED = "users.role.revoked.v1"
 
 PUBLISHED = (
     CREATED,
@@ -43,6 +49,11 @@ PUBLISHED = (
     SESSION_ENDED,
     SCIM_TOKEN_CREATED,
     SCIM_TOKEN_REVOKED,
+    ROLE_CREATED,
+    ROLE_UPDATED,
+    ROLE_DELETED,
+    ROLE_GRANTED,
+    ROLE_REVOKED,
     REVOKED,
     *client_events.PUBLISHED,
 )
@@ -154,6 +165,31 @@ def scim_token_revoked(token: ScimTokenFacts) -> DomainEvent:
     return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
 
 
+def role_created(role: Role) -> DomainEvent:
+    """A role came into being."""
+    return DomainEvent(ROLE_CREATED, f"roles/{role.id}", role.version, _role_facts(role))
+
+
+def role_updated(role: Role, changed: list[str]) -> DomainEvent:
+    """A role changed; `changed` names what of it."""
+    return DomainEvent(ROLE_UPDATED, f"roles/{role.id}", role.version, {**_role_facts(role), "changed": changed})
+
+
+def role_deleted(role: Role) -> DomainEvent:
+    """A role is gone, and nobody has it any more."""
+    return DomainEvent(ROLE_DELETED, f"roles/{role.id}", role.version + 1, _role_facts(role))
+
+
+def role_granted(role: Role, version: int, grantee_type: GranteeType, grantee: UUID) -> DomainEvent:
+    """A role was given to a user or a group; `version` is the role's afterwards."""
+    return DomainEvent(ROLE_GRANTED, f"roles/{role.id}", version, _grant_facts(role, grantee_type, grantee))
+
+
+def role_revoked(role: Role, version: int, grantee_type: GranteeType, grantee: UUID) -> DomainEvent:
+    """A role was taken from a user or a group; `version` is the role's afterwards."""
+    return DomainEvent(ROLE_REVOKED, f"roles/{role.id}", version, _grant_facts(role, grantee_type, grantee))
+
+
 def token_revoked(revocation: Revocation) -> DomainEvent:
     """Tokens are refused from now on; no token is in it, only what points at them."""
     data = {
@@ -196,3 +232,11 @@ def _scim_token_facts(token: ScimTokenFacts) -> dict[str, Any]:
         "scopes": sorted(token.scopes),
         "expiresAt": None if token.expires_at is None else token.expires_at.isoformat(),
     }
+
+
+def _role_facts(role: Role) -> dict[str, Any]:
+    return {"id": str(role.id), "name": role.name, "scopes": sorted(role.scopes)}
+
+
+def _grant_facts(role: Role, grantee_type: GranteeType, grantee: UUID) -> dict[str, Any]:
+    return {"id": str(role.id), "name": role.name, "grantee": str(grantee), "granteeType": grantee_type}

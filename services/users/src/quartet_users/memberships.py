@@ -75,7 +75,7 @@ async def lock_nestings(connection: Connection, tenant: str) -> None:
 
 async def learn_groups(connection: Connection, tenant: str, groups: Iterable[KnownGroup]) -> None:
     """Keep the newest that is told of each group. A deleted one stays deleted. The rows are locked in any case."""
-    newest = {group.id: group for group in sorted(groups, key=lambda group: (group.version, group.deleted))}
+    newest = {group.id: group for group in sorted(groups, key=lambda group: (group.deleted, group.version))}
     await connection.execute(
         """
         INSERT INTO known_groups (tenant_id, id, display, version, deleted)

@@ -9,6 +9,8 @@ import asyncpg
 from quartet_common.database import Connection
 from quartet_users.roles import TENANT_ADMIN, GranteeType, Role
 
+Row = asyncpg.Record
+
 COLUMNS = "id, name, description, scopes, version, created_at, modified_at"
 
 _LOCK = "hashtextextended($1, 0)"
@@ -19,6 +21,16 @@ SCOPES_OF = """
           WHERE h.tenant_id = $1 AND h.user_id = {user})"""
 """The scopes that a user has by roles, as an array."""
 
+SCOPES_OF_ONE = SCOPES_OF.format(user="$2")
+
+GRANTS = """
+    SELECT g.grantee_type, g.grantee_id, g.granted_at, g.granted_by,
+           coalesce(k.display, u.resource ->> 'displayName', u.resource ->> 'userName') AS display
+    FROM role_grants g
+    LEFT JOIN known_groups k ON k.tenant_id = g.tenant_id AND k.id = g.grantee_id AND g.grantee_type = 'Group'
+    LEFT JOIN users u ON u.tenant_id = g.tenant_id AND u.id = g.user_id
+    WHERE g.tenant_id = $1 AND g.role_id = $2"""
+
 
 async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> frozenset[str]:
     """The scopes that a user has by roles of its own and of its groups, direct and nested.
@@ -27,7 +39,7 @@ async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> 
     if the scopes are lost in the meantime, the token is then among those that are revoked.
     """
     await connection.execute(f"SELECT pg_advisory_xact_lock_shared({_LOCK})", f"scopes:{tenant}")
-    return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF.format(user='$2')}", tenant, user_id))
+    return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF_ONE}", tenant, user_id))
 
 
 async def lock_grants(connection: Connection, tenant: str, *, shared: bool = False) -> None:
@@ -184,24 +196,25 @@ async def read_grantees(
     return found
 
 
+async def find_grantee(connection: Connection, tenant: str, role_id: UUID, grantee_id: UUID) -> GranteeType | None:
+    """What the grantee is that has the role; None when it does not have it."""
+    query = "SELECT grantee_type FROM role_grants WHERE tenant_id = $1 AND role_id = $2 AND grantee_id = $3"
+    found: GranteeType | None = await connection.fetchval(query, tenant, role_id, grantee_id)
+    return found
+
+
 async def read_grants(
     connection: Connection, tenant: str, role_id: UUID, after: UUID, limit: int
 ) -> list[asyncpg.Record]:
-    """`grantee_type, grantee_id, display, granted_at, granted_by` of a role's grants, in the order of the grantees."""
+    """A role's grants as `GRANTS` shows them, in the order of the grantees."""
     return await connection.fetch(
-        """
-        SELECT g.grantee_type, g.grantee_id, g.granted_at, g.granted_by,
-               coalesce(k.display, u.resource ->> 'displayName', u.resource ->> 'userName') AS display
-        FROM role_grants g
-        LEFT JOIN known_groups k ON k.tenant_id = g.tenant_id AND k.id = g.grantee_id AND g.grantee_type = 'Group'
-        LEFT JOIN users u ON u.tenant_id = g.tenant_id AND u.id = g.grantee_id
-        WHERE g.tenant_id = $1 AND g.role_id = $2 AND g.grantee_id > $3 ORDER BY g.grantee_id LIMIT $4
-        """,
-        tenant,
-        role_id,
-        after,
-        limit,
+        f"{GRANTS} AND g.grantee_id > $3 ORDER BY g.grantee_id LIMIT $4", tenant, role_id, after, limit
     )
+
+
+async def read_grant(connection: Connection, tenant: str, role_id: UUID, grantee_id: UUID) -> asyncpg.Record | None:
+    """One grant as `GRANTS` shows it."""
+    return await connection.fetchrow(f"{GRANTS} AND g.grantee_id = $3", tenant, role_id, grantee_id)
 
 
 async def read_ways(connection: Connection, tenant: str, user_id: UUID) -> list[asyncpg.Record]:

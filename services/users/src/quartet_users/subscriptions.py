@@ -1,15 +1,20 @@
 """Subscriptions: what the users service learns of groups, as one list and the handlers behind it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
+from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_users import memberships
+from quartet_users import loss_store, memberships, role_store
+from quartet_users.config import UsersConfig
+from quartet_users.losses import watching
 from quartet_users.memberships import Edge, KnownGroup
 
 EVENTS_AT_ONCE = 20
@@ -19,9 +24,11 @@ EVENTS_AT_ONCE = 20
 CREATED = "groups.group.created.v1"
 UPDATED = "groups.group.updated.v1"
 DELETED = "groups.group.deleted.v1"
-MEMBERSHIPS = {"groups.membership.added.v1": True, "groups.membership.removed.v1": False}
+LEFT = "groups.membership.removed.v1"
+UNNESTED = "groups.nesting.removed.v1"
+MEMBERSHIPS = {"groups.membership.added.v1": True, LEFT: False}
 """Whether the users that an event names belong to the group from then on."""
-NESTINGS = {"groups.nesting.added.v1": True, "groups.nesting.removed.v1": False}
+NESTINGS = {"groups.nesting.added.v1": True, UNNESTED: False}
 """The same of the groups that an event names."""
 
 
@@ -50,25 +57,36 @@ class NestingFacts(GroupFacts, frozen=True, rename="camel"):
     groups: list[Reference]
 
 
-def subscriptions() -> Sequence[Subscription]:
+def subscriptions(container: AppContainer[UsersConfig]) -> Sequence[Subscription]:
     """What the service consumes: one handler for all, which locks groups once, in one order."""
-    return [Subscription("groups.*.*.v1", happened)]
+    return [Subscription("groups.*.*.v1", partial(happened, container))]
 
 
-async def happened(connection: Connection, events: Sequence[Event]) -> None:
+async def happened(container: AppContainer[UsersConfig], connection: Connection, events: Sequence[Event]) -> None:
     """Keep the newest of each group: its name, who belongs to it, or that it was deleted.
 
-    Locks by tenant: first the nestings, if they change, then the groups, so that two who apply events cannot block each
-    other. Events carry versions, so it does not matter that they are not applied in the order in which they came.
+    Locks by tenant: the roles, if any group is left; the nestings, if they change; the groups. So two who apply events
+    cannot block each other. Events carry versions, so it does not matter that they are not applied in the order in
+    which they came.
     """
     for tenant, own in _by_tenant(events):
-        await _apply(connection, tenant, own)
+        kinds: dict[str, list[Event]] = defaultdict(list)
+        for event in own:
+            kinds[event.routing_key].append(event)
+        left = _left(kinds)
+        if left and await _give_roles(connection, tenant, left):
+            caller = Caller(tenant, _actor(own, container.config.client_id))
+            users = [edge.member for edge in _joined_or_left(kinds[LEFT])]
+            groups = [group for kind in (UNNESTED, DELETED) for event in kinds[kind] for group in _below(event)]
+            async with watching(container, connection, caller, users=users, groups=groups):
+                await _apply(connection, tenant, own, kinds)
+        else:
+            await _apply(connection, tenant, own, kinds)
 
 
-async def _apply(connection: Connection, tenant: str, events: Sequence[Event]) -> None:
-    kinds: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        kinds[event.routing_key].append(event)
+async def _apply(
+    connection: Connection, tenant: str, events: Sequence[Event], kinds: Mapping[str, Sequence[Event]]
+) -> None:
     gone = [_known(event, deleted=True) for event in kinds[DELETED]]
     members = [event for event in events if event.routing_key in MEMBERSHIPS]
     nestings = [event for event in events if event.routing_key in NESTINGS]
@@ -81,7 +99,33 @@ async def _apply(connection: Connection, tenant: str, events: Sequence[Event]) -
     for some in _slices(nestings):
         await memberships.set_nestings(connection, tenant, _nested_or_not(some))
     if gone:
-        await memberships.forget_groups(connection, tenant, [group.id for group in gone])
+        ids = [group.id for group in gone]
+        await memberships.forget_groups(connection, tenant, ids)
+        await role_store.forget_grantees(connection, tenant, ids)
+
+
+def _left(kinds: Mapping[str, Sequence[Event]]) -> set[UUID]:
+    """The groups that users or groups have left, or that are gone: through them roles may be lost."""
+    return {_known(event).id for kind in (LEFT, UNNESTED, DELETED) for event in kinds.get(kind, ())}
+
+
+async def _give_roles(connection: Connection, tenant: str, groups: set[UUID]) -> bool:
+    """Whether any of `groups` gives roles to those who are in it; nobody changes that until the transaction ends."""
+    await role_store.lock_grants(connection, tenant, shared=True)
+    return await loss_store.are_given_roles(connection, tenant, list(groups))
+
+
+def _below(event: Event) -> list[UUID]:
+    """The groups out of which users may fall by the event: those that left their parent, or the one that is gone."""
+    if event.routing_key == DELETED:
+        return [_known(event).id]
+    return [child.value for child in msgspec.convert(event.data, NestingFacts).groups]
+
+
+def _actor(events: Sequence[Event], otherwise: str) -> str:
+    """Who caused `events`, if it was one."""
+    actors = {event.actorid for event in events}
+    return actors.pop() if len(actors) == 1 else otherwise
 
 
 def _joined_or_left(events: Sequence[Event]) -> list[Edge]:

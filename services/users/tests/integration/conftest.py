@@ -7,6 +7,7 @@ from joserfc.jwk import ECKey
 
 from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
+from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users import tenant_domain, tenant_store
 from quartet_users.app import SERVICE
@@ -70,3 +71,9 @@ async def made_tenant(users: RunningService, platform: dict[str, str], tenant: s
     answer = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
     assert answer.status_code == 201, await answer.get_data()
     return tenant
+
+
+@pytest.fixture
+def admin(users: RunningService, tenant: str, headers: dict[str, str]) -> RoleAdmin:
+    """The administrator of the test's tenant."""
+    return RoleAdmin(users, tenant, headers)

@@ -120,7 +120,7 @@ async def test_whatever_the_order_of_deliveries_the_end_is_the_same(
 
 async def receive(users: RunningService, events: Sequence[Event]) -> None:
     async with users.container.database.transaction() as connection:
-        await dispatch(connection, subscriptions(), events)
+        await dispatch(connection, subscriptions(users.container), events)
 
 
 async def insert(users: RunningService, tenant: str, ids: Sequence[UUID]) -> None:

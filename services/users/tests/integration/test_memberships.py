@@ -28,7 +28,7 @@ def told(tenant: str) -> Told:
 
 async def receive(users: RunningService, events: Sequence[Event]) -> None:
     async with users.container.database.transaction() as connection:
-        await dispatch(connection, subscriptions(), events)
+        await dispatch(connection, subscriptions(users.container), events)
 
 
 async def create(users: RunningService, headers: Headers, name: str = "babs") -> UUID:

@@ -136,6 +136,17 @@ async def test_a_scim_token_is_told_of_until_it_ends(users: RunningService, tena
     assert await ask(users, service, made["token"]) == INACTIVE
 
 
+@pytest.mark.parametrize("column", ["expires_at", "revoked_at"])
+async def test_what_the_database_says_has_ended_is_not_active_whoever_has_heard_of_it(
+    users: RunningService, tenant: str, service: Headers, column: str
+) -> None:
+    token = (await scim_token(users, tenant))["token"]
+    assert (await ask(users, service, token))["active"]
+    async with users.container.database.transaction() as connection:
+        await connection.execute(f"UPDATE scim_tokens SET {column} = now() WHERE tenant_id = $1", tenant)
+    assert await ask(users, service, token) == INACTIVE
+
+
 async def test_a_question_of_a_service_counts_as_a_use_and_one_of_a_client_does_not(
     users: RunningService, tenant: str, service: Headers, admin: Headers
 ) -> None:

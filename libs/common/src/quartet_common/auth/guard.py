@@ -95,8 +95,8 @@ def install_guard(
 
 
 def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
-    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public endpoint
-    bring it in their body.
+    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public
+    endpoint bring it in their body.
     """
     header = asked.headers.get("Authorization")
     if header is None:

@@ -61,7 +61,7 @@ class TokenVerifier:
 
     def knows(self, token: str) -> bool:
         """Whether `token` was verified before, so that verifying it again costs nothing."""
-        return token in self._seen
+        return token.isascii() and _digest(token) in self._seen
 
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
@@ -73,7 +73,7 @@ class TokenVerifier:
             raise UnauthorizedError("too_long")
         if not token.isascii():
             raise UnauthorizedError(MALFORMED)
-        digest = sha256(token.encode(), usedforsecurity=False).digest()
+        digest = _digest(token)
         principal = self._seen.get(digest)
         if principal is not None and principal.expires_at + LEEWAY <= self._now():
             del self._seen[digest]
@@ -117,6 +117,10 @@ class TokenVerifier:
         if not all(isinstance(one, str) for one in audiences) or self._audiences.isdisjoint(audiences):
             raise UnauthorizedError("wrong_audience")
         return _read_principal(claims, *_times(claims, self._now()))
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode(), usedforsecurity=False).digest()
 
 
 def _times(claims: dict[str, Any], now: float) -> tuple[float, int]:

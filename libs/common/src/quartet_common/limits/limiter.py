@@ -30,8 +30,8 @@ Said = tuple[str, str]
 
 
 class Limiter:
-    """Decides in memory; `sums` adds up what all processes of the service have counted. The failures of an address count
-    over all services.
+    """Decides in memory; `sums` adds up what all processes of the service have counted. The failures of an address
+    count over all services.
     """
 
     def __init__(self, config: ServiceConfig, redis: "Callable[[], Redis]", clock: SharedClock | None = None) -> None:

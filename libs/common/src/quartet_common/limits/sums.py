@@ -41,7 +41,7 @@ end
 local now = redis.call('TIME')
 return {now[1], now[2], sums}
 """
-"""Adds to the running window and the one before it of each key, and gives both, and the time. ARGV: three of each key."""
+"""Adds to the running window and the one before it of each key, and gives both, and the time. ARGV: three each."""
 
 
 class SharedClock:
