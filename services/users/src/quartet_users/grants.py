@@ -14,7 +14,7 @@ from quartet_users import client_events, tenant_usecases, tokens
 from quartet_users.authenticated import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import TokenDocument
+from quartet_users.token_answers import TokenDocument
 
 CLIENT_CREDENTIALS = "client_credentials"
 

@@ -14,9 +14,9 @@ from quartet_users.credential_store import Credential
 from quartet_users.errors import OAuthError
 from quartet_users.grants import Form
 from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import LoginDocument
 from quartet_users.session_store import Session
 from quartet_users.sessions import Turn, digest
+from quartet_users.token_answers import LoginDocument
 
 Container = AppContainer[UsersConfig]
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quartet_scim.documents import ListDocument
-from quartet_users.sessions import Tokens
 
 
 @dataclass
@@ -144,40 +143,6 @@ class SessionListDocument:
 
     sessions: list[SessionDocument]
     next: str | None
-
-
-@dataclass
-class TokenDocument:
-    """Answer of the token endpoint (RFC 6749 section 5.1)."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
-    scope: str
-
-
-@dataclass
-class LoginDocument(TokenDocument):
-    """The tokens of a session; durations are seconds."""
-
-    refresh_token: str
-    refresh_expires_in: int
-    session_id: str
-    user_id: str
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> "LoginDocument":
-        """As RFC 6749 section 5.1 writes it, and whose session it is."""
-        return cls(
-            tokens.access_token,
-            "Bearer",
-            tokens.expires_in,
-            tokens.scope,
-            tokens.refresh_token,
-            tokens.refresh_expires_in,
-            str(tokens.session_id),
-            str(tokens.user_id),
-        )
 
 
 @dataclass

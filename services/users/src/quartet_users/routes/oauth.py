@@ -11,7 +11,8 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.grants import Grants
 from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import KeySetDocument, TokenDocument, TokenErrorDocument, TokenRequest
+from quartet_users.routes.documents import KeySetDocument, TokenErrorDocument, TokenRequest
+from quartet_users.token_answers import TokenDocument
 
 REPEATED = ("resource",)
 """Parameters that a form may have more than once (RFC 8707 section 2)."""
