@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from quartet_cli.errors import QuartetError
-from quartet_cli.layout import home_path
+from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
 
 CLIENT = "quartet-cli"
@@ -103,7 +103,7 @@ def logout() -> None:
 
 def path() -> Path:
     """Where the session is kept."""
-    return home_path() / "login.json"
+    return Home(home_path()).login_file
 
 
 def current() -> Kept:
