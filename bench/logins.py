@@ -3,8 +3,8 @@
 Run `.venv/bin/python bench/logins.py [SECONDS] [THREADS...]`: it makes a stack of its own for each number of hashing
 threads (QUARTET_PASSWORD_THREADS) and removes it. Everything goes through the proxy. The clients log in without pause,
 so there is always somebody waiting; a 503 counts as turned away. Reads are GETs of one user, one after the other on 4
-connections, first alone and then beside the logins. "Per CPU second" divides by the time that the api of users has used,
-the hashing included, and tells what one core gives whatever else the machine does.
+connections, first alone and then beside the logins. "Per CPU second" divides by the time that the api of users used,
+hashing included, and tells what one core gives whatever else the machine does.
 """
 
 import asyncio

@@ -49,6 +49,8 @@ TENANTLESS = {
 }
 """Routes that hold nothing of a tenant, and why."""
 
+CLIENTS = "/users/clients"
+CLIENT_ROUTES = ("read", "change", "delete", "rotate", "end_secret")
 SCIM_TOKENS = "/users/scim-tokens"
 SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
@@ -351,6 +353,51 @@ async def a_scim_token(world: World, name: str = "okta") -> str:
     made = await world.owner.post(SCIM_TOKENS, json={"name": name})
     assert made.status_code == 201
     return str(made.json()["id"])
+
+
+async def a_client(world: World) -> str:
+    """The id of a new API client of the owner's."""
+    made = await world.owner.post(CLIENTS, json={"name": "reporting", "scopes": ["users:read"]})
+    assert made.status_code == 201, made.text
+    return str(made.json()["client_id"])
+
+
+async def clients_are_made_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        made = (await third.post(CLIENTS, json={"name": "reporting", "scopes": ["users:read"]})).json()
+        form = {"grant_type": "client_credentials"}
+        pair = (made["client_id"], made["client_secret"])
+        own = await third.post("/oauth2/token", data=form, auth=pair)
+        headers = {"Authorization": f"Bearer {own.json()['access_token']}"}
+        missing(await third.get(f"{USERS}/{world.user['id']}", headers=headers))
+        other = await third.post("/oauth2/token", data={**form, "tenant": "default"}, auth=pair)
+        assert (other.status_code, other.json()["error"]) == (400, "invalid_request")
+        assert (await third.delete(f"{CLIENTS}/{made['client_id']}")).status_code == 204
+
+
+async def clients_are_listed_apart(world: World, _: str) -> None:
+    for _number in range(2):
+        await a_client(world)
+    page = (await world.owner.get(CLIENTS, params={"count": 1})).json()
+    assert page["next"]
+    answer = await world.stranger.get(CLIENTS)
+    assert (answer.status_code, answer.json()) == (200, {"clients": [], "next": None})
+    assert (await world.stranger.get(CLIENTS, params={"cursor": page["next"]})).status_code == 400
+
+
+async def a_client_is_not_touched(world: World, _: str) -> None:
+    path = f"{CLIENTS}/{await a_client(world)}"
+    before = (await world.owner.get(path)).json()
+    async with newcomer(world) as third:  # its own log tells what it asked for: the stranger's must stay clean
+        for answer in (
+            await third.get(path),
+            await third.patch(path, json={"name": "taken over"}),
+            await third.delete(path),
+            await third.post(f"{path}/secrets", json={"overlap_seconds": 0}),
+            await third.delete(f"{path}/secrets/{before['secrets'][0]['id']}"),
+        ):
+            missing(answer)
+    assert (await world.owner.get(path)).json() == before
 
 
 async def tenants_are_the_platforms(world: World, _: str) -> None:
@@ -688,6 +735,9 @@ CHECKS: dict[str, dict[str, Check]] = {
         "schemas.list_": schemas_are_listed_apart,
         "schemas.read": a_schema_is_not_read,
         "schemas.delete": a_schema_is_not_deleted,
+        "api_clients.create": clients_are_made_apart,
+        "api_clients.list_": clients_are_listed_apart,
+        **{f"api_clients.{name}": a_client_is_not_touched for name in CLIENT_ROUTES},
         "scim_tokens.create": scim_tokens_are_made_apart,
         "scim_tokens.list_": scim_tokens_are_listed_apart,
         "scim_tokens.read": a_scim_token_is_not_read,

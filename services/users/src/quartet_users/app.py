@@ -105,8 +105,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
-    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
-    from quartet_users.refreshing import REFRESH, Refreshing
+    from quartet_users.grants import grants
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
@@ -115,11 +114,7 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    grants: Grants = {
-        CLIENT_CREDENTIALS: ClientCredentials(container, keys),
-        REFRESH: Refreshing(container, keys),
-    }
-    app.register_blueprint(oauth_blueprint(container, keys, grants))
+    app.register_blueprint(oauth_blueprint(container, keys, grants(container, keys)))
     app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
@@ -198,8 +193,8 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
     return [
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
-        Schedule("sessions", SESSIONS_INTERVAL, partial(session_ends.prune, container)),
     ]
 
 

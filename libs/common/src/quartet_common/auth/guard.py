@@ -89,7 +89,13 @@ def install_guard(
         found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
         bind_contextvars(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
-        _demand(found, app.view_functions[endpoint])
+        view = app.view_functions[endpoint]
+        scopes = scopes_of(view)
+        if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
+            return
+        if scopes:
+            raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
+        raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
 
     app.before_request(check)
 
@@ -102,16 +108,6 @@ def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
     if header is None:
         return asked.method == "POST"
     return not verifier.knows(header.partition(" ")[2].strip())
-
-
-def _demand(found: Principal, view: Callable[..., Any]) -> None:
-    """Refuse a principal that has none of a view's scopes and is no person that needs none. Raises ForbiddenError."""
-    scopes = scopes_of(view)
-    if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
-        return
-    if scopes:
-        raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
-    raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
 
 
 async def optional_principal(verifier: "TokenVerifier") -> Principal | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quartet_scim.documents import ListDocument
+from quartet_users.sessions import Tokens
 
 
 @dataclass
@@ -97,6 +98,34 @@ class LoginRequest:
 
 
 @dataclass
+class LoginDocument:
+    """The tokens of a session; durations are seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+    scope: str
+    session_id: str
+    user_id: str
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "LoginDocument":
+        """As RFC 6749 section 5.1 writes it, and whose session it is."""
+        return cls(
+            tokens.access_token,
+            "Bearer",
+            tokens.expires_in,
+            tokens.refresh_token,
+            tokens.refresh_expires_in,
+            tokens.scope,
+            str(tokens.session_id),
+            str(tokens.user_id),
+        )
+
+
+@dataclass
 class PasswordRequest:
     """A new password of one's own."""
 
@@ -143,6 +172,16 @@ class SessionListDocument:
 
     sessions: list[SessionDocument]
     next: str | None
+
+
+@dataclass
+class TokenDocument:
+    """Answer of the token endpoint (RFC 6749 section 5.1)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
 
 
 @dataclass

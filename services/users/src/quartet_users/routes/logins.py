@@ -11,11 +11,10 @@ from quartet_common.errors import BadRequestError, ForbiddenError
 from quartet_common.ids import parse_id
 from quartet_common.responses import json_response
 from quartet_users import logins
-from quartet_users.client_authentication import FIRST_PARTY
+from quartet_users.authenticated import FIRST_PARTY
 from quartet_users.logins import Attempt, LoginMeans, PasswordChange
-from quartet_users.routes.documents import LoginRequest, PasswordRequest, ProblemDocument
+from quartet_users.routes.documents import LoginDocument, LoginRequest, PasswordRequest, ProblemDocument
 from quartet_users.sessions import Visitor
-from quartet_users.token_answers import LoginDocument
 
 MAX_AGENT = 256
 
