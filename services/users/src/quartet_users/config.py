@@ -74,6 +74,7 @@ class UsersConfig(ServiceConfig):
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
     bootstrap_tenants: Annotated[tuple[str, ...], NoDecode] = ("default",)
     """Tenants that are made when the api starts, beside the platform's own, for whoever needs no more than one."""
+    key_lifetime: int = Field(default=90, ge=1, le=3650, description="days after which another key signs the tokens")
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
 
     @field_validator("bootstrap_tenants", mode="before")

@@ -1,4 +1,4 @@
-"""OAuth routes: tokens for API clients (RFC 6749 section 4.4) and the keys that verify them (RFC 7517)."""
+"""OAuth routes: the token endpoint (RFC 6749 section 3.2)."""
 
 from quart import Blueprint, Response, request
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
@@ -10,8 +10,7 @@ from quartet_users.client_authentication import Form, authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.grants import Grants
-from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import KeySetDocument, TokenDocument, TokenErrorDocument, TokenRequest
+from quartet_users.routes.documents import TokenDocument, TokenErrorDocument, TokenRequest
 
 REPEATED = ("resource",)
 """Parameters that a form may have more than once (RFC 8707 section 2)."""
@@ -27,8 +26,8 @@ OAUTH = Dialect(
 """How the token endpoint speaks (RFC 6749 section 5.2)."""
 
 
-def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants: Grants) -> Blueprint:
-    """`/oauth2/token` and `/.well-known/jwks.json`; `grants` says what the token endpoint gives."""
+def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants) -> Blueprint:
+    """`/oauth2/token`; `grants` says what it gives."""
     blueprint = Blueprint("oauth", __name__)
 
     @blueprint.post("/oauth2/token")
@@ -49,15 +48,6 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
                 _single(form, name)
         client = await authenticate(container, form, request.headers.get("Authorization"))
         return json_response(await grant(form, client), headers={"Pragma": "no-cache"})
-
-    @blueprint.get("/.well-known/jwks.json")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_response(KeySetDocument)
-    async def jwks() -> Response:
-        """The public keys of access tokens."""
-        document = KeySetDocument(await keys.published())
-        return json_response(document, headers={"Cache-Control": "public, max-age=60"})
 
     return blueprint
 
