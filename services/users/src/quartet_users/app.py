@@ -8,21 +8,25 @@ from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
-from quartet_users import key_usecases, losses
+from quartet_users import key_usecases, losses, session_ends
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
 if TYPE_CHECKING:
     from quart import Quart
 
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
 
+SESSIONS_INTERVAL = 60.0
+"""Seconds between two looks at which sessions are over."""
 PUBLIC = frozenset(
     {
         "oauth.token",
         "metadata.jwks",
         "metadata.server",
+        "logins.log_in",
         "token_status.introspect",
         "token_status.revoke",
         "discovery.config_document",
@@ -42,8 +46,8 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users.errors import render_error
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
-    from quartet_users.passwords import Passwords
     from quartet_users.routes.oauth import OAUTH
     from quartet_users.tenant_usecases import ensure_first_tenants
 
@@ -51,6 +55,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     secret = config.master_key.get_secret_value()
     keys = KeyRing(lambda: container.database, secret, container.clock, config.token_lifetime, forget)
     container.key_finder, container.key_refresh = container.key_finder or keys.find, keys.refresh
+    failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
         container,
         title="Quartet users",
@@ -58,11 +63,13 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, OAUTH],
+        background=[failures],
     )
     app.before_serving(require_keys(keys))
     app.before_serving(partial(ensure_first_tenants, container))
-    passwords = Passwords()
+    passwords = _make_passwords(config)
     _add_scim(app, container, passwords)
+    _add_logins(app, container, keys, passwords, failures)
     _add_tokens(app, container, keys)
     _add_administration(app, container, passwords)
     _add_operations(app, container)
@@ -100,7 +107,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
-    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
+    from quartet_users.grants import grants
     from quartet_users.routes.keys import keys_blueprint
     from quartet_users.routes.metadata import metadata_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
@@ -111,12 +118,38 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
-    app.register_blueprint(oauth_blueprint(container, grants))
-    app.register_blueprint(metadata_blueprint(container, keys, grants))
+    given = grants(container, keys)
+    app.register_blueprint(oauth_blueprint(container, given))
+    app.register_blueprint(metadata_blueprint(container, keys, given))
     app.register_blueprint(keys_blueprint(container), url_prefix="/users")
     app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+
+
+def _make_passwords(config: UsersConfig) -> "Passwords":
+    """What hashes and judges passwords."""
+    from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
+    from quartet_users.passwords import Passwords
+
+    breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
+    return Passwords(PasswordPolicy(breached), threads=config.password_threads)
+
+
+def _add_logins(
+    app: "Quart",
+    container: AppContainer[UsersConfig],
+    keys: "KeyRing",
+    passwords: "Passwords",
+    failures: "FailedLogins",
+) -> None:
+    """Logins of people, and their sessions."""
+    from quartet_users.logins import LoginMeans, NoGuard
+    from quartet_users.routes.logins import logins_blueprint
+    from quartet_users.routes.sessions import sessions_blueprint
+
+    means = LoginMeans(container, keys, passwords, NoGuard(), failures)
+    app.register_blueprint(logins_blueprint(means), url_prefix="/users")
+    app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
 
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
@@ -168,6 +201,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
     ]
 
