@@ -2,9 +2,8 @@
 
 import ssl
 import time
-from collections.abc import Callable
-from http import HTTPStatus
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import stamina
@@ -21,17 +20,8 @@ ATTEMPTS = 3
 FAILURES_BEFORE_OPEN = 5
 SECONDS_OPEN = 5
 RENEW_BEFORE = 60
-LEAST_AGE = 5
-"""Seconds that a token is old before a refusal of it has another fetched: whoever refuses the new one too is not asked
-for ever.
-"""
 
-
-class TokenSource(Protocol):
-    """Gives the service's own token; another one than `refused`, if there is any."""
-
-    async def __call__(self, refused: str = "") -> str:
-        """The token. Raises httpx.HTTPError when there is none."""
+TokenSource = Callable[[], Awaitable[str]]
 
 
 def open_http(context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
@@ -51,21 +41,19 @@ class ServiceToken:
         self._auth = httpx.BasicAuth(client_id, client_secret)
         self._token = ""  # there is none yet
         self._expires_at = 0.0
-        self._fetched_at = float("-inf")
 
-    async def get(self, refused: str = "") -> str:
-        """A valid token; a new one where the known one is `refused` and not just fetched: it may have been revoked, or
-        its key is gone. Raises httpx.HTTPError when the users service does not give one.
-        """
-        now = time.monotonic()
-        is_refused = refused == self._token and now > self._fetched_at + LEAST_AGE
-        if is_refused or now > self._expires_at - RENEW_BEFORE:
+    def forget(self) -> None:
+        """Get another token at the next call: the one that there is was refused."""
+        self._expires_at = 0.0
+
+    async def get(self) -> str:
+        """A valid token. Raises httpx.HTTPError when the users service does not give one."""
+        if time.monotonic() > self._expires_at - RENEW_BEFORE:
             response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
             response.raise_for_status()
             answer = response.json()
             self._token = str(answer["access_token"])
-            self._fetched_at = now
-            self._expires_at = now + float(answer["expires_in"])
+            self._expires_at = time.monotonic() + float(answer["expires_in"])
         return self._token
 
 
@@ -74,11 +62,20 @@ class ServiceClient:
     `token` are asked at each call, so that a client can be made before the container is open.
     """
 
-    def __init__(self, name: str, base_url: str, http: Callable[[], httpx.AsyncClient], token: TokenSource) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        http: Callable[[], httpx.AsyncClient],
+        token: TokenSource,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`refused` is called when the service does not believe the token, before another is asked for."""
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._http = http
         self._token = token
+        self._refused = refused
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_BEFORE_OPEN,
             recovery_timeout=SECONDS_OPEN,
@@ -109,22 +106,18 @@ class ServiceClient:
         raise AssertionError("stamina returns or raises")
 
     async def _once(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
-        token = await self._token()
-        response = await self._send(token, method, path, caller, options)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:  # nothing was done, whatever the method
-            another = await self._token(token)
-            if another != token:
-                response = await self._send(another, method, path, caller, options)
+        response = await self._send(method, path, caller, options)
+        if response.status_code == httpx.codes.UNAUTHORIZED:  # nothing was done; the key of our token was withdrawn
+            self._refused()
+            response = await self._send(method, path, caller, options)
         if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
             response.raise_for_status()
         return response
 
-    async def _send(
-        self, token: str, method: str, path: str, caller: Caller, options: dict[str, Any]
-    ) -> httpx.Response:
+    async def _send(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
         headers = {
             **options.get("headers", {}),
-            "Authorization": f"Bearer {token}",
+            "Authorization": f"Bearer {await self._token()}",
             TENANT_HEADER: in_header(caller.tenant),
             ACTOR_HEADER: in_header(caller.actor),
         }

@@ -1,5 +1,7 @@
 """Calls to other services: retries, the circuit breaker, the token and the caller's names."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 
@@ -26,12 +28,12 @@ class Server:
             raise answer
         return httpx.Response(answer.status_code, content=answer.content)
 
-    def client(self) -> ServiceClient:
+    def client(self, on_refusal: Callable[[], None] = lambda: None) -> ServiceClient:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        return ServiceClient("users", "http://users.example.com/", lambda: http, token)
+        return ServiceClient("users", "http://users.example.com/", lambda: http, token, on_refusal)
 
 
-async def token(refused: str = "") -> str:
+async def token() -> str:
     return "the-token"
 
 
@@ -65,12 +67,21 @@ async def test_headers_of_a_call_cannot_replace_the_callers_names() -> None:
     assert server.requests[0].headers["Authorization"] == "Bearer the-token"
 
 
-@pytest.mark.parametrize("status", [200, 201, 304, 400, 401, 404, 409])
+@pytest.mark.parametrize("status", [200, 201, 304, 400, 404, 409])
 async def test_an_answer_below_500_is_handed_on_as_it_is(status: int) -> None:
     server = Server(httpx.Response(status, content=b"x"))
     response = await server.client().request("GET", "/", CALLER)
     assert (response.status_code, response.content) == (status, b"x")
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("second", [200, 401])
+async def test_a_refused_token_is_replaced_once_since_nothing_was_done_with_it(method: str, second: int) -> None:
+    server, forgotten = Server(httpx.Response(401), httpx.Response(second)), list[bool]()
+    client = server.client(lambda: forgotten.append(True))
+    assert (await client.request(method, "/", CALLER)).status_code == second
+    assert (len(server.requests), len(forgotten)) == (2, 1)
 
 
 async def test_an_idempotent_call_is_tried_three_times() -> None:
@@ -182,31 +193,6 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
     server = Server(granted("one", 30), granted("two", 300), granted("three", 3600))
     tokens = service_token(server)
     assert [await tokens.get() for _ in range(4)] == ["one", "two", "two", "two"]
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_token_that_is_refused_is_fetched_anew_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    monkeypatch.setattr(common_http, "LEAST_AGE", -1)
-    tokens = service_token(Server(granted("revoked", 3600), granted("fresh", 3600)))
-    groups = Server(httpx.Response(401), httpx.Response(200))
-    http = httpx.AsyncClient(transport=httpx.MockTransport(groups.answer))
-    client = ServiceClient("groups", "http://groups.example.com", lambda: http, tokens.get)
-    assert (await client.request(method, "/", CALLER, json={"a": 1})).status_code == 200
-    sent = [(one.headers["Authorization"], one.content) for one in groups.requests]
-    assert sent == [("Bearer revoked", b'{"a":1}'), ("Bearer fresh", b'{"a":1}')]
-    groups.answers = [httpx.Response(401)]
-    assert (await client.request(method, "/", CALLER)).status_code == 401
-    assert len(groups.requests) <= 4
-
-
-async def test_who_refuses_every_token_does_not_have_one_fetched_for_each_call() -> None:
-    users = Server(granted("one", 3600), granted("two", 3600))
-    groups = Server(httpx.Response(401))
-    http = httpx.AsyncClient(transport=httpx.MockTransport(groups.answer))
-    client = ServiceClient("groups", "http://groups.example.com", lambda: http, service_token(users).get)
-    for _ in range(5):
-        assert (await client.request("GET", "/", CALLER)).status_code == 401
-    assert (len(users.requests), len(groups.requests)) == (1, 5)
 
 
 async def test_a_call_without_a_token_to_be_had_is_unavailable() -> None:

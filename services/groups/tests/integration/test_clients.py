@@ -20,7 +20,7 @@ from quartet_groups.clients import UsersClient
 CALLER = Caller("acme", "hr-sync")
 
 
-async def a_token(refused: str = "") -> str:
+async def a_token() -> str:
     return "token"
 
 
