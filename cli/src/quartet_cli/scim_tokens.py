@@ -9,10 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from quartet_cli import tokens
-from quartet_cli.errors import QuartetError
-from quartet_cli.layout import home_path
-from quartet_cli.stack import Stack
+from quartet_cli.administration import ask
 
 PATH = "/users/scim-tokens"
 PAGE = 1000
@@ -38,7 +35,7 @@ def create(
         body["scopes"] = scope.split()
     if days is not None:
         body["expires_in_days"] = days
-    print(_ask("POST", PATH, tenant, url, 201, json=body)["token"])
+    print(ask("POST", PATH, tenant, url, 201, json=body)["token"])
 
 
 @commands.command(name="list")
@@ -47,7 +44,7 @@ def list_(tenant: Tenant = "default", url: Url = None) -> None:
     table = Table("id", "name", "token", "scopes", "created", "ends", "last used", "state", box=None, pad_edge=False)
     cursor = ""
     while True:
-        page = _ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
+        page = ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
         for one in page["scim_tokens"]:
             state = "revoked" if one["revoked_at"] else ""
             times = [(one[name] or "-")[:16] for name in ("created_at", "expires_at", "last_used_at")]
@@ -61,21 +58,5 @@ def list_(tenant: Tenant = "default", url: Url = None) -> None:
 @commands.command()
 def revoke(token_id: Annotated[str, typer.Argument()], tenant: Tenant = "default", url: Url = None) -> None:
     """End a token; it is refused from now on."""
-    _ask("DELETE", f"{PATH}/{quote(token_id, safe='')}", tenant, url, 204)
+    ask("DELETE", f"{PATH}/{quote(token_id, safe='')}", tenant, url, 204)
     print(f"{token_id} is revoked.")
-
-
-def _ask(method: str, path: str, tenant: str, url: str | None, wanted: int, **options: Any) -> dict[str, Any]:
-    """Ask as the launcher's client for the tenant. Raises QuartetError with what the answer says."""
-    import httpx
-
-    stack = Stack(home_path())
-    target = (url or stack.url).rstrip("/")
-    headers = {"Authorization": f"Bearer {tokens.fetch(target, tenant, None, tokens.own_secret(stack.home))}"}
-    try:
-        answer = httpx.request(method, target + path, headers=headers, timeout=10, trust_env=False, **options)
-    except httpx.HTTPError as error:
-        raise QuartetError(f"{target} does not answer: {error}") from error
-    if answer.status_code != wanted:
-        raise QuartetError(f"{path} answers {answer.status_code}: {answer.text[:300]}")
-    return dict(answer.json()) if answer.content else {}

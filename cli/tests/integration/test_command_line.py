@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli.state import State
 
-COMMANDS = ("up", "status", "logs", "restart", "down", "reset", "token", "scim-token", "demo", "test", "lint")
+COMMANDS = ("up", "status", "logs", "restart", "down", "reset", "token", "client", "scim-token", "demo", "test", "lint")
 
 
 def quartet(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,16 @@ def test_status_as_json_is_json_whatever_the_state(tmp_path: Path) -> None:
     assert json.loads(shown.stdout) == []
 
 
-@pytest.mark.parametrize("arguments", [("token",), ("scim-token", "create", "okta"), ("demo",), ("restart", "users")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("token",),
+        ("client", "create", "payroll", "--scope", "users:read"),
+        ("scim-token", "create", "okta"),
+        ("demo",),
+        ("restart", "users"),
+    ],
+)
 def test_what_needs_a_running_stack_says_so_in_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     shown = quartet(tmp_path, *arguments)
     assert shown.returncode == 3
