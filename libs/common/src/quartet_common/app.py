@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -257,7 +258,8 @@ def _install_lifespan(
 
     async def start() -> None:
         await container.open()
-        await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
+        with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
+            await container.revocations.refresh()
         tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
