@@ -41,11 +41,14 @@ from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 
 logger = logging.getLogger(__name__)
 
 REVOCATIONS_INTERVAL = 0.5
 """Seconds between two looks at what was revoked."""
+KEYS_INTERVAL = 5.0
+"""Seconds between two looks whether the keys of tokens are to be asked for anew."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -244,14 +247,18 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 def _install_lifespan(
     app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
-    sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
-    revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
+    schedules = [
+        Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
+        Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
+        Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
+        Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
+    ]
     tasks: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
-        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums))
+        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
 
