@@ -63,6 +63,16 @@ class HttpError(Protocol):
     detail: str
 
 
+class Background(Protocol):
+    """What works beside the requests of an app, with its container open."""
+
+    def start(self) -> None:
+        """Begin; the container is open."""
+
+    async def stop(self) -> None:
+        """Finish; the container is open still."""
+
+
 ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
 """Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
 
@@ -82,12 +92,14 @@ def create_base_app(
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
     dialects: Sequence[Dialect] = (),
+    background: Sequence[Background] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
-    `dialects` say in the OpenAPI document how routes speak that do not speak as all do.
+    `dialects` say in the OpenAPI document how routes speak that do not speak as all do. `background` runs as long as
+    the app serves.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
@@ -110,7 +122,7 @@ def create_base_app(
     # whoever asks for health ends or passes over what does not answer
     install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
     _install_errors(app, refusals, limiter, render_error, other_errors)
-    _install_lifespan(app, container, refusals, limiter)
+    _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
     return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
 
@@ -230,7 +242,7 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 
 
 def _install_lifespan(
-    app: Quart, container: AppContainer[ServiceConfig], refusals: RefusalLog, limiter: Limiter
+    app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
     revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
@@ -240,14 +252,16 @@ def _install_lifespan(
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
         tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums))
-        refusals.start()
+        for each in background:
+            each.start()
 
     async def stop() -> None:
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await refusals.stop()
+            for each in background:
+                await each.stop()
         finally:
             await container.close()
 

@@ -25,6 +25,7 @@ from quartet_users.roles import Role
 from quartet_users.scim_tokens import SCOPES as SCIM_SCOPES
 from quartet_users.scim_tokens import NewScimToken, add_scim_token
 from quartet_users.tenant_domain import Change, Tenant
+from quartet_users.usecases import demand_good_password
 
 Container = AppContainer[UsersConfig]
 
@@ -127,6 +128,7 @@ async def _prepare(passwords: Passwords, sent: Normalised | None, now: datetime)
         return None
     given: Any = sent.secrets.get("password")
     password = given if isinstance(given, str) else secrets.token_urlsafe(24)
+    demand_good_password(passwords, password, str(sent.attributes["userName"]))
     user, told = domain.create(new_id(), sent.attributes, now)
     made = None if password == given else password
     return _Administrator(user, told, await passwords.hash(password), made)
