@@ -80,9 +80,7 @@ class RefreshTokens:
     async def __call__(self, form: Form, client: AuthenticatedClient) -> Tokens:
         """The tokens. Raises OAuthError (400)."""
         if not client.is_public:
-            raise OAuthError(
-                "unauthorized_client", "Sessions are of people, in our own applications."
-            )
+            raise OAuthError("unauthorized_client", "Sessions are of people, in our own applications.")
         return await refresh(self._container, self._keys, form, source_address())
 
 
