@@ -329,12 +329,14 @@ async def scim_tokens_are_made_apart(world: World, _: str) -> None:
 
 
 async def scim_tokens_are_listed_apart(world: World, _: str) -> None:
-    for number in range(2):
-        await a_scim_token(world, f"idp {number}")
+    made = {await a_scim_token(world, f"idp {number}") for number in range(2)}
+    assert made <= {one["id"] for one in (await world.owner.get(SCIM_TOKENS)).json()["scim_tokens"]}
     page = (await world.owner.get(SCIM_TOKENS, params={"count": 1})).json()
     assert page["next"]
     answer = await world.stranger.get(SCIM_TOKENS)
-    assert (answer.status_code, answer.json()) == (200, {"scim_tokens": [], "next": None})
+    assert answer.status_code == 200
+    assert made.isdisjoint(one["id"] for one in answer.json()["scim_tokens"])
+    clean(world, answer.text)
     assert (await world.stranger.get(SCIM_TOKENS, params={"cursor": page["next"]})).status_code == 400
 
 
@@ -346,6 +348,22 @@ async def a_scim_token_is_not_revoked(world: World, _: str) -> None:
     path = f"{SCIM_TOKENS}/{await a_scim_token(world)}"
     missing(await world.stranger.delete(path))
     assert (await world.owner.get(path)).json()["revoked_at"] is None
+
+
+async def tokens_are_told_of_and_ended_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        client = (await third.post("/users/clients", json={"name": "crm", "scopes": ["users:read"]})).json()
+        credentials = (client["client_id"], client["client_secret"])
+        own = (await third.post(SCIM_TOKENS, json={"name": "okta"})).json()["token"]
+        # of the same client by name, but in another tenant
+        foreign = await world.owner.post(SCIM_TOKENS, json={"name": "okta", "client_id": client["client_id"]})
+        token = foreign.json()["token"]
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False, auth=credentials) as crm:
+        assert (await crm.post("/oauth2/introspect", data={"token": own})).json()["active"]
+        assert (await crm.post("/oauth2/introspect", data={"token": token})).json() == {"active": False}
+        assert (await crm.post("/oauth2/revoke", data={"token": token})).status_code == 200
+    read = await world.owner.get(f"{SCIM_TOKENS}/{foreign.json()['id']}")
+    assert read.json()["revoked_at"] is None
 
 
 async def a_scim_token(world: World, name: str = "okta") -> str:
@@ -742,6 +760,8 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim_tokens.list_": scim_tokens_are_listed_apart,
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
+        "token_status.introspect": tokens_are_told_of_and_ended_apart,
+        "token_status.revoke": tokens_are_told_of_and_ended_apart,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
         **{f"tenants.{name}": tenants_are_the_platforms for name in TENANT_ROUTES},
         "roles.create": roles_are_made_apart,

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
+from quartet_common.auth.revocations import REVOKED, RevocationFacts
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
@@ -188,6 +189,15 @@ def test_a_consumer_can_read_whatever_the_schema_allows(kind: str, struct: type[
         read = msgspec.to_builtins(msgspec.convert(received.data, struct))
         for name, value in read.items():
             assert is_part(value, received.data[name]), f"{name} is not what was sent"
+
+
+def test_every_service_can_read_whatever_the_schema_of_revocations_allows() -> None:
+    for example in examples(schema_of(REVOKED)):
+        read = msgspec.convert(example, RevocationFacts)
+        assert read.revoked_at == datetime.fromisoformat(example["revokedAt"])
+        assert (read.tenant, read.kind, read.id, read.endless) == tuple(
+            example[name] for name in ("tenant", "kind", "id", "endless")
+        )
 
 
 def is_part(read: Any, sent: Any) -> bool:

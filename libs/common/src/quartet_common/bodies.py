@@ -24,5 +24,5 @@ async def read_json(kind: type[T]) -> T:
     sent: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
     try:
         return msgspec.json.decode(sent, type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:  # text that is no UTF-8 is a ValueError
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8 is a ValueError, too deep the other
         raise BadRequestError(f"The body cannot be read: {error}.", "bad_body") from None

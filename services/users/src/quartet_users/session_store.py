@@ -186,6 +186,19 @@ async def find_refresh_token(connection: Connection, tenant: str, token_hash: by
     )
 
 
+async def read_refresh_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
+    """`issued_at, used_at` of a refresh token, and `session_id, user_id, client_id, ends_at` of its session."""
+    return await connection.fetchrow(
+        """
+        SELECT r.issued_at, r.used_at, r.session_id, s.user_id, s.client_id, s.ends_at FROM refresh_tokens r
+        JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
+        WHERE r.tenant_id = $1 AND r.token_hash = $2
+        """,
+        tenant,
+        token_hash,
+    )
+
+
 async def is_unused(connection: Connection, tenant: str, token_hash: bytes) -> bool:
     """Whether a refresh token was not used yet. Nobody uses it meanwhile: its session is locked."""
     return bool(

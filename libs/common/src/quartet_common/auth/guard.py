@@ -77,7 +77,7 @@ def install_guard(
         endpoint = asked.endpoint
         if endpoint in unlimited:
             return
-        address = source_address()
+        address = asked.remote_addr
         if not limiter.may_try(address) and _tries(asked, verifier()):
             raise limiter.too_many_failures(address)
         known = running_globals()

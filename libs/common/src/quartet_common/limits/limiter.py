@@ -79,7 +79,8 @@ class Limiter:
 
     def may_try(self, address: str | None) -> bool:
         """Whether tokens and secrets that were not seen before are looked at for `address`."""
-        return self._failures is None or not self._failures.is_spent(counted_as(address))
+        failures = self._failures
+        return not failures or not failures.is_spent(counted_as(address))  # without failures it has no length
 
     def too_many_failures(self, address: str | None) -> LimitedError:
         """What an address is told that may not try."""
