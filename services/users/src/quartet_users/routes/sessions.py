@@ -94,7 +94,7 @@ def _given(known: Collection[str]) -> dict[str, str]:
 
 
 def _user(given: dict[str, str]) -> UUID:
-    """Whose sessions are meant; what is no id is simply nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
+    """Whose sessions are meant; what is no id is nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
     if "user" not in given:
         if not principal().is_person:
             raise BadParameterError("user", "must be given: the token is not a person's")
