@@ -49,6 +49,8 @@ TENANTLESS = {
 }
 """Routes that hold nothing of a tenant, and why."""
 
+CLIENTS = "/users/clients"
+CLIENT_ROUTES = ("read", "change", "delete", "rotate", "end_secret")
 SCIM_TOKENS = "/users/scim-tokens"
 SCHEMA = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 SCHEMA_DOCUMENT = {"id": SCHEMA, "name": "Badge", "attributes": [{"name": "number"}]}
@@ -237,6 +239,63 @@ async def without_token(world: World, path: str) -> httpx.Response:
         return await client.get(path)
 
 
+PASSWORD = "correct horse battery staple"
+
+
+async def log_in(world: World, tenant: str, user_name: str, password: str = PASSWORD) -> httpx.Response:
+    """The answer to a login."""
+    body = {"tenant": tenant, "user_name": user_name, "password": password}
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        return await client.post("/users/login", json=body)
+
+
+async def begun(world: World, user: Document) -> Document:
+    """The tokens of a new session of the owner's user, who gets a password for it."""
+    change = patch_document({"op": "add", "path": "password", "value": PASSWORD})
+    assert (await world.owner.patch(f"{USERS}/{user['id']}", json=change)).status_code == 200
+    answer = await log_in(world, world.tenant, user["userName"])
+    assert answer.status_code == 200, answer.text
+    tokens: Document = answer.json()
+    return tokens
+
+
+async def people_log_in_apart(world: World, _: str) -> None:
+    user = await world.owner.create_user(password=PASSWORD)
+    async with newcomer(world) as third:
+        twin = await third.create_user(userName=user["userName"], password="another horse battery staple")
+        [entry] = await third.entries_of(twin["id"], "users.user.created")
+    assert (await log_in(world, world.tenant, user["userName"])).json()["user_id"] == user["id"]
+    assert (await log_in(world, entry["tenant"], user["userName"])).status_code == 401
+    assert (await world.owner.delete(f"{USERS}/{user['id']}")).status_code == 204
+
+
+async def sessions_are_apart(world: World, _: str) -> None:
+    user = await world.owner.create_user()
+    tokens = await begun(world, user)
+    path, query = f"/users/sessions/{tokens['session_id']}", {"user": user["id"]}
+    missing(await world.stranger.delete(path))
+    missing(await world.stranger.delete("/users/sessions", params=query))
+    assert (await world.stranger.delete("/users/sessions", params={**query, "others": "true"})).status_code == 204
+    seen = await world.stranger.get("/users/sessions", params=query)
+    assert (seen.status_code, seen.json()["sessions"]) == (200, [])
+    [kept] = (await world.owner.get("/users/sessions", params=query)).json()["sessions"]
+    assert kept["id"] == tokens["session_id"]
+    assert (await world.owner.delete(f"{USERS}/{user['id']}")).status_code == 204
+
+
+async def people_read_and_change_only_themselves(world: World, _: str) -> None:
+    user, twin = await world.owner.create_user(), await world.owner.create_user()
+    async with Api(world.stack.url, (await begun(world, user))["access_token"]) as person:
+        assert (await person.get("/scim/v2/Me")).json()["id"] == user["id"]
+        change = {"old_password": PASSWORD, "new_password": "another horse battery staple"}
+        other = (await begun(world, twin))["session_id"]
+        assert (await person.post("/users/password", json=change)).status_code == 204
+        missing(await person.delete(f"/users/sessions/{other}"))
+    assert (await log_in(world, world.tenant, twin["userName"])).status_code == 200
+    for one in (user, twin):
+        assert (await world.owner.delete(f"{USERS}/{one['id']}")).status_code == 204
+
+
 async def schemas_are_registered_apart(world: World, _: str) -> None:
     async with newcomer(world) as third:
         assert (await third.post("/users/schemas", json=SCHEMA_DOCUMENT)).status_code == 201
@@ -270,12 +329,14 @@ async def scim_tokens_are_made_apart(world: World, _: str) -> None:
 
 
 async def scim_tokens_are_listed_apart(world: World, _: str) -> None:
-    for number in range(2):
-        await a_scim_token(world, f"idp {number}")
+    made = {await a_scim_token(world, f"idp {number}") for number in range(2)}
+    assert made <= {one["id"] for one in (await world.owner.get(SCIM_TOKENS)).json()["scim_tokens"]}
     page = (await world.owner.get(SCIM_TOKENS, params={"count": 1})).json()
     assert page["next"]
     answer = await world.stranger.get(SCIM_TOKENS)
-    assert (answer.status_code, answer.json()) == (200, {"scim_tokens": [], "next": None})
+    assert answer.status_code == 200
+    assert made.isdisjoint(one["id"] for one in answer.json()["scim_tokens"])
+    clean(world, answer.text)
     assert (await world.stranger.get(SCIM_TOKENS, params={"cursor": page["next"]})).status_code == 400
 
 
@@ -289,11 +350,72 @@ async def a_scim_token_is_not_revoked(world: World, _: str) -> None:
     assert (await world.owner.get(path)).json()["revoked_at"] is None
 
 
+async def tokens_are_told_of_and_ended_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        client = (await third.post("/users/clients", json={"name": "crm", "scopes": ["users:read"]})).json()
+        credentials = (client["client_id"], client["client_secret"])
+        own = (await third.post(SCIM_TOKENS, json={"name": "okta"})).json()["token"]
+        # of the same client by name, but in another tenant
+        foreign = await world.owner.post(SCIM_TOKENS, json={"name": "okta", "client_id": client["client_id"]})
+        token = foreign.json()["token"]
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False, auth=credentials) as crm:
+        assert (await crm.post("/oauth2/introspect", data={"token": own})).json()["active"]
+        assert (await crm.post("/oauth2/introspect", data={"token": token})).json() == {"active": False}
+        assert (await crm.post("/oauth2/revoke", data={"token": token})).status_code == 200
+    read = await world.owner.get(f"{SCIM_TOKENS}/{foreign.json()['id']}")
+    assert read.json()["revoked_at"] is None
+
+
 async def a_scim_token(world: World, name: str = "okta") -> str:
     """The id of a new token of the owner's."""
     made = await world.owner.post(SCIM_TOKENS, json={"name": name})
     assert made.status_code == 201
     return str(made.json()["id"])
+
+
+async def a_client(world: World) -> str:
+    """The id of a new API client of the owner's."""
+    made = await world.owner.post(CLIENTS, json={"name": "reporting", "scopes": ["users:read"]})
+    assert made.status_code == 201, made.text
+    return str(made.json()["client_id"])
+
+
+async def clients_are_made_apart(world: World, _: str) -> None:
+    async with newcomer(world) as third:
+        made = (await third.post(CLIENTS, json={"name": "reporting", "scopes": ["users:read"]})).json()
+        form = {"grant_type": "client_credentials"}
+        pair = (made["client_id"], made["client_secret"])
+        own = await third.post("/oauth2/token", data=form, auth=pair)
+        headers = {"Authorization": f"Bearer {own.json()['access_token']}"}
+        missing(await third.get(f"{USERS}/{world.user['id']}", headers=headers))
+        other = await third.post("/oauth2/token", data={**form, "tenant": "default"}, auth=pair)
+        assert (other.status_code, other.json()["error"]) == (400, "invalid_request")
+        assert (await third.delete(f"{CLIENTS}/{made['client_id']}")).status_code == 204
+
+
+async def clients_are_listed_apart(world: World, _: str) -> None:
+    for _number in range(2):
+        await a_client(world)
+    page = (await world.owner.get(CLIENTS, params={"count": 1})).json()
+    assert page["next"]
+    answer = await world.stranger.get(CLIENTS)
+    assert (answer.status_code, answer.json()) == (200, {"clients": [], "next": None})
+    assert (await world.stranger.get(CLIENTS, params={"cursor": page["next"]})).status_code == 400
+
+
+async def a_client_is_not_touched(world: World, _: str) -> None:
+    path = f"{CLIENTS}/{await a_client(world)}"
+    before = (await world.owner.get(path)).json()
+    async with newcomer(world) as third:  # its own log tells what it asked for: the stranger's must stay clean
+        for answer in (
+            await third.get(path),
+            await third.patch(path, json={"name": "taken over"}),
+            await third.delete(path),
+            await third.post(f"{path}/secrets", json={"overlap_seconds": 0}),
+            await third.delete(f"{path}/secrets/{before['secrets'][0]['id']}"),
+        ):
+            missing(answer)
+    assert (await world.owner.get(path)).json() == before
 
 
 async def tenants_are_the_platforms(world: World, _: str) -> None:
@@ -616,6 +738,12 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim.replace": a_user_is_not_replaced,
         "scim.patch": a_user_is_not_patched,
         "scim.delete": a_user_is_not_deleted,
+        "scim.read_me": people_read_and_change_only_themselves,
+        "logins.log_in": people_log_in_apart,
+        "logins.change_password": people_read_and_change_only_themselves,
+        "sessions.list_": sessions_are_apart,
+        "sessions.end": sessions_are_apart,
+        "sessions.end_all": sessions_are_apart,
         "internal.lookup": users_are_looked_up_apart,
         "discovery.all_types": schemas_are_discovered_apart,
         "discovery.one_type": schemas_are_discovered_apart,
@@ -625,10 +753,15 @@ CHECKS: dict[str, dict[str, Check]] = {
         "schemas.list_": schemas_are_listed_apart,
         "schemas.read": a_schema_is_not_read,
         "schemas.delete": a_schema_is_not_deleted,
+        "api_clients.create": clients_are_made_apart,
+        "api_clients.list_": clients_are_listed_apart,
+        **{f"api_clients.{name}": a_client_is_not_touched for name in CLIENT_ROUTES},
         "scim_tokens.create": scim_tokens_are_made_apart,
         "scim_tokens.list_": scim_tokens_are_listed_apart,
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
+        "token_status.introspect": tokens_are_told_of_and_ended_apart,
+        "token_status.revoke": tokens_are_told_of_and_ended_apart,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
         **{f"tenants.{name}": tenants_are_the_platforms for name in TENANT_ROUTES},
         "roles.create": roles_are_made_apart,

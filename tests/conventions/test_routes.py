@@ -4,7 +4,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
-from quartet_common.auth.guard import scopes_of
+from quartet_common.auth.guard import lets_people_in, scopes_of
 from quartet_common.auth.principal import SCOPES
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
@@ -12,6 +12,7 @@ PUBLIC = {
     "users": {
         "oauth.token",  # how one gets a token
         "oauth.jwks",  # how tokens are checked
+        "logins.log_in",  # how people get one
         "token_status.introspect",  # asked by clients, with their own credentials
         "token_status.revoke",
         "discovery.config_document",  # what a SCIM client reads before it has a token (RFC 7644 section 4)
@@ -34,6 +35,9 @@ PREFIXES = {
 }
 """What the proxy sends to each service."""
 
+OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessions.end", "sessions.end_all"}
+"""Routes that let people in without a scope, to what is their own; each is tried as somebody else in its own tests."""
+
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_route_needs_a_scope_or_is_public_by_name(apps: dict[str, Quart], service: str) -> None:
@@ -41,11 +45,16 @@ def test_every_route_needs_a_scope_or_is_public_by_name(apps: dict[str, Quart], 
     without = set()
     for rule in app.url_map.iter_rules():
         scopes = scopes_of(app.view_functions[rule.endpoint])
-        if not scopes:
+        if not scopes and not lets_people_in(app.view_functions[rule.endpoint]):
             without.add(rule.endpoint)
         for scope in scopes:
             assert scope in SCOPES, f"{rule.endpoint} needs the scope {scope}, which nobody can have"
     assert without == PUBLIC_EVERYWHERE | PUBLIC[service]
+
+
+def test_people_need_no_scope_exactly_where_it_is_written_down(apps: dict[str, Quart]) -> None:
+    views = [(name, view) for app in apps.values() for name, view in app.view_functions.items()]
+    assert {name for name, view in views if lets_people_in(view)} == OF_PEOPLE
 
 
 @pytest.mark.parametrize("service", SERVICES)

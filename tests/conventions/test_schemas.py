@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
+from quartet_common.auth.revocations import REVOKED, RevocationFacts
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
@@ -190,6 +191,15 @@ def test_a_consumer_can_read_whatever_the_schema_allows(kind: str, struct: type[
             assert is_part(value, received.data[name]), f"{name} is not what was sent"
 
 
+def test_every_service_can_read_whatever_the_schema_of_revocations_allows() -> None:
+    for example in examples(schema_of(REVOKED)):
+        read = msgspec.convert(example, RevocationFacts)
+        assert read.revoked_at == datetime.fromisoformat(example["revokedAt"])
+        assert (read.tenant, read.kind, read.id, read.endless) == tuple(
+            example[name] for name in ("tenant", "kind", "id", "endless")
+        )
+
+
 def is_part(read: Any, sent: Any) -> bool:
     """Whether what a consumer reads is what was sent, but for what it does not care about."""
     if isinstance(read, dict):
@@ -280,6 +290,7 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204
     assert "members" not in (await api.get(f"{GROUPS}/{outer['id']}")).json()
     assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
+    await logins_of(api, stack, bare_user)
     schema = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number"}]}
     assert (await api.post("/users/schemas", json=schema)).status_code == 201
     assert (await api.delete("/users/schemas/urn:example:Badge")).status_code == 204
@@ -287,6 +298,7 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     assert made.status_code == 201
     assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
     await roles_change(api, bare_user)
+    await clients_change(api)
     assert (await api.get("/audit/data/export")).status_code == 200
     [created] = await api.entries_of(user["id"], "users.user.created")
     async with Api(stack.url, await token_for(created["tenant"], "groups:read")) as poor:
@@ -305,6 +317,29 @@ async def roles_change(api: Api, user: dict[str, Any]) -> None:
     ):
         answer = await api.request(method, address, json=body)
         assert answer.status_code == kind, answer.text
+
+
+async def clients_change(api: Api) -> None:
+    """An API client is made, changed, given another secret, loses one, and is removed."""
+    made = (await api.post("/users/clients", json={"name": "reporting", "scopes": ["users:read"]})).json()
+    path = f"/users/clients/{made['client_id']}"
+    assert (await api.patch(path, json={"name": "reports"})).status_code == 200
+    secret = await api.post(f"{path}/secrets", json={"overlap_seconds": 0})
+    assert (await api.delete(f"{path}/secrets/{secret.json()['id']}")).status_code == 204
+    assert (await api.delete(path)).status_code == 204
+
+
+async def logins_of(api: Api, stack: Stack, user: dict[str, Any]) -> None:
+    """Have a user log in, once with a wrong password, and lose its sessions."""
+    [created] = await api.entries_of(user["id"], "users.user.created")
+    body = {"tenant": created["tenant"], "user_name": user["userName"], "password": "a new password 1"}
+    async with Api(stack.url, "none") as nobody:
+        del nobody.headers["Authorization"]
+        assert (await nobody.post("/users/login", json=body)).status_code == 401
+        changed = user_document(userName=user["userName"], password=body["password"])
+        assert (await api.put(f"{USERS}/{user['id']}", json=changed)).status_code == 200
+        assert (await nobody.post("/users/login", json=body)).status_code == 200
+    assert (await api.delete("/users/sessions", params={"user": user["id"]})).status_code == 204
 
 
 @pytest.mark.local_stack

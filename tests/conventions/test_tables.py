@@ -21,6 +21,7 @@ WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
 MAINTENANCE = {
     "inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once",
+    "sessions_ends_at": "finds what is over, of all tenants at once",
     "revocations_written_by": "finds what is new, of all tenants at once",
 }
 

@@ -61,7 +61,7 @@ async def test_the_command_prints_a_token_and_nothing_else_and_revokes_it(stack:
         listed = await command(stack, "list", "--tenant", tenant)
         assert f"{token[-4:]}" in listed
         assert token not in listed
-        [token_id] = [word for line in listed.splitlines()[1:] for word in line.split()[:1]]
+        [token_id] = [line.split()[0] for line in listed.splitlines() if f"...{token[-4:]} " in line]
         await command(stack, "revoke", token_id, "--tenant", tenant)
         assert (await okta.get(USERS)).status_code == 401
     assert "revoked" in await command(stack, "list", "--tenant", tenant)

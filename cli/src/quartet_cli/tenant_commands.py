@@ -2,10 +2,11 @@
 
 import sys
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quartet_cli import tenants, tokens
@@ -59,7 +60,9 @@ def list_(
     while cursor is not None:
         page = _ask(url, "GET", f"?{urlencode({'count': 1000, 'cursor': cursor, 'status': status or ''})}")
         for one in page["tenants"]:
-            table.add_row(one["id"], one["display_name"], one["status"], one["created_at"][:19].replace("T", " "))
+            table.add_row(
+                one["id"], escape(one["display_name"]), one["status"], one["created_at"][:19].replace("T", " ")
+            )
         cursor = page["next"]
     out.print(table)
 
@@ -67,14 +70,14 @@ def list_(
 @app.command()
 def suspend(tenant: Id, url: Url = None) -> None:
     """Have all tokens of a tenant refused until it is resumed."""
-    _ask(url, "POST", f"/{tenant}/suspend")
+    _ask(url, "POST", f"/{quote(tenant, safe='')}/suspend")
     print(f"{tenant} is suspended.")
 
 
 @app.command()
 def resume(tenant: Id, url: Url = None) -> None:
     """Give a suspended tenant its access back."""
-    _ask(url, "POST", f"/{tenant}/resume")
+    _ask(url, "POST", f"/{quote(tenant, safe='')}/resume")
     print(f"{tenant} is active.")
 
 
@@ -89,7 +92,7 @@ def delete(
         raise QuartetError(
             "nothing was deleted" + ("" if sys.stdin.isatty() else "; without a terminal say: tenant delete --yes")
         )
-    _ask(url, "DELETE", f"/{tenant}")
+    _ask(url, "DELETE", f"/{quote(tenant, safe='')}")
     print(f"{tenant} is deleted; its data is being removed.")
 
 

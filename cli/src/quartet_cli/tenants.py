@@ -39,7 +39,9 @@ def _ask(url: str, secret: str, method: str, path: str, body: Document | None) -
 
     headers = {"Authorization": f"Bearer {tokens.fetch(url, PLATFORM, SCOPE, secret)}"}
     try:
-        answer = httpx.request(method, f"{url.rstrip('/')}{path}", json=body, headers=headers, timeout=10)
+        answer = httpx.request(
+            method, f"{url.rstrip('/')}{path}", json=body, headers=headers, timeout=10, trust_env=False
+        )
         return answer.status_code, answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise QuartetError(f"{url} does not answer: {error}") from error

@@ -91,8 +91,8 @@ async def test_a_client_that_is_no_service_names_no_tenant_and_no_actor(mine: Ap
 async def test_a_service_that_names_no_tenant_is_refused(
     stranger: Stranger, forger: Forger, tenant: str | None
 ) -> None:
-    asked = {"json": {"ids": [str(uuid4())]}, "headers": as_service(forger, tenant)}
-    answer = await stranger.http.post("/users/lookup", **asked)
+    ids = {"ids": [str(uuid4())]}
+    answer = await stranger.http.post("/users/lookup", json=ids, headers=as_service(forger, tenant))
     assert (answer.status_code, answer.json()["code"]) == (400, "missing_tenant")
 
 
@@ -101,7 +101,7 @@ async def test_a_service_that_names_no_tenant_is_refused(
     ["a b", "x" * 129, "<script>", '"}', "a;b", "\u00e9", "${jndi:ldap://x}", "../x", "%0d%0aSet-Cookie: a=b", ""],
 )
 async def test_an_id_of_a_request_that_is_none_is_replaced(mine: Api, sent: str) -> None:
-    answer = await mine.get("/users/health/live", headers=[("X-Request-Id", sent.encode("latin1"))])
+    answer = await mine.get("/users/health/live", headers={b"X-Request-Id": sent.encode("latin1")})
     assert answer.status_code == 200
     assert len(answer.headers["X-Request-Id"]) == 36
     assert "Set-Cookie" not in answer.headers
@@ -116,7 +116,7 @@ TRACES = [
 
 @pytest.mark.parametrize("value", TRACES)
 async def test_a_trace_that_is_none_does_no_harm(mine: Api, value: str) -> None:
-    headers = [("traceparent", value.encode("latin1")), ("tracestate", b"=,=" * 400), ("baggage", b"a=" + b"x" * 4000)]
+    headers = {b"traceparent": value.encode("latin1"), b"tracestate": b"=,=" * 400, b"baggage": b"a=" + b"x" * 4000}
     made = await mine.post(USERS, json=user_document(), headers=headers)
     assert made.status_code == 201
     [entry] = await mine.entries_of(made.json()["id"], "users.user.created")

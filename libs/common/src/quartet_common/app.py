@@ -55,12 +55,27 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+EXPOSED = (
+    "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+)  # fmt: skip
+"""What pages of listed origins may read beside what every page may."""
+
 
 class HttpError(Protocol):
     """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
 
     status: int
     detail: str
+
+
+class Background(Protocol):
+    """What works beside the requests of an app, with its container open."""
+
+    def start(self) -> None:
+        """Begin; the container is open."""
+
+    async def stop(self) -> None:
+        """Finish; the container is open still."""
 
 
 ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
@@ -82,12 +97,14 @@ def create_base_app(
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
     dialects: Sequence[Dialect] = (),
+    background: Sequence[Background] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
-    `dialects` say in the OpenAPI document how routes speak that do not speak as all do.
+    `dialects` say in the OpenAPI document how routes speak that do not speak as all do. `background` runs as long as
+    the app serves.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
@@ -110,9 +127,16 @@ def create_base_app(
     # whoever asks for health ends or passes over what does not answer
     install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
     _install_errors(app, refusals, limiter, render_error, other_errors)
-    _install_lifespan(app, container, refusals, limiter)
+    _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
-    return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
+    return _with_origins(app, config.cors_origins)
+
+
+def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
+    """Let pages of `origins` call, and read what they are told. There are no cookies, so no credentials are let in: who
+    asks is in a header that no page of another origin can make a browser send.
+    """
+    return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:
@@ -230,7 +254,7 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 
 
 def _install_lifespan(
-    app: Quart, container: AppContainer[ServiceConfig], refusals: RefusalLog, limiter: Limiter
+    app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
     revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
@@ -240,14 +264,16 @@ def _install_lifespan(
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
         tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums))
-        refusals.start()
+        for each in background:
+            each.start()
 
     async def stop() -> None:
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await refusals.stop()
+            for each in background:
+                await each.stop()
         finally:
             await container.close()
 

@@ -6,7 +6,7 @@ import pytest
 from quart import Quart
 from werkzeug.datastructures import Headers
 
-from quartet_common.auth.guard import caller, install_guard, requires, scopes_of
+from quartet_common.auth.guard import caller, install_guard, lets_people_in, requires, scopes_of
 from quartet_common.auth.principal import in_header
 from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.config import ServiceConfig
@@ -47,6 +47,16 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
     @requires("users:read", "groups:read")
     async def either() -> str:
         return "either"
+
+    @made.get("/own")
+    @requires(person=True)
+    async def own() -> str:
+        return caller().actor
+
+    @made.get("/own-or-all")
+    @requires("tenant:admin", person=True)
+    async def own_or_all() -> str:
+        return caller().actor
 
     @made.get("/open")
     async def open_() -> str:
@@ -196,11 +206,36 @@ async def test_nobody_else_can_choose_the_tenant_or_the_actor(app: Quart, factor
         assert (answer["tenant"], answer["actor"]) == ("default", "scim-client")
 
 
+async def test_people_need_no_scope_for_what_is_their_own(app: Quart, factory: TokenFactory) -> None:
+    client = app.test_client()
+    person = factory.headers("default", [], actor="0190", client_id="quartet-cli")
+    for path in ("/own", "/own-or-all"):
+        assert await (await client.get(path, headers=person)).get_data(as_text=True) == "0190"
+    assert (await client.get("/closed", headers=person)).status_code == 403
+
+
+async def test_clients_and_services_are_no_people(app: Quart, factory: TokenFactory) -> None:
+    client = app.test_client()
+    machine = factory.headers("default", ["users:read"], actor="scim-client")
+    service = factory.headers("*", ["service"], actor="quartet-groups")
+    service |= {"Quartet-Tenant": "acme", "Quartet-Actor": "0190"}
+    for headers in (machine, service):
+        answer = await client.get("/own", headers=headers)
+        assert (answer.status_code, (await answer.get_json())["code"]) == (403, "insufficient_scope")
+        assert (await client.get("/own-or-all", headers=headers)).status_code == 403
+    administrator = factory.headers("default", ["tenant:admin"], actor="scim-client")
+    assert (await client.get("/own-or-all", headers=administrator)).status_code == 200
+    assert (await client.get("/own", headers=administrator)).status_code == 403
+
+
 def test_the_scopes_of_a_view_can_be_asked_for() -> None:
     async def view() -> None:
         return None
 
     assert scopes_of(view) == ()
+    assert not lets_people_in(view)
     assert scopes_of(requires("audit:read")(view)) == ("audit:read",)
+    assert not lets_people_in(view)
+    assert lets_people_in(requires(person=True)(view))
     with pytest.raises(ValueError, match="public"):
         requires()

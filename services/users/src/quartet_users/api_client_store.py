@@ -208,10 +208,10 @@ async def note_use(
         """
         WITH used AS (
             UPDATE client_secrets SET last_used_at = $4 WHERE tenant_id = $1 AND client_id = $2 AND id = $3
-            AND (last_used_at IS NULL OR last_used_at <= $4 - $5::interval)
+            AND (last_used_at IS NULL OR last_used_at <= $4::timestamptz - $5::interval)
         )
         UPDATE clients SET last_used_at = $4
-        WHERE tenant_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4 - $5::interval)
+        WHERE tenant_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4::timestamptz - $5::interval)
         """,
         tenant,
         client_id,

@@ -8,20 +8,24 @@ from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
-from quartet_users import losses
+from quartet_users import losses, session_ends
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
 if TYPE_CHECKING:
     from quart import Quart
 
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
     from quartet_users.passwords import Passwords
 
+SESSIONS_INTERVAL = 60.0
+"""Seconds between two looks at which sessions are over."""
 PUBLIC = frozenset(
     {
         "oauth.token",
         "oauth.jwks",
+        "logins.log_in",
         "token_status.introspect",
         "token_status.revoke",
         "discovery.config_document",
@@ -41,13 +45,15 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users.errors import render_error
+    from quartet_users.failed_logins import FailedLogins
     from quartet_users.keys import KeyRing
-    from quartet_users.passwords import Passwords
     from quartet_users.routes.oauth import OAUTH
     from quartet_users.tenant_usecases import ensure_first_tenants
 
     keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
     container.key_finder = container.key_finder or keys.find
+    config = container.config
+    failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
         container,
         title="Quartet users",
@@ -55,11 +61,13 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, OAUTH],
+        background=[failures],
     )
     app.before_serving(require_keys(keys))
     app.before_serving(partial(ensure_first_tenants, container))
-    passwords = Passwords()
+    passwords = _make_passwords(config)
     _add_scim(app, container, passwords)
+    _add_logins(app, container, keys, passwords, failures)
     _add_tokens(app, container, keys)
     _add_administration(app, container, passwords)
     _add_operations(app, container)
@@ -97,7 +105,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
-    from quartet_users.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants
+    from quartet_users.grants import grants
     from quartet_users.lockout import SECRET, Lockout, secret_rules
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
@@ -107,11 +115,38 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    grants: Grants = {CLIENT_CREDENTIALS: ClientCredentials(container, keys)}
     lockout = Lockout(container, SECRET, secret_rules(container.config.limit_secrets))
-    app.register_blueprint(oauth_blueprint(container, keys, grants, lockout))
+    app.register_blueprint(oauth_blueprint(container, keys, grants(container, keys), lockout))
     app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens), lockout))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
+
+
+def _make_passwords(config: UsersConfig) -> "Passwords":
+    """What hashes and judges passwords."""
+    from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
+    from quartet_users.passwords import Passwords
+
+    breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
+    return Passwords(PasswordPolicy(breached), threads=config.password_threads)
+
+
+def _add_logins(
+    app: "Quart",
+    container: AppContainer[UsersConfig],
+    keys: "KeyRing",
+    passwords: "Passwords",
+    failures: "FailedLogins",
+) -> None:
+    """Logins of people, and their sessions."""
+    from quartet_users.lockout import LOGIN, Lockout, login_rules
+    from quartet_users.logins import LoginMeans
+    from quartet_users.routes.logins import logins_blueprint
+    from quartet_users.routes.sessions import sessions_blueprint
+
+    lockout = Lockout(container, LOGIN, login_rules(container.config.limit_logins))
+    means = LoginMeans(container, keys, passwords, lockout, failures)
+    app.register_blueprint(logins_blueprint(means), url_prefix="/users")
+    app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
 
 
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
@@ -162,6 +197,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
     return [
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
     ]
 

@@ -134,9 +134,13 @@ class Bulk:
         if refusal is not None:
             return refusal
         try:
-            return Wanted(known_id(planned.id or ""), self._user_type.normaliser.normalise(planned.data))
+            wanted = Wanted(known_id(planned.id or ""), self._user_type.normaliser.normalise(planned.data))
+            if wanted.password is not None:
+                name = str(wanted.sent.attributes["userName"])
+                usecases.demand_good_password(self._means.passwords, wanted.password, name)
         except ScimError as error:
             return error
+        return wanted
 
     async def _hash_passwords(self, wanted: dict[int, Wanted | ScimError]) -> None:
         """Few at a time, so that passwords of other requests have their turn in between."""

@@ -18,7 +18,7 @@ from quartet_common.ids import TENANT_ID
 from quartet_users import api_client_store as store
 from quartet_users import assertions
 from quartet_users.api_clients import GRAIN, hash_secret
-from quartet_users.authenticated import AuthenticatedClient
+from quartet_users.authenticated import FIRST_PARTY, AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.lockout import Lockout
@@ -26,8 +26,6 @@ from quartet_users.lockout import Lockout
 Container = AppContainer[UsersConfig]
 Form = MultiDict[str, str]
 
-FIRST_PARTY = frozenset({"quartet-cli", "quartet-console"})
-"""Public clients (RFC 6749 section 2.1) of our own: programs in people's hands, which can keep no secret."""
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 """How a client may prove who it is; `none` is for FIRST_PARTY."""
 MAX_ID = 128

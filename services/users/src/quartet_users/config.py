@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import orjson
@@ -78,6 +79,17 @@ class UsersConfig(ServiceConfig):
     limit_logins: Setting = Limit(50, 3600)
     limit_secrets: Setting = Limit(20, 600)
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
+    session_lifetime: int = Field(default=30 * 86400, ge=3600, description="seconds until one has to log in again")
+    session_idle: int = Field(default=7 * 86400, ge=3600, description="seconds after which an unused session is over")
+    password_threads: int = Field(default=1, ge=1, le=64, description="passwords that are hashed at the same time")
+    breached_passwords: Path | None = Field(default=None, description="a list of passwords that are refused")
+
+    @field_validator("breached_passwords")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("there is no such file")
+        return path
 
     @field_validator("bootstrap_tenants", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_scim.schema import Schema, group_schema, user_resource_type
 from quartet_users import events
-from quartet_users.events import UserFacts
+from quartet_users.events import EndReason, UserFacts
 
 MAX_SCHEMAS = 20
 """Schemas that one tenant may register."""
@@ -55,6 +55,13 @@ def change(
 def delete(user: User) -> list[DomainEvent]:
     """The event of a user's end; it counts one version further, so that nothing later is older."""
     return [events.deleted(user.id, user.version + 1, _facts(user))]
+
+
+def ends_sessions(before: User, after: User, *, new_password: bool) -> EndReason | None:
+    """Why a change of a user ends its sessions; None if it does not."""
+    if before.attributes.get("active", True) and not after.attributes.get("active", True):
+        return "deactivated"
+    return "password_changed" if new_password else None
 
 
 def demand_room(schema: Schema, known: Sequence[Schema]) -> None:

@@ -2,7 +2,7 @@
 
 import orjson
 
-from quartet_common.errors import ServiceError, UnauthorizedError
+from quartet_common.errors import BadRequestError, ServiceError, UnauthorizedError
 from quartet_scim import http
 
 TAKEN = "The userName is taken by another user of the tenant."
@@ -25,6 +25,35 @@ class OAuthError(ServiceError):
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(400, code, detail)
+
+
+class InvalidCredentialsError(ServiceError):
+    """401 of a login, the same whatever was wrong; not an UnauthorizedError, since no token was refused."""
+
+    def __init__(self) -> None:
+        detail = "The tenant, the name and the password do not belong together."
+        super().__init__(401, "invalid_credentials", detail, {"WWW-Authenticate": 'Bearer realm="quartet"'})
+
+
+class PasswordChangeRequiredError(ServiceError):
+    """403 of a login with the right password, of which somebody else knows."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "password_change_required", "The password is to be changed: send a new_password with it.")
+
+
+class WrongPasswordError(ServiceError):
+    """403: the old password is not the one of the person who wants to change it."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "wrong_password", "The old password is not right.")
+
+
+class PasswordRefusedError(BadRequestError):
+    """400: the new password is none that is taken; `fault` says why, without it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"new_password: {fault}", "password_refused")
 
 
 def render_error(error: http.HttpError, path: str) -> tuple[bytes, str] | None:

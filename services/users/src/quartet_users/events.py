@@ -1,10 +1,12 @@
 """The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
 
 from datetime import datetime
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
+from quartet_common.ids import new_id
+from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
@@ -20,6 +22,9 @@ TENANT_SUSPENDED = "users.tenant.suspended.v1"
 TENANT_RESUMED = "users.tenant.resumed.v1"
 SCHEMA_CREATED = "users.schema.created.v1"
 SCHEMA_DELETED = "users.schema.deleted.v1"
+LOGIN_SUCCEEDED = "users.login.succeeded.v1"
+LOGIN_FAILED = "users.login.failed.v1"
+SESSION_ENDED = "users.session.ended.v1"
 SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
 SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
 ROLE_CREATED = "users.role.created.v1"
@@ -39,6 +44,9 @@ PUBLISHED = (
     TENANT_DELETED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,
+    LOGIN_SUCCEEDED,
+    LOGIN_FAILED,
+    SESSION_ENDED,
     SCIM_TOKEN_CREATED,
     SCIM_TOKEN_REVOKED,
     ROLE_CREATED,
@@ -49,6 +57,22 @@ PUBLISHED = (
     REVOKED,
     *client_events.PUBLISHED,
 )
+
+
+EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "expired"]
+"""Why a session ended: by the person, by an administrator, since a refresh token came twice, with the user's password,
+activity or existence, or by time."""
+
+
+class FailedLogins(TypedDict):
+    """What is told of logins that failed: one, or several alike."""
+
+    userName: str
+    userId: str | None
+    reason: str
+    count: int
+    first: str
+    last: str
 
 
 class ScimTokenFacts(Protocol):
@@ -178,6 +202,23 @@ def token_revoked(revocation: Revocation) -> DomainEvent:
     sequence = int(revocation.revoked_at.timestamp() * 1000)
     subject = f"revocations/{revocation.kind}-{revocation.id}"
     return DomainEvent(REVOKED, subject, sequence, data, urgent=True)
+
+
+def login_succeeded(session_id: UUID, user_id: UUID, user_name: str, client_id: str) -> DomainEvent:
+    """Somebody has logged in: a session began."""
+    data = {"userId": str(user_id), "userName": user_name, "sessionId": str(session_id), "clientId": client_id}
+    return DomainEvent(LOGIN_SUCCEEDED, f"sessions/{session_id}", 1, data)
+
+
+def login_failed(facts: FailedLogins) -> DomainEvent:
+    """Somebody could not log in."""
+    return DomainEvent(LOGIN_FAILED, f"logins/{new_id()}", 1, {**facts}, DENIED)
+
+
+def session_ended(session_id: UUID, user_id: UUID, client_id: str, reason: EndReason) -> DomainEvent:
+    """A session is over, and its tokens with it."""
+    data = {"id": str(session_id), "userId": str(user_id), "clientId": client_id, "reason": reason}
+    return DomainEvent(SESSION_ENDED, f"sessions/{session_id}", 2, data)
 
 
 def _schema_facts(schema: Schema) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Grants: what the token endpoint can be asked for, by `grant_type` (RFC 6749 section 4)."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from werkzeug.datastructures import MultiDict
 
@@ -13,13 +14,26 @@ from quartet_common.messaging.outbox import Caller
 from quartet_users import client_events, tenant_usecases, tokens
 from quartet_users.authenticated import AuthenticatedClient
 from quartet_users.config import UsersConfig
+from quartet_users.errors import OAuthError
 from quartet_users.keys import KeyRing
-from quartet_users.routes.documents import TokenDocument
+from quartet_users.refreshing import REFRESH, refresh
+from quartet_users.sessions import Tokens
 
 CLIENT_CREDENTIALS = "client_credentials"
 
 Form = MultiDict[str, str]
-GrantHandler = Callable[[Form, AuthenticatedClient], Awaitable[TokenDocument]]
+
+
+@dataclass(frozen=True)
+class Granted:
+    """An access token of a client; `expires_in` is in seconds."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scope: str
+
+
+GrantHandler = Callable[[Form, AuthenticatedClient], Awaitable[Granted | Tokens]]
 """Answers a token request of a client that was authenticated; the form has no parameter twice but `resource`. Raises
 OAuthError (400). There is one per grant_type, so that another flow is another entry of the table.
 """
@@ -33,7 +47,7 @@ class ClientCredentials:
         self._container = container
         self._keys = keys
 
-    async def __call__(self, form: Form, client: AuthenticatedClient) -> TokenDocument:
+    async def __call__(self, form: Form, client: AuthenticatedClient) -> Granted:
         """The token. Raises OAuthError (400)."""
         config = self._container.config
         audience = tokens.audience_of(config.issuer, form.getlist("resource"))
@@ -45,7 +59,7 @@ class ClientCredentials:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()
         signed = tokens.sign(grant, pair, config.issuer, now, config.token_lifetime, token_id)
-        return TokenDocument(signed, "Bearer", config.token_lifetime, " ".join(sorted(grant.scopes)))
+        return Granted(signed, config.token_lifetime, " ".join(sorted(grant.scopes)))
 
     async def _tell(self, grant: tokens.Grant, token_id: str) -> None:
         """Have it on record in a customer's own log that the installation's own client can act there."""
@@ -54,3 +68,22 @@ class ClientCredentials:
         async with self._container.database.transaction() as connection:
             service = self._container.config.service
             await outbox.add(connection, caller, told, now=self._container.clock(), service=service)
+
+
+class RefreshTokens:
+    """The next tokens of a person's session (RFC 6749 section 6)."""
+
+    def __init__(self, container: AppContainer[UsersConfig], keys: KeyRing) -> None:
+        self._container = container
+        self._keys = keys
+
+    async def __call__(self, form: Form, client: AuthenticatedClient) -> Tokens:
+        """The tokens. Raises OAuthError (400)."""
+        if not client.is_public:
+            raise OAuthError("unauthorized_client", "Sessions are of people, in our own applications.")
+        return await refresh(self._container, self._keys, form, source_address())
+
+
+def grants(container: AppContainer[UsersConfig], keys: KeyRing) -> Grants:
+    """All that there are."""
+    return {CLIENT_CREDENTIALS: ClientCredentials(container, keys), REFRESH: RefreshTokens(container, keys)}

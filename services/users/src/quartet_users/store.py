@@ -113,11 +113,6 @@ async def update_user(connection: Connection, tenant: str, user: User) -> bool:
     return True
 
 
-async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> None:
-    """Remove a user and its password."""
-    await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = $2", tenant, user_id)
-
-
 async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID]) -> None:
     """Remove users and their passwords."""
     await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, list(ids))
@@ -144,7 +139,7 @@ async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) 
 
 
 async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
-    """Store the hash of a user's password in place of the one before."""
+    """Store the hash of a user's password in place of the one before; it needs not be changed at the next login."""
     await connection.execute(
         """
         INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)

@@ -14,20 +14,23 @@ from quartet_common.ids import SYSTEM_TENANT, new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.normalise import Normalised
-from quartet_users import domain, role_store, store, tenant_domain, tenant_store
+from quartet_users import domain, role_usecases, store, tenant_domain, tenant_store
+from quartet_users.api_clients import CreatedClient, NewClient, add_client
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
 from quartet_users.errors import OAuthError
 from quartet_users.passwords import Passwords
 from quartet_users.revocations import revoke
 from quartet_users.roles import Role
+from quartet_users.scim_tokens import SCOPES as SCIM_SCOPES
 from quartet_users.scim_tokens import NewScimToken, add_scim_token
 from quartet_users.tenant_domain import Change, Tenant
+from quartet_users.usecases import demand_good_password
 
 Container = AppContainer[UsersConfig]
 
-FIRST_TOKEN = "provisioning"  # noqa: S105  # the name of a token, by which people know it
-"""The SCIM token that a tenant has from its beginning."""
+PROVISIONING = "provisioning"
+"""What the API client and the SCIM token are called that a tenant has from its beginning."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class CreatedTenant:
     """A new tenant and what is shown this once. `password` is there only if it was made here."""
 
     tenant: Tenant
+    client: CreatedClient
     scim_token: str = field(repr=False)
     administrator: User | None = None
     password: str | None = field(default=None, repr=False)
@@ -66,12 +70,14 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
         if tenant is None:
             raise tenant_domain.taken()
         own = replace(caller, tenant=tenant.id)
-        role = await _add_role(connection, own, now)
-        token = await add_scim_token(container, connection, own, NewScimToken(FIRST_TOKEN))
+        role = await _add_role(container, connection, own)
+        client = await add_client(container, connection, own, NewClient(PROVISIONING, SCIM_SCOPES))
+        token = await add_scim_token(container, connection, own, NewScimToken(PROVISIONING, client_id=client.client.id))
+        made = CreatedTenant(tenant, client, token.secret)
         if administrator is None:
-            return CreatedTenant(tenant, token.secret)
+            return made
         await _add_administrator(container, connection, own, administrator, role)
-    return CreatedTenant(tenant, token.secret, administrator.user, administrator.made_password)
+    return replace(made, administrator=administrator.user, password=administrator.made_password)
 
 
 async def ensure_first_tenants(container: Container) -> None:
@@ -80,7 +86,7 @@ async def ensure_first_tenants(container: Container) -> None:
     for tenant in (SYSTEM_TENANT, *container.config.bootstrap_tenants):
         async with container.database.transaction() as connection:
             if await _insert(container, connection, caller, tenant, "") is not None:
-                await _add_role(connection, replace(caller, tenant=tenant), container.clock())
+                await _add_role(container, connection, replace(caller, tenant=tenant))
 
 
 async def rename_tenant(container: Container, caller: Caller, tenant: str, display_name: str) -> Tenant:
@@ -122,6 +128,7 @@ async def _prepare(passwords: Passwords, sent: Normalised | None, now: datetime)
         return None
     given: Any = sent.secrets.get("password")
     password = given if isinstance(given, str) else secrets.token_urlsafe(24)
+    demand_good_password(passwords, password, str(sent.attributes["userName"]))
     user, told = domain.create(new_id(), sent.attributes, now)
     made = None if password == given else password
     return _Administrator(user, told, await passwords.hash(password), made)
@@ -139,9 +146,9 @@ async def _insert(
     return made
 
 
-async def _add_role(connection: Connection, caller: Caller, now: datetime) -> Role:
-    role = tenant_domain.administrators(caller.tenant, now)
-    await role_store.insert_role(connection, caller.tenant, role)
+async def _add_role(container: Container, connection: Connection, caller: Caller) -> Role:
+    role = tenant_domain.administrators(caller.tenant, container.clock())
+    await role_usecases.add_role(container, connection, caller, role)
     return role
 
 
@@ -154,7 +161,7 @@ async def _add_administrator(
     if administrator.made_password is not None:
         await tenant_store.demand_new_password(connection, tenant, user.id)
     await _tell(container, connection, caller, administrator.told)
-    await role_store.grant(connection, tenant, role.id, "User", user.id, user.modified, caller.actor)
+    await role_usecases.add_grant(container, connection, caller, role, "User", user.id)
 
 
 async def _change(

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import orjson
 from joserfc.jws import extract_compact
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN
+from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
@@ -14,11 +15,12 @@ from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import SYSTEM_TENANT, parse_id
 from quartet_common.messaging.outbox import Caller
-from quartet_users import store
+from quartet_users import session_ends, session_store, store
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.revocations import revoke
 from quartet_users.scim_tokens import ScimToken, ScimTokens, revoke_scim_token
+from quartet_users.sessions import digest
 from quartet_users.tokens import SERVICES
 
 INACTIVE: dict[str, Any] = {"active": False}
@@ -52,7 +54,9 @@ class TokenStatus:
         """What RFC 7662 section 2.2 answers of `token`, and its `tenant`. Raises UnavailableError (503)."""
         if token.startswith(SCIM_TOKEN):
             return await self._introspect_scim(asker, token)
-        if token.startswith((REFRESH_TOKEN, CLIENT_SECRET)) or len(token) > MAX_TOKEN_LENGTH:
+        if token.startswith(REFRESH_TOKEN):
+            return await self._introspect_refresh(asker, token)
+        if token.startswith(CLIENT_SECRET) or len(token) > MAX_TOKEN_LENGTH:
             return INACTIVE
         return await self._introspect_access(asker, token)
 
@@ -65,7 +69,9 @@ class TokenStatus:
             raise OAuthError("unsupported_token_type", "A client secret is no token; see /users/clients.")
         if token.startswith(SCIM_TOKEN):
             await self._revoke_scim(asker, address, token)
-        elif not token.startswith(REFRESH_TOKEN):
+        elif token.startswith(REFRESH_TOKEN):
+            await self._revoke_refresh(asker, address, token)
+        else:
             await self._revoke_access(asker, address, token)
 
     async def _introspect_scim(self, asker: Asker, token: str) -> dict[str, Any]:
@@ -89,6 +95,28 @@ class TokenStatus:
         name = await self._user_name(who)
         named = {} if name is None else {"username": name}
         return self._answer(who, orjson.loads(extract_compact(token.encode()).payload)["aud"], **times, **named)
+
+    async def _introspect_refresh(self, asker: Asker, token: str) -> dict[str, Any]:
+        tenant, found = await self._refresh_token(token)
+        now = self._container.clock()
+        if found is None or found["used_at"] is not None or found["ends_at"] <= now or not asker.knows(tenant):
+            return INACTIVE
+        issued, end = found["issued_at"].timestamp(), int(found["ends_at"].timestamp())
+        user_id, session = str(found["user_id"]), str(found["session_id"])
+        who = Principal(tenant, user_id, found["client_id"], frozenset(), end, "", issued, session)
+        if self._container.revocations.reason(who) is not None:
+            return INACTIVE
+        issuer = self._container.config.issuer
+        return {
+            "active": True,
+            "tenant": tenant,
+            "sub": user_id,
+            "client_id": who.client_id,
+            "iss": issuer,
+            "aud": issuer,  # only we take it; which scopes it gives is decided when it is used
+            "iat": issued,
+            "exp": end,
+        }
 
     def _answer(self, who: Principal, audience: Any, **more: Any) -> dict[str, Any]:
         return {
@@ -117,6 +145,23 @@ class TokenStatus:
         if found is None or found.client_id != asker.client_id or not asker.knows(found.tenant):
             return
         await revoke_scim_token(self._container, Caller(found.tenant, asker.client_id, address), found.id)
+
+    async def _revoke_refresh(self, asker: Asker, address: str | None, token: str) -> None:
+        """End the whole login that the token is of, also by a token that was used before."""
+        tenant, found = await self._refresh_token(token)
+        if found is None or found["client_id"] != asker.client_id or not asker.knows(tenant):
+            return
+        container, caller = self._container, Caller(tenant, str(found["user_id"]), address)
+        async with container.database.transaction() as connection:
+            ended = await session_ends.end_session(container, connection, caller, found["session_id"], found["user_id"])
+        container.revocations.add(ended)
+
+    async def _refresh_token(self, token: str) -> tuple[str, asyncpg.Record | None]:
+        tenant = tenant_of(REFRESH_TOKEN, token)
+        if tenant is None:
+            return "", None
+        async with self._container.database.connection() as connection:
+            return tenant, await session_store.read_refresh_token(connection, tenant, digest(token))
 
     async def _revoke_access(self, asker: Asker, address: str | None, token: str) -> None:
         who = await self._verified(token)

@@ -10,11 +10,11 @@ from quartet_common.ids import new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.bulk import Ledger
-from quartet_scim.errors import ScimError, not_found, uniqueness
+from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
-from quartet_users import domain, store
+from quartet_users import domain, session_ends, session_store, store
 from quartet_users.bulk_sets import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.config import UsersConfig
 from quartet_users.domain import User
@@ -28,14 +28,15 @@ Container = AppContainer[UsersConfig]
 class UnhashedError(Exception):
     """A patch sets a password whose hash is to be made first: while that takes its time, no connection is held."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, password: str, user_name: str) -> None:
         super().__init__()  # the password is never part of what could be logged
         self.password = password
+        self.user_name = user_name
 
 
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
-    password_hash = await _hash(passwords, sent.secrets)
+    password_hash = await _hash(passwords, sent)
     user, told = domain.create(new_id(), sent.attributes, container.clock())
     async with container.database.transaction() as connection:
         if not await store.insert_user(connection, caller.tenant, user):
@@ -94,13 +95,14 @@ async def replace_user(
     if_match: IfMatch = ANY_VERSION,
 ) -> User:
     """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409, 412."""
-    password_hash = await _hash(passwords, sent.secrets)
+    password_hash = await _hash(passwords, sent)
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         user, told = domain.change(before, sent.attributes, container.clock(), new_password=password_hash is not None)
         if told and not await store.update_user(connection, caller.tenant, user):
             raise uniqueness(TAKEN)
         await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=password_hash is not None)
     return user
 
 
@@ -117,7 +119,8 @@ async def patch_user(
     try:
         return await _patch(container, {}, engine, caller, user_id, operations, if_match)
     except UnhashedError as unhashed:
-        password = unhashed.password
+        password, user_name = unhashed.password, unhashed.user_name
+    demand_good_password(passwords, password, user_name)
     hashes = {password: await passwords.hash(password)}
     return await _patch(container, hashes, engine, caller, user_id, operations, if_match)
 
@@ -135,23 +138,24 @@ async def _patch(
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         patched = engine.apply(before.attributes, operations)
-        password_hash = _hash_among(hashes, patched.secrets)
-        user, told = domain.change(
-            before, patched.attributes, container.clock(), new_password="password" in patched.secrets
-        )
+        password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
+        new_password = "password" in patched.secrets
+        user, told = domain.change(before, patched.attributes, container.clock(), new_password=new_password)
         if told and not await store.update_user(connection, caller.tenant, user):
             raise uniqueness(TAKEN)
-        if "password" in patched.secrets and password_hash is None:
+        if new_password and password_hash is None:
             await store.forget_password(connection, caller.tenant, user_id)
         await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=new_password)
     return user
 
 
 async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
-    """Remove a user. Raises ScimError 404, 412."""
+    """Remove a user, whose sessions end. Raises ScimError 404, 412."""
     async with container.database.transaction() as connection:
         user = await _lock(connection, caller.tenant, user_id, if_match)
-        await store.delete_user(connection, caller.tenant, user_id)
+        ended = await session_store.delete_user(connection, caller.tenant, user_id)
+        await session_ends.tell_user_ended(container, connection, caller, user_id, ended, "deleted")
         await _tell(container, connection, caller, domain.delete(user))
 
 
@@ -163,18 +167,37 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
     return user
 
 
-async def _hash(passwords: Passwords, secrets: Mapping[str, Any]) -> str | None:
-    password = secrets.get("password")
-    return await passwords.hash(password) if isinstance(password, str) else None
+def demand_good_password(passwords: Passwords, password: str, user_name: str) -> None:
+    """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
+    fault = passwords.policy.fault(password, user_name)
+    if fault is not None:
+        raise invalid_value(f"password: {fault}")
 
 
-def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any]) -> str | None:
+async def _hash(passwords: Passwords, sent: Normalised) -> str | None:
+    password = sent.secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    demand_good_password(passwords, password, str(sent.attributes["userName"]))
+    return await passwords.hash(password)
+
+
+def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attributes: Mapping[str, Any]) -> str | None:
     password = secrets.get("password")
     if not isinstance(password, str):
         return None
     if password not in hashes:
-        raise UnhashedError(password)
+        raise UnhashedError(password, str(attributes["userName"]))
     return hashes[password]
+
+
+async def _end_sessions(
+    container: Container, connection: Connection, caller: Caller, before: User, after: User, *, new_password: bool
+) -> None:
+    """End a user's sessions where the change wants it; the row of the user is locked, so that none begins meanwhile."""
+    why = domain.ends_sessions(before, after, new_password=new_password)
+    if why is not None:
+        await session_ends.end_sessions_of(container, connection, caller, after.id, why)
 
 
 async def _finish(

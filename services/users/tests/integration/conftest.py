@@ -3,12 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from joserfc.jwk import ECKey
 
+from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
+from quartet_users import tenant_domain, tenant_store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
+from quartet_users.keys import KeyRing
 
 SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
 
@@ -17,7 +21,27 @@ SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
 async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningService]:
     """The running service."""
     async with run_service(SERVICE, config_for(UsersConfig)) as running:
+        believe_own_tokens(running)
         yield running
+
+
+def believe_own_tokens(running: RunningService) -> None:
+    """Have the service believe the tokens that it gives itself, beside those that tests make."""
+    config: UsersConfig = running.container.config
+    ring = KeyRing(lambda: running.container.database, config.master_key.get_secret_value(), running.container.clock)
+
+    async def find(key_id: str) -> ECKey | None:
+        return await running.tokens.find_key(key_id) or await ring.find(key_id)
+
+    running.container.key_finder = find
+
+
+@pytest.fixture
+async def people(users: RunningService, tenant: str, headers: dict[str, str]) -> People:
+    """The people of the test's own tenant."""
+    async with users.container.database.transaction() as connection:
+        await tenant_store.insert_tenant(connection, tenant_domain.create(tenant, "", users.container.clock())[0])
+    return People(users, tenant, headers)
 
 
 @pytest.fixture

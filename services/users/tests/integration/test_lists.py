@@ -15,7 +15,7 @@ from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import lists, store
+from quartet_users import lists, session_store, store
 from quartet_users.domain import User, create
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -285,7 +285,7 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
             except LookupError:
                 continue
         async with database.transaction() as connection:
-            await store.delete_user(connection, tenant, made[0].id)
+            await session_store.delete_user(connection, tenant, made[0].id)
 
     await asyncio.gather(*(write(number) for number in range(16)))
     assert await count(database, tenant) == (48, 48)

@@ -7,7 +7,7 @@ import pytest
 
 from quartet_common.ids import new_id, utc_now
 from quartet_testing.services import RunningService
-from quartet_users import role_store, roles, store
+from quartet_users import role_store, roles, session_store, store
 from quartet_users.domain import User
 from quartet_users.roles import Role
 
@@ -40,7 +40,7 @@ async def test_a_grant_gives_scopes_is_made_once_and_ends_with_the_user(users: R
         assert not await role_store.grant(connection, tenant, auditor.id, "User", user, now, "hr")
         assert await role_store.scopes_of_user(connection, tenant, user) == auditor.scopes
         assert await role_store.scopes_of_user(connection, "another-tenant", user) == frozenset()
-        await store.delete_user(connection, tenant, user)
+        await session_store.delete_user(connection, tenant, user)
         assert await connection.fetchval("SELECT count(*) FROM role_grants WHERE tenant_id = $1", tenant) == 0
 
 

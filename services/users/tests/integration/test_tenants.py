@@ -1,6 +1,7 @@
 """Tenants over HTTP: made, listed, renamed, suspended, resumed, deleted, and refused to everybody else."""
 
 import asyncio
+import base64
 from typing import Any
 from uuid import UUID
 
@@ -82,13 +83,13 @@ async def test_an_id_that_is_none_is_refused(operator: Platform, wrong: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "body",
+    "parts",
     [
-        {},
-        {"display_name": "Acme"},
+        {"id": None},
         {"display_name": 7},
         {"display_name": "x" * 257},
         {"something": "else"},
+        {"status": "deleted"},
         {"administrator": "bjensen"},
         {"administrator": {}},
         {"administrator": {"user_name": ""}},
@@ -97,14 +98,11 @@ async def test_an_id_that_is_none_is_refused(operator: Platform, wrong: Any) -> 
     ],
 )
 async def test_what_is_no_tenant_is_refused_and_nothing_is_made(
-    operator: Platform, tenant: str, body: dict[str, Any]
+    operator: Platform, tenant: str, parts: dict[str, Any]
 ) -> None:
-    sent = (
-        body if list(body) in ([], ["display_name"]) and body.get("display_name") == "Acme" else {"id": tenant, **body}
-    )
-    if sent == body or body:
-        status, answer = await operator.ask("post", body=sent)
-        assert (status, bool(answer["detail"])) == (400, True)
+    status, answer = await operator.ask("post", body={"id": tenant, **parts})
+    assert (status, bool(answer["detail"])) == (400, True)
+    assert (await operator.ask("post", body={}))[0] == 400
     assert (await operator.ask("get", f"/{tenant}"))[0] == 404
 
 
@@ -160,12 +158,25 @@ async def test_a_tenant_begins_with_a_role_for_its_administrators_and_a_token_fo
     [user] = (await (await users.client.get("/scim/v2/Users", headers=bearer)).get_json(force=True))["Resources"]
     assert user["userName"] == "bjensen"
     assert (await users.client.get("/users/schemas", headers=bearer)).status_code == 403
+    status, given = await client_token(users, made)
+    assert (status, set(given["scope"].split())) == (200, {"users:read", "users:write", "groups:read", "groups:write"})
     told = [event.data for event in (*await users.outbox(tenant), *await operator.told(tenant))]
-    assert made["scim_token"] not in str(told)
+    assert not [secret for secret in (made["scim_token"], made["client_secret"]) if secret in str(told)]
     assert (await operator.ask("post", f"/{tenant}/suspend"))[0] == 200
+    status, refused = await client_token(users, made)
+    assert (status, refused["error"]) == (401, "invalid_client")
     assert (await users.client.get("/scim/v2/Users", headers=bearer)).status_code == 401
     assert (await operator.ask("post", f"/{tenant}/resume"))[0] == 200
     assert (await users.client.get("/scim/v2/Users", headers=bearer)).status_code == 200
+    assert (await client_token(users, made))[0] == 200
+
+
+async def client_token(users: RunningService, made: Any) -> tuple[int, Any]:
+    """What the token endpoint answers the tenant's own client."""
+    pair = base64.b64encode(f"{made['client_id']}:{made['client_secret']}".encode()).decode()
+    form = {"grant_type": "client_credentials"}
+    answer = await users.client.post("/oauth2/token", headers={"Authorization": f"Basic {pair}"}, form=form)
+    return answer.status_code, await answer.get_json(force=True)
 
 
 async def test_nothing_of_a_tenant_is_there_if_a_part_of_it_cannot_be_made(

@@ -13,6 +13,7 @@ from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import LEEWAY, MAX_TOKEN_LENGTH
 from quartet_common.ids import SYSTEM_TENANT
 from quartet_testing.conditions import eventually
+from quartet_testing.people import People
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import ScimTokens
@@ -100,12 +101,10 @@ async def test_the_token_that_the_token_endpoint_gives_is_active_whatever_the_hi
     users: RunningService, service: Headers, admin: Headers
 ) -> None:
     form = {"grant_type": "client_credentials", "tenant": "default", "scope": "users:read audit:read"}
-    # signed with the service's own key, which the tests' verifier does not know
     answer = await (await users.client.post("/oauth2/token", headers=admin, form=form)).get_json()
-    assert await ask(users, service, answer["access_token"]) == INACTIVE
-    token = own(users, "default")
     for hint in ("access_token", "refresh_token", "nonsense", ""):
-        assert (await ask(users, service, token, token_type_hint=hint))["active"]
+        found = await ask(users, service, answer["access_token"], token_type_hint=hint)
+        assert (found["active"], found["scope"]) == (True, "audit:read users:read")
 
 
 async def test_a_person_is_told_of_by_name(users: RunningService, tenant: str, service: Headers) -> None:
@@ -134,6 +133,17 @@ async def test_a_scim_token_is_told_of_until_it_ends(users: RunningService, tena
     headers = users.tokens.headers(tenant, ALL)
     assert (await users.client.delete(f"/users/scim-tokens/{made['id']}", headers=headers)).status_code == 204
     assert await ask(users, service, made["token"]) == INACTIVE
+
+
+@pytest.mark.parametrize("column", ["expires_at", "revoked_at"])
+async def test_what_the_database_says_has_ended_is_not_active_whoever_has_heard_of_it(
+    users: RunningService, tenant: str, service: Headers, column: str
+) -> None:
+    token = (await scim_token(users, tenant))["token"]
+    assert (await ask(users, service, token))["active"]
+    async with users.container.database.transaction() as connection:
+        await connection.execute(f"UPDATE scim_tokens SET {column} = now() WHERE tenant_id = $1", tenant)
+    assert await ask(users, service, token) == INACTIVE
 
 
 async def test_a_question_of_a_service_counts_as_a_use_and_one_of_a_client_does_not(
@@ -186,6 +196,44 @@ async def test_a_client_of_a_tenant_knows_of_its_own_tokens_only(
     of_a_service = users.tokens.token("*", ["service"], "quartet-groups")
     assert await status.introspect(asker, of_a_service) == INACTIVE
     assert (await status.introspect(Asker("quartet-admin", frozenset({"*"})), of_a_service))["active"]
+
+
+async def client_of(users: RunningService, tenant: str) -> tuple[str, Headers]:
+    """The id and the credentials of a new API client of a tenant."""
+    platform = users.tokens.headers("quartet", ["platform:admin"])
+    made = await users.client.post("/users/tenants", headers=platform, json={"id": tenant})
+    assert made.status_code in (201, 409)
+    headers = users.tokens.headers(tenant, ALL)
+    body = {"name": "crm", "scopes": ["users:read"]}
+    client = await (await users.client.post("/users/clients", headers=headers, json=body)).get_json()
+    pair = f"{client['client_id']}:{client['client_secret']}"
+    return client["client_id"], {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+async def test_an_api_client_asks_about_its_tenant_and_ends_its_own(users: RunningService, tenant: str) -> None:
+    client_id, mine = await client_of(users, tenant)
+    _, neighbour = await client_of(users, tenant)
+    _, stranger = await client_of(users, new_tenant())
+    tokens = [own(users, tenant, client_id), (await scim_token(users, tenant, client_id=client_id))["token"]]
+    for token in tokens:
+        assert [(await ask(users, who, token))["active"] for who in (mine, neighbour, stranger)] == [True, True, False]
+        for who in (neighbour, stranger):
+            await revoke(users, who, token)
+        assert await used(users, token) == 200
+        await revoke(users, mine, token)
+        assert await used(users, token) == 401
+
+
+async def test_a_public_client_may_end_what_names_it_but_not_ask(users: RunningService, tenant: str) -> None:
+    user_id = str(uuid4())
+    token, other = (own(users, tenant, user_id, client_id=one) for one in ("quartet-cli", "quartet-console"))
+    answer = await users.client.post(INTROSPECT, form={"token": token, "client_id": "quartet-cli"})
+    assert (answer.status_code, (await answer.get_json())["error"]) == (401, "invalid_client")
+    for one in (token, other):
+        await revoke(users, {}, one, client_id="quartet-cli")
+    assert [await used(users, one) for one in (token, other)] == [401, 200]
+    [event] = await users.outbox(tenant)
+    assert (event.routing_key, event.actorid) == ("users.token.revoked.v1", user_id)
 
 
 async def test_a_token_of_a_suspended_tenant_is_not_active(
@@ -287,3 +335,43 @@ async def test_what_is_no_token_cannot_be_revoked(users: RunningService, tenant:
     form = {"token": make(CLIENT_SECRET, tenant)}
     answer = await users.client.post(REVOKE, headers=admin, form=form)
     assert (answer.status_code, (await answer.get_json())["error"]) == (400, "unsupported_token_type")
+
+
+async def test_a_refresh_token_is_told_of_until_it_is_used(
+    users: RunningService, people: People, tenant: str, service: Headers
+) -> None:
+    person = await people.person()
+    session = await people.log_in(person)
+    token = session.tokens["refresh_token"]
+    found = await ask(users, service, token)
+    named = {name: found[name] for name in ("active", "tenant", "sub", "client_id")}
+    assert named == {"active": True, "tenant": tenant, "sub": person["id"], "client_id": "quartet-cli"}
+    assert found["exp"] > found["iat"]
+    assert "scope" not in found
+    _, stranger = await client_of(users, new_tenant())
+    assert await ask(users, stranger, token) == INACTIVE
+    status, renewed = await people.refresh(token)
+    assert status == 200
+    assert await ask(users, service, token) == INACTIVE
+    assert (await ask(users, service, renewed["refresh_token"]))["active"]
+    assert (await ask(users, service, renewed["access_token"]))["username"] == person["userName"]
+    async with users.container.database.transaction() as connection:
+        await connection.execute("UPDATE sessions SET ends_at = now() WHERE tenant_id = $1", tenant)
+    assert await ask(users, service, renewed["refresh_token"]) == INACTIVE
+
+
+async def test_a_person_logs_out_by_the_refresh_token(users: RunningService, people: People, service: Headers) -> None:
+    session, other = [await people.log_in(one) for one in (await people.person(), await people.person())]
+    token = session.tokens["refresh_token"]
+    await revoke(users, {}, token, client_id="quartet-console")  # which it was not given to
+    assert not await session.is_refused()
+    await revoke(users, {}, token, client_id="quartet-cli", token_type_hint="refresh_token")
+    assert await session.is_refused()
+    assert not await other.is_refused()
+    assert await ask(users, service, token) == INACTIVE
+    assert (await people.refresh(token))[0] == 400
+    assert [(one["id"], one["reason"]) for one in await people.told("users.session.ended.v1")] == [
+        (session.id, "logout")
+    ]
+    await revoke(users, {}, token, client_id="quartet-cli")
+    assert len(await people.told("users.session.ended.v1")) == 1

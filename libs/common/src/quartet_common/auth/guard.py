@@ -27,16 +27,23 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCOPES_ATTRIBUTE = "quartet_scopes"
+PERSON_ATTRIBUTE = "quartet_person"
+A_PERSON = "(that of a person)"
+"""What a refusal names in place of a scope where only people are let in."""
 MAX_NAME = 256
 
 
-def requires(*scopes: str) -> Callable[[F], F]:
-    """Mark a view as needing any one of `scopes`; what more it shows to whom is the view's own to decide."""
-    if not scopes:
+def requires(*scopes: str, person: bool = False) -> Callable[[F], F]:
+    """Mark a view as needing any one of `scopes`; what more it shows to whom is the view's own to decide.
+
+    `person`: people who have logged in are let in whatever their scopes, to what is their own.
+    """
+    if not scopes and not person:
         raise ValueError("a view that needs no scope is listed as public")
 
     def mark(view: F) -> F:
         setattr(view, SCOPES_ATTRIBUTE, scopes)
+        setattr(view, PERSON_ATTRIBUTE, person)
         return view
 
     return mark
@@ -46,6 +53,11 @@ def scopes_of(view: Callable[..., Any]) -> tuple[str, ...]:
     """The scopes of which a view needs one; looks through wrappers. Empty for a view that was not marked."""
     scopes = getattr(view, SCOPES_ATTRIBUTE, ())
     return scopes if isinstance(scopes, tuple) else ()
+
+
+def lets_people_in(view: Callable[..., Any]) -> bool:
+    """Whether people need no scope for a view."""
+    return getattr(view, PERSON_ATTRIBUTE, False) is True
 
 
 def install_guard(
@@ -77,11 +89,13 @@ def install_guard(
         found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
         bind_contextvars(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
-        scopes = scopes_of(app.view_functions[endpoint])
-        if not scopes:
-            raise ForbiddenError("(none is declared for this route)")
-        if found.scopes.isdisjoint(scopes):
+        view = app.view_functions[endpoint]
+        scopes = scopes_of(view)
+        if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
+            return
+        if scopes:
             raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
+        raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
 
     app.before_request(check)
 

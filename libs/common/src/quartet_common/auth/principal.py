@@ -36,8 +36,8 @@ class Principal:
 
     @property
     def is_person(self) -> bool:
-        """Whether a person stands behind the token, and not only a client."""
-        return self.actor != self.client_id
+        """Whether a person stands behind the token, and not only a client, or a service that names one."""
+        return self.actor != self.client_id and SERVICE_SCOPE not in self.scopes
 
 
 def in_header(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
@@ -11,6 +11,7 @@ from quartet_common.container import AppContainer
 from quartet_common.errors import BadRequestError
 from quartet_common.ids import parse_id
 from quartet_common.responses import json_response
+from quartet_scim_http.requests import read_body
 from quartet_users import store
 from quartet_users.config import UsersConfig
 from quartet_users.routes.documents import KnownUser, LookupDocument, LookupRequest
@@ -29,7 +30,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(LookupDocument)
     async def lookup() -> Response:
         """Which of up to 1,000 ids are users of the tenant, and their names."""
-        ids = _ids(await request.get_json(force=True, silent=True))
+        ids = _ids(await read_body())
         known = [found for found in map(parse_id, ids) if found is not None]
         async with container.database.connection() as connection:
             rows = await store.find_by_ids(connection, caller().tenant, known)
@@ -39,8 +40,8 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     return blueprint
 
 
-def _ids(body: Any) -> list[str]:
-    ids = body.get("ids") if isinstance(body, dict) else None
+def _ids(body: dict[str, Any]) -> list[str]:
+    ids = body.get("ids")
     if not isinstance(ids, list) or len(ids) > MAX_IDS or not all(isinstance(one, str) for one in ids):
         raise BadRequestError(f"The body must be an object whose ids are a list of at most {MAX_IDS} strings.")
     return ids

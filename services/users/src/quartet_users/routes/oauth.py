@@ -13,7 +13,14 @@ from quartet_users.errors import OAuthError
 from quartet_users.grants import Grants
 from quartet_users.keys import KeyRing
 from quartet_users.lockout import Lockout
-from quartet_users.routes.documents import KeySetDocument, TokenDocument, TokenErrorDocument, TokenRequest
+from quartet_users.routes.documents import (
+    KeySetDocument,
+    LoginDocument,
+    TokenDocument,
+    TokenErrorDocument,
+    TokenRequest,
+)
+from quartet_users.sessions import Tokens
 
 REPEATED = ("resource",)
 """Parameters that a form may have more than once (RFC 8707 section 2)."""
@@ -41,7 +48,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
     @document_response(TokenErrorDocument, 400)
     @document_response(TokenErrorDocument, 401)
     async def token() -> Response:
-        """Give a client an access token."""
+        """Give a client an access token, or the next tokens for a refresh token."""
         form = await request.form
         grant = grants.get(_single(form, "grant_type") or "")
         if grant is None:
@@ -50,7 +57,10 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
             if name not in REPEATED:
                 _single(form, name)
         client = await authenticate(container, lockout, form, request.headers.get("Authorization"), source_address())
-        return json_response(await grant(form, client), headers={"Pragma": "no-cache"})
+        answer = await grant(form, client)
+        if isinstance(answer, Tokens):
+            return json_response(LoginDocument.of(answer))
+        return json_response(TokenDocument(answer.access_token, "Bearer", answer.expires_in, answer.scope))
 
     @blueprint.get("/.well-known/jwks.json")
     @security_scheme([])

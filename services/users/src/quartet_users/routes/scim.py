@@ -55,22 +55,33 @@ def scim_blueprint(
         wanted = await body.work(user_type.normaliser.normalise)
         return answer(await usecases.create_user(container, passwords, caller(), wanted), shown, 201)
 
-    @blueprint.get("/Users/<user_id>")
-    @blueprint.get("/Me", defaults=ME)
-    @requires("users:read")
-    @tag(["SCIM users"])
-    @document_querystring(ProjectionQuery)
-    @document_response(UserDocument)
-    @document_response(ErrorDocument, 404)
-    async def read(user_id: str | None) -> Response:
-        """Read a user (RFC 7644 section 3.4.1)."""
+    async def read_user(known: UUID) -> Response:
         shown = read_projection((await types.of(caller().tenant, read_mentions())).projector)
-        known = _wanted(user_id)
         async with container.database.connection() as connection:
             row = await store.read_user(connection, caller().tenant, known, view.groups_url(shown))
         if row is None:
             raise not_found()
         return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
+
+    @blueprint.get("/Users/<user_id>")
+    @requires("users:read")
+    @tag(["SCIM users"])
+    @document_querystring(ProjectionQuery)
+    @document_response(UserDocument)
+    @document_response(ErrorDocument, 404)
+    async def read(user_id: str) -> Response:
+        """Read a user (RFC 7644 section 3.4.1)."""
+        return await read_user(known_id(user_id))
+
+    @blueprint.get("/Me")
+    @requires("users:read", person=True)
+    @tag(["SCIM users"])
+    @document_querystring(ProjectionQuery)
+    @document_response(UserDocument)
+    @document_response(ErrorDocument, 404)
+    async def read_me() -> Response:
+        """Read oneself (RFC 7644 section 3.11); people need no scope for it."""
+        return await read_user(_wanted(None))
 
     @blueprint.put("/Users/<user_id>")
     @blueprint.put("/Me", defaults=ME)

@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from quartet_common.errors import BadRequestError
 from quartet_common.ids import TENANT_ID
 from quartet_scim.compiled import CompiledType
+from quartet_scim.normalise import Normalised
 from quartet_scim.schema import user_resource_type, user_schema
 from quartet_users.tenant_domain import Tenant
 from quartet_users.tenant_usecases import CreatedTenant, NewTenant
-
-T = TypeVar("T")
 
 MAX_NAME = 256
 ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
@@ -80,8 +79,12 @@ class AdministratorDocument:
 
 @dataclass
 class CreatedTenantDocument(TenantDocument):
-    """A tenant that was just made, with what is shown this once: the token for its identity provider, and passwords."""
+    """A tenant that was just made, with what is shown this once: its own API client for SCIM and a bearer token for
+    identity providers that know no OAuth.
+    """
 
+    client_id: str
+    client_secret: str
     scim_token: str
     administrator: AdministratorDocument | None = None
 
@@ -94,31 +97,37 @@ class TenantListDocument:
     next: str | None = None
 
 
-class _Administrator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AdministratorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """AdministratorRequest as it is read."""
+
     user_name: Name
     display_name: Name | None = None
     email: Name | None = None
     password: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
 
 
-class _Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TenantRequest as it is read."""
+
     id: str
     display_name: Name | None = None
-    administrator: _Administrator | None = None
+    administrator: AdministratorBody | None = None
+
+    def wanted(self) -> NewTenant:
+        """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
+        if TENANT_ID.fullmatch(self.id) is None:
+            raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
+        person = self.administrator
+        return NewTenant(self.id, self.display_name or "", None if person is None else _user(person))
 
 
-class _Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TenantPatch as it is read."""
+
     display_name: Name
 
 
-def read_new_tenant(body: dict[str, Any]) -> NewTenant:
-    """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
-    sent = _converted(body, _Tenant)
-    if TENANT_ID.fullmatch(sent.id) is None:
-        raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
-    if sent.administrator is None:
-        return NewTenant(sent.id, sent.display_name or "")
-    person = sent.administrator
+def _user(person: AdministratorBody) -> Normalised:
     document = {
         "schemas": [user_schema().id],
         "userName": person.user_name,
@@ -126,12 +135,7 @@ def read_new_tenant(body: dict[str, Any]) -> NewTenant:
         "emails": None if person.email is None else [{"value": person.email, "primary": True}],
         "password": person.password,
     }
-    return NewTenant(sent.id, sent.display_name or "", ADMINISTRATORS.normalise(document))
-
-
-def read_patch(body: dict[str, Any]) -> str:
-    """The name that is wanted. Raises BadRequestError (400)."""
-    return _converted(body, _Patch).display_name
+    return ADMINISTRATORS.normalise(document)
 
 
 def document_of(tenant: Tenant) -> TenantDocument:
@@ -143,16 +147,13 @@ def document_of(tenant: Tenant) -> TenantDocument:
 
 def created_document(made: CreatedTenant) -> CreatedTenantDocument:
     """A new tenant with what is shown this once."""
-    shown = CreatedTenantDocument(**vars(document_of(made.tenant)), scim_token=made.scim_token)
+    shown = CreatedTenantDocument(
+        **vars(document_of(made.tenant)),
+        client_id=made.client.client.id,
+        client_secret=made.client.secret or "",
+        scim_token=made.scim_token,
+    )
     if made.administrator is not None:
         who = made.administrator
         shown.administrator = AdministratorDocument(str(who.id), who.user_name, made.password)
     return shown
-
-
-def _converted(body: dict[str, Any], kind: type[T]) -> T:
-    try:
-        found = msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
-        raise BadRequestError(f"{error}.") from None
-    return found

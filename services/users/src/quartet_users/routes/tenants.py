@@ -6,6 +6,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.bodies import read_json
 from quartet_common.container import AppContainer
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import ForbiddenError, NotFoundError
@@ -13,7 +14,6 @@ from quartet_common.ids import SYSTEM_TENANT
 from quartet_common.messaging.outbox import Caller
 from quartet_common.parameters import BadParameterError, single, whole_number
 from quartet_common.responses import json_response
-from quartet_scim_http.requests import read_body
 from quartet_users import tenant_store, tenant_usecases
 from quartet_users.config import UsersConfig
 from quartet_users.passwords import Passwords
@@ -21,6 +21,8 @@ from quartet_users.roles import PLATFORM_ADMIN
 from quartet_users.routes.documents import ProblemDocument
 from quartet_users.routes.tenant_documents import (
     CreatedTenantDocument,
+    PatchBody,
+    TenantBody,
     TenantDocument,
     TenantListDocument,
     TenantPatch,
@@ -28,8 +30,6 @@ from quartet_users.routes.tenant_documents import (
     TenantRequest,
     created_document,
     document_of,
-    read_new_tenant,
-    read_patch,
 )
 from quartet_users.tenant_domain import Status
 
@@ -51,9 +51,8 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
         """Make a tenant with all that it begins with; its secrets are shown this once."""
-        made = await tenant_usecases.create_tenant(
-            container, passwords, _platform(), read_new_tenant(await read_body())
-        )
+        who, wanted = _platform(), (await read_json(TenantBody)).wanted()
+        made = await tenant_usecases.create_tenant(container, passwords, who, wanted)
         headers = {"Location": f"{container.config.issuer}/users/tenants/{made.tenant.id}"}
         return json_response(created_document(made), 201, headers=headers)
 
@@ -100,10 +99,8 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 409)
     async def rename(tenant: str) -> Response:
         """Give a tenant another name."""
-        display_name = read_patch(await read_body())
-        return json_response(
-            document_of(await tenant_usecases.rename_tenant(container, _platform(), tenant, display_name))
-        )
+        who, display_name = _platform(), (await read_json(PatchBody)).display_name
+        return json_response(document_of(await tenant_usecases.rename_tenant(container, who, tenant, display_name)))
 
     @blueprint.post("/tenants/<tenant>/suspend")
     @requires(PLATFORM_ADMIN)

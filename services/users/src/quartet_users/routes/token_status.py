@@ -8,7 +8,7 @@ from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
 from quartet_users.client_authentication import Form, authenticate
 from quartet_users.config import UsersConfig
-from quartet_users.errors import OAuthError
+from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.lockout import Lockout
 from quartet_users.routes.documents import TokenErrorDocument
 from quartet_users.routes.token_documents import IntrospectionDocument, TokenStatusRequest
@@ -19,8 +19,10 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     """`/oauth2/introspect` and `/oauth2/revoke`; whoever asks authenticates as a client."""
     blueprint = Blueprint("token_status", __name__)
 
-    async def asker_of(form: Form) -> Asker:
+    async def asker_of(form: Form, *, public: bool = False) -> Asker:
         client = await authenticate(container, lockout, form, request.headers.get("Authorization"), source_address())
+        if client.is_public and not public:
+            raise InvalidClientError("no_proof")  # anybody can call themselves one
         return Asker(client.id, client.tenants, client.is_service)
 
     @blueprint.post("/oauth2/introspect")
@@ -45,7 +47,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     async def revoke() -> Response:
         """End a token that was given to the client; of any other the answer is the same, and nothing happens."""
         form = await request.form
-        asker = await asker_of(form)
+        asker = await asker_of(form, public=True)
         await status.revoke(asker, source_address(), _token(form))
         return Response(b"", 200, content_type="application/json")
 

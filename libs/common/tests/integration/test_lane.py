@@ -1,0 +1,229 @@
+"""The lane of urgent events: before all that waits, in their own order, beside what the service consumes otherwise."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aio_pika
+import orjson
+import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractExchange
+from quart import Quart
+
+from quartet_common.app import create_base_app
+from quartet_common.auth import revocations
+from quartet_common.auth.revocations import REVOKED, lane
+from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging import outbox
+from quartet_common.messaging import relay as relays
+from quartet_common.messaging.consumer import ATTEMPT_HEADER, Consumer
+from quartet_common.messaging.envelope import Event, encode
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.relay import Relay, Row
+from quartet_common.messaging.stats import OutboxStats, read_outbox
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.process import Service
+from quartet_testing.conditions import eventually
+from quartet_testing.services import new_tenant, run_service
+
+Container = AppContainer[ServiceConfig]
+Channel = aio_pika.abc.AbstractChannel
+MakeEvent = Callable[..., Event]
+Thing = Callable[..., DomainEvent]
+
+NAMES, LANE = QueueNames("common"), QueueNames(lane("common"))
+
+
+async def add(container: Container, tenant: str, events: Sequence[DomainEvent]) -> None:
+    """Write the events into the outbox, in a transaction of their own."""
+    async with container.database.transaction() as connection:
+        await outbox.add(connection, Caller(tenant, "tester"), events, now=container.clock(), service="common")
+
+
+@asynccontextmanager
+async def running(part: Relay | Consumer) -> AsyncIterator[None]:
+    """The part runs inside the block."""
+    task = asyncio.ensure_future(part.run())
+    try:
+        yield
+    finally:
+        part.stop()
+        await task
+
+
+def relay_of(container: Container) -> Relay:
+    return Relay(container.config, container.broker, OutboxStats())
+
+
+async def arrived(container: Container, channel: Channel, number: int) -> list[str]:
+    """What is in the main queue once the outbox is empty: subjects with their sequences, in order."""
+
+    async def drained() -> bool:
+        async with container.database.connection() as connection:
+            return (await read_outbox(connection)).depth == 0
+
+    await eventually(drained, "the outbox is empty")
+    queue = await channel.get_queue(NAMES.main)
+    bodies = [orjson.loads((await queue.get(no_ack=True)).body) for _ in range(number)]
+    return [f"{body['subject']}:{body['sequence']}" for body in bodies]
+
+
+async def test_what_is_urgent_leaves_before_all_that_waits_and_in_its_own_order(
+    container: Container, channel: Channel, thing: Thing
+) -> None:
+    tenant = new_tenant()
+    await add(container, tenant, [thing(f"{number}") for number in range(300)])
+    for sequence in range(1, 6):
+        await add(container, tenant, [replace(thing(name, sequence), urgent=True) for name in ("a", "b")])
+    async with running(relay_of(container)):
+        order = await arrived(container, channel, 310)
+    assert sorted(order[:10]) == sorted(f"things/{name}:{sequence}" for name in "ab" for sequence in range(1, 6))
+    for name in "ab":
+        own = [one for one in order if one.startswith(f"things/{name}:")]
+        assert own == [f"things/{name}:{sequence}" for sequence in range(1, 6)]
+    assert sorted(order[10:]) == sorted(f"things/{number}:1" for number in range(300))
+
+
+async def test_what_becomes_urgent_while_others_leave_does_not_wait_for_all_of_them(
+    container: Container, channel: Channel, thing: Thing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "TOGETHER", 20)
+    tenant, relay = new_tenant(), relay_of(container)
+    publish = relay._publish
+    batches: list[int] = []
+
+    async def publishing(exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
+        done = await publish(exchange, rows)
+        batches.append(len(rows))
+        if len(batches) == 2:
+            await add(container, tenant, [replace(thing("urgent"), urgent=True)])
+        return done
+
+    monkeypatch.setattr(relay, "_publish", publishing)
+    await add(container, tenant, [thing(f"{number}") for number in range(200)])
+    async with running(relay):
+        order = await arrived(container, channel, 201)
+    assert order.index("things/urgent:1") == 40
+    assert batches[:4] == [20, 20, 1, 20]
+
+
+async def test_what_is_urgent_and_nobody_takes_does_not_hold_up_the_rest(
+    container: Container, channel: Channel, thing: Thing
+) -> None:
+    stuck = replace(thing("stuck", 1, "nowhere.thing.happened.v1"), urgent=True)
+    await add(container, new_tenant(), [stuck, thing("free")])
+    async with running(relay_of(container)):
+        queue = await channel.get_queue(NAMES.main)
+
+        async def came() -> bool:
+            return await queue.get(no_ack=True, fail=False) is not None
+
+        await eventually(came, "the other event")
+
+
+@pytest.fixture
+def revoked(event: MakeEvent) -> Callable[[str, datetime], Event]:
+    """Makes the event of a session's revocation."""
+
+    def make(tenant: str, at: datetime) -> Event:
+        data = {"tenant": tenant, "kind": "session", "id": "s", "revokedAt": at.isoformat(), "endless": False}
+        return event(tenant, REVOKED, data=data)
+
+    return make
+
+
+@pytest.fixture
+async def empty_lane(container: Container, channel: Channel) -> None:
+    """Nothing is left in the lane's queues."""
+    for name in LANE.all:
+        await (await channel.get_queue(name)).purge()
+
+
+def lane_consumer(container: Container, totals: Any) -> Consumer:
+    """As the worker has it."""
+    taking = [Subscription(REVOKED, revocations.happened)]
+    return Consumer(LANE.service, container.broker, container.database, taking, totals, batch=50, with_inbox=False)
+
+
+async def kept(container: Container, tenant: str) -> list[datetime]:
+    async with container.database.connection() as connection:
+        rows = await connection.fetch("SELECT revoked_at FROM revocations WHERE tenant_id = $1", tenant)
+    return [row["revoked_at"] for row in rows]
+
+
+async def put(channel: Channel, queue: str, body: bytes, **headers: Any) -> None:
+    message = Message(body, message_id="the-id", headers=headers)
+    await channel.default_exchange.publish(message, queue)
+
+
+async def test_a_service_that_records_every_event_takes_a_revocation_in_all_the_same(
+    container: Container, channel: Channel, empty_lane: None, revoked: Callable[..., Event], totals: Any
+) -> None:
+    """Both of its consumers get the event, in whatever order; the inbox of the one is nothing to the other."""
+    recorded: list[Event] = []
+
+    async def record(_: Connection, events: Sequence[Event]) -> None:
+        recorded.extend(events)
+
+    tenants = [new_tenant() for _ in range(10)]
+    own = Consumer("common", container.broker, container.database, [Subscription("#", record)], totals)
+    async with running(own), running(lane_consumer(container, totals)):
+        for number, tenant in enumerate(tenants):
+            body = encode(revoked(tenant, container.clock()))
+            for queue in (NAMES.main, LANE.main) if number % 2 else (LANE.main, NAMES.main):
+                await put(channel, queue, body)
+        await totals.reach(20)
+    assert [len(await kept(container, tenant)) for tenant in tenants] == [1] * 10
+    assert sorted(one.tenantid for one in recorded) == sorted(tenants)
+    assert totals.results == {"handled": 20}
+
+
+async def test_a_revocation_that_comes_twice_or_late_changes_nothing(
+    container: Container, channel: Channel, empty_lane: None, revoked: Callable[..., Event], totals: Any
+) -> None:
+    tenant, now = new_tenant(), datetime.now(UTC)
+    events = [revoked(tenant, now), revoked(tenant, now - timedelta(minutes=1))]
+    async with running(lane_consumer(container, totals)):
+        for one in (events[0], events[1], events[0]):
+            await put(channel, LANE.main, encode(one))
+        await totals.reach(3)
+    assert await kept(container, tenant) == [now]
+
+
+async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_redrive(
+    container: Container, channel: Channel, empty_lane: None, event: MakeEvent, totals: Any, config: ServiceConfig
+) -> None:
+    tenant = new_tenant()
+    await (await channel.get_queue(NAMES.dead)).purge()
+    async with running(lane_consumer(container, totals)):
+        bad = event(tenant, REVOKED, data={"tenant": tenant, "kind": "everybody"})
+        await put(channel, LANE.main, encode(bad), **{ATTEMPT_HEADER: len(DELAYS)})
+        await totals.reach(1)
+    assert totals.results == {"dead": 1}
+
+    def create_app(made: AppContainer[ServiceConfig]) -> Quart:
+        app = create_base_app(made, title="Common")
+        app.register_blueprint(rabbitmq_blueprint(made), url_prefix="/common/rabbitmq")
+        return app
+
+    service: Service[Any] = Service("quartet_common", type(config), create_app, lambda _: [])
+    async with run_service(service, config) as operated:
+        headers = operated.tokens.headers(tenant, ["events:manage"])
+        queues = await (await operated.client.get("/common/rabbitmq/queues", headers=headers)).get_json()
+        assert {LANE.main, LANE.dead, NAMES.main} <= {queue["name"] for queue in queues["queues"]}
+        answer = await (await operated.client.get("/common/rabbitmq/dead-letters", headers=headers)).get_json()
+        [letter] = answer["dead_letters"]
+        assert (letter["id"], letter["tenant"]) == ("the-id", tenant)
+        assert letter["reason"].startswith("ValidationError: Invalid enum value 'everybody'")
+        done = await operated.client.post("/common/rabbitmq/dead-letters/redrive", headers=headers)
+        assert await done.get_json() == {"redriven": 1}
+    back = await (await channel.get_queue(LANE.main)).get(no_ack=True)
+    assert back.body == encode(bad)

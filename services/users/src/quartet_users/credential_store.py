@@ -1,0 +1,59 @@
+"""SQL of logins: who has which password; connection first, then the tenant; never commits."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from quartet_common.database import Connection
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A user as a login needs it. `password_hash` is None for one that has no password."""
+
+    user_id: UUID
+    user_name: str
+    active: bool
+    password_hash: str | None = field(repr=False)
+    must_change: bool
+
+
+FOUND = """
+SELECT u.id, u.resource ->> 'userName' AS user_name, coalesce((u.resource ->> 'active')::boolean, true) AS active,
+       c.password_hash, coalesce(c.must_change, false) AS must_change
+FROM users u LEFT JOIN credentials c ON c.tenant_id = u.tenant_id AND c.user_id = u.id
+WHERE u.tenant_id = $1 AND """
+
+
+async def find_by_name(connection: Connection, tenant: str, user_name_key: str) -> Credential | None:
+    """The user whose name it is, in lower case."""
+    return _credential(await connection.fetchrow(f"{FOUND} u.user_name_key = $2", tenant, user_name_key))
+
+
+async def find_by_id(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:
+    """The user with that id."""
+    return _credential(await connection.fetchrow(f"{FOUND} u.id = $2", tenant, user_id))
+
+
+async def hold(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:
+    """The user as it is and stays until the transaction ends: neither deactivated, nor given another password."""
+    # two statements: the second sees what was committed while the first one waited
+    await connection.execute("SELECT 1 FROM users WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant, user_id)
+    return await find_by_id(connection, tenant, user_id)
+
+
+async def renew_hash(connection: Connection, tenant: str, user_id: UUID, password_hash: str) -> None:
+    """Store the hash of the same password at another cost."""
+    await connection.execute(
+        "UPDATE credentials SET password_hash = $3 WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        user_id,
+        password_hash,
+    )
+
+
+def _credential(row: asyncpg.Record | None) -> Credential | None:
+    if row is None:
+        return None
+    return Credential(row["id"], row["user_name"], row["active"], row["password_hash"], row["must_change"])

@@ -1,0 +1,83 @@
+"""The rules for new passwords (NIST SP 800-63B section 5.1.1.2): long enough, not known to others; nothing else."""
+
+import hashlib
+import re
+import unicodedata
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from quartet_scim.filters import fold
+
+MIN_LENGTH = 12
+"""Characters, as code points after normalisation."""
+MAX_BYTES = 1024
+SHA1 = re.compile(rb"([0-9A-Fa-f]{40})(:\d+)?")
+"""A line of a list of hashes, with or without how often it was seen."""
+PREFIX = 8
+"""Bytes kept of each hash. Of 2**64 values, a billion passwords take so few that none is refused by mistake."""
+
+
+def normalise(password: str) -> str:
+    """`password` in NFKC, so that it is the same however a keyboard composes its characters."""
+    return unicodedata.normalize("NFKC", password)
+
+
+class BreachedPasswords:
+    """A list of passwords that are known to others: 8 bytes of memory each, found by bisection."""
+
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        """`lines` hold a password in UTF-8 each, or its SHA-1 in hexadecimal with or without `:count` behind it."""
+        found = array("Q", _prefixes(lines))
+        self._sorted = array("Q", sorted(found)) if len(found) > 1 else found
+
+    @classmethod
+    def read(cls, path: Path) -> "BreachedPasswords":
+        """The list in a file. Raises OSError."""
+        with path.open("rb") as lines:
+            return cls(lines)
+
+    def __contains__(self, password: str) -> bool:
+        wanted = _prefix(hashlib.sha1(password.encode(), usedforsecurity=False).digest())
+        place = bisect_left(self._sorted, wanted)
+        return place < len(self._sorted) and self._sorted[place] == wanted
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+
+class PasswordPolicy:
+    """Says what is wrong with a new password."""
+
+    def __init__(self, breached: BreachedPasswords | None = None) -> None:
+        self._breached = breached or BreachedPasswords()
+
+    def fault(self, password: str, user_name: str) -> str | None:
+        """What is wrong with `password` for the user of that name, as a sentence without it; None for a good one."""
+        if len(password) > MAX_BYTES or len(normalise(password).encode(errors="replace")) > MAX_BYTES:
+            return f"It must have at most {MAX_BYTES} bytes."
+        wanted = normalise(password)
+        if len(wanted) < MIN_LENGTH:
+            return f"It must have at least {MIN_LENGTH} characters."
+        if any("\ud800" <= character <= "\udfff" for character in wanted):
+            return "It must be Unicode text."
+        if fold(wanted) in (fold(normalise(user_name)), fold(normalise(user_name.partition("@")[0]))):
+            return "It must be another than the user's name."
+        if wanted in self._breached or password in self._breached:
+            return "It is on a list of passwords that are known to others."
+        return None
+
+
+def _prefixes(lines: Iterable[bytes]) -> Iterator[int]:
+    for line in lines:
+        text = line.rstrip(b"\r\n")
+        hashed = SHA1.fullmatch(text)
+        if hashed is not None:
+            yield _prefix(bytes.fromhex(hashed[1].decode()))
+        elif text:
+            yield _prefix(hashlib.sha1(text, usedforsecurity=False).digest())
+
+
+def _prefix(digest: bytes) -> int:
+    return int.from_bytes(digest[:PREFIX])

@@ -1,0 +1,199 @@
+"""SQL of sessions and refresh tokens: connection first, then the tenant; never commits.
+
+Who locks more than one row locks the user first, then its sessions by their ids.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from quartet_common.database import Connection
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login that goes on. `ends_at` is when it is over unless it is used before, `expires_at` in any case."""
+
+    id: UUID
+    user_id: UUID
+    client_id: str
+    created_at: datetime
+    last_used_at: datetime
+    ends_at: datetime
+    expires_at: datetime
+    source_address: str | None = None
+    user_agent: str | None = None
+
+
+COLUMNS = "id, user_id, client_id, created_at, last_used_at, ends_at, expires_at, source_address, user_agent"
+
+
+async def insert_session(connection: Connection, tenant: str, session: Session) -> None:
+    """Store a new session."""
+    await connection.execute(
+        f"INSERT INTO sessions (tenant_id, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        tenant,
+        session.id,
+        session.user_id,
+        session.client_id,
+        session.created_at,
+        session.last_used_at,
+        session.ends_at,
+        session.expires_at,
+        session.source_address,
+        session.user_agent,
+    )
+
+
+async def lock_session(connection: Connection, tenant: str, session_id: UUID) -> Session | None:
+    """The session, locked until the transaction ends."""
+    row = await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, session_id
+    )
+    return None if row is None else Session(*row)
+
+
+async def use_session(connection: Connection, tenant: str, session: Session) -> None:
+    """Store when a session whose row is locked was last used, and when it ends."""
+    await connection.execute(
+        "UPDATE sessions SET last_used_at = $3, ends_at = $4 WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        session.id,
+        session.last_used_at,
+        session.ends_at,
+    )
+
+
+async def list_sessions(
+    connection: Connection, tenant: str, user_id: UUID, now: datetime, before: UUID, count: int
+) -> list[Session]:
+    """At most `count` sessions of a user that go on, newest first, from behind the id `before`."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {COLUMNS} FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND ends_at > $3 AND id < $4
+        ORDER BY id DESC LIMIT $5
+        """,
+        tenant,
+        user_id,
+        now,
+        before,
+        count,
+    )
+    return [Session(*row) for row in rows]
+
+
+async def delete_session(connection: Connection, tenant: str, session_id: UUID, user_id: UUID | None) -> Session | None:
+    """Remove a session and its refresh tokens, if it is of `user_id`, where one is given."""
+    row = await connection.fetchrow(
+        f"""
+        DELETE FROM sessions WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3)
+        RETURNING {COLUMNS}
+        """,
+        tenant,
+        session_id,
+        user_id,
+    )
+    return None if row is None else Session(*row)
+
+
+async def delete_sessions_of(
+    connection: Connection, tenant: str, user_id: UUID, kept: UUID | None = None
+) -> list[Session]:
+    """Remove all sessions of a user but `kept`."""
+    rows = await connection.fetch(
+        f"""
+        DELETE FROM sessions WHERE tenant_id = $1 AND id IN (
+            SELECT id FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id IS DISTINCT FROM $3
+            ORDER BY id FOR UPDATE)
+        RETURNING {COLUMNS}
+        """,
+        tenant,
+        user_id,
+        kept,
+    )
+    return [Session(*row) for row in rows]
+
+
+async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> list[Session]:
+    """Remove a user with its password and its sessions, and return these, all by one statement."""
+    rows = await connection.fetch(
+        f"""
+        WITH ended AS (DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 RETURNING {COLUMNS}),
+             gone AS (DELETE FROM users WHERE tenant_id = $1 AND id = $2)
+        SELECT {COLUMNS} FROM ended
+        """,
+        tenant,
+        user_id,
+    )
+    return [Session(*row) for row in rows]
+
+
+async def delete_ended(connection: Connection, now: datetime, count: int) -> list[tuple[str, Session]]:
+    """Remove at most `count` sessions of any tenants that were over by `now`; returns them with their tenants."""
+    rows = await connection.fetch(
+        f"""
+        DELETE FROM sessions WHERE (tenant_id, id) IN (
+            SELECT tenant_id, id FROM sessions WHERE ends_at <= $1 ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        RETURNING tenant_id, {COLUMNS}
+        """,
+        now,
+        count,
+    )
+    return [(tenant, Session(*rest)) for tenant, *rest in rows]
+
+
+async def insert_refresh_token(
+    connection: Connection, tenant: str, token_hash: bytes, session_id: UUID, now: datetime
+) -> None:
+    """Store the hash of a new refresh token."""
+    await connection.execute(
+        "INSERT INTO refresh_tokens (tenant_id, token_hash, session_id, issued_at) VALUES ($1, $2, $3, $4)",
+        tenant,
+        token_hash,
+        session_id,
+        now,
+    )
+
+
+async def find_refresh_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
+    """`session_id, user_id` of a refresh token whose session is there; None for one that nobody has."""
+    return await connection.fetchrow(
+        """
+        SELECT r.session_id, s.user_id FROM refresh_tokens r
+        JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
+        WHERE r.tenant_id = $1 AND r.token_hash = $2
+        """,
+        tenant,
+        token_hash,
+    )
+
+
+async def read_refresh_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
+    """`issued_at, used_at` of a refresh token, and `session_id, user_id, client_id, ends_at` of its session."""
+    return await connection.fetchrow(
+        """
+        SELECT r.issued_at, r.used_at, r.session_id, s.user_id, s.client_id, s.ends_at FROM refresh_tokens r
+        JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
+        WHERE r.tenant_id = $1 AND r.token_hash = $2
+        """,
+        tenant,
+        token_hash,
+    )
+
+
+async def is_unused(connection: Connection, tenant: str, token_hash: bytes) -> bool:
+    """Whether a refresh token was not used yet. Nobody uses it meanwhile: its session is locked."""
+    return bool(
+        await connection.fetchval(
+            "SELECT used_at IS NULL FROM refresh_tokens WHERE tenant_id = $1 AND token_hash = $2", tenant, token_hash
+        )
+    )
+
+
+async def use_refresh_token(connection: Connection, tenant: str, token_hash: bytes, now: datetime) -> None:
+    """Have a refresh token be used up."""
+    await connection.execute(
+        "UPDATE refresh_tokens SET used_at = $3 WHERE tenant_id = $1 AND token_hash = $2", tenant, token_hash, now
+    )
