@@ -59,6 +59,11 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+EXPOSED = (
+    "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+)  # fmt: skip
+"""What pages of listed origins may read beside what every page may."""
+
 
 class HttpError(Protocol):
     """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
@@ -128,7 +133,14 @@ def create_base_app(
     _install_errors(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
-    return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
+    return _with_origins(app, config.cors_origins)
+
+
+def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
+    """Let pages of `origins` call, and read what they are told. There are no cookies, so no credentials are let in: who
+    asks is in a header that no page of another origin can make a browser send.
+    """
+    return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:

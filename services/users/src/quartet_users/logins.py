@@ -44,19 +44,6 @@ class LoginGuard(Protocol):
         """The password was right and changed nothing since."""
 
 
-class NoGuard:
-    """Lets everybody try as often as they like."""
-
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nobody is refused."""
-
-    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nothing is kept."""
-
-    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nothing is kept."""
-
-
 @dataclass(frozen=True)
 class LoginMeans:
     """What logins are carried out with."""
