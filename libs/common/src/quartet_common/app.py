@@ -41,6 +41,7 @@ from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 
 logger = logging.getLogger(__name__)
 
@@ -249,6 +250,7 @@ def _install_lifespan(
     schedules = [
         Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
+        Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
     ]
     tasks: list[asyncio.Task[None]] = []

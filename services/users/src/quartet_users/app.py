@@ -108,6 +108,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
     from quartet_users.grants import grants
+    from quartet_users.lockout import SECRET, Lockout, secret_rules
     from quartet_users.routes.keys import keys_blueprint
     from quartet_users.routes.metadata import metadata_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
@@ -118,11 +119,11 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    given = grants(container, keys)
-    app.register_blueprint(oauth_blueprint(container, given))
+    given, lockout = grants(container, keys), Lockout(container, SECRET, secret_rules(container.config.limit_secrets))
+    app.register_blueprint(oauth_blueprint(container, given, lockout))
     app.register_blueprint(metadata_blueprint(container, keys, given))
     app.register_blueprint(keys_blueprint(container), url_prefix="/users")
-    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens), lockout))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 
