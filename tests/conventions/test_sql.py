@@ -39,6 +39,7 @@ KNOWN = {
     ("groups", "page.key"): "what libs/scim makes of a sort key: expressions of our own and numbers of parameters",
     ("groups", "page.rows"): "what libs/scim makes of a page: the same",
     ("groups", "where.text"): "what libs/scim makes of a filter: the same",
+    ("common", "name"): "the name of a table out of the catalogue, quoted",
     ("users", "columns"): "columns by names of our own",
     ("users", "columns(groups_url)"): "the same",
     ("users", "groups_column(groups_url)"): "the same, and the service's own address, quoted",

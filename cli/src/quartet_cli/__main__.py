@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from quartet_cli import logins, quality, scim_tokens, tenant_commands, tenants, tokens
 from quartet_cli import logs as log_files
-from quartet_cli import quality, scim_tokens, tenant_commands, tenants, tokens
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
@@ -32,6 +32,8 @@ app = typer.Typer(
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # nothing is cut off in a pipe
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(scim_tokens.commands, name="scim-token")
+for command in (logins.login, logins.whoami, logins.logout):
+    app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
 

@@ -47,6 +47,11 @@ class Home:
         return self.path / "state.json"
 
     @property
+    def login_file(self) -> Path:
+        """The session that somebody has begun on the command line."""
+        return self.path / "login.json"
+
+    @property
     def digest(self) -> str:
         """Ten hexadecimal digits that tell this home from any other on the machine."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:10]

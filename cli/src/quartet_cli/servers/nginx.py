@@ -31,9 +31,19 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
     folder.mkdir(exist_ok=True, mode=0o700)
     write_private(home.run / "nginx.conf", main(home, folder))
     text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
-    values = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
-    values["QUARTET_PROXY_LISTEN"] = f"{HOST}:{ports['proxy']}"
-    write_private(home.run / "quartet.conf", filled(text, values))
+    write_private(home.run / "quartet.conf", filled(text, values(ports)))
+
+
+def values(ports: dict[str, int]) -> dict[str, str]:
+    """What the template's variables are natively: everybody on this machine's loopback address, without TLS."""
+    found = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
+    found |= {f"QUARTET_{s.upper()}_NAME": f"{s}-api" for s in SERVICES}
+    found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
+    return found | {
+        "QUARTET_PROXY_LISTEN": f"{HOST}:{ports['proxy']}",
+        "QUARTET_UPSTREAM_SCHEME": "http",
+        "QUARTET_UPSTREAM_VERIFY": "off",
+    }
 
 
 def filled(template: str, values: dict[str, str]) -> str:

@@ -41,6 +41,7 @@ from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 
 logger = logging.getLogger(__name__)
 
@@ -245,13 +246,14 @@ def _install_lifespan(
     app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
+    renewed = Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh)
     revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
     tasks: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         await container.open()
         await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
-        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums))
+        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums, renewed))
         for each in background:
             each.start()
 

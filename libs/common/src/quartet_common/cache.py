@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from ssl import TLSVersion
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -21,12 +22,19 @@ TIMEOUT = 0.25
 
 def open_cache(config: ServiceConfig) -> Redis:
     """A client that connects when it is first used and does not wait long for a server that is away."""
+    verified: dict[str, Any] = {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_min_version": TLSVersion.TLSv1_2,
+    }
+    trusted = {"ssl_ca_certs": str(config.trust)} if config.trust is not None else {}
     client: Redis = Redis.from_url(
         config.redis_url,
         password=config.redis_password.get_secret_value(),
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
         retry=Retry(NoBackoff(), 0),
+        **(verified | trusted if config.redis_url.startswith("rediss:") else {}),
     )
     return client
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from quartet_common.limits.limit import Limit, Setting
+from quartet_common.tls import Pair, flaws
 
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -31,8 +32,13 @@ class ServiceConfig(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     private_host: str = "127.0.0.1"
     private_port: int = Field(default=9000, ge=0, le=65535)
-    certfile: Path | None = None
+    certfile: Path | None = Field(default=None, description="certificate and chain that the api serves with")
     keyfile: Path | None = None
+    verify_client: Literal["none", "optional", "required"] = "none"
+    ca_certs: Path | None = Field(default=None, description="the authority of clients' certificates")
+    client_certfile: Path | None = Field(default=None, description="what others are shown; default: certfile")
+    client_keyfile: Path | None = None
+    trust: Path | None = Field(default=None, description="the authority of the servers that are called")
     protocol: Literal["http/1.1", "h2"] = "http/1.1"
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     public_url: str = "http://127.0.0.1:8080"
@@ -77,13 +83,23 @@ class ServiceConfig(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _tls_needs_both_files(self) -> "ServiceConfig":
-        if (self.certfile is None) != (self.keyfile is None):
-            raise ValueError("QUARTET_CERTFILE and QUARTET_KEYFILE go together: one of them is missing")
-        for name, path in (("QUARTET_CERTFILE", self.certfile), ("QUARTET_KEYFILE", self.keyfile)):
-            if path is not None and not path.is_file():
-                raise ValueError(f"{name}: no such file: {path}")
+    def _tls_can_be_used(self) -> "ServiceConfig":
+        found = flaws(self)
+        if found:
+            raise ValueError("\n  ".join(found))
         return self
+
+    @property
+    def server_pair(self) -> Pair | None:
+        """What the api serves TLS with; None where it serves without."""
+        return None if self.certfile is None or self.keyfile is None else (self.certfile, self.keyfile)
+
+    @property
+    def client_pair(self) -> Pair | None:
+        """What other servers are shown that ask for a certificate."""
+        if self.client_certfile is None or self.client_keyfile is None:
+            return self.server_pair
+        return self.client_certfile, self.client_keyfile
 
     @property
     def client_id(self) -> str:

@@ -16,6 +16,7 @@ from quartet_common.ids import Clock, utc_now
 from quartet_common.messaging.broker import Broker
 from quartet_common.retry import connect_with_retry
 from quartet_common.telemetry import instrument_http
+from quartet_common.tls import Certificates
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,6 +39,7 @@ class AppContainer(Generic[C_co]):
         self.config = config
         self.clock = clock
         self.broker = Broker(config)
+        self.certificates = Certificates(config)
         self.stopping = asyncio.Event()
         self.key_finder: KeyFinder | None = None
         self.opaque_finder: OpaqueFinder | None = None
@@ -98,7 +100,7 @@ class AppContainer(Generic[C_co]):
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
-            self._http = open_http()
+            self._http = open_http(self.certificates.client)
             stack.push_async_callback(self._http.aclose)
             instrument_http(self._http)
             self._token = ServiceToken(

@@ -1,5 +1,6 @@
 """HTTP: calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's names."""
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,9 +24,12 @@ RENEW_BEFORE = 60
 TokenSource = Callable[[], Awaitable[str]]
 
 
-def open_http() -> httpx.AsyncClient:
-    """The process's one HTTP client; connections are kept alive. The environment's proxies are not used."""
-    return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False, follow_redirects=False)
+def open_http(context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+    """The process's one HTTP client; connections are kept alive. The environment's proxies are not used.
+
+    `context` says whom it trusts and what it shows; True: public authorities, and nothing.
+    """
+    return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, verify=context, trust_env=False, follow_redirects=False)
 
 
 class ServiceToken:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
+from quartet_common import tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
@@ -85,7 +86,9 @@ async def _run_api(service: Service[C], config: C) -> None:
     private_server.add_done_callback(lambda _: container.stopping.set())  # a dead part ends all
     try:
         app = service.create_app(container)
-        await serve_app(app, hypercorn_config(config), container.stopping, config.trusted_proxies)
+        await serve_app(
+            app, hypercorn_config(config, container.certificates), container.stopping, config.trusted_proxies
+        )
     finally:
         private_stopping.set()
         await private_server
@@ -116,6 +119,7 @@ class Worker(Generic[C]):
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
             Schedule("revocations-prune", 3600.0, self._prune_revocations),
+            Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
             *service.schedules(container),
         ]
         self._readiness = Readiness(

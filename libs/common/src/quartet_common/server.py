@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import ssl
 from typing import Any, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
@@ -15,6 +16,7 @@ from quart import Quart
 from quartet_common.config import ServiceConfig
 from quartet_common.forwarded import BehindProxies
 from quartet_common.http1.connection import Connection, Host
+from quartet_common.tls import Certificates
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
@@ -26,23 +28,36 @@ LATE_INTERVAL = 1.0
 HTTP2 = ["h2", "http/1.1"]
 
 
-def hypercorn_config(config: ServiceConfig) -> Config:
-    """Hypercorn's settings for the service's api."""
+class Settings(Config):
+    """Hypercorn's settings, and the context that TLS is served with; without one it is served without."""
+
+    context: ssl.SSLContext | None = None
+
+    @property
+    def ssl_enabled(self) -> bool:
+        """Whether TLS is served."""
+        return self.context is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """The one that is renewed when its files are."""
+        return self.context
+
+
+def hypercorn_config(config: ServiceConfig, certificates: Certificates | None = None) -> Settings:
+    """The settings of the service's api; `certificates` are the process's, which renews them."""
     settings = _base(config.host, config.port, config)
-    if config.certfile is not None and config.keyfile is not None:
-        settings.certfile = str(config.certfile)
-        settings.keyfile = str(config.keyfile)
     settings.alpn_protocols = HTTP2 if config.protocol == "h2" else ["http/1.1"]
+    settings.context = (certificates or Certificates(config)).server(settings.alpn_protocols)
     return settings
 
 
-def private_config(config: ServiceConfig) -> Config:
-    """Hypercorn's settings for the private port."""
+def private_config(config: ServiceConfig) -> Settings:
+    """The settings of the private port: never TLS, for what asks there is on the same machine or in the same pod."""
     return _base(config.private_host, config.private_port, config)
 
 
-def _base(host: str, port: int, config: ServiceConfig) -> Config:
-    settings = Config()
+def _base(host: str, port: int, config: ServiceConfig) -> Settings:
+    settings = Settings()
     settings.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
     settings.accesslog = None
     settings.errorlog = None

@@ -7,6 +7,7 @@ from typing import ClassVar
 from unittest.mock import patch
 
 import pytest
+import trustme
 
 from quartet_common.config import ServiceConfig, load_config, read_config
 
@@ -129,10 +130,10 @@ def test_tls_needs_both_files_and_they_must_exist(
     [line] = complaints(capsys)
     assert "QUARTET_KEYFILE" in line
     environment["QUARTET_KEYFILE"] = str(tmp_path / "key.pem")
-    [line] = complaints(capsys)
-    assert line == f"QUARTET_CERTFILE: no such file: {tmp_path / 'cert.pem'}"
+    assert complaints(capsys)[0] == f"QUARTET_CERTFILE: no such file: {tmp_path / 'cert.pem'}"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
     for name in ("cert.pem", "key.pem"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes((tmp_path / "both.pem").read_bytes())
     assert read_config(ProbeConfig).keyfile == tmp_path / "key.pem"
 
 

@@ -39,7 +39,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Part("database", entries)
 
     monkeypatch.setattr(module, "open_database", open_database)
-    monkeypatch.setattr(module, "open_http", lambda: Part("http", entries))
+    monkeypatch.setattr(module, "open_http", lambda _: Part("http", entries))
     monkeypatch.setattr(module, "instrument_http", lambda _: None)
     return entries
 
@@ -70,7 +70,7 @@ async def test_when_opening_fails_half_way_what_is_open_is_closed_and_the_error_
 async def test_after_a_failed_opening_no_part_can_be_had(
     lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise OSError("no sockets left")
 
     monkeypatch.setattr(module, "open_http", fail)

@@ -58,7 +58,7 @@ async def asking(config_for: ConfigFor[GroupsConfig], users: Users) -> AsyncIter
     """A groups service whose calls reach those users."""
     with pytest.MonkeyPatch.context() as patch:
         client = httpx.AsyncClient(transport=httpx.MockTransport(users.answer))
-        patch.setattr(container_module, "open_http", lambda: client)
+        patch.setattr(container_module, "open_http", lambda _: client)
         async with run_service(SERVICE, config_for(GroupsConfig)) as running:
             yield running
 

@@ -106,6 +106,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
     from quartet_users.grants import grants
+    from quartet_users.lockout import SECRET, Lockout, secret_rules
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
@@ -114,8 +115,9 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    app.register_blueprint(oauth_blueprint(container, keys, grants(container, keys)))
-    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
+    lockout = Lockout(container, SECRET, secret_rules(container.config.limit_secrets))
+    app.register_blueprint(oauth_blueprint(container, keys, grants(container, keys), lockout))
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens), lockout))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 

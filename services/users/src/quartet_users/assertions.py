@@ -25,9 +25,10 @@ TIMES = {"exp": None, "nbf": 0, "iat": 0}
 LEAST_RSA_BITS = 2048
 MAX_ID = 256
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("Ed25519", "EdDSA")}
+"""What signatures by keys on these curves are called; RFC 9864 has a new name for an old one."""
 RSA = ("PS256", "RS256")
-ALGORITHMS = ("ES256", "ES384", "ES512", "EdDSA", *RSA)
+ALGORITHMS = ("ES256", "ES384", "ES512", "Ed25519", "EdDSA", *RSA)
 """What an assertion may be signed with. None of them is symmetric: the secret half is the client's alone."""
 
 PublicKey = ECKey | RSAKey | OKPKey
@@ -65,7 +66,7 @@ def algorithms_of(key: PublicKey) -> Sequence[str]:
     curve = str(key.as_dict(private=False).get("crv"))
     if curve not in CURVES:
         raise ValueError(f"the curve is one of {', '.join(CURVES)}")
-    return (CURVES[curve],)
+    return CURVES[curve]
 
 
 def claimed_client(text: str) -> str:

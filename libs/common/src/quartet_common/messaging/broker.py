@@ -12,6 +12,7 @@ from yarl import URL
 
 from quartet_common.config import ServiceConfig
 from quartet_common.errors import UnavailableError
+from quartet_common.tls import client_context
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Broker:
         url = URL(self._config.broker_url).with_password(self._config.broker_password.get_secret_value())
         return await aio_pika.connect(
             url.update_query(heartbeat=str(HEARTBEAT)),
+            ssl_context=client_context(self._config) if url.scheme == "amqps" else None,
             timeout=CONNECT_TIMEOUT,
             client_properties={"connection_name": f"quartet-{self._config.service}-{name}"},
         )

@@ -3,6 +3,7 @@
 from quart import Blueprint, Response, request
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
+from quartet_common.auth.guard import source_address
 from quartet_common.container import AppContainer
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
@@ -11,6 +12,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.grants import Grants
 from quartet_users.keys import KeyRing
+from quartet_users.lockout import Lockout
 from quartet_users.routes.documents import (
     KeySetDocument,
     LoginDocument,
@@ -34,8 +36,8 @@ OAUTH = Dialect(
 """How the token endpoint speaks (RFC 6749 section 5.2)."""
 
 
-def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants: Grants) -> Blueprint:
-    """`/oauth2/token` and `/.well-known/jwks.json`; `grants` says what the token endpoint gives."""
+def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants: Grants, lockout: Lockout) -> Blueprint:
+    """`/oauth2/token` and `/.well-known/jwks.json`; `grants` says what is given, `lockout` who waits."""
     blueprint = Blueprint("oauth", __name__)
 
     @blueprint.post("/oauth2/token")
@@ -54,7 +56,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants:
         for name in form:
             if name not in REPEATED:
                 _single(form, name)
-        client = await authenticate(container, form, request.headers.get("Authorization"))
+        client = await authenticate(container, lockout, form, request.headers.get("Authorization"), source_address())
         answer = await grant(form, client)
         if isinstance(answer, Tokens):
             return json_response(LoginDocument.of(answer))

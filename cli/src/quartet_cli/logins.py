@@ -1,0 +1,138 @@
+"""The commands `login`, `whoami`, `logout`: a person's own session, whose tokens lie in the home for its owner only."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import Home, home_path
+from quartet_cli.stack import Stack
+
+CLIENT = "quartet-cli"
+EARLY = 30
+"""Seconds before its end from which an access token is not relied on."""
+
+Url = Annotated[str | None, typer.Option(help="Another stack's URL.")]
+
+
+@dataclass
+class Kept:
+    """A session that somebody has begun here; `expires_at` (seconds since the epoch) is of the access token."""
+
+    url: str
+    tenant: str
+    user_name: str
+    session_id: str
+    access_token: str
+    expires_at: float
+    refresh_token: str
+
+    @classmethod
+    def load(cls, path: Path) -> "Kept":
+        """The session kept in `path`. QuartetError where there is none."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise QuartetError("nobody is logged in; do so with: ./quartet login --tenant TENANT USER") from None
+        except (ValueError, TypeError):
+            raise QuartetError(f"{path} is damaged; log in again") from None
+
+    def save(self, path: Path) -> None:
+        """Write the session, for its owner only from the first byte on, and never half of it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+        new.replace(path)
+
+    def take(self, tokens: dict[str, Any]) -> None:
+        """Take the tokens of an answer."""
+        self.access_token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
+        self.expires_at = time.time() + tokens["expires_in"]
+
+
+def login(
+    user: Annotated[str, typer.Argument(help="The user's name.")],
+    tenant: Annotated[str, typer.Option(help="The tenant that the user belongs to.")] = "default",
+    url: Url = None,
+) -> None:
+    """Log in as a person; the password is asked for, or is the first line of the standard input."""
+    target = (url or Stack(home_path()).url).rstrip("/")
+    body = {"tenant": tenant, "user_name": user, "password": ask_password("Password: "), "client_id": CLIENT}
+    status, answer = ask("POST", f"{target}/users/login", json=body)
+    if status == 403 and answer.get("code") == "password_change_required":
+        print("The password has to be changed.", file=sys.stderr)
+        body["new_password"] = ask_password("New password: ")
+        status, answer = ask("POST", f"{target}/users/login", json=body)
+    if status != 200:
+        raise QuartetError(str(answer.get("detail", f"{target} answers {status}")))
+    kept = Kept(target, tenant, user, answer["session_id"], "", 0, "")
+    kept.take(answer)
+    kept.save(path())
+    print(f"{user} of {tenant} is logged in.")
+
+
+def whoami() -> None:
+    """Show who is logged in here, as the server sees it."""
+    kept = current()
+    status, me = ask("GET", f"{kept.url}/scim/v2/Me", headers={"Authorization": f"Bearer {kept.access_token}"})
+    if status != 200:
+        raise QuartetError(f"the session is over ({status}); log in again")
+    print(f"{me['userName']} of {kept.tenant} at {kept.url}, id {me['id']}, session {kept.session_id}")
+
+
+def logout() -> None:
+    """End the session that was begun here."""
+    kept = Kept.load(path())
+    try:
+        kept = current()
+        headers = {"Authorization": f"Bearer {kept.access_token}"}
+        ask("DELETE", f"{kept.url}/users/sessions/{kept.session_id}", headers=headers)
+    finally:
+        path().unlink(missing_ok=True)
+    print(f"{kept.user_name} is logged out.")
+
+
+def path() -> Path:
+    """Where the session is kept."""
+    return Home(home_path()).login_file
+
+
+def current() -> Kept:
+    """The session with an access token that is good for a while. QuartetError where it is over."""
+    kept = Kept.load(path())
+    if kept.expires_at > time.time() + EARLY:
+        return kept
+    form = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": kept.refresh_token}
+    status, answer = ask("POST", f"{kept.url}/oauth2/token", data=form)
+    if status != 200:
+        raise QuartetError(f"the session is over ({status}); log in again")
+    kept.take(answer)
+    kept.save(path())
+    return kept
+
+
+def ask_password(prompt: str) -> str:
+    """What is typed, unseen; without a terminal the next line of the standard input. It is never an argument, which
+    every process of the machine could read.
+    """
+    return getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def ask(method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of an answer. Raises QuartetError where none comes."""
+    import httpx  # the commands that ask nothing start a quarter of a second earlier without it
+
+    try:
+        answer = httpx.request(method, url, timeout=10, trust_env=False, **options)
+        return answer.status_code, answer.json() if answer.content else {}
+    except (httpx.HTTPError, ValueError) as error:
+        raise QuartetError(f"{url} does not answer: {error}") from error

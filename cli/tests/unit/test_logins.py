@@ -1,0 +1,112 @@
+"""The session that a person keeps on the command line."""
+
+import io
+import json
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quartet_cli import logins
+from quartet_cli.errors import QuartetError
+from quartet_cli.logins import Kept
+
+ANSWER = {"access_token": "access", "refresh_token": "refresh", "expires_in": 600, "session_id": "0190"}
+
+
+class Server:
+    """In the place of the users service: gives the answers that it was given, in order."""
+
+    def __init__(self, *answers: tuple[int, dict[str, Any]]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    def ask(self, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        self.asked.append((method, url, options))
+        return self.answers.pop(0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QUARTET_HOME", str(tmp_path))
+    return tmp_path
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, dict[str, Any]]) -> Server:
+    server = Server(*answers)
+    monkeypatch.setattr(logins, "ask", server.ask)
+    return server
+
+
+def kept(home: Path, expires_in: float = 600) -> Path:
+    path = home / "login.json"
+    Kept("http://q", "acme", "bjensen", "0190", "access", time.time() + expires_in, "refresh").save(path)
+    return path
+
+
+def test_a_login_is_kept_for_its_owner_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(monkeypatch, (200, ANSWER))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery staple\n"))
+    logins.login("bjensen", "acme", "http://q/")
+    path = home / "login.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "horse" not in path.read_text()
+    [(_, url, options)] = server.asked
+    assert (url, options["json"]["password"]) == ("http://q/users/login", "correct horse battery staple")
+
+
+def test_a_password_that_has_to_be_changed_is_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(monkeypatch, (403, {"code": "password_change_required"}), (200, ANSWER))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the old one\nthe new one that is long\n"))
+    logins.login("bjensen", "acme", "http://q")
+    assert server.asked[1][2]["json"]["new_password"] == "the new one that is long"
+    assert Kept.load(home / "login.json").refresh_token == "refresh"
+
+
+def test_a_refusal_is_said_and_keeps_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, (401, {"detail": "They do not belong together."}))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
+    with pytest.raises(QuartetError, match="They do not belong together"):
+        logins.login("bjensen", "acme", "http://q")
+    assert not list(home.iterdir())
+
+
+def test_who_is_logged_in_is_asked_of_the_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept(home)
+    serve(monkeypatch, (200, {"userName": "bjensen", "id": "42"}))
+    logins.whoami()
+    assert "bjensen of acme" in capsys.readouterr().out
+
+
+def test_an_access_token_at_its_end_is_refreshed_and_the_new_tokens_are_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kept(home, expires_in=1)
+    fresh = {"access_token": "access 2", "refresh_token": "refresh 2", "expires_in": 600}
+    server = serve(monkeypatch, (200, fresh), (200, {"userName": "bjensen", "id": "42"}))
+    logins.whoami()
+    assert server.asked[0][2]["data"]["refresh_token"] == "refresh"
+    assert server.asked[1][2]["headers"] == {"Authorization": "Bearer access 2"}
+    assert json.loads(path.read_text())["refresh_token"] == "refresh 2"
+
+
+def test_a_logout_ends_the_session_and_forgets_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kept(home)
+    server = serve(monkeypatch, (204, {}))
+    logins.logout()
+    assert server.asked[0][:2] == ("DELETE", "http://q/users/sessions/0190")
+    assert not path.exists()
+
+
+def test_without_a_session_it_is_said_how_to_get_one(home: Path) -> None:
+    for command in (logins.whoami, logins.logout):
+        with pytest.raises(QuartetError, match="quartet login"):
+            command()
+    (home / "login.json").write_text("{")
+    with pytest.raises(QuartetError, match="damaged"):
+        logins.whoami()

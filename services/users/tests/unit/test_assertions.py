@@ -1,0 +1,162 @@
+"""Assertions of clients: which are believed, and the many that are not."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from quartet_common.errors import BadRequestError, UnauthorizedError
+from quartet_users import assertions
+from quartet_users.assertions import LEEWAY, LONGEST_LIFE
+
+NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+CLIENT = "acme.reporting0123456"
+AUDIENCE = "https://id.example.com"
+KEYS = {
+    "ES256": ECKey.generate_key("P-256"),
+    "ES384": ECKey.generate_key("P-384"),
+    "EdDSA": OKPKey.generate_key("Ed25519"),
+    "Ed25519": OKPKey.generate_key("Ed25519"),
+    "RS256": RSAKey.generate_key(2048),
+}
+KEY = KEYS["ES256"]
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(NOW.timestamp())
+    content = {"iss": CLIENT, "sub": CLIENT, "aud": AUDIENCE, "exp": now + 60, "iat": now, "jti": "once", **changes}
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def signed(content: dict[str, Any], key: Any = KEY, algorithm: str = "ES256", **header: Any) -> str:
+    return jws.serialize_compact(
+        {"alg": algorithm, **header}, json.dumps(content).encode(), key, algorithms=[algorithm]
+    )
+
+
+def stored(*keys: Any) -> dict[str, Any]:
+    return assertions.read_keys({"keys": [key.as_dict(private=False) for key in keys]})
+
+
+def verify(text: str, keys: dict[str, Any] | None = None) -> assertions.Assertion:
+    return assertions.verify(text, CLIENT, keys or stored(KEY), frozenset({AUDIENCE}), NOW)
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_an_assertion_is_believed_by_the_key_that_the_client_has(algorithm: str) -> None:
+    key = KEYS[algorithm]
+    said = verify(signed(claims(), key, algorithm), stored(key))
+    assert (said.client_id, said.id) == (CLIENT, "once")
+    assert said.expires_at == NOW + timedelta(seconds=60 + LEEWAY)
+    assert assertions.claimed_client(signed(claims(), key, algorithm)) == CLIENT
+
+
+def test_of_several_keys_the_header_names_one() -> None:
+    keys = stored(KEY, KEYS["RS256"])
+    [own, other] = [one["kid"] for one in keys["keys"]]
+    assert verify(signed(claims(), kid=own), keys).id == "once"
+    for header in ({}, {"kid": other}, {"kid": "unknown"}, {"kid": 7}):
+        with pytest.raises(UnauthorizedError):
+            verify(signed(claims(), **header) if header != {"kid": 7} else forged({"alg": "ES256", "kid": 7}), keys)
+
+
+def forged(header: dict[str, Any]) -> str:
+    """A token with a header that libraries would not make, and any signature."""
+
+    def part(value: bytes) -> str:
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+    return ".".join([part(json.dumps(header).encode()), part(json.dumps(claims()).encode()), part(b"signature")])
+
+
+NOW_S = int(NOW.timestamp())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "acme.other"}, {"iss": None}, {"sub": "acme.other"}, {"sub": None},
+        {"aud": "https://elsewhere.example.com"}, {"aud": None}, {"aud": []}, {"aud": [7, AUDIENCE]}, {"aud": {}},
+        {"exp": None}, {"exp": NOW_S - LEEWAY - 1}, {"exp": NOW_S + LONGEST_LIFE + LEEWAY + 1}, {"exp": True},
+        {"exp": "soon"}, {"exp": 1e300}, {"nbf": NOW_S + LEEWAY + 1}, {"iat": NOW_S + LEEWAY + 1}, {"iat": "now"},
+        {"jti": None}, {"jti": ""}, {"jti": "x" * 257}, {"jti": 7}, {"jti": "\0"}, {"jti": "\ud800"}, {"jti": "é"},
+    ],
+)  # fmt: skip
+def test_an_assertion_that_says_anything_else_is_not_believed(changes: dict[str, Any]) -> None:
+    with pytest.raises(UnauthorizedError):
+        verify(signed(claims(**changes)))
+
+
+def test_the_audience_may_be_one_of_several() -> None:
+    assert verify(signed(claims(aud=["https://elsewhere.example.com", AUDIENCE]))).id == "once"
+
+
+def test_nobody_elses_signature_counts_nor_another_algorithm() -> None:
+    start = forged({"alg": "HS256"}).rpartition(".")[0]
+    by_public_key = hmac.new(KEY.as_pem(private=False), start.encode(), hashlib.sha256).digest()
+    for text in (
+        signed(claims(), ECKey.generate_key("P-256")),
+        f"{start}.{base64.urlsafe_b64encode(by_public_key).rstrip(b'=').decode()}",
+        signed(claims(), KEYS["RS256"], "RS256"),
+        forged({"alg": "none"}),
+        forged({"alg": "ES256", "jwk": KEY.as_dict(private=False)}),
+        forged({"alg": ["ES256"]}),
+        forged({}),
+        signed(claims()).rpartition(".")[0] + ".",
+        "no.token.at-all",
+        "",
+    ):
+        with pytest.raises(UnauthorizedError):
+            verify(text)
+
+
+def test_extensions_that_must_be_known_are_not() -> None:
+    content = b'{"iss":"%b","sub":"%b"}' % (CLIENT.encode(), CLIENT.encode())
+    with pytest.raises(UnauthorizedError):
+        verify(jws.serialize_compact({"alg": "ES256", "crit": ["b64"], "b64": True}, content, KEY))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a.b", "a.b.c", "é.é.é", "x" * 9000, signed(claims(sub=None)), signed(claims(sub=7))]
+)
+def test_what_names_no_client_is_nobodys(text: str) -> None:
+    with pytest.raises(UnauthorizedError):
+        assertions.claimed_client(text)
+
+
+def test_keys_are_kept_without_what_is_not_theirs_and_with_a_name() -> None:
+    sent = {**KEY.as_dict(private=False), "use": "sig", "alg": "ES256", "note": "ours"}
+    [kept] = assertions.read_keys({"keys": [sent]})["keys"]
+    assert kept["kid"] == KEY.thumbprint()
+    assert {"kty", "crv", "x", "y", "kid"} <= kept.keys()
+
+
+PUBLIC = KEY.as_dict(private=False)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None, [], {}, {"keys": []}, {"keys": {}}, {"keys": ["key"]}, {"keys": [{}]}, {"keys": [{"kty": "EC"}]},
+        {"keys": [PUBLIC] * 11}, {"keys": [PUBLIC, PUBLIC]}, {"keys": [{**PUBLIC, "use": "enc"}]},
+        {"keys": [{**PUBLIC, "alg": "HS256"}]}, {"keys": [{**PUBLIC, "kid": ""}]}, {"keys": [{**PUBLIC, "kid": "é"}]},
+        {"keys": [{**PUBLIC, "x": "AAAA"}]}, {"keys": [{**PUBLIC, "crv": "secp256k1"}]},
+        {"keys": [RSAKey.generate_key(1024).as_dict(private=False)]},
+        {"keys": [OKPKey.generate_key("X25519").as_dict(private=False)]},
+    ],
+)  # fmt: skip
+def test_keys_that_cannot_be_used_are_refused(sent: Any) -> None:
+    with pytest.raises(BadRequestError):
+        assertions.read_keys(sent)
+
+
+@pytest.mark.parametrize("key", [*KEYS.values(), OctKey.generate_key(256)], ids=lambda key: str(key.key_type))
+def test_a_key_that_is_not_public_is_refused_by_name(key: Any) -> None:
+    with pytest.raises(BadRequestError, match="private or secret"):
+        assertions.read_keys({"keys": [key.as_dict(private=True)]})
