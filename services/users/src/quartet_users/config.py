@@ -78,6 +78,7 @@ class UsersConfig(ServiceConfig):
     """Tenants that are made when the api starts, beside the platform's own, for whoever needs no more than one."""
     limit_logins: Setting = Limit(50, 3600)
     limit_secrets: Setting = Limit(20, 600)
+    key_lifetime: int = Field(default=90, ge=1, le=3650, description="days after which another key signs the tokens")
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
     session_lifetime: int = Field(default=30 * 86400, ge=3600, description="seconds until one has to log in again")
     session_idle: int = Field(default=7 * 86400, ge=3600, description="seconds after which an unused session is over")
