@@ -11,7 +11,8 @@ PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "
 PUBLIC = {
     "users": {
         "oauth.token",  # how one gets a token
-        "oauth.jwks",  # how tokens are checked
+        "metadata.jwks",  # how tokens are checked
+        "metadata.server",  # what a client reads before it has a token (RFC 8414)
         "logins.log_in",  # how people get one
         "token_status.introspect",  # asked by clients, with their own credentials
         "token_status.revoke",

@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 REVOCATIONS_INTERVAL = 0.5
 """Seconds between two looks at what was revoked."""
+KEYS_INTERVAL = 5.0
+"""Seconds between two looks whether the keys of tokens are to be asked for anew."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -246,16 +248,19 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 def _install_lifespan(
     app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
-    sums = Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up)
-    renewed = Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh)
-    revoked = Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh)
+    schedules = [
+        Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
+        Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
+        Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
+        Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
+    ]
     tasks: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         await container.open()
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
-        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in (revoked, sums, renewed))
+        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
 

@@ -1,6 +1,7 @@
 """The container: what a service's app and worker have while they run, opened in order and closed in reverse."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -42,6 +43,7 @@ class AppContainer(Generic[C_co]):
         self.certificates = Certificates(config)
         self.stopping = asyncio.Event()
         self.key_finder: KeyFinder | None = None
+        self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
         self._stack: AsyncExitStack | None = None
@@ -83,15 +85,29 @@ class AppContainer(Generic[C_co]):
             config = self.config
             secret = config.client_secret.get_secret_value()
             remote = RemoteTokens(self.http, config.users_url, config.client_id, secret)
-            jwks_url = f"{config.users_url.rstrip('/')}/.well-known/jwks.json"
+            find_key = self.key_finder
+            if find_key is None:
+                jwks_url = f"{config.users_url.rstrip('/')}/.well-known/jwks.json"
+                keys = RemoteKeys(self.http, jwks_url, withdrawn=self.forget_tokens)
+                find_key, self.key_refresh = keys.find, keys.refresh
             self._verifier = TokenVerifier(
                 config.issuer,
-                self.key_finder or RemoteKeys(self.http, jwks_url).find,
+                find_key,
                 audiences=frozenset({AUDIENCE, f"{config.issuer}/{config.service}"}),
                 revoked=self.revocations.reason,
                 find_opaque=self.opaque_finder or remote.find,
             )
         return self._verifier
+
+    def forget_tokens(self) -> None:
+        """Have every token verified anew when it comes: a key that has signed some of them is withdrawn."""
+        if self._verifier is not None:
+            self._verifier.forget()
+
+    async def refresh_keys(self) -> None:
+        """Look whether there are new keys before they are needed, and whether one was withdrawn."""
+        if self.key_refresh is not None:
+            await self.key_refresh()
 
     async def open(self) -> None:
         """Open everything; if one part cannot be opened, close what is open and raise its error."""
@@ -122,10 +138,13 @@ class AppContainer(Generic[C_co]):
 
     def service_client(self, name: str, base_url: str) -> ServiceClient:
         """A client of the service `name` at `base_url`; it can be made before `open()`."""
-        return ServiceClient(name, base_url, lambda: self.http, self._service_token)
+        return ServiceClient(name, base_url, lambda: self.http, self._service_token, self._refused_token)
 
     async def _service_token(self) -> str:
         return await _opened(self._token, "token").get()
+
+    def _refused_token(self) -> None:
+        _opened(self._token, "token").forget()
 
     def _observe_pool(self, database: Database) -> None:
         def observe(_: CallbackOptions) -> list[Observation]:

@@ -42,6 +42,10 @@ class ServiceToken:
         self._token = ""  # there is none yet
         self._expires_at = 0.0
 
+    def forget(self) -> None:
+        """Get another token at the next call: the one that there is was refused."""
+        self._expires_at = 0.0
+
     async def get(self) -> str:
         """A valid token. Raises httpx.HTTPError when the users service does not give one."""
         if time.monotonic() > self._expires_at - RENEW_BEFORE:
@@ -58,11 +62,20 @@ class ServiceClient:
     `token` are asked at each call, so that a client can be made before the container is open.
     """
 
-    def __init__(self, name: str, base_url: str, http: Callable[[], httpx.AsyncClient], token: TokenSource) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        http: Callable[[], httpx.AsyncClient],
+        token: TokenSource,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`refused` is called when the service does not believe the token, before another is asked for."""
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._http = http
         self._token = token
+        self._refused = refused
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_BEFORE_OPEN,
             recovery_timeout=SECONDS_OPEN,
@@ -93,6 +106,15 @@ class ServiceClient:
         raise AssertionError("stamina returns or raises")
 
     async def _once(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
+        response = await self._send(method, path, caller, options)
+        if response.status_code == httpx.codes.UNAUTHORIZED:  # nothing was done; the key of our token was withdrawn
+            self._refused()
+            response = await self._send(method, path, caller, options)
+        if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
+            response.raise_for_status()
+        return response
+
+    async def _send(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
         headers = {
             **options.get("headers", {}),
             "Authorization": f"Bearer {await self._token()}",
@@ -101,10 +123,7 @@ class ServiceClient:
         }
         if caller.source_address is not None:  # so that what is done there is told with the client's address
             headers["X-Forwarded-For"] = caller.source_address
-        response = await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
-        if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
-            response.raise_for_status()
-        return response
+        return await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
 
 
 def _policy(error: Exception) -> bool:

@@ -226,8 +226,8 @@ async def test_what_is_kept_in_redis_ends_by_itself_and_names_the_limit(run: Run
             *(statuses(service, 3, headers=service.tokens.headers(tenant, ["users:read"], f"c{n}")) for n in range(3))
         )
 
-        async def keys() -> list[bytes]:
-            found: list[bytes] = await service.container.redis.keys(f"limits/common/client/30/{tenant}*")
+        async def keys() -> list[Any]:
+            found: list[Any] = await service.container.redis.keys(f"limits/common/client/30/{tenant}*")
             assert len({key.rpartition(b"/")[0] for key in found}) == 3
             return found
 

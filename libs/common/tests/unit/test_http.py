@@ -1,5 +1,7 @@
 """Calls to other services: retries, the circuit breaker, the token and the caller's names."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 
@@ -26,9 +28,9 @@ class Server:
             raise answer
         return httpx.Response(answer.status_code, content=answer.content)
 
-    def client(self) -> ServiceClient:
+    def client(self, on_refusal: Callable[[], None] = lambda: None) -> ServiceClient:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        return ServiceClient("users", "http://users.example.com/", lambda: http, token)
+        return ServiceClient("users", "http://users.example.com/", lambda: http, token, on_refusal)
 
 
 async def token() -> str:
@@ -65,12 +67,21 @@ async def test_headers_of_a_call_cannot_replace_the_callers_names() -> None:
     assert server.requests[0].headers["Authorization"] == "Bearer the-token"
 
 
-@pytest.mark.parametrize("status", [200, 201, 304, 400, 401, 404, 409])
+@pytest.mark.parametrize("status", [200, 201, 304, 400, 404, 409])
 async def test_an_answer_below_500_is_handed_on_as_it_is(status: int) -> None:
     server = Server(httpx.Response(status, content=b"x"))
     response = await server.client().request("GET", "/", CALLER)
     assert (response.status_code, response.content) == (status, b"x")
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("second", [200, 401])
+async def test_a_refused_token_is_replaced_once_since_nothing_was_done_with_it(method: str, second: int) -> None:
+    server, forgotten = Server(httpx.Response(401), httpx.Response(second)), list[bool]()
+    client = server.client(lambda: forgotten.append(True))
+    assert (await client.request(method, "/", CALLER)).status_code == second
+    assert (len(server.requests), len(forgotten)) == (2, 1)
 
 
 async def test_an_idempotent_call_is_tried_three_times() -> None:

@@ -1,6 +1,7 @@
 """Keys: when the users service is asked for them, and when it is not."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -16,20 +17,27 @@ class Users:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.unchanged = 0
         self.keys: dict[str, ECKey] = {"first": ECKey.generate_key("P-256")}
         self.status = 200
         self.body: Any = None
         self.now = 1000.0
 
-    async def answer(self, _: httpx.Request) -> httpx.Response:
+    async def answer(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
         await asyncio.sleep(0)
+        etag = f'"{"-".join(self.keys)}"'
+        headers = {"ETag": etag, "Cache-Control": "public, max-age=60"}
+        if self.status == 200 and request.headers.get("If-None-Match") == etag:
+            self.unchanged += 1
+            return httpx.Response(304, headers=headers)
         listed = [{**key.as_dict(private=False), "kid": name} for name, key in self.keys.items()]
-        return httpx.Response(self.status, json=self.body or {"keys": listed})
+        return httpx.Response(self.status, json=self.body or {"keys": listed}, headers=headers)
 
-    def remote(self) -> RemoteKeys:
+    def remote(self, withdrawn: Callable[[], None] = lambda: None) -> RemoteKeys:
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        return RemoteKeys(http, "http://users.example.com/.well-known/jwks.json", lambda: self.now)
+        url = "http://users.example.com/.well-known/jwks.json"
+        return RemoteKeys(http, url, lambda: self.now, withdrawn)
 
 
 @pytest.fixture
@@ -105,3 +113,54 @@ async def test_while_there_are_no_keys_at_all_users_is_not_asked_by_every_reques
     answers = await asyncio.gather(*(remote.find("first") for _ in range(20)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {UnavailableError}
     assert users.asked == 1
+
+
+async def test_the_keys_are_asked_for_again_before_anybody_has_to_wait_for_them(users: Users) -> None:
+    remote = users.remote()
+    await remote.refresh()
+    assert users.asked == 0, "nobody needs them yet"
+    await remote.find("first")
+    users.now += 29
+    await remote.refresh()
+    assert users.asked == 1
+    users.keys["second"] = ECKey.generate_key("P-256")
+    users.now += 2
+    await remote.refresh()
+    assert users.asked == 2
+    assert await remote.find("second") is not None
+    assert users.asked == 2
+
+
+async def test_who_has_them_already_is_not_sent_them_again_and_keeps_them(users: Users) -> None:
+    remote = users.remote()
+    await remote.find("first")
+    users.now += 31
+    await remote.refresh()
+    assert users.unchanged == 1
+    assert await remote.find("first") is not None
+
+
+async def test_a_withdrawn_key_has_what_it_signed_forgotten_and_a_new_one_has_not(users: Users) -> None:
+    forgotten: list[None] = []
+    remote = users.remote(lambda: forgotten.append(None))
+    await remote.find("first")
+    users.keys["second"] = ECKey.generate_key("P-256")
+    users.now += 31
+    await remote.refresh()
+    assert not forgotten
+    del users.keys["first"]
+    users.now += 31
+    await remote.refresh()
+    assert len(forgotten) == 1
+    assert await remote.find("first") is None
+
+
+async def test_while_users_is_away_what_is_known_stays_and_nothing_is_forgotten(users: Users) -> None:
+    forgotten: list[None] = []
+    remote = users.remote(lambda: forgotten.append(None))
+    await remote.find("first")
+    users.status = 503
+    users.now += 31
+    await remote.refresh()
+    assert not forgotten
+    assert await remote.find("first") is not None

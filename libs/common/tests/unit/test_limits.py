@@ -35,7 +35,7 @@ def test_a_limit_is_written_as_requests_and_seconds_or_off(text: str, limit: Lim
 @pytest.mark.parametrize("text", ["", "0/10", "10/0", "10", "-1/10", "10/86401", "1.5/10", "ten/10", "10/10/10"])
 def test_what_is_no_limit_ends_the_start_with_the_name_of_the_setting(text: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="limit_client"):
-        ServiceConfig(**settings, limit_client=text)
+        ServiceConfig(**settings | {"limit_client": text})
 
 
 def test_a_limit_is_read_from_the_environment(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,9 +32,12 @@ class RoleAdmin:
         """Make a role and return its id."""
         return await self._made("/users/roles", {"name": name, "scopes": scopes})
 
-    async def user(self, name: str = "babs", **attributes: Any) -> str:
-        """Make a user and return its id."""
-        return await self._made(USERS, {"schemas": [USER], "userName": name, **attributes})
+    async def user(self, name: str = "babs", *, logged_in: bool = True, **attributes: Any) -> str:
+        """Make a user and return its id; it is logged in, so that it may have tokens."""
+        made = await self._made(USERS, {"schemas": [USER], "userName": name, **attributes})
+        if logged_in:
+            await log_in(self._users, self._tenant, UUID(made))
+        return made
 
     async def give(self, role: str, grantee: object, kind: Literal["User", "Group"] = "User") -> None:
         """Give a role to who does not have it."""
@@ -61,3 +64,18 @@ class RoleAdmin:
         status, made = await self.send("POST", path, body)
         assert status == 201, made
         return str(made["id"])
+
+
+async def log_in(users: RunningService, tenant: str, *people: UUID, hours_ago: float = 0) -> None:
+    """Have users be logged in; a session each, which was last used so many hours ago."""
+    async with users.container.database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO sessions (tenant_id, id, user_id, client_id, created_at, last_used_at, ends_at, expires_at)
+            SELECT $1, gen_random_uuid(), id, 'quartet-cli', used, used, later, later
+            FROM unnest($2::uuid[]) AS id, (SELECT now() - make_interval(secs => $3) AS used, now() + interval '1 day' AS later) AS times
+            """,
+            tenant,
+            list(people),
+            hours_ago * 3600,
+        )

@@ -8,7 +8,7 @@ from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
-from quartet_users import losses, session_ends
+from quartet_users import key_usecases, losses, session_ends
 from quartet_users.config import UsersConfig
 from quartet_users.subscriptions import subscriptions
 
@@ -24,7 +24,8 @@ SESSIONS_INTERVAL = 60.0
 PUBLIC = frozenset(
     {
         "oauth.token",
-        "oauth.jwks",
+        "metadata.jwks",
+        "metadata.server",
         "logins.log_in",
         "token_status.introspect",
         "token_status.revoke",
@@ -50,9 +51,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.routes.oauth import OAUTH
     from quartet_users.tenant_usecases import ensure_first_tenants
 
-    keys = KeyRing(lambda: container.database, container.config.master_key.get_secret_value(), container.clock)
-    container.key_finder = container.key_finder or keys.find
-    config = container.config
+    config, forget = container.config, container.forget_tokens
+    secret = config.master_key.get_secret_value()
+    keys = KeyRing(lambda: container.database, secret, container.clock, config.token_lifetime, forget)
+    container.key_finder, container.key_refresh = container.key_finder or keys.find, keys.refresh
     failures = FailedLogins(config.service, lambda: container.database, container.clock, config.refusal_window)
     app = create_base_app(
         container,
@@ -106,6 +108,9 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
     from quartet_users.grants import grants
+    from quartet_users.lockout import SECRET, Lockout, secret_rules
+    from quartet_users.routes.keys import keys_blueprint
+    from quartet_users.routes.metadata import metadata_blueprint
     from quartet_users.routes.oauth import oauth_blueprint
     from quartet_users.routes.scim_tokens import scim_tokens_blueprint
     from quartet_users.routes.token_status import token_status_blueprint
@@ -114,8 +119,11 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
-    app.register_blueprint(oauth_blueprint(container, keys, grants(container, keys)))
-    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens)))
+    given, lockout = grants(container, keys), Lockout(container, SECRET, secret_rules(container.config.limit_secrets))
+    app.register_blueprint(oauth_blueprint(container, given, lockout))
+    app.register_blueprint(metadata_blueprint(container, keys, given))
+    app.register_blueprint(keys_blueprint(container), url_prefix="/users")
+    app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens), lockout))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 
 
@@ -192,6 +200,7 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
 def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
     return [
+        Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),

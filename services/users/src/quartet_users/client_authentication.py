@@ -21,6 +21,7 @@ from quartet_users.api_clients import GRAIN, hash_secret
 from quartet_users.authenticated import FIRST_PARTY, AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.lockout import Lockout
 
 Container = AppContainer[UsersConfig]
 Form = MultiDict[str, str]
@@ -40,11 +41,13 @@ class _Proof:
     assertion: str | None = None
 
 
-async def authenticate(container: Container, form: Form, authorization: str | None) -> AuthenticatedClient:
-    """The client of a request with `form` and the header `authorization`.
+async def authenticate(
+    container: Container, lockout: Lockout, form: Form, authorization: str | None, address: str | None
+) -> AuthenticatedClient:
+    """The client of a request from `address` with `form` and the header `authorization`.
 
-    Raises InvalidClientError (401), the same for everything that is not as it should be, and OAuthError (400) where
-    more than one method is used at a time.
+    Raises InvalidClientError (401), the same for everything that is not as it should be, OAuthError (400) where more
+    than one method is used at a time, and LimitedError (429) where too many secrets of the client were wrong.
     """
     proof = _read(form, authorization)
     if proof.assertion is not None:
@@ -53,8 +56,21 @@ async def authenticate(container: Container, form: Form, authorization: str | No
         if proof.client_id in FIRST_PARTY:
             return AuthenticatedClient(proof.client_id, frozenset({"*"}), frozenset(), is_public=True)
         raise InvalidClientError("no_proof")
-    found = _bootstrap(container, proof.client_id, proof.secret)
-    return found or await _by_secret(container, proof.client_id, proof.secret)
+    return await _by_any_secret(container, lockout, proof.client_id, proof.secret, address)
+
+
+async def _by_any_secret(
+    container: Container, lockout: Lockout, client_id: str, secret: str, address: str | None
+) -> AuthenticatedClient:
+    tenant = client_id.rpartition(".")[0]
+    await lockout.demand(tenant, client_id, address)
+    try:
+        found = _bootstrap(container, client_id, secret) or await _by_secret(container, client_id, secret)
+    except InvalidClientError:
+        await lockout.failed(tenant, client_id, address)
+        raise
+    await lockout.succeeded(tenant, client_id, address)
+    return found
 
 
 def _read(form: Form, authorization: str | None) -> _Proof:

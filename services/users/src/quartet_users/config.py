@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 from quartet_common.auth.principal import SCOPES
 from quartet_common.config import ServiceConfig
 from quartet_common.ids import TENANT_ID
+from quartet_common.limits.limit import Limit, Setting
 
 MASTER_KEY_BYTES = 32
 
@@ -75,6 +76,9 @@ class UsersConfig(ServiceConfig):
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
     bootstrap_tenants: Annotated[tuple[str, ...], NoDecode] = ("default",)
     """Tenants that are made when the api starts, beside the platform's own, for whoever needs no more than one."""
+    limit_logins: Setting = Limit(50, 3600)
+    limit_secrets: Setting = Limit(20, 600)
+    key_lifetime: int = Field(default=90, ge=1, le=3650, description="days after which another key signs the tokens")
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
     session_lifetime: int = Field(default=30 * 86400, ge=3600, description="seconds until one has to log in again")
     session_idle: int = Field(default=7 * 86400, ge=3600, description="seconds after which an unused session is over")

@@ -27,6 +27,7 @@ LOGIN_FAILED = "users.login.failed.v1"
 SESSION_ENDED = "users.session.ended.v1"
 SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
 SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
+KEY_ROTATED = "users.key.rotated.v1"
 ROLE_CREATED = "users.role.created.v1"
 ROLE_UPDATED = "users.role.updated.v1"
 ROLE_DELETED = "users.role.deleted.v1"
@@ -49,6 +50,7 @@ PUBLISHED = (
     SESSION_ENDED,
     SCIM_TOKEN_CREATED,
     SCIM_TOKEN_REVOKED,
+    KEY_ROTATED,
     ROLE_CREATED,
     ROLE_UPDATED,
     ROLE_DELETED,
@@ -59,9 +61,9 @@ PUBLISHED = (
 )
 
 
-EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "expired"]
+EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "superseded", "expired"]
 """Why a session ended: by the person, by an administrator, since a refresh token came twice, with the user's password,
-activity or existence, or by time."""
+activity or existence, for newer ones of the user, or by time."""
 
 
 class FailedLogins(TypedDict):
@@ -163,6 +165,12 @@ def scim_token_created(token: ScimTokenFacts) -> DomainEvent:
 def scim_token_revoked(token: ScimTokenFacts) -> DomainEvent:
     """A SCIM token has ended before its time."""
     return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
+
+
+def key_rotated(key_id: str, signs_from: datetime, withdrawn: list[str]) -> DomainEvent:
+    """Another key signs access tokens from a moment on; `withdrawn` are those that are not believed any more."""
+    data = {"id": key_id, "signsFrom": signs_from.isoformat(), "withdrawn": withdrawn}
+    return DomainEvent(KEY_ROTATED, f"keys/{key_id}", 1, data)
 
 
 def role_created(role: Role) -> DomainEvent:

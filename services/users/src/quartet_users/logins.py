@@ -236,7 +236,7 @@ async def _enter(
     turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
     told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    return turn, refused
+    return turn, refused + await session_ends.end_oldest(container, connection, caller, credential.user_id)
 
 
 async def _replace(

@@ -15,8 +15,12 @@ from quartet_users.role_store import SCOPES_OF
 BEFORE = SCOPES_OF.format(user="c.user_id")
 AFTER = SCOPES_OF.format(user="l.user_id")
 
-HAS_TOKENS = "true"
-"""Whether a user `c.user_id` of the tenant $1 may have access tokens that have not expired."""
+HAS_TOKENS = """
+    EXISTS (SELECT FROM sessions s WHERE s.tenant_id = $1 AND s.user_id = c.user_id
+            AND s.last_used_at > now() - interval '2 hours')"""
+"""Whether a user `c.user_id` of the tenant $1 may have access tokens that have not expired: none lives longer than an
+hour or outlives its session, and whoever ends a session has its tokens refused.
+"""
 
 
 async def are_given_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:

@@ -9,7 +9,6 @@ import asyncpg
 import orjson
 
 from quartet_common.database import Connection
-from quartet_common.ids import SYSTEM_TENANT
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
@@ -169,35 +168,3 @@ async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tu
 async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Remove a user's password, if it has one."""
     await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)
-
-
-async def lock_signing_keys(connection: Connection) -> None:
-    """Have other processes wait until this transaction has ended, so that only one makes the first key."""
-    await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
-
-
-async def read_signing_keys(connection: Connection) -> list[asyncpg.Record]:
-    """`key_id, public_key, private_key`, newest first."""
-    return await connection.fetch(
-        """
-        SELECT key_id, public_key, private_key FROM signing_keys WHERE tenant_id = $1
-        ORDER BY created_at DESC, key_id DESC
-        """,
-        SYSTEM_TENANT,
-    )
-
-
-async def insert_signing_key(
-    connection: Connection, key_id: str, public_key: str, private_key: str, now: datetime
-) -> None:
-    """Store a key pair; the private half is encrypted."""
-    await connection.execute(
-        """
-        INSERT INTO signing_keys (tenant_id, key_id, public_key, private_key, created_at) VALUES ($1, $2, $3, $4, $5)
-        """,
-        SYSTEM_TENANT,
-        key_id,
-        public_key,
-        private_key,
-        now,
-    )

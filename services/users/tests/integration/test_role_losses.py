@@ -16,7 +16,7 @@ from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.conditions import eventually
 from quartet_testing.group_events import Told
-from quartet_testing.roles import RoleAdmin
+from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users import losses, role_store, role_usecases, roles, store
 from quartet_users.clients import NoGroups
@@ -94,6 +94,19 @@ async def test_an_end_of_nesting_is_a_loss_for_all_below_but_not_for_who_is_stil
         await receive(users, told.groups("removed", everybody, 3, staff))
         assert await admin.revoked() == [deep]
     assert (await admin.scopes(deep), await admin.scopes(lucky)) == ([], ["audit:read"])
+
+
+async def test_who_can_have_no_token_any_more_is_passed_over(
+    users: RunningService, admin: RoleAdmin, tenant: str
+) -> None:
+    role = await admin.role("r", "audit:read")
+    long_ago, never, lately = [await admin.user(name, logged_in=False) for name in ("long ago", "never", "lately")]
+    await log_in(users, tenant, UUID(long_ago), hours_ago=2.1)
+    await log_in(users, tenant, UUID(lately), hours_ago=1)
+    for one in (long_ago, never, lately):
+        await admin.give(role, one)
+    assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
+    assert await admin.revoked() == [UUID(lately)]
 
 
 async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
@@ -209,6 +222,7 @@ class World:
         made = [User(one, {"schemas": ["x"], "userName": str(one)}, 1, utc_now(), utc_now()) for one in self.people]
         async with container.database.transaction() as connection:
             await store.insert_users(connection, self.tenant, made)
+        await log_in(self.users, self.tenant, *self.people)
         await receive(self.users, *(Told(self.tenant).created(group) for group in self.groups))
         for place in range(ROLES):
             role = roles.create(f"role {place}", "", SCOPES[place : place + 2], utc_now())

@@ -18,7 +18,7 @@ from quartet_users.assertions import LEEWAY, LONGEST_LIFE
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 CLIENT = "acme.reporting0123456"
 AUDIENCE = "https://id.example.com"
-KEYS = {
+KEYS: dict[str, ECKey | OKPKey | RSAKey] = {
     "ES256": ECKey.generate_key("P-256"),
     "ES384": ECKey.generate_key("P-384"),
     "EdDSA": OKPKey.generate_key("Ed25519"),

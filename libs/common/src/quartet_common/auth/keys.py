@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,8 @@ from quartet_common.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 REFRESH_INTERVAL = 300.0
-"""Seconds after which known keys are asked for again, so that a withdrawn one is noticed."""
+"""Seconds after which known keys are asked for again, at the latest, so that a withdrawn one is noticed."""
+MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
 UNKNOWN_INTERVAL = 2.0
 """Seconds between two questions that an unknown key id may cause."""
 
@@ -22,10 +24,20 @@ UNKNOWN_INTERVAL = 2.0
 class RemoteKeys:
     """The published keys of the users service (RFC 7517), by key id."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        now: Callable[[], float] = time.monotonic,
+        withdrawn: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`withdrawn` is called when a key that was published is so no more."""
         self._http = http
         self._url = url
         self._now = now
+        self._withdrawn = withdrawn
+        self._etag = ""
+        self._fresh_for = REFRESH_INTERVAL
         self._keys: dict[str, ECKey] = {}
         self._fetched_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -41,16 +53,39 @@ class RemoteKeys:
             raise UnavailableError("users")
         return self._keys.get(key_id)
 
+    async def refresh(self) -> None:
+        """Ask again once half of the time has passed for which the answer may be kept, so that no request waits for
+        it. Does nothing before the first question.
+        """
+        if self._keys and self._now() - self._fetched_at > self._fresh_for / 2 and not self._lock.locked():
+            async with self._lock:
+                await self._fetch()
+
     async def _fetch(self) -> None:
         try:
-            response = await self._http.get(self._url)
-            response.raise_for_status()
-            self._keys = {item["kid"]: ECKey.import_key(item) for item in response.json()["keys"] if _is_ours(item)}
+            response = await self._http.get(self._url, headers={"If-None-Match": self._etag} if self._keys else {})
+            if response.status_code != httpx.codes.NOT_MODIFIED:
+                response.raise_for_status()
+                self._take({one["kid"]: ECKey.import_key(one) for one in response.json()["keys"] if _is_ours(one)})
+            self._etag = response.headers.get("ETag", "")
+            self._fresh_for = _max_age(response.headers.get("Cache-Control", ""))
         except (httpx.HTTPError, JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning(
                 "the signing keys could not be fetched", extra={"url": self._url, "error": repr(error)[:300]}
             )
         self._fetched_at = self._now()
+
+    def _take(self, keys: dict[str, ECKey]) -> None:
+        gone = self._keys.keys() - keys.keys()
+        self._keys = keys
+        if gone:
+            self._withdrawn()
+
+
+def _max_age(header: str) -> float:
+    """How long an answer may be kept (RFC 9111 section 5.2.2.1): what it says, within reason."""
+    found = MAX_AGE.search(header)
+    return REFRESH_INTERVAL if found is None else min(max(float(found.group(1)), UNKNOWN_INTERVAL), REFRESH_INTERVAL)
 
 
 def _is_ours(item: dict[str, object]) -> bool:

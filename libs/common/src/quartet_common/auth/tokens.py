@@ -79,13 +79,18 @@ class TokenVerifier:
             del self._seen[digest]
             principal = None
         if principal is None:
-            principal = self._seen[digest] = await self._read(token)
-            if len(self._seen) > CACHE_SIZE:
-                self._seen.popitem(last=False)
+            seen = self._seen  # what is verified while it is forgotten goes with the rest
+            principal = seen[digest] = await self._read(token)
+            if len(seen) > CACHE_SIZE:
+                seen.popitem(last=False)
         reason = self._revoked(principal)
         if reason is not None:  # it stays remembered: to refuse it again costs as little as to take it
             raise UnauthorizedError(reason)
         return principal
+
+    def forget(self) -> None:
+        """Verify each token anew when it comes again: a key is not to be believed any more."""
+        self._seen = OrderedDict()
 
     async def _read(self, token: str) -> Principal:
         if not token.startswith(SCIM_TOKEN):

@@ -150,7 +150,6 @@ class Windows:
         room = self._quota - cost
         start = max(window, count.window) * self._seconds
         if current <= room:  # what is left of the window before must have shrunk to what there is room for
-            overlap = 1 - (room - current) / before if before else 0
-        else:  # and else the same of this one, within the next
-            overlap = 2 - max(room, 0) / current
-        return start + overlap * self._seconds - now
+            return start + (self._seconds * (1 - (room - current) / before) if before else 0) - now
+        # else the same of this one, within the next
+        return start + self._seconds * (2 - max(room, 0) / current) - now

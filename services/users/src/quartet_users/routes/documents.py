@@ -200,6 +200,27 @@ class KeySetDocument:
 
 
 @dataclass
+class ServerDocument:
+    """Metadata of the authorization server (RFC 8414 section 2)."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    revocation_endpoint: str
+    introspection_endpoint: str
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    scopes_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_signing_alg_values_supported: list[str]
+    introspection_endpoint_auth_methods_supported: list[str]
+    introspection_endpoint_auth_signing_alg_values_supported: list[str]
+    service_documentation: str
+
+
+@dataclass
 class LookupRequest:
     """Ids of users to look up, at most 1,000."""
 

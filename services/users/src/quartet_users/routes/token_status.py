@@ -9,17 +9,18 @@ from quartet_common.responses import json_response
 from quartet_users.client_authentication import Form, authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.lockout import Lockout
 from quartet_users.routes.documents import TokenErrorDocument
 from quartet_users.routes.token_documents import IntrospectionDocument, TokenStatusRequest
 from quartet_users.token_status import Asker, TokenStatus
 
 
-def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenStatus) -> Blueprint:
+def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenStatus, lockout: Lockout) -> Blueprint:
     """`/oauth2/introspect` and `/oauth2/revoke`; whoever asks authenticates as a client."""
     blueprint = Blueprint("token_status", __name__)
 
     async def asker_of(form: Form, *, public: bool = False) -> Asker:
-        client = await authenticate(container, form, request.headers.get("Authorization"))
+        client = await authenticate(container, lockout, form, request.headers.get("Authorization"), source_address())
         if client.is_public and not public:
             raise InvalidClientError("no_proof")  # anybody can call themselves one
         return Asker(client.id, client.tenants, client.is_service)

@@ -1,0 +1,151 @@
+"""The lock-out through Redis: exact over processes, by itself while Redis is away, and nothing to read in it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from quartet_cli.stack import Stack
+from quartet_common.container import AppContainer
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
+from quartet_testing.faults import paused, stopped
+from quartet_testing.plugin import ConfigFor
+from quartet_testing.services import new_tenant, run_service
+from quartet_users.app import SERVICE
+from quartet_users.config import UsersConfig
+from quartet_users.lockout import LOGIN, Lockout, login_rules
+
+HOME, AWAY = "192.0.2.1", "198.51.100.7"
+
+Guards = Callable[[], Lockout]
+
+
+@pytest.fixture
+async def guard(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[Guards]:
+    """Makes lock-outs as different processes have them."""
+    async with AsyncExitStack() as stack:
+        config = config_for(UsersConfig)
+
+        @asynccontextmanager
+        async def opened(container: AppContainer[UsersConfig]) -> AsyncIterator[None]:
+            await container.open()
+            yield
+            await container.close()
+
+        containers = [AppContainer(config) for _ in range(2)]
+        for one in containers:
+            await stack.enter_async_context(opened(one))
+        made = iter([Lockout(one, LOGIN, login_rules(Limit(50, 3600))) for one in containers * 2])
+        yield lambda: next(made)
+
+
+async def refused(lockout: Lockout, tenant: str, name: str, address: str | None) -> int:
+    """The seconds to wait, 0 if the attempt may begin."""
+    try:
+        await lockout.demand(tenant, name, address)
+    except LimitedError as error:
+        return int(error.headers["Retry-After"])
+    return 0
+
+
+async def fail(lockout: Lockout, tenant: str, name: str, address: str | None = AWAY) -> int:
+    wait = await refused(lockout, tenant, name, address)
+    if not wait:
+        await lockout.failed(tenant, name, address)
+    return wait
+
+
+async def test_failures_at_all_processes_count_together_and_a_success_ends_them(guard: Guards) -> None:
+    tenant, first, second = new_tenant(), guard(), guard()
+    assert [await fail(one, tenant, "bjensen") for one in (first, second, first, second, first)] == [0] * 5
+    for one in (first, second):
+        assert await refused(one, tenant, "bjensen", AWAY) >= 1
+        assert await refused(one, tenant, "bjensen", HOME) == 0
+        assert await refused(one, new_tenant(), "bjensen", AWAY) == 0
+    await first.succeeded(tenant, "bjensen", AWAY)
+    assert [await fail(one, tenant, "bjensen") for one in (second, first)] == [0, 0]
+
+
+async def test_of_a_burst_at_two_processes_no_more_are_begun_than_may_run_at_once(guard: Guards) -> None:
+    tenant, first, second = new_tenant(), guard(), guard()
+    waits = await asyncio.gather(*(refused(one, tenant, "bjensen", AWAY) for one in (first, second) * 40))
+    assert waits.count(0) == 32
+    await asyncio.gather(*(one.failed(tenant, "bjensen", AWAY) for one in (first, second) * 16))
+    assert await refused(first, tenant, "bjensen", AWAY) > 800
+
+
+async def test_the_victim_gets_in_from_where_it_was_before_while_others_hammer(guard: Guards) -> None:
+    tenant, first, second = new_tenant(), guard(), guard()
+    await first.demand(tenant, "bjensen", HOME)
+    await first.succeeded(tenant, "bjensen", HOME)
+    for number in range(40):
+        await fail(first, tenant, "bjensen", f"2001:db8:{number}::1")
+    assert await refused(second, tenant, "bjensen", HOME) == 0
+    assert 0 < await refused(second, tenant, "bjensen", "203.0.113.9") <= 10
+
+
+async def test_an_ipv6_network_is_one_address(guard: Guards) -> None:
+    tenant, lockout = new_tenant(), guard()
+    assert [await fail(lockout, tenant, "bjensen", f"2001:db8:7::{number}") for number in range(5)] == [0] * 5
+    assert await refused(lockout, tenant, "bjensen", "2001:db8:7::99") > 0
+    assert await refused(lockout, tenant, "bjensen", "2001:db8:8::1") == 0
+
+
+@pytest.mark.parametrize("fault", [stopped, paused])
+async def test_while_redis_is_away_each_process_goes_by_what_it_knows_and_tells_it_afterwards(
+    guard: Guards, servers: Stack, fault: Any
+) -> None:
+    tenant, first, second = new_tenant(), guard(), guard()
+    assert [await fail(first, tenant, "bjensen") for _ in range(3)] == [0] * 3
+    async with fault(servers, "redis"):
+        assert [await fail(first, tenant, "bjensen") for _ in range(2)] == [0] * 2
+        assert await refused(first, tenant, "bjensen", AWAY) >= 1, "what was known before counts on"
+        assert await refused(first, tenant, "bjensen", HOME) == 0
+    first._away_until = second._away_until = 0.0
+    await fail(first, tenant, "bjensen")  # it may wait, or fail a sixth time: Redis is told either way
+    assert await refused(second, tenant, "bjensen", AWAY) >= 1
+
+
+async def test_in_redis_nothing_says_who_is_meant_and_everything_ends(
+    guard: Guards, config_for: ConfigFor[UsersConfig]
+) -> None:
+    tenant, lockout = new_tenant(), guard()
+    container: AppContainer[UsersConfig] = AppContainer(config_for(UsersConfig))
+    await container.open()
+    try:
+        for key in await container.redis.keys("lockout/*"):
+            await container.redis.delete(key)
+        await fail(lockout, tenant, "bjensen@example.com")
+        await lockout.demand(tenant, "bjensen@example.com", HOME)
+        await lockout.succeeded(tenant, "bjensen@example.com", HOME)
+        keys: list[Any] = await container.redis.keys("lockout/*")
+        assert len(keys) >= 5
+        for key in keys:
+            kept: Any = await container.redis.get(key)
+            text = key + kept
+            assert not any(word in text for word in (tenant.encode(), b"bjensen", HOME.encode(), AWAY.encode()))
+            assert 0 < await container.redis.ttl(key) <= 30 * 86_400
+    finally:
+        await container.close()
+
+
+async def test_a_client_whose_secret_is_tried_out_waits_at_that_address(config_for: ConfigFor[UsersConfig]) -> None:
+    changed = config_for(UsersConfig).model_copy(update={"limit_secrets": Limit(3, 600), "limit_refused": None})
+    async with run_service(SERVICE, changed) as users:
+
+        async def ask(address: str, secret: str) -> Any:
+            client = {"client_id": "quartet-admin", "client_secret": secret}
+            form = {"grant_type": "client_credentials", "tenant": "default", **client}
+            return await users.client.post("/oauth2/token", form=form, scope_base={"client": (address, 1)})
+
+        [admin] = [one for one in changed.bootstrap_clients.clients if one.client_id == "quartet-admin"]
+        right = admin.client_secret.get_secret_value()
+        assert [(await ask(AWAY, "wrong")).status_code for _ in range(4)] == [401, 401, 401, 429]
+        answer = await ask(AWAY, right)
+        assert (answer.status_code, answer.content_type) == (429, "application/json")
+        assert (await answer.get_json())["error"] == "too_many_requests"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await ask(HOME, right)).status_code == 200
