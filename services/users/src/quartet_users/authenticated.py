@@ -15,11 +15,15 @@ no secret.
 class AuthenticatedClient:
     """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all. It ends at
     `expires_at`, and no token of it lives longer.
+
+    `at` is a moment before it was looked up, and the `iat` of what it is given: whatever ends the client's tokens later
+    than that is later than the token too.
     """
 
     id: str
     tenants: frozenset[str]
     scopes: frozenset[str]
+    at: datetime
     is_public: bool = False
     is_bootstrap: bool = False
     expires_at: datetime | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from werkzeug.datastructures import MultiDict
 
@@ -53,14 +52,14 @@ class ClientCredentials:
         config = self._container.config
         audience = tokens.audience_of(config.issuer, form.getlist("resource"))
         grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"), audience)
-        now, token_id = self._container.clock(), new_id()
+        token_id = new_id()
         if grant.tenant != ANY_TENANT:
             await tenant_usecases.demand_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()
-        lifetime = _lifetime(config.token_lifetime, client.expires_at, now)
-        signed = tokens.sign(grant, pair, config.issuer, now, lifetime, token_id)
+        lifetime = _lifetime(config.token_lifetime, client)
+        signed = tokens.sign(grant, pair, config.issuer, client.at, lifetime, token_id)
         return Granted(signed, lifetime, " ".join(sorted(grant.scopes)))
 
     async def _tell(self, grant: tokens.Grant, token_id: str) -> None:
@@ -91,6 +90,8 @@ def grants(container: AppContainer[UsersConfig], keys: KeyRing) -> Grants:
     return {CLIENT_CREDENTIALS: ClientCredentials(container, keys), REFRESH: RefreshTokens(container, keys)}
 
 
-def _lifetime(longest: int, end: datetime | None, now: datetime) -> int:
-    """Seconds that a token lives: not beyond the `end` of its client."""
-    return longest if end is None else max(1, min(longest, int((end - now).total_seconds())))
+def _lifetime(longest: int, client: AuthenticatedClient) -> int:
+    """Seconds that a token lives: not beyond the end of its client."""
+    if client.expires_at is None:
+        return longest
+    return max(1, min(longest, int((client.expires_at - client.at).total_seconds())))

@@ -16,7 +16,7 @@ ISSUER = "https://id.example.com"
 
 
 def client(*scopes: str, tenants: tuple[str, ...] = ("*",), is_public: bool = False) -> AuthenticatedClient:
-    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), is_public)
+    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), datetime.now(UTC), is_public)
 
 
 def decide(one: AuthenticatedClient, scope: str | None = None, tenant: str | None = None) -> tokens.Grant:
