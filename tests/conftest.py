@@ -18,7 +18,7 @@ from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
-from quartet_testing.client import Api, TokenFor
+from quartet_testing.client import ORIGIN, Api, TokenFor
 from quartet_testing.faults import back
 from quartet_testing.limits import WIDE
 from quartet_testing.services import new_tenant
@@ -68,7 +68,12 @@ def traces() -> Iterator[TraceReceiver]:
 @pytest.fixture(scope="session")
 def stack(traces: TraceReceiver) -> Iterator[Stack]:
     """A whole stack on ports and data of its own, for tests marked local_stack; gone without a trace afterwards."""
-    settings = {"QUARTET_OTLP_ENDPOINT": traces.endpoint, "QUARTET_TRACE_SAMPLE_RATIO": "0", **WIDE}
+    settings = {
+        "QUARTET_OTLP_ENDPOINT": traces.endpoint,
+        "QUARTET_TRACE_SAMPLE_RATIO": "0",
+        "QUARTET_CORS_ORIGINS": f'["{ORIGIN}"]',
+        **WIDE,
+    }
     with tempfile.TemporaryDirectory(prefix="quartet-e2e-", ignore_cleanup_errors=True) as home:
         running = Stack(Path(home), None, extra_environment=settings)
         try:

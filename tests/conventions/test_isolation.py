@@ -397,13 +397,14 @@ async def clients_are_made_apart(world: World, _: str) -> None:
 
 
 async def clients_are_listed_apart(world: World, _: str) -> None:
-    made = {await a_client(world) for _ in range(2)}
+    made = {await a_client(world) for _number in range(2)}
     assert made <= {one["client_id"] for one in (await world.owner.get(CLIENTS)).json()["clients"]}
     page = (await world.owner.get(CLIENTS, params={"count": 1})).json()
     assert page["next"]
     answer = await world.stranger.get(CLIENTS)
-    assert answer.status_code == 200
-    assert not [one for one in answer.json()["clients"] if one["client_id"].startswith(f"{world.tenant}.")]
+    assert [one["name"] for one in answer.json()["clients"]] == ["provisioning"]  # what its own tenant began with
+    assert made.isdisjoint(one["client_id"] for one in answer.json()["clients"])
+    clean(world, answer.text)
     assert (await world.stranger.get(CLIENTS, params={"cursor": page["next"]})).status_code == 400
 
 

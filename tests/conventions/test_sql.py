@@ -38,7 +38,6 @@ KNOWN = {
     ("groups", "page.key"): "what libs/scim makes of a sort key: expressions of our own and numbers of parameters",
     ("groups", "page.rows"): "what libs/scim makes of a page: the same",
     ("groups", "where.text"): "what libs/scim makes of a filter: the same",
-    ("common", "name"): "the name of a table out of the catalogue, quoted",
     ("users", "columns"): "columns by names of our own",
     ("users", "columns(groups_url)"): "the same",
     ("users", "groups_column(groups_url)"): "the same, and the service's own address, quoted",
@@ -119,6 +118,6 @@ def _unknown_in(service: str, path: Path) -> list[str]:
     return unknown(service, ast.parse(path.read_text()))
 
 
-def test_the_shared_library_puts_nothing_into_sql_but_constants() -> None:
+def test_the_shared_library_puts_nothing_into_sql_but_constants_and_what_is_known() -> None:
     sources = (CHECKOUT / "libs/common/src").rglob("*.py")
     assert not [f"{path.name}:{found}" for path in sources for found in _unknown_in("common", path)]

@@ -52,6 +52,12 @@ def test_a_token_is_not_printed_when_there_is_none(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1 does not answer" in shown.stderr
 
 
+def test_a_tenant_is_not_deleted_without_a_yes(tmp_path: Path) -> None:
+    shown = quartet(tmp_path, "tenant", "delete", "acme", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "tenant delete --yes" in shown.stderr
+
+
 def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
     shown = quartet(tmp_path, "up", QUARTET_PORT="http")
     assert (shown.returncode, shown.stderr) == (1, "quartet: QUARTET_PORT is no port: http\n")

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -57,6 +58,11 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+
+EXPOSED = (
+    "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+)  # fmt: skip
+"""What pages of listed origins may read beside what every page may."""
 
 
 class HttpError(Protocol):
@@ -127,7 +133,14 @@ def create_base_app(
     _install_errors(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
-    return cors(app, allow_origin=config.cors_origins, max_age=600) if config.cors_origins else app
+    return _with_origins(app, config.cors_origins)
+
+
+def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
+    """Let pages of `origins` call, and read what they are told. There are no cookies, so no credentials are let in: who
+    asks is in a header that no page of another origin can make a browser send.
+    """
+    return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:
@@ -257,7 +270,8 @@ def _install_lifespan(
 
     async def start() -> None:
         await container.open()
-        await container.revocations.refresh()  # nobody is answered before it is known who is to be refused
+        with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
+            await container.revocations.refresh()
         tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()

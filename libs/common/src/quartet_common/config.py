@@ -1,6 +1,7 @@
 """Configuration: reads `QUARTET_*` variables and secret files, and reports all that is wrong at once."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -14,6 +15,9 @@ from quartet_common.tls import Pair, flaws
 
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+"""RFC 6454 section 6.2; never `null`, which any page can be."""
 
 Secret = Annotated[SecretStr, Field(min_length=1)]
 """A secret; an empty file or variable is none."""
@@ -75,6 +79,14 @@ class ServiceConfig(BaseSettings):
     def _read_list(cls, value: Any) -> Any:
         # not by pydantic-settings, which would stop at a list that is no JSON and not report what else is wrong
         return orjson.loads(value) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for one in value:
+            if one != "*" and ORIGIN.fullmatch(one) is None:
+                raise ValueError("each must be an origin as browsers send it, such as https://app.example.com, or *")
+        return value
 
     @model_validator(mode="after")
     def _pool_has_a_range(self) -> "ServiceConfig":

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
 import trustme
+from pydantic import ValidationError
 
 from quartet_common.config import ServiceConfig, load_config, read_config
 
@@ -155,3 +156,11 @@ def test_the_issuer_is_the_public_url_without_a_slash_at_the_end(environment: di
 def test_variables_of_others_are_not_minded(environment: dict[str, str]) -> None:
     environment["QUARTET_SOMETHING_ELSE"] = "x"
     assert read_config(ProbeConfig).port == 8000
+
+
+@pytest.mark.parametrize("origin", ["null", "https://App.example.com", "https://a.example.com/", "a.example.com", ""])
+def test_what_no_browser_sends_as_an_origin_ends_the_start(settings: dict[str, Any], origin: str) -> None:
+    with pytest.raises(ValidationError, match="cors_origins"):
+        ServiceConfig(**settings, cors_origins=[origin])
+    for good in ("https://a.example.com", "http://localhost:3000", "https://[::1]:8443", "*"):
+        assert ServiceConfig(**settings, cors_origins=[good]).cors_origins == [good]

@@ -20,7 +20,7 @@ from quartet_testing.tokens import KEY_ID, TokenFactory
 ISSUER = "https://id.example.com"
 FACTORY = TokenFactory(ISSUER)
 FORGER = ECKey.generate_key("P-256")
-GOOD = FACTORY.token("default", ["users:read"])
+GOOD = FACTORY.token("default", ["users:read"], exp=int(time.time()) + 3500)  # while the last test runs, too
 HEADER, PAYLOAD, SIGNATURE = GOOD.split(".")
 
 JSON = st.recursive(

@@ -16,6 +16,8 @@ from quartet_common.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"
+A_DAY = 86_400
+"""Seconds; what is compared with a time that is read when the tests are found may be as late as the last of them."""
 
 
 class Clock:
@@ -103,13 +105,13 @@ async def test_a_good_token_gives_its_principal(verifier: TokenVerifier, factory
         ({"exp": True}, "missing_claims"),
         ({"exp": time.time() + 60}, "missing_claims"),
         ({"exp": 10**400}, "lives_too_long"),
-        ({"exp": int(time.time()) + LONGEST_LIFE + 60}, "lives_too_long"),
-        ({"nbf": int(time.time()) + 3600}, "not_yet_valid"),
+        ({"exp": int(time.time()) + LONGEST_LIFE + A_DAY}, "lives_too_long"),
+        ({"nbf": int(time.time()) + A_DAY}, "not_yet_valid"),
         ({"nbf": "0"}, "missing_claims"),
         ({"nbf": False}, "missing_claims"),
         ({"iat": None}, "missing_claims"),
         ({"iat": True}, "missing_claims"),
-        ({"iat": int(time.time()) + LEEWAY + 60}, "not_yet_valid"),
+        ({"iat": int(time.time()) + A_DAY}, "not_yet_valid"),
         ({"iat": 10**400}, "not_yet_valid"),
         ({"iat": -(10**400)}, "lives_too_long"),
         ({"iat": int(time.time()) - LONGEST_LIFE - 60}, "lives_too_long"),

@@ -15,6 +15,8 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 USERS = "/scim/v2/Users"
 GROUPS = "/scim/v2/Groups"
+ORIGIN = "https://app.example.com"
+"""The one whose pages may call the test stack from browsers."""
 TIMEOUT = 20.0
 PAGE = 500
 

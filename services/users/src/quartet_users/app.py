@@ -144,11 +144,13 @@ def _add_logins(
     failures: "FailedLogins",
 ) -> None:
     """Logins of people, and their sessions."""
-    from quartet_users.logins import LoginMeans, NoGuard
+    from quartet_users.lockout import LOGIN, Lockout, login_rules
+    from quartet_users.logins import LoginMeans
     from quartet_users.routes.logins import logins_blueprint
     from quartet_users.routes.sessions import sessions_blueprint
 
-    means = LoginMeans(container, keys, passwords, NoGuard(), failures)
+    lockout = Lockout(container, LOGIN, login_rules(container.config.limit_logins))
+    means = LoginMeans(container, keys, passwords, lockout, failures)
     app.register_blueprint(logins_blueprint(means), url_prefix="/users")
     app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
 

@@ -61,9 +61,9 @@ PUBLISHED = (
 )
 
 
-EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "expired"]
+EndReason = Literal["logout", "revoked", "reuse", "password_changed", "deactivated", "deleted", "superseded", "expired"]
 """Why a session ended: by the person, by an administrator, since a refresh token came twice, with the user's password,
-activity or existence, or by time."""
+activity or existence, for newer ones of the user, or by time."""
 
 
 class FailedLogins(TypedDict):

@@ -48,8 +48,8 @@ def secret_rules(limit: Limit | None) -> Rules:
 
 
 class Lockout:
-    """Holds attempts of one `kind` to `rules`, over all processes through Redis. While Redis is away each process goes by
-    what it has seen itself, and tells Redis when it is back.
+    """Holds attempts of one `kind` to `rules`, over all processes through Redis. While Redis is away each process goes
+    by what it has seen itself, and tells Redis when it is back.
     """
 
     def __init__(self, container: AppContainer[UsersConfig], kind: str, rules: Rules) -> None:
@@ -63,7 +63,7 @@ class Lockout:
         self._owed: OrderedDict[Keys, None] = OrderedDict()
         self._away_until = 0.0
         self._turn = asyncio.Lock()
-        """Of one process one asks Redis at a time: then only others can be faster, and one alone waits if it is away."""
+        """One at a time asks Redis: then only other processes can be faster, and one alone waits if it is away."""
 
     async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
         """Let an attempt go on, which then is to end in `failed` or `succeeded`.

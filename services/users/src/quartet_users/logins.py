@@ -44,19 +44,6 @@ class LoginGuard(Protocol):
         """The password was right and changed nothing since."""
 
 
-class NoGuard:
-    """Lets everybody try as often as they like."""
-
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nobody is refused."""
-
-    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nothing is kept."""
-
-    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Nothing is kept."""
-
-
 @dataclass(frozen=True)
 class LoginMeans:
     """What logins are carried out with."""
@@ -236,7 +223,7 @@ async def _enter(
     turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
     told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    return turn, refused
+    return turn, refused + await session_ends.end_oldest(container, connection, caller, credential.user_id)
 
 
 async def _replace(

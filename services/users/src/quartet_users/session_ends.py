@@ -17,6 +17,8 @@ from quartet_users.session_store import Session
 Container = AppContainer[UsersConfig]
 
 PRUNED_AT_ONCE = 500
+MAX_SESSIONS = 100
+"""Sessions of one user; who begins more, as a script may that logs in each time, loses the oldest."""
 
 
 def by_whom(caller: Caller, user_id: UUID) -> EndReason:
@@ -53,6 +55,12 @@ async def end_others(
     """End the sessions of a user but `kept`, each with its own tokens: others of the user stay valid."""
     found = await session_store.delete_sessions_of(connection, caller.tenant, user_id, kept)
     return await tell_ended(container, connection, caller, found, why)
+
+
+async def end_oldest(container: Container, connection: Connection, caller: Caller, user_id: UUID) -> list[Revocation]:
+    """End the sessions of a user beyond MAX_SESSIONS, so that what ends them all has a bound."""
+    found = await session_store.delete_oldest_of(connection, caller.tenant, user_id, MAX_SESSIONS)
+    return await tell_ended(container, connection, caller, found, "superseded")
 
 
 async def tell_user_ended(

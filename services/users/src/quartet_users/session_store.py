@@ -116,6 +116,22 @@ async def delete_sessions_of(
     return [Session(*row) for row in rows]
 
 
+async def delete_oldest_of(connection: Connection, tenant: str, user_id: UUID, kept: int) -> list[Session]:
+    """Remove all but the `kept` newest sessions of a user; one that somebody else has in hand is left to them."""
+    rows = await connection.fetch(
+        f"""
+        DELETE FROM sessions WHERE tenant_id = $1 AND id IN (
+            SELECT id FROM sessions WHERE tenant_id = $1 AND user_id = $2
+            ORDER BY id DESC OFFSET $3 FOR UPDATE SKIP LOCKED)
+        RETURNING {COLUMNS}
+        """,
+        tenant,
+        user_id,
+        kept,
+    )
+    return [Session(*row) for row in rows]
+
+
 async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> list[Session]:
     """Remove a user with its password and its sessions, and return these, all by one statement."""
     rows = await connection.fetch(

@@ -62,7 +62,10 @@ class _Administrator:
 
 
 async def create_tenant(container: Container, passwords: Passwords, caller: Caller, wanted: NewTenant) -> CreatedTenant:
-    """Make a tenant with all that it begins with, in one transaction. Raises TenantConflictError (409)."""
+    """Make a tenant with all that it begins with, in one transaction.
+
+    Raises TenantConflictError (409), ScimError 400 for a password that the policy does not take.
+    """
     now = container.clock()
     administrator = await _prepare(passwords, wanted.administrator, now)
     async with container.database.transaction() as connection:

@@ -12,6 +12,7 @@ from quartet_common.container import AppContainer
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limit import Limit
 from quartet_testing.faults import paused, stopped
+from quartet_testing.people import PASSWORD, People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import new_tenant, run_service
 from quartet_users.app import SERVICE
@@ -149,3 +150,47 @@ async def test_a_client_whose_secret_is_tried_out_waits_at_that_address(config_f
         assert (await answer.get_json())["error"] == "too_many_requests"
         assert int(answer.headers["Retry-After"]) >= 1
         assert (await ask(HOME, right)).status_code == 200
+
+
+async def log_in(people: People, user_name: str, address: str, password: str = PASSWORD) -> Any:
+    body = {"tenant": people.tenant, "user_name": user_name, "password": password}
+    return await people.users.client.post("/users/login", json=body, scope_base={"client": (address, 1)})
+
+
+async def test_passwords_that_are_tried_out_are_not_looked_at_any_more_and_the_owner_gets_in(people: People) -> None:
+    name = (await people.person())["userName"]
+    assert (await log_in(people, name, HOME)).status_code == 200
+    tries = [(await log_in(people, name, AWAY, f"a wrong guess {number}")).status_code for number in range(5)]
+    assert tries == [401] * 5
+    answer = await log_in(people, name.upper(), AWAY)
+    assert (answer.status_code, answer.content_type) == (429, "application/problem+json")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 2
+    assert (await log_in(people, name, HOME)).status_code == 200
+
+
+async def test_nobody_can_tell_from_the_waits_whether_there_is_such_a_user(people: People) -> None:
+    name = (await people.person())["userName"]
+    answers: dict[str, list[tuple[int, Any]]] = {}
+    for one in (name, f"not-{name}"):
+        for _ in range(6):
+            answer = await log_in(people, one, AWAY, "a wrong guess")
+            answers.setdefault(one, []).append((answer.status_code, await answer.get_json(force=True)))
+    assert answers[name] == answers[f"not-{name}"]
+    assert [status for status, _ in answers[name]] == [401] * 5 + [429]
+
+
+async def test_many_logins_of_one_person_at_once_all_get_in(people: People) -> None:
+    name = (await people.person())["userName"]
+    answers = await asyncio.gather(*(log_in(people, name, HOME) for _ in range(20)))
+    assert [answer.status_code for answer in answers] == [200] * 20
+
+
+async def test_an_old_password_cannot_be_tried_out_with_a_stolen_token(people: People) -> None:
+    session = await people.log_in(await people.person())
+
+    async def change(old: str) -> int:
+        body = {"old_password": old, "new_password": "another horse, another staple"}
+        answer = await people.users.client.post("/users/password", headers=session.headers, json=body)
+        return int(answer.status_code)
+
+    assert [await change(f"a wrong guess {number}") for number in range(6)] == [403] * 5 + [429]

@@ -163,6 +163,15 @@ async def test_people_list_their_own_sessions_newest_first(people: People) -> No
     assert [one["id"] for one in await listed(people, first)] == [first.id]
 
 
+async def test_of_too_many_sessions_the_oldest_ends(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_ends, "MAX_SESSIONS", 2)
+    person = await people.person()
+    first, second, third = [await people.log_in(person) for _ in range(3)]
+    assert await first.is_refused()
+    assert [one["id"] for one in await listed(people, third)] == [third.id, second.id]
+    assert await ended(people) == [(first.id, "superseded")]
+
+
 async def test_sessions_are_listed_by_pages(people: People) -> None:
     person = await people.person()
     sessions = [await people.log_in(person) for _ in range(3)]
@@ -237,6 +246,9 @@ async def test_administrators_list_and_end_the_sessions_of_anybody_in_their_tena
     assert (await client.get("/users/sessions", headers=people.headers)).status_code == 400
     assert await end(people, people.headers, others="perhaps", **query) == 400
     assert await end(people, people.headers, "/no-id") == 404
+    assert await end(people, people.headers, user="no-id") == 404
+    odd = await client.get("/users/sessions", headers=people.headers, query_string={"user": "no-id"})
+    assert (await odd.get_json())["sessions"] == []
 
 
 Change = Callable[[People, Document], Awaitable[Any]]

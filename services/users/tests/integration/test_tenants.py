@@ -94,6 +94,7 @@ async def test_an_id_that_is_none_is_refused(operator: Platform, wrong: Any) -> 
         {"administrator": {}},
         {"administrator": {"user_name": ""}},
         {"administrator": {"user_name": "bjensen", "email": 7}},
+        {"administrator": {"user_name": "bjensen", "password": "too short"}},
         {"administrator": {"user_name": "bjensen", "scopes": ["platform:admin"]}},
     ],
 )

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 import orjson
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.bodies import read_json_bytes
 from quartet_common.errors import BadRequestError
 from quartet_common.responses import json_response
 from quartet_groups.bulk import GroupBulk, GroupOperations
@@ -28,7 +29,7 @@ def bulk_blueprint(bulk: GroupBulk) -> Blueprint:
     @document_response(GroupResultsDocument)
     async def carry_out() -> Response:
         """Carry out group operations in order; each has a result of its own."""
-        body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        body = await read_json_bytes()
         outcomes = await bulk.carry_out(caller(), await asyncio.to_thread(_read, body))
         return json_response(orjson.dumps({"results": [_result(one) for one in outcomes]}))
 

@@ -10,6 +10,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
+from quartet_common.bodies import read_json_bytes
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 from quartet_common.parameters import MAX_TEXT, BadParameterError, single, whole_number
@@ -82,7 +83,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_response(CheckListDocument)
     async def check_many() -> Response:
         """Up to 1,000 checks at once; the answers stand in the order of the questions."""
-        questions = _questions(await request.get_data(cache=False, as_text=False, parse_form_data=False))
+        questions = _questions(await read_json_bytes())
         return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
 
     @blueprint.get("/of/<user>")

@@ -28,6 +28,7 @@ from quartet_users.session_store import Session
 ADMINISTRATOR = "tenant:admin"
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000
+NOBODY = UUID(int=0)
 
 
 def sessions_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
@@ -93,17 +94,14 @@ def _given(known: Collection[str]) -> dict[str, str]:
 
 
 def _user(given: dict[str, str]) -> UUID:
-    """Whose sessions are meant. Raises BadParameterError (400), ForbiddenError (403), NotFoundError (404)."""
+    """Whose sessions are meant; what is no id is nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
     if "user" not in given:
         if not principal().is_person:
             raise BadParameterError("user", "must be given: the token is not a person's")
         return own_id()
     if given["user"] != principal().actor and ADMINISTRATOR not in principal().scopes:
         raise ForbiddenError(ADMINISTRATOR)
-    found = parse_id(given["user"])
-    if found is None:
-        raise NotFoundError
-    return found
+    return parse_id(given["user"]) or NOBODY
 
 
 def _document(one: Session) -> SessionDocument:

@@ -1,0 +1,74 @@
+"""`./quartet tenant`, as a person types it, and what it says where a tenant is missing."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from quartet_cli.stack import Stack
+from quartet_testing.client import USERS, Api
+from quartet_testing.services import new_tenant
+
+pytestmark = pytest.mark.local_stack
+
+
+async def quartet(stack: Stack, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command on the stack."""
+    environment = {**os.environ, "QUARTET_HOME": str(stack.home.path)}
+    command = [sys.executable, "-m", "quartet_cli", *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_a_token_for_a_tenant_that_is_not_there_says_how_to_make_it(stack: Stack) -> None:
+    tenant = new_tenant()
+    code, output, errors = await quartet(stack, "token", "--tenant", tenant)
+    assert (code, output) == (1, "")
+    assert f"./quartet tenant create {tenant}" in errors
+    assert errors.count("\n") == 1
+
+
+async def test_a_tenant_is_made_with_secrets_that_work_and_are_shown_once(stack: Stack) -> None:
+    tenant = new_tenant()
+    code, output, errors = await quartet(stack, "tenant", "create", tenant, "--name", "[Acme]", "--administrator", "bj")
+    assert code == 0, errors
+    shown = {line[:14].strip(): line[15:] for line in output.splitlines()}
+    assert shown.keys() == {"tenant", "client id", "client secret", "SCIM token", "administrator", "password"}
+    assert (shown["tenant"], shown["administrator"]) == (tenant, "bj")
+    async with Api(stack.url, shown["SCIM token"]) as api:
+        assert (await api.get(USERS)).json()["totalResults"] == 1
+        form = {"grant_type": "client_credentials"}
+        pair = (shown["client id"], shown["client secret"])
+        del api.headers["Authorization"]
+        assert (await api.post("/oauth2/token", data=form, auth=pair)).status_code == 200
+    code, output, _ = await quartet(stack, "tenant", "list")
+    [line] = [one for one in output.splitlines() if one.startswith(tenant)]
+    assert (code, "[Acme]" in line, "active" in line) == (0, True, True)
+    assert not [secret for secret in (shown["SCIM token"], shown["client secret"]) if secret in output]
+    code, _, errors = await quartet(stack, "tenant", "create", tenant)
+    assert (code, "409" in errors) == (1, True)
+
+
+async def test_a_tenant_is_suspended_resumed_and_deleted(stack: Stack) -> None:
+    tenant = new_tenant()
+    assert (await quartet(stack, "tenant", "create", tenant))[0] == 0
+    assert await quartet(stack, "tenant", "suspend", tenant) == (0, f"{tenant} is suspended.\n", "")
+    code, _, errors = await quartet(stack, "token", "--tenant", tenant)
+    assert (code, "suspended" in errors) == (1, True)
+    assert await quartet(stack, "tenant", "resume", tenant) == (0, f"{tenant} is active.\n", "")
+    assert (await quartet(stack, "token", "--tenant", tenant))[0] == 0
+    assert (await quartet(stack, "tenant", "delete", tenant))[0] == 1
+    assert (await quartet(stack, "tenant", "delete", tenant, "--yes"))[0] == 0
+    assert tenant in (await quartet(stack, "tenant", "list", "--status", "deleted"))[1]
+    assert (await quartet(stack, "token", "--tenant", tenant))[0] == 1
+    assert (await quartet(stack, "tenant", "suspend", new_tenant()))[0] == 1
