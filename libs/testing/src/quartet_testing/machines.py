@@ -12,7 +12,7 @@ from quartet_testing.client import Document
 from quartet_testing.services import RunningService
 
 CLIENTS = "/users/clients"
-TOKEN = "/oauth2/token"  # noqa: S105  # a path
+TOKEN = "/oauth2/token"  # noqa: S105  # the path of an endpoint
 GRANT = {"grant_type": "client_credentials"}
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

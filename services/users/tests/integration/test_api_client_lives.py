@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import pytest
 from joserfc.jwk import ECKey
+from werkzeug.datastructures import Headers
 
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.messaging.outbox import Caller
-from quartet_testing.machines import Machines, assertion
+from quartet_common.refusals import EXTENSION
+from quartet_testing.machines import GRANT, Machines, assertion, basic
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users import tenant_domain, tenant_store
@@ -273,3 +275,67 @@ async def test_a_client_that_is_made_within_another_transaction_goes_with_it(mac
         with pytest.raises(ValueError, match="scopes"):
             async with container.database.transaction() as connection:
                 await add_client(container, connection, caller, NewClient("x", frozenset(scopes)))
+
+
+async def reasons(machines: Machines) -> set[str]:
+    """Why requests to the token endpoint were refused, as it is told of them."""
+    await machines.users.app.extensions[EXTENSION].flush()
+    told = [event for event in await machines.users.outbox("quartet") if event.type.endswith(".request.refused.v1")]
+    return {event.data["reason"] for event in told if event.data["path"] == "/oauth2/token"}
+
+
+async def test_why_a_client_is_refused_is_on_record_and_not_in_the_answer(machines: Machines) -> None:
+    made, ended = await machines.make(), await machines.make()
+    signing = await machines.make(authentication="private_key_jwt", jwks=jwks(KEY))
+    assert (await machines.ask("POST", f"/{made['client_id']}/secrets", json={"overlap_seconds": 0}))[0] == 201
+    async with machines.users.container.database.transaction() as connection:
+        query = "UPDATE clients SET expires_at = now() WHERE tenant_id = $1 AND id = $2"
+        await connection.execute(query, machines.tenant, ended["client_id"])
+    issuer, own, nobody = machines.users.container.config.issuer, signing["client_id"], f"{machines.tenant}.{'a' * 16}"
+    good = assertion(own, KEY, issuer)
+    assert (await machines.post({**GRANT, **good}))[0] == 200
+    tried: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+        "unknown_client": ({}, basic(nobody, made["client_secret"])),
+        "wrong_secret": ({}, basic(made["client_id"], ended["client_secret"])),
+        "expired_secret": ({}, basic(made["client_id"], made["client_secret"])),
+        "expired_client": ({}, basic(ended["client_id"], ended["client_secret"])),
+        "malformed": ({}, {"Authorization": "Basic !!!"}),
+        "no_proof": ({"client_id": made["client_id"]}, {}),
+        "replayed_assertion": (good, {}),
+        "bad_assertion": (assertion(own, OTHER_KEY, issuer), {}),
+        "bad_assertion_audience": (assertion(own, KEY, "https://elsewhere.example.com"), {}),
+        "expired_assertion": (assertion(own, KEY, issuer, now=0), {}),
+    }
+    answers = [await machines.post({**GRANT, **form}, headers) for form, headers in tried.values()]
+    assert answers == [(401, answers[0][1])] * len(tried)
+    assert answers[0][1] == {"error": "invalid_client", "error_description": "Client authentication failed."}
+    assert tried.keys() <= await reasons(machines)
+
+
+async def test_the_clients_of_a_suspended_tenant_are_refused_until_it_is_resumed(machines: Machines) -> None:
+    made = await machines.make()
+    platform = machines.users.tokens.headers("quartet", ["platform:admin"])
+    for change, status in (("suspend", 401), ("resume", 200)):
+        path = f"/users/tenants/{machines.tenant}/{change}"
+        assert (await machines.users.client.post(path, headers=platform)).status_code == 200
+        assert (await machines.token(made))[0] == status
+
+
+async def test_a_client_proves_who_it_is_in_one_way_at_a_time(machines: Machines) -> None:
+    made, signing = await machines.make(), await machines.make(authentication="private_key_jwt", jwks=jwks(KEY))
+    pair = basic(made["client_id"], made["client_secret"])
+    proof = assertion(signing["client_id"], KEY, machines.users.container.config.issuer)
+    wrong: list[tuple[Any, Any]] = [
+        (proof, pair),
+        ({**proof, "client_secret": made["client_secret"]}, {}),
+        ({"client_secret": made["client_secret"]}, pair),
+        ({"client_id": signing["client_id"]}, pair),
+        ({**proof, "client_id": made["client_id"]}, {}),
+        ({**proof, "client_assertion_type": "urn:example:other"}, {}),
+        ({}, Headers([*pair.items(), *pair.items()])),
+        ({}, Headers([*pair.items(), ("Authorization", "Bearer x")])),
+    ]
+    for form, headers in wrong:
+        status, answer = await machines.post({**GRANT, **form}, headers)
+        assert (status, answer["error"]) == (400, "invalid_request"), form
+    assert (await machines.post({**GRANT, "client_id": made["client_id"]}, pair))[0] == 200
