@@ -172,7 +172,7 @@ async def test_guesses_from_everywhere_do_not_lock_the_victim_out_for_long(
         async with somewhere(stack) as attacker:
             answer = await attacker.post("/users/login", json={**victim, "password": "a wrong password"})
             statuses.add(answer.status_code)
-    assert statuses <= {401, 429}
+    assert statuses == {401, 429}
     async with somewhere(stack) as elsewhere:
 
         async def gets_in() -> bool:
