@@ -275,6 +275,7 @@ async def everything_that_can_happen_to_a_tenant(platform: Api) -> None:
     for change in ("suspend", "resume"):
         assert (await platform.post(f"{path}/{change}")).status_code == 200
     assert (await platform.delete(path)).status_code == 202
+    assert (await platform.post("/users/keys/rotate")).status_code == 200
 
 
 async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor) -> None:

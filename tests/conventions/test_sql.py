@@ -19,7 +19,6 @@ KNOWN = {
     ("audit", "counts"): "made of the constants above",
     ("audit", "6 + index"): "the number of a parameter",
     ("audit", "6 + list(COLUMNS).index(driver)"): "the same",
-    ("common", "name"): "a table's name out of PostgreSQL's own catalogue, quoted",
     ("groups", "most + 1"): "a number of the configuration",
     ("groups", "most"): "the same",
     ("groups", "self._all"): "columns of a table's own",

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from quartet_cli import logins, quality, scim_tokens, tenant_commands, tenants, tokens
+from quartet_cli import key_commands, logins, quality, scim_tokens, tenant_commands, tenants, tokens
 from quartet_cli import logs as log_files
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # nothing is cut off in a pipe
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(key_commands.app, name="keys")
 app.add_typer(scim_tokens.commands, name="scim-token")
 for command in (logins.login, logins.whoami, logins.logout):
     app.command()(command)

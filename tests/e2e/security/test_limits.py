@@ -56,6 +56,6 @@ async def test_who_guesses_passwords_waits_and_it_is_counted_and_on_record(
         async def told() -> bool:
             entries = await auditor.entries(action="users.request.limited")
             mine = [one for one in entries if one["source_address"] == stranger.address]
-            return sum(one["data"]["count"] for one in mine if one["data"]["limit"] == "login") == 2
+            return bool(sum(one["data"]["count"] for one in mine if one["data"]["limit"] == "login") == 2)
 
         await eventually(told, "the guesses are in the log")

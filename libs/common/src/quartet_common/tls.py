@@ -98,9 +98,7 @@ class Certificates:
         try:
             for context, pair in ((self._server, self._config.server_pair), (client, self._config.client_pair)):
                 if context is not None and pair is not None:
-                    load(
-                        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair
-                    )  # a failure would leave the real one without key
+                    load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)  # what fails would leave no key behind
                     load(context, pair)
         except (OSError, EncryptedKeyError) as error:
             logger.warning("a renewed certificate cannot be used", extra={"error": f"{type(error).__name__}: {error}"})

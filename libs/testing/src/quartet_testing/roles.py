@@ -73,7 +73,8 @@ async def log_in(users: RunningService, tenant: str, *people: UUID, hours_ago: f
             """
             INSERT INTO sessions (tenant_id, id, user_id, client_id, created_at, last_used_at, ends_at, expires_at)
             SELECT $1, gen_random_uuid(), id, 'quartet-cli', used, used, later, later
-            FROM unnest($2::uuid[]) AS id, (SELECT now() - make_interval(secs => $3) AS used, now() + interval '1 day' AS later) AS times
+            FROM unnest($2::uuid[]) AS id,
+                 (SELECT now() - make_interval(secs => $3) AS used, now() + interval '1 day' AS later) AS times
             """,
             tenant,
             list(people),

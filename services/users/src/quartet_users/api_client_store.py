@@ -186,14 +186,17 @@ async def list_secrets(connection: Connection, tenant: str, client_id: str) -> l
 
 
 async def find_for_authentication(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
-    """A client of an active tenant, with its `secrets` as a list of records of id, secret_hash, expires_at."""
+    """A client of an active tenant, with its `secrets` as a list of records of id, secret_hash, expires_at.
+
+    Waits for whoever changes or removes it, so that nobody is given a token by what is just being taken away.
+    """
     return await connection.fetchrow(
         """
         SELECT c.scopes, c.authentication, c.jwks, c.expires_at,
                ARRAY(SELECT (s.id, s.secret_hash, s.expires_at) FROM client_secrets s
                      WHERE s.tenant_id = c.tenant_id AND s.client_id = c.id) AS secrets
         FROM clients c JOIN tenants t ON t.tenant_id = c.tenant_id AND t.status = 'active'
-        WHERE c.tenant_id = $1 AND c.id = $2
+        WHERE c.tenant_id = $1 AND c.id = $2 FOR SHARE OF c
         """,
         tenant,
         client_id,

@@ -1,6 +1,7 @@
 """Authenticated: the client that a request to the OAuth endpoints turned out to come from."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from quartet_common.auth.principal import SERVICE_SCOPE
 
@@ -12,11 +13,16 @@ no secret.
 
 @dataclass(frozen=True)
 class AuthenticatedClient:
-    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all."""
+    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all.
+
+    `at` is a moment before it was looked up, and the `iat` of what it is given: whatever ends the client's tokens later
+    than that is later than the token too.
+    """
 
     id: str
     tenants: frozenset[str]
     scopes: frozenset[str]
+    at: datetime
     is_public: bool = False
     is_bootstrap: bool = False
 

@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 from werkzeug.datastructures import MultiDict
 
+from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import TENANT_ID
@@ -49,12 +50,12 @@ async def authenticate(
     Raises InvalidClientError (401), the same for everything that is not as it should be, OAuthError (400) where more
     than one method is used at a time, and LimitedError (429) where too many secrets of the client were wrong.
     """
-    proof = _read(form, authorization)
+    proof, at = _read(form, authorization), container.clock()
     if proof.assertion is not None:
-        return await _by_assertion(container, proof.client_id, proof.assertion)
+        return await _by_assertion(container, proof.client_id, proof.assertion, at)
     if proof.secret is None:
         if proof.client_id in FIRST_PARTY:
-            return AuthenticatedClient(proof.client_id, frozenset({"*"}), frozenset(), is_public=True)
+            return AuthenticatedClient(proof.client_id, frozenset({ANY_TENANT}), frozenset(), at, is_public=True)
         raise InvalidClientError("no_proof")
     return await _by_any_secret(container, lockout, proof.client_id, proof.secret, address)
 
@@ -65,7 +66,8 @@ async def _by_any_secret(
     tenant = client_id.rpartition(".")[0]
     await lockout.demand(tenant, client_id, address)
     try:
-        found = _bootstrap(container, client_id, secret) or await _by_secret(container, client_id, secret)
+        at = container.clock()
+        found = _bootstrap(container, client_id, secret, at) or await _by_secret(container, client_id, secret, at)
     except InvalidClientError:
         await lockout.failed(tenant, client_id, address)
         raise
@@ -113,7 +115,7 @@ def _read_assertion(form: Form, assertion: str) -> _Proof:
     return _Proof(client_id, assertion=assertion)
 
 
-def _bootstrap(container: Container, client_id: str, secret: str) -> AuthenticatedClient | None:
+def _bootstrap(container: Container, client_id: str, secret: str, at: datetime) -> AuthenticatedClient | None:
     """The client of the configuration with that id and secret; takes as long whichever it is, or none."""
     found, sent = None, hash_secret(secret)
     for client in container.config.bootstrap_clients.clients:
@@ -122,17 +124,17 @@ def _bootstrap(container: Container, client_id: str, secret: str) -> Authenticat
             found = client
     if found is None:
         return None
-    return AuthenticatedClient(found.client_id, found.tenants, found.scopes, is_bootstrap=True)
+    return AuthenticatedClient(found.client_id, found.tenants, found.scopes, at, is_bootstrap=True)
 
 
-async def _by_secret(container: Container, client_id: str, secret: str) -> AuthenticatedClient:
+async def _by_secret(container: Container, client_id: str, secret: str, at: datetime) -> AuthenticatedClient:
     tenant, row = await _find(container, client_id)
-    now, sent = container.clock(), hash_secret(secret)
+    sent = hash_secret(secret)
     secrets = row["secrets"] if row is not None else []
     found: UUID | None = None
     for secret_id, secret_hash, expires_at in secrets or [(None, NOBODY, None)]:
         same = hmac.compare_digest(secret_hash, sent)
-        if same and (expires_at is None or expires_at > now):
+        if same and (expires_at is None or expires_at > at):
             found = secret_id
         elif same:
             raise InvalidClientError("expired_secret")
@@ -140,23 +142,23 @@ async def _by_secret(container: Container, client_id: str, secret: str) -> Authe
         raise InvalidClientError("unknown_client")
     if found is None:
         raise InvalidClientError("wrong_secret")
-    return await _known(container, tenant, client_id, row, now, found)
+    return await _known(container, tenant, client_id, row, at, found)
 
 
-async def _by_assertion(container: Container, client_id: str, text: str) -> AuthenticatedClient:
+async def _by_assertion(container: Container, client_id: str, text: str, at: datetime) -> AuthenticatedClient:
     tenant, row = await _find(container, client_id)
     if row is None or row["jwks"] is None:
         raise InvalidClientError("unknown_client")
-    now, issuer = container.clock(), container.config.issuer
+    issuer = container.config.issuer
     audiences = frozenset({issuer, f"{issuer}/oauth2/token"})
     try:
-        said = assertions.verify(text, client_id, orjson.loads(row["jwks"]), audiences, now)
+        said = assertions.verify(text, client_id, orjson.loads(row["jwks"]), audiences, at)
     except UnauthorizedError as error:
         raise InvalidClientError(error.reason) from None
     async with container.database.transaction() as connection:
-        if not await store.use_assertion(connection, tenant, client_id, said.id, said.expires_at, now):
+        if not await store.use_assertion(connection, tenant, client_id, said.id, said.expires_at, at):
             raise InvalidClientError("replayed_assertion")
-    return await _known(container, tenant, client_id, row, now, None)
+    return await _known(container, tenant, client_id, row, at, None)
 
 
 async def _find(container: Container, client_id: str) -> tuple[str, asyncpg.Record | None]:
@@ -169,10 +171,10 @@ async def _find(container: Container, client_id: str) -> tuple[str, asyncpg.Reco
 
 
 async def _known(
-    container: Container, tenant: str, client_id: str, row: asyncpg.Record, now: datetime, secret_id: UUID | None
+    container: Container, tenant: str, client_id: str, row: asyncpg.Record, at: datetime, secret_id: UUID | None
 ) -> AuthenticatedClient:
-    if row["expires_at"] is not None and row["expires_at"] <= now:
+    if row["expires_at"] is not None and row["expires_at"] <= at:
         raise InvalidClientError("expired_client")
     async with container.database.connection() as connection:
-        await store.note_use(connection, tenant, client_id, secret_id, now, GRAIN)
-    return AuthenticatedClient(client_id, frozenset({tenant}), frozenset(row["scopes"]))
+        await store.note_use(connection, tenant, client_id, secret_id, at, GRAIN)
+    return AuthenticatedClient(client_id, frozenset({tenant}), frozenset(row["scopes"]), at)

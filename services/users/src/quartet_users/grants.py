@@ -52,13 +52,13 @@ class ClientCredentials:
         config = self._container.config
         audience = tokens.audience_of(config.issuer, form.getlist("resource"))
         grant = tokens.decide_grant(client, form.get("scope"), form.get("tenant"), audience)
-        now, token_id = self._container.clock(), new_id()
+        token_id = new_id()
         if grant.tenant != ANY_TENANT:
             await tenant_usecases.demand_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()
-        signed = tokens.sign(grant, pair, config.issuer, now, config.token_lifetime, token_id)
+        signed = tokens.sign(grant, pair, config.issuer, client.at, config.token_lifetime, token_id)
         return Granted(signed, config.token_lifetime, " ".join(sorted(grant.scopes)))
 
     async def _tell(self, grant: tokens.Grant, token_id: str) -> None:

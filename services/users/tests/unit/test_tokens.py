@@ -16,7 +16,7 @@ ISSUER = "https://id.example.com"
 
 
 def client(*scopes: str, tenants: tuple[str, ...] = ("*",), **more: bool) -> AuthenticatedClient:
-    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), **more)
+    return AuthenticatedClient("quartet-admin", frozenset(tenants), frozenset(scopes), datetime.now(UTC), **more)
 
 
 def decide(one: AuthenticatedClient, scope: str | None = None, tenant: str | None = None) -> tokens.Grant:

@@ -1,0 +1,49 @@
+"""The scopes: docs/identity.md says which of them each route needs, and is held to it."""
+
+from collections import defaultdict
+
+from quart import Quart
+
+from quartet_cli.layout import CHECKOUT, SERVICES
+from quartet_common.auth.guard import lets_people_in, scopes_of
+from quartet_common.auth.principal import SCOPES
+
+PAGE = CHECKOUT / "docs/identity.md"
+EVERYWHERE = ("/docs", "/openapi.json", "/health/live", "/health/ready", "/docs/{name}")
+"""What each service has under its own prefix, for everybody."""
+PERSON = "any person"
+PUBLIC = "public"
+AS_A_CLIENT = "a client's own credentials"
+BY_CREDENTIALS = {"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"}
+RESERVED = {"metrics:write": "for measurements that clients send, which nothing takes yet"}
+"""Scopes that no route needs, and why they are there."""
+
+
+def needed(apps: dict[str, Quart]) -> list[str]:
+    """The rows of the table, as they must stand in it."""
+    methods: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for service in SERVICES:
+        app = apps[service]
+        for rule in app.url_map.iter_rules():
+            path = rule.rule.replace("<", "{").replace(">", "}")
+            if path.removeprefix(f"/{service}") in EVERYWHERE:
+                continue
+            view = app.view_functions[rule.endpoint]
+            names = [f"`{scope}`" for scope in scopes_of(view)] + [PERSON] * lets_people_in(view)
+            what = " or ".join(names) or (AS_A_CLIENT if path in BY_CREDENTIALS else PUBLIC)
+            methods[path, what] |= (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    return [f"| `{path}` | {', '.join(sorted(verbs))} | {what} |" for (path, what), verbs in sorted(methods.items())]
+
+
+def test_the_page_says_of_each_route_which_scope_it_needs(apps: dict[str, Quart]) -> None:
+    written = [line for line in PAGE.read_text().splitlines() if line.startswith("| `/")]
+    assert written == needed(apps), "\n".join(["the table must be", *needed(apps)])
+
+
+def test_the_page_says_what_each_scope_allows_and_some_route_needs_each(apps: dict[str, Quart]) -> None:
+    written = {
+        line.split("`")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `") and "| `/" not in line
+    }
+    assert written == SCOPES
+    used = {scope for app in apps.values() for view in app.view_functions.values() for scope in scopes_of(view)}
+    assert used == SCOPES - RESERVED.keys()

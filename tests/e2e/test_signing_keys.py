@@ -1,0 +1,62 @@
+"""An emergency: the signing key is replaced at once, on a stack of the test's own, since every token ends by it."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quartet_cli.reset import remove
+from quartet_cli.stack import Stack
+from quartet_testing.client import GROUPS, USERS, Api
+from quartet_testing.conditions import eventually
+
+pytestmark = pytest.mark.local_stack
+
+PATHS = (USERS, GROUPS, "/audit/events", "/metrics/catalog")
+"""A route of each service."""
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[Stack]:
+    """A whole stack that no other test uses."""
+    with tempfile.TemporaryDirectory(prefix="quartet-keys-", ignore_cleanup_errors=True) as home:
+        running = Stack(Path(home), None)
+        try:
+            await asyncio.to_thread(running.up)
+            yield running
+        finally:
+            await asyncio.to_thread(running.down)
+            remove(running.home)
+
+
+async def test_no_service_believes_what_a_withdrawn_key_has_signed_and_all_go_on_with_the_new_one(own: Stack) -> None:
+    old = await asyncio.to_thread(own.token, "acme")
+    operator = await asyncio.to_thread(own.token, "quartet", "platform:admin")
+    async with Api(own.url, old) as before, Api(own.url, operator) as platform:
+        assert await statuses(before) == {200}
+        assert (await platform.post("/users/keys/rotate?now=true")).status_code == 200
+        async with Api(own.url, await asyncio.to_thread(own.token, "acme")) as after:
+            await eventually(lambda: is_all(after, 200), "the new token at each service", 10)
+            await eventually(lambda: is_all(before, 401), "no old token at any service", 45)
+            await services_go_on(after)
+
+
+async def services_go_on(api: Api) -> None:
+    """Groups asks users about a member, and users asks groups about a group, each with a token of its own."""
+    group = await api.create_group([(await api.create_user())["id"]])
+    made = await api.post("/users/roles", json={"name": "Auditor", "scopes": ["audit:read"]})
+    grant = {"type": "Group", "id": group["id"]}
+    answer: httpx.Response = await api.post(f"/users/roles/{made.json()['id']}/grants", json=grant)
+    assert answer.status_code == 201, answer.text
+
+
+async def is_all(api: Api, status: int) -> bool:
+    return await statuses(api) == {status}
+
+
+async def statuses(api: Api) -> set[int]:
+    """What each service answers."""
+    return {(await api.get(path)).status_code for path in PATHS}
