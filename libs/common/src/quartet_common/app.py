@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from quartet_common.asgi import ServiceApp, running_globals, running_request
 from quartet_common.auth.guard import install_guard, source_address
+from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint
@@ -190,7 +191,7 @@ def _log_request(asked: Request, response: Response, started: float | None) -> N
         "request",
         extra={
             "method": asked.method,
-            "path": asked.path,
+            "path": hide(asked.path),
             "status": response.status_code,
             "ms": round((now - (started or now)) * 1000, 2),
         },

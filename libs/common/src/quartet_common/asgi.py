@@ -23,6 +23,7 @@ from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers, ImmutableHeadersMixin
 from werkzeug.routing import MapAdapter
 
+from quartet_common.auth.opaque import hide
 from quartet_common.http1.exchange import EXTENSION, Exchange
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class HttpConnection(ASGIHTTPConnection):
             except TimeoutError:
                 if not watch.expired():
                     raise
-                logger.error("a response was cut off", extra={"path": request.path, "seconds": limit})
+                logger.error("a response was cut off", extra={"path": hide(request.path), "seconds": limit})
             return
         body = response.response
         await send(

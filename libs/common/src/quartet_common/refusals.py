@@ -11,6 +11,7 @@ import asyncpg
 from quart import current_app, request
 
 from quartet_common.auth.guard import principal, source_address
+from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
 from quartet_common.errors import ServiceError
@@ -101,7 +102,7 @@ class RefusalLog:
             "reason": "insufficient_scope",
             "scope": scope,
             "method": method,
-            "path": path[:MAX_PATH],
+            "path": hide(path)[:MAX_PATH],
         }
         event = DomainEvent(f"{self._service}.request.refused.v1", f"requests/{new_id()}", 1, data, DENIED)
         await self._write(Caller(who.tenant, who.actor, address), [event])
@@ -119,7 +120,7 @@ class RefusalLog:
         now = self._clock()
         if source not in self._tallies and len(self._tallies) >= MAX_KEYS:
             source = source.as_one_of_many()
-        tally = self._tallies.setdefault(source, Tally(0, now, now, method, path[:MAX_PATH]))
+        tally = self._tallies.setdefault(source, Tally(0, now, now, method, hide(path)[:MAX_PATH]))
         tally.count += 1
         tally.last = now
 

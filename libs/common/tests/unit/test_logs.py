@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.contextvars import bound_contextvars
 
+from quartet_common.auth import opaque
 from quartet_common.logs import HIDDEN, MAX_VALUE, configure_logs, hide_secrets
 
 
@@ -100,3 +101,10 @@ def test_values_that_json_does_not_know_are_written_as_text(root: None, capsys: 
     configure_logs("users", "api", "INFO")
     logging.getLogger("anything").info("odd", extra={"what": {1: {2}}, "text": "\ud800"})
     assert line(capsys)["event"] == "odd"
+
+
+def test_a_token_in_an_address_is_hidden_wherever_it_stands() -> None:
+    for prefix in (opaque.SCIM_TOKEN, opaque.REFRESH_TOKEN, opaque.CLIENT_SECRET):
+        token = opaque.make(prefix, "acme-1")
+        assert opaque.hide(f"/users/{token}/x") == "/users/(hidden)/x"
+    assert opaque.hide("/users/quartet_scimitar") == "/users/quartet_scimitar"
