@@ -37,22 +37,15 @@ SLEEP = 15
 PAYLOADS = [
     "'",
     '"',
-    "\\'",
     "' OR '1'='1",
-    '" OR ""="',
     "\u02bc OR 1=1 --",
-    "\uff07 OR 1=1 --",
-    "%' OR 1=1 OR '%'='",
-    f"'; SELECT pg_sleep({SLEEP}); --",
     f"' || pg_sleep({SLEEP}) || '",
     f"\\'; SELECT pg_sleep({SLEEP}); --",
     f"1 OR (SELECT 1 FROM pg_sleep({SLEEP})) IS NULL",
-    "'); CREATE TABLE injected (id int); --",
+    "'); CREATE TABLE injected (id int); DELETE FROM users; --",
     "$$; CREATE TABLE injected (id int); SELECT $$",
     "' UNION ALL SELECT private_key FROM signing_keys --",
-    "x'/**/; DELETE FROM users; --",
-    "$1",
-    "%s %(tenant)s {tenant} :tenant",
+    "$1 %s %(tenant)s {tenant} :tenant",
 ]
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Schema"

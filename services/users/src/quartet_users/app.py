@@ -122,7 +122,7 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
     given, lockout = grants(container, keys), Lockout(container, SECRET, secret_rules(container.config.limit_secrets))
     app.register_blueprint(oauth_blueprint(container, given, lockout))
     app.register_blueprint(metadata_blueprint(container, keys, given))
-    app.register_blueprint(keys_blueprint(container), url_prefix="/users")
+    app.register_blueprint(keys_blueprint(container, keys), url_prefix="/users")
     app.register_blueprint(token_status_blueprint(container, TokenStatus(container, scim_tokens), lockout))
     app.register_blueprint(scim_tokens_blueprint(container), url_prefix="/users")
 

@@ -113,6 +113,10 @@ class KeyRing:
         """Read the keys anew, if that was not done lately."""
         await self._load_after(REFRESH_INTERVAL)
 
+    def look_again(self) -> None:
+        """Read the keys anew before they are used again: somebody here has just changed them."""
+        self._loaded_at = float("-inf")
+
     def _states(self) -> list[KeyState]:
         return states(self._times, self._clock(), self._lifetime)
 

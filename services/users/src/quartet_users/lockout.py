@@ -17,8 +17,8 @@ from quartet_common.limits.limit import Limit
 from quartet_common.limits.sums import SharedClock
 from quartet_users import lockout_rules
 from quartet_users.config import UsersConfig, decode_master_key
+from quartet_users.lockout_memory import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
 from quartet_users.lockout_rules import Rule, Rules, Step
-from quartet_users.lockout_store import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
 
 logger = logging.getLogger(__name__)
 

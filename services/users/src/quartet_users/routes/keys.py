@@ -12,6 +12,7 @@ from quartet_common.responses import json_response
 from quartet_users import key_usecases
 from quartet_users.config import UsersConfig
 from quartet_users.key_states import KeyState
+from quartet_users.keys import KeyRing
 
 TRUTH = {"true": True, "false": False}
 
@@ -41,7 +42,7 @@ class RotateQuery:
     now: bool | None = None
 
 
-def keys_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
+def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blueprint:
     """`/users/keys`; scope platform:admin."""
     blueprint = Blueprint("keys", __name__)
 
@@ -64,7 +65,9 @@ def keys_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
         at_once = TRUTH.get((given.get("now") or "false").lower())
         if at_once is None:
             raise BadParameterError("now", "must be true or false")
-        return _answer(await key_usecases.rotate(container, caller(), at_once=at_once))
+        found = await key_usecases.rotate(container, caller(), at_once=at_once)
+        keys.look_again()
+        return _answer(found)
 
     return blueprint
 
