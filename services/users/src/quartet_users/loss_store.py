@@ -10,8 +10,14 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
-from quartet_users.role_store import SCOPES_OF
+from quartet_users.role_store import SCOPES_OF, lock_grants
 
+GIVEN = """
+    SELECT pg_try_advisory_xact_lock_shared(hashtextextended($3, 0)) AS is_held,
+           EXISTS (SELECT FROM role_grants g WHERE g.tenant_id = $1 AND g.grantee_id = ANY($2::uuid[]))
+        OR EXISTS (
+            SELECT FROM ancestors a JOIN role_grants g ON g.tenant_id = $1 AND g.grantee_id = a.ancestor_id
+            WHERE a.tenant_id = $1 AND a.group_id = ANY($2::uuid[])) AS is_given"""
 BEFORE = SCOPES_OF.format(user="c.user_id")
 AFTER = SCOPES_OF.format(user="l.user_id")
 
@@ -24,19 +30,15 @@ hour or outlives its session, and whoever ends a session has its tokens refused.
 
 
 async def are_given_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:
-    """Whether any of `groups`, or a group above one, is given a role."""
-    return bool(
-        await connection.fetchval(
-            """
-            SELECT EXISTS (SELECT FROM role_grants g WHERE g.tenant_id = $1 AND g.grantee_id = ANY($2::uuid[]))
-                OR EXISTS (
-                    SELECT FROM ancestors a JOIN role_grants g ON g.tenant_id = $1 AND g.grantee_id = a.ancestor_id
-                    WHERE a.tenant_id = $1 AND a.group_id = ANY($2::uuid[]))
-            """,
-            tenant,
-            list(groups),
-        )
-    )
+    """Whether any of `groups`, or a group above one, is given a role; nobody changes that until the transaction ends.
+
+    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `lock_grants`.
+    """
+    row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
+    if row is not None and not row["is_held"]:
+        await lock_grants(connection, tenant, shared=True)
+        row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
+    return row is not None and bool(row["is_given"])
 
 
 async def note(

@@ -74,7 +74,7 @@ async def happened(container: AppContainer[UsersConfig], connection: Connection,
         for event in own:
             kinds[event.routing_key].append(event)
         left = _left(kinds)
-        if left and await _give_roles(connection, tenant, left):
+        if left and await loss_store.are_given_roles(connection, tenant, list(left)):
             caller = Caller(tenant, _actor(own, container.config.client_id))
             users = [edge.member for edge in _joined_or_left(kinds[LEFT])]
             groups = [group for kind in (UNNESTED, DELETED) for event in kinds[kind] for group in _below(event)]
@@ -107,12 +107,6 @@ async def _apply(
 def _left(kinds: Mapping[str, Sequence[Event]]) -> set[UUID]:
     """The groups that users or groups have left, or that are gone: through them roles may be lost."""
     return {_known(event).id for kind in (LEFT, UNNESTED, DELETED) for event in kinds.get(kind, ())}
-
-
-async def _give_roles(connection: Connection, tenant: str, groups: set[UUID]) -> bool:
-    """Whether any of `groups` gives roles to those who are in it; nobody changes that until the transaction ends."""
-    await role_store.lock_grants(connection, tenant, shared=True)
-    return await loss_store.are_given_roles(connection, tenant, list(groups))
 
 
 def _below(event: Event) -> list[UUID]:
