@@ -13,6 +13,7 @@ SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|FROM|WHERE|ORDER BY|
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*(\[\d+\])?")
 
 KNOWN = {
+    ("common", "name"): "the name of a table out of the catalogue, quoted",
     ("audit", "COLUMNS[name]"): "names of columns, asked for by names that the parser has let through",
     ("audit", "COLUMNS[driver]"): "the same",
     ("audit", "name"): "a key of COLUMNS",

@@ -183,7 +183,7 @@ def run_tests(
 
 @app.command()
 def lint() -> None:
-    """Run ruff (rules and format) and mypy --strict over everything."""
+    """Run ruff (rules and format), bandit and mypy --strict over everything."""
     if not quality.lint(out):
         raise typer.Exit(1)
 

@@ -4,18 +4,16 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
-from secrets import token_bytes
 from unittest.mock import patch
 
-import httpx
 import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config import read_config
 from quartet_common.database import open_database
 from quartet_common.ids import SYSTEM_TENANT, utc_now
-from quartet_testing.attacks import Recorded, Stranger
-from quartet_testing.client import TIMEOUT, Api, TokenFor
+from quartet_testing.attacks import Recorded, Stranger, somewhere
+from quartet_testing.client import Api, TokenFor
 from quartet_testing.conditions import eventually
 from quartet_testing.forgery import Forger
 from quartet_testing.services import new_tenant
@@ -26,10 +24,8 @@ from quartet_users.keys import KeyPair, KeyRing
 @pytest.fixture(scope="module")
 async def stranger(stack: Stack) -> AsyncIterator[Stranger]:
     """A client without a token, from an address of its own."""
-    address = f"127.{'.'.join(str(1 + byte % 254) for byte in token_bytes(3))}"
-    transport = httpx.AsyncHTTPTransport(local_address=address)
-    async with httpx.AsyncClient(base_url=stack.url, transport=transport, timeout=TIMEOUT) as client:
-        yield Stranger(address, client)
+    async with somewhere(stack.url) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

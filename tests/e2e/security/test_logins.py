@@ -2,9 +2,8 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from secrets import token_bytes, token_urlsafe
+from collections.abc import Awaitable, Callable
+from secrets import token_urlsafe
 from statistics import median
 from typing import Any
 
@@ -12,8 +11,8 @@ import httpx
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_testing.attacks import Stranger, essence, says_nothing
-from quartet_testing.client import TIMEOUT, USERS, Api, Document, bulk_document, patch_document, unique, user_document
+from quartet_testing.attacks import Stranger, essence, says_nothing, somewhere
+from quartet_testing.client import USERS, Api, Document, bulk_document, patch_document, unique, user_document
 from quartet_testing.conditions import eventually
 from quartet_testing.forgery import claims_of
 
@@ -26,15 +25,6 @@ ALIKE = 0.12
 """The share by which the medians of the two halves may differ; the machine is shared."""
 MOST_GUESSES = 60
 """By then whoever guesses at one account from one place has been told to wait."""
-
-
-@asynccontextmanager
-async def somewhere(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """A client at an address that nobody has used before."""
-    address = f"127.{'.'.join(str(1 + byte % 254) for byte in token_bytes(3))}"
-    transport = httpx.AsyncHTTPTransport(local_address=address)
-    async with httpx.AsyncClient(base_url=stack.url, transport=transport, timeout=TIMEOUT) as client:
-        yield client
 
 
 Person = dict[str, str]
@@ -107,8 +97,8 @@ async def test_who_cannot_log_in_is_told_the_same_whatever_is_wrong(
     }
     answers = {}
     for name, body in wrong.items():
-        async with somewhere(stack) as client:
-            answers[name] = await client.post("/users/login", json=body)
+        async with somewhere(stack.url) as guest:
+            answers[name] = await guest.http.post("/users/login", json=body)
     told = essence(answers["password"])
     assert told["status"] == 401
     assert {name for name, one in answers.items() if essence(one) != told} == set()
@@ -122,10 +112,10 @@ async def test_how_long_a_refusal_takes_does_not_tell_whether_there_is_such_a_us
     known = await people(mine, tenant, TRIES // 6)
 
     async def timed(body: Person) -> float:
-        async with somewhere(stack) as client:
-            await client.get("/users/health/live")
+        async with somewhere(stack.url) as guest:
+            await guest.http.get("/users/health/live")
             begun = time.perf_counter()
-            answer = await client.post("/users/login", json={**body, "password": "wrong wrong wrong wrong"})
+            answer = await guest.http.post("/users/login", json={**body, "password": "wrong wrong wrong wrong"})
             assert answer.status_code == 401
             return time.perf_counter() - begun
 
@@ -146,19 +136,19 @@ async def test_how_long_a_refusal_takes_does_not_tell_whether_there_is_such_a_us
 
 async def test_who_guesses_is_made_to_wait_and_the_victim_still_gets_in(stack: Stack, mine: Api, tenant: str) -> None:
     victim = await person(mine, tenant)
-    async with somewhere(stack) as attacker, somewhere(stack) as elsewhere:
+    async with somewhere(stack.url) as attacker, somewhere(stack.url) as elsewhere:
         for _ in range(MOST_GUESSES):
-            answer = await attacker.post("/users/login", json={**victim, "password": "a wrong password"})
+            answer = await attacker.http.post("/users/login", json={**victim, "password": "a wrong password"})
             if answer.status_code == 429:
                 break
         assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (429, True)
         says_nothing(answer.text)
-        right = await attacker.post("/users/login", json=victim)
+        right = await attacker.http.post("/users/login", json=victim)
         assert right.status_code == 429, "the answer would tell that the password is right"
-        assert (await log_in(elsewhere, victim))["access_token"]
+        assert (await log_in(elsewhere.http, victim))["access_token"]
 
         async def later() -> bool:
-            return (await attacker.post("/users/login", json=victim)).status_code == 200
+            return (await attacker.http.post("/users/login", json=victim)).status_code == 200
 
         await eventually(later, "the wait to be over")
 
@@ -169,14 +159,14 @@ async def test_guesses_from_everywhere_do_not_lock_the_victim_out_for_long(
     victim = await person(mine, tenant)
     statuses = set()
     for _ in range(25):
-        async with somewhere(stack) as attacker:
-            answer = await attacker.post("/users/login", json={**victim, "password": "a wrong password"})
+        async with somewhere(stack.url) as attacker:
+            answer = await attacker.http.post("/users/login", json={**victim, "password": "a wrong password"})
             statuses.add(answer.status_code)
     assert statuses == {401, 429}
-    async with somewhere(stack) as elsewhere:
+    async with somewhere(stack.url) as elsewhere:
 
         async def gets_in() -> bool:
-            return (await elsewhere.post("/users/login", json=victim)).status_code == 200
+            return (await elsewhere.http.post("/users/login", json=victim)).status_code == 200
 
         await eventually(gets_in, "the victim to get in")
 
@@ -212,9 +202,9 @@ async def test_a_refresh_token_that_comes_again_ends_its_session_everywhere_and_
     stack: Stack, mine: Api, tenant: str
 ) -> None:
     who = await administrator(mine, tenant)
-    async with somewhere(stack) as client:
-        stolen, other = await log_in(client, who), await log_in(client, who)
-        rotated = await refresh(client, stolen["refresh_token"])
+    async with somewhere(stack.url) as guest:
+        stolen, other = await log_in(guest.http, who), await log_in(guest.http, who)
+        rotated = await refresh(guest.http, stolen["refresh_token"])
         assert rotated.status_code == 200
         async with (
             Api(stack.url, rotated.json()["access_token"]) as thief,
@@ -222,14 +212,14 @@ async def test_a_refresh_token_that_comes_again_ends_its_session_everywhere_and_
         ):
             for path in PATHS.values():
                 assert (await thief.get(path)).status_code == 200
-            again = await refresh(client, stolen["refresh_token"])
+            again = await refresh(guest.http, stolen["refresh_token"])
             assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
-            last = await refresh(client, rotated.json()["refresh_token"])
+            last = await refresh(guest.http, rotated.json()["refresh_token"])
             assert (last.status_code, last.json()) == (400, again.json())
             await eventually(lambda: refused_everywhere(thief), "the session's tokens to be refused")
             for path in PATHS.values():
                 assert (await own.get(path)).status_code == 200
-        assert (await refresh(client, other["refresh_token"])).status_code == 200
+        assert (await refresh(guest.http, other["refresh_token"])).status_code == 200
 
 
 async def test_a_refresh_token_gives_no_more_than_it_has_and_to_nobody_else(

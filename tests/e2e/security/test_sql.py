@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,15 @@ SLEEP = 15
 PAYLOADS = [
     "'",
     '"',
-    "\\'",
     "' OR '1'='1",
-    '" OR ""="',
     "\u02bc OR 1=1 --",
-    "\uff07 OR 1=1 --",
-    "%' OR 1=1 OR '%'='",
-    f"'; SELECT pg_sleep({SLEEP}); --",
     f"' || pg_sleep({SLEEP}) || '",
     f"\\'; SELECT pg_sleep({SLEEP}); --",
     f"1 OR (SELECT 1 FROM pg_sleep({SLEEP})) IS NULL",
-    "'); CREATE TABLE injected (id int); --",
+    "'); CREATE TABLE injected (id int); DELETE FROM users; --",
     "$$; CREATE TABLE injected (id int); SELECT $$",
     "' UNION ALL SELECT private_key FROM signing_keys --",
-    "x'/**/; DELETE FROM users; --",
-    "$1",
-    "%s %(tenant)s {tenant} :tenant",
+    "$1 %s %(tenant)s {tenant} :tenant",
 ]
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Schema"
@@ -148,15 +141,18 @@ async def attack(client: httpx.AsyncClient, place: Place) -> list[str]:
     return wrong
 
 
-async def attack_all(client: httpx.AsyncClient, places: Iterator[Place]) -> list[str]:
-    """What is wrong with any answer; a few places are tried at once."""
+async def attack_all(client: httpx.AsyncClient, places: Sequence[Place]) -> list[str]:
+    """What is wrong with any answer; a few places are tried at once, first those that change nothing."""
     waiting = asyncio.Semaphore(8)
 
     async def one(place: Place) -> list[str]:
         async with waiting:
             return await attack(client, place)
 
-    return [told for found in await asyncio.gather(*map(one, places)) for told in found]
+    asking = [place for place in places if place.method == "get"]
+    changing = [place for place in places if place.method != "get"]
+    found = [*await asyncio.gather(*map(one, asking)), *await asyncio.gather(*map(one, changing))]
+    return [told for some in found for told in some]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -165,7 +161,7 @@ async def test_sql_in_any_parameter_is_a_text_like_any_other(everybody: Api, sta
     places = list(Places(document, examples()))
     assert len(places) >= 8
     before, log = await tables(stack), PostgresLog(stack)
-    assert await attack_all(everybody, iter(places)) == []
+    assert await attack_all(everybody, places) == []
     assert log.complaints() == []
     assert await tables(stack) == before
 

@@ -10,9 +10,11 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
+from quartet_cli.stack import Stack
 from quartet_common.auth import opaque
-from quartet_testing.attacks import Recorded, Stranger, essence, says_nothing
-from quartet_testing.client import GROUPS, USERS, Api
+from quartet_testing.attacks import Recorded, Stranger, essence, says_nothing, somewhere
+from quartet_testing.client import GROUPS, USERS, Api, unique
+from quartet_testing.conditions import eventually
 from quartet_testing.forgery import Forger, encoded
 
 pytestmark = pytest.mark.local_stack
@@ -191,3 +193,32 @@ async def test_another_tenants_token_finds_nothing_of_this_one(api: Api, other: 
     assert (await other.get(USERS, params={"filter": f'id eq "{user["id"]}"'})).json()["totalResults"] == 0
     assert await other.entries(resource=user["id"]) == []
     assert (await api.get(f"{USERS}/{user['id']}")).json() == user
+
+
+async def test_a_token_that_has_ended_is_refused_everywhere_and_the_log_says_that_it_was_known(
+    stack: Stack, mine: Api, stranger: Stranger, recorded: Recorded
+) -> None:
+    scopes = ["users:read", "groups:read", "audit:read", "metrics:read"]
+    client = (await mine.post("/users/clients", json={"name": unique("machine"), "scopes": scopes})).json()
+    auth, form = (client["client_id"], client["client_secret"]), {"grant_type": "client_credentials"}
+    ended, kept = [(await stranger.http.post("/oauth2/token", data=form, auth=auth)).json() for _ in range(2)]
+    for token in (ended, kept):
+        assert await opened(stranger, token["access_token"]) == dict.fromkeys(PATHS, 200)
+    sent = {"token": ended["access_token"]}
+    assert (await stranger.http.post("/oauth2/revoke", data=sent, auth=auth)).status_code == 200
+
+    async def refused() -> bool:
+        return await opened(stranger, ended["access_token"]) == dict.fromkeys(PATHS, 401)
+
+    await eventually(refused, "the token to be refused everywhere")
+    assert await opened(stranger, kept["access_token"]) == dict.fromkeys(PATHS, 200)
+    async with somewhere(stack.url) as other:
+        for path in PATHS.values():
+            assert (await other.http.get(path, headers=bearer(ended["access_token"]))).status_code == 401
+    for service in PATHS:
+        await recorded(service, other.address, {"revoked": 1})
+
+
+async def opened(stranger: Stranger, token: str) -> dict[str, int]:
+    """What each service answers to a token."""
+    return {name: (await stranger.http.get(path, headers=bearer(token))).status_code for name, path in PATHS.items()}

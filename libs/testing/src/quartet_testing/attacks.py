@@ -1,11 +1,15 @@
 """Attacks: what an attacker sends where an HTTP client is too polite, and what is asked of the answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import Any
 
 import httpx
+
+from quartet_testing.client import TIMEOUT
 
 Recorded = Callable[[str, str, dict[str, int]], Awaitable[None]]
 """`await recorded(service, address, {reason: count})`: waits until the audit log says just that of `address`."""
@@ -29,6 +33,15 @@ class RawAnswer:
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+@asynccontextmanager
+async def somewhere(url: str) -> AsyncIterator[Stranger]:
+    """Somebody at an address that nobody has used before."""
+    address = f"127.{'.'.join(str(1 + byte % 254) for byte in token_bytes(3))}"
+    transport = httpx.AsyncHTTPTransport(local_address=address)
+    async with httpx.AsyncClient(base_url=url, transport=transport, timeout=TIMEOUT) as client:
+        yield Stranger(address, client)
 
 
 async def exchange(port: int, sent: bytes, *, host: str = "127.0.0.1", timeout: float = 10.0) -> list[RawAnswer]:
