@@ -20,6 +20,7 @@ ATTEMPTS = 3
 FAILURES_BEFORE_OPEN = 5
 SECONDS_OPEN = 5
 RENEW_BEFORE = 60
+FRESH = 1.0
 
 TokenSource = Callable[[], Awaitable[str]]
 
@@ -41,10 +42,14 @@ class ServiceToken:
         self._auth = httpx.BasicAuth(client_id, client_secret)
         self._token = ""  # there is none yet
         self._expires_at = 0.0
+        self._got_at = float("-inf")
 
     def forget(self) -> None:
-        """Get another token at the next call: the one that there is was refused."""
-        self._expires_at = 0.0
+        """Get another token at the next call: the one that there is was refused. One that is newer than FRESH s stays:
+        who refuses it refuses the next one too, and users is not asked for one at each call.
+        """
+        if time.monotonic() - self._got_at > FRESH:
+            self._expires_at = 0.0
 
     async def get(self) -> str:
         """A valid token. Raises httpx.HTTPError when the users service does not give one."""
@@ -53,7 +58,8 @@ class ServiceToken:
             response.raise_for_status()
             answer = response.json()
             self._token = str(answer["access_token"])
-            self._expires_at = time.monotonic() + float(answer["expires_in"])
+            self._got_at = time.monotonic()
+            self._expires_at = self._got_at + float(answer["expires_in"])
         return self._token
 
 

@@ -195,6 +195,18 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
     assert [await tokens.get() for _ in range(4)] == ["one", "two", "two", "two"]
 
 
+async def test_a_token_that_is_not_believed_is_replaced_but_not_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(granted("one", 3600), granted("two", 3600), granted("three", 3600))
+    tokens, clock = service_token(server), [100.0]
+    monkeypatch.setattr(common_http.time, "monotonic", lambda: clock[0])
+    assert await tokens.get() == "one"
+    tokens.forget()
+    assert await tokens.get() == "one", "it is as new as can be"
+    clock[0] += common_http.FRESH + 0.1
+    tokens.forget()
+    assert await tokens.get() == "two"
+
+
 async def test_a_call_without_a_token_to_be_had_is_unavailable() -> None:
     users = Server(httpx.Response(401))
     tokens = service_token(users)
