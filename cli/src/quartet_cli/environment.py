@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from quartet_cli.layout import SERVICES, Home
 from quartet_cli.ports import HOST
 
-HANDED_ON = ("QUARTET_LOG_", "QUARTET_OTLP_", "QUARTET_TRACE_", "QUARTET_CORS_", "QUARTET_LIMIT_")
+HANDED_ON = ("QUARTET_LOG_", "QUARTET_OTLP_", "QUARTET_TRACE_", "QUARTET_CORS_", "QUARTET_LIMIT_", "QUARTET_PASSWORD_")
 
 
 def base() -> dict[str, str]:

@@ -24,7 +24,7 @@ def profile(**changed: Any) -> Document:
         "externalId": unique("00u"),
         "groups": [],
         "phoneNumbers": [],
-        "password": "1mz050nq7H",
+        "password": "1mz050nq7H4c",
         "active": True,
         OKTA: {"badge": "7"},
         **changed,
@@ -101,6 +101,12 @@ async def test_a_user_is_deactivated_by_a_patch_without_a_path(api: Api) -> None
     assert found["active"] is False
     found = await changed(api, f"{USERS}/{created['id']}", {"op": "replace", "value": {"active": True}})
     assert found["active"] is True
+
+
+async def test_a_generated_password_that_is_too_short_is_refused_by_name(api: Api) -> None:
+    answer = await api.post(USERS, json=profile(password="1mz050nq"))
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    assert answer.json()["detail"] == "password: It must have at least 12 characters."
 
 
 async def test_a_password_is_synchronised_by_a_patch_and_never_shown(api: Api) -> None:

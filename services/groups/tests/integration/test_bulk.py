@@ -170,5 +170,6 @@ async def test_a_customer_cannot_call_it(groups: RunningService, headers: Header
     ],
 )
 async def test_what_is_no_list_of_operations_is_refused(groups: RunningService, service: Headers, body: bytes) -> None:
-    answer = await groups.client.post("/groups/bulk", headers=service, data=body)
+    json = {**service, "Content-Type": "application/json"}
+    answer = await groups.client.post("/groups/bulk", headers=json, data=body)
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")

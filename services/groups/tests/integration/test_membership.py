@@ -97,7 +97,8 @@ async def test_a_parameter_that_makes_no_sense_is_named(own: Any, path: str, que
     ],
 )  # fmt: skip
 async def test_a_batch_that_makes_no_sense_is_refused(own: Any, body: bytes) -> None:
-    answer = await own.service.client.post("/groups/check", headers=own.headers, data=body)
+    headers = {**own.headers, "Content-Type": "application/json"}
+    answer = await own.service.client.post("/groups/check", headers=headers, data=body)
     assert (answer.status_code, answer.content_type) == (400, PROBLEM)
 
 

@@ -133,7 +133,7 @@ def _make_passwords(config: UsersConfig) -> "Passwords":
     from quartet_users.passwords import Passwords
 
     breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
-    return Passwords(PasswordPolicy(breached), threads=config.password_threads)
+    return Passwords(PasswordPolicy(breached, config.password_min_length), threads=config.password_threads)
 
 
 def _add_logins(

@@ -13,6 +13,7 @@ from quartet_common.auth.principal import SCOPES
 from quartet_common.config import ServiceConfig
 from quartet_common.ids import TENANT_ID
 from quartet_common.limits.limit import Limit, Setting
+from quartet_users.password_policy import LEAST_LENGTH, MIN_LENGTH
 
 MASTER_KEY_BYTES = 32
 
@@ -82,6 +83,7 @@ class UsersConfig(ServiceConfig):
     token_lifetime: int = Field(default=600, ge=60, le=3600, description="seconds that an access token is valid")
     session_lifetime: int = Field(default=30 * 86400, ge=3600, description="seconds until one has to log in again")
     session_idle: int = Field(default=7 * 86400, ge=3600, description="seconds after which an unused session is over")
+    password_min_length: int = Field(default=MIN_LENGTH, ge=LEAST_LENGTH, le=64, description="characters")
     password_threads: int = Field(default=1, ge=1, le=64, description="passwords that are hashed at the same time")
     breached_passwords: Path | None = Field(default=None, description="a list of passwords that are refused")
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from quartet_scim.filters import fold
 
 MIN_LENGTH = 12
-"""Characters, as code points after normalisation."""
+"""Characters, as code points after normalisation, unless the configuration says otherwise."""
+LEAST_LENGTH = 8
+"""Characters that the configuration must ask for (NIST SP 800-63B section 5.1.1.1)."""
 MAX_BYTES = 1024
 SHA1 = re.compile(rb"([0-9A-Fa-f]{40})(:\d+)?")
 """A line of a list of hashes, with or without how often it was seen."""
@@ -50,16 +52,17 @@ class BreachedPasswords:
 class PasswordPolicy:
     """Says what is wrong with a new password."""
 
-    def __init__(self, breached: BreachedPasswords | None = None) -> None:
+    def __init__(self, breached: BreachedPasswords | None = None, min_length: int = MIN_LENGTH) -> None:
         self._breached = breached or BreachedPasswords()
+        self._min_length = min_length
 
     def fault(self, password: str, user_name: str) -> str | None:
         """What is wrong with `password` for the user of that name, as a sentence without it; None for a good one."""
         if len(password) > MAX_BYTES or len(normalise(password).encode(errors="replace")) > MAX_BYTES:
             return f"It must have at most {MAX_BYTES} bytes."
         wanted = normalise(password)
-        if len(wanted) < MIN_LENGTH:
-            return f"It must have at least {MIN_LENGTH} characters."
+        if len(wanted) < self._min_length:
+            return f"It must have at least {self._min_length} characters."
         if any("\ud800" <= character <= "\udfff" for character in wanted):
             return "It must be Unicode text."
         if fold(wanted) in (fold(normalise(user_name)), fold(normalise(user_name.partition("@")[0]))):

@@ -57,3 +57,9 @@ def test_a_list_of_breached_passwords_is_small_and_finds_all_of_it() -> None:
     assert len(breached) == 10_000
     assert all(word in breached for word in words)
     assert not any(f"other {number}" in breached for number in range(10_000))
+
+
+def test_the_configuration_may_ask_for_less_and_gets_it() -> None:
+    policy = PasswordPolicy(min_length=8)
+    assert policy.fault("1mz050nq", "isaac") is None
+    assert policy.fault("1mz050n", "isaac") == "It must have at least 8 characters."
