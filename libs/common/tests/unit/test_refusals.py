@@ -11,7 +11,8 @@ from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
 from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.ids import utc_now
-from quartet_common.refusals import MAX_KEYS, RefusalLog
+from quartet_common.refusals import RefusalLog
+from quartet_common.summaries import MAX_KEYS
 from quartet_testing.conditions import eventually
 
 SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from quartet_common.ids import SYSTEM_TENANT, utc_now
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
-from quartet_common.refusals import MAX_KEYS, RefusalLog
+from quartet_common.refusals import RefusalLog
+from quartet_common.summaries import MAX_KEYS
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 

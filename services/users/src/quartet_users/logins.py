@@ -177,7 +177,7 @@ def _fault(asked: _Asked, *, right: bool) -> str | None:
 def _count(means: LoginMeans, asked: _Asked, reason: str) -> None:
     tenant = None if reason == "unknown_tenant" else asked.tenant
     user_id = None if asked.credential is None or tenant is None else asked.credential.user_id
-    means.failures.add(Failure(tenant, asked.user_name, user_id, asked.address, reason))
+    means.failures.failed(Failure(tenant, asked.user_name, user_id, asked.address, reason))
 
 
 async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:

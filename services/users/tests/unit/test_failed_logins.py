@@ -7,7 +7,8 @@ import pytest
 
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging import outbox
-from quartet_users.failed_logins import MAX_KEYS, FailedLogins, Failure
+from quartet_common.summaries import MAX_KEYS
+from quartet_users.failed_logins import FailedLogins, Failure
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
@@ -52,9 +53,9 @@ def failure(name: str = "bjensen", tenant: str | None = "acme", address: str | N
 
 async def test_what_is_alike_is_told_once_with_its_number(log: FailedLogins, recorder: Recorder) -> None:
     for _ in range(1000):
-        log.add(failure())
-    log.add(failure(address="192.0.2.2"))
-    log.add(failure(tenant=None))
+        log.failed(failure())
+    log.failed(failure(address="192.0.2.2"))
+    log.failed(failure(tenant=None))
     await log.flush()
     assert [(tenant, address, data["count"]) for tenant, address, data in recorder.written] == [
         ("acme", "192.0.2.1", 1000),
@@ -69,8 +70,8 @@ async def test_a_flood_of_names_in_one_tenant_is_bounded_and_hides_nothing_in_an
     log: FailedLogins, recorder: Recorder
 ) -> None:
     for number in range(10_000):
-        log.add(failure(f"user {number}"))
-    log.add(failure(tenant="other"))
+        log.failed(failure(f"user {number}"))
+    log.failed(failure(tenant="other"))
     await log.flush()
     assert len(recorder.written) == MAX_KEYS + 2
     assert sum(data["count"] for _, _, data in recorder.written) == 10_001
@@ -80,16 +81,16 @@ async def test_a_flood_of_names_in_one_tenant_is_bounded_and_hides_nothing_in_an
 
 
 async def test_what_cannot_be_written_is_told_later(log: FailedLogins, recorder: Recorder) -> None:
-    log.add(failure())
+    log.failed(failure())
     recorder.away = True
     await log.flush()
-    log.add(failure())
+    log.failed(failure())
     recorder.away = False
     await log.stop()
     assert [data["count"] for _, _, data in recorder.written] == [2]
 
 
 async def test_names_are_cut_and_can_be_stored(log: FailedLogins, recorder: Recorder) -> None:
-    log.add(failure("x\0" * 500))
+    log.failed(failure("x\0" * 500))
     await log.flush()
     assert recorder.written[0][2]["userName"] == "x\ufffd" * 64
