@@ -78,6 +78,7 @@ async def test_it_is_one_entry_of_the_audit_log_and_counted_once(stack: Stack, t
         await api.counted("users.token.revoked", 1)
 
 
+@pytest.mark.slow
 async def test_without_rabbitmq_users_refuses_it_at_once_and_the_others_when_it_is_back(
     stack: Stack, token: str
 ) -> None:

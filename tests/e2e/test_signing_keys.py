@@ -33,6 +33,7 @@ async def own() -> AsyncIterator[Stack]:
             remove(running.home)
 
 
+@pytest.mark.slow
 async def test_no_service_believes_what_a_withdrawn_key_has_signed_and_all_go_on_with_the_new_one(own: Stack) -> None:
     old = await asyncio.to_thread(own.token, "acme")
     operator = await asyncio.to_thread(own.token, "quartet", "platform:admin")

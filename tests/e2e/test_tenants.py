@@ -177,6 +177,7 @@ async def tenant_of(api: Api, user: Document) -> str:
 
 
 @pytest.mark.usefixtures("whole_stack")
+@pytest.mark.slow
 async def test_workers_that_are_killed_while_they_remove_a_tenant_finish_it_when_they_are_back(
     customer: Customer, stack: Stack
 ) -> None:

@@ -167,7 +167,7 @@ def demo(
 def run_tests(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(help="unit, integration, e2e, chaos or a service; all where none.")
+        str | None, typer.Argument(help="unit, integration, e2e, chaos, slow or a service; all but slow where none.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="Run e2e against this stack instead of one of our own.")] = None,
     bearer: Annotated[str | None, typer.Option("--token", help="A bearer token for --url, with all scopes.")] = None,
@@ -175,6 +175,8 @@ def run_tests(
     no_lint: Annotated[bool, typer.Option("--no-lint", help="Tests only.")] = False,
 ) -> None:
     """Run lint, then tests; what follows -- goes to pytest."""
+    if what is not None and what.startswith("-"):  # what follows -- and no part
+        what, context.args = None, [what, *context.args]
     selection = quality.selection(what, context.args, url=url, token=bearer)
     if not no_lint and not quality.lint(out):
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from rich.console import Console
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES
 
-KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos")
+KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos", "slow")
 
 AUDITED: Final = ("services", "libs", "cli", "deploy", "bench")
 """Folders of what runs, or is run to deploy and to measure it."""
@@ -70,10 +70,11 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
             raise QuartetError("--url needs --token (a bearer token of that stack with all scopes)")
         environment = {"QUARTET_E2E_URL": url, "QUARTET_E2E_TOKEN": token}
         return Selection(["tests/e2e", "-m", "not local_stack", *extra], environment)
-    folders = paths(what)
+    folders = paths(None if what == "slow" else what)
     if not folders:
         raise QuartetError(f"there are no tests of {what}; there are: {', '.join((*KINDS, *SERVICES))}")
-    return Selection([*map(str, folders), *extra])
+    chosen = {None: ["-m", "not slow"], "slow": ["-m", "slow"]}.get(what, [])
+    return Selection([*map(str, folders), *chosen, *extra])
 
 
 def paths(what: str | None) -> list[Path]:

@@ -154,6 +154,7 @@ def test_down_leaves_no_process_and_the_next_start_has_the_same_ports_and_data(s
     assert sql(stack, "users", "SELECT count(*) FROM survives").stdout.strip() == "0"
 
 
+@pytest.mark.slow
 def test_a_start_after_the_supervisor_was_killed_ends_what_it_left_behind(stack: Stack) -> None:
     left = processes(stack)
     left[0].kill()

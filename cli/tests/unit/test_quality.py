@@ -31,3 +31,10 @@ def test_another_stack_is_tested_from_outside_only() -> None:
 def test_another_stack_needs_a_token_and_takes_no_other_tests(what: str, token: str | None) -> None:
     with pytest.raises(QuartetError, match="--url"):
         quality.selection(what, [], url="http://127.0.0.1:9", token=token)
+
+
+def test_slow_tests_are_left_out_of_the_whole_and_are_a_part_of_their_own() -> None:
+    whole, slow, part = (quality.selection(what, ["-x"], url=None, token=None) for what in (None, "slow", "audit"))
+    assert whole.arguments[-3:] == ["-m", "not slow", "-x"]
+    assert slow.arguments == [*whole.arguments[:-3], "-m", "slow", "-x"]
+    assert part.arguments == ["services/audit/tests", "-x"]

@@ -33,6 +33,7 @@ async def test_without_groups_its_operations_are_503_and_users_are_made(api: Api
         assert (await api.get(one["location"])).status_code == 200
 
 
+@pytest.mark.slow
 async def test_when_postgresql_goes_away_in_the_middle_results_say_what_is_there(api: Api, stack: Stack) -> None:
     """Passwords make a set slow; once the first set can be seen, PostgreSQL is stopped."""
     operations = [user(), *(user(password=unique("secret")) for _ in range(500))]

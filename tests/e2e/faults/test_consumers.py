@@ -17,6 +17,7 @@ HOLD_ALL = "LOCK TABLE logs IN SHARE MODE"
 """Lets everybody read, and the audit worker wait with its batch before anything is committed."""
 
 
+@pytest.mark.slow
 async def test_consumers_that_are_killed_again_and_again_in_a_burst_lose_and_double_nothing(
     api: Api, stack: Stack
 ) -> None:

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 SERVICES = ("users", "groups", "audit", "metrics")
 
 
+@pytest.mark.slow
 async def test_two_hundred_writes_while_rabbitmq_is_stopped_arrive_exactly_once_when_it_is_back(
     api: Api, stack: Stack
 ) -> None:
@@ -30,6 +31,7 @@ async def test_two_hundred_writes_while_rabbitmq_is_stopped_arrive_exactly_once_
     assert {name for name in before if before[name] != after[name]} == {"rabbitmq"}
 
 
+@pytest.mark.slow
 async def test_rabbitmq_that_stops_and_comes_back_in_a_burst_loses_and_doubles_nothing(api: Api, stack: Stack) -> None:
     burst = Burst(api, 200)
     await burst.reached(50)

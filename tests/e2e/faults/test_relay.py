@@ -31,6 +31,7 @@ END_DELETE = (
 )
 
 
+@pytest.mark.slow
 async def test_a_relay_that_is_killed_again_and_again_in_a_burst_loses_and_doubles_nothing(
     api: Api, stack: Stack
 ) -> None:

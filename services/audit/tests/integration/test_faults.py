@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pytest
+
 from quartet_audit.subscriptions import subscriptions
 from quartet_cli.stack import Stack
 from quartet_common.database import Connection
@@ -42,6 +44,7 @@ async def test_postgresql_that_stops_in_the_middle_of_a_batch_costs_and_doubles_
         assert await all_recorded(audit, tenant) == [str(event.id) for event in events]
 
 
+@pytest.mark.slow
 async def test_rabbitmq_that_stops_while_events_come_in_costs_and_doubles_nothing(
     audit: "Audit", servers: Stack, make_event: "MakeEvent"
 ) -> None:

@@ -1,6 +1,7 @@
 """What the integration tests share: the groups service on the real servers, beside users that the test decides on."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -60,10 +61,11 @@ def shared_directory() -> FakeDirectory:
 @pytest.fixture(scope="session")
 async def groups(config_for: ConfigFor[GroupsConfig], shared_directory: FakeDirectory) -> AsyncIterator[RunningService]:
     """The running service, whose calls to users reach the fake directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clients, "UsersClient", lambda _: shared_directory)
-        async with run_service(SERVICE, config_for(GroupsConfig)) as running:
-            yield running
+    async with AsyncExitStack() as running:
+        with pytest.MonkeyPatch.context() as patch:  # only while the app is made: the session has other apps too
+            patch.setattr(clients, "UsersClient", lambda _: shared_directory)
+            service = await running.enter_async_context(run_service(SERVICE, config_for(GroupsConfig)))
+        yield service
 
 
 @pytest.fixture
