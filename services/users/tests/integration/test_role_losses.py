@@ -326,7 +326,7 @@ def stories(draw: st.DrawFn) -> list[tuple[object, ...]]:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(story=stories())
 async def test_whatever_happens_scopes_and_refused_tokens_are_those_of_the_oracle(
