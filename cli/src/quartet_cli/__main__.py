@@ -185,7 +185,8 @@ def run_tests(
 ) -> None:
     """Run lint, then tests; what follows -- goes to pytest."""
     if what is not None and what.startswith("-"):  # what follows -- and no part
-        what, context.args = None, [what, *context.args]
+        context.args = [what, *context.args]
+        what = None
     selection = quality.selection(what, context.args, url=url, token=bearer)
     if not no_lint and not quality.lint(out):
         raise typer.Exit(1)
