@@ -1,18 +1,20 @@
 """API clients through the proxy: a machine's credentials work at every service, are rotated, and end everywhere."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, KeySet
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import GROUPS, USERS, Api, Document, TokenFor
@@ -20,7 +22,11 @@ from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
 PATH = "/users/clients"
+METADATA = "/.well-known/oauth-authorization-server"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+READ = ("users:read", "groups:read", "audit:read", "metrics:read")
+SERVICES = (USERS, GROUPS, "/audit/events", "/metrics/catalog")
+"""A route of each service, which the scope of the same place in READ opens."""
 
 
 @pytest.fixture
@@ -56,6 +62,18 @@ async def refused(machine: Api, path: str) -> bool:
     return (await machine.get(path)).status_code == 401
 
 
+async def statuses(machine: Api) -> list[int]:
+    """What each service answers."""
+    return [(await machine.get(path)).status_code for path in SERVICES]
+
+
+async def ends_everywhere(machine: Api) -> None:
+    """The token is refused by users at once, and by the others as soon as they have heard of it."""
+    assert await refused(machine, USERS)
+    for path in SERVICES[1:]:
+        await eventually(partial(refused, machine, path), f"the revocation at {path}")
+
+
 async def test_a_client_works_at_users_and_groups_and_what_it_does_is_done_by_it(
     api: Api, anyone: httpx.AsyncClient
 ) -> None:
@@ -70,13 +88,11 @@ async def test_a_client_works_at_users_and_groups_and_what_it_does_is_done_by_it
 
 
 async def test_a_deleted_client_is_refused_by_every_service(api: Api, anyone: httpx.AsyncClient) -> None:
-    made = await make(api, "users:read", "groups:read", "audit:read")
+    made = await make(api, *READ)
     async with Api(str(api.base_url), await token(anyone, made)) as machine:
-        assert [(await machine.get(path)).status_code for path in (USERS, GROUPS)] == [200, 200]
+        assert await statuses(machine) == [200] * 4
         assert (await api.delete(f"{PATH}/{made['client_id']}")).status_code == 204
-        assert await refused(machine, USERS)
-        for path in (GROUPS, "/audit/events"):
-            await eventually(partial(refused, machine, path), f"the revocation at {path}")
+        await ends_everywhere(machine)
     assert (await ask(anyone, made["client_id"], made["client_secret"])).json()["error"] == "invalid_client"
     assert await api.entries_of(made["client_id"], "users.client.deleted")
 
@@ -88,29 +104,64 @@ async def test_a_secret_is_rotated_while_the_old_one_still_counts(api: Api, anyo
     for secret in (made["client_secret"], second):
         assert (await ask(anyone, made["client_id"], secret)).status_code == 200
     third = (await api.post(path, json={"overlap_seconds": 0})).json()["client_secret"]
-    statuses = [
-        (await ask(anyone, made["client_id"], one)).status_code for one in (made["client_secret"], second, third)
-    ]
-    assert statuses == [401, 401, 200]
-    assert len(await api.entries_of(made["client_id"], "users.client.secret_created")) == 2
+    secrets = (made["client_secret"], second, third)
+    assert [(await ask(anyone, made["client_id"], one)).status_code for one in secrets] == [401, 401, 200]
+
+    async def both_are_told() -> bool:
+        return len(await api.entries(resource=made["client_id"], action="users.client.secret_created")) == 2
+
+    await eventually(both_are_told, "the entries of both secrets")
+    told = json.dumps(await api.entries(resource=made["client_id"]))
+    assert not [secret for secret in secrets if secret in told]
 
 
 async def test_a_secret_that_leaked_ends_with_the_tokens_that_it_gave(api: Api, anyone: httpx.AsyncClient) -> None:
-    made = await make(api, "groups:read")
+    made = await make(api, *READ)
     async with Api(str(api.base_url), await token(anyone, made)) as thief:
-        assert (await thief.get(GROUPS)).status_code == 200
+        assert await statuses(thief) == [200] * 4
         [secret] = (await api.get(f"{PATH}/{made['client_id']}")).json()["secrets"]
         assert (await api.delete(f"{PATH}/{made['client_id']}/secrets/{secret['id']}")).status_code == 204
-        await eventually(lambda: refused(thief, GROUPS), "the revocation at groups")
+        await ends_everywhere(thief)
     assert (await ask(anyone, made["client_id"], made["client_secret"])).status_code == 401
+    assert await api.entries_of(made["client_id"], "users.client.secret_revoked")
 
 
-async def test_a_token_for_one_service_is_refused_by_the_others(api: Api, anyone: httpx.AsyncClient) -> None:
-    made = await make(api, "users:read", "groups:read")
-    issuer = (await anyone.get("/.well-known/oauth-authorization-server")).json()["issuer"]
-    bearer = await token(anyone, made, resource=f"{issuer}/groups")
-    async with Api(str(api.base_url), bearer) as machine:
-        assert [(await machine.get(path)).status_code for path in (GROUPS, USERS, "/audit/events")] == [200, 401, 401]
+@pytest.mark.parametrize("number", range(4))
+async def test_a_token_for_one_service_is_refused_by_the_others(
+    api: Api, anyone: httpx.AsyncClient, number: int
+) -> None:
+    made = await make(api, *READ)
+    issuer = (await anyone.get(METADATA)).json()["issuer"]
+    resource = f"{issuer}/{('users', 'groups', 'audit', 'metrics')[number]}"
+    async with Api(str(api.base_url), await token(anyone, made, resource=resource)) as machine:
+        assert await statuses(machine) == [200 if place == number else 401 for place in range(4)]
+
+
+async def test_what_the_metadata_names_does_what_it_says(api: Api, anyone: httpx.AsyncClient) -> None:
+    made, metadata = await make(api, "users:read"), (await anyone.get(METADATA)).json()
+    pair = (made["client_id"], made["client_secret"])
+    form = {"grant_type": "client_credentials"}
+    bearer = (await anyone.post(metadata["token_endpoint"], data=form, auth=pair)).json()["access_token"]
+    keys = (await anyone.get(metadata["jwks_uri"])).json()
+    claims = jwt.decode(bearer, KeySet.import_key_set(keys), algorithms=["ES256"]).claims
+    assert (claims["iss"], claims["client_id"]) == (metadata["issuer"], made["client_id"])
+
+    async def is_active() -> bool:
+        answer = await anyone.post(metadata["introspection_endpoint"], data={"token": bearer}, auth=pair)
+        return bool(answer.json()["active"])
+
+    assert await is_active()
+    answer = await anyone.post(metadata["revocation_endpoint"], data={"token": bearer}, auth=pair)
+    assert answer.status_code == 200
+    assert not await is_active()
+
+
+async def assertion(anyone: httpx.AsyncClient, client_id: str, key: ECKey) -> dict[str, str]:
+    """The form that asks for a token with a key (RFC 7523 section 2.2)."""
+    endpoint = (await anyone.get(METADATA)).json()["token_endpoint"]
+    said = {"iss": client_id, "sub": client_id, "aud": endpoint, "jti": str(uuid4()), "exp": int(time.time()) + 60}
+    signed = jwt.encode({"alg": "ES256"}, said, key)
+    return {"grant_type": "client_credentials", "client_assertion_type": ASSERTION, "client_assertion": signed}
 
 
 async def test_a_client_with_a_key_needs_no_secret_and_no_assertion_counts_twice(
@@ -118,19 +169,29 @@ async def test_a_client_with_a_key_needs_no_secret_and_no_assertion_counts_twice
 ) -> None:
     key = ECKey.generate_key("P-256")
     made = await make(api, "users:read", authentication="private_key_jwt", jwks={"keys": [key.as_dict(private=False)]})
-    issuer = (await anyone.get("/.well-known/oauth-authorization-server")).json()["issuer"]
-    said = {"iss": made["client_id"], "sub": made["client_id"], "aud": f"{issuer}/oauth2/token", "jti": str(uuid4())}
-    signed = jwt.encode({"alg": "ES256"}, {**said, "exp": int(time.time()) + 60}, key)
-    form = {
-        "grant_type": "client_credentials",
-        "client_assertion_type": ASSERTION,
-        "client_assertion": signed,
-    }
+    form = await assertion(anyone, made["client_id"], key)
     answers = await asyncio.gather(*(anyone.post("/oauth2/token", data=form) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401]
     [good] = [answer.json()["access_token"] for answer in answers if answer.status_code == 200]
     async with Api(str(api.base_url), good) as machine:
         assert (await machine.get(USERS)).status_code == 200
+
+
+@pytest.mark.local_stack
+async def test_the_command_registers_a_key_and_prints_no_secret(
+    stack: Stack, anyone: httpx.AsyncClient, token_for: TokenFor, tmp_path: Path
+) -> None:
+    tenant, key, path = new_tenant(), ECKey.generate_key("P-256"), tmp_path / "keys.json"
+    await token_for(tenant)  # which makes the tenant
+    path.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    options = ("--scope", "users:read", "--tenant", tenant, "--days", "30")
+    [client_id] = values(await command(stack, "create", "payroll", *options, "--keys", str(path)))
+    form = await assertion(anyone, client_id, key)
+    assert (await anyone.post("/oauth2/token", data=form)).status_code == 200
+    form = await assertion(anyone, client_id, ECKey.generate_key("P-256"))
+    assert (await anyone.post("/oauth2/token", data=form)).status_code == 401
+    [line] = [one for one in (await command(stack, "list", "--tenant", tenant)).splitlines() if client_id in one]
+    assert line.split()[-2][:10] > line.split()[-3][:10], "it ends after it was made"
 
 
 @pytest.mark.local_stack

@@ -12,7 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from quartet_cli import client_commands, key_commands, logins, quality, scim_tokens, tenant_commands, tenants, tokens
+from quartet_cli import (
+    client_commands,
+    key_commands,
+    logins,
+    quality,
+    scim_token_commands,
+    tenant_commands,
+    tenants,
+    tokens,
+)
 from quartet_cli import logs as log_files
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
@@ -33,7 +42,7 @@ out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # not
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(client_commands.app, name="client")
 app.add_typer(key_commands.app, name="keys")
-app.add_typer(scim_tokens.commands, name="scim-token")
+app.add_typer(scim_token_commands.app, name="scim-token")
 for command in (logins.login, logins.whoami, logins.logout):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from quartet_cli import tenants, tokens
+from quartet_cli.answers import Document
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack
-from quartet_cli.tenants import Document
 
 app = typer.Typer(help="List and rotate the keys that sign access tokens.", no_args_is_help=True)
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quartet_cli.answers import ask
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
@@ -125,14 +126,3 @@ def ask_password(prompt: str) -> str:
     every process of the machine could read.
     """
     return getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-
-
-def ask(method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of an answer. Raises QuartetError where none comes."""
-    import httpx  # the commands that ask nothing start a quarter of a second earlier without it
-
-    try:
-        answer = httpx.request(method, url, timeout=10, trust_env=False, **options)
-        return answer.status_code, answer.json() if answer.content else {}
-    except (httpx.HTTPError, ValueError) as error:
-        raise QuartetError(f"{url} does not answer: {error}") from error

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from quartet_cli import tenants, tokens
+from quartet_cli.answers import Document
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack
-from quartet_cli.tenants import Document
 
 app = typer.Typer(help="Make, list, suspend, resume and delete tenants.", no_args_is_help=True)
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)

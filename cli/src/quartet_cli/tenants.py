@@ -1,13 +1,11 @@
 """Tenants, for the command line and the tests: made, listed, suspended, resumed and deleted through the API."""
 
-from typing import Any
-
-from quartet_cli import tokens
+from quartet_cli import answers, tokens
+from quartet_cli.answers import Document
 from quartet_cli.errors import QuartetError
 
 PLATFORM = "quartet"
 SCOPE = "platform:admin"
-Document = dict[str, Any]
 
 
 def token_of(url: str, tenant: str, scope: str | None, secret: str) -> str:
@@ -30,18 +28,10 @@ def ask(url: str, secret: str, method: str, path: str, body: Document | None = N
     """The answer to a question of the platform's administrator. QuartetError says why there is none."""
     status, answer = _ask(url, secret, method, path, body)
     if status >= 300:
-        raise QuartetError(f"{answer.get('detail', answer)} ({status})")
+        raise answers.explained(status, answer)
     return answer
 
 
 def _ask(url: str, secret: str, method: str, path: str, body: Document | None) -> tuple[int, Document]:
-    import httpx  # the commands that ask nothing start a quarter of a second earlier without it
-
     headers = {"Authorization": f"Bearer {tokens.fetch(url, PLATFORM, SCOPE, secret)}"}
-    try:
-        answer = httpx.request(
-            method, f"{url.rstrip('/')}{path}", json=body, headers=headers, timeout=10, trust_env=False
-        )
-        return answer.status_code, answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise QuartetError(f"{url} does not answer: {error}") from error
+    return answers.ask(method, f"{url.rstrip('/')}{path}", json=body, headers=headers)

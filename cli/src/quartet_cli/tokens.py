@@ -2,6 +2,7 @@
 
 import os
 
+from quartet_cli import answers
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
 
@@ -33,15 +34,10 @@ def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
     """A token for one tenant; all scopes of the client where none are named. QuartetError says why there is none,
     NoTenantError that the tenant is missing.
     """
-    import httpx  # the commands that ask for no token start a quarter of a second earlier without it
-
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
-    try:
-        answer = httpx.post(f"{url.rstrip('/')}/oauth2/token", data=form, auth=(CLIENT, secret), timeout=10)
-    except httpx.HTTPError as error:
-        raise QuartetError(f"{url} does not answer: {error}") from error
-    if answer.status_code == 400 and NO_TENANT in answer.text:
+    status, answer = answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=(CLIENT, secret))
+    if status == 400 and NO_TENANT in str(answer.get("error_description")):
         raise NoTenantError(tenant)
-    if answer.status_code != 200:
-        raise QuartetError(f"{url} gives no token: {answer.status_code} {answer.text[:300]}")
-    return str(answer.json()["access_token"])
+    if status != 200:
+        raise QuartetError(f"{url} gives no token: {status} {str(answer)[:300]}")
+    return str(answer["access_token"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from quartet_cli.state import State
 
-COMMANDS = ("up", "status", "logs", "restart", "down", "reset", "token", "client", "scim-token", "demo", "test", "lint")
+COMMANDS = (
+    *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
+    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys"),
+)
 
 
 def quartet(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +27,8 @@ def quartet(home: Path, *arguments: str, **variables: str) -> subprocess.Complet
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     shown = quartet(tmp_path, "--help").stdout
-    assert [command for command in COMMANDS if command not in shown] == []
+    named = {line.split()[1] for line in shown.splitlines() if line.startswith("│") and len(line.split()) > 2}
+    assert [command for command in COMMANDS if command not in named] == []
 
 
 def test_status_of_a_stack_that_never_ran_exits_with_3(tmp_path: Path) -> None:
@@ -53,6 +58,27 @@ def test_what_needs_a_running_stack_says_so_in_one_line(tmp_path: Path, argument
     assert shown.returncode == 3
     assert shown.stdout == ""
     assert shown.stderr == "quartet: the stack is not running; start it with: ./quartet up\n"
+
+
+def test_no_secret_goes_to_a_proxy_of_the_environment(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        variables = {"HTTP_PROXY": address, "http_proxy": address, "NO_PROXY": "", "no_proxy": ""}
+        shown = quartet(tmp_path, "token", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x", **variables)
+        with pytest.raises(BlockingIOError):  # nobody has come
+            proxy.accept()
+    assert "does not answer" in shown.stderr
+
+
+def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    for text in (None, "{"):
+        if text is not None:
+            path.write_text(text)
+        shown = quartet(tmp_path, "client", "create", "payroll", "--scope", "users:read", "--keys", str(path))
+        assert (shown.returncode, shown.stdout) == (1, "")
+        assert shown.stderr.startswith(f"quartet: {path} holds no JWK Set: ")
 
 
 def test_a_token_is_not_printed_when_there_is_none(tmp_path: Path) -> None:

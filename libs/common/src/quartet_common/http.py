@@ -1,5 +1,6 @@
 """HTTP: calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's names."""
 
+import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -43,6 +44,7 @@ class ServiceToken:
         self._token = ""  # there is none yet
         self._expires_at = 0.0
         self._got_at = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """Get another token at the next call: the one that there is was refused. One that is newer than FRESH s stays:
@@ -52,15 +54,28 @@ class ServiceToken:
             self._expires_at = 0.0
 
     async def get(self) -> str:
-        """A valid token. Raises httpx.HTTPError when the users service does not give one."""
+        """A valid token; who needs one while it is asked for waits for the same answer. Raises httpx.HTTPError when
+        the users service does not give one.
+        """
         if time.monotonic() > self._expires_at - RENEW_BEFORE:
-            response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
-            response.raise_for_status()
-            answer = response.json()
-            self._token = str(answer["access_token"])
-            self._got_at = time.monotonic()
-            self._expires_at = self._got_at + float(answer["expires_in"])
+            if self._asking is None:
+                self._asking = asyncio.get_running_loop().create_task(self._ask())
+                self._asking.add_done_callback(self._asked)
+            await asyncio.shield(self._asking)  # one who waited and has gone does not take the answer from the others
         return self._token
+
+    async def _ask(self) -> None:
+        response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
+        response.raise_for_status()
+        answer = response.json()
+        self._token = str(answer["access_token"])
+        self._got_at = time.monotonic()
+        self._expires_at = self._got_at + float(answer["expires_in"])
+
+    def _asked(self, done: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not done.cancelled():
+            done.exception()  # all who waited may have gone: then nobody else looks at it
 
 
 class ServiceClient:

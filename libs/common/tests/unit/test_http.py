@@ -1,5 +1,6 @@
 """Calls to other services: retries, the circuit breaker, the token and the caller's names."""
 
+import asyncio
 from collections.abc import Callable
 
 import httpx
@@ -9,6 +10,7 @@ from quartet_common import http as common_http
 from quartet_common.errors import UnavailableError
 from quartet_common.http import FAILURES_BEFORE_OPEN, FRESH, ServiceClient, ServiceToken
 from quartet_common.messaging.outbox import Caller
+from quartet_testing.conditions import eventually
 
 CALLER = Caller("acme", "bjensen", "192.0.2.1")
 Answer = httpx.Response | Exception
@@ -143,8 +145,6 @@ async def test_an_open_circuit_closes_when_the_service_is_back(monkeypatch: pyte
 
 
 async def until_answered(client: ServiceClient) -> int:
-    from quartet_testing.conditions import eventually
-
     async def answered() -> int:
         try:
             return (await client.request("GET", "/", CALLER)).status_code
@@ -204,6 +204,77 @@ async def test_a_token_that_is_not_believed_is_replaced_but_not_at_each_call() -
     tokens._got_at -= FRESH
     tokens.forget()
     assert await tokens.get() == "two"
+
+
+class SlowUsers:
+    """Gives tokens once it may, and counts how often it was asked."""
+
+    def __init__(self, *answers: httpx.Response) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.was_asked = asyncio.Event()
+
+    async def answer(self, _: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        self.was_asked.set()
+        await self.may_answer.wait()
+        return self.answers.pop(0)
+
+    def token(self) -> ServiceToken:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        return ServiceToken(http, "http://users.example.com", "quartet-groups", "secret")
+
+
+async def test_many_calls_at_once_that_are_not_believed_fetch_one_token_for_all() -> None:
+    users = SlowUsers(granted("old", 3600), *(granted("new", 3600) for _ in range(50)))
+    tokens, together, forgotten = users.token(), asyncio.Barrier(50), list[bool]()
+    users.may_answer.set()
+    await tokens.get()
+    users.may_answer.clear()
+    tokens._got_at -= FRESH
+
+    async def groups(request: httpx.Request) -> httpx.Response:
+        if request.headers["Authorization"] == "Bearer new":
+            return httpx.Response(200)
+        await together.wait()
+        return httpx.Response(401)
+
+    def forget() -> None:
+        forgotten.append(True)
+        tokens.forget()
+
+    async def all_have_forgotten() -> bool:
+        return len(forgotten) == 50
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(groups))
+    client = ServiceClient("groups", "http://groups.example.com", lambda: http, tokens.get, forget)
+    calls = [asyncio.create_task(client.request("GET", "/", CALLER)) for _ in range(50)]
+    await eventually(all_have_forgotten, "all calls are refused")
+    users.may_answer.set()
+    assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
+    assert users.asked == 2
+
+
+async def test_one_who_waits_for_a_token_and_goes_does_not_take_it_from_the_others() -> None:
+    users = SlowUsers(granted("one", 3600), granted("one too many", 3600))
+    tokens = users.token()
+    first, second = (asyncio.create_task(tokens.get()) for _ in range(2))
+    await users.was_asked.wait()
+    first.cancel()
+    users.may_answer.set()
+    assert await second == "one"
+    assert users.asked == 1
+
+
+async def test_a_token_that_is_not_given_is_told_to_all_who_wait_and_asked_for_again_later() -> None:
+    users = SlowUsers(httpx.Response(503), granted("one", 3600))
+    tokens = users.token()
+    waiting = [asyncio.create_task(tokens.get()) for _ in range(3)]
+    await users.was_asked.wait()
+    users.may_answer.set()
+    assert [type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)] == [httpx.HTTPStatusError] * 3
+    assert (users.asked, await tokens.get()) == (1, "one")
 
 
 async def test_a_call_without_a_token_to_be_had_is_unavailable() -> None:

@@ -14,12 +14,12 @@ from quartet_cli.administration import ask
 PATH = "/users/scim-tokens"
 PAGE = 1000
 
-commands = typer.Typer(help="Bearer tokens for identity providers such as Okta and Entra ID.", no_args_is_help=True)
+app = typer.Typer(help="Bearer tokens for identity providers such as Okta and Entra ID.", no_args_is_help=True)
 Tenant = Annotated[str, typer.Option(help="The tenant whose directory is meant.")]
 Url = Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")]
 
 
-@commands.command()
+@app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What people shall call it, such as okta.")],
     tenant: Tenant = "default",
@@ -38,7 +38,7 @@ def create(
     print(ask("POST", PATH, tenant, url, 201, json=body)["token"])
 
 
-@commands.command(name="list")
+@app.command(name="list")
 def list_(tenant: Tenant = "default", url: Url = None) -> None:
     """Show the tenant's tokens: how each begins and ends, what it may do, when it was used last."""
     table = Table("id", "name", "token", "scopes", "created", "ends", "last used", "state", box=None, pad_edge=False)
@@ -55,7 +55,7 @@ def list_(tenant: Tenant = "default", url: Url = None) -> None:
     Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250).print(table, highlight=False)
 
 
-@commands.command()
+@app.command()
 def revoke(token_id: Annotated[str, typer.Argument()], tenant: Tenant = "default", url: Url = None) -> None:
     """End a token; it is refused from now on."""
     ask("DELETE", f"{PATH}/{quote(token_id, safe='')}", tenant, url, 204)
