@@ -190,13 +190,15 @@ async def find_for_authentication(connection: Connection, tenant: str, client_id
 
     Waits for whoever changes or removes it, so that nobody is given a token by what is just being taken away.
     """
+    # two statements: the second sees what was committed while the first waited, the secrets too
+    await connection.execute("SELECT FROM clients WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant, client_id)
     return await connection.fetchrow(
         """
         SELECT c.scopes, c.authentication, c.jwks, c.expires_at,
                ARRAY(SELECT (s.id, s.secret_hash, s.expires_at) FROM client_secrets s
                      WHERE s.tenant_id = c.tenant_id AND s.client_id = c.id) AS secrets
         FROM clients c JOIN tenants t ON t.tenant_id = c.tenant_id AND t.status = 'active'
-        WHERE c.tenant_id = $1 AND c.id = $2 FOR SHARE OF c
+        WHERE c.tenant_id = $1 AND c.id = $2
         """,
         tenant,
         client_id,

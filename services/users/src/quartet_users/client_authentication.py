@@ -166,7 +166,7 @@ async def _find(container: Container, client_id: str) -> tuple[str, asyncpg.Reco
     tenant = client_id.rpartition(".")[0]
     if len(client_id) > MAX_ID or not client_id.isascii() or "\0" in client_id or TENANT_ID.fullmatch(tenant) is None:
         return tenant, None
-    async with container.database.connection() as connection:
+    async with container.database.transaction() as connection:
         return tenant, await store.find_for_authentication(connection, tenant, client_id)
 
 

@@ -96,7 +96,10 @@ class KeyRing:
     async def signing_pair(self) -> KeyPair:
         """The pair that signs now; makes the installation's first one when there is none."""
         await self.refresh()
-        return next(self._pairs[one.times.id] for one in self._states() if one.state == "current")
+        found = self._states()
+        # where this clock is behind that of who made the only key, none signs yet: the first to come does
+        signing = next((one for one in found if one.state == "current"), found[-1])
+        return self._pairs[signing.times.id]
 
     async def published(self) -> list[dict[str, Any]]:
         """The public keys, newest first: the one to come too."""

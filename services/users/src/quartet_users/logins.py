@@ -41,7 +41,7 @@ class LoginGuard(Protocol):
         """The password was wrong, or there is no such user."""
 
     async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
-        """The password was right and changed nothing since."""
+        """The password was right."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     credential = await _verified(means, asked, attempt.password)
     if credential is None:
         raise InvalidCredentialsError
+    await means.guard.succeeded(attempt.tenant, name, visitor.address)  # whatever comes now, it was no guess
+    pair = await means.keys.signing_pair()
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
     async with means.container.database.transaction() as connection:
@@ -108,8 +110,7 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     if turn is None:
         raise InvalidCredentialsError
     means.container.revocations.add(refused)
-    await means.guard.succeeded(attempt.tenant, name, visitor.address)
-    return await sessions.make_tokens(means.container, means.keys, turn)
+    return sessions.make_tokens(means.container, pair, turn)
 
 
 async def change_password(
@@ -122,19 +123,19 @@ async def change_password(
     async with means.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
-    await means.guard.demand(caller.tenant, fold(name), caller.source_address)
     _demand_good(means, change.new_password, name)
+    await means.guard.demand(caller.tenant, fold(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
     credential = await _verified(means, asked, change.old_password)
     if credential is None:
         raise WrongPasswordError
+    await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
     new_hash = await means.passwords.hash(change.new_password)
     async with means.container.database.transaction() as connection:
         refused = await _replace(means.container, connection, caller, credential, new_hash, session)
     if refused is None:
         raise WrongPasswordError
     means.container.revocations.add(refused)
-    await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
 
 
 async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Asked:

@@ -31,10 +31,11 @@ async def refresh(container: Container, keys: KeyRing, form: Mapping[str, str], 
     if not token:
         raise OAuthError("invalid_request", "refresh_token must be given.")
     tenant = tenant_of(REFRESH_TOKEN, token)
+    pair = await keys.signing_pair()  # before the token is used up: what fails here can be tried again
     turn = None if tenant is None else await _turn(container, tenant, token, form, address)
     if turn is None:
         raise OAuthError("invalid_grant", "The refresh token is not valid, or not any more.")
-    return await sessions.make_tokens(container, keys, turn)
+    return sessions.make_tokens(container, pair, turn)
 
 
 async def _turn(

@@ -11,7 +11,7 @@ from quartet_common.database import Connection
 from quartet_common.ids import new_id
 from quartet_users import role_store, session_store
 from quartet_users.config import UsersConfig
-from quartet_users.keys import KeyRing
+from quartet_users.keys import KeyPair
 from quartet_users.session_store import Session
 from quartet_users.tokens import Grant, sign
 
@@ -85,13 +85,13 @@ async def next_turn(connection: Connection, tenant: str, session: Session, now: 
     return Turn(tenant, session, scopes, now, token)
 
 
-async def make_tokens(container: Container, keys: KeyRing, turn: Turn) -> Tokens:
+def make_tokens(container: Container, pair: KeyPair, turn: Turn) -> Tokens:
     """The tokens of a turn that was committed. No access token outlives its session."""
     session, config = turn.session, container.config
     lifetime = min(config.token_lifetime, max(1, int((session.expires_at - turn.now).total_seconds())))
     grant = Grant(session.client_id, turn.tenant, turn.scopes, session.user_id, session.id, session.created_at)
     return Tokens(
-        sign(grant, await keys.signing_pair(), config.issuer, turn.now, lifetime),
+        sign(grant, pair, config.issuer, turn.now, lifetime),
         lifetime,
         turn.refresh_token,
         int((session.ends_at - turn.now).total_seconds()),

@@ -5,6 +5,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
+from quartet_common.ids import TENANT_ID
 from quartet_users.tenant_domain import Status, Tenant
 
 COLUMNS = "tenant_id, display_name, status, version, created_at, modified_at"
@@ -29,12 +30,16 @@ async def insert_tenant(connection: Connection, tenant: Tenant) -> bool:
 
 async def lock_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, locked until the transaction ends."""
+    if TENANT_ID.fullmatch(tenant) is None:
+        return None
     row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", tenant)
     return None if row is None else _tenant(row)
 
 
 async def read_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, also a deleted one."""
+    if TENANT_ID.fullmatch(tenant) is None:
+        return None
     row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", tenant)
     return None if row is None else _tenant(row)
 

@@ -48,7 +48,6 @@ class TokenStatus:
     def __init__(self, container: AppContainer[UsersConfig], scim_tokens: ScimTokens) -> None:
         self._container = container
         self._scim_tokens = scim_tokens
-        self._verifier: TokenVerifier | None = None
 
     async def introspect(self, asker: Asker, token: str) -> dict[str, Any]:
         """What RFC 7662 section 2.2 answers of `token`, and its `tenant`. Raises UnavailableError (503)."""
@@ -182,13 +181,11 @@ class TokenStatus:
             return None
 
     def _own_verifier(self) -> TokenVerifier:
-        # not the container's, which takes only what is meant for this service
-        if self._verifier is None:
-            find_key = self._container.key_finder
-            if find_key is None:
-                raise RuntimeError("the users service finds its keys itself")
-            issuer = self._container.config.issuer
-            audiences = frozenset({AUDIENCE, *(f"{issuer}/{service}" for service in SERVICES)})
-            revoked = self._container.revocations.reason
-            self._verifier = TokenVerifier(issuer, find_key, audiences=audiences, revoked=revoked)
-        return self._verifier
+        # not the container's, which takes only what is meant for this service; a new one each time, since one that
+        # remembers would go on believing what a withdrawn key has signed
+        find_key = self._container.key_finder
+        if find_key is None:
+            raise RuntimeError("the users service finds its keys itself")
+        issuer = self._container.config.issuer
+        audiences = frozenset({AUDIENCE, *(f"{issuer}/{service}" for service in SERVICES)})
+        return TokenVerifier(issuer, find_key, audiences=audiences, revoked=self._container.revocations.reason)

@@ -4,6 +4,7 @@ from quart import Blueprint, Response, request
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
 from quartet_common.auth.guard import source_address
+from quartet_common.bodies import read_form
 from quartet_common.container import AppContainer
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
@@ -42,7 +43,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockou
     @document_response(TokenErrorDocument, 401)
     async def token() -> Response:
         """Give a client an access token, or the next tokens for a refresh token."""
-        form = await request.form
+        form = await read_form()
         grant = grants.get(_single(form, "grant_type") or "")
         if grant is None:
             raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")

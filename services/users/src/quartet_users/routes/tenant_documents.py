@@ -18,7 +18,7 @@ MAX_NAME = 256
 ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
 """A tenant's first person comes before any schema of its own."""
 
-Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """Routes of the status of tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
 from quartet_common.auth.guard import source_address
+from quartet_common.bodies import read_form
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
 from quartet_users.client_authentication import Form, authenticate
@@ -35,7 +36,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 401)
     async def introspect() -> Response:
         """What a token stands for; one that is not valid, or not the client's business, is not active."""
-        form = await request.form
+        form = await read_form()
         asker = await asker_of(form)
         return json_response(await status.introspect(asker, _token(form)))
 
@@ -47,7 +48,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 401)
     async def revoke() -> Response:
         """End a token that was given to the client; of any other the answer is the same, and nothing happens."""
-        form = await request.form
+        form = await read_form()
         asker = await asker_of(form, public=True)
         await status.revoke(asker, source_address(), _token(form))
         return Response(b"", 200, content_type="application/json")
