@@ -178,7 +178,8 @@ async def erase_rows(connection: Connection, table: str, tenant: str, limit: int
     name = '"' + table.replace('"', '""') + '"'
     done: str = await connection.execute(
         f"""
-        DELETE FROM {name} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {name} WHERE tenant_id = $1 LIMIT $2))
+        DELETE FROM {name} WHERE tenant_id = $1
+        AND ctid = ANY(ARRAY(SELECT ctid FROM {name} WHERE tenant_id = $1 LIMIT $2))
         """,
         tenant,
         limit,
