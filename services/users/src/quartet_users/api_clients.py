@@ -1,6 +1,5 @@
 """API clients: machines of a tenant with secrets or keys of their own, made, changed, rotated and ended."""
 
-import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, make
+from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
@@ -216,16 +215,11 @@ async def end_secret(container: Container, caller: Caller, client_id: str, secre
     container.revocations.add(ended)
 
 
-def hash_secret(secret: str) -> bytes:
-    """What is stored of a secret. It has 256 random bits, so a hash that is fast gives nothing away."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
 async def _add_secret(connection: Connection, client: ApiClient, now: datetime) -> tuple[UUID, str]:
     secret, secret_id = make(CLIENT_SECRET, client.tenant), new_id()
     hint = f"{CLIENT_SECRET}{client.tenant}_...{secret[-HINT_LENGTH:]}"
     await store.insert_secret(
-        connection, client.tenant, client.id, secret_id, secret_hash=hash_secret(secret), hint=hint, now=now
+        connection, client.tenant, client.id, secret_id, secret_hash=digest(secret), hint=hint, now=now
     )
     return secret_id, secret
 

@@ -12,13 +12,14 @@ import asyncpg
 import orjson
 from werkzeug.datastructures import MultiDict
 
+from quartet_common.auth.opaque import digest
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import TENANT_ID
 from quartet_users import api_client_store as store
 from quartet_users import assertions
-from quartet_users.api_clients import GRAIN, hash_secret
+from quartet_users.api_clients import GRAIN
 from quartet_users.authenticated import FIRST_PARTY, AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
@@ -117,9 +118,9 @@ def _read_assertion(form: Form, assertion: str) -> _Proof:
 
 def _bootstrap(container: Container, client_id: str, secret: str, at: datetime) -> AuthenticatedClient | None:
     """The client of the configuration with that id and secret; takes as long whichever it is, or none."""
-    found, sent = None, hash_secret(secret)
+    found, sent = None, digest(secret)
     for client in container.config.bootstrap_clients.clients:
-        same = hmac.compare_digest(hash_secret(client.client_secret.get_secret_value()), sent)
+        same = hmac.compare_digest(digest(client.client_secret.get_secret_value()), sent)
         if hmac.compare_digest(client.client_id.encode(), client_id.encode()) and same:
             found = client
     if found is None:
@@ -129,7 +130,7 @@ def _bootstrap(container: Container, client_id: str, secret: str, at: datetime) 
 
 async def _by_secret(container: Container, client_id: str, secret: str, at: datetime) -> AuthenticatedClient:
     tenant, row = await _find(container, client_id)
-    sent = hash_secret(secret)
+    sent = digest(secret)
     secrets = row["secrets"] if row is not None else []
     found: UUID | None = None
     for secret_id, secret_hash, expires_at in secrets or [(None, NOBODY, None)]:

@@ -23,7 +23,6 @@ from quartet_users.lockout_rules import Rule, Rules, Step
 logger = logging.getLogger(__name__)
 
 LOGIN, SECRET = "login", "secret"  # nosec B105  # the names of limits
-TOO_MANY = "Too many attempts have failed; wait, and try again."
 HOUR = 3600.0
 PAUSE = 1.0
 """Seconds for which a Redis that did not answer is left alone."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, tenant_of
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, tenant_of
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.outbox import Caller
@@ -13,7 +13,7 @@ from quartet_users.credential_store import Credential
 from quartet_users.errors import OAuthError
 from quartet_users.keys import KeyRing
 from quartet_users.session_store import Session
-from quartet_users.sessions import Tokens, Turn, digest
+from quartet_users.sessions import Tokens, Turn
 
 Container = AppContainer[UsersConfig]
 

@@ -1,7 +1,6 @@
 """SCIM tokens: long-lived opaque bearer tokens for identity providers, made, found and revoked."""
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.auth.opaque import SCIM_TOKEN, make, tenant_of
+from quartet_common.auth.opaque import SCIM_TOKEN, digest, make, tenant_of
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
@@ -139,7 +138,7 @@ async def _insert(connection: Connection, made: ScimToken, secret: str) -> None:
         connection,
         made.tenant,
         made.id,
-        _hash(secret),
+        digest(secret),
         name=made.name,
         scopes=sorted(made.scopes),
         client_id=made.client_id,
@@ -199,7 +198,7 @@ class ScimTokens:
         if tenant is None:
             return None
         async with self._database().connection() as connection:
-            row = await store.find_scim_token(connection, tenant, _hash(token))
+            row = await store.find_scim_token(connection, tenant, digest(token))
         return None if row is None else ScimToken.of(tenant, row)
 
     def used(self, token: ScimToken) -> None:
@@ -231,7 +230,3 @@ class LastUses:
                     await store.note_uses(connection, uses, GRAIN)
             except (ServiceError, asyncpg.PostgresError) as error:  # the next use is noted again
                 logger.info("the last use of tokens was not written", extra={"error": repr(error)[:300]})
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -1,11 +1,10 @@
 """Sessions: what a login begins, and how its tokens are made."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, make
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, make
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import new_id
@@ -49,11 +48,6 @@ class Tokens:
     scope: str
     session_id: UUID
     user_id: UUID
-
-
-def digest(token: str) -> bytes:
-    """What is kept of a refresh token. Its 256 random bits need no slow hash."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 async def begin(container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor) -> Turn:

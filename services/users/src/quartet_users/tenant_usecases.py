@@ -57,7 +57,7 @@ class CreatedTenant:
 class _Administrator:
     user: User
     told: Sequence[DomainEvent]
-    password_hash: str
+    password_hash: str = field(repr=False)
     made_password: str | None = field(repr=False)
 
 

@@ -7,7 +7,7 @@ import asyncpg
 import orjson
 from joserfc.jws import extract_compact
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
+from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, digest, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
@@ -20,7 +20,6 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.revocations import revoke
 from quartet_users.scim_tokens import ScimToken, ScimTokens, revoke_scim_token
-from quartet_users.sessions import digest
 from quartet_users.tokens import SERVICES
 
 INACTIVE: dict[str, Any] = {"active": False}

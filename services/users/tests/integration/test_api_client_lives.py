@@ -14,6 +14,7 @@ from werkzeug.datastructures import Headers
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.messaging.outbox import Caller
 from quartet_common.refusals import EXTENSION
+from quartet_testing.clock import Clock
 from quartet_testing.machines import GRANT, Machines, assertion, basic
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
@@ -28,16 +29,6 @@ OTHER_KEY = ECKey.generate_key("P-256")
 
 def jwks(*keys: ECKey) -> dict[str, Any]:
     return {"keys": [key.as_dict(private=False) for key in keys]}
-
-
-class Clock:
-    """A clock that can be put forward."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from quartet_testing.clock import Clock
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, run_service
 from quartet_users import api_clients
@@ -23,16 +24,6 @@ Document = dict[str, Any]
 Headers = dict[str, str]
 
 PATH = "/users/clients"
-
-
-class Clock:
-    """A clock that can be put forward."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture

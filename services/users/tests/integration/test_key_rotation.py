@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from quartet_common.auth.tokens import TokenVerifier
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import SYSTEM_TENANT, utc_now
+from quartet_testing.clock import Clock
 from quartet_testing.services import RunningService
 from quartet_users import events, key_usecases, tokens
 from quartet_users.config import UsersConfig
@@ -20,16 +21,6 @@ from quartet_users.keys import KeyRing
 
 LIFETIME = 600
 OVER = PUBLISHED_FIRST + timedelta(seconds=LIFETIME) + CLOCKS + SWITCHING
-
-
-class Clock:
-    """A clock that the test moves on."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return utc_now() + self.ahead
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.tokens import MAX_TOKEN_LENGTH
 from quartet_common.messaging.outbox import Caller
+from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
@@ -25,16 +26,6 @@ Headers = dict[str, str]
 
 ALL = ("users:read", "users:write", "groups:read", "groups:write", "tenant:admin")
 PATH = "/users/scim-tokens"
-
-
-class Clock:
-    """A clock that can be put forward."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Opaque tokens and secrets: random texts that say what they are and whose, and whether they were copied whole."""
 
+import hashlib
 import re
 import secrets
 import string
@@ -41,6 +42,11 @@ def tenant_of(prefix: str, token: str) -> str | None:
 def hide(text: str) -> str:
     """`text` without the tokens and secrets that stand in it: some clients put them into addresses."""
     return ANYWHERE.sub(HIDDEN, text) if MARK in text else text
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token or a secret: its SHA-256. 256 random bits need no slow hash."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _checksum(text: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,6 @@ from quartet_common.large import slices
 from quartet_common.messaging.envelope import Event
 
 Kind = Literal["token", "session", "subject", "client", "tenant"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REVOKED = "users.token.revoked.v1"
 """The event that tells of a revocation."""

@@ -105,6 +105,9 @@ class AdministratorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     email: Name | None = None
     password: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
 
+    def __repr__(self) -> str:  # without the password
+        return f"AdministratorBody(user_name={self.user_name!r})"
+
 
 class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TenantRequest as it is read."""
