@@ -43,6 +43,7 @@ from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.tasks import end_tasks
 from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 
 logger = logging.getLogger(__name__)
@@ -267,21 +268,19 @@ def _install_lifespan(
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
     ]
-    tasks: list[asyncio.Task[None]] = []
+    running: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         await container.open()
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
-        tasks.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
+        running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
 
     async def stop() -> None:
-        for task in tasks:
-            task.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(running)
             for each in background:
                 await each.stop()
         finally:

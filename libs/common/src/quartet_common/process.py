@@ -30,6 +30,7 @@ from quartet_common.readiness import Readiness, database_check
 from quartet_common.retry import connect_with_retry
 from quartet_common.schedule import Schedule, run_schedule
 from quartet_common.server import hypercorn_config, private_config, serve_app, stop_on_signals
+from quartet_common.tasks import end_tasks
 from quartet_common.telemetry import start_telemetry
 
 logger = logging.getLogger(__name__)
@@ -139,11 +140,11 @@ class Worker(Generic[C]):
         trigger = asyncio.ensure_future(stopping.wait())
         await asyncio.wait([trigger, *parts, *schedules], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()  # also when a part has died: not ready any more
-        for schedule in [trigger, *schedules]:
-            schedule.cancel()
+        trigger.cancel()
         for consumer in self._consumers:
             consumer.stop()
         self._relay.stop()
+        await end_tasks(schedules)
         await asyncio.wait(parts[1:], timeout=self._container.config.shutdown_timeout)
         private_stopping.set()
         await _finish(parts)

@@ -17,6 +17,7 @@ from quartet_common.ids import Clock
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,7 @@ class Summaries(ABC, Generic[K, D]):
     async def stop(self) -> None:
         """Write what is counted and end."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
         await self.flush()
         if self._tallies:
             logger.error("%s could not be recorded", self.name, extra={"kinds": len(self._tallies)})

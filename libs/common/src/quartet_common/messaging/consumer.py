@@ -20,6 +20,7 @@ from quartet_common.messaging.subscriptions import Subscription, dispatch
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import context_of
 from quartet_common.retry import connect_with_retry
+from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -95,7 +96,8 @@ class Consumer:
         await asyncio.wait([connecting, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not connecting.done():
-            connecting.cancel()
+            await end_tasks([connecting])
+        if connecting.cancelled():
             return
         async with connecting.result() as connection:
             channel = await connection.channel(on_return_raises=True)

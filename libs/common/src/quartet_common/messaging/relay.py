@@ -24,6 +24,7 @@ from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.topology import EXCHANGE, declare_exchange
 from quartet_common.messaging.tracing import context_of, inject
 from quartet_common.retry import connect_with_retry
+from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -217,8 +218,7 @@ class Relay:
             await asyncio.wait([main, *ends], return_when=asyncio.FIRST_COMPLETED)
             if main.done():
                 return main.result()
-            main.cancel()
-            await asyncio.wait([main])
+            await end_tasks([main])
             return None
         finally:
             for task in (main, *ends):
