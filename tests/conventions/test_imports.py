@@ -17,6 +17,7 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
     "threading", "time", "urllib",
 }  # fmt: skip
 WIRING = {"app", "__main__"}
+RULES = ("domain", "rules")
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
@@ -36,9 +37,26 @@ def modules(package: str) -> list[Path]:
 
 
 def name_of(path: Path, package: str) -> str:
-    """`routes.scim` for `quartet_users/routes/scim.py`."""
+    """`scim.user_routes` for `quartet_users/scim/user_routes.py`."""
     parts = path.relative_to(SOURCES[package]).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+def is_step(module: str, *steps: str) -> bool:
+    """Whether a module, or a package that it is in, is named as one of `steps`: `routes`, `user_routes`."""
+    return any(part == step or part.endswith(f"_{step}") for part in module.split(".") for step in steps)
+
+
+def steps(package: str, *names: str) -> list[Path]:
+    """The modules of a package that are named as one of these steps."""
+    return [path for path in modules(package) if is_step(name_of(path, package), *names)]
+
+
+def imported_steps(path: Path, package: str, *names: str) -> set[str]:
+    """What a file imports of modules of its package that are named as one of these steps."""
+    own = {name for name in imports(path) if name.startswith(f"{package}.")}
+    known = {f"{package}.{name_of(found, package)}" for found in steps(package, *names)}
+    return {name for name in own if name in known or name.rpartition(".")[0] in known}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -95,7 +113,8 @@ def test_libs_scim_knows_no_database_no_web_framework_and_no_libs_common() -> No
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_the_rules_of_a_service_do_no_input_or_output_and_wait_for_nothing(package: str) -> None:
-    found = [path for path in modules(package) if path.name in ("domain.py", "events.py")]
+    found = steps(package, *RULES, "events")
+    assert found
     for path in found:
         assert not packages_of(path) & INPUT_AND_OUTPUT, path
         waiting = ast.Await | ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith
@@ -104,18 +123,15 @@ def test_the_rules_of_a_service_do_no_input_or_output_and_wait_for_nothing(packa
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_the_rules_of_a_service_import_none_of_its_later_steps(package: str) -> None:
-    later = {f"{package}.{step}" for step in ("app", "clients", "routes", "store", "subscriptions", "usecases")}
-    for path in modules(package):
-        if path.name == "domain.py":
-            assert not {name for name in imports(path) if name.startswith(tuple(later))}, path
+    for path in steps(package, *RULES):
+        assert not imported_steps(path, package, "app", "clients", "routes", "store", "subscriptions", "usecases"), path
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_only_the_wiring_imports_routes(package: str) -> None:
     for path in modules(package):
-        module = name_of(path, package)
-        if module.partition(".")[0] not in WIRING | {"routes"}:
-            assert not {name for name in imports(path) if name.startswith(f"{package}.routes")}, path
+        if not is_step(name_of(path, package), *WIRING, "routes"):
+            assert not imported_steps(path, package, "routes"), path
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
@@ -128,7 +144,7 @@ def test_nobody_imports_the_wiring_but_the_start(package: str) -> None:
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_routes_cannot_reach_the_broker_or_the_outbox(package: str) -> None:
     caller = "quartet_common.messaging.outbox.Caller"  # who asks is theirs to say; what was done is not
-    found = [path for path in modules(package) if name_of(path, package).partition(".")[0] == "routes"]
+    found = steps(package, "routes")
     assert found
     for path in found:
         messaging = {name for name in imports(path) if name.startswith("quartet_common.messaging")}
@@ -140,7 +156,7 @@ def test_routes_cannot_reach_the_broker_or_the_outbox(package: str) -> None:
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) -> None:
     for path in modules(package):
-        if path.name.endswith("store.py"):
+        if is_step(name_of(path, package), "store"):
             text = path.read_text()
             assert "quartet_common.container" not in imports(path), path
             assert ".transaction(" not in text, f"{path} opens a transaction"

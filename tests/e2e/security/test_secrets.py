@@ -17,7 +17,7 @@ from quartet_testing.client import USERS, Api, TokenFor, bulk_document, patch_do
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import database
 from quartet_testing.forgery import claims_of
-from quartet_users.keys import KeyPair
+from quartet_users.tokens.keys import KeyPair
 
 pytestmark = pytest.mark.local_stack
 

@@ -8,16 +8,18 @@ from quartet_common import tenancy
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_common.schedule import Schedule
-from quartet_users import key_usecases, losses, session_ends
 from quartet_users.config import UsersConfig
+from quartet_users.logins import session_ends
+from quartet_users.roles import losses
 from quartet_users.subscriptions import subscriptions
+from quartet_users.tokens import key_usecases
 
 if TYPE_CHECKING:
     from quart import Quart
 
-    from quartet_users.failed_logins import FailedLogins
-    from quartet_users.keys import KeyRing
-    from quartet_users.passwords import Passwords
+    from quartet_users.logins.failed_logins import FailedLogins
+    from quartet_users.passwords.passwords import Passwords
+    from quartet_users.tokens.keys import KeyRing
 
 SESSIONS_INTERVAL = 60.0
 """Seconds between two looks at which sessions are over."""
@@ -46,10 +48,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users.errors import render_error
-    from quartet_users.failed_logins import FailedLogins
-    from quartet_users.keys import KeyRing
-    from quartet_users.routes.oauth import OAUTH
-    from quartet_users.tenant_usecases import ensure_first_tenants
+    from quartet_users.logins.failed_logins import FailedLogins
+    from quartet_users.tenants.tenant_usecases import ensure_first_tenants
+    from quartet_users.tokens.keys import KeyRing
+    from quartet_users.tokens.oauth_routes import OAUTH
 
     config, forget = container.config, container.forget_tokens
     secret = config.master_key.get_secret_value()
@@ -79,15 +81,16 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
 
 def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants."""
-    from quartet_users import bulk_groups, clients
-    from quartet_users.bulk import Means
-    from quartet_users.resource_types import UserTypes
-    from quartet_users.routes.bulk import bulk_blueprint
-    from quartet_users.routes.discovery import discovery_blueprint
-    from quartet_users.routes.schemas import schemas_blueprint
-    from quartet_users.routes.scim import scim_blueprint
-    from quartet_users.routes.search import search_blueprint
-    from quartet_users.views import UserView
+    from quartet_users import clients
+    from quartet_users.scim import bulk_groups
+    from quartet_users.scim.bulk import Means
+    from quartet_users.scim.bulk_routes import bulk_blueprint
+    from quartet_users.scim.discovery_routes import discovery_blueprint
+    from quartet_users.scim.resource_types import UserTypes
+    from quartet_users.scim.schema_routes import schemas_blueprint
+    from quartet_users.scim.search_routes import search_blueprint
+    from quartet_users.scim.user_routes import scim_blueprint
+    from quartet_users.scim.views import UserView
 
     config = container.config
     base = f"{config.issuer}/scim/v2"
@@ -107,15 +110,15 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
-    from quartet_users.grants import grants
-    from quartet_users.lockout import SECRET, Lockout, secret_rules
-    from quartet_users.routes.keys import keys_blueprint
-    from quartet_users.routes.metadata import metadata_blueprint
-    from quartet_users.routes.oauth import oauth_blueprint
-    from quartet_users.routes.scim_tokens import scim_tokens_blueprint
-    from quartet_users.routes.token_status import token_status_blueprint
-    from quartet_users.scim_tokens import ScimTokens
-    from quartet_users.token_status import TokenStatus
+    from quartet_users.lockout.lockout import SECRET, Lockout, secret_rules
+    from quartet_users.tokens.grants import grants
+    from quartet_users.tokens.key_routes import keys_blueprint
+    from quartet_users.tokens.metadata_routes import metadata_blueprint
+    from quartet_users.tokens.oauth_routes import oauth_blueprint
+    from quartet_users.tokens.scim_token_routes import scim_tokens_blueprint
+    from quartet_users.tokens.scim_tokens import ScimTokens
+    from quartet_users.tokens.token_status import TokenStatus
+    from quartet_users.tokens.token_status_routes import token_status_blueprint
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
@@ -129,8 +132,8 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
 def _make_passwords(config: UsersConfig) -> "Passwords":
     """What hashes and judges passwords."""
-    from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
-    from quartet_users.passwords import Passwords
+    from quartet_users.passwords.password_policy import BreachedPasswords, PasswordPolicy
+    from quartet_users.passwords.passwords import Passwords
 
     breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
     return Passwords(PasswordPolicy(breached, config.password_min_length), threads=config.password_threads)
@@ -144,10 +147,10 @@ def _add_logins(
     failures: "FailedLogins",
 ) -> None:
     """Logins of people, and their sessions."""
-    from quartet_users.lockout import LOGIN, Lockout, login_rules
-    from quartet_users.logins import LoginMeans
-    from quartet_users.routes.logins import logins_blueprint
-    from quartet_users.routes.sessions import sessions_blueprint
+    from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
+    from quartet_users.logins.login_routes import logins_blueprint
+    from quartet_users.logins.login_usecases import LoginMeans
+    from quartet_users.logins.session_routes import sessions_blueprint
 
     lockout = Lockout(container, LOGIN, login_rules(container.config.limit_logins))
     means = LoginMeans(container, keys, passwords, lockout, failures)
@@ -158,10 +161,10 @@ def _add_logins(
 def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
     """What administrators do beside SCIM."""
     from quartet_users import clients
-    from quartet_users.routes.api_clients import api_clients_blueprint
-    from quartet_users.routes.role_grants import role_grants_blueprint
-    from quartet_users.routes.roles import roles_blueprint
-    from quartet_users.routes.tenants import tenants_blueprint
+    from quartet_users.api_clients.api_client_routes import api_clients_blueprint
+    from quartet_users.roles.grant_routes import role_grants_blueprint
+    from quartet_users.roles.role_routes import roles_blueprint
+    from quartet_users.tenants.tenant_routes import tenants_blueprint
 
     config = container.config
     client = container.service_client("groups", config.groups_url)
@@ -176,8 +179,8 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
     """What the other services and operators ask for."""
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_users import exports
-    from quartet_users.routes.internal import internal_blueprint
+    from quartet_users.scim import exports
+    from quartet_users.scim.internal_routes import internal_blueprint
 
     exported = {"schema": exports.schemas, "user": exports.users}
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
@@ -188,7 +191,7 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     """Make or read the signing keys before the first request, so that a wrong master key ends the start."""
 
-    from quartet_users.keys import WrongMasterKeyError
+    from quartet_users.tokens.keys import WrongMasterKeyError
 
     async def load() -> None:
         try:

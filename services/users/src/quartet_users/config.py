@@ -13,7 +13,7 @@ from quartet_common.auth.principal import SCOPES
 from quartet_common.config import ServiceConfig
 from quartet_common.ids import TENANT_ID
 from quartet_common.limits.limit import Limit, Setting
-from quartet_users.password_policy import LEAST_LENGTH, MIN_LENGTH
+from quartet_users.passwords.password_policy import LEAST_LENGTH, MIN_LENGTH
 
 MASTER_KEY_BYTES = 32
 

@@ -10,8 +10,8 @@ from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED
 from quartet_scim.schema import Schema
-from quartet_users import client_events
-from quartet_users.roles import GranteeType, Role
+from quartet_users.api_clients import client_events
+from quartet_users.roles.role_domain import GranteeType, Role
 
 CREATED = "users.user.created.v1"
 UPDATED = "users.user.updated.v1"

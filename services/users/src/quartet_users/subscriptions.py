@@ -12,10 +12,11 @@ from quartet_common.database import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_users import loss_store, memberships, role_store
 from quartet_users.config import UsersConfig
-from quartet_users.losses import watching
-from quartet_users.memberships import Edge, KnownGroup
+from quartet_users.roles import loss_store, role_store
+from quartet_users.roles.losses import watching
+from quartet_users.scim import memberships
+from quartet_users.scim.memberships import Edge, KnownGroup
 
 EVENTS_AT_ONCE = 20
 """Events that are applied by one statement: each names up to 1,000 members."""

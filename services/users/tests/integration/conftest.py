@@ -9,10 +9,10 @@ from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import tenant_domain, tenant_store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.keys import KeyRing
+from quartet_users.tenants import tenant_domain, tenant_store
+from quartet_users.tokens.keys import KeyRing
 
 SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
 

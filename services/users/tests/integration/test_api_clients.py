@@ -15,9 +15,9 @@ from joserfc.jwk import ECKey
 from quartet_testing.clock import Clock
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, run_service
-from quartet_users import api_clients
+from quartet_users.api_clients import api_client_usecases
+from quartet_users.api_clients.assertions import TYPE
 from quartet_users.app import SERVICE
-from quartet_users.assertions import TYPE
 from quartet_users.config import UsersConfig
 
 Document = dict[str, Any]
@@ -179,7 +179,7 @@ async def test_a_rotated_secret_counts_beside_the_new_one_until_the_overlap_is_o
     assert [(await token(later, made, one))[0] for one in (None, new)] == [401, 200]
     found = await read(later, own, made)
     assert len(found["secrets"]) == 2
-    clock.ahead += api_clients.KEPT
+    clock.ahead += api_client_usecases.KEPT
     own = later.tokens.headers(made_tenant, ("tenant:admin",))
     await later.client.post(f"{PATH}/{made['client_id']}/secrets", headers=own, json={})
     assert len((await read(later, own, made))["secrets"]) == 2, "what ended long ago is forgotten"
@@ -278,13 +278,13 @@ async def test_changes_that_race_all_count(users: RunningService, own: Headers) 
 async def test_no_more_clients_and_secrets_than_there_can_be(
     users: RunningService, own: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_clients, "MAX_CLIENTS", len(await ids(users, own)) + 2)
+    monkeypatch.setattr(api_client_usecases, "MAX_CLIENTS", len(await ids(users, own)) + 2)
     results = await asyncio.gather(*(post(users, own) for _ in range(6)))
     assert sorted(status for status, _ in results) == [201, 201, 409, 409, 409, 409]
     made = next(one for status, one in results if status == 201)
     path = f"{PATH}/{made['client_id']}/secrets"
     statuses = [(await users.client.post(path, headers=own, json={})).status_code for _ in range(6)]
-    assert statuses == [201] * (api_clients.MAX_SECRETS - 1) + [409, 409]
+    assert statuses == [201] * (api_client_usecases.MAX_SECRETS - 1) + [409, 409]
 
 
 KEY = ECKey.generate_key("P-256")

@@ -15,10 +15,10 @@ from quartet_testing.client import USER, bulk_document, group_document, patch_do
 from quartet_testing.faults import somebody_waits
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import bulk, bulk_groups, domain, store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.domain import User
+from quartet_users.scim import bulk, bulk_groups, user_domain, user_store
+from quartet_users.scim.user_domain import User
 
 Headers = dict[str, str]
 Operation = dict[str, Any]
@@ -367,14 +367,14 @@ async def test_sets_with_the_same_names_wait_for_each_other_but_never_in_a_circl
     users: RunningService, tenant: str
 ) -> None:
     def some(*names: str) -> list[User]:
-        return [domain.create(new_id(), {"userName": name}, utc_now())[0] for name in names]
+        return [user_domain.create(new_id(), {"userName": name}, utc_now())[0] for name in names]
 
     database = users.container.database
     async with database.transaction() as first, database.transaction() as second:
-        await store.insert_users(first, tenant, some("b"))
-        waiting = asyncio.ensure_future(store.insert_users(second, tenant, some("c", "b")))
+        await user_store.insert_users(first, tenant, some("b"))
+        waiting = asyncio.ensure_future(user_store.insert_users(second, tenant, some("c", "b")))
         await somebody_waits(first, "INSERT INTO users")
-        assert len(await store.insert_users(first, tenant, some("c"))) == 1
+        assert len(await user_store.insert_users(first, tenant, some("c"))) == 1
         await first.execute("COMMIT; BEGIN")
         assert await waiting == set()
 
@@ -417,14 +417,14 @@ async def test_a_server_that_is_stopped_begins_nothing_more(users: RunningServic
 async def test_a_set_that_cannot_be_stored_is_tried_user_by_user(
     users: RunningService, headers: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = store.insert_users
+    insert = user_store.insert_users
 
     async def failing(connection: Any, tenant: str, some: Any) -> Any:
         if any(user.user_name == "poison" for user in some):
             raise RuntimeError("poison")
         return await insert(connection, tenant, some)
 
-    monkeypatch.setattr(store, "insert_users", failing)
+    monkeypatch.setattr(user_store, "insert_users", failing)
     results = await sent(users, headers, post("a"), post("poison"), post("b"))
     assert statuses(results) == [201, 500, 201]
     assert await names(users, headers) == ["a", "b"]

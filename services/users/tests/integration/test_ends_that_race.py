@@ -11,8 +11,8 @@ from quartet_common.ids import utc_now
 from quartet_testing.machines import Machines
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import RunningService
-from quartet_users import api_clients
-from quartet_users.keys import KeyRing
+from quartet_users.api_clients import api_client_usecases
+from quartet_users.tokens.keys import KeyRing
 
 
 async def test_a_secret_that_is_being_removed_gives_no_token_any_more(
@@ -22,7 +22,7 @@ async def test_a_secret_that_is_being_removed_gives_no_token_any_more(
     made = await machines.make()
     [secret] = (await machines.read(made))["secrets"]
     revoked, go = asyncio.Event(), asyncio.Event()
-    original = api_clients._revoke
+    original = api_client_usecases._revoke
 
     async def held(*arguments: Any) -> list[Revocation]:
         found = await original(*arguments)
@@ -30,7 +30,7 @@ async def test_a_secret_that_is_being_removed_gives_no_token_any_more(
         await go.wait()
         return found
 
-    monkeypatch.setattr(api_clients, "_revoke", held)
+    monkeypatch.setattr(api_client_usecases, "_revoke", held)
     ending = asyncio.create_task(machines.ask("DELETE", f"/{made['client_id']}/secrets/{secret['id']}"))
     await revoked.wait()
     asking = asyncio.create_task(machines.token(made))

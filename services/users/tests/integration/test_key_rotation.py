@@ -14,10 +14,11 @@ from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import SYSTEM_TENANT, utc_now
 from quartet_testing.clock import Clock
 from quartet_testing.services import RunningService
-from quartet_users import events, key_usecases, tokens
+from quartet_users import events
 from quartet_users.config import UsersConfig
-from quartet_users.key_states import CLOCKS, PUBLISHED_FIRST, SWITCHING
-from quartet_users.keys import KeyRing
+from quartet_users.tokens import access_tokens, key_usecases
+from quartet_users.tokens.key_rules import CLOCKS, PUBLISHED_FIRST, SWITCHING
+from quartet_users.tokens.keys import KeyRing
 
 LIFETIME = 600
 OVER = PUBLISHED_FIRST + timedelta(seconds=LIFETIME) + CLOCKS + SWITCHING
@@ -72,8 +73,8 @@ async def shown(users: RunningService) -> dict[str, str]:
 
 
 async def sign(users: RunningService, keys: KeyRing) -> str:
-    grant = tokens.Grant("tester", "acme", frozenset({"users:read"}))
-    return tokens.sign(grant, await keys.signing_pair(), users.container.config.issuer, utc_now(), LIFETIME)
+    grant = access_tokens.Grant("tester", "acme", frozenset({"users:read"}))
+    return access_tokens.sign(grant, await keys.signing_pair(), users.container.config.issuer, utc_now(), LIFETIME)
 
 
 async def test_a_new_key_is_published_at_once_signs_a_minute_later_and_the_old_one_verifies_its_last_token(

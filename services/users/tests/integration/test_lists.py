@@ -15,8 +15,9 @@ from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import lists, session_store, store
-from quartet_users.domain import User, create
+from quartet_users.logins import session_store
+from quartet_users.scim import lists, user_store
+from quartet_users.scim.user_domain import User, create
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -278,7 +279,7 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
             try:
                 async with database.transaction() as connection:
                     user, _ = create(new_id(), {"userName": f"u{number}-{turn}"}, clock())
-                    await store.insert_user(connection, tenant, user)
+                    await user_store.insert_user(connection, tenant, user)
                     if turn % 3 == 1:
                         raise LookupError("taken back")
                     made.append(user)

@@ -18,7 +18,7 @@ from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.lockout import LOGIN, Lockout, login_rules
+from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
 
 HOME, AWAY = "192.0.2.1", "198.51.100.7"
 

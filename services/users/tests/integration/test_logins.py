@@ -13,8 +13,9 @@ from joserfc.jwk import ECKey
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import new_tenant
-from quartet_users import role_store, tenant_domain, tenant_store
-from quartet_users.passwords import Passwords
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.roles import role_store
+from quartet_users.tenants import tenant_domain, tenant_store
 
 NEW = "another horse, another staple"
 

@@ -13,8 +13,8 @@ from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import store
-from quartet_users.domain import User
+from quartet_users.scim import user_store
+from quartet_users.scim.user_domain import User
 from quartet_users.subscriptions import subscriptions
 
 USERS, GROUPS = 3, 4
@@ -128,7 +128,7 @@ async def insert(users: RunningService, tenant: str, ids: Sequence[UUID]) -> Non
     now = datetime.now(UTC)
     async with users.container.database.transaction() as connection:
         for one in ids:
-            assert await store.insert_user(connection, tenant, User(one, {"userName": str(one)}, 1, now, now))
+            assert await user_store.insert_user(connection, tenant, User(one, {"userName": str(one)}, 1, now, now))
 
 
 async def shown(users: RunningService, tenant: str, user: UUID) -> dict[tuple[UUID, str], str]:

@@ -8,8 +8,8 @@ import argon2
 import pytest
 
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import store
-from quartet_users.passwords import Passwords
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.scim import user_store
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -133,7 +133,7 @@ async def test_nobody_waits_for_a_user_whose_password_is_being_hashed(
     async def slow(_: Passwords, password: str) -> str:
         async with users.container.database.transaction() as connection:
             await connection.execute("SET LOCAL lock_timeout = '1s'")
-            assert await store.lock_user(connection, tenant, UUID(made["id"])) is not None
+            assert await user_store.lock_user(connection, tenant, UUID(made["id"])) is not None
         hashed.append(password)
         return "a hash"
 

@@ -18,11 +18,12 @@ from quartet_testing.conditions import eventually
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import losses, role_store, role_usecases, roles, store
 from quartet_users.clients import NoGroups
-from quartet_users.domain import User
-from quartet_users.role_usecases import Decider, RoleChange
-from quartet_users.roles import GranteeType
+from quartet_users.roles import losses, role_domain, role_store, role_usecases
+from quartet_users.roles.role_domain import GranteeType
+from quartet_users.roles.role_usecases import Decider, RoleChange
+from quartet_users.scim import user_store
+from quartet_users.scim.user_domain import User
 from quartet_users.subscriptions import subscriptions
 
 
@@ -221,11 +222,11 @@ class World:
         container = self.users.container
         made = [User(one, {"schemas": ["x"], "userName": str(one)}, 1, utc_now(), utc_now()) for one in self.people]
         async with container.database.transaction() as connection:
-            await store.insert_users(connection, self.tenant, made)
+            await user_store.insert_users(connection, self.tenant, made)
         await log_in(self.users, self.tenant, *self.people)
         await receive(self.users, *(Told(self.tenant).created(group) for group in self.groups))
         for place in range(ROLES):
-            role = roles.create(f"role {place}", "", SCOPES[place : place + 2], utc_now())
+            role = role_domain.create(f"role {place}", "", SCOPES[place : place + 2], utc_now())
             await role_usecases.create_role(container, self.who, role)
             self.roles[place], self.oracle.roles[place] = role.id, role.scopes
 

@@ -7,21 +7,23 @@ import pytest
 
 from quartet_common.ids import new_id, utc_now
 from quartet_testing.services import RunningService
-from quartet_users import role_store, roles, session_store, store
-from quartet_users.domain import User
-from quartet_users.roles import Role
+from quartet_users.logins import session_store
+from quartet_users.roles import role_domain, role_store
+from quartet_users.roles.role_domain import Role
+from quartet_users.scim import user_store
+from quartet_users.scim.user_domain import User
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
 def role(name: str, *scopes: str) -> Role:
-    return roles.create(name, "", scopes, utc_now())
+    return role_domain.create(name, "", scopes, utc_now())
 
 
 async def insert(users: RunningService, tenant: str, name: str = "babs") -> UUID:
     user = User(new_id(), {"schemas": [CORE], "userName": name}, 1, utc_now(), utc_now())
     async with users.container.database.transaction() as connection:
-        assert await store.insert_user(connection, tenant, user)
+        assert await user_store.insert_user(connection, tenant, user)
     return user.id
 
 

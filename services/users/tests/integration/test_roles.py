@@ -15,8 +15,8 @@ from quartet_scim_http.searching import Found
 from quartet_testing.group_events import Told
 from quartet_testing.roles import Method, RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import role_usecases
-from quartet_users.role_usecases import Decider
+from quartet_users.roles import role_usecases
+from quartet_users.roles.role_usecases import Decider
 from quartet_users.subscriptions import subscriptions
 
 Headers = dict[str, str]

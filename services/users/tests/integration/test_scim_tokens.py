@@ -16,10 +16,10 @@ from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import scim_token_store as store
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.scim_tokens import GRAIN, KEPT, MAX_VALID, NewScimToken, add_scim_token
+from quartet_users.tokens import scim_token_store as store
+from quartet_users.tokens.scim_tokens import GRAIN, KEPT, MAX_VALID, NewScimToken, add_scim_token
 
 Document = dict[str, Any]
 Headers = dict[str, str]

@@ -11,7 +11,7 @@ from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session
 from quartet_testing.services import new_tenant
-from quartet_users import session_ends
+from quartet_users.logins import session_ends
 
 NEW = "another horse, another staple"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

@@ -9,8 +9,9 @@ import pytest
 
 from quartet_common.messaging.envelope import Event
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users import role_store, tenant_usecases
-from quartet_users.roles import scopes_of_tenant
+from quartet_users.roles import role_store
+from quartet_users.roles.role_domain import scopes_of_tenant
+from quartet_users.tenants import tenant_usecases
 
 Headers = dict[str, str]
 TENANTS = "/users/tenants"

@@ -16,8 +16,8 @@ from quartet_testing.conditions import eventually
 from quartet_testing.people import People
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import UsersConfig
-from quartet_users.scim_tokens import ScimTokens
-from quartet_users.token_status import INACTIVE, Asker, TokenStatus
+from quartet_users.tokens.scim_tokens import ScimTokens
+from quartet_users.tokens.token_status import INACTIVE, Asker, TokenStatus
 
 Document = dict[str, Any]
 Headers = dict[str, str]

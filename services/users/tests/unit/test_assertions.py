@@ -12,8 +12,8 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from quartet_common.errors import BadRequestError, UnauthorizedError
-from quartet_users import assertions
-from quartet_users.assertions import LEEWAY, LONGEST_LIFE
+from quartet_users.api_clients import assertions
+from quartet_users.api_clients.assertions import LEEWAY, LONGEST_LIFE
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 CLIENT = "acme.reporting0123456"

@@ -10,8 +10,8 @@ import pytest
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Method, Outcome, Planned, make_plan, parse_bulk
-from quartet_users import bulk_groups
-from quartet_users.bulk_groups import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupsClient
+from quartet_users.scim import bulk_groups
+from quartet_users.scim.bulk_groups import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupsClient
 
 CALLER = Caller("acme", "hr-sync")
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"

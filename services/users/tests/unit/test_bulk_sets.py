@@ -10,8 +10,8 @@ from quartet_common.ids import new_id
 from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Ledger, Plan, make_plan, parse_bulk
 from quartet_scim.errors import ScimError, invalid_value
 from quartet_scim.normalise import Normalised
-from quartet_users.bulk_runs import ENDPOINTS, MAX_RUN, Kind, runs
-from quartet_users.bulk_sets import Wanted, first_of_each_name, make_candidates, settle
+from quartet_users.scim.bulk_runs import ENDPOINTS, MAX_RUN, Kind, runs
+from quartet_users.scim.bulk_sets import Wanted, first_of_each_name, make_candidates, settle
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_common.limits.limit import Limit
-from quartet_users.lockout import ACCOUNT, ADDRESS_WAIT, PAIR, login_rules, secret_rules
-from quartet_users.lockout_memory import Keys, LocalStore, merged
-from quartet_users.lockout_rules import BUSY, PENDING, Rules, Seen, State, Step, demand, failed, succeeded
+from quartet_users.lockout.lockout import ACCOUNT, ADDRESS_WAIT, PAIR, login_rules, secret_rules
+from quartet_users.lockout.lockout_memory import Keys, LocalStore, merged
+from quartet_users.lockout.lockout_rules import BUSY, PENDING, Rules, Seen, State, Step, demand, failed, succeeded
 
 RULES = login_rules(Limit(50, 3600))
 LONGEST = 900.0

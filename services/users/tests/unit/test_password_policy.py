@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_users.password_policy import BreachedPasswords, PasswordPolicy
+from quartet_users.passwords.password_policy import BreachedPasswords, PasswordPolicy
 
 NAME = "Barbara.Jensen@example.com"
 

@@ -10,7 +10,7 @@ import argon2
 import pytest
 
 from quartet_common.errors import UnavailableError
-from quartet_users.passwords import NICENESS, Passwords, nobodys_hash
+from quartet_users.passwords.passwords import NICENESS, Passwords, nobodys_hash
 
 
 class SlowHasher:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from quartet_scim.schema import Attribute, Schema
-from quartet_users import extensions, resource_types
-from quartet_users.resource_types import FRESH, UserTypes
+from quartet_users.scim import extensions, resource_types
+from quartet_users.scim.resource_types import FRESH, UserTypes
 
 URN = "urn:example:Badge"
 BADGE = Schema(URN, "Badge", "", (Attribute("number"),))

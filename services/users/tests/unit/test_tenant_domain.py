@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quartet_users import tenant_domain
-from quartet_users.tenant_domain import Tenant, TenantConflictError
+from quartet_users.tenants import tenant_domain
+from quartet_users.tenants.tenant_domain import Tenant, TenantConflictError
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 

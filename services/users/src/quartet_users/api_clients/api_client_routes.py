@@ -1,0 +1,223 @@
+"""Routes of API clients: an administrator of a tenant makes, changes, rotates and ends its machines."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.bodies import read_json
+from quartet_common.container import AppContainer
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import BadRequestError, NotFoundError
+from quartet_common.ids import parse_id
+from quartet_common.parameters import single, whole_number
+from quartet_common.responses import json_response
+from quartet_users.api_clients import api_client_store as store
+from quartet_users.api_clients import api_client_usecases, assertions
+from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
+from quartet_users.api_clients.client_documents import (
+    ChangedClientBody,
+    ChangedClientDocument,
+    ClientDocument,
+    ClientListDocument,
+    ClientPageQuery,
+    CreatedClientDocument,
+    CreatedSecretDocument,
+    NewClientBody,
+    NewClientDocument,
+    NewSecretBody,
+    NewSecretDocument,
+    SecretDocument,
+    WholeClientDocument,
+)
+from quartet_users.config import UsersConfig
+from quartet_users.documents import ProblemDocument
+
+DEFAULT_COUNT = 100
+MAX_COUNT = 1000
+MAX_YEAR = 9998
+
+
+def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
+    """`/users/clients`; scope tenant:admin."""
+    blueprint = Blueprint("api_clients", __name__)
+    address = f"{container.config.issuer}/users/clients"
+
+    @blueprint.post("/clients")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_request(NewClientDocument)
+    @document_response(CreatedClientDocument, 201)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 409)
+    async def create() -> Response:
+        """Make an API client; its secret is shown in this answer and never again."""
+        wanted = _wanted(await read_json(NewClientBody), container.clock())
+        made = await api_client_usecases.create_client(container, caller(), wanted)
+        shown = CreatedClientDocument(**asdict(_document(made.client)), client_secret=made.secret)
+        return json_response(shown, 201, headers={"Location": f"{address}/{made.client.id}"})
+
+    @blueprint.get("/clients")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_querystring(ClientPageQuery)
+    @document_response(ClientListDocument)
+    async def list_() -> Response:
+        """The tenant's API clients by id, a page at a time."""
+        tenant = caller().tenant
+        given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
+        context = ["users.clients", tenant]
+        after = decode_cursor(given["cursor"], context, str) if given.get("cursor") else ""
+        count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
+        async with container.database.connection() as connection:
+            rows = await store.list_clients(connection, tenant, after, count + 1)
+        page = [_document(ApiClient.of(tenant, row)) for row in rows[:count]]
+        onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
+        return json_response(ClientListDocument(page, onward))
+
+    @blueprint.get("/clients/<client_id>")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_response(WholeClientDocument)
+    @document_response(ProblemDocument, 404)
+    async def read(client_id: str) -> Response:
+        """One of the tenant's API clients, with its secrets but for what they are."""
+        tenant = caller().tenant
+        async with container.database.snapshot() as connection:
+            row = await store.read_client(connection, tenant, _id(client_id))
+            secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
+        if row is None:
+            raise NotFoundError
+        client = asdict(_document(ApiClient.of(tenant, row)))
+        return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
+
+    @blueprint.patch("/clients/<client_id>")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_request(ChangedClientDocument)
+    @document_response(ClientDocument)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def change(client_id: str) -> Response:
+        """Give an API client another name, scopes, end or keys; where it may do less, its tokens are revoked."""
+        changes = _changes(await read_json(ChangedClientBody), container.clock())
+        return json_response(
+            _document(await api_client_usecases.change_client(container, caller(), _id(client_id), changes))
+        )
+
+    @blueprint.delete("/clients/<client_id>")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_response(ProblemDocument, 404)
+    async def delete(client_id: str) -> Response:
+        """Remove an API client; its tokens are revoked."""
+        await api_client_usecases.delete_client(container, caller(), _id(client_id))
+        return Response(b"", 204)
+
+    @blueprint.post("/clients/<client_id>/secrets")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_request(NewSecretDocument)
+    @document_response(CreatedSecretDocument, 201)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def rotate(client_id: str) -> Response:
+        """Make another secret; those before it count until the overlap is over (24 hours unless another is named)."""
+        overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)
+        made = await api_client_usecases.rotate_secret(container, caller(), _id(client_id), overlap)
+        return json_response(CreatedSecretDocument(str(made.id), made.secret, made.old_end_at.isoformat()), 201)
+
+    @blueprint.delete("/clients/<client_id>/secrets/<secret_id>")
+    @requires("tenant:admin")
+    @tag(["API clients"])
+    @document_response(ProblemDocument, 404)
+    async def end_secret(client_id: str, secret_id: str) -> Response:
+        """Remove a secret at once; the client's tokens are revoked, since whoever had it may have some."""
+        known = parse_id(secret_id)
+        if known is None:
+            raise NotFoundError
+        await api_client_usecases.end_secret(container, caller(), _id(client_id), known)
+        return Response(b"", 204)
+
+    return blueprint
+
+
+def _wanted(body: NewClientBody, now: datetime) -> NewClient:
+    """What is asked for. Raises BadRequestError (400)."""
+    keys = assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
+    if keys is None and body.jwks is not None:
+        raise BadRequestError("jwks: a client with a secret has none; see authentication.", "bad_jwks")
+    return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
+
+
+def _changes(body: ChangedClientBody, now: datetime) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if body.name is not msgspec.UNSET:
+        changes["name"] = body.name
+    if body.scopes is not msgspec.UNSET:
+        changes["scopes"] = _scopes(body.scopes)
+    if body.jwks is not msgspec.UNSET:
+        changes["jwks"] = assertions.read_keys(body.jwks)
+    if body.expires_at is not msgspec.UNSET:
+        changes["expires_at"] = _end(body.expires_at, now)
+    return changes
+
+
+def _scopes(sent: list[str]) -> frozenset[str]:
+    """Scopes of a client. An administrator of the tenant gives all that exist in it, as by roles."""
+    known = api_client_usecases.CLIENT_SCOPES
+    if not sent or not known.issuperset(sent):
+        raise BadRequestError(f"scopes: some of {', '.join(sorted(known))}.", "bad_scopes")
+    return frozenset(sent)
+
+
+def _end(sent: datetime | None, now: datetime) -> datetime | None:
+    if sent is None:
+        return None
+    # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
+    if sent.tzinfo is None or sent <= now or sent.year > MAX_YEAR:
+        raise BadRequestError("expires_at: a time with its zone, in the future.", "bad_expiry")
+    return sent.astimezone(UTC)
+
+
+def _id(text: str) -> str:
+    if "\0" in text:
+        raise NotFoundError
+    return text
+
+
+def _document(client: ApiClient) -> ClientDocument:
+    return ClientDocument(
+        client_id=client.id,
+        name=client.name,
+        scopes=sorted(client.scopes),
+        authentication=client.authentication,
+        jwks=client.jwks,
+        version=client.version,
+        created_at=client.created_at.isoformat(),
+        created_by=client.created_by,
+        modified_at=client.modified_at.isoformat(),
+        expires_at=_time(client.expires_at),
+        last_used_at=_time(client.last_used_at),
+    )
+
+
+def _secret(
+    id: UUID,  # noqa: A002  # the column's name
+    hint: str,
+    created_at: datetime,
+    expires_at: datetime | None,
+    last_used_at: datetime | None,
+) -> SecretDocument:
+    return SecretDocument(str(id), hint, created_at.isoformat(), _time(expires_at), _time(last_used_at))
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

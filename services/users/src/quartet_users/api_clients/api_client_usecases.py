@@ -1,0 +1,255 @@
+"""API clients: machines of a tenant with secrets or keys of their own, made, changed, rotated and ended."""
+
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
+from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import NotFoundError, ServiceError
+from quartet_common.ids import new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_users.api_clients import api_client_store as store
+from quartet_users.api_clients import client_events as events
+from quartet_users.config import UsersConfig
+from quartet_users.roles.role_domain import PLATFORM_ADMIN
+from quartet_users.tokens.revocations import revoke
+
+Container = AppContainer[UsersConfig]
+Authentication = Literal["client_secret_basic", "private_key_jwt"]
+
+ID_LENGTH = 16
+HINT_LENGTH = 4
+CLIENT_SCOPES = SCOPES - {SERVICE_SCOPE, PLATFORM_ADMIN}
+"""All that a client can have. The platform is administered by people and by the clients of its configuration."""
+MAX_CLIENTS = 1000
+MAX_SECRETS = 5
+DEFAULT_OVERLAP = timedelta(days=1)
+MAX_OVERLAP = timedelta(days=30)
+KEPT = timedelta(days=30)
+"""How long a secret that has ended is still listed."""
+GRAIN = timedelta(minutes=1)
+"""How exactly it is known when a client was used last."""
+
+
+class ClientConflictError(ServiceError):
+    """409: the tenant or the client has too many, or has not what the change is about."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(409, code, detail)
+
+
+@dataclass(frozen=True)
+class NewClient:
+    """What a client is to be. `jwks` are its public keys (RFC 7517), for `private_key_jwt` and for nothing else."""
+
+    name: str
+    scopes: frozenset[str]
+    authentication: Authentication = "client_secret_basic"
+    jwks: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """A client of `tenant`. Its id begins with the tenant's, so that a token request needs no other word about it."""
+
+    tenant: str
+    id: str
+    name: str
+    scopes: frozenset[str]
+    authentication: Authentication
+    jwks: dict[str, Any] | None
+    version: int
+    created_at: datetime
+    created_by: str
+    modified_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+    @classmethod
+    def of(cls, tenant: str, row: asyncpg.Record) -> "ApiClient":
+        """The client of a row of `api_client_store.COLUMNS`."""
+        jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
+        return cls(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
+
+
+@dataclass(frozen=True)
+class CreatedClient:
+    """A new client, and its secret, which is shown once; None where it has keys instead."""
+
+    client: ApiClient
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class CreatedSecret:
+    """A new secret of a client, which is shown once; `old_end_at` is when the ones before it end."""
+
+    id: UUID
+    secret: str = field(repr=False)
+    old_end_at: datetime
+
+
+async def add_client(container: Container, connection: Connection, caller: Caller, wanted: NewClient) -> CreatedClient:
+    """Make a client within the transaction of `connection`. Raises ValueError for scopes that no client can have,
+    ClientConflictError (409) when the tenant has too many.
+    """
+    if not wanted.scopes or not wanted.scopes <= CLIENT_SCOPES:
+        raise ValueError("a client has some of the scopes of a tenant")
+    now, tenant = container.clock(), caller.tenant
+    await store.lock_clients(connection, tenant)
+    if await store.count_clients(connection, tenant) >= MAX_CLIENTS:
+        raise ClientConflictError("too_many_clients", f"A tenant has at most {MAX_CLIENTS} API clients.")
+    client_id = f"{tenant}.{''.join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))}"
+    row = await store.insert_client(
+        connection,
+        tenant,
+        client_id,
+        name=wanted.name,
+        scopes=sorted(wanted.scopes),
+        authentication=wanted.authentication,
+        jwks=wanted.jwks,
+        created_by=caller.actor,
+        expires_at=wanted.expires_at,
+        now=now,
+    )
+    client = ApiClient.of(tenant, _there(row))
+    secret = None
+    if wanted.authentication == "client_secret_basic":
+        _, secret = await _add_secret(connection, client, now)
+    await _tell(container, connection, caller, [events.client_created(client)])
+    return CreatedClient(client, secret)
+
+
+async def create_client(container: Container, caller: Caller, wanted: NewClient) -> CreatedClient:
+    """Make a client. Raises what `add_client` raises."""
+    async with container.database.transaction() as connection:
+        return await add_client(container, connection, caller, wanted)
+
+
+async def change_client(container: Container, caller: Caller, client_id: str, changes: dict[str, Any]) -> ApiClient:
+    """Give a client another `name`, `scopes`, `expires_at` or `jwks`. Where it may do less from then on, its tokens are
+    revoked. Raises NotFoundError, ClientConflictError for keys of a client that has secrets.
+    """
+    ended: list[Revocation] = []
+    async with container.database.transaction() as connection:
+        before = await _lock(connection, caller.tenant, client_id)
+        if "jwks" in changes and before.authentication != "private_key_jwt":
+            raise ClientConflictError("no_keys", "The client has secrets; a client with keys is another one.")
+        after = replace(before, **changes)
+        if after == before:
+            return before
+        row = await store.update_client(
+            connection,
+            caller.tenant,
+            client_id,
+            name=after.name,
+            scopes=sorted(after.scopes),
+            jwks=after.jwks,
+            expires_at=after.expires_at,
+            now=container.clock(),
+        )
+        after = ApiClient.of(caller.tenant, _there(row))
+        changed = sorted(name for name in changes if changes[name] != getattr(before, name))
+        await _tell(container, connection, caller, [events.client_updated(after, changed)])
+        if _does_less(before, after):
+            ended = await _revoke(container, connection, caller, client_id)
+    container.revocations.add(ended)
+    return after
+
+
+async def delete_client(container: Container, caller: Caller, client_id: str) -> None:
+    """Remove a client; its tokens are revoked. Raises NotFoundError."""
+    async with container.database.transaction() as connection:
+        client = await _lock(connection, caller.tenant, client_id)
+        await store.delete_client(connection, caller.tenant, client_id)
+        await _tell(container, connection, caller, [events.client_deleted(client)])
+        ended = await _revoke(container, connection, caller, client_id)
+    container.revocations.add(ended)
+
+
+async def rotate_secret(
+    container: Container, caller: Caller, client_id: str, overlap: timedelta = DEFAULT_OVERLAP
+) -> CreatedSecret:
+    """Make another secret; those before it count until the `overlap` is over. Tokens stay.
+
+    Raises NotFoundError, ClientConflictError where the client has keys, or too many secrets that still count.
+    """
+    now = container.clock()
+    async with container.database.transaction() as connection:
+        client = await _lock(connection, caller.tenant, client_id)
+        if client.authentication != "client_secret_basic":
+            raise ClientConflictError("no_secrets", "The client has keys; put new ones into its jwks.")
+        await store.forget_secrets(connection, caller.tenant, client_id, now - KEPT)
+        await store.end_secrets(connection, caller.tenant, client_id, now + overlap)
+        rows = await store.list_secrets(connection, caller.tenant, client_id)
+        if sum(row["expires_at"] > now for row in rows) >= MAX_SECRETS:
+            raise ClientConflictError("too_many_secrets", f"A client has at most {MAX_SECRETS} secrets that count.")
+        secret_id, secret = await _add_secret(connection, client, now)
+        version = await store.count_change(connection, caller.tenant, client_id)
+        told = [events.client_secret_created(replace(client, version=version), secret_id)]
+        await _tell(container, connection, caller, told)
+    return CreatedSecret(secret_id, secret, now + overlap)
+
+
+async def end_secret(container: Container, caller: Caller, client_id: str, secret_id: UUID) -> None:
+    """Remove a secret at once, and revoke the client's tokens: who had it may have some. Raises NotFoundError."""
+    async with container.database.transaction() as connection:
+        client = await _lock(connection, caller.tenant, client_id)
+        if not await store.delete_secret(connection, caller.tenant, client_id, secret_id):
+            raise NotFoundError
+        version = await store.count_change(connection, caller.tenant, client_id)
+        told = [events.client_secret_revoked(replace(client, version=version), secret_id)]
+        await _tell(container, connection, caller, told)
+        ended = await _revoke(container, connection, caller, client_id)
+    container.revocations.add(ended)
+
+
+async def _add_secret(connection: Connection, client: ApiClient, now: datetime) -> tuple[UUID, str]:
+    secret, secret_id = make(CLIENT_SECRET, client.tenant), new_id()
+    hint = f"{CLIENT_SECRET}{client.tenant}_...{secret[-HINT_LENGTH:]}"
+    await store.insert_secret(
+        connection, client.tenant, client.id, secret_id, secret_hash=digest(secret), hint=hint, now=now
+    )
+    return secret_id, secret
+
+
+def _does_less(before: ApiClient, after: ApiClient) -> bool:
+    """Whether tokens that the client got before say more than it may say from now on."""
+    ends_sooner = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
+    keys = [one["keys"] if one is not None else [] for one in (before.jwks, after.jwks)]
+    lost_a_key = any(key not in keys[1] for key in keys[0])
+    return ends_sooner or lost_a_key or not before.scopes <= after.scopes
+
+
+async def _lock(connection: Connection, tenant: str, client_id: str) -> ApiClient:
+    row = await store.lock_client(connection, tenant, client_id)
+    if row is None:
+        raise NotFoundError
+    return ApiClient.of(tenant, row)
+
+
+def _there(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise RuntimeError("a row that this transaction holds is gone")
+    return row
+
+
+async def _revoke(container: Container, connection: Connection, caller: Caller, client_id: str) -> list[Revocation]:
+    ended = [revocation(caller.tenant, "client", client_id, container.clock())]
+    await revoke(container, connection, caller, ended)
+    return ended
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: list[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -1,0 +1,1 @@
+"""The lock-out: whoever guesses passwords or secrets waits longer and longer."""

@@ -1,0 +1,123 @@
+"""The lock-out: whoever tries passwords or secrets out waits longer and longer, and locks nobody else out by it."""
+
+import asyncio
+import hmac
+import logging
+import math
+import time
+from collections import OrderedDict
+from hashlib import sha256
+
+from redis.exceptions import RedisError
+
+from quartet_common.container import AppContainer
+from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
+from quartet_common.limits.sums import SharedClock
+from quartet_users.config import UsersConfig, decode_master_key
+from quartet_users.lockout import lockout_rules
+from quartet_users.lockout.lockout_memory import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
+from quartet_users.lockout.lockout_rules import Rule, Rules, Step
+
+logger = logging.getLogger(__name__)
+
+LOGIN, SECRET = "login", "secret"  # nosec B105  # the names of limits
+HOUR = 3600.0
+PAUSE = 1.0
+"""Seconds for which a Redis that did not answer is left alone."""
+PAIR = Rule(free=5, first=1.0, longest=900.0, memory=HOUR)
+ACCOUNT = Rule(free=20, first=1.0, longest=10.0, memory=HOUR)
+ADDRESS_WAIT = 60.0
+
+
+def login_rules(limit: Limit | None) -> Rules:
+    """Of people; `limit` is how often an address may fail at accounts that it never got into."""
+    if limit is None:
+        return Rules(PAIR, ACCOUNT)
+    address = Rule(limit.quota, 1.0, ADDRESS_WAIT, memory=limit.seconds, at_once=max(32, limit.quota))
+    return Rules(PAIR, ACCOUNT, address)
+
+
+def secret_rules(limit: Limit | None) -> Rules:
+    """Of API clients, whose secrets nobody can guess; `limit` is how often a client may fail at one address."""
+    if limit is None:
+        return Rules(Rule(2**31, 1.0, 1.0, memory=1.0, at_once=None))
+    return Rules(Rule(limit.quota, 1.0, 60.0, memory=max(60.0, limit.seconds), at_once=None))
+
+
+class Lockout:
+    """Holds attempts of one `kind` to `rules`, over all processes through Redis. While Redis is away each process goes
+    by what it has seen itself, and tells Redis when it is back.
+    """
+
+    def __init__(self, container: AppContainer[UsersConfig], kind: str, rules: Rules) -> None:
+        self._kind = kind
+        self._rules = rules
+        master = decode_master_key(container.config.master_key.get_secret_value())
+        self._secret = hmac.digest(master, b"quartet/lockout", sha256)
+        clock = SharedClock()
+        self._local = LocalStore(clock.now)
+        self._shared = RedisStore(lambda: container.redis, clock.correct)
+        self._owed: OrderedDict[Keys, None] = OrderedDict()
+        self._away_until = 0.0
+        self._turn = asyncio.Lock()
+        """One at a time asks Redis: then only other processes can be faster, and one alone waits if it is away."""
+
+    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
+        """Let an attempt go on, which then is to end in `failed` or `succeeded`.
+
+        Raises LimitedError (429). Whether there is such an account is neither asked nor told.
+        """
+        wait = await self._change(lockout_rules.demand, tenant, user_name, address)
+        if wait > 0:
+            raise LimitedError(
+                self._kind, max(1, math.ceil(wait)), "Too many attempts have failed; wait, and try again."
+            )
+
+    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
+        """The attempt was wrong."""
+        await self._change(lockout_rules.failed, tenant, user_name, address)
+
+    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
+        """The attempt was right."""
+        await self._change(lockout_rules.succeeded, tenant, user_name, address)
+
+    async def _change(self, step: Step, tenant: str, user_name: str, address: str | None) -> float:
+        keys = self._keys(tenant, user_name, counted_as(address))
+        async with self._turn:
+            wait = await self._change_shared(step, keys) if time.monotonic() >= self._away_until else None
+            if wait is not None:
+                return wait
+            self._owed[keys] = None
+            if len(self._owed) > CAPACITY:
+                self._owed.popitem(last=False)
+            return self._local.change(keys, self._rules, step)
+
+    async def _change_shared(self, step: Step, keys: Keys) -> float | None:
+        """The seconds to wait; None when Redis is away."""
+        owed = self._local.read(keys) if keys in self._owed else None
+        try:
+            wait, seen = await self._shared.change(keys, self._rules, step, owed)
+        except (RedisError, OSError, TimeoutError, ContendedError) as error:
+            self._away_until = time.monotonic() + PAUSE
+            logger.warning("the lock-out goes by this process alone", extra={"error": repr(error)[:300]})
+            return None
+        self._owed.pop(keys, None)
+        self._local.put(keys, seen)
+        return wait
+
+    def _keys(self, tenant: str, user_name: str, address: str) -> Keys:
+        account = (tenant, user_name)
+        return Keys(
+            self._key("pair", *account, address),
+            self._key("account", *account),
+            self._key("address", address),
+            self._key("known", *account, address),
+        )
+
+    def _key(self, *parts: str) -> str:
+        """A name that says nothing of who is meant to whoever has no master key."""
+        text = "\0".join(f"{len(part)}:{part}" for part in (self._kind, *parts))
+        digest = hmac.new(self._secret, text.encode(errors="surrogatepass"), sha256).hexdigest()
+        return f"lockout/{parts[0]}/{digest[:32]}"

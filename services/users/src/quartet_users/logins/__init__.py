@@ -1,0 +1,1 @@
+"""Logins of people: passwords, the lock-out, sessions and their refresh tokens."""

@@ -1,0 +1,71 @@
+"""Routes of logins: a session for a name and a password, and a new password for who knows the old one."""
+
+from uuid import UUID
+
+from quart import Blueprint, Response, request
+from quart_schema import document_request, document_response, security_scheme, tag
+
+from quartet_common.auth.guard import A_PERSON, caller, principal, requires, source_address
+from quartet_common.bodies import read_json
+from quartet_common.errors import BadRequestError, ForbiddenError
+from quartet_common.ids import parse_id
+from quartet_common.responses import json_response
+from quartet_users.api_clients.authenticated import FIRST_PARTY
+from quartet_users.documents import ProblemDocument
+from quartet_users.logins import login_usecases
+from quartet_users.logins.login_documents import LoginDocument, LoginRequest, PasswordRequest
+from quartet_users.logins.login_usecases import Attempt, LoginMeans, PasswordChange
+from quartet_users.logins.sessions import Visitor
+
+MAX_AGENT = 256
+
+
+def logins_blueprint(means: LoginMeans) -> Blueprint:
+    """`/users/login` and `/users/password`."""
+    blueprint = Blueprint("logins", __name__)
+
+    @blueprint.post("/login")
+    @security_scheme([])
+    @tag(["Logins"])
+    @document_request(LoginRequest)
+    @document_response(LoginDocument)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 401)
+    @document_response(ProblemDocument, 403)
+    @document_response(ProblemDocument, 429)
+    async def log_in() -> Response:
+        """Begin a session of a person, in one of Quartet's own applications."""
+        attempt = await read_json(Attempt)
+        if attempt.client_id not in FIRST_PARTY:
+            raise BadRequestError(f"client_id: there are {', '.join(sorted(FIRST_PARTY))}.", "unknown_client")
+        agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
+        visitor = Visitor(attempt.client_id, source_address(), agent)
+        return json_response(LoginDocument.of(await login_usecases.log_in(means, attempt, visitor)))
+
+    @blueprint.post("/password")
+    @requires(person=True)
+    @tag(["Logins"])
+    @document_request(PasswordRequest)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 403)
+    @document_response(ProblemDocument, 429)
+    async def change_password() -> Response:
+        """Give oneself another password; one's other sessions end."""
+        change = await read_json(PasswordChange)
+        await login_usecases.change_password(means, caller(), own_id(), own_session(), change)
+        return Response(b"", 204)
+
+    return blueprint
+
+
+def own_id() -> UUID:
+    """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
+    found = parse_id(principal().actor)
+    if found is None or not principal().is_person:
+        raise ForbiddenError(A_PERSON)
+    return found
+
+
+def own_session() -> UUID | None:
+    """The session that the token of the request came from."""
+    return parse_id(principal().session or "")

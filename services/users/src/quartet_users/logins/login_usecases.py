@@ -1,0 +1,249 @@
+"""Use cases of logins: who proves to be somebody gets a session; one function per command."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from quartet_common.auth.revocations import Revocation
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.ids import TENANT_ID
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller
+from quartet_scim.filters import fold
+from quartet_users import events
+from quartet_users.config import UsersConfig
+from quartet_users.errors import (
+    InvalidCredentialsError,
+    PasswordChangeRequiredError,
+    PasswordRefusedError,
+    WrongPasswordError,
+)
+from quartet_users.logins import credential_store, session_ends, sessions
+from quartet_users.logins.credential_store import Credential
+from quartet_users.logins.failed_logins import FailedLogins, Failure
+from quartet_users.logins.sessions import Tokens, Turn, Visitor
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.scim import user_domain, user_store
+from quartet_users.tenants import tenant_store
+from quartet_users.tokens.keys import KeyRing
+
+MAX_NAME = 1024
+"""Characters of a userName; nobody has a longer one."""
+
+
+class LoginGuard(Protocol):
+    """Keeps passwords from being tried out. Names are in lower case; `address` is None where it is not known."""
+
+    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
+        """Let a login go on, or raise a ServiceError (429 with Retry-After). Nothing was hashed yet."""
+
+    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
+        """The password was wrong, or there is no such user."""
+
+    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
+        """The password was right."""
+
+
+@dataclass(frozen=True)
+class LoginMeans:
+    """What logins are carried out with."""
+
+    container: AppContainer[UsersConfig]
+    keys: KeyRing
+    passwords: Passwords
+    guard: LoginGuard
+    failures: FailedLogins
+
+
+class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A login as it is wanted."""
+
+    tenant: str
+    user_name: str
+    password: str
+    client_id: str = "quartet-cli"
+    new_password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Attempt(tenant={self.tenant!r}, user_name={self.user_name!r})"
+
+
+class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new password of one's own."""
+
+    old_password: str
+    new_password: str
+
+    def __repr__(self) -> str:
+        return "PasswordChange()"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Whose password is tried, and what is known of them."""
+
+    tenant: str
+    user_name: str
+    address: str | None
+    status: str | None
+    credential: Credential | None
+
+
+async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Tokens:
+    """A session for who has the password.
+
+    Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
+    guard raises. Whatever is wrong, the work is one verification at today's cost.
+    """
+    name = fold(attempt.user_name[:MAX_NAME])
+    await means.guard.demand(attempt.tenant, name, visitor.address)
+    asked = await _ask(means, attempt, visitor.address)
+    credential = await _verified(means, asked, attempt.password)
+    if credential is None:
+        raise InvalidCredentialsError
+    await means.guard.succeeded(attempt.tenant, name, visitor.address)  # whatever comes now, it was no guess
+    pair = await means.keys.signing_pair()
+    new_hash = await _new_hash(means, asked, credential, attempt)
+    caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
+    async with means.container.database.transaction() as connection:
+        turn, refused = await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
+    if turn is None:
+        raise InvalidCredentialsError
+    means.container.revocations.add(refused)
+    return sessions.make_tokens(means.container, pair, turn)
+
+
+async def change_password(
+    means: LoginMeans, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
+) -> None:
+    """Give a person who knows the old password a new one; all sessions but the given one end.
+
+    Raises WrongPasswordError (403), PasswordRefusedError (400), and what the guard raises.
+    """
+    async with means.container.database.connection() as connection:
+        known = await credential_store.find_by_id(connection, caller.tenant, user_id)
+    name = "" if known is None else known.user_name
+    _demand_good(means, change.new_password, name)
+    await means.guard.demand(caller.tenant, fold(name), caller.source_address)
+    asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
+    credential = await _verified(means, asked, change.old_password)
+    if credential is None:
+        raise WrongPasswordError
+    await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
+    new_hash = await means.passwords.hash(change.new_password)
+    async with means.container.database.transaction() as connection:
+        refused = await _replace(means.container, connection, caller, credential, new_hash, session)
+    if refused is None:
+        raise WrongPasswordError
+    means.container.revocations.add(refused)
+
+
+async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Asked:
+    """What is known of the one who wants in; the same questions for everybody."""
+    tenant, name = attempt.tenant, attempt.user_name
+    status, credential = None, None
+    if TENANT_ID.fullmatch(tenant) is not None:
+        async with means.container.database.connection() as connection:
+            status = await tenant_store.read_status(connection, tenant)
+            if len(name) <= MAX_NAME and "\0" not in name:
+                credential = await credential_store.find_by_name(connection, tenant, fold(name))
+    return _Asked(tenant, name, address, status, credential)
+
+
+async def _verified(means: LoginMeans, asked: _Asked, password: str) -> Credential | None:
+    """The credential, if its password it is and may be used; a failure is counted."""
+    known = asked.credential
+    right = await means.passwords.verify(None if known is None else known.password_hash, password)
+    reason = _fault(asked, right=right)
+    if reason is None:
+        return known
+    await means.guard.failed(asked.tenant, fold(asked.user_name[:MAX_NAME]), asked.address)
+    _count(means, asked, reason)
+    return None
+
+
+def _fault(asked: _Asked, *, right: bool) -> str | None:
+    known = asked.credential
+    faults = {
+        "unknown_tenant": asked.status in (None, "deleted"),
+        "tenant_suspended": asked.status != "active",
+        "unknown_user": known is None,
+        "no_password": known is not None and known.password_hash is None,
+        "wrong_password": not right,
+        "inactive": known is not None and not known.active,
+    }
+    return next((reason for reason, holds in faults.items() if holds), None)
+
+
+def _count(means: LoginMeans, asked: _Asked, reason: str) -> None:
+    tenant = None if reason == "unknown_tenant" else asked.tenant
+    user_id = None if asked.credential is None or tenant is None else asked.credential.user_id
+    means.failures.failed(Failure(tenant, asked.user_name, user_id, asked.address, reason))
+
+
+async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:
+    """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
+    if attempt.new_password is not None:
+        if attempt.new_password == attempt.password:
+            raise PasswordRefusedError("It must be another than the old one.")
+        _demand_good(means, attempt.new_password, credential.user_name)
+        return await means.passwords.hash(attempt.new_password)
+    if credential.must_change:
+        _count(means, asked, "password_change_required")
+        raise PasswordChangeRequiredError
+    if means.passwords.is_outdated(credential.password_hash or ""):
+        return await means.passwords.hash(attempt.password)
+    return None
+
+
+def _demand_good(means: LoginMeans, password: str, user_name: str) -> None:
+    fault = means.passwords.policy.fault(password, user_name)
+    if fault is not None:
+        raise PasswordRefusedError(fault)
+
+
+async def _enter(
+    container: AppContainer[UsersConfig],
+    connection: Connection,
+    caller: Caller,
+    credential: Credential,
+    new_hash: str | None,
+    attempt: Attempt,
+    visitor: Visitor,
+) -> tuple[Turn | None, list[Revocation]]:
+    """The session, unless the user was changed while the password was verified."""
+    refused: list[Revocation] | None = []
+    if attempt.new_password is not None and new_hash is not None:
+        refused = await _replace(container, connection, caller, credential, new_hash, None)
+    elif await credential_store.hold(connection, caller.tenant, credential.user_id) != credential:
+        refused = None
+    elif new_hash is not None:
+        await credential_store.renew_hash(connection, caller.tenant, credential.user_id, new_hash)
+    if refused is None:
+        return None, []
+    turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
+    told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
+    await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
+    return turn, refused + await session_ends.end_oldest(container, connection, caller, credential.user_id)
+
+
+async def _replace(
+    container: AppContainer[UsersConfig],
+    connection: Connection,
+    caller: Caller,
+    credential: Credential,
+    new_hash: str,
+    kept: UUID | None,
+) -> list[Revocation] | None:
+    """Store a new password and end all sessions but `kept`; None if the user was changed since it was verified."""
+    user = await user_store.lock_user(connection, caller.tenant, credential.user_id)
+    if user is None or await credential_store.find_by_id(connection, caller.tenant, user.id) != credential:
+        return None
+    changed, told = user_domain.change(user, user.attributes, container.clock(), new_password=True)
+    await user_store.update_user(connection, caller.tenant, changed)
+    await user_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+    return await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")

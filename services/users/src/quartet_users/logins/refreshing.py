@@ -1,0 +1,87 @@
+"""The grant of refresh tokens (RFC 6749 section 6): each is used once, and one that comes again ends its session."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, tenant_of
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging.outbox import Caller
+from quartet_users.config import UsersConfig
+from quartet_users.errors import OAuthError
+from quartet_users.logins import credential_store, session_ends, session_store, sessions
+from quartet_users.logins.credential_store import Credential
+from quartet_users.logins.session_store import Session
+from quartet_users.logins.sessions import Tokens, Turn
+from quartet_users.tenants import tenant_store
+from quartet_users.tokens.keys import KeyRing
+
+Container = AppContainer[UsersConfig]
+
+REFRESH = "refresh_token"
+
+
+async def refresh(container: Container, keys: KeyRing, form: Mapping[str, str], address: str | None) -> Tokens:
+    """New tokens for the refresh token in `form`, with the scopes that the person has now, or those asked for of them.
+
+    Raises OAuthError `invalid_request`, `invalid_grant`, `invalid_scope`. A token that was used before is
+    `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and nobody can tell which of the two
+    is the thief. That holds without grace, also for one whose answer was lost on the way: its person logs in again.
+    """
+    token = form.get("refresh_token", "")
+    if not token:
+        raise OAuthError("invalid_request", "refresh_token must be given.")
+    tenant = tenant_of(REFRESH_TOKEN, token)
+    pair = await keys.signing_pair()  # before the token is used up: what fails here can be tried again
+    turn = None if tenant is None else await _turn(container, tenant, token, form, address)
+    if turn is None:
+        raise OAuthError("invalid_grant", "The refresh token is not valid, or not any more.")
+    return sessions.make_tokens(container, pair, turn)
+
+
+async def _turn(
+    container: Container, tenant: str, token: str, form: Mapping[str, str], address: str | None
+) -> Turn | None:
+    """The session's next turn; None if there is none. What a reuse has ended is committed."""
+    async with container.database.transaction() as connection:
+        known = await session_store.find_refresh_token(connection, tenant, digest(token))
+        if known is None:
+            return None
+        user = await credential_store.hold(connection, tenant, known["user_id"])
+        session = await session_store.lock_session(connection, tenant, known["session_id"])
+        if session is None or user is None:
+            return None
+        if await session_store.is_unused(connection, tenant, digest(token)):
+            if await _is_good(container, connection, tenant, session, user, form):
+                return await _next(container, connection, tenant, session, token, form)
+            return None
+        caller = Caller(tenant, str(user.user_id), address)
+        refused = await session_ends.end_session(container, connection, caller, session.id, None, "reuse")
+    container.revocations.add(refused)
+    return None
+
+
+async def _is_good(
+    container: Container,
+    connection: Connection,
+    tenant: str,
+    session: Session,
+    user: Credential,
+    form: Mapping[str, str],
+) -> bool:
+    """Whether the session goes on; where not, the token is not used up, and a tenant may be resumed."""
+    if session.client_id != form["client_id"] or session.ends_at <= container.clock() or not user.active:
+        return False
+    return await tenant_store.read_status(connection, tenant) == "active"
+
+
+async def _next(
+    container: Container, connection: Connection, tenant: str, session: Session, token: str, form: Mapping[str, str]
+) -> Turn:
+    await session_store.use_refresh_token(connection, tenant, digest(token), container.clock())
+    turn = await sessions.go_on(container, connection, tenant, session)
+    wanted = frozenset(form.get("scope", "").split())
+    if wanted - turn.scopes:
+        lacking = ", ".join(sorted(wanted - turn.scopes))[:200]
+        raise OAuthError("invalid_scope", f"The person does not have: {lacking}.")
+    return replace(turn, scopes=wanted) if wanted else turn

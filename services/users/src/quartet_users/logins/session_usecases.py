@@ -1,0 +1,52 @@
+"""Use cases of sessions: who lists and who ends which; each opens the one transaction of its command."""
+
+from uuid import UUID
+
+from quartet_common.container import AppContainer
+from quartet_common.errors import NotFoundError
+from quartet_common.messaging.outbox import Caller
+from quartet_users.config import UsersConfig
+from quartet_users.logins import session_ends, session_store
+from quartet_users.logins.session_store import Session
+from quartet_users.scim import user_store
+
+Container = AppContainer[UsersConfig]
+
+NEWEST = UUID(int=(1 << 128) - 1)
+"""What every session's id is before."""
+
+
+async def list_sessions(
+    container: Container, tenant: str, user_id: UUID, before: UUID = NEWEST, count: int = 100
+) -> list[Session]:
+    """At most `count` sessions of a user that go on, newest first, from behind `before`."""
+    async with container.database.connection() as connection:
+        return await session_store.list_sessions(connection, tenant, user_id, container.clock(), before, count)
+
+
+async def end_session(container: Container, caller: Caller, session_id: UUID, user_id: UUID | None) -> None:
+    """End a session: one of `user_id`, or anybody's in the tenant. Raises NotFoundError (404)."""
+    async with container.database.transaction() as connection:
+        refused = await session_ends.end_session(container, connection, caller, session_id, user_id)
+    if not refused:
+        raise NotFoundError
+    container.revocations.add(refused)
+
+
+async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> None:
+    """End all sessions of a user. Raises NotFoundError (404) if the tenant has no such user."""
+    async with container.database.transaction() as connection:
+        if await user_store.lock_user(connection, caller.tenant, user_id) is None:
+            raise NotFoundError
+        why = session_ends.by_whom(caller, user_id)
+        refused = await session_ends.end_sessions_of(container, connection, caller, user_id, why)
+    container.revocations.add(refused)
+
+
+async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
+    """End all sessions of a user but `kept`."""
+    async with container.database.transaction() as connection:
+        refused = await session_ends.end_others(
+            container, connection, caller, user_id, kept, session_ends.by_whom(caller, user_id)
+        )
+    container.revocations.add(refused)

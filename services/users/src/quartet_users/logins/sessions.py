@@ -1,0 +1,96 @@
+"""Sessions: what a login begins, and how its tokens are made."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, make
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.ids import new_id
+from quartet_users.config import UsersConfig
+from quartet_users.logins import session_store
+from quartet_users.logins.session_store import Session
+from quartet_users.roles import role_store
+from quartet_users.tokens.access_tokens import Grant, sign
+from quartet_users.tokens.keys import KeyPair
+
+Container = AppContainer[UsersConfig]
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """From where somebody logs in."""
+
+    client_id: str
+    address: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A session and what its next tokens are made of, as of `now`, the moment of the access token."""
+
+    tenant: str
+    session: Session
+    scopes: frozenset[str]
+    now: datetime
+    refresh_token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a login or a refresh is answered with; durations are seconds."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    refresh_token: str = field(repr=False)
+    refresh_expires_in: int
+    scope: str
+    session_id: UUID
+    user_id: UUID
+
+
+async def begin(container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor) -> Turn:
+    """A new session of a user whose row is locked."""
+    config, now = container.config, container.clock()
+    expires = now + timedelta(seconds=config.session_lifetime)
+    ends = min(expires, now + timedelta(seconds=config.session_idle))
+    session = Session(
+        new_id(), user_id, visitor.client_id, now, now, ends, expires, visitor.address, visitor.user_agent
+    )
+    await session_store.insert_session(connection, tenant, session)
+    return await next_turn(connection, tenant, session, now)
+
+
+async def go_on(container: Container, connection: Connection, tenant: str, session: Session) -> Turn:
+    """The next tokens of a session whose row and user are locked; used, it lasts longer."""
+    now = container.clock()
+    ends = min(session.expires_at, now + timedelta(seconds=container.config.session_idle))
+    used = replace(session, last_used_at=now, ends_at=ends)
+    await session_store.use_session(connection, tenant, used)
+    return await next_turn(connection, tenant, used, now)
+
+
+async def next_turn(connection: Connection, tenant: str, session: Session, now: datetime) -> Turn:
+    """A new refresh token, and the scopes that the user has now."""
+    token = make(REFRESH_TOKEN, tenant)
+    await session_store.insert_refresh_token(connection, tenant, digest(token), session.id, now)
+    scopes = await role_store.scopes_of_user(connection, tenant, session.user_id)
+    return Turn(tenant, session, scopes, now, token)
+
+
+def make_tokens(container: Container, pair: KeyPair, turn: Turn) -> Tokens:
+    """The tokens of a turn that was committed. No access token outlives its session."""
+    session, config = turn.session, container.config
+    lifetime = min(config.token_lifetime, max(1, int((session.expires_at - turn.now).total_seconds())))
+    grant = Grant(session.client_id, turn.tenant, turn.scopes, session.user_id, session.id, session.created_at)
+    return Tokens(
+        sign(grant, pair, config.issuer, turn.now, lifetime),
+        lifetime,
+        turn.refresh_token,
+        int((session.ends_at - turn.now).total_seconds()),
+        " ".join(sorted(turn.scopes)),
+        session.id,
+        session.user_id,
+    )

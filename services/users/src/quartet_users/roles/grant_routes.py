@@ -1,0 +1,111 @@
+"""Routes of grants: who has a role, giving and taking it, and which roles a user has by which way."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.bodies import read_json
+from quartet_common.container import AppContainer
+from quartet_common.cursors import encode_cursor
+from quartet_common.errors import NotFoundError
+from quartet_common.responses import json_response
+from quartet_users.clients import GroupDirectory
+from quartet_users.config import UsersConfig
+from quartet_users.documents import ProblemDocument
+from quartet_users.roles import role_store, role_usecases
+from quartet_users.roles.role_documents import (
+    GrantDocument,
+    GrantListDocument,
+    HeldRoleDocument,
+    NewGrantBody,
+    NewGrantDocument,
+    RolePageQuery,
+    RolesOfDocument,
+    WayDocument,
+)
+from quartet_users.roles.role_routes import decider, known_id, read_page
+from quartet_users.roles.role_store import Row
+
+
+def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDirectory) -> Blueprint:
+    """`/users/roles/<role_id>/grants` and `/users/roles/of/<user_id>`; scope tenant:admin."""
+    blueprint = Blueprint("role_grants", __name__)
+
+    @blueprint.get("/roles/<role_id>/grants")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_querystring(RolePageQuery)
+    @document_response(GrantListDocument)
+    async def list_(role_id: str) -> Response:
+        """Who has a role, in the order of their ids, a page at a time."""
+        tenant, role = caller().tenant, known_id(role_id)
+        context = ["users.roles.grants", tenant, str(role)]
+        after, count = read_page(context)
+        async with container.database.connection() as connection:
+            if await role_store.read_role(connection, tenant, role) is None:
+                raise NotFoundError
+            rows = await role_store.read_grants(connection, tenant, role, after, count + 1)
+        onward = encode_cursor(rows[count - 1]["grantee_id"], context) if len(rows) > count else None
+        return json_response(GrantListDocument([_grant(row) for row in rows[:count]], onward))
+
+    @blueprint.post("/roles/<role_id>/grants")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_request(NewGrantDocument)
+    @document_response(GrantDocument)
+    @document_response(GrantDocument, 201)
+    async def give(role_id: str) -> Response:
+        """Give a role to a user or a group; 200 when they have it. Who is in a group has it too, also by nesting."""
+        body, role = await read_json(NewGrantBody), known_id(role_id)
+        is_new = await role_usecases.give_role(container, groups, decider(), role, body.type, body.id)
+        async with container.database.connection() as connection:
+            row = await role_store.read_grant(connection, caller().tenant, role, body.id)
+        if row is None:  # taken again in the same moment
+            raise NotFoundError
+        return json_response(_grant(row), 201 if is_new else 200)
+
+    @blueprint.delete("/roles/<role_id>/grants/<grantee_id>")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_response(ProblemDocument, 409)
+    async def take(role_id: str, grantee_id: str) -> Response:
+        """Take a role from a user or a group; people who lose a scope by it have their access tokens refused."""
+        await role_usecases.take_role(container, decider(), known_id(role_id), known_id(grantee_id))
+        return Response(b"", 204)
+
+    @blueprint.get("/roles/of/<user_id>")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_response(RolesOfDocument)
+    async def of(user_id: str) -> Response:
+        """The roles and scopes that a user has, and through what: given to it, or to which group that it is in."""
+        tenant, user = caller().tenant, known_id(user_id)
+        async with container.database.connection() as connection:
+            if not await role_store.hold_user(connection, tenant, user):
+                raise NotFoundError
+            rows = await role_store.read_ways(connection, tenant, user)
+        held = [_held(str(user), list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]
+        scopes = sorted({scope for role in held for scope in role.scopes})
+        return json_response(RolesOfDocument(str(user), scopes, held))
+
+    return blueprint
+
+
+def _grant(row: Row) -> GrantDocument:
+    return GrantDocument(
+        row["grantee_type"], str(row["grantee_id"]), row["display"], row["granted_at"].isoformat(), row["granted_by"]
+    )
+
+
+def _held(user: str, rows: list[Row]) -> HeldRoleDocument:
+    first = rows[0]
+    return HeldRoleDocument(str(first["id"]), first["name"], sorted(first["scopes"]), list(_ways(user, rows)))
+
+
+def _ways(user: str, rows: list[Row]) -> Iterable[WayDocument]:
+    for row in rows:
+        group = row["group_id"]
+        yield WayDocument("User", user, None) if group is None else WayDocument("Group", str(group), row["display"])

@@ -1,0 +1,136 @@
+"""Routes of roles: an administrator of a tenant makes, lists, changes and removes its named sets of scopes."""
+
+from uuid import UUID
+
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.bodies import read_json
+from quartet_common.container import AppContainer
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import NotFoundError
+from quartet_common.ids import parse_id
+from quartet_common.parameters import single, whole_number
+from quartet_common.responses import json_response
+from quartet_users.config import UsersConfig
+from quartet_users.documents import ProblemDocument
+from quartet_users.roles import role_domain, role_store, role_usecases
+from quartet_users.roles.role_documents import (
+    NewRoleBody,
+    NewRoleDocument,
+    RoleChangeBody,
+    RoleChangeDocument,
+    RoleDocument,
+    RoleListDocument,
+    RolePageQuery,
+)
+from quartet_users.roles.role_domain import Role
+from quartet_users.roles.role_usecases import Decider, RoleChange
+
+DEFAULT_COUNT = 100
+MAX_COUNT = 1000
+NOWHERE = UUID(int=0)
+
+
+def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
+    """`/users/roles`; scope tenant:admin."""
+    blueprint = Blueprint("roles", __name__)
+    address = f"{container.config.issuer}/users/roles"
+
+    @blueprint.post("/roles")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_request(NewRoleDocument)
+    @document_response(RoleDocument, 201)
+    @document_response(ProblemDocument, 409)
+    async def create() -> Response:
+        """Make a role: a named set of scopes."""
+        body = await read_json(NewRoleBody)
+        role = role_domain.create(body.name, body.description, body.scopes, container.clock())
+        await role_usecases.create_role(container, decider(), role)
+        return json_response(_document(role), 201, headers={"Location": f"{address}/{role.id}"})
+
+    @blueprint.get("/roles")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_querystring(RolePageQuery)
+    @document_response(RoleListDocument)
+    async def list_() -> Response:
+        """The tenant's roles, oldest first, a page at a time."""
+        tenant = caller().tenant
+        context = ["users.roles", tenant]
+        after, count = read_page(context)
+        async with container.database.connection() as connection:
+            found = await role_store.read_roles(connection, tenant, after, count + 1)
+        onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
+        return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
+
+    @blueprint.get("/roles/<role_id>")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_response(RoleDocument)
+    async def read(role_id: str) -> Response:
+        """One role."""
+        async with container.database.connection() as connection:
+            role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
+        if role is None:
+            raise NotFoundError
+        return json_response(_document(role))
+
+    @blueprint.patch("/roles/<role_id>")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_request(RoleChangeDocument)
+    @document_response(RoleDocument)
+    @document_response(ProblemDocument, 409)
+    async def change(role_id: str) -> Response:
+        """Change a role; people who lose a scope by it have their access tokens refused from then on."""
+        body = await read_json(RoleChangeBody)
+        wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
+        return json_response(
+            _document(await role_usecases.change_role(container, decider(), known_id(role_id), wanted))
+        )
+
+    @blueprint.delete("/roles/<role_id>")
+    @requires("tenant:admin")
+    @tag(["Roles"])
+    @document_response(ProblemDocument, 409)
+    async def delete(role_id: str) -> Response:
+        """Remove a role and take it from all who have it."""
+        await role_usecases.delete_role(container, decider(), known_id(role_id))
+        return Response(b"", 204)
+
+    return blueprint
+
+
+def decider() -> Decider:
+    """Who decides about roles in the running request."""
+    return Decider(caller(), principal().scopes)
+
+
+def known_id(text: str) -> UUID:
+    """The id out of an address. Raises NotFoundError: what is no id is simply nobody's."""
+    found = parse_id(text)
+    if found is None:
+        raise NotFoundError
+    return found
+
+
+def read_page(context: list[str]) -> tuple[UUID, int]:
+    """Behind which id the page begins, and how many it holds. Raises BadRequestError."""
+    given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
+    after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
+    return after, whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
+
+
+def _document(role: Role) -> RoleDocument:
+    return RoleDocument(
+        str(role.id),
+        role.name,
+        role.description,
+        sorted(role.scopes),
+        role.version,
+        role.created.isoformat(),
+        role.modified.isoformat(),
+    )

@@ -1,0 +1,222 @@
+"""Use cases of roles: one function per command; each opens the one transaction of its command, unless it says not."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from quartet_common.auth.revocations import Revocation
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import BadRequestError, NotFoundError, ServiceError
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_scim.paging import Page
+from quartet_scim.query import Query
+from quartet_users import events
+from quartet_users.clients import GroupDirectory
+from quartet_users.config import UsersConfig
+from quartet_users.roles import role_domain, role_store
+from quartet_users.roles.losses import watching
+from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
+from quartet_users.scim import memberships
+from quartet_users.scim.memberships import KnownGroup
+
+Container = AppContainer[UsersConfig]
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Who decides about roles, and with which scopes of their own."""
+
+    caller: Caller
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RoleChange:
+    """What of a role is to be another; None for what stays."""
+
+    name: str | None = None
+    description: str | None = None
+    scopes: frozenset[str] | None = None
+
+
+class _Group(msgspec.Struct, frozen=True, rename="camel"):
+    display_name: str
+
+
+class NameTakenError(ServiceError):
+    """409: another role of the tenant has that name, whatever its case."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "name_taken", "The name is taken by another role of the tenant.")
+
+
+class LastAdministratorError(ServiceError):
+    """409: nobody would be left who can undo it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409,
+            "last_administrator",
+            f"No active user would have {TENANT_ADMIN} any more: give it to another one first.",
+        )
+
+
+async def create_role(container: Container, who: Decider, role: Role) -> Role:
+    """Make a role. Raises BadRequestError 400, ForbiddenError 403, ServiceError 409 for its name or too many."""
+    tenant = who.caller.tenant
+    role_domain.demand_scopes(tenant, role.scopes)
+    role_domain.demand_right(who.scopes, role.scopes)
+    async with container.database.transaction() as connection:
+        await role_store.lock_grants(connection, tenant)
+        if await role_store.count_roles(connection, tenant) >= role_domain.MAX_ROLES:
+            raise ServiceError(409, "too_many_roles", f"A tenant has at most {role_domain.MAX_ROLES} roles.")
+        await add_role(container, connection, who.caller, role)
+    return role
+
+
+async def add_role(container: Container, connection: Connection, caller: Caller, role: Role) -> None:
+    """Make a role and tell of it, in the transaction of the caller. Raises NameTakenError."""
+    if not await role_store.insert_role(connection, caller.tenant, role):
+        raise NameTakenError
+    await _tell(container, connection, caller, [events.role_created(role)])
+
+
+async def change_role(container: Container, who: Decider, role_id: UUID, wanted: RoleChange) -> Role:
+    """Change a role; who has lost a scope by it has their tokens revoked.
+
+    Raises NotFoundError 404, BadRequestError 400, ForbiddenError 403, ServiceError 409.
+    """
+    tenant, revoked = who.caller.tenant, list[Revocation]()
+    scopes = None if wanted.scopes is None else role_domain.demand_scopes(tenant, wanted.scopes)
+    async with container.database.transaction() as connection:
+        before = await _locked(connection, who, role_id)
+        role_domain.demand_right(who.scopes, before.scopes, scopes or frozenset())
+        role, changed = role_domain.change(
+            before, container.clock(), name=wanted.name, description=wanted.description, scopes=scopes
+        )
+        if changed:
+            async with _taking(container, connection, who.caller, before, before.scopes - role.scopes) as revoked:
+                if not await role_store.update_role(connection, tenant, role):
+                    raise NameTakenError
+            await _tell(container, connection, who.caller, [events.role_updated(role, changed)])
+    container.revocations.add(revoked)
+    return role
+
+
+async def delete_role(container: Container, who: Decider, role_id: UUID) -> None:
+    """Remove a role with its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
+    async with container.database.transaction() as connection:
+        role = await _locked(connection, who, role_id)
+        async with _taking(container, connection, who.caller, role, role.scopes) as revoked:
+            await role_store.delete_role(connection, who.caller.tenant, role_id)
+        await _tell(container, connection, who.caller, [events.role_deleted(role)])
+    container.revocations.add(revoked)
+
+
+async def give_role(
+    container: Container, groups: GroupDirectory, who: Decider, role_id: UUID, kind: GranteeType, grantee: UUID
+) -> bool:
+    """Give a role to a user or a group of the tenant; False when they have it.
+
+    Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`, ForbiddenError 403, UnavailableError 503.
+    """
+    found = await _ask(container, groups, who.caller, grantee) if kind == "Group" else None
+    async with container.database.transaction() as connection:
+        role = await _locked(connection, who, role_id)
+        await _demand_grantee(connection, who.caller.tenant, kind, grantee, found)
+        return await add_grant(container, connection, who.caller, role, kind, grantee)
+
+
+async def add_grant(
+    container: Container, connection: Connection, caller: Caller, role: Role, kind: GranteeType, grantee: UUID
+) -> bool:
+    """Give a role to who is there and tell of it, in the transaction of the caller; False when they have it."""
+    tenant, now = caller.tenant, container.clock()
+    if not await role_store.grant(connection, tenant, role.id, kind, grantee, now, caller.actor):
+        return False
+    version = await role_store.count_change(connection, tenant, role.id)
+    await _tell(container, connection, caller, [events.role_granted(role, version, kind, grantee)])
+    return True
+
+
+async def take_role(container: Container, who: Decider, role_id: UUID, grantee: UUID) -> None:
+    """Take a role from a user or a group. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
+    tenant = who.caller.tenant
+    async with container.database.transaction() as connection:
+        role = await _locked(connection, who, role_id)
+        kind = await role_store.find_grantee(connection, tenant, role_id, grantee)
+        if kind is None:
+            raise NotFoundError
+        async with _taking(container, connection, who.caller, role, role.scopes, grantee) as revoked:
+            await role_store.revoke(connection, tenant, role_id, grantee)
+        version = await role_store.count_change(connection, tenant, role_id)
+        await _tell(container, connection, who.caller, [events.role_revoked(role, version, kind, grantee)])
+    container.revocations.add(revoked)
+
+
+async def _locked(connection: Connection, who: Decider, role_id: UUID) -> Role:
+    await role_store.lock_grants(connection, who.caller.tenant)
+    role = await role_store.read_role(connection, who.caller.tenant, role_id)
+    if role is None:
+        raise NotFoundError
+    role_domain.demand_right(who.scopes, role.scopes)
+    return role
+
+
+@asynccontextmanager
+async def _taking(
+    container: Container,
+    connection: Connection,
+    caller: Caller,
+    role: Role,
+    lost: frozenset[str],
+    grantee: UUID | None = None,
+) -> AsyncIterator[list[Revocation]]:
+    """What is done inside takes the scopes `lost` of a role from everybody, or from one `grantee`, who has the role.
+
+    Gives the list of what was revoked, which is filled at the end. Raises LastAdministratorError.
+    """
+    if not lost:
+        yield []
+        return
+    tenant = caller.tenant
+    guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
+    given = await role_store.read_grantees(connection, tenant, role.id, grantee)
+    async with watching(container, connection, caller, users=given["User"], groups=given["Group"]) as revoked:
+        yield revoked
+        if guarded and not await role_store.has_administrator(connection, tenant):
+            raise LastAdministratorError
+
+
+async def _ask(container: Container, groups: GroupDirectory, caller: Caller, group: UUID) -> str | None:
+    """The name of a group that no event has told of yet, by the groups service; None for one that is known, or to
+    nobody. Raises UnavailableError 503.
+    """
+    async with container.database.connection() as connection:
+        if await role_store.hold_group(connection, caller.tenant, group) is not None:
+            return None
+    found = await groups.search(caller, Query(Page(1, 1), filter=f'id eq "{group}"', attributes="displayName"))
+    return next((msgspec.json.decode(one, type=_Group).display_name for one in found.resources), None)
+
+
+async def _demand_grantee(
+    connection: Connection, tenant: str, kind: GranteeType, grantee: UUID, found: str | None
+) -> None:
+    """Have the grantee stay until the transaction ends. Raises BadRequestError."""
+    if kind == "User":
+        is_there = await role_store.hold_user(connection, tenant, grantee)
+    else:
+        if found is not None:  # of version 0, so that whatever is told of it counts
+            await memberships.learn_groups(connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=found)])
+        is_there = bool(await role_store.hold_group(connection, tenant, grantee))
+    if not is_there:
+        raise BadRequestError(f"id: there is no such {kind.lower()}.", "unknown_grantee")
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -1,0 +1,81 @@
+"""The shapes of requests and answers, for the OpenAPI document only; libs/scim checks what is really sent."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quartet_scim.documents import ListDocument
+
+
+@dataclass
+class UserDocument:
+    """A SCIM User (RFC 7643 section 4.1); further attributes of the core and enterprise schemas are accepted."""
+
+    schemas: list[str]
+    userName: str  # noqa: N815  # the attribute's name
+    id: str | None = None
+    externalId: str | None = None  # noqa: N815  # the attribute's name
+    displayName: str | None = None  # noqa: N815  # the attribute's name
+    active: bool | None = None
+    name: dict[str, Any] | None = None
+    emails: list[dict[str, Any]] | None = None
+    meta: dict[str, Any] | None = None
+
+
+@dataclass
+class UserListDocument(ListDocument):
+    """A ListResponse of users (RFC 7644 section 3.4.2)."""
+
+    Resources: list[UserDocument] = field(default_factory=list)  # the message's name
+
+
+@dataclass
+class BulkRequestDocument:
+    """A BulkRequest (RFC 7644 section 3.7): method, path, and where they apply bulkId, version and data."""
+
+    schemas: list[str]
+    Operations: list[dict[str, Any]]  # the message's name
+    failOnErrors: int | None = None  # noqa: N815  # the message's name
+
+
+@dataclass
+class BulkResponseDocument:
+    """A BulkResponse (RFC 7644 section 3.7.3): method, bulkId, location, version, status, and response for an error."""
+
+    schemas: list[str]
+    Operations: list[dict[str, Any]]  # the message's name
+
+
+@dataclass
+class SchemaDocument:
+    """A schema (RFC 7643 section 7)."""
+
+    id: str
+    name: str
+    attributes: list[dict[str, Any]]
+    schemas: list[str] | None = None
+    description: str | None = None
+    meta: dict[str, Any] | None = None
+
+
+@dataclass
+class LookupRequest:
+    """Ids of users to look up, at most 1,000."""
+
+    ids: list[str]
+
+
+@dataclass
+class KnownUser:
+    """What other services keep of a user."""
+
+    id: str
+    userName: str  # noqa: N815  # the attribute's name
+    displayName: str | None  # noqa: N815  # the attribute's name
+    version: int
+
+
+@dataclass
+class LookupDocument:
+    """Those of the ids that the tenant has."""
+
+    users: list[KnownUser] = field(default_factory=list)

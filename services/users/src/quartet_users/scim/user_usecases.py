@@ -1,0 +1,221 @@
+"""Use cases: one function per command; each opens the one transaction of its command."""
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+from uuid import UUID
+
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.ids import new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_scim.bulk import Ledger
+from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
+from quartet_scim.normalise import Normalised
+from quartet_scim.patch import Operation, PatchEngine
+from quartet_scim.preconditions import ANY_VERSION, IfMatch
+from quartet_users.config import UsersConfig
+from quartet_users.errors import TAKEN
+from quartet_users.logins import session_ends, session_store
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.scim import user_domain, user_store
+from quartet_users.scim.bulk_sets import Step, Wanted, first_of_each_name, make_candidates, settle
+from quartet_users.scim.schema_usecases import hold_schemas
+from quartet_users.scim.user_domain import User
+
+Container = AppContainer[UsersConfig]
+
+
+class UnhashedError(Exception):
+    """A patch sets a password whose hash is to be made first: while that takes its time, no connection is held."""
+
+    def __init__(self, password: str, user_name: str) -> None:
+        super().__init__()  # the password is never part of what could be logged
+        self.password = password
+        self.user_name = user_name
+
+
+async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
+    """Create a user. Raises ScimError 409 `uniqueness`."""
+    password_hash = await _hash(passwords, sent)
+    user, told = user_domain.create(new_id(), sent.attributes, container.clock())
+    async with container.database.transaction() as connection:
+        if not await user_store.insert_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        await _finish(container, connection, caller, user, password_hash, told)
+    return user
+
+
+async def create_users(
+    container: Container,
+    caller: Caller,
+    ledger: Ledger,
+    steps: Sequence[Step],
+    wanted: Mapping[int, Wanted | ScimError],
+) -> Ledger:
+    """Create the users of a Bulk's steps as one set; `wanted` has them, or why one cannot be, by operation.
+
+    Returns the ledger with the outcomes, which hold because the transaction was committed; the one given is left alone.
+    """
+    now = container.clock()
+    candidates = make_candidates(wanted, now)
+    tried = first_of_each_name(candidates)
+    settled = ledger.fork()
+    async with container.database.transaction() as connection:
+        stored = await user_store.insert_users(connection, caller.tenant, list(tried.values()))
+        taken = {key for key, user in tried.items() if user.id not in stored}
+        made = settle(settled, steps, candidates, taken)
+        await _correct(connection, caller.tenant, stored, [one.user for one in made])
+        await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
+        hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
+        if hashes:
+            await user_store.set_passwords(connection, caller.tenant, hashes, now)
+        await _tell(container, connection, caller, [event for one in made for event in one.events])
+    return settled
+
+
+async def _correct(connection: Connection, tenant: str, stored: Set[UUID], made: Sequence[User]) -> None:
+    """Have the users that are `made` in the place of those that were `stored` to find out which names are taken.
+
+    They differ where a user fails with what it refers to: its name is then for another one of the set to have.
+    """
+    wrong = stored - {user.id for user in made}
+    missing = [user for user in made if user.id not in stored]
+    if wrong:
+        await user_store.delete_users(connection, tenant, list(wrong))
+    if missing and len(await user_store.insert_users(connection, tenant, missing)) != len(missing):
+        raise RuntimeError("a name that this transaction holds was taken by another")
+
+
+async def replace_user(
+    container: Container,
+    passwords: Passwords,
+    caller: Caller,
+    user_id: UUID,
+    sent: Normalised,
+    if_match: IfMatch = ANY_VERSION,
+) -> User:
+    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409, 412."""
+    password_hash = await _hash(passwords, sent)
+    async with container.database.transaction() as connection:
+        before = await _lock(connection, caller.tenant, user_id, if_match)
+        user, told = user_domain.change(
+            before, sent.attributes, container.clock(), new_password=password_hash is not None
+        )
+        if told and not await user_store.update_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=password_hash is not None)
+    return user
+
+
+async def patch_user(
+    container: Container,
+    passwords: Passwords,
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    if_match: IfMatch = ANY_VERSION,
+) -> User:
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409, 412."""
+    try:
+        return await _patch(container, {}, engine, caller, user_id, operations, if_match)
+    except UnhashedError as unhashed:
+        password, user_name = unhashed.password, unhashed.user_name
+    demand_good_password(passwords, password, user_name)
+    hashes = {password: await passwords.hash(password)}
+    return await _patch(container, hashes, engine, caller, user_id, operations, if_match)
+
+
+async def _patch(
+    container: Container,
+    hashes: Mapping[str, str],
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    if_match: IfMatch,
+) -> User:
+    """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
+    async with container.database.transaction() as connection:
+        before = await _lock(connection, caller.tenant, user_id, if_match)
+        patched = engine.apply(before.attributes, operations)
+        password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
+        new_password = "password" in patched.secrets
+        user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
+        if told and not await user_store.update_user(connection, caller.tenant, user):
+            raise uniqueness(TAKEN)
+        if new_password and password_hash is None:
+            await user_store.forget_password(connection, caller.tenant, user_id)
+        await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=new_password)
+    return user
+
+
+async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
+    """Remove a user, whose sessions end. Raises ScimError 404, 412."""
+    async with container.database.transaction() as connection:
+        user = await _lock(connection, caller.tenant, user_id, if_match)
+        ended = await session_store.delete_user(connection, caller.tenant, user_id)
+        await session_ends.tell_user_ended(container, connection, caller, user_id, ended, "deleted")
+        await _tell(container, connection, caller, user_domain.delete(user))
+
+
+async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: IfMatch) -> User:
+    user = await user_store.lock_user(connection, tenant, user_id)
+    if user is None:
+        raise not_found()
+    if_match.demand(user.version)
+    return user
+
+
+def demand_good_password(passwords: Passwords, password: str, user_name: str) -> None:
+    """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
+    fault = passwords.policy.fault(password, user_name)
+    if fault is not None:
+        raise invalid_value(f"password: {fault}")
+
+
+async def _hash(passwords: Passwords, sent: Normalised) -> str | None:
+    password = sent.secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    demand_good_password(passwords, password, str(sent.attributes["userName"]))
+    return await passwords.hash(password)
+
+
+def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attributes: Mapping[str, Any]) -> str | None:
+    password = secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    if password not in hashes:
+        raise UnhashedError(password, str(attributes["userName"]))
+    return hashes[password]
+
+
+async def _end_sessions(
+    container: Container, connection: Connection, caller: Caller, before: User, after: User, *, new_password: bool
+) -> None:
+    """End a user's sessions where the change wants it; the row of the user is locked, so that none begins meanwhile."""
+    why = user_domain.ends_sessions(before, after, new_password=new_password)
+    if why is not None:
+        await session_ends.end_sessions_of(container, connection, caller, after.id, why)
+
+
+async def _finish(
+    container: Container,
+    connection: Connection,
+    caller: Caller,
+    user: User,
+    password_hash: str | None,
+    told: Sequence[DomainEvent],
+) -> None:
+    await hold_schemas(connection, caller.tenant, [user.attributes])
+    if password_hash is not None:
+        await user_store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
+    await _tell(container, connection, caller, told)
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

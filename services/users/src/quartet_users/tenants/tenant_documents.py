@@ -1,0 +1,162 @@
+"""What requests and answers about tenants look like, and reading what was sent."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from quartet_common.errors import BadRequestError
+from quartet_common.ids import TENANT_ID
+from quartet_scim.compiled import CompiledType
+from quartet_scim.normalise import Normalised
+from quartet_scim.schema import user_resource_type, user_schema
+from quartet_users.tenants.tenant_domain import Tenant
+from quartet_users.tenants.tenant_usecases import CreatedTenant, NewTenant
+
+MAX_NAME = 256
+ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
+"""A tenant's first person comes before any schema of its own."""
+
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+
+
+@dataclass
+class TenantQuery:
+    """Which tenants, and how many of them."""
+
+    status: str | None = None
+    cursor: str | None = None
+    count: int | None = None
+
+
+@dataclass
+class AdministratorRequest:
+    """A tenant's first person. Without a password one is made, shown once, and to be changed at the first login."""
+
+    user_name: str
+    display_name: str | None = None
+    email: str | None = None
+    password: str | None = None
+
+
+@dataclass
+class TenantRequest:
+    """A tenant to make; its id is 1 to 63 lower-case letters, digits and inner hyphens, and never changes."""
+
+    id: str
+    display_name: str | None = None
+    administrator: AdministratorRequest | None = None
+
+
+@dataclass
+class TenantPatch:
+    """What of a tenant can be changed."""
+
+    display_name: str
+
+
+@dataclass
+class TenantDocument:
+    """A tenant."""
+
+    id: str
+    display_name: str
+    status: str
+    version: int
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass
+class AdministratorDocument:
+    """A tenant's first person; with the password if it was made here, which is shown this once."""
+
+    id: str
+    user_name: str
+    password: str | None = None
+
+
+@dataclass
+class CreatedTenantDocument(TenantDocument):
+    """A tenant that was just made, with what is shown this once: its own API client for SCIM and a bearer token for
+    identity providers that know no OAuth.
+    """
+
+    client_id: str
+    client_secret: str
+    scim_token: str
+    administrator: AdministratorDocument | None = None
+
+
+@dataclass
+class TenantListDocument:
+    """A page of tenants; `next` is the cursor of the page behind it."""
+
+    tenants: list[TenantDocument] = field(default_factory=list)
+    next: str | None = None
+
+
+class AdministratorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """AdministratorRequest as it is read."""
+
+    user_name: Name
+    display_name: Name | None = None
+    email: Name | None = None
+    password: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+
+    def __repr__(self) -> str:  # without the password
+        return f"AdministratorBody(user_name={self.user_name!r})"
+
+
+class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TenantRequest as it is read."""
+
+    id: str
+    display_name: Name | None = None
+    administrator: AdministratorBody | None = None
+
+    def wanted(self) -> NewTenant:
+        """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
+        if TENANT_ID.fullmatch(self.id) is None:
+            raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
+        person = self.administrator
+        return NewTenant(self.id, self.display_name or "", None if person is None else _user(person))
+
+
+class PatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TenantPatch as it is read."""
+
+    display_name: Name
+
+
+def _user(person: AdministratorBody) -> Normalised:
+    document = {
+        "schemas": [user_schema().id],
+        "userName": person.user_name,
+        "displayName": person.display_name,
+        "emails": None if person.email is None else [{"value": person.email, "primary": True}],
+        "password": person.password,
+    }
+    return ADMINISTRATORS.normalise(document)
+
+
+def document_of(tenant: Tenant) -> TenantDocument:
+    """A tenant as it is shown."""
+    return TenantDocument(
+        tenant.id, tenant.display_name, tenant.status, tenant.version, tenant.created, tenant.modified
+    )
+
+
+def created_document(made: CreatedTenant) -> CreatedTenantDocument:
+    """A new tenant with what is shown this once."""
+    shown = CreatedTenantDocument(
+        **vars(document_of(made.tenant)),
+        client_id=made.client.client.id,
+        client_secret=made.client.secret or "",
+        scim_token=made.scim_token,
+    )
+    if made.administrator is not None:
+        who = made.administrator
+        shown.administrator = AdministratorDocument(str(who.id), who.user_name, made.password)
+    return shown

@@ -1,0 +1,157 @@
+"""Routes of tenants: made, listed, renamed, suspended, resumed and deleted by the platform's administrators."""
+
+from typing import get_args
+
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.bodies import read_json
+from quartet_common.container import AppContainer
+from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.errors import ForbiddenError, NotFoundError
+from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.messaging.outbox import Caller
+from quartet_common.parameters import BadParameterError, single, whole_number
+from quartet_common.responses import json_response
+from quartet_users.config import UsersConfig
+from quartet_users.documents import ProblemDocument
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.roles.role_domain import PLATFORM_ADMIN
+from quartet_users.tenants import tenant_store, tenant_usecases
+from quartet_users.tenants.tenant_documents import (
+    CreatedTenantDocument,
+    PatchBody,
+    TenantBody,
+    TenantDocument,
+    TenantListDocument,
+    TenantPatch,
+    TenantQuery,
+    TenantRequest,
+    created_document,
+    document_of,
+)
+from quartet_users.tenants.tenant_domain import Status
+
+DEFAULT_COUNT = 100
+MAX_COUNT = 1000
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords) -> Blueprint:
+    """`/users/tenants`; scope platform:admin, in the platform's own tenant only."""
+    blueprint = Blueprint("tenants", __name__)
+
+    @blueprint.post("/tenants")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_request(TenantRequest)
+    @document_response(CreatedTenantDocument, 201)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 409)
+    async def create() -> Response:
+        """Make a tenant with all that it begins with; its secrets are shown this once."""
+        who, wanted = _platform(), (await read_json(TenantBody)).wanted()
+        made = await tenant_usecases.create_tenant(container, passwords, who, wanted)
+        headers = {"Location": f"{container.config.issuer}/users/tenants/{made.tenant.id}"}
+        return json_response(created_document(made), 201, headers=headers)
+
+    @blueprint.get("/tenants")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_querystring(TenantQuery)
+    @document_response(TenantListDocument)
+    @document_response(ProblemDocument, 400)
+    async def list_() -> Response:
+        """All tenants, or those of one status, in the order of their ids, a page at a time."""
+        _platform()
+        given = _given()
+        status = _status(given.get("status"))
+        context = ["users.tenants", status or ""]
+        after = decode_cursor(given["cursor"], context, str) if "cursor" in given else ""
+        count = whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
+        async with container.database.connection() as connection:
+            found = await tenant_store.list_tenants(connection, status, after, count + 1)
+        onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
+        return json_response(TenantListDocument([document_of(one) for one in found[:count]], onward))
+
+    @blueprint.get("/tenants/<tenant>")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_response(TenantDocument)
+    @document_response(ProblemDocument, 404)
+    async def read(tenant: str) -> Response:
+        """One tenant."""
+        _platform()
+        async with container.database.connection() as connection:
+            found = await tenant_store.read_tenant(connection, tenant)
+        if found is None:
+            raise NotFoundError
+        return json_response(document_of(found))
+
+    @blueprint.patch("/tenants/<tenant>")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_request(TenantPatch)
+    @document_response(TenantDocument)
+    @document_response(ProblemDocument, 400)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def rename(tenant: str) -> Response:
+        """Give a tenant another name."""
+        who, display_name = _platform(), (await read_json(PatchBody)).display_name
+        return json_response(document_of(await tenant_usecases.rename_tenant(container, who, tenant, display_name)))
+
+    @blueprint.post("/tenants/<tenant>/suspend")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_response(TenantDocument)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def suspend(tenant: str) -> Response:
+        """Have all tokens of a tenant refused, in every service, until it is resumed."""
+        return json_response(document_of(await tenant_usecases.suspend_tenant(container, _platform(), tenant)))
+
+    @blueprint.post("/tenants/<tenant>/resume")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_response(TenantDocument)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def resume(tenant: str) -> Response:
+        """Give a suspended tenant its access back: tokens that have not expired count again."""
+        return json_response(document_of(await tenant_usecases.resume_tenant(container, _platform(), tenant)))
+
+    @blueprint.delete("/tenants/<tenant>")
+    @requires(PLATFORM_ADMIN)
+    @tag(["Tenants"])
+    @document_response(TenantDocument, 202)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    async def delete(tenant: str) -> Response:
+        """End a tenant for good: access at once, its data in every service from then on."""
+        return json_response(document_of(await tenant_usecases.delete_tenant(container, _platform(), tenant)), 202)
+
+    return blueprint
+
+
+def _platform() -> Caller:
+    """Who asks. No token of another tenant ever has the scope; and if one had, it would open nothing."""
+    if principal().tenant != SYSTEM_TENANT:
+        raise ForbiddenError(PLATFORM_ADMIN)
+    return caller()
+
+
+def _given() -> dict[str, str]:
+    parameters = request.args.to_dict(flat=False)
+    known = ("status", "cursor", "count")
+    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
+
+
+def _status(text: str | None) -> Status | None:
+    for status in STATUSES:
+        if text == status:
+            return status
+    if text is not None:
+        raise BadParameterError("status", f"must be one of {', '.join(STATUSES)}")
+    return None

@@ -1,0 +1,87 @@
+"""SQL of tenants: connection first, then the tenant; never commits."""
+
+from uuid import UUID
+
+import asyncpg
+
+from quartet_common.database import Connection
+from quartet_common.ids import TENANT_ID
+from quartet_users.tenants.tenant_domain import Status, Tenant
+
+COLUMNS = "tenant_id, display_name, status, version, created_at, modified_at"
+
+
+async def insert_tenant(connection: Connection, tenant: Tenant) -> bool:
+    """Store a new tenant; False when one has or had its id."""
+    return bool(
+        await connection.fetchval(
+            f"""
+            INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
+            """,
+            tenant.id,
+            tenant.display_name,
+            tenant.status,
+            tenant.version,
+            tenant.created,
+            tenant.modified,
+        )
+    )
+
+
+async def lock_tenant(connection: Connection, tenant: str) -> Tenant | None:
+    """The tenant, locked until the transaction ends."""
+    if TENANT_ID.fullmatch(tenant) is None:
+        return None
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", tenant)
+    return None if row is None else _tenant(row)
+
+
+async def read_tenant(connection: Connection, tenant: str) -> Tenant | None:
+    """The tenant, also a deleted one."""
+    if TENANT_ID.fullmatch(tenant) is None:
+        return None
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", tenant)
+    return None if row is None else _tenant(row)
+
+
+async def read_status(connection: Connection, tenant: str) -> Status | None:
+    """The status of the tenant; None if there is none of that id."""
+    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", tenant)
+    return found
+
+
+async def update_tenant(connection: Connection, tenant: Tenant) -> None:
+    """Store a changed tenant whose row is locked."""
+    await connection.execute(
+        "UPDATE tenants SET display_name = $2, status = $3, version = $4, modified_at = $5 WHERE tenant_id = $1",
+        tenant.id,
+        tenant.display_name,
+        tenant.status,
+        tenant.version,
+        tenant.modified,
+    )
+
+
+async def list_tenants(connection: Connection, status: Status | None, after: str, count: int) -> list[Tenant]:
+    """At most `count` tenants with `status` (any where it is None) behind the id `after`, in the order of their ids."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {COLUMNS} FROM tenants WHERE tenant_id > $1 AND ($2::text IS NULL OR status = $2)
+        ORDER BY tenant_id LIMIT $3
+        """,
+        after,
+        status,
+        count,
+    )
+    return [_tenant(row) for row in rows]
+
+
+async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Have a user's password be changed at the next login."""
+    await connection.execute(
+        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", tenant, user_id
+    )
+
+
+def _tenant(row: asyncpg.Record) -> Tenant:
+    return Tenant(*row)

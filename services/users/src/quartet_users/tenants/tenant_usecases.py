@@ -1,0 +1,191 @@
+"""Use cases of tenants: one function per command; each opens the one transaction of its command."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from quartet_common import tenancy
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import NotFoundError
+from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_scim.normalise import Normalised
+from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
+from quartet_users.config import UsersConfig
+from quartet_users.errors import OAuthError
+from quartet_users.passwords.passwords import Passwords
+from quartet_users.roles import role_usecases
+from quartet_users.roles.role_domain import Role
+from quartet_users.scim import user_domain, user_store
+from quartet_users.scim.user_domain import User
+from quartet_users.scim.user_usecases import demand_good_password
+from quartet_users.tenants import tenant_domain, tenant_store
+from quartet_users.tenants.tenant_domain import Change, Tenant
+from quartet_users.tokens.revocations import revoke
+from quartet_users.tokens.scim_tokens import SCOPES as SCIM_SCOPES
+from quartet_users.tokens.scim_tokens import NewScimToken, add_scim_token
+
+Container = AppContainer[UsersConfig]
+
+PROVISIONING = "provisioning"
+"""What the API client and the SCIM token are called that a tenant has from its beginning."""
+
+
+@dataclass(frozen=True)
+class NewTenant:
+    """What is wanted: `administrator` is the tenant's first person, with a password or without."""
+
+    id: str
+    display_name: str = ""
+    administrator: Normalised | None = None
+
+
+@dataclass(frozen=True)
+class CreatedTenant:
+    """A new tenant and what is shown this once. `password` is there only if it was made here."""
+
+    tenant: Tenant
+    client: CreatedClient
+    scim_token: str = field(repr=False)
+    administrator: User | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class _Administrator:
+    user: User
+    told: Sequence[DomainEvent]
+    password_hash: str = field(repr=False)
+    made_password: str | None = field(repr=False)
+
+
+async def create_tenant(container: Container, passwords: Passwords, caller: Caller, wanted: NewTenant) -> CreatedTenant:
+    """Make a tenant with all that it begins with, in one transaction.
+
+    Raises TenantConflictError (409), ScimError 400 for a password that the policy does not take.
+    """
+    now = container.clock()
+    administrator = await _prepare(passwords, wanted.administrator, now)
+    async with container.database.transaction() as connection:
+        tenant = await _insert(container, connection, caller, wanted.id, wanted.display_name)
+        if tenant is None:
+            raise tenant_domain.taken()
+        own = replace(caller, tenant=tenant.id)
+        role = await _add_role(container, connection, own)
+        client = await add_client(container, connection, own, NewClient(PROVISIONING, SCIM_SCOPES))
+        token = await add_scim_token(container, connection, own, NewScimToken(PROVISIONING, client_id=client.client.id))
+        made = CreatedTenant(tenant, client, token.secret)
+        if administrator is None:
+            return made
+        await _add_administrator(container, connection, own, administrator, role)
+    return replace(made, administrator=administrator.user, password=administrator.made_password)
+
+
+async def ensure_first_tenants(container: Container) -> None:
+    """Have the platform's own tenant and those of the configuration; a deleted one is not made again."""
+    caller = Caller(SYSTEM_TENANT, container.config.client_id)
+    for tenant in (SYSTEM_TENANT, *container.config.bootstrap_tenants):
+        async with container.database.transaction() as connection:
+            if await _insert(container, connection, caller, tenant, "") is not None:
+                await _add_role(container, connection, replace(caller, tenant=tenant))
+
+
+async def rename_tenant(container: Container, caller: Caller, tenant: str, display_name: str) -> Tenant:
+    """Give a tenant another name. Raises NotFoundError (404), TenantConflictError (409) for a deleted one."""
+    return await _change(container, caller, tenant, lambda one, now: tenant_domain.rename(one, display_name, now))
+
+
+async def suspend_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
+    """Have all tokens of a tenant refused. Raises NotFoundError (404), TenantConflictError (409)."""
+    return await _change(container, caller, tenant, tenant_domain.suspend)
+
+
+async def resume_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
+    """Give a suspended tenant its access back. Raises NotFoundError (404), TenantConflictError (409)."""
+    return await _change(container, caller, tenant, tenant_domain.resume)
+
+
+async def delete_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
+    """End a tenant for good; its data goes from then on. Raises NotFoundError (404), TenantConflictError (409)."""
+    return await _change(container, caller, tenant, tenant_domain.delete)
+
+
+async def demand_active(container: Container, tenant: str) -> None:
+    """Refuse to give a token for a tenant that cannot use it, now and not as it was a moment ago.
+
+    Raises OAuthError (400): `invalid_request` where there is none, `unauthorized_client` for a suspended one.
+    """
+    async with container.database.connection() as connection:
+        status = await tenant_store.read_status(connection, tenant)
+    if status == "suspended":
+        raise OAuthError("unauthorized_client", "The tenant is suspended.")
+    if status != "active":
+        raise OAuthError("invalid_request", "There is no such tenant.")
+
+
+async def _prepare(passwords: Passwords, sent: Normalised | None, now: datetime) -> _Administrator | None:
+    """The first person, hashed before any connection is held."""
+    if sent is None:
+        return None
+    given: Any = sent.secrets.get("password")
+    password = given if isinstance(given, str) else secrets.token_urlsafe(24)
+    demand_good_password(passwords, password, str(sent.attributes["userName"]))
+    user, told = user_domain.create(new_id(), sent.attributes, now)
+    made = None if password == given else password
+    return _Administrator(user, told, await passwords.hash(password), made)
+
+
+async def _insert(
+    container: Container, connection: Connection, caller: Caller, tenant: str, display_name: str
+) -> Tenant | None:
+    """The new tenant; None when its id is taken."""
+    made, told = tenant_domain.create(tenant, display_name, container.clock())
+    if not await tenant_store.insert_tenant(connection, made):
+        return None
+    if tenant != SYSTEM_TENANT:
+        await _tell(container, connection, caller, told)
+    return made
+
+
+async def _add_role(container: Container, connection: Connection, caller: Caller) -> Role:
+    role = tenant_domain.administrators(caller.tenant, container.clock())
+    await role_usecases.add_role(container, connection, caller, role)
+    return role
+
+
+async def _add_administrator(
+    container: Container, connection: Connection, caller: Caller, administrator: _Administrator, role: Role
+) -> None:
+    user, tenant = administrator.user, caller.tenant
+    await user_store.insert_user(connection, tenant, user)
+    await user_store.set_password(connection, tenant, user.id, administrator.password_hash, user.modified)
+    if administrator.made_password is not None:
+        await tenant_store.demand_new_password(connection, tenant, user.id)
+    await _tell(container, connection, caller, administrator.told)
+    await role_usecases.add_grant(container, connection, caller, role, "User", user.id)
+
+
+async def _change(
+    container: Container, caller: Caller, tenant: str, change: Callable[[Tenant, datetime], Change]
+) -> Tenant:
+    async with container.database.transaction() as connection:
+        before = await tenant_store.lock_tenant(connection, tenant)
+        if before is None:
+            raise NotFoundError
+        after, told, revocations = change(before, container.clock())
+        if told:
+            await tenant_store.update_tenant(connection, after)
+            await _tell(container, connection, caller, told)
+            await revoke(container, connection, caller, revocations)
+            if after.status == "deleted":
+                await tenancy.bury(connection, after.id)
+    container.revocations.add(revocations)  # this process need not look for what it has done itself
+    return after
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -1,0 +1,107 @@
+"""Access tokens: what a client gets, and the JWTs of RFC 9068 that say it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from joserfc import jwt
+
+from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE
+from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
+from quartet_users.api_clients.authenticated import AuthenticatedClient
+from quartet_users.errors import OAuthError
+from quartet_users.roles.role_domain import PLATFORM_ADMIN
+from quartet_users.tokens.keys import KeyPair
+
+DEFAULT_TENANT = "default"
+SERVICES = ("users", "groups", "audit", "metrics")
+"""Those that a token may be meant for alone."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token will say: for whom, for which tenant (`*`: the service names it per call), with which scopes.
+
+    `user_id` is the person's, None where a client acts for itself; `session` is the login that the token comes from,
+    `authenticated_at` when the person logged in. `audience` is who is to take it: every service, or one of them by the
+    URL that a client names as its `resource` (RFC 8707), e.g. `https://directory.example.com/audit`.
+    """
+
+    client_id: str
+    tenant: str
+    scopes: frozenset[str]
+    user_id: UUID | None = None
+    session: UUID | None = None
+    authenticated_at: datetime | None = None
+    audience: str = AUDIENCE
+
+
+def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | None, audience: str) -> Grant:
+    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any, a client of a
+    tenant acts for that one.
+
+    Raises OAuthError `invalid_scope`, `invalid_request` or `unauthorized_client` (RFC 6749 section 5.2).
+    """
+    if client.is_public:
+        raise OAuthError("unauthorized_client", "The client acts for people only; they log in at /users/login.")
+    scopes = frozenset(scope.split()) if scope else client.scopes
+    lacking = scopes - client.scopes
+    if lacking:
+        raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")
+    tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
+    if scope and scopes != within(tenant, scopes):
+        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is given in the tenant {SYSTEM_TENANT} only.")
+    return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
+
+
+def audience_of(issuer: str, resources: Sequence[str]) -> str:
+    """The `aud` of a token for `resources`, the form's parameters of that name (RFC 8707 section 2): every service
+    where there is none. Raises OAuthError `invalid_target`.
+    """
+    if not resources:
+        return AUDIENCE
+    if len(resources) > 1 or resources[0] not in {f"{issuer}/{service}" for service in SERVICES}:
+        known = ", ".join(f"{issuer}/{service}" for service in SERVICES)
+        raise OAuthError("invalid_target", f"The resource is one of {known}; without one, the token is for all.")
+    return resources[0]
+
+
+def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> str:
+    if tenant is None:
+        return otherwise if ANY_TENANT in client.tenants else min(client.tenants)
+    if TENANT_ID.fullmatch(tenant) is None:
+        raise OAuthError("invalid_request", "A tenant is 1 to 63 lower-case letters, digits and inner hyphens.")
+    if ANY_TENANT not in client.tenants and tenant not in client.tenants:
+        raise OAuthError("invalid_request", "The client does not belong to that tenant.")
+    return tenant
+
+
+def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
+    """Those of `scopes` that a token of `tenant` can have: the platform is administered from its own tenant only."""
+    return scopes if tenant == SYSTEM_TENANT else scopes - {PLATFORM_ADMIN}
+
+
+def sign(grant: Grant, pair: KeyPair, issuer: str, now: datetime, lifetime: int, token_id: UUID | None = None) -> str:
+    """The access token (RFC 9068 section 2) for `grant`, valid for `lifetime` seconds; `token_id` is its `jti`, a new
+    one where none is given.
+    """
+    issued = round(now.timestamp(), 3)  # a NumericDate may have a fraction; revocations are that exact
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "aud": grant.audience,
+        "sub": grant.client_id if grant.user_id is None else str(grant.user_id),
+        "client_id": grant.client_id,
+        "tenant": grant.tenant,
+        "scope": " ".join(sorted(within(grant.tenant, grant.scopes))),
+        "iat": issued,
+        "exp": int(issued) + lifetime,
+        "jti": str(token_id or new_id()),
+    }
+    if grant.session is not None:
+        claims["sid"] = str(grant.session)
+    if grant.authenticated_at is not None:
+        claims["auth_time"] = int(grant.authenticated_at.timestamp())
+    return jwt.encode({"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": pair.id}, claims, pair.key)

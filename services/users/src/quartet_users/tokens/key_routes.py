@@ -1,0 +1,87 @@
+"""Routes of signing keys: the platform's administrator sees which there are, and has another one sign."""
+
+from dataclasses import dataclass
+
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.container import AppContainer
+from quartet_common.parameters import BadParameterError, single
+from quartet_common.responses import json_response
+from quartet_users.config import UsersConfig
+from quartet_users.tokens import key_usecases
+from quartet_users.tokens.key_rules import KeyState
+from quartet_users.tokens.keys import KeyRing
+
+TRUTH = {"true": True, "false": False}
+
+
+@dataclass
+class KeyDocument:
+    """A signing key: `next` is published and will sign, `current` signs, `retired` only verifies, until a moment."""
+
+    id: str
+    state: str
+    created_at: str
+    signs_from: str
+    verifies_until: str | None
+
+
+@dataclass
+class KeyListDocument:
+    """The keys, newest first."""
+
+    keys: list[KeyDocument]
+
+
+@dataclass
+class RotateQuery:
+    """`now=true`: the new key signs at once, and all others are withdrawn with all tokens that they have signed."""
+
+    now: bool | None = None
+
+
+def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blueprint:
+    """`/users/keys`; scope platform:admin."""
+    blueprint = Blueprint("keys", __name__)
+
+    @blueprint.get("/keys")
+    @requires("platform:admin")
+    @tag(["Signing keys"])
+    @document_response(KeyListDocument)
+    async def list_() -> Response:
+        """The keys that sign and verify access tokens, by id, state and age; no key itself."""
+        return _answer(await key_usecases.list_keys(container))
+
+    @blueprint.post("/keys/rotate")
+    @requires("platform:admin")
+    @tag(["Signing keys"])
+    @document_querystring(RotateQuery)
+    @document_response(KeyListDocument)
+    async def rotate() -> Response:
+        """Have another key sign: in a minute, when everybody knows it, or at once where the old one is lost."""
+        given = {name: single(name, texts, ("now",)) for name, texts in request.args.lists()}
+        at_once = TRUTH.get((given.get("now") or "false").lower())
+        if at_once is None:
+            raise BadParameterError("now", "must be true or false")
+        found = await key_usecases.rotate(container, caller(), at_once=at_once)
+        keys.look_again()
+        return _answer(found)
+
+    return blueprint
+
+
+def _answer(found: list[KeyState]) -> Response:
+    return json_response(KeyListDocument([_document(one) for one in found]))
+
+
+def _document(found: KeyState) -> KeyDocument:
+    times, until = found.times, found.verifies_until
+    return KeyDocument(
+        times.id,
+        found.state,
+        times.created.isoformat(),
+        times.signs_from.isoformat(),
+        None if until is None else until.isoformat(),
+    )

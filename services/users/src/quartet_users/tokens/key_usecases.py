@@ -1,0 +1,59 @@
+"""Use cases of signing keys: what there are, another one, by command or by age; each opens its one transaction."""
+
+from datetime import timedelta
+
+from quartet_common.container import AppContainer
+from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import Caller
+from quartet_users import events
+from quartet_users.config import UsersConfig
+from quartet_users.tokens import key_store
+from quartet_users.tokens.key_rules import PUBLISHED_FIRST, KeyState, is_due, states
+
+Container = AppContainer[UsersConfig]
+
+ROTATION_INTERVAL = 60.0
+"""Seconds between two looks of the worker whether a key is due, or over."""
+
+
+async def list_keys(container: Container) -> list[KeyState]:
+    """The keys, newest first."""
+    async with container.database.connection() as connection:
+        times = await key_store.read_times(connection)
+    found = states(times, container.clock(), container.config.token_lifetime)
+    return [one for one in found if one.state != "over"]
+
+
+async def rotate(container: Container, caller: Caller, *, at_once: bool = False) -> list[KeyState]:
+    """Have another key sign: one that is published now and signs when everybody has it, unless one is on its way.
+
+    `at_once`: it signs now, and all others are withdrawn: no token that they have signed is believed any more.
+    Returns the keys, newest first.
+    """
+    await _rotate(container, caller, at_once=at_once, by_age=False)
+    return await list_keys(container)
+
+
+async def rotate_by_age(container: Container) -> None:
+    """Have another key sign if the one that does has done so for long enough; remove the keys that are over."""
+    await _rotate(container, Caller(SYSTEM_TENANT, container.config.client_id), at_once=False, by_age=True)
+
+
+async def _rotate(container: Container, caller: Caller, *, at_once: bool, by_age: bool) -> None:
+    config, now = container.config, container.clock()
+    async with container.database.transaction() as connection:
+        await key_store.lock_keys(connection)
+        found = states(await key_store.read_times(connection), now, config.token_lifetime)
+        await key_store.delete_keys(connection, [one.times.id for one in found if at_once or one.state == "over"])
+        lifetime = timedelta(days=config.key_lifetime) if by_age else timedelta(0)
+        if not at_once and not (found and is_due(found, now, lifetime)):
+            return
+        from quartet_users.tokens.keys import Vault  # only who makes a key pays for it
+
+        signs_from = now if at_once else now + PUBLISHED_FIRST
+        made = await Vault(config.master_key.get_secret_value()).make(connection, now, signs_from)
+        withdrawn = [one.times.id for one in found] if at_once else []
+        told = [events.key_rotated(made.id, signs_from, withdrawn)]
+        platform = Caller(SYSTEM_TENANT, caller.actor, caller.source_address)
+        await outbox.add(connection, platform, told, now=now, service=config.service)

@@ -1,0 +1,76 @@
+"""OAuth routes: the token endpoint (RFC 6749 section 3.2)."""
+
+from quart import Blueprint, Response, request
+from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+
+from quartet_common.auth.guard import source_address
+from quartet_common.bodies import read_form
+from quartet_common.container import AppContainer
+from quartet_common.openapi import JSON, Dialect
+from quartet_common.responses import json_response
+from quartet_users.api_clients.client_authentication import Form, authenticate
+from quartet_users.config import UsersConfig
+from quartet_users.errors import OAuthError
+from quartet_users.lockout.lockout import Lockout
+from quartet_users.logins.login_documents import LoginDocument
+from quartet_users.logins.sessions import Tokens
+from quartet_users.tokens.grants import Grants
+from quartet_users.tokens.oauth_documents import TokenDocument, TokenErrorDocument, TokenRequest
+
+REPEATED = ("resource",)
+"""Parameters that a form may have more than once (RFC 8707 section 2)."""
+OAUTH = Dialect(
+    prefix="/oauth2",
+    error_type=JSON,
+    error={
+        "type": "object",
+        "required": ["error", "error_description"],
+        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    },
+)
+"""How the token endpoint speaks (RFC 6749 section 5.2)."""
+
+
+def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockout: Lockout) -> Blueprint:
+    """`/oauth2/token`; `grants` says what is given, `lockout` who waits."""
+    blueprint = Blueprint("oauth", __name__)
+
+    @blueprint.post("/oauth2/token")
+    @security_scheme([])
+    @tag(["OAuth"])
+    @document_request(TokenRequest, source=DataSource.FORM)
+    @document_response(TokenDocument)
+    @document_response(TokenErrorDocument, 400)
+    @document_response(TokenErrorDocument, 401)
+    async def token() -> Response:
+        """Give a client an access token, or the next tokens for a refresh token."""
+        form = await read_form()
+        grant = grants.get(_single(form, "grant_type") or "")
+        if grant is None:
+            raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
+        for name in form:
+            if name not in REPEATED:
+                _single(form, name)
+        client = await authenticate(container, lockout, form, authorization(), source_address())
+        answer = await grant(form, client)
+        if isinstance(answer, Tokens):
+            return json_response(LoginDocument.of(answer))
+        return json_response(TokenDocument(answer.access_token, "Bearer", answer.expires_in, answer.scope))
+
+    return blueprint
+
+
+def authorization() -> str | None:
+    """The request's Authorization header. Of two nobody can say which one counts: raises OAuthError (400)."""
+    sent = request.headers.getlist("Authorization")
+    if len(sent) > 1:
+        raise OAuthError("invalid_request", "The request has more than one Authorization header.")
+    return sent[0] if sent else None
+
+
+def _single(form: Form, name: str) -> str | None:
+    """A parameter of a form, which must not stand in it twice (RFC 6749 section 3.2)."""
+    values = form.getlist(name)
+    if len(values) > 1:
+        raise OAuthError("invalid_request", f"The form has {name[:64]} more than once.")
+    return values[0] if values else None

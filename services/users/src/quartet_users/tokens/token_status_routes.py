@@ -1,0 +1,63 @@
+"""Routes of the status of tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
+
+from quart import Blueprint, Response
+from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+
+from quartet_common.auth.guard import source_address
+from quartet_common.bodies import read_form
+from quartet_common.container import AppContainer
+from quartet_common.responses import json_response
+from quartet_users.api_clients.client_authentication import Form, authenticate
+from quartet_users.config import UsersConfig
+from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.lockout.lockout import Lockout
+from quartet_users.tokens.oauth_documents import TokenErrorDocument
+from quartet_users.tokens.oauth_routes import authorization
+from quartet_users.tokens.token_documents import IntrospectionDocument, TokenStatusRequest
+from quartet_users.tokens.token_status import Asker, TokenStatus
+
+
+def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenStatus, lockout: Lockout) -> Blueprint:
+    """`/oauth2/introspect` and `/oauth2/revoke`; whoever asks authenticates as a client."""
+    blueprint = Blueprint("token_status", __name__)
+
+    async def asker_of(form: Form, *, public: bool = False) -> Asker:
+        client = await authenticate(container, lockout, form, authorization(), source_address())
+        if client.is_public and not public:
+            raise InvalidClientError("no_proof")  # anybody can call themselves one
+        return Asker(client.id, client.tenants, client.is_service)
+
+    @blueprint.post("/oauth2/introspect")
+    @security_scheme([])
+    @tag(["OAuth"])
+    @document_request(TokenStatusRequest, source=DataSource.FORM)
+    @document_response(IntrospectionDocument)
+    @document_response(TokenErrorDocument, 400)
+    @document_response(TokenErrorDocument, 401)
+    async def introspect() -> Response:
+        """What a token stands for; one that is not valid, or not the client's business, is not active."""
+        form = await read_form()
+        asker = await asker_of(form)
+        return json_response(await status.introspect(asker, _token(form)))
+
+    @blueprint.post("/oauth2/revoke")
+    @security_scheme([])
+    @tag(["OAuth"])
+    @document_request(TokenStatusRequest, source=DataSource.FORM)
+    @document_response(TokenErrorDocument, 400)
+    @document_response(TokenErrorDocument, 401)
+    async def revoke() -> Response:
+        """End a token that was given to the client; of any other the answer is the same, and nothing happens."""
+        form = await read_form()
+        asker = await asker_of(form, public=True)
+        await status.revoke(asker, source_address(), _token(form))
+        return Response(b"", 200, content_type="application/json")
+
+    return blueprint
+
+
+def _token(form: Form) -> str:
+    """The token that is asked about. Its `token_type_hint` is not needed: every kind of token says what it is."""
+    if len(form.getlist("token")) != 1 or not form["token"]:
+        raise OAuthError("invalid_request", "The form must have a token, once.")
+    return form["token"]

@@ -1,0 +1,65 @@
+"""The rules for users."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from quartet_users import events
+from quartet_users.scim import user_domain
+
+USER_ID = UUID("01a20458-d3da-70f4-b50d-2a76abd0b72c")
+NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def a_user(**attributes: object) -> user_domain.User:
+    user, _ = user_domain.create(USER_ID, {"schemas": ["core"], "userName": "BJensen", **attributes}, NOW)
+    return user
+
+
+def test_a_new_user_has_version_one_and_tells_that_it_was_created() -> None:
+    user, told = user_domain.create(USER_ID, {"userName": "BJensen", "active": False, "externalId": "e1"}, NOW)
+    assert (user.version, user.created, user.modified) == (1, NOW, NOW)
+    assert [event.type for event in told] == [events.CREATED]
+    assert told[0].subject == f"users/{USER_ID}"
+    assert told[0].sequence == 1
+    assert told[0].data == {
+        "id": str(USER_ID), "userName": "BJensen", "displayName": None, "externalId": "e1", "active": False,
+    }  # fmt: skip
+
+
+def test_user_names_that_differ_in_case_only_have_one_key() -> None:
+    assert a_user(userName="BJENSEN").user_name_key == a_user(userName="bjensen").user_name_key
+
+
+def test_a_user_without_active_counts_as_active_in_its_event() -> None:
+    _, told = user_domain.create(USER_ID, {"userName": "b"}, NOW)
+    assert told[0].data["active"] is True
+
+
+def test_a_change_raises_the_version_and_names_what_differs() -> None:
+    before = a_user(displayName="Babs", title="Guide")
+    after, told = user_domain.change(before, {"schemas": ["x"], "userName": "BJensen", "displayName": "Barbara"}, LATER)
+    assert (after.version, after.created, after.modified) == (2, NOW, LATER)
+    assert told[0].type == events.UPDATED
+    assert told[0].sequence == 2
+    assert told[0].data["changed"] == ["displayName", "title"]
+
+
+def test_a_replacement_that_changes_nothing_is_no_change() -> None:
+    before = a_user(displayName="Babs")
+    after, told = user_domain.change(before, dict(before.attributes), LATER)
+    assert after is before
+    assert told == []
+
+
+def test_a_new_password_alone_is_a_change_whose_event_does_not_tell_it() -> None:
+    before = a_user()
+    after, told = user_domain.change(before, dict(before.attributes), LATER, new_password=True)
+    assert after.version == 2
+    assert told[0].data["changed"] == ["password"]
+    assert set(told[0].data) == {"id", "userName", "displayName", "externalId", "active", "changed"}
+
+
+def test_a_deletion_counts_as_the_newest_of_the_users_events() -> None:
+    told = user_domain.delete(a_user())
+    assert [(event.type, event.sequence) for event in told] == [(events.DELETED, 2)]
