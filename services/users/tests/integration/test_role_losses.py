@@ -125,6 +125,22 @@ async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
     assert {event.actorid for event in await users.outbox(tenant) if event.routing_key == REVOKED} == {"hr-sync"}
 
 
+async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
+    users: RunningService, admin: RoleAdmin, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "AT_ONCE", 1)
+    role, same = [await admin.role(name, "audit:read") for name in ("r", "same")]
+    people = [await admin.user(f"u{number}") for number in range(3)]
+    for one in people:
+        await admin.give(role, one)
+    assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
+    [first] = await admin.revoked()
+    lucky, other = [UUID(one) for one in people if UUID(one) != first]
+    await admin.give(same, lucky)
+    await losses.tell_rest(users.container)
+    assert await admin.revoked() == [first, other]
+
+
 async def test_whoever_asks_for_scopes_while_they_are_taken_waits_for_the_end(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:

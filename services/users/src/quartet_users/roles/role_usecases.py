@@ -187,7 +187,8 @@ async def _taking(
     tenant = caller.tenant
     guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
     given = await role_store.read_grantees(connection, tenant, role.id, grantee)
-    async with watching(container, connection, caller, users=given["User"], groups=given["Group"]) as revoked:
+    users, groups = given["User"], given["Group"]
+    async with watching(container, connection, caller, users=users, groups=groups, scopes=lost) as revoked:
         yield revoked
         if guarded and not await role_store.has_administrator(connection, tenant):
             raise LastAdministratorError
