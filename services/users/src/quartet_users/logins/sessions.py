@@ -1,7 +1,9 @@
 """Sessions: what a login begins, and how its tokens are made."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, make
@@ -15,6 +17,7 @@ from quartet_users.roles import role_store
 from quartet_users.tokens.access_tokens import Grant, sign
 from quartet_users.tokens.keys import KeyPair
 
+T = TypeVar("T")
 Container = AppContainer[UsersConfig]
 
 
@@ -49,6 +52,14 @@ class Tokens:
     scope: str
     session_id: UUID
     user_id: UUID
+
+
+async def in_turn(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+    """Carry out `command`, which begins or goes on with a session, when nobody takes scopes from the tenant's people.
+
+    Raises HeldError (503) where that lasts too long, and what `Database.run` does.
+    """
+    return await container.database.run_in_turn(f"scopes/{tenant}", command)
 
 
 async def begin(container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor) -> Turn:

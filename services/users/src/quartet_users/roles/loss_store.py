@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
-from quartet_users.roles.role_store import SCOPES_OF, lock_grants
+from quartet_users.roles.role_store import SCOPES_OF, share_grants
 
 GIVEN = """
     SELECT pg_try_advisory_xact_lock_shared(hashtextextended($3, 0)) AS is_held,
@@ -84,11 +84,11 @@ class Batch:
 async def are_given_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:
     """Whether any of `groups`, or a group above one, is given a role; nobody changes that until the transaction ends.
 
-    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `lock_grants`.
+    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `share_grants`.
     """
     row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
     if row is not None and not row["is_held"]:
-        await lock_grants(connection, tenant, shared=True)
+        await share_grants(connection, tenant)
         row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
     return row is not None and bool(row["is_given"])
 

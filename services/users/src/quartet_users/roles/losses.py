@@ -43,7 +43,8 @@ async def watching(
     """What is done inside may take scopes from `users`, and from those in `groups` and in groups below them.
 
     Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. Gives a list that
-    afterwards holds what was revoked, for `container.revocations.add` after the commit. The caller holds `lock_grants`.
+    afterwards holds what was revoked, for `container.revocations.add` after the commit. The caller has
+    taken the grants or shares them.
     """
     tenant, revoked = caller.tenant, list[Revocation]()
     await role_store.lock_scopes(connection, tenant)
