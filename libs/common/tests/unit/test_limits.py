@@ -179,7 +179,7 @@ class BusyRedis:
     def register_script(self, _: str) -> "BusyRedis":
         return self
 
-    async def __call__(self, keys: list[str], args: list[int]) -> Any:
+    async def __call__(self, keys: list[str], **_: list[int]) -> Any:
         self.calls += 1
         if self.calls > 20:
             raise AssertionError("it is asked again and again")
