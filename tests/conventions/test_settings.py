@@ -76,6 +76,15 @@ def test_compose_gives_what_is_needed_and_leaves_defaults_to_the_code(process: s
     assert all(one.model_config["env_ignore_empty"] for one in map(config_of, SERVICES))
 
 
+def test_with_mutual_tls_no_container_of_ours_is_left_out() -> None:
+    told = yaml.safe_load((CHECKOUT / "deploy/compose/tls.yaml").read_text())["services"]
+    assert told.keys() == {*PROCESSES, "nginx", "token"}
+    for name in PROCESSES:
+        assert told[name]["environment"].keys() <= open_settings("users") | {"QUARTET_AUDIT_URL", "QUARTET_METRICS_URL"}
+        assert told[name]["environment"]["QUARTET_VERIFY_CLIENT"] == "required"
+        assert f"/{name.partition('-')[0]}:/run/tls:ro" in told[name]["volumes"][0]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_setting_can_be_set_natively_and_no_secret(service: str) -> None:
     mine = dict.fromkeys(settings(service), "x")
