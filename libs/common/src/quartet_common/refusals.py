@@ -10,6 +10,7 @@ from quartet_common.auth.guard import principal, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
+from quartet_common.errors import OURS
 from quartet_common.ids import SYSTEM_TENANT, Clock, new_id
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import Caller, DomainEvent
@@ -23,8 +24,6 @@ TENANT_PLACES = 20
 """Different kinds that one window tells apart of a tenant."""
 FURTHER = "(further)"
 """The room of the tenants beyond MAX_TENANTS."""
-OURS_ONCE = frozenset({"expired", "revoked", "tenant_suspended"})
-"""Why a token is refused that nobody can have made up."""
 
 EXTENSION = "quartet_refusals"
 """The name under which an app has its log."""
@@ -63,7 +62,7 @@ class RefusalLog(Summaries[Source, Request]):
     window. The first 403 of each kind in a window is written at once, and only those after it are counted.
 
     Each tenant has room for itself, so that none hides another's; what has no valid token has rooms of its own, where
-    tokens that were ours once stand apart from those that anybody could make up. All of it has a bound: MAX_TENANTS
+    tokens that are ours stand apart from those that anybody could make up. All of it has a bound: MAX_TENANTS
     rooms of TENANT_PLACES, and four of MAX_KEYS.
     """
 
@@ -102,7 +101,7 @@ class RefusalLog(Summaries[Source, Request]):
     def room(self, kind: Source) -> Hashable:
         """The tenant, if it is known; those beyond MAX_TENANTS have one together, as has each kind of the unknown."""
         if kind.actor == ANONYMOUS:
-            return kind.status, kind.reason in OURS_ONCE
+            return kind.status, kind.reason in OURS
         if len(self._tenants) < MAX_TENANTS:
             self._tenants.add(kind.tenant)
         return kind.tenant if kind.tenant in self._tenants else FURTHER
