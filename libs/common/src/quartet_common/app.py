@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from quart import Quart, Request, Response, g, request
 from quart_cors import cors
 from quart_schema import Info, QuartSchema
-from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.exceptions import HTTPException
 
 from quartet_common import clocks
@@ -39,6 +38,7 @@ from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
+from quartet_common.logs import begin_context
 from quartet_common.observed import observed
 from quartet_common.openapi import DIALECTS, Dialect, Document
 from quartet_common.readiness import Check
@@ -166,8 +166,7 @@ def _install_request_hooks(app: Quart) -> None:
         known.started = time.perf_counter()
         sent = running_request().headers.get("X-Request-Id", "")
         known.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
-        clear_contextvars()
-        bind_contextvars(request_id=known.request_id)
+        begin_context(request_id=known.request_id)
 
     async def finish(response: Response) -> Response:
         known, headers = running_globals(), response.headers

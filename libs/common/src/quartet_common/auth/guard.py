@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, Request, g, request
-from structlog.contextvars import bind_contextvars
 
 from quartet_common.asgi import running_globals, running_request
 from quartet_common.auth.principal import (
@@ -18,6 +17,7 @@ from quartet_common.auth.principal import (
     from_header,
 )
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def install_guard(
         if "Authorization" not in asked.headers:
             known.limits = limiter.anonymous(address)
         found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
-        bind_contextvars(tenant=found.tenant, actor=found.actor)
+        add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
         view = app.view_functions[endpoint]
         scopes = scopes_of(view)
