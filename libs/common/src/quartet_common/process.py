@@ -122,7 +122,7 @@ class Worker(Generic[C]):
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
-            Schedule("revocations-prune", 3600.0, self._prune_revocations),
+            Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", clocks.INTERVAL, container.set_clock),
             *service.schedules(container),
