@@ -17,8 +17,8 @@ from quartet_common.auth.principal import (
     from_header,
 )
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
-from quartet_common.logs import add_context
 from quartet_common.limits.limiter import SECRET
+from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 CLIENT, USER, ADDRESS, FAILURES = "client", "user", "address", "refused"
-TOKEN, SECRET = "token", "secret"  # noqa: S105  # what is tried
+TOKEN, SECRET = "token", "secret"  # what is tried
 CHECKS = Limit(100, 1)
 """Tokens which may well be ours that each process looks at for an address that may try no others; what such a look
 costs is some 200 us.
