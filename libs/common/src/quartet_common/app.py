@@ -15,6 +15,7 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
+from quartet_common import clocks
 from quartet_common.asgi import ServiceApp, running_globals, running_request
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
@@ -266,6 +267,7 @@ def _install_lifespan(
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
+        Schedule("clock", clocks.INTERVAL, container.set_clock),
     ]
     running: list[asyncio.Task[None]] = []
 
@@ -273,6 +275,7 @@ def _install_lifespan(
         await container.open()
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
+            await container.set_clock()
         running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
