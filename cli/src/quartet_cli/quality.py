@@ -16,6 +16,8 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 
 KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos", "slow")
 
+SIDE_BY_SIDE: Final = ("-n", "2", "--dist", "loadgroup")
+"""Two processes share the whole suite, most of which is waiting; libs/testing says what stays together in one."""
 AUDITED: Final = ("services", "libs", "cli", "deploy", "bench")
 """Folders of what runs, or is run to deploy and to measure it."""
 BANDIT: Final = "import logging; logging.disable(logging.WARNING); from bandit.cli.main import main; main()"
@@ -73,7 +75,7 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
     folders = paths(None if what == "slow" else what)
     if not folders:
         raise QuartetError(f"there are no tests of {what}; there are: {', '.join((*KINDS, *SERVICES))}")
-    chosen = {None: ["-m", "not slow"], "slow": ["-m", "slow"]}.get(what, [])
+    chosen = {None: ["-m", "not slow", *SIDE_BY_SIDE], "slow": ["-m", "slow"]}.get(what, [])
     return Selection([*map(str, folders), *chosen, *extra])
 
 

@@ -61,6 +61,10 @@ class ContendedError(ServiceError):
         self.server = server
 
 
+class HeldError(ContendedError):
+    """503 with Retry-After: another transaction holds what is needed, and goes on; nothing was done. `Turns` waits."""
+
+
 class UnauthorizedError(ServiceError):
     """401 with WWW-Authenticate (RFC 6750 section 3); `reason` says why, for the audit log only."""
 

@@ -168,6 +168,7 @@ async def test_what_is_nobodys_is_not_asked_about_again_for_a_while(users: Users
         SCIM_TOKEN + "acmé_" + "a" * 49,
         make(REFRESH_TOKEN, "acme"),
     ],
+    ids=["empty", "long", "longer", "cut", "checksum", "longer-by-one", "letters", "refresh"],
 )
 async def test_what_was_never_made_is_refused_without_a_question(users: Users, token: str) -> None:
     assert await users.refused(token) in {"malformed", "too_long"}

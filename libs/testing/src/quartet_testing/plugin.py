@@ -18,6 +18,22 @@ C = TypeVar("C", bound=ServiceConfig)
 
 ConfigFor = Callable[[type[C]], C]
 
+GROUPS = (("tests/e2e/faults/", "faults"), ("tests/e2e/", "stack"), ("cli/tests/integration/", "commands"))
+"""By the beginning of a test's path: what shares servers, and so belongs into one process where several run tests."""
+
+
+def group_of(path: str) -> str:
+    """The group of the test at `path`, relative to the checkout."""
+    if "/unit/" in path:
+        return "unit"
+    return next((group for beginning, group in GROUPS if path.startswith(beginning)), "servers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together in one process (`--dist loadgroup`): each group starts its servers once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
+
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Stack]:

@@ -7,7 +7,7 @@ import asyncpg
 import orjson
 from joserfc.jws import extract_compact
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, digest, tenant_of
+from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
@@ -18,6 +18,7 @@ from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.logins import session_ends, session_store
+from quartet_users.logins.session_store import TokenHashes
 from quartet_users.scim import user_store
 from quartet_users.tokens.access_tokens import SERVICES
 from quartet_users.tokens.revocations import revoke
@@ -98,7 +99,7 @@ class TokenStatus:
     async def _introspect_refresh(self, asker: Asker, token: str) -> dict[str, Any]:
         tenant, found = await self._refresh_token(token)
         now = self._container.clock()
-        if found is None or found["used_at"] is not None or found["ends_at"] <= now or not asker.knows(tenant):
+        if found is None or not found["is_unused"] or found["ends_at"] <= now or not asker.knows(tenant):
             return INACTIVE
         issued, end = found["issued_at"].timestamp(), int(found["ends_at"].timestamp())
         user_id, session = str(found["user_id"]), str(found["session_id"])
@@ -160,7 +161,7 @@ class TokenStatus:
         if tenant is None:
             return "", None
         async with self._container.database.connection() as connection:
-            return tenant, await session_store.read_refresh_token(connection, tenant, digest(token))
+            return tenant, await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
 
     async def _revoke_access(self, asker: Asker, address: str | None, token: str) -> None:
         who = await self._verified(token)
