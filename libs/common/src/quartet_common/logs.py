@@ -3,21 +3,37 @@
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 import stamina.instrumentation
 from opentelemetry import trace
-from structlog.contextvars import get_contextvars
 
 HIDDEN = "(hidden)"
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "credential", "private_key", "master_key")
 MAX_VALUE = 2000
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has: all else was given by the caller."""
+OWN_NUMBER = len(vars(logging.makeLogRecord({})))
+"""How many of them a record has from the start; what the caller gives comes after them."""
+
+_context: ContextVar[Mapping[str, str]] = ContextVar("quartet_log_context", default=MappingProxyType({}))
+
+
+def begin_context(**names: str) -> None:
+    """Have every line of this context, that of a request, begin with `names` and no others."""
+    _context.set(names)
+
+
+def add_context(**names: str) -> None:
+    """Have every line of this context from now on say `names` too."""
+    _context.set({**_context.get(), **names})
 
 
 def configure_logs(service: str, process: str, level: str) -> None:
@@ -27,16 +43,23 @@ def configure_logs(service: str, process: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    _leave_out_what_no_line_has()
     stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt itself
     for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
+def _leave_out_what_no_line_has() -> None:
+    """As logging's HOWTO advises under "Optimization": source lines, threads and tasks."""
+    vars(logging)["_srcfile"] = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    vars(logging)["logAsyncioTasks"] = False  # unknown to Python 3.11
+
+
 class JsonLines(logging.Formatter):
     """Writes a record as a JSON object: who logs, what, in which request and trace, and what the caller added.
 
-    Each request is a line, so this stands on the way of each: by hand it takes a fifth of what structlog's chain of
-    processors took.
+    Each request is a line, so this stands on the way of each: see docs/decisions/0012.
     """
 
     def __init__(self, service: str, process: str) -> None:
@@ -45,11 +68,12 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
-        event = {"event": record.getMessage(), **get_contextvars(), "level": record.levelname.lower()}
-        event.update((name, value) for name, value in vars(record).items() if name not in OWN)
+        event = {"event": record.getMessage(), **_context.get(), "level": record.levelname.lower()}
+        given = islice(vars(record).items(), OWN_NUMBER, None)
+        event.update([pair for pair in given if pair[0] not in OWN])  # another formatter may have added its own
         event["time"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         add_trace(event)
-        shown = {**self._names, **hide_secrets(event)}
+        shown = self._names | hide_secrets(event)
         if record.exc_info:
             shown["exception"] = self.formatException(record.exc_info)
         return _dumps(shown)
@@ -59,8 +83,8 @@ def add_trace(event: MutableMapping[str, Any]) -> None:
     """Add the ids of the span that runs now."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
-        event["trace_id"] = format(context.trace_id, "032x")
-        event["span_id"] = format(context.span_id, "016x")
+        event["trace_id"] = f"{context.trace_id:032x}"
+        event["span_id"] = f"{context.span_id:016x}"
 
 
 def hide_secrets(event: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -75,10 +99,10 @@ def _names_a_secret(key: str) -> bool:
 
 
 def _shown(key: object, value: Any) -> Any:
-    if _names_a_secret(str(key)):
+    if _names_a_secret(key if type(key) is str else str(key)):
         return HIDDEN
-    if isinstance(value, str | bytes):
-        return value[:MAX_VALUE]
+    if isinstance(value, (str, bytes)):
+        return value if len(value) <= MAX_VALUE else value[:MAX_VALUE]
     if isinstance(value, dict):
         return {name: _shown(name, inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

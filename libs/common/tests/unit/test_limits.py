@@ -13,7 +13,7 @@ from quartet_common.limits.addresses import UNKNOWN, counted_as
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limit import Limit, read_limit
 from quartet_common.limits.limiter import Limiter
-from quartet_common.limits.sums import SharedClock
+from quartet_common.limits.sums import BATCH, SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows
 
 
@@ -162,6 +162,39 @@ def test_a_window_that_ends_while_redis_is_asked_counts_as_the_one_before() -> N
     windows.take("a")
     windows.learn(report, 9, 0)
     assert windows.take("a") == REFUSED
+
+
+class BusyRedis:
+    """A Redis whose every answer takes so long that each client has sent another request by then."""
+
+    def __init__(self, windows: Windows, clients: int) -> None:
+        self.calls = 0
+        self._windows, self._clients = windows, clients
+        self.send()
+
+    def send(self) -> None:
+        for number in range(self._clients):
+            self._windows.take(f"client-{number}")
+
+    def register_script(self, _: str) -> "BusyRedis":
+        return self
+
+    async def __call__(self, keys: list[str], **_: list[int]) -> Any:
+        self.calls += 1
+        if self.calls > 20:
+            raise AssertionError("it is asked again and again")
+        self.send()
+        return 1000, 0, [0] * len(keys)
+
+
+async def test_what_comes_while_redis_is_asked_waits_for_the_next_time() -> None:
+    windows = Windows(Limit(1_000_000, 10), lambda: 1000.0)
+    redis: Any = BusyRedis(windows, clients=3 * BATCH)
+    sums = Sums(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
+    await sums.add_up()
+    assert redis.calls == 3  # each client was told of once
+    await sums.add_up()
+    assert redis.calls == 6
 
 
 def test_a_clock_that_is_set_back_locks_nobody_out() -> None:

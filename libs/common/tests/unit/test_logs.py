@@ -3,14 +3,14 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from structlog.contextvars import bound_contextvars
 
 from quartet_common.auth import opaque
-from quartet_common.logs import HIDDEN, MAX_VALUE, configure_logs, hide_secrets
+from quartet_common.logs import HIDDEN, MAX_VALUE, add_context, begin_context, configure_logs, hide_secrets
 
 
 @pytest.fixture
@@ -73,11 +73,30 @@ def test_a_line_says_which_process_wrote_it_what_and_when(root: None, capsys: py
 def test_tenant_actor_and_trace_are_on_every_line_of_a_request(root: None, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("users", "api", "INFO")
     tracer = TracerProvider().get_tracer("test")
-    with tracer.start_as_current_span("request") as span, bound_contextvars(tenant="default", actor="scim-client"):
+
+    def request() -> None:
+        begin_context(request_id="one")
+        add_context(tenant="default", actor="scim-client")
         logging.getLogger("anything").info("inside")
+
+    with tracer.start_as_current_span("request") as span:
+        copy_context().run(request)
     shown = line(capsys)
-    assert (shown["tenant"], shown["actor"]) == ("default", "scim-client")
+    assert (shown["request_id"], shown["tenant"], shown["actor"]) == ("one", "default", "scim-client")
     assert shown["trace_id"] == format(span.get_span_context().trace_id, "032x")
+
+
+def test_a_request_begins_without_what_the_one_before_has_left(root: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("users", "api", "INFO")
+
+    def requests() -> None:
+        begin_context(request_id="one")
+        add_context(tenant="acme")
+        begin_context(request_id="two")
+        logging.getLogger("anything").info("inside")
+
+    copy_context().run(requests)
+    assert line(capsys).keys() == {"service", "process", "event", "request_id", "level", "time"}
 
 
 def test_an_exception_is_one_line_too(root: None, capsys: pytest.CaptureFixture[str]) -> None:

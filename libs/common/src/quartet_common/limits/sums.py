@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 
+from quartet_common.large import slices
 from quartet_common.limits.windows import Report, Windows
 
 if TYPE_CHECKING:
@@ -81,12 +82,16 @@ class Sums:
         )
 
     async def add_up(self) -> None:
-        """Add up what has changed. What cannot be told is not told later: the others only let more through."""
+        """Add up what has changed by now. What cannot be told is not told later: the others only let more through.
+
+        What is counted while Redis is asked waits for the next time: a busy process would else ask without a pause.
+        """
         if time.monotonic() < self._away_until:
             return
         for prefix, windows in self._tables.items():
-            while reports := windows.reports(BATCH):
-                if not await self._tell(prefix, windows, reports):
+            for some in slices(range(windows.untold), BATCH):
+                reports = windows.reports(len(some))
+                if reports and not await self._tell(prefix, windows, reports):
                     return
 
     async def _tell(self, prefix: str, windows: Windows, reports: list[Report]) -> bool:

@@ -103,6 +103,11 @@ class Windows:
         """Whole seconds until the running window ends, at least 1."""
         return self._seconds - int(self._now() % self._seconds)
 
+    @property
+    def untold(self) -> int:
+        """How many keys have changed since they were reported."""
+        return len(self._changed)
+
     def reports(self, most: int) -> list[Report]:
         """What up to `most` keys have used and nobody was told; it counts as told from now on."""
         window = int(self._now() / self._seconds)
