@@ -3,16 +3,29 @@
 import argparse
 import base64
 import json
+import os
+import ssl
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPResponse
 from pathlib import Path
 
 CLIENT = "quartet-admin"
 PLATFORM = "quartet"
 SECRET = Path("/run/secrets/quartet_client_secret")
+
+
+def connect(request: urllib.request.Request) -> HTTPResponse:
+    """The answer of the users service; with TLS as the services are told to speak it. Raises OSError."""
+    told = os.environ.get
+    context = ssl.create_default_context(cafile=told("QUARTET_TRUST") or None)
+    if told("QUARTET_CERTFILE"):
+        context.load_cert_chain(os.environ["QUARTET_CERTFILE"], told("QUARTET_KEYFILE") or None)
+    answer: HTTPResponse = urllib.request.urlopen(request, timeout=10, context=context)  # noqa: S310  # nosec B310  # the stack's own
+    return answer
 
 
 def request_token(url: str, secret: str, tenant: str, scope: str | None) -> str:
@@ -25,7 +38,7 @@ def request_token(url: str, secret: str, tenant: str, scope: str | None) -> str:
     request = urllib.request.Request(  # noqa: S310  # the address is the stack's own
         f"{url}/oauth2/token", urllib.parse.urlencode(form).encode(), {"Authorization": f"Basic {basic}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # nosec B310  # as above
+    with connect(request) as answer:
         return str(json.load(answer)["access_token"])
 
 
@@ -37,7 +50,7 @@ def make_tenant(url: str, secret: str, tenant: str) -> None:
         f"{url}/users/tenants", json.dumps({"id": tenant}).encode(), headers
     )
     try:
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # nosec B310  # as above
+        connect(request).close()
     except urllib.error.HTTPError as error:
         if error.code != 409:
             raise
@@ -49,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tenant", default="default")
     parser.add_argument("--scope", help="scopes with spaces between them; default: all")
     parser.add_argument("--create", action="store_true", help="make the tenant first if it is not there")
-    parser.add_argument("--url", default="http://users-api:8000", help=argparse.SUPPRESS)
+    parser.add_argument("--url", default=os.environ.get("QUARTET_USERS_URL"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         secret = SECRET.read_text().strip()

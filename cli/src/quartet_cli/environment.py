@@ -1,12 +1,24 @@
 """The environment of the service processes: what each is told, and nothing of the caller's that it needs not know."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from quartet_cli.layout import SERVICES, Home
 from quartet_cli.ports import HOST
 
-HANDED_ON = ("QUARTET_LOG_", "QUARTET_OTLP_", "QUARTET_TRACE_", "QUARTET_CORS_", "QUARTET_LIMIT_", "QUARTET_PASSWORD_")
+SETTING = re.compile(r"QUARTET_[A-Z_]+")
+SECRETS = re.compile(r".*_(PASSWORD|SECRET|KEY|CLIENTS|TOKEN)")
+"""What only the service whose it is may know: it reads it from its own folder."""
+OWN = frozenset({
+    # the launcher's own, or decided by it for each process
+    "QUARTET_HOME", "QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT",
+    "QUARTET_SECRETS_DIR", "QUARTET_DATABASE_URL", "QUARTET_REDIS_URL", "QUARTET_BROKER_URL",
+    *(f"QUARTET_{name.upper()}_URL" for name in SERVICES),
+    # TLS: its proxy and its checks of health speak plain HTTP, on the loopback address
+    "QUARTET_CERTFILE", "QUARTET_KEYFILE", "QUARTET_VERIFY_CLIENT", "QUARTET_CA_CERTS", "QUARTET_TRUST",
+    "QUARTET_CLIENT_CERTFILE", "QUARTET_CLIENT_KEYFILE",
+})  # fmt: skip
 
 
 def base() -> dict[str, str]:
@@ -16,8 +28,9 @@ def base() -> dict[str, str]:
 
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The caller's own settings that reach the services: logs, traces, CORS and limits."""
-    return {name: value for name, value in environment.items() if name.startswith(HANDED_ON)}
+    """The caller's own settings that reach the services: all but secrets and what the launcher decides."""
+    names = (name for name in environment if SETTING.fullmatch(name) and not SECRETS.fullmatch(name))
+    return {name: environment[name] for name in names if name not in OWN}
 
 
 def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[str, str]:

@@ -52,6 +52,11 @@ class Home:
         return self.path / "login.json"
 
     @property
+    def login_lock(self) -> Path:
+        """Held by the one command that changes that session."""
+        return self.path / "login.lock"
+
+    @property
     def digest(self) -> str:
         """Ten hexadecimal digits that tell this home from any other on the machine."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:10]

@@ -1,9 +1,12 @@
 """The commands `login`, `whoami`, `logout`: a person's own session, whose tokens lie in the home for its owner only."""
 
+import fcntl
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from getpass import getpass
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quartet_cli.answers import ask
+from quartet_cli.answers import Document, ask, explained
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
@@ -21,6 +24,13 @@ EARLY = 30
 """Seconds before its end from which an access token is not relied on."""
 
 Url = Annotated[str | None, typer.Option(help="Another stack's URL.")]
+
+
+class SessionOverError(QuartetError):
+    """The server knows the session no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the session is over; log in again")
 
 
 @dataclass
@@ -54,6 +64,11 @@ class Kept:
             json.dump(asdict(self), file)
         new.replace(path)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the access token can be relied on for a while."""
+        return self.expires_at > time.time() + EARLY
+
     def take(self, tokens: dict[str, Any]) -> None:
         """Take the tokens of an answer."""
         self.access_token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
@@ -77,7 +92,8 @@ def login(
         raise QuartetError(str(answer.get("detail", f"{target} answers {status}")))
     kept = Kept(target, tenant, user, answer["session_id"], "", 0, "")
     kept.take(answer)
-    kept.save(path())
+    with alone():
+        kept.save(path())
     print(f"{user} of {tenant} is logged in.")
 
 
@@ -91,15 +107,38 @@ def whoami() -> None:
 
 
 def logout() -> None:
-    """End the session that was begun here."""
-    kept = Kept.load(path())
-    try:
-        kept = current()
-        headers = {"Authorization": f"Bearer {kept.access_token}"}
-        ask("DELETE", f"{kept.url}/users/sessions/{kept.session_id}", headers=headers)
-    finally:
-        path().unlink(missing_ok=True)
+    """End the session that was begun here. Its tokens are forgotten whatever the server answers."""
+    with alone():
+        kept = Kept.load(path())
+        try:
+            end(kept)
+        except QuartetError as error:
+            raise QuartetError(
+                f"the tokens of {kept.user_name} are forgotten here, but the session may go on at {kept.url}: {error}"
+            ) from error
+        finally:
+            path().unlink(missing_ok=True)
     print(f"{kept.user_name} is logged out.")
+
+
+def end(kept: Kept) -> None:
+    """End a session at its server. QuartetError where the server does not say that it is over."""
+    try:
+        if not kept.is_fresh:
+            refresh(kept)
+        status, answer = _delete(kept)
+        if status == 401:  # refused before its time: the session is over, or its scopes have changed
+            refresh(kept)
+            status, answer = _delete(kept)
+    except SessionOverError:
+        return
+    if status not in (204, 404):
+        raise explained(status, answer)
+
+
+def _delete(kept: Kept) -> tuple[int, Document]:
+    headers = {"Authorization": f"Bearer {kept.access_token}"}
+    return ask("DELETE", f"{kept.url}/users/sessions/{kept.session_id}", headers=headers)
 
 
 def path() -> Path:
@@ -107,18 +146,36 @@ def path() -> Path:
     return Home(home_path()).login_file
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """One command at a time changes the session, which a refresh token ends that is sent twice (RFC 9700 4.14.2)."""
+    path().parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(Home(home_path()).login_lock, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def current() -> Kept:
     """The session with an access token that is good for a while. QuartetError where it is over."""
-    kept = Kept.load(path())
-    if kept.expires_at > time.time() + EARLY:
+    if (kept := Kept.load(path())).is_fresh:
         return kept
+    with alone():
+        kept = Kept.load(path())  # another command may have refreshed it, or ended it, meanwhile
+        if not kept.is_fresh:
+            refresh(kept)
+    return kept
+
+
+def refresh(kept: Kept) -> None:
+    """Get new tokens and keep them. SessionOverError where the server says so, QuartetError where it gives none."""
     form = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": kept.refresh_token}
     status, answer = ask("POST", f"{kept.url}/oauth2/token", data=form)
+    if answer.get("error") == "invalid_grant":
+        raise SessionOverError
     if status != 200:
-        raise QuartetError(f"the session is over ({status}); log in again")
+        raise QuartetError(f"{kept.url} gives no new token: {answer.get('error_description', status)}")
     kept.take(answer)
     kept.save(path())
-    return kept
 
 
 def ask_password(prompt: str) -> str:

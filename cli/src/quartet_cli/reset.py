@@ -22,7 +22,8 @@ def open_stack(path: Path) -> Stack:
 def belongings(home: Home) -> list[Path]:
     """What there is to remove: the parts of the home, and the database where it lies elsewhere."""
     outside = State.load(home.state_file).postgres_data or str(home.postgres_data)
-    parts = [home.data, home.secrets, home.logs, home.run, home.state_file, home.login_file, home.socket.parent]
+    parts = [home.data, home.secrets, home.logs, home.run, home.state_file, home.socket.parent]
+    parts += [home.login_file, home.login_lock]
     if outside and Path(outside).parent == Path("/var/lib/quartet"):
         parts.append(Path(outside))
     return [path for path in dict.fromkeys(parts) if path.exists()]

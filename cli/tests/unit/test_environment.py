@@ -44,12 +44,7 @@ def test_nothing_of_the_callers_environment_leaks(monkeypatch: pytest.MonkeyPatc
     assert "HTTP_PROXY" not in told
 
 
-def test_settings_for_logs_traces_cors_and_limits_are_handed_on() -> None:
-    mine = {
-        "QUARTET_LOG_LEVEL": "DEBUG",
-        "QUARTET_OTLP_ENDPOINT": "http://127.0.0.1:4318",
-        "QUARTET_CORS_ORIGINS": "[]",
-        "QUARTET_LIMIT_CLIENT": "off",
-        "QUARTET_HOME": "/x",
-    }
-    assert environment.handed_on(mine) == {k: v for k, v in mine.items() if k != "QUARTET_HOME"}
+def test_settings_of_services_are_handed_on_and_neither_secrets_nor_what_the_launcher_decides() -> None:
+    mine = {"QUARTET_LOG_LEVEL": "DEBUG", "QUARTET_LIMIT_CLIENT": "off", "QUARTET_PUBLIC_URL": "https://id.example.com"}
+    others = {"QUARTET_HOME": "/x", "QUARTET_CLIENT_SECRET": "s", "QUARTET_USERS_URL": "http://x", "MY_LEVEL": "1"}
+    assert environment.handed_on({**mine, **others}) == mine

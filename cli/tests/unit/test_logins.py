@@ -103,6 +103,44 @@ def test_a_logout_ends_the_session_and_forgets_it(home: Path, monkeypatch: pytes
     assert not path.exists()
 
 
+REFUSED = (401, {"detail": "Not this token."})
+OVER = (400, {"error": "invalid_grant"})
+FRESH = (200, {"access_token": "access 2", "refresh_token": "refresh 2", "expires_in": 600})
+AWAY = (503, {"error_description": "Later."})
+
+
+@pytest.mark.parametrize(
+    "answers", [[(404, {})], [REFUSED, OVER], [REFUSED, FRESH, (204, {})], [REFUSED, FRESH, (404, {})]]
+)
+def test_a_logout_succeeds_when_the_server_says_that_the_session_is_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, dict[str, Any]]]
+) -> None:
+    path = kept(home)
+    server = serve(monkeypatch, *answers)
+    logins.logout()
+    assert not server.answers
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("answers", [[AWAY], [REFUSED, AWAY], [REFUSED, FRESH, REFUSED], [(403, {})], [(429, {})]])
+def test_a_logout_fails_when_the_session_may_go_on_and_forgets_its_tokens_all_the_same(
+    home: Path, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, dict[str, Any]]]
+) -> None:
+    path = kept(home)
+    serve(monkeypatch, *answers)
+    with pytest.raises(QuartetError, match="may go on at http://q"):
+        logins.logout()
+    assert not path.exists()
+
+
+def test_a_server_that_is_away_does_not_end_a_session(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kept(home, expires_in=1)
+    serve(monkeypatch, AWAY)
+    with pytest.raises(QuartetError, match="gives no new token: Later"):
+        logins.whoami()
+    assert path.exists()
+
+
 def test_without_a_session_it_is_said_how_to_get_one(home: Path) -> None:
     for command in (logins.whoami, logins.logout):
         with pytest.raises(QuartetError, match="quartet login"):

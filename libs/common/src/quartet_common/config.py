@@ -154,8 +154,11 @@ def describe(error: ValidationError, service: str) -> str:
             lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
             continue
         name = ENV_PREFIX + names[0].upper()
-        if item["type"] == "missing":
-            lines.append(f"  {name}: missing (set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR)")
+        where = ".".join([name, *names[1:]])
+        if item["type"] != "missing":
+            lines.append(f"  {where}: {item['msg']}")
+        elif where != name:  # the setting is there, and lacks a member
+            lines.append(f"  {where}: missing")
         else:
-            lines.append(f"  {'.'.join([name, *names[1:]])}: {item['msg']}")
+            lines.append(f"  {name}: missing (set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR)")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config import ServiceConfig
-from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.errors import ContendedError, HeldError, UnavailableError
+from quartet_common.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Database:
         self.pool = pool
         self._acquire_timeout = acquire_timeout
         self._waker = OutboxWaker(pool, channel)
+        self._turns = Turns()
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -108,11 +110,21 @@ class Database:
             try:
                 async with self.transaction() as connection:
                     return await command(connection)
+            except HeldError:
+                raise
             except ContendedError as error:
                 logger.info("a transaction is tried again", extra={"attempt": attempt, "error": str(error.__cause__)})
             await asyncio.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))  # noqa: S311  # nosec B311  # nothing is secret here
         async with self.transaction() as connection:
             return await command(connection)
+
+    async def run_in_turn(self, what: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+        """As `run`, for a `command` that raises HeldError where another transaction holds `what`: then it waits, at
+        most PATIENCE, without a connection. So a tenant that waits for itself keeps nobody else out.
+
+        Raises what `run` does, and HeldError (503).
+        """
+        return await self._turns.run(what, lambda: self.run(command))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, make, tenant_of
+from quartet_common.auth.opaque import (
+    ALPHABET,
+    CLIENT_SECRET,
+    REFRESH_TOKEN,
+    SCIM_TOKEN,
+    family_of,
+    make,
+    make_next,
+    tenant_of,
+)
 
 PREFIXES = (SCIM_TOKEN, REFRESH_TOKEN, CLIENT_SECRET)
 TENANTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
@@ -18,6 +27,19 @@ def test_a_token_tells_its_tenant(prefix: str, tenant: str) -> None:
     assert token.startswith(f"{prefix}{tenant}_")
     assert len(token) == len(prefix) + len(tenant) + 1 + 43 + 6
     assert tenant_of(prefix, token) == tenant
+
+
+@given(TENANTS)
+def test_tokens_of_a_family_begin_alike_and_are_others(tenant: str) -> None:
+    token = make(REFRESH_TOKEN, tenant)
+    following = make_next(family_of(token))
+    assert family_of(following) == family_of(token)
+    assert len(following) == len(token)
+    assert tenant_of(REFRESH_TOKEN, following) == tenant
+    shared = len(f"{REFRESH_TOKEN}{tenant}_") + 22
+    assert following[:shared] == token[:shared] == family_of(token)
+    assert following[shared:] != token[shared:]
+    assert family_of(make(REFRESH_TOKEN, tenant)) != family_of(token)
 
 
 @given(st.sampled_from(PREFIXES), st.sampled_from(PREFIXES), TENANTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, Field, RootModel, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from quartet_common.auth.principal import SCOPES
@@ -58,10 +58,13 @@ def _check_master_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class BootstrapClients(BaseModel, frozen=True):
+class BootstrapClients(RootModel[tuple[BootstrapClient, ...]], frozen=True):
     """The list that the secret holds as JSON."""
 
-    clients: tuple[BootstrapClient, ...]
+    @property
+    def clients(self) -> tuple[BootstrapClient, ...]:
+        """Those that the list names."""
+        return self.root
 
 
 class UsersConfig(ServiceConfig):
@@ -111,5 +114,5 @@ class UsersConfig(ServiceConfig):
     @classmethod
     def _read_clients(cls, value: object) -> object:
         if isinstance(value, str):
-            return BootstrapClients.model_validate_json('{"clients":%s}' % value)  # noqa: UP031  # braces of JSON
+            return BootstrapClients.model_validate_json(value)
         return value

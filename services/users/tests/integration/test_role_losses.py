@@ -1,6 +1,5 @@
 """Lost scopes: whose tokens are refused when roles, groups and nestings change, whatever the order of the news."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -10,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quartet_common.auth.revocations import REVOKED
+from quartet_common.errors import HeldError
 from quartet_common.ids import new_id, utc_now
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
-from quartet_testing.conditions import eventually
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
@@ -125,29 +124,36 @@ async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
     assert {event.actorid for event in await users.outbox(tenant) if event.routing_key == REVOKED} == {"hr-sync"}
 
 
-async def test_whoever_asks_for_scopes_while_they_are_taken_waits_for_the_end(
+async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
+    users: RunningService, admin: RoleAdmin, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "AT_ONCE", 1)
+    role, same = [await admin.role(name, "audit:read") for name in ("r", "same")]
+    people = [await admin.user(f"u{number}") for number in range(3)]
+    for one in people:
+        await admin.give(role, one)
+    assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
+    [first] = await admin.revoked()
+    lucky, other = [UUID(one) for one in people if UUID(one) != first]
+    await admin.give(same, lucky)
+    await losses.tell_rest(users.container)
+    assert await admin.revoked() == [first, other]
+
+
+async def test_whoever_asks_for_scopes_while_they_are_taken_is_told_to_ask_again(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
     role, user = await admin.role("r", "audit:read"), await admin.user()
     await admin.give(role, user)
     database = users.container.database
-    async with database.connection() as asking:
-        async with database.transaction() as taking:
-            await role_store.lock_scopes(taking, tenant)
-            await role_store.revoke(taking, tenant, UUID(role), UUID(user))
-            question = asyncio.ensure_future(role_store.scopes_of_user(asking, tenant, UUID(user)))
-            await waits_for_a_lock(users)
-            assert not question.done()
-        assert await question == frozenset()
-
-
-async def waits_for_a_lock(users: RunningService) -> None:
-    async def probe() -> bool:
-        async with users.container.database.connection() as connection:
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            return bool(await connection.fetchval(query))
-
-    await eventually(probe, "somebody who waits")
+    async with database.transaction() as taking:
+        await role_store.lock_scopes(taking, tenant)
+        await role_store.revoke(taking, tenant, UUID(role), UUID(user))
+        with pytest.raises(HeldError):
+            async with database.transaction() as asking:
+                await role_store.scopes_of_user(asking, tenant, UUID(user))
+    async with database.transaction() as asking:
+        assert await role_store.scopes_of_user(asking, tenant, UUID(user)) == frozenset()
 
 
 USERS, GROUPS, ROLES = 3, 3, 3

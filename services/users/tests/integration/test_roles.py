@@ -17,6 +17,7 @@ from quartet_testing.roles import Method, RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.roles import role_usecases
 from quartet_users.roles.role_usecases import Decider
+from quartet_users.scim import user_store
 from quartet_users.subscriptions import subscriptions
 
 Headers = dict[str, str]
@@ -41,6 +42,16 @@ async def test_a_role_is_made_read_changed_listed_and_removed(admin: RoleAdmin) 
     assert await admin.send("DELETE", path) == (204, None)
     for method in ("GET", "DELETE"):
         assert (await admin.send(method, path))[0] == 404
+
+
+async def test_what_a_user_has_is_read_while_the_user_is_being_changed(
+    users: RunningService, admin: RoleAdmin, tenant: str
+) -> None:
+    user = await admin.user(logged_in=False)
+    async with users.container.database.transaction() as connection:
+        await user_store.lock_user(connection, tenant, UUID(user))
+        assert await asyncio.wait_for(admin.scopes(user), 2) == []
+    assert (await admin.send("GET", f"/users/roles/of/{new_id()}"))[0] == 404
 
 
 async def test_each_change_is_told_once_and_nothing_of_what_was_not_changed(

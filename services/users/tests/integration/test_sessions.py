@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session
@@ -77,6 +78,57 @@ async def test_a_used_refresh_token_ends_the_session_and_all_its_tokens(people: 
     assert await ended(people) == [(session.id, "reuse")]
     revoked = await people.told("users.token.revoked.v1")
     assert [(one["kind"], one["id"]) for one in revoked] == [("session", session.id)]
+
+
+@pytest.mark.parametrize("stolen", [0, 2, 4])
+async def test_a_token_that_was_used_long_ago_ends_the_session_and_one_row_is_kept(people: People, stolen: int) -> None:
+    session = await people.log_in(await people.person())
+    tokens = [session.tokens["refresh_token"]]
+    for _ in range(5):
+        tokens.append((await people.refresh(tokens[-1]))[1]["refresh_token"])
+    async with people.users.container.database.connection() as connection:
+        query = "SELECT count(*) FROM refresh_tokens WHERE tenant_id = $1"
+        assert await connection.fetchval(query, people.tenant) == 1
+    assert (await people.refresh(tokens[stolen]))[1]["error"] == "invalid_grant"
+    assert await ended(people) == [(session.id, "reuse")]
+    assert (await people.refresh(tokens[-1]))[1]["error"] == "invalid_grant"
+
+
+async def test_only_who_has_had_a_token_of_a_session_can_make_one_that_ends_it(people: People) -> None:
+    session = await people.log_in(await people.person())
+    good = session.tokens["refresh_token"]
+    other = make(REFRESH_TOKEN, people.tenant)
+    mixed = make_next(family_of(good)[:-1] + ("a" if family_of(good)[-1] != "a" else "b"))
+    for unknown in (other, mixed):
+        assert (await people.refresh(unknown))[1]["error"] == "invalid_grant"
+    status, answer = await people.refresh(good)
+    assert status == 200
+    assert (await people.refresh(make_next(family_of(good))))[1]["error"] == "invalid_grant"
+    assert await ended(people) == [(session.id, "reuse")]
+    assert (await people.refresh(answer["refresh_token"]))[0] == 400
+
+
+async def test_tokens_from_before_there_were_families_go_on_and_are_known_when_they_come_again(people: People) -> None:
+    session = await people.log_in(await people.person())
+    used, last = make(REFRESH_TOKEN, people.tenant), session.tokens["refresh_token"]
+    async with people.users.container.database.transaction() as connection:
+        await connection.execute("UPDATE refresh_tokens SET family_hash = NULL WHERE tenant_id = $1", people.tenant)
+        await connection.execute(
+            """
+            INSERT INTO refresh_tokens (tenant_id, token_hash, session_id, issued_at, used_at)
+            VALUES ($1, $2, $3::uuid, now(), now())
+            """,
+            people.tenant,
+            digest(used),
+            session.id,
+        )
+    status, answer = await people.refresh(last)
+    assert status == 200
+    status, answer = await people.refresh(answer["refresh_token"])
+    assert status == 200
+    assert (await people.refresh(used))[0] == 400
+    assert await ended(people) == [(session.id, "reuse")]
+    assert (await people.refresh(answer["refresh_token"]))[0] == 400
 
 
 async def test_of_two_who_use_a_token_at_once_one_wins_and_the_session_ends(people: People) -> None:

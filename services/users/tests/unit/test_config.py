@@ -80,6 +80,18 @@ def test_clients_that_cannot_be_read_are_named(
     assert "QUARTET_BOOTSTRAP_CLIENTS" in complaint(capsys)
 
 
+def test_what_a_list_lacks_is_told_by_its_place_and_not_as_a_list_that_is_missing(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = {name: value for name, value in CLIENTS[0].items() if name not in ("tenants", "client_id")}
+    environment.setenv("QUARTET_BOOTSTRAP_CLIENTS", json.dumps([CLIENTS[0], half, {**CLIENTS[0], "scopes": ["x"]}]))
+    assert [line.strip() for line in complaint(capsys).splitlines()[1:]] == [
+        "QUARTET_BOOTSTRAP_CLIENTS.1.client_id: missing",
+        "QUARTET_BOOTSTRAP_CLIENTS.1.tenants: missing",
+        "QUARTET_BOOTSTRAP_CLIENTS.2.scopes: Value error, unknown scopes: x",
+    ]
+
+
 def test_all_that_is_missing_is_named_at_once(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ CLIENT_SECRET = "quartet_secret_"  # noqa: S105  # what such secrets begin with
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 43
 """Characters of 5.95 bits: 256 bits."""
+FAMILY_LENGTH = 22
+"""The first of them, 131 bits, which all tokens of a family have; the others are 125 bits."""
 CHECKSUM_LENGTH = 6
 """Characters that hold a CRC-32."""
 
@@ -25,8 +27,17 @@ FORM = re.compile(r"([a-z0-9-]{1,63})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
 
 def make(prefix: str, tenant: str) -> str:
     """A new token of `tenant`: `<prefix><tenant>_<43 random characters><6 of checksum>`."""
-    body = f"{prefix}{tenant}_{''.join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))}"
-    return body + _checksum(body)
+    return _complete(f"{prefix}{tenant}_", RANDOM_LENGTH)
+
+
+def make_next(family: str) -> str:
+    """Another token of a family, which is what `family_of` gives for one that `make` has made."""
+    return _complete(family, RANDOM_LENGTH - FAMILY_LENGTH)
+
+
+def family_of(token: str) -> str:
+    """What `token` and all that `make_next` makes after it begin with. Nobody knows it who has had none of them."""
+    return token[: -(RANDOM_LENGTH - FAMILY_LENGTH + CHECKSUM_LENGTH)]
 
 
 def tenant_of(prefix: str, token: str) -> str | None:
@@ -47,6 +58,11 @@ def hide(text: str) -> str:
 def digest(token: str) -> bytes:
     """What is kept of a token or a secret: its SHA-256. 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def _complete(begun: str, missing: int) -> str:
+    body = begun + "".join(secrets.choice(ALPHABET) for _ in range(missing))
+    return body + _checksum(body)
 
 
 def _checksum(text: str) -> str:

@@ -1,6 +1,7 @@
 """SQL of logins: who has which password; connection first, then the tenant; never commits."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -10,18 +11,22 @@ from quartet_common.database import Connection
 
 @dataclass(frozen=True)
 class Credential:
-    """A user as a login needs it. `password_hash` is None for one that has no password."""
+    """A user as a login needs it. `password_hash` is None for one that has no password.
+
+    Two are equal when the password is the same, whatever its hash costs: `changed_at` is when it was set.
+    """
 
     user_id: UUID
     user_name: str
     active: bool
-    password_hash: str | None = field(repr=False)
+    password_hash: str | None = field(repr=False, compare=False)
     must_change: bool
+    changed_at: datetime | None
 
 
 FOUND = """
 SELECT u.id, u.resource ->> 'userName' AS user_name, coalesce((u.resource ->> 'active')::boolean, true) AS active,
-       c.password_hash, coalesce(c.must_change, false) AS must_change
+       c.password_hash, coalesce(c.must_change, false) AS must_change, c.changed_at
 FROM users u LEFT JOIN credentials c ON c.tenant_id = u.tenant_id AND c.user_id = u.id
 WHERE u.tenant_id = $1 AND """
 
@@ -43,12 +48,13 @@ async def hold(connection: Connection, tenant: str, user_id: UUID) -> Credential
     return await find_by_id(connection, tenant, user_id)
 
 
-async def renew_hash(connection: Connection, tenant: str, user_id: UUID, password_hash: str) -> None:
-    """Store the hash of the same password at another cost."""
+async def renew_hash(connection: Connection, tenant: str, credential: Credential, password_hash: str) -> None:
+    """Store the hash of the same password at another cost, unless another login has done so."""
     await connection.execute(
-        "UPDATE credentials SET password_hash = $3 WHERE tenant_id = $1 AND user_id = $2",
+        "UPDATE credentials SET password_hash = $4 WHERE tenant_id = $1 AND user_id = $2 AND password_hash = $3",
         tenant,
-        user_id,
+        credential.user_id,
+        credential.password_hash,
         password_hash,
     )
 
@@ -56,4 +62,6 @@ async def renew_hash(connection: Connection, tenant: str, user_id: UUID, passwor
 def _credential(row: asyncpg.Record | None) -> Credential | None:
     if row is None:
         return None
-    return Credential(row["id"], row["user_name"], row["active"], row["password_hash"], row["must_change"])
+    return Credential(
+        row["id"], row["user_name"], row["active"], row["password_hash"], row["must_change"], row["changed_at"]
+    )

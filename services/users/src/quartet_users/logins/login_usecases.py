@@ -108,8 +108,11 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     pair = await means.keys.signing_pair()
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
-    async with means.container.database.transaction() as connection:
-        turn, refused = await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
+
+    async def command(connection: Connection) -> tuple[Turn | None, list[Revocation]]:
+        return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
+
+    turn, refused = await sessions.in_turn(means.container, caller.tenant, command)
     if turn is None:
         raise InvalidCredentialsError
     means.container.revocations.add(refused)
@@ -221,7 +224,7 @@ async def _enter(
     elif await credential_store.hold(connection, caller.tenant, credential.user_id) != credential:
         refused = None
     elif new_hash is not None:
-        await credential_store.renew_hash(connection, caller.tenant, credential.user_id, new_hash)
+        await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
     if refused is None:
         return None, []
     turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)

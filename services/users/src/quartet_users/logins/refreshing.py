@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, digest, tenant_of
+from quartet_common.auth.opaque import REFRESH_TOKEN, tenant_of
+from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.outbox import Caller
@@ -11,7 +12,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.logins import credential_store, session_ends, session_store, sessions
 from quartet_users.logins.credential_store import Credential
-from quartet_users.logins.session_store import Session
+from quartet_users.logins.session_store import Session, TokenHashes
 from quartet_users.logins.sessions import Tokens, Turn
 from quartet_users.tenants import tenant_store
 from quartet_users.tokens.keys import KeyRing
@@ -43,22 +44,26 @@ async def _turn(
     container: Container, tenant: str, token: str, form: Mapping[str, str], address: str | None
 ) -> Turn | None:
     """The session's next turn; None if there is none. What a reuse has ended is committed."""
-    async with container.database.transaction() as connection:
-        known = await session_store.find_refresh_token(connection, tenant, digest(token))
+
+    async def command(connection: Connection) -> tuple[Turn | None, list[Revocation]]:
+        known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
         if known is None:
-            return None
+            return None, []
         user = await credential_store.hold(connection, tenant, known["user_id"])
         session = await session_store.lock_session(connection, tenant, known["session_id"])
         if session is None or user is None:
-            return None
-        if await session_store.is_unused(connection, tenant, digest(token)):
-            if await _is_good(container, connection, tenant, session, user, form):
-                return await _next(container, connection, tenant, session, token, form)
-            return None
-        caller = Caller(tenant, str(user.user_id), address)
-        refused = await session_ends.end_session(container, connection, caller, session.id, None, "reuse")
+            return None, []
+        known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))  # as it is by now
+        if known is None or not known["is_unused"]:
+            caller = Caller(tenant, str(user.user_id), address)
+            return None, await session_ends.end_session(container, connection, caller, session.id, None, "reuse")
+        if await _is_good(container, connection, tenant, session, user, form):
+            return await _next(container, connection, tenant, session, token, form), []
+        return None, []
+
+    turn, refused = await sessions.in_turn(container, tenant, command)
     container.revocations.add(refused)
-    return None
+    return turn
 
 
 async def _is_good(
@@ -78,8 +83,7 @@ async def _is_good(
 async def _next(
     container: Container, connection: Connection, tenant: str, session: Session, token: str, form: Mapping[str, str]
 ) -> Turn:
-    await session_store.use_refresh_token(connection, tenant, digest(token), container.clock())
-    turn = await sessions.go_on(container, connection, tenant, session)
+    turn = await sessions.go_on(container, connection, tenant, session, token)
     wanted = frozenset(form.get("scope", "").split())
     if wanted - turn.scopes:
         lacking = ", ".join(sorted(wanted - turn.scopes))[:200]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from quartet_common.auth.opaque import digest, family_of
 from quartet_common.database import Connection
 
 
@@ -25,6 +26,19 @@ class Session:
     expires_at: datetime
     source_address: str | None = None
     user_agent: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenHashes:
+    """What is kept of a refresh token: the SHA-256 of itself, and of what all tokens of its session begin with."""
+
+    own: bytes
+    family: bytes
+
+    @classmethod
+    def of(cls, token: str) -> "TokenHashes":
+        """Of a token as `make` and `make_next` make them."""
+        return cls(digest(token), digest(family_of(token)))
 
 
 COLUMNS = "id, user_id, client_id, created_at, last_used_at, ends_at, expires_at, source_address, user_agent"
@@ -161,55 +175,51 @@ async def delete_ended(connection: Connection, now: datetime, count: int) -> lis
 
 
 async def insert_refresh_token(
-    connection: Connection, tenant: str, token_hash: bytes, session_id: UUID, now: datetime
+    connection: Connection, tenant: str, token: TokenHashes, session_id: UUID, now: datetime
 ) -> None:
-    """Store the hash of a new refresh token."""
+    """Store a session's first refresh token."""
     await connection.execute(
-        "INSERT INTO refresh_tokens (tenant_id, token_hash, session_id, issued_at) VALUES ($1, $2, $3, $4)",
+        """
+        INSERT INTO refresh_tokens (tenant_id, token_hash, family_hash, session_id, issued_at)
+        VALUES ($1, $2, $3, $4, $5)
+        """,
         tenant,
-        token_hash,
+        token.own,
+        token.family,
         session_id,
         now,
     )
 
 
-async def find_refresh_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
-    """`session_id, user_id` of a refresh token whose session is there; None for one that nobody has."""
+async def find_refresh_token(connection: Connection, tenant: str, token: TokenHashes) -> asyncpg.Record | None:
+    """A refresh token, a used one too, with its session: `is_unused, issued_at` (of the one that is not used yet),
+    `session_id, user_id, client_id, ends_at`. None for one of whose family nobody is.
+    """
     return await connection.fetchrow(
         """
-        SELECT r.session_id, s.user_id FROM refresh_tokens r
-        JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
-        WHERE r.tenant_id = $1 AND r.token_hash = $2
+        SELECT r.token_hash = $2 AND r.used_at IS NULL AS is_unused, r.issued_at,
+               r.session_id, s.user_id, s.client_id, s.ends_at
+        FROM refresh_tokens r JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
+        WHERE r.tenant_id = $1 AND (r.token_hash = $2 OR r.family_hash = $3)
         """,
         tenant,
-        token_hash,
+        token.own,
+        token.family,
     )
 
 
-async def read_refresh_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
-    """`issued_at, used_at` of a refresh token, and `session_id, user_id, client_id, ends_at` of its session."""
-    return await connection.fetchrow(
-        """
-        SELECT r.issued_at, r.used_at, r.session_id, s.user_id, s.client_id, s.ends_at FROM refresh_tokens r
-        JOIN sessions s ON s.tenant_id = r.tenant_id AND s.id = r.session_id
-        WHERE r.tenant_id = $1 AND r.token_hash = $2
-        """,
-        tenant,
-        token_hash,
-    )
-
-
-async def is_unused(connection: Connection, tenant: str, token_hash: bytes) -> bool:
-    """Whether a refresh token was not used yet. Nobody uses it meanwhile: its session is locked."""
-    return bool(
-        await connection.fetchval(
-            "SELECT used_at IS NULL FROM refresh_tokens WHERE tenant_id = $1 AND token_hash = $2", tenant, token_hash
-        )
-    )
-
-
-async def use_refresh_token(connection: Connection, tenant: str, token_hash: bytes, now: datetime) -> None:
-    """Have a refresh token be used up."""
+async def replace_refresh_token(
+    connection: Connection, tenant: str, used: TokenHashes, following: TokenHashes, now: datetime
+) -> None:
+    """Have a refresh token be used up, and the following one of its family take its place."""
     await connection.execute(
-        "UPDATE refresh_tokens SET used_at = $3 WHERE tenant_id = $1 AND token_hash = $2", tenant, token_hash, now
+        """
+        UPDATE refresh_tokens SET token_hash = $3, family_hash = $4, issued_at = $5
+        WHERE tenant_id = $1 AND token_hash = $2
+        """,
+        tenant,
+        used.own,
+        following.own,
+        following.family,
+        now,
     )

@@ -1,20 +1,23 @@
 """Sessions: what a login begins, and how its tokens are made."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, digest, make
+from quartet_common.auth.opaque import REFRESH_TOKEN, family_of, make, make_next
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import new_id
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_store
-from quartet_users.logins.session_store import Session
+from quartet_users.logins.session_store import Session, TokenHashes
 from quartet_users.roles import role_store
 from quartet_users.tokens.access_tokens import Grant, sign
 from quartet_users.tokens.keys import KeyPair
 
+T = TypeVar("T")
 Container = AppContainer[UsersConfig]
 
 
@@ -51,6 +54,14 @@ class Tokens:
     user_id: UUID
 
 
+async def in_turn(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+    """Carry out `command`, which begins or goes on with a session, when nobody takes scopes from the tenant's people.
+
+    Raises HeldError (503) where that lasts too long, and what `Database.run` does.
+    """
+    return await container.database.run_in_turn(f"scopes/{tenant}", command)
+
+
 async def begin(container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor) -> Turn:
     """A new session of a user whose row is locked."""
     config, now = container.config, container.clock()
@@ -60,24 +71,26 @@ async def begin(container: Container, connection: Connection, tenant: str, user_
         new_id(), user_id, visitor.client_id, now, now, ends, expires, visitor.address, visitor.user_agent
     )
     await session_store.insert_session(connection, tenant, session)
-    return await next_turn(connection, tenant, session, now)
+    token = make(REFRESH_TOKEN, tenant)
+    await session_store.insert_refresh_token(connection, tenant, TokenHashes.of(token), session.id, now)
+    return await _turn(connection, tenant, session, token)
 
 
-async def go_on(container: Container, connection: Connection, tenant: str, session: Session) -> Turn:
-    """The next tokens of a session whose row and user are locked; used, it lasts longer."""
+async def go_on(container: Container, connection: Connection, tenant: str, session: Session, token: str) -> Turn:
+    """The next tokens of a session whose row and user are locked, for its refresh `token`; used, it lasts longer."""
     now = container.clock()
     ends = min(session.expires_at, now + timedelta(seconds=container.config.session_idle))
     used = replace(session, last_used_at=now, ends_at=ends)
     await session_store.use_session(connection, tenant, used)
-    return await next_turn(connection, tenant, used, now)
+    following = make_next(family_of(token))
+    hashes = TokenHashes.of(token), TokenHashes.of(following)
+    await session_store.replace_refresh_token(connection, tenant, *hashes, now)
+    return await _turn(connection, tenant, used, following)
 
 
-async def next_turn(connection: Connection, tenant: str, session: Session, now: datetime) -> Turn:
-    """A new refresh token, and the scopes that the user has now."""
-    token = make(REFRESH_TOKEN, tenant)
-    await session_store.insert_refresh_token(connection, tenant, digest(token), session.id, now)
+async def _turn(connection: Connection, tenant: str, session: Session, refresh_token: str) -> Turn:
     scopes = await role_store.scopes_of_user(connection, tenant, session.user_id)
-    return Turn(tenant, session, scopes, now, token)
+    return Turn(tenant, session, scopes, session.last_used_at, refresh_token)
 
 
 def make_tokens(container: Container, pair: KeyPair, turn: Turn) -> Tokens:

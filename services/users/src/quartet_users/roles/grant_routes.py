@@ -28,6 +28,7 @@ from quartet_users.roles.role_documents import (
 )
 from quartet_users.roles.role_routes import decider, known_id, read_page
 from quartet_users.roles.role_store import Row
+from quartet_users.scim import user_store
 
 
 def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDirectory) -> Blueprint:
@@ -84,7 +85,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
         """The roles and scopes that a user has, and through what: given to it, or to which group that it is in."""
         tenant, user = caller().tenant, known_id(user_id)
         async with container.database.connection() as connection:
-            if not await role_store.hold_user(connection, tenant, user):
+            if not await user_store.find_by_ids(connection, tenant, [user]):
                 raise NotFoundError
             rows = await role_store.read_ways(connection, tenant, user)
         held = [_held(str(user), list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]

@@ -3,14 +3,15 @@
 Connection first, then the tenant; never commits. Everything is done in sets: a change may reach everybody in a tenant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from quartet_common.database import Connection
-from quartet_users.roles.role_store import SCOPES_OF, lock_grants
+from quartet_users.roles.role_store import SCOPES_OF, share_grants
 
 GIVEN = """
     SELECT pg_try_advisory_xact_lock_shared(hashtextextended($3, 0)) AS is_held,
@@ -27,67 +28,103 @@ HAS_TOKENS = """
 """Whether a user `c.user_id` of the tenant $1 may have access tokens that have not expired: none lives longer than an
 hour or outlives its session, and whoever ends a session has its tokens refused.
 """
+BELOW = """
+    SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 AND m.present AND m.group_id IN (
+        SELECT unnest({groups})
+        UNION
+        SELECT group_id FROM ancestors WHERE tenant_id = $1 AND ancestor_id = ANY({groups}))"""
+"""Who is in `groups`, or in groups below them."""
+BELOW_ALL, BELOW_ONE = BELOW.format(groups="$6::uuid[]"), BELOW.format(groups="ARRAY[one.id]")
+
+NOTE = """
+    INSERT INTO scope_losses (tenant_id, batch, actor, lost_at, part, users, scopes)
+    SELECT $1, $2, $3, $4, row_number() OVER (), array_agg(user_id), scopes
+    FROM (SELECT user_id, scopes, (row_number() OVER (PARTITION BY scopes) - 1) / $7 AS slice FROM ({held}) AS held
+          WHERE scopes <> '{{}}') AS sliced
+    GROUP BY scopes, slice"""
+"""Keeps, by rows of at most $7, the users that `held` gives with scopes that they have before a change."""
+
+NOTE_ROLE = NOTE.format(
+    held=f"""
+    SELECT c.user_id, $8::text[] AS scopes FROM (SELECT unnest($5::uuid[]) AS user_id UNION {BELOW_ALL}) AS c
+    WHERE {HAS_TOKENS}"""
+)
+NOTE_PLACES = NOTE.format(
+    held=f"""
+    WITH above AS MATERIALIZED (
+        SELECT one.id, ARRAY(
+            SELECT DISTINCT unnest(r.scopes) FROM role_grants g
+            JOIN roles r ON r.tenant_id = g.tenant_id AND r.id = g.role_id
+            WHERE g.tenant_id = $1 AND g.grantee_id IN (
+                SELECT one.id UNION SELECT ancestor_id FROM ancestors WHERE tenant_id = $1 AND group_id = one.id)
+            ORDER BY 1) AS scopes
+        FROM (SELECT DISTINCT unnest($6::uuid[]) AS id) AS one)
+    SELECT c.user_id, {BEFORE} AS scopes FROM (SELECT DISTINCT unnest($5::uuid[]) AS user_id) AS c WHERE {HAS_TOKENS}
+    UNION ALL
+    SELECT c.user_id, one.scopes FROM above AS one CROSS JOIN LATERAL ({BELOW_ONE}) AS c WHERE {HAS_TOKENS}"""
+)
+TAKEN = "l.tenant_id, l.actor, l.lost_at, l.users, l.scopes"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Those who may lose a scope by one change: by whom it is made, and when."""
+
+    id: UUID
+    actor: str
+    lost_at: datetime
+    most: int
+    """People of one row."""
+
+    def begin(self, users: Sequence[UUID], groups: Sequence[UUID]) -> tuple[object, ...]:
+        """The parameters of NOTE behind the tenant."""
+        return self.id, self.actor, self.lost_at, list(users), list(groups), self.most
 
 
 async def are_given_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:
     """Whether any of `groups`, or a group above one, is given a role; nobody changes that until the transaction ends.
 
-    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `lock_grants`.
+    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `share_grants`.
     """
     row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
     if row is not None and not row["is_held"]:
-        await lock_grants(connection, tenant, shared=True)
+        await share_grants(connection, tenant)
         row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
     return row is not None and bool(row["is_given"])
 
 
-async def note(
-    connection: Connection, tenant: str, batch: UUID, users: Sequence[UUID], groups: Sequence[UUID], actor: str
+async def note_role(
+    connection: Connection,
+    tenant: str,
+    batch: Batch,
+    users: Sequence[UUID],
+    groups: Sequence[UUID],
+    scopes: Collection[str],
 ) -> None:
-    """Keep the scopes that `users`, and those in `groups` and in groups below them, have before a change."""
-    await connection.execute(
-        f"""
-        INSERT INTO scope_losses (tenant_id, batch, user_id, scopes, actor)
-        SELECT $1, $2, user_id, scopes, $5
-        FROM (
-            SELECT c.user_id, {BEFORE} AS scopes
-            FROM (
-                SELECT unnest($3::uuid[]) AS user_id
-                UNION
-                SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 AND m.present AND m.group_id IN (
-                    SELECT unnest($4::uuid[])
-                    UNION
-                    SELECT group_id FROM ancestors WHERE tenant_id = $1 AND ancestor_id = ANY($4::uuid[]))
-            ) AS c
-            WHERE {HAS_TOKENS}
-        ) AS held
-        WHERE scopes <> '{{}}'
-        """,
-        tenant,
-        batch,
-        list(users),
-        list(groups),
-        actor,
-    )
+    """Keep who may lose `scopes`, which all of `users`, and all in `groups` and in groups below them, have now."""
+    await connection.execute(NOTE_ROLE, tenant, *batch.begin(users, groups), sorted(scopes))
 
 
-async def settle(connection: Connection, tenant: str, batch: UUID, now: datetime) -> None:
-    """Forget those of a batch who still have all scopes that they had; the others have lost some at `now`."""
-    await connection.execute(
-        f"DELETE FROM scope_losses l WHERE l.tenant_id = $1 AND l.batch = $2 AND l.scopes <@ {AFTER}", tenant, batch
-    )
-    await connection.execute(
-        "UPDATE scope_losses SET lost_at = $3 WHERE tenant_id = $1 AND batch = $2", tenant, batch, now
-    )
+async def note_places(
+    connection: Connection, tenant: str, batch: Batch, users: Sequence[UUID], groups: Sequence[UUID]
+) -> None:
+    """Keep what may be lost when `users` leave groups, and when `groups` leave those above them or are deleted.
+
+    Of the users that is all that they have. Of those in a group, or in groups below it, it is what this group and those
+    above it give: so it is asked for once a group, and not for each of very many users.
+    """
+    await connection.execute(NOTE_PLACES, tenant, *batch.begin(users, groups))
 
 
 async def take(connection: Connection, tenant: str, batch: UUID, limit: int) -> list[asyncpg.Record]:
-    """Remove and return some of a batch: `user_id, lost_at`."""
+    """Remove and return rows of a batch until they name `limit` people: `tenant_id, actor, lost_at, users, scopes`."""
     return await connection.fetch(
-        """
-        DELETE FROM scope_losses WHERE tenant_id = $1 AND batch = $2 AND user_id = ANY(ARRAY(
-            SELECT user_id FROM scope_losses WHERE tenant_id = $1 AND batch = $2 LIMIT $3))
-        RETURNING user_id, lost_at
+        f"""
+        DELETE FROM scope_losses l USING (
+            SELECT part, sum(cardinality(users)) OVER (ORDER BY part) AS people
+            FROM scope_losses WHERE tenant_id = $1 AND batch = $2) AS first
+        WHERE l.tenant_id = $1 AND l.batch = $2 AND l.part = first.part AND first.people - cardinality(l.users) < $3
+        RETURNING {TAKEN}
         """,
         tenant,
         batch,
@@ -96,12 +133,27 @@ async def take(connection: Connection, tenant: str, batch: UUID, limit: int) -> 
 
 
 async def take_any(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """Remove and return some that nobody else is taking, of any tenants: `tenant_id, user_id, lost_at, actor`."""
+    """Remove and return rows that nobody else is taking, of any tenants, as `take` does."""
     return await connection.fetch(
-        """
-        DELETE FROM scope_losses WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM scope_losses LIMIT $1 FOR UPDATE SKIP LOCKED))
-        RETURNING tenant_id, user_id, lost_at, actor
+        f"""
+        DELETE FROM scope_losses l USING (
+            SELECT tenant_id, batch, part, sum(cardinality(users)) OVER (ORDER BY tenant_id, batch, part) AS people
+            FROM (SELECT * FROM scope_losses ORDER BY tenant_id, batch, part LIMIT $1 FOR UPDATE SKIP LOCKED) AS free
+        ) AS first
+        WHERE l.tenant_id = first.tenant_id AND l.batch = first.batch AND l.part = first.part
+        AND first.people - cardinality(l.users) < $1
+        RETURNING {TAKEN}
         """,
         limit,
     )
+
+
+async def losers(connection: Connection, tenant: str, users: Sequence[UUID], scopes: Sequence[str]) -> list[UUID]:
+    """Those of `users` who do not have all of `scopes`."""
+    rows = await connection.fetch(
+        f"SELECT user_id FROM unnest($2::uuid[]) AS l (user_id) WHERE NOT $3::text[] <@ {AFTER}",
+        tenant,
+        users,
+        scopes,
+    )
+    return [row["user_id"] for row in rows]

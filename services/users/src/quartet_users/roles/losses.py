@@ -5,10 +5,12 @@ with what there are after, and revokes the tokens of those who have fewer. Sessi
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
+
+import asyncpg
 
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
@@ -17,10 +19,11 @@ from quartet_common.ids import new_id
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.roles import loss_store, role_store
+from quartet_users.roles.loss_store import Batch
 from quartet_users.tokens.revocations import revoke
 
 AT_ONCE = 1000
-"""People whose tokens are revoked by one transaction; those of more are for the worker to tell of."""
+"""People of whom one transaction looks what they have lost; those beyond are for the worker."""
 EXACTNESS = timedelta(milliseconds=1)
 """What the `iat` of tokens is rounded to."""
 INTERVAL = 1.0
@@ -35,34 +38,47 @@ async def watching(
     *,
     users: Sequence[UUID] = (),
     groups: Sequence[UUID] = (),
+    scopes: Collection[str] | None = None,
 ) -> AsyncIterator[list[Revocation]]:
     """What is done inside may take scopes from `users`, and from those in `groups` and in groups below them.
 
-    Gives a list that afterwards holds what was revoked, for `container.revocations.add` after the commit. The caller
-    holds `lock_grants`.
+    Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. Gives a list that
+    afterwards holds what was revoked, for `container.revocations.add` after the commit. The caller has
+    taken the grants or shares them.
     """
-    tenant, batch = caller.tenant, new_id()
-    revoked: list[Revocation] = []
+    tenant, revoked = caller.tenant, list[Revocation]()
     await role_store.lock_scopes(connection, tenant)
-    await loss_store.note(connection, tenant, batch, users, groups, caller.actor)
+    # whoever has read scopes before has let go of the lock, and so has taken its token's time before this one
+    batch = Batch(new_id(), caller.actor, container.clock() + EXACTNESS, AT_ONCE)
+    if scopes is None:
+        await loss_store.note_places(connection, tenant, batch, users, groups)
+    else:
+        await loss_store.note_role(connection, tenant, batch, users, groups, scopes)
     yield revoked
-    await loss_store.settle(connection, tenant, batch, container.clock() + EXACTNESS)
-    rows = await loss_store.take(connection, tenant, batch, AT_ONCE)
-    revoked += [revocation(tenant, "subject", row["user_id"], row["lost_at"]) for row in rows]
-    if revoked:
-        await revoke(container, connection, caller, revoked)
+    revoked += await _revoke_lost(container, connection, await loss_store.take(connection, tenant, batch.id, AT_ONCE))
 
 
 async def tell_rest(container: AppContainer[UsersConfig]) -> None:
-    """Revoke the tokens of those whom a large change has left over, so many in a transaction that none lasts long."""
-    number = AT_ONCE
-    while number == AT_ONCE:
+    """See who of those whom a large change has left over has lost a scope and has not got it back, and revoke their
+    tokens; so many in a transaction that none lasts long.
+    """
+    while True:
         async with container.database.transaction() as connection:
             rows = await loss_store.take_any(connection, AT_ONCE)
-            found: dict[tuple[str, str], list[Revocation]] = defaultdict(list)
-            for row in rows:
-                one = revocation(row["tenant_id"], "subject", row["user_id"], row["lost_at"])
-                found[row["tenant_id"], row["actor"]].append(one)
-            for (tenant, actor), some in sorted(found.items()):
-                await revoke(container, connection, Caller(tenant, actor), some)
-        number = len(rows)
+            await _revoke_lost(container, connection, rows)
+        if not rows:
+            return
+
+
+async def _revoke_lost(
+    container: AppContainer[UsersConfig], connection: Connection, rows: Sequence[asyncpg.Record]
+) -> list[Revocation]:
+    """Revoke the tokens of those in `rows` who have not all scopes any more that they had; each once."""
+    found: dict[tuple[str, str], dict[UUID, Revocation]] = defaultdict(dict)
+    for row in rows:
+        tenant = row["tenant_id"]
+        for user in await loss_store.losers(connection, tenant, row["users"], row["scopes"]):
+            found[tenant, row["actor"]][user] = revocation(tenant, "subject", user, row["lost_at"])
+    for (tenant, actor), some in sorted(found.items()):
+        await revoke(container, connection, Caller(tenant, actor), list(some.values()))
+    return [one for some in found.values() for one in some.values()]

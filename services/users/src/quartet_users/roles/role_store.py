@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
+from quartet_common.errors import HeldError
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 
 Row = asyncpg.Record
@@ -35,19 +36,27 @@ GRANTS = """
 async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> frozenset[str]:
     """The scopes that a user has by roles of its own and of its groups, direct and nested.
 
-    Waits for changes that take scopes away. Whoever gives a token for them reads the clock for the token's `iat` first:
-    if the scopes are lost in the meantime, the token is then among those that are revoked.
+    Raises HeldError while a change takes scopes away: `run_in_turn` waits for its end. Whoever gives a token for them
+    reads the clock for the token's `iat` first: if the scopes are lost in the meantime, the token is then among those
+    that are revoked.
     """
-    await connection.execute(f"SELECT pg_advisory_xact_lock_shared({_LOCK})", f"scopes:{tenant}")
+    if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock_shared({_LOCK})", f"scopes:{tenant}"):
+        raise HeldError("postgresql")
     return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF_ONE}", tenant, user_id))
 
 
-async def lock_grants(connection: Connection, tenant: str, *, shared: bool = False) -> None:
-    """Have others who change the tenant's roles wait until this transaction has ended; `shared`: who only reads which
-    groups have roles. Is taken before all other locks.
+async def take_grants(connection: Connection, tenant: str) -> None:
+    """Keep others from changing the tenant's roles until this transaction has ended. Is taken before all other locks.
+
+    Raises HeldError while somebody else does, or takes in who has left groups: `run_in_turn` waits for their end.
     """
-    kind = "_shared" if shared else ""
-    await connection.execute(f"SELECT pg_advisory_xact_lock{kind}({_LOCK})", f"grants:{tenant}")
+    if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({_LOCK})", f"grants:{tenant}"):
+        raise HeldError("postgresql")
+
+
+async def share_grants(connection: Connection, tenant: str) -> None:
+    """Wait for who changes the tenant's roles, and keep others from it until this transaction has ended."""
+    await connection.execute(f"SELECT pg_advisory_xact_lock_shared({_LOCK})", f"grants:{tenant}")
 
 
 async def lock_scopes(connection: Connection, tenant: str) -> None:
@@ -228,6 +237,13 @@ async def read_ways(connection: Connection, tenant: str, user_id: UUID) -> list[
         """,
         tenant,
         user_id,
+    )
+
+
+async def knows_group(connection: Connection, tenant: str, group_id: UUID) -> bool:
+    """Whether the group has been heard of, a deleted one too."""
+    return bool(
+        await connection.fetchval("SELECT true FROM known_groups WHERE tenant_id = $1 AND id = $2", tenant, group_id)
     )
 
 

@@ -1,8 +1,9 @@
 """Use cases of roles: one function per command; each opens the one transaction of its command, unless it says not."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,7 @@ from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 from quartet_users.scim import memberships
 from quartet_users.scim.memberships import KnownGroup
 
+T = TypeVar("T")
 Container = AppContainer[UsersConfig]
 
 
@@ -71,11 +73,13 @@ async def create_role(container: Container, who: Decider, role: Role) -> Role:
     tenant = who.caller.tenant
     role_domain.demand_scopes(tenant, role.scopes)
     role_domain.demand_right(who.scopes, role.scopes)
-    async with container.database.transaction() as connection:
-        await role_store.lock_grants(connection, tenant)
+
+    async def command(connection: Connection) -> None:
         if await role_store.count_roles(connection, tenant) >= role_domain.MAX_ROLES:
             raise ServiceError(409, "too_many_roles", f"A tenant has at most {role_domain.MAX_ROLES} roles.")
         await add_role(container, connection, who.caller, role)
+
+    await _decide(container, tenant, command)
     return role
 
 
@@ -91,10 +95,11 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
 
     Raises NotFoundError 404, BadRequestError 400, ForbiddenError 403, ServiceError 409.
     """
-    tenant, revoked = who.caller.tenant, list[Revocation]()
+    tenant = who.caller.tenant
     scopes = None if wanted.scopes is None else role_domain.demand_scopes(tenant, wanted.scopes)
-    async with container.database.transaction() as connection:
-        before = await _locked(connection, who, role_id)
+
+    async def command(connection: Connection) -> tuple[Role, list[Revocation]]:
+        before, revoked = await _known(connection, who, role_id), list[Revocation]()
         role_domain.demand_right(who.scopes, before.scopes, scopes or frozenset())
         role, changed = role_domain.change(
             before, container.clock(), name=wanted.name, description=wanted.description, scopes=scopes
@@ -104,18 +109,24 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
                 if not await role_store.update_role(connection, tenant, role):
                     raise NameTakenError
             await _tell(container, connection, who.caller, [events.role_updated(role, changed)])
+        return role, revoked
+
+    role, revoked = await _decide(container, tenant, command)
     container.revocations.add(revoked)
     return role
 
 
 async def delete_role(container: Container, who: Decider, role_id: UUID) -> None:
     """Remove a role with its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
-    async with container.database.transaction() as connection:
-        role = await _locked(connection, who, role_id)
+
+    async def command(connection: Connection) -> list[Revocation]:
+        role = await _known(connection, who, role_id)
         async with _taking(container, connection, who.caller, role, role.scopes) as revoked:
             await role_store.delete_role(connection, who.caller.tenant, role_id)
         await _tell(container, connection, who.caller, [events.role_deleted(role)])
-    container.revocations.add(revoked)
+        return revoked
+
+    container.revocations.add(await _decide(container, who.caller.tenant, command))
 
 
 async def give_role(
@@ -126,10 +137,13 @@ async def give_role(
     Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`, ForbiddenError 403, UnavailableError 503.
     """
     found = await _ask(container, groups, who.caller, grantee) if kind == "Group" else None
-    async with container.database.transaction() as connection:
-        role = await _locked(connection, who, role_id)
+
+    async def command(connection: Connection) -> bool:
+        role = await _known(connection, who, role_id)
         await _demand_grantee(connection, who.caller.tenant, kind, grantee, found)
         return await add_grant(container, connection, who.caller, role, kind, grantee)
+
+    return await _decide(container, who.caller.tenant, command)
 
 
 async def add_grant(
@@ -147,8 +161,9 @@ async def add_grant(
 async def take_role(container: Container, who: Decider, role_id: UUID, grantee: UUID) -> None:
     """Take a role from a user or a group. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
     tenant = who.caller.tenant
-    async with container.database.transaction() as connection:
-        role = await _locked(connection, who, role_id)
+
+    async def command(connection: Connection) -> list[Revocation]:
+        role = await _known(connection, who, role_id)
         kind = await role_store.find_grantee(connection, tenant, role_id, grantee)
         if kind is None:
             raise NotFoundError
@@ -156,11 +171,22 @@ async def take_role(container: Container, who: Decider, role_id: UUID, grantee: 
             await role_store.revoke(connection, tenant, role_id, grantee)
         version = await role_store.count_change(connection, tenant, role_id)
         await _tell(container, connection, who.caller, [events.role_revoked(role, version, kind, grantee)])
-    container.revocations.add(revoked)
+        return revoked
+
+    container.revocations.add(await _decide(container, tenant, command))
 
 
-async def _locked(connection: Connection, who: Decider, role_id: UUID) -> Role:
-    await role_store.lock_grants(connection, who.caller.tenant)
+async def _decide(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+    """Carry out `command` while nobody else changes the tenant's roles."""
+
+    async def alone(connection: Connection) -> T:
+        await role_store.take_grants(connection, tenant)
+        return await command(connection)
+
+    return await container.database.run_in_turn(f"grants/{tenant}", alone)
+
+
+async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
     role = await role_store.read_role(connection, who.caller.tenant, role_id)
     if role is None:
         raise NotFoundError
@@ -187,7 +213,8 @@ async def _taking(
     tenant = caller.tenant
     guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
     given = await role_store.read_grantees(connection, tenant, role.id, grantee)
-    async with watching(container, connection, caller, users=given["User"], groups=given["Group"]) as revoked:
+    users, groups = given["User"], given["Group"]
+    async with watching(container, connection, caller, users=users, groups=groups, scopes=lost) as revoked:
         yield revoked
         if guarded and not await role_store.has_administrator(connection, tenant):
             raise LastAdministratorError
@@ -198,7 +225,7 @@ async def _ask(container: Container, groups: GroupDirectory, caller: Caller, gro
     nobody. Raises UnavailableError 503.
     """
     async with container.database.connection() as connection:
-        if await role_store.hold_group(connection, caller.tenant, group) is not None:
+        if await role_store.knows_group(connection, caller.tenant, group):
             return None
     found = await groups.search(caller, Query(Page(1, 1), filter=f'id eq "{group}"', attributes="displayName"))
     return next((msgspec.json.decode(one, type=_Group).display_name for one in found.resources), None)

@@ -1,28 +1,40 @@
 """The status of tokens: what a client may know of a token (RFC 7662), and which ones it may end (RFC 7009)."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import asyncpg
 import orjson
 from joserfc.jws import extract_compact
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, digest, tenant_of
+from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import SYSTEM_TENANT, parse_id
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
+from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.logins import session_ends, session_store
+from quartet_users.logins.session_store import TokenHashes
 from quartet_users.scim import user_store
 from quartet_users.tokens.access_tokens import SERVICES
 from quartet_users.tokens.revocations import revoke
 from quartet_users.tokens.scim_tokens import ScimToken, ScimTokens, revoke_scim_token
 
+BY_ONE = Limit(100, 10)
+"""Access tokens that a person, or a client for itself, may end one by one: each is held by every api until it would
+have expired, so whoever makes and ends tokens in a circle fills a few MB and no more.
+"""
+BY_TENANT = Limit(1000, 10)
+"""The same of all of a tenant together."""
 INACTIVE: dict[str, Any] = {"active": False}
 """The answer for all that the client may not know, whatever the reason (RFC 7662 section 2.2)."""
 
@@ -48,6 +60,7 @@ class TokenStatus:
     def __init__(self, container: AppContainer[UsersConfig], scim_tokens: ScimTokens) -> None:
         self._container = container
         self._scim_tokens = scim_tokens
+        self._ended_by_one, self._ended_by_tenant = Windows(BY_ONE, monotonic), Windows(BY_TENANT, monotonic)
 
     async def introspect(self, asker: Asker, token: str) -> dict[str, Any]:
         """What RFC 7662 section 2.2 answers of `token`, and its `tenant`. Raises UnavailableError (503)."""
@@ -62,7 +75,8 @@ class TokenStatus:
     async def revoke(self, asker: Asker, address: str | None, token: str) -> None:
         """End `token` if it was given to the asker; all else is passed over in silence (RFC 7009 section 2.2).
 
-        Raises OAuthError `unsupported_token_type` for what is no token at all, UnavailableError (503).
+        Raises OAuthError `unsupported_token_type` for what is no token at all, LimitedError for one of too many access
+        tokens, UnavailableError (503).
         """
         if token.startswith(CLIENT_SECRET):
             raise OAuthError("unsupported_token_type", "A client secret is no token; see /users/clients.")
@@ -98,7 +112,7 @@ class TokenStatus:
     async def _introspect_refresh(self, asker: Asker, token: str) -> dict[str, Any]:
         tenant, found = await self._refresh_token(token)
         now = self._container.clock()
-        if found is None or found["used_at"] is not None or found["ends_at"] <= now or not asker.knows(tenant):
+        if found is None or not found["is_unused"] or found["ends_at"] <= now or not asker.knows(tenant):
             return INACTIVE
         issued, end = found["issued_at"].timestamp(), int(found["ends_at"].timestamp())
         user_id, session = str(found["user_id"]), str(found["session_id"])
@@ -160,18 +174,29 @@ class TokenStatus:
         if tenant is None:
             return "", None
         async with self._container.database.connection() as connection:
-            return tenant, await session_store.read_refresh_token(connection, tenant, digest(token))
+            return tenant, await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
 
     async def _revoke_access(self, asker: Asker, address: str | None, token: str) -> None:
         who = await self._verified(token)
         if who is None or who.client_id != asker.client_id or not asker.knows(who.tenant):
             return
+        self._count(who)
         container = self._container
         tenant = SYSTEM_TENANT if who.tenant == ANY_TENANT else who.tenant
-        ended = [revocation(who.tenant, "token", who.token_id, container.clock())]
+        end = datetime.fromtimestamp(who.expires_at, UTC)
+        ended = [revocation(who.tenant, "token", who.token_id, container.clock(), expires_at=end)]
         async with container.database.transaction() as connection:
             await revoke(container, connection, Caller(tenant, who.actor, address), ended)
         container.revocations.add(ended)
+
+    def _count(self, who: Principal) -> None:
+        """Count an access token that is ended by itself. Raises LimitedError."""
+        for windows, key in (
+            (self._ended_by_one, (who.tenant, who.client_id, who.actor)),
+            (self._ended_by_tenant, who.tenant),
+        ):
+            if windows.take(key) == REFUSED:
+                raise LimitedError("revocation", windows.wait(key))
 
     async def _verified(self, token: str) -> Principal | None:
         """Who an access token speaks for, whichever service it is for; None where it is not valid."""
