@@ -195,6 +195,7 @@ def test_every_service_can_read_whatever_the_schema_of_revocations_allows() -> N
     for example in examples(schema_of(REVOKED)):
         read = msgspec.convert(example, RevocationFacts)
         assert read.revoked_at == datetime.fromisoformat(example["revokedAt"])
+        assert (None if read.expires_at is None else read.expires_at.isoformat()) == example.get("expiresAt")
         assert (read.tenant, read.kind, read.id, read.endless) == tuple(
             example[name] for name in ("tenant", "kind", "id", "endless")
         )

@@ -15,8 +15,9 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
+from quartet_common import clocks
 from quartet_common.asgi import ServiceApp, running_globals, running_request
-from quartet_common.auth.guard import install_guard, source_address
+from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
@@ -35,7 +36,7 @@ from quartet_common.errors import (
 from quartet_common.ids import new_id
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
-from quartet_common.limits.limiter import Limiter
+from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
 from quartet_common.logs import begin_context
 from quartet_common.observed import observed
@@ -208,8 +209,8 @@ def _install_errors(
     async def service_error(error: ServiceError) -> Response:
         if isinstance(error, UnauthorizedError):
             refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
-            if error.reason != "missing":  # who brings nothing tries nothing
-                limiter.failed(source_address())
+            if error.is_guess:
+                limiter.failed(source_address(), SECRET if brings_a_secret(request, app) else TOKEN)
         if isinstance(error, LimitedError):
             refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
             limiter.count_refusal(error)
@@ -266,6 +267,7 @@ def _install_lifespan(
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
+        Schedule("clock", clocks.INTERVAL, container.set_clock),
     ]
     running: list[asyncio.Task[None]] = []
 
@@ -273,6 +275,7 @@ def _install_lifespan(
         await container.open()
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
+            await container.set_clock()
         running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()

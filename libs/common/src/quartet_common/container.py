@@ -10,10 +10,11 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from quartet_common.auth.revocations import RevocationList
+from quartet_common.clocks import DatabaseClock
 from quartet_common.config import ServiceConfig
 from quartet_common.database import Database, open_database
 from quartet_common.http import ServiceClient, ServiceToken, open_http
-from quartet_common.ids import Clock, utc_now
+from quartet_common.ids import Clock
 from quartet_common.messaging.broker import Broker
 from quartet_common.retry import connect_with_retry
 from quartet_common.telemetry import instrument_http
@@ -36,9 +37,9 @@ class AppContainer(Generic[C_co]):
     and imported then: a worker that needs neither does not carry the 17 MB that they take.
     """
 
-    def __init__(self, config: C_co, *, clock: Clock = utc_now) -> None:
+    def __init__(self, config: C_co, *, clock: Clock | None = None) -> None:
         self.config = config
-        self.clock = clock
+        self.clock: Clock = DatabaseClock() if clock is None else clock
         self.broker = Broker(config)
         self.certificates = Certificates(config)
         self.stopping = asyncio.Event()
@@ -108,6 +109,11 @@ class AppContainer(Generic[C_co]):
         """Look whether there are new keys before they are needed, and whether one was withdrawn."""
         if self.key_refresh is not None:
             await self.key_refresh()
+
+    async def set_clock(self) -> None:
+        """Have the clock show PostgreSQL's time, unless it was given another. Raises UnavailableError."""
+        if isinstance(self.clock, DatabaseClock):
+            await self.clock.ask(self.database)
 
     async def open(self) -> None:
         """Open everything; if one part cannot be opened, close what is open and raise its error."""

@@ -65,6 +65,13 @@ class HeldError(ContendedError):
     """503 with Retry-After: another transaction holds what is needed, and goes on; nothing was done. `Turns` waits."""
 
 
+OURS = frozenset({
+    "expired", "not_yet_valid", "revoked", "tenant_suspended", "wrong_issuer", "wrong_audience", "lives_too_long",
+    "missing_claims",
+})  # fmt: skip
+"""Why a token is refused whose signature is ours, or which we have known: who sends it has guessed nothing."""
+
+
 class UnauthorizedError(ServiceError):
     """401 with WWW-Authenticate (RFC 6750 section 3); `reason` says why, for the audit log only."""
 
@@ -74,6 +81,13 @@ class UnauthorizedError(ServiceError):
             challenge += ', error="invalid_token"'
         super().__init__(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
         self.reason = reason
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether it was tried what is a good token or secret: who brings nothing tries nothing, nor does whoever has
+        one that is good no more.
+        """
+        return self.reason != "missing" and self.reason not in OURS
 
 
 class ForbiddenError(ServiceError):

@@ -12,11 +12,12 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
-from quartet_common import tls
+from quartet_common import clocks, tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
 from quartet_common.database import connect_once
+from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox
 from quartet_common.messaging.consumer import Consumer
@@ -102,6 +103,8 @@ async def _run_worker(service: Service[C], config: C) -> None:
     await require_schema(service.package, config)
     await container.open()
     try:
+        with contextlib.suppress(UnavailableError):
+            await container.set_clock()
         await Worker(service, container).run()
     finally:
         await container.close()
@@ -119,8 +122,9 @@ class Worker(Generic[C]):
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
-            Schedule("revocations-prune", 3600.0, self._prune_revocations),
+            Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
+            Schedule("clock", clocks.INTERVAL, container.set_clock),
             *service.schedules(container),
         ]
         self._readiness = Readiness(

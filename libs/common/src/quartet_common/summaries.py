@@ -70,8 +70,12 @@ class Summaries(ABC, Generic[K, D]):
         """The event that tells of `tally`, and on whose behalf it is written."""
 
     def room(self, kind: K) -> Hashable:  # noqa: ARG002  # whoever overrides it looks
-        """Kinds of one room share MAX_KEYS; there is one room for all unless there are more."""
+        """Kinds of one room share its places; there is one room for all unless there are more."""
         return None
+
+    def places(self, room: Hashable) -> int:  # noqa: ARG002  # whoever overrides it looks
+        """How many kinds a room tells apart."""
+        return MAX_KEYS
 
     def start(self) -> None:
         """Begin to write summaries, one each window."""
@@ -105,8 +109,10 @@ class Summaries(ABC, Generic[K, D]):
                 self._merge(kind, tally)
 
     def _merge(self, kind: K, tally: Tally[D]) -> None:
-        if kind not in self._tallies and self._rooms[self.room(kind)] >= MAX_KEYS:
-            kind = self.rest(kind)
+        if kind not in self._tallies:
+            room = self.room(kind)
+            if self._rooms[room] >= self.places(room):
+                kind = self.rest(kind)
         known = self._tallies.get(kind)
         if known is None:
             self._tallies[kind] = tally

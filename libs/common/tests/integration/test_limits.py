@@ -1,6 +1,7 @@
 """Limits over HTTP and through Redis: who is let through, what is said, what is counted together, and without Redis."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from quartet_common.auth.guard import requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
+from quartet_common.limits import limiter
 from quartet_common.limits.limit import Limit
 from quartet_common.process import Service
 from quartet_testing.conditions import eventually
@@ -135,23 +137,81 @@ async def test_an_address_that_guesses_is_not_listened_to_any_more_but_known_tok
         assert await statuses(service, 1, headers=good, **guesser) == [200]
         wrong = {"Authorization": "Bearer nonsense"}
         assert await statuses(service, 5, headers=wrong, **guesser) == [401, 401, 401, 429, 429]
-        fresh = service.tokens.headers(new_tenant(), ["users:read"], jti="unseen")
-        assert await statuses(service, 1, headers=fresh, **guesser) == [429]
-        refused = await service.client.post("/common/token", data="secret=x", **guesser)
-        assert (refused.status_code, service.app.extensions.get("tried")) == (429, None)
+        refused = await service.client.get("/common/things", headers=wrong, **guesser)
         assert 0 < int(refused.headers["Retry-After"]) <= 2 * LONG
         assert await statuses(service, 1, headers=good, **guesser) == [200]
         assert await statuses(service, 1, "/common/open", **guesser) == [200]
-        assert await statuses(service, 1, headers=fresh, **other) == [200]
+        assert await statuses(service, 1, headers=wrong, **other) == [401]
 
 
-async def test_wrong_secrets_count_as_wrong_tokens_do_and_no_token_counts_nothing(run: Run) -> None:
+async def test_a_neighbour_that_guesses_keeps_out_nobody_whose_token_is_new_or_who_asks_for_one(run: Run) -> None:
+    async with run(limit_refused=Limit(3, LONG)) as service:
+        office = from_address("2001:db8:9:1::1")
+        await statuses(service, 5, headers={"Authorization": "Bearer nonsense"}, **office)
+        fresh = service.tokens.headers(new_tenant(), ["users:read"], jti="unseen")
+        assert await statuses(service, 1, headers=fresh, **office) == [200]
+        assert (await service.client.post("/common/token", data="secret=x", **office)).status_code == 401
+        assert service.app.extensions["tried"] == 1
+
+
+async def test_tokens_that_look_like_ours_are_looked_at_so_many_a_second(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter, "CHECKS", Limit(2, LONG))
+    async with run(limit_refused=Limit(1, LONG)) as service:
+        office, tenant = from_address("2001:db8:9:1::1"), new_tenant()
+        await statuses(service, 1, headers={"Authorization": "Bearer nonsense"}, **office)
+        forged = [forge(service, tenant, str(number)) for number in range(3)]
+        assert [(await statuses(service, 1, headers=one, **office))[0] for one in forged] == [401, 401, 429]
+        fresh = service.tokens.headers(tenant, ["users:read"], jti="unseen")
+        assert await statuses(service, 1, headers=fresh, **office) == [429], "as far as that goes"
+        assert await statuses(service, 1, headers=fresh, **from_address("2001:db8:9:2::1")) == [200]
+
+
+def forge(service: RunningService, tenant: str, token_id: str) -> dict[str, str]:
+    """A token that names our key, with the signature of another."""
+    good, other = (service.tokens.token(tenant, ["users:read"], jti=one) for one in (token_id, "other"))
+    return {"Authorization": f"Bearer {good.rpartition('.')[0]}.{other.rpartition('.')[2]}"}
+
+
+@pytest.mark.parametrize("claims", [{"exp": int(time.time()) - 60}, {"aud": "elsewhere"}])
+async def test_a_token_that_was_ours_once_is_no_guess(run: Run, claims: dict[str, Any]) -> None:
+    async with run(limit_refused=Limit(2, LONG)) as service:
+        old = service.tokens.headers(new_tenant(), ["users:read"], iat=int(time.time()) - 600, **claims)
+        assert await statuses(service, 5, headers=old) == [401] * 5
+        assert await statuses(service, 4, headers={"Authorization": "Bearer nonsense"}) == [401, 401, 429, 429]
+
+
+async def test_a_request_with_a_bad_token_counts_for_its_address_and_keeps_no_good_one_out(run: Run) -> None:
+    async with run(limit_address=Limit(3, LONG)) as service:
+        office = from_address("2001:db8:9:4::1")
+        old = service.tokens.headers(
+            new_tenant(), ["users:read"], iat=int(time.time()) - 600, exp=int(time.time()) - 60
+        )
+        assert await statuses(service, 5, headers=old, **office) == [401, 401, 401, 429, 429]
+        assert await statuses(service, 1, "/common/open", **office) == [429]
+        fresh = service.tokens.headers(new_tenant(), ["users:read"], jti="unseen")
+        assert await statuses(service, 1, headers=fresh, **office) == [200]
+
+
+async def test_a_good_token_sent_along_does_not_open_what_looks_at_secrets(run: Run) -> None:
+    async with run(limit_refused=Limit(2, LONG)) as service:
+        guesser = from_address("2001:db8:9:5::1")
+        good = service.tokens.headers(new_tenant(), ["users:read"])
+        assert await statuses(service, 1, headers=good, **guesser) == [200]
+        answers = [await service.client.post("/common/token", headers=good, **guesser) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+        assert service.app.extensions["tried"] == 2
+
+
+async def test_wrong_secrets_end_in_that_none_is_looked_at_and_no_token_counts_nothing(run: Run) -> None:
     async with run(limit_refused=Limit(2, LONG)) as service:
         guesser = from_address("2001:db8:9:3::1")
         assert await statuses(service, 5, **guesser) == [401] * 5
         answers = [await service.client.post("/common/token", **guesser) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
         assert service.app.extensions["tried"] == 2
+        assert await statuses(service, 1, headers={"Authorization": "Bearer nonsense"}, **guesser) == [401]
 
 
 async def test_a_page_of_a_listed_origin_can_read_that_it_was_too_much(run: Run) -> None:

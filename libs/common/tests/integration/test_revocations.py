@@ -14,7 +14,7 @@ from quartet_common.app import create_base_app
 from quartet_common.auth import revocations
 from quartet_common.auth.guard import requires
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import KEPT, RevocationList, keep, prune, revocation
+from quartet_common.auth.revocations import CLOCKS, KEPT, RevocationList, keep, prune, revocation
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
@@ -102,11 +102,22 @@ async def test_pruning_forgets_what_is_past_and_nothing_else(container: Containe
         revocation(tenant, "session", "past", old),
         revocation(tenant, "session", "recent", NOW - KEPT + timedelta(minutes=1)),
         revocation(tenant, "tenant", tenant, old, endless=True),
+        revocation(tenant, "token", "expired", NOW, expires_at=NOW - CLOCKS - timedelta(seconds=1)),
+        revocation(tenant, "token", "good for long", old, expires_at=NOW),
     ]
     async with container.database.transaction() as connection:
         await keep(connection, made)
         await prune(connection, NOW)
-    assert {name for name, _, _ in await kept(container, tenant)} == {"recent", tenant}
+    assert {name for name, _, _ in await kept(container, tenant)} == {"recent", tenant, "good for long"}
+
+
+async def test_when_its_tokens_expire_is_kept_with_a_revocation(container: Container) -> None:
+    tenant, listed = new_tenant(), RevocationList(lambda: container.database)
+    end = NOW - CLOCKS - timedelta(seconds=1)
+    async with container.database.transaction() as connection:
+        await keep(connection, [revocation(tenant, "session", "s", NOW, expires_at=end)])
+    await listed.refresh()
+    assert listed.reason(holder(tenant, "s")) is None, "it was read, and forgotten at once"
 
 
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
@@ -11,8 +12,8 @@ from quartet_common.auth.principal import Principal
 from quartet_common.database import Database
 from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.ids import utc_now
-from quartet_common.refusals import RefusalLog
-from quartet_common.summaries import MAX_KEYS
+from quartet_common.refusals import MAX_TENANTS, TENANT_PLACES, RefusalLog
+from quartet_common.summaries import MAX_KEYS, OTHERS
 from quartet_testing.conditions import eventually
 
 SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)
@@ -117,5 +118,83 @@ async def test_a_flood_of_one_status_does_not_hide_the_other() -> None:
         log.unauthenticated(f"192.0.2.{number}", "missing", "GET", "/")
         log.limited(None, f"192.0.2.{number}", "address", "GET", "/")
     others = {key.status: tally.count for key, tally in log._tallies.items() if key.reason == "(others)"}
-    assert sum(others.values()) == 2 * (MAX_KEYS + 5) - MAX_KEYS
-    assert others.keys() == {401, 429}
+    assert others == {401: 5, 429: 5}
+
+
+def actors(log: RefusalLog) -> set[tuple[int, str, str]]:
+    return {(kind.status, kind.tenant, kind.actor) for kind in log._tallies}
+
+
+async def test_junk_hides_neither_what_a_tenant_is_refused_nor_tokens_that_were_ours() -> None:
+    log = log_of(Store([]))
+    for number in range(MAX_KEYS * 2):
+        log.unauthenticated(f"192.0.2.{number}", "malformed", "GET", "/")
+        log.limited(None, f"192.0.2.{number}", "address", "GET", "/")
+    log.limited(SOMEBODY, "198.51.100.1", "client", "GET", "/")
+    log.unauthenticated("198.51.100.1", "revoked", "GET", "/")
+    assert (429, "acme", "bjensen") in actors(log)
+    assert ("198.51.100.1", "revoked") in {(kind.address, kind.reason) for kind in log._tallies}
+
+
+async def test_one_tenant_hides_no_other_and_its_rest_stays_its_own() -> None:
+    log = log_of(Store([]))
+    for number in range(TENANT_PLACES + 3):
+        log.limited(replace(SOMEBODY, actor=f"user {number}"), "192.0.2.1", "user", "GET", "/")
+    log.limited(replace(SOMEBODY, tenant="other"), "192.0.2.1", "user", "GET", "/")
+    assert (429, "other", "bjensen") in actors(log)
+    rest = {kind: tally.count for kind, tally in log._tallies.items() if kind.actor == OTHERS}
+    assert {(kind.tenant, kind.status, count) for kind, count in rest.items()} == {("acme", 429, 3)}
+
+
+async def test_however_many_tenants_are_refused_there_is_a_bound() -> None:
+    log = log_of(Store([]))
+    for number in range(MAX_TENANTS * 3):
+        for actor in range(TENANT_PLACES + 3):
+            who = replace(SOMEBODY, tenant=f"t{number}", actor=f"user {actor}")
+            log.limited(who, "192.0.2.1", "user", "GET", "/")
+    assert len(log._tallies) == MAX_TENANTS * (TENANT_PLACES + 1) + MAX_KEYS + 1
+    assert sum(tally.count for tally in log._tallies.values()) == MAX_TENANTS * 3 * (TENANT_PLACES + 3)
+    await log.flush()
+    log.limited(replace(SOMEBODY, tenant="late"), "192.0.2.1", "user", "GET", "/")
+    assert actors(log) == {(429, "late", "bjensen")}, "the next window has all its room"
+
+
+async def test_a_flood_of_403_is_told_once_at_once_and_then_as_a_count_each_window() -> None:
+    store = Store([])
+    log = log_of(store)
+    for turn in range(2):
+        for _ in range(30):
+            await log.forbidden(SOMEBODY, "192.0.2.1", "GET", "/scim/v2/Users", "users:read")
+        await log.forbidden(SOMEBODY, "192.0.2.1", "DELETE", "/scim/v2/Users/1", "users:write")
+        assert store.written == turn * 3 + 2
+        [(kind, tally)] = log._tallies.items()
+        caller, event = log.told(kind, tally)
+        assert (caller.tenant, caller.actor, caller.source_address) == ("acme", "bjensen", "192.0.2.1")
+        facts = {name: event.data[name] for name in ("status", "reason", "scope", "count", "method", "path")}
+        assert facts == {
+            "status": 403,
+            "reason": "insufficient_scope",
+            "scope": "users:read",
+            "count": 29,
+            "method": "GET",
+            "path": "/scim/v2/Users",
+        }
+        await log.flush()
+        assert store.written == turn * 3 + 3
+
+
+async def test_a_walk_over_many_paths_that_are_forbidden_has_a_bound_too() -> None:
+    store = Store([])
+    log = log_of(store)
+    for number in range(TENANT_PLACES * 4):
+        await log.forbidden(SOMEBODY, "192.0.2.1", "GET", f"/scim/v2/Users/{number}", "users:read")
+    assert (store.written, len(log._tallies)) == (TENANT_PLACES, TENANT_PLACES + 1)
+    assert sum(tally.count for tally in log._tallies.values()) == TENANT_PLACES * 3
+
+
+async def test_a_403_that_could_not_be_written_is_told_later() -> None:
+    store = Store([FULL])
+    log = log_of(store)
+    await log.forbidden(SOMEBODY, None, "GET", "/", "users:read")
+    await log.flush()
+    assert store.written == 1

@@ -1,12 +1,15 @@
 """The list of revocations in memory: which tokens it refuses, what it forgets, and when it does not know."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from quartet_common.auth import revocations
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import (
+    CLOCKS,
     FORGET_INTERVAL,
     KEPT,
     MAX_AGE,
@@ -147,6 +150,33 @@ async def test_what_is_past_is_forgotten_and_what_is_endless_is_not(
         "acme": [("subject", "u1")],
         "gone": [("tenant", "gone")],
     }
+
+
+async def test_one_that_says_when_its_tokens_expire_is_forgotten_soon_after(
+    listed: RevocationList, rows: KeptRevocations, clock: Clock
+) -> None:
+    ends = {"over": NOW - CLOCKS - timedelta(seconds=1), "just over": NOW - timedelta(seconds=5), "to come": NOW}
+    listed.add([revocation("acme", "token", name, NOW, expires_at=end) for name, end in ends.items()])
+    rows.kept = [revocation("read", "token", "over", NOW, expires_at=ends["over"])]
+    clock.now += FORGET_INTERVAL + 1
+    await listed.refresh()
+    assert [listed.reason(holder(token_id=name)) for name in ends] == [None, "revoked", "revoked"]
+    assert {tenant: len(held) for tenant, held in listed._held.items()} == {"acme": 2}
+
+
+async def test_one_that_comes_anew_while_the_past_is_forgotten_stays(
+    listed: RevocationList, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, "AT_ONCE", 1)
+    old = NOW - KEPT - timedelta(minutes=1)
+    listed.add([revocation("acme", "subject", name, old) for name in ("u0", "u1")])
+    clock.now += FORGET_INTERVAL + 1
+    forgetting = asyncio.ensure_future(listed.refresh())
+    while "u0" in {name for _, name in listed._held["acme"]}:  # noqa: ASYNC110  # this turn of the loop is what is meant
+        await asyncio.sleep(0)
+    listed.add([revocation("acme", "subject", "u1", NOW)])
+    await forgetting
+    assert listed.reason(holder()) == "revoked"
 
 
 async def test_a_list_that_was_never_read_or_not_for_long_refuses_to_tell(rows: KeptRevocations, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from quartet_common.auth.revocations import Revocation, RevocationList
 from quartet_common.database import Database
 from quartet_common.errors import UnavailableError
 
-NOTHING = dict.fromkeys(("tenant_id", "kind", "id", "revoked_at", "endless"))
+NOTHING = dict.fromkeys(("tenant_id", "kind", "id", "revoked_at", "endless", "expires_at"))
 
 
 class KeptRevocations:

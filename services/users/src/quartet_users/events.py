@@ -200,13 +200,15 @@ def role_revoked(role: Role, version: int, grantee_type: GranteeType, grantee: U
 
 def token_revoked(revocation: Revocation) -> DomainEvent:
     """Tokens are refused from now on; no token is in it, only what points at them."""
-    data = {
+    data: dict[str, object] = {
         "tenant": revocation.tenant,
         "kind": revocation.kind,
         "id": revocation.id,
         "revokedAt": revocation.revoked_at.isoformat(),
         "endless": revocation.endless,
     }
+    if revocation.expires_at is not None:
+        data["expiresAt"] = revocation.expires_at.isoformat()
     sequence = int(revocation.revoked_at.timestamp() * 1000)
     subject = f"revocations/{revocation.kind}-{revocation.id}"
     return DomainEvent(REVOKED, subject, sequence, data, urgent=True)

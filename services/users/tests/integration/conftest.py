@@ -1,6 +1,6 @@
 """What the integration tests share: the users service on the real servers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from joserfc.jwk import ECKey
@@ -34,6 +34,12 @@ def believe_own_tokens(running: RunningService) -> None:
         return await running.tokens.find_key(key_id) or await ring.find(key_id)
 
     running.container.key_finder = find
+
+
+@pytest.fixture
+def believing() -> Callable[[RunningService], None]:
+    """`believe_own_tokens`, for services that a test runs itself."""
+    return believe_own_tokens
 
 
 @pytest.fixture

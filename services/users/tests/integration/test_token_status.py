@@ -2,6 +2,7 @@
 
 import time
 from base64 import b64encode
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -12,10 +13,14 @@ from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN,
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import LEEWAY, MAX_TOKEN_LENGTH
 from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
 from quartet_testing.conditions import eventually
+from quartet_testing.forgery import claims_of
 from quartet_testing.people import People
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import UsersConfig
+from quartet_users.tokens import token_status
 from quartet_users.tokens.scim_tokens import ScimTokens
 from quartet_users.tokens.token_status import INACTIVE, Asker, TokenStatus
 
@@ -292,8 +297,30 @@ async def test_a_client_ends_its_own_access_token(users: RunningService, tenant:
     assert await ask(users, admin, token) == INACTIVE
     [event] = await users.outbox(tenant)
     assert (event.routing_key, event.data["kind"]) == ("users.token.revoked.v1", "token")
+    end = datetime.fromisoformat(event.data["expiresAt"]).timestamp()
+    assert end == claims_of(token)["exp"], "so that nobody keeps it longer"
     await revoke(users, admin, token)
     assert len(await users.outbox(tenant)) == 1
+
+
+@pytest.mark.parametrize(("limit", "other_is_let"), [("BY_ONE", True), ("BY_TENANT", False)])
+async def test_who_ends_token_after_token_has_to_wait(
+    users: RunningService, tenant: str, monkeypatch: pytest.MonkeyPatch, limit: str, *, other_is_let: bool
+) -> None:
+    monkeypatch.setattr(token_status, limit, Limit(2, 10))
+    container = users.container
+    status = TokenStatus(container, ScimTokens(lambda: container.database, container.clock))
+    asker = Asker("quartet-admin", frozenset({"*"}))
+    for _ in range(2):
+        await status.revoke(asker, None, own(users, tenant))
+    token = own(users, tenant)
+    with pytest.raises(LimitedError) as refused:
+        await status.revoke(asker, None, token)
+    assert (refused.value.limit, await used(users, token)) == ("revocation", 200)
+    await status.revoke(asker, None, own(users, new_tenant()))
+    other = own(users, tenant, str(uuid4()), client_id="quartet-admin")
+    with nullcontext() if other_is_let else pytest.raises(LimitedError):
+        await status.revoke(asker, None, other)
 
 
 async def test_a_token_of_a_service_is_ended_in_the_name_of_the_platform(users: RunningService) -> None:

@@ -17,6 +17,7 @@ from quartet_common.auth.principal import (
     from_header,
 )
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from quartet_common.limits.limiter import SECRET
 from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
 
@@ -77,16 +78,16 @@ def install_guard(
         endpoint = asked.endpoint
         if endpoint in unlimited:
             return
-        address = asked.remote_addr
-        if not limiter.may_try(address) and _tries(asked, verifier()):
-            raise limiter.too_many_failures(address)
-        known = running_globals()
+        address, known = asked.remote_addr, running_globals()
+        await _demand_trust(asked, app, limiter, verifier())
         if endpoint is None or endpoint in public or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
-        if "Authorization" not in asked.headers:
+        try:
+            found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+        except UnauthorizedError:
             known.limits = limiter.anonymous(address)
-        found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+            raise
         add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
         view = app.view_functions[endpoint]
@@ -100,14 +101,31 @@ def install_guard(
     app.before_request(check)
 
 
-def _tries(asked: Request, verifier: "TokenVerifier") -> bool:
-    """Whether a request brings a token or a secret that would have to be looked at; those that POST to a public
-    endpoint bring it in their body.
+def brings_a_secret(asked: Request, app: Quart) -> bool:
+    """Whether a request is one that brings a secret, in its body or as a client does, and not a token: those that POST
+    to a public endpoint, whatever stands in their header.
     """
+    return asked.method == "POST" and asked.endpoint in app.extensions["quartet_public"]
+
+
+async def _demand_trust(asked: Request, app: Quart, limiter: "Limiter", verifier: "TokenVerifier") -> None:
+    """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
+    many each second, those that may well be ours: a neighbour's guesses are no reason to refuse them.
+
+    Raises LimitedError, and UnavailableError (503) when no keys could ever be fetched.
+    """
+    address = asked.remote_addr
+    if brings_a_secret(asked, app):
+        if not limiter.may_try(address, SECRET):
+            raise limiter.too_many_failures(address, SECRET)
+        return
     header = asked.headers.get("Authorization")
-    if header is None:
-        return asked.method == "POST"
-    return not verifier.knows(header.partition(" ")[2].strip())
+    if header is None or limiter.may_try(address):
+        return
+    token = header.partition(" ")[2].strip()
+    if verifier.knows(token) or (await verifier.may_be_ours(token) and limiter.may_check(address)):
+        return
+    raise limiter.too_many_failures(address)
 
 
 async def optional_principal(verifier: "TokenVerifier") -> Principal | None:

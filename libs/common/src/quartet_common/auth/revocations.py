@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from quartet_common.auth.principal import Principal
@@ -20,7 +21,10 @@ Kind = Literal["token", "session", "subject", "client", "tenant"]
 REVOKED = "users.token.revoked.v1"
 """The event that tells of a revocation."""
 KEPT = timedelta(hours=2)
-"""How long a revocation is kept: longer than any access token lives, whatever the clocks say."""
+"""How long a revocation is kept of which nobody said when its tokens expire: longer than any access token lives,
+whatever the clocks say."""
+CLOCKS = timedelta(minutes=1)
+"""How long a revocation is kept after its last token has expired: by so much clocks may differ, and more."""
 MAX_AGE = 15.0
 """Seconds after which a list that could not be read anew is not relied on any more: who asks then gets 503."""
 FORGET_INTERVAL = 60.0
@@ -32,7 +36,7 @@ IAT_PRECISION = 0.001
 
 # One statement, so one snapshot: what it does not see was written by transactions that are not older than its xmin.
 READ = """
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, tenant_id, kind, id, revoked_at, endless
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, tenant_id, kind, id, revoked_at, endless, expires_at
 FROM (VALUES (1)) AS always LEFT JOIN revocations ON written_by >= $1::text::xid8"""
 
 
@@ -44,6 +48,9 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
 
     A tenant is refused endlessly or not at all: one of its kind that is not endless lifts the refusal, so that tokens
     which live for months count again at once when a suspended tenant is resumed.
+
+    `expires_at` is when the last of the tokens expires, after which the revocation is forgotten; None where that is not
+    known.
     """
 
     tenant: str
@@ -51,6 +58,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     revoked_at: datetime
     endless: bool = False
+    expires_at: datetime | None = None
 
 
 class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
@@ -61,6 +69,7 @@ class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     revoked_at: datetime
     endless: bool
+    expires_at: datetime | None = None
 
 
 def lane(service: str) -> str:
@@ -74,10 +83,11 @@ async def keep(connection: Connection, revocations: Sequence[Revocation]) -> Non
     chosen = [newest[key] for key in sorted(newest)]
     await connection.execute(
         """
-        INSERT INTO revocations AS known (tenant_id, kind, id, revoked_at, endless)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
+        INSERT INTO revocations AS known (tenant_id, kind, id, revoked_at, endless, expires_at)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[], $6::timestamptz[])
         ON CONFLICT (tenant_id, kind, id) DO UPDATE
-        SET revoked_at = excluded.revoked_at, endless = excluded.endless, written_by = pg_current_xact_id()
+        SET revoked_at = excluded.revoked_at, endless = excluded.endless, expires_at = excluded.expires_at,
+            written_by = pg_current_xact_id()
         WHERE known.revoked_at < excluded.revoked_at
         """,
         [one.tenant for one in chosen],
@@ -85,6 +95,7 @@ async def keep(connection: Connection, revocations: Sequence[Revocation]) -> Non
         [one.id for one in chosen],
         [one.revoked_at for one in chosen],
         [one.endless for one in chosen],
+        [one.expires_at for one in chosen],
     )
 
 
@@ -96,15 +107,24 @@ async def happened(connection: Connection, events: Sequence[Event]) -> None:
 
 async def prune(connection: Connection, now: datetime) -> None:
     """Forget revocations whose tokens have all expired."""
-    await connection.execute("DELETE FROM revocations WHERE NOT endless AND revoked_at < $1", now - KEPT)
+    await connection.execute(
+        """
+        DELETE FROM revocations
+        WHERE NOT endless AND (expires_at < $1 OR (expires_at IS NULL AND revoked_at < $2))
+        """,
+        now - CLOCKS,
+        now - KEPT,
+    )
 
 
 class Held(NamedTuple):
-    """A revocation in memory: tokens issued `until` then (seconds since the epoch) are refused."""
+    """A revocation in memory: tokens issued `until` then are refused, and it is forgotten after `last`. All in seconds
+    since the epoch.
+    """
 
     until: float
-    revoked_at: datetime
-    endless: bool
+    revoked_at: float
+    last: float
 
 
 class RevocationList:
@@ -148,7 +168,7 @@ class RevocationList:
     def add(self, revocations: Sequence[Revocation]) -> None:
         """Hold `revocations` from now on, without waiting for the next reading."""
         for one in revocations:
-            self._hold(one.tenant, one.kind, one.id, one.revoked_at, endless=one.endless)
+            self._hold(one)
 
     async def refresh(self) -> None:
         """Read what has been written since the last time, and forget what is past. Raises UnavailableError."""
@@ -158,7 +178,7 @@ class RevocationList:
         for some in slices(rows, AT_ONCE):
             for row in some:
                 if row["tenant_id"] is not None:
-                    self._hold(row["tenant_id"], row["kind"], row["id"], row["revoked_at"], endless=row["endless"])
+                    self._hold(_read(row))
             await asyncio.sleep(0)
         horizon = str(rows[0]["horizon"])
         # a database that was put back to an earlier state counts its transactions from there: everything is read again
@@ -166,29 +186,61 @@ class RevocationList:
         self._read_at = started
         if started - self._forgot_at > FORGET_INTERVAL:
             self._forgot_at = started
-            self._forget(datetime.now(UTC) - KEPT)
+            await self._forget(time.time())
 
-    def _hold(self, tenant: str, kind: str, identifier: str, revoked_at: datetime, *, endless: bool) -> None:
-        held = self._held.setdefault(tenant, {})
-        known = held.get((kind, identifier))
+    def _hold(self, one: Revocation) -> None:
+        held = self._held.setdefault(one.tenant, {})
+        known = held.get((one.kind, one.id))
+        revoked_at = one.revoked_at.timestamp()
         if known is None or known.revoked_at <= revoked_at:  # a reading may have begun before what `add` has put here
-            lifted = float("-inf") if kind == "tenant" else revoked_at.timestamp() + IAT_PRECISION
-            until = float("inf") if endless else lifted
-            held[kind, identifier] = Held(until, revoked_at, endless)
+            lifted = float("-inf") if one.kind == "tenant" else revoked_at + IAT_PRECISION
+            until = float("inf") if one.endless else lifted
+            held[one.kind, one.id] = Held(until, revoked_at, _last(one, revoked_at))
 
-    def _forget(self, past: datetime) -> None:
+    async def _forget(self, now: float) -> None:
         for tenant, held in list(self._held.items()):
-            kept = {key: one for key, one in held.items() if one.endless or one.revoked_at >= past}
-            if kept:
-                self._held[tenant] = kept
-            else:
+            for some in slices(list(held.items()), AT_ONCE):
+                for key, one in some:
+                    if one.last < now and held.get(key) is one:  # or else it came anew while requests had their turn
+                        del held[key]
+                await asyncio.sleep(0)
+            if not held:
                 del self._held[tenant]
+
+
+def _read(row: asyncpg.Record) -> Revocation:
+    return Revocation(
+        tenant=row["tenant_id"],
+        kind=row["kind"],
+        id=row["id"],
+        revoked_at=row["revoked_at"],
+        endless=row["endless"],
+        expires_at=row["expires_at"],
+    )
+
+
+def _last(one: Revocation, revoked_at: float) -> float:
+    if one.endless:
+        return float("inf")
+    if one.expires_at is None:
+        return revoked_at + KEPT.total_seconds()
+    return one.expires_at.timestamp() + CLOCKS.total_seconds()
 
 
 def _refuses(held: Held | None, issued: float) -> bool:
     return held is not None and held.until >= issued
 
 
-def revocation(tenant: str, kind: Kind, identifier: UUID | str, at: datetime, *, endless: bool = False) -> Revocation:
+def revocation(
+    tenant: str,
+    kind: Kind,
+    identifier: UUID | str,
+    at: datetime,
+    *,
+    endless: bool = False,
+    expires_at: datetime | None = None,
+) -> Revocation:
     """A revocation that begins `at`."""
-    return Revocation(tenant=tenant, kind=kind, id=str(identifier), revoked_at=at, endless=endless)
+    return Revocation(
+        tenant=tenant, kind=kind, id=str(identifier), revoked_at=at, endless=endless, expires_at=expires_at
+    )

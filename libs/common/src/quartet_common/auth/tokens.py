@@ -63,6 +63,20 @@ class TokenVerifier:
         """Whether `token` was verified before, so that verifying it again costs nothing."""
         return token.isascii() and _digest(token) in self._seen
 
+    async def may_be_ours(self, token: str) -> bool:
+        """Whether `token` is what we make, by what can be told of it without looking whether it is right: a JWT that
+        names a key of ours, or an opaque token with a right checksum. Raises UnavailableError (503) as `verify` does.
+        """
+        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+            return False
+        if token.startswith(SCIM_TOKEN):
+            return tenant_of(SCIM_TOKEN, token) is not None
+        try:
+            await self._key_of(token)
+        except UnauthorizedError:
+            return False
+        return True
+
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
 
@@ -103,6 +117,9 @@ class TokenVerifier:
         return found
 
     async def _claims(self, token: str) -> dict[str, Any]:
+        return payload_of(token, await self._key_of(token), ALGORITHM)
+
+    async def _key_of(self, token: str) -> ECKey:
         header = header_of(token)
         if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != TOKEN_TYPE:
             raise UnauthorizedError("wrong_algorithm_or_type")
@@ -112,7 +129,7 @@ class TokenVerifier:
         key = await self._find_key(key_id) if isinstance(key_id, str) else None
         if key is None:
             raise UnauthorizedError("unknown_key")
-        return payload_of(token, key, ALGORITHM)
+        return key
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
         audience = claims.get("aud")

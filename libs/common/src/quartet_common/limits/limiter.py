@@ -1,11 +1,12 @@
 """The limiter of one app: who is let through, and what the answer says of it.
 
 A request with a valid token counts for its client, and for its person if there is one; any other counts for its
-address. Addresses whose requests end in 401 too often may try no further tokens and secrets for a while; tokens that
-were verified before work on, since to know them again costs nothing and tells nothing.
+address. Addresses that have tried too many wrong tokens may try no further ones for a while, but for tokens that were
+verified before, since to know them again costs nothing and tells nothing, and for some that may well be ours. Wrong
+secrets are counted beside, and end in that no secrets are looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 CLIENT, USER, ADDRESS, FAILURES = "client", "user", "address", "refused"
+TOKEN, SECRET = "token", "secret"  # what is tried
+CHECKS = Limit(100, 1)
+"""Tokens which may well be ours that each process looks at for an address that may try no others; what such a look
+costs is some 200 us.
+"""
 EXTENSION = "quartet_limits"
 """The name under which an app has its limiter."""
 
@@ -40,6 +46,7 @@ class Limiter:
         self._user = _windows(config.limit_user, clock)
         self._address = _windows(config.limit_address, clock)
         self._failures = _windows(config.limit_refused, clock)
+        self._checks = Windows(CHECKS, clock.now)
         own = f"limits/{config.service}"
         tables = {
             f"{own}/{CLIENT}": self._client,
@@ -72,19 +79,25 @@ class Limiter:
             return None
         return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, counted_as(address)))
 
-    def failed(self, address: str | None) -> None:
-        """Count a request whose token or secret was wrong."""
+    def failed(self, address: str | None, tried: str = TOKEN) -> None:
+        """Count a request whose TOKEN or SECRET was wrong."""
         if self._failures is not None:
-            self._failures.add(counted_as(address))
+            self._failures.add(_tried_by(address, tried))
 
-    def may_try(self, address: str | None) -> bool:
-        """Whether tokens and secrets that were not seen before are looked at for `address`."""
-        failures = self._failures
-        return not failures or not failures.is_spent(counted_as(address))  # without failures it has no length
+    def may_try(self, address: str | None, tried: str = TOKEN) -> bool:
+        """Whether what was not seen before is looked at for `address`, whatever it is."""
+        failures, requests = self._failures, self._address
+        if failures and failures.is_spent(_tried_by(address, tried)):  # without failures it has no length
+            return False
+        return tried == SECRET or not requests or not requests.is_spent(counted_as(address))
 
-    def too_many_failures(self, address: str | None) -> LimitedError:
+    def may_check(self, address: str | None) -> bool:
+        """Whether one more token that may well be ours is looked at for an address that may not try."""
+        return self._checks.take(counted_as(address)) != REFUSED
+
+    def too_many_failures(self, address: str | None, tried: str = TOKEN) -> LimitedError:
         """What an address is told that may not try."""
-        wait = 1 if self._failures is None else self._failures.wait(counted_as(address))
+        wait = 1 if self._failures is None else self._failures.wait(_tried_by(address, tried))
         return LimitedError(FAILURES, wait, "Too many requests with wrong tokens or secrets came from this address.")
 
     def count_refusal(self, error: LimitedError) -> None:
@@ -100,6 +113,11 @@ class Limiter:
             error.headers |= {"RateLimit-Policy": self._policies[name], "RateLimit": f'"{name}";r=0;t={wait}'}
             raise error
         return f'"{name}";r={left};t={windows.until_next()}'
+
+
+def _tried_by(address: str | None, tried: str) -> Hashable:
+    counted = counted_as(address)
+    return counted if tried == TOKEN else (counted, tried)
 
 
 def _windows(limit: Limit | None, clock: SharedClock) -> Windows | None:

@@ -1,6 +1,8 @@
 """The status of tokens: what a client may know of a token (RFC 7662), and which ones it may end (RFC 7009)."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -14,6 +16,9 @@ from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import SYSTEM_TENANT, parse_id
+from quartet_common.limits.errors import LimitedError
+from quartet_common.limits.limit import Limit
+from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
@@ -24,6 +29,12 @@ from quartet_users.tokens.access_tokens import SERVICES
 from quartet_users.tokens.revocations import revoke
 from quartet_users.tokens.scim_tokens import ScimToken, ScimTokens, revoke_scim_token
 
+BY_ONE = Limit(100, 10)
+"""Access tokens that a person, or a client for itself, may end one by one: each is held by every api until it would
+have expired, so whoever makes and ends tokens in a circle fills a few MB and no more.
+"""
+BY_TENANT = Limit(1000, 10)
+"""The same of all of a tenant together."""
 INACTIVE: dict[str, Any] = {"active": False}
 """The answer for all that the client may not know, whatever the reason (RFC 7662 section 2.2)."""
 
@@ -49,6 +60,7 @@ class TokenStatus:
     def __init__(self, container: AppContainer[UsersConfig], scim_tokens: ScimTokens) -> None:
         self._container = container
         self._scim_tokens = scim_tokens
+        self._ended_by_one, self._ended_by_tenant = Windows(BY_ONE, monotonic), Windows(BY_TENANT, monotonic)
 
     async def introspect(self, asker: Asker, token: str) -> dict[str, Any]:
         """What RFC 7662 section 2.2 answers of `token`, and its `tenant`. Raises UnavailableError (503)."""
@@ -63,7 +75,8 @@ class TokenStatus:
     async def revoke(self, asker: Asker, address: str | None, token: str) -> None:
         """End `token` if it was given to the asker; all else is passed over in silence (RFC 7009 section 2.2).
 
-        Raises OAuthError `unsupported_token_type` for what is no token at all, UnavailableError (503).
+        Raises OAuthError `unsupported_token_type` for what is no token at all, LimitedError for one of too many access
+        tokens, UnavailableError (503).
         """
         if token.startswith(CLIENT_SECRET):
             raise OAuthError("unsupported_token_type", "A client secret is no token; see /users/clients.")
@@ -167,12 +180,23 @@ class TokenStatus:
         who = await self._verified(token)
         if who is None or who.client_id != asker.client_id or not asker.knows(who.tenant):
             return
+        self._count(who)
         container = self._container
         tenant = SYSTEM_TENANT if who.tenant == ANY_TENANT else who.tenant
-        ended = [revocation(who.tenant, "token", who.token_id, container.clock())]
+        end = datetime.fromtimestamp(who.expires_at, UTC)
+        ended = [revocation(who.tenant, "token", who.token_id, container.clock(), expires_at=end)]
         async with container.database.transaction() as connection:
             await revoke(container, connection, Caller(tenant, who.actor, address), ended)
         container.revocations.add(ended)
+
+    def _count(self, who: Principal) -> None:
+        """Count an access token that is ended by itself. Raises LimitedError."""
+        for windows, key in (
+            (self._ended_by_one, (who.tenant, who.client_id, who.actor)),
+            (self._ended_by_tenant, who.tenant),
+        ):
+            if windows.take(key) == REFUSED:
+                raise LimitedError("revocation", windows.wait(key))
 
     async def _verified(self, token: str) -> Principal | None:
         """Who an access token speaks for, whichever service it is for; None where it is not valid."""
