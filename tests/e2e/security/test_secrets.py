@@ -12,10 +12,11 @@ import pytest
 
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
+from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.ids import SYSTEM_TENANT
 from quartet_testing.client import USERS, Api, TokenFor, bulk_document, patch_document, unique, user_document
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import database
+from quartet_testing.faults import database, stopped
 from quartet_testing.forgery import claims_of
 from quartet_users.tokens.keys import KeyPair
 
@@ -28,8 +29,22 @@ PRIVATE_KEYS = re.compile(rb"BEGIN [A-Z ]*PRIVATE KEY|\"kty\": ?\"EC\"[^}]*\"d\"
 
 
 def variants(secret: str) -> set[bytes]:
-    """A secret as it might be written: as it is, and in base64 as HTTP Basic has it."""
-    return {secret.encode(), b64encode(secret.encode())[:-4] or b"?"}
+    """A secret as it might be written: as it is, and in base64 as HTTP Basic has it, after whatever client's name."""
+    return {secret.encode(), *(inner(secret.encode(), before) for before in range(3))}
+
+
+def inner(secret: bytes, before: int) -> bytes:
+    """What stands for `secret` alone in the base64 of so many bytes, modulo 3, and the secret."""
+    text = b64encode(bytes(before) + secret)
+    return text[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+
+
+@pytest.mark.parametrize("name", ["quartet-admin", "acme.1", "acme.12", "acme.123"])
+def test_a_secret_is_found_in_its_basic_form(name: str) -> None:
+    known, pair = Known(), b64encode(f"{name}:quartet_secret_acme_1".encode())
+    known.add("client secret", "quartet_secret_acme_1")
+    assert known.found_in(b"Authorization: Basic " + pair + b", and more")
+    assert not known.found_in(b64encode(f"{name}:quartet_secret_beta_1".encode()))
 
 
 class Known:
@@ -59,7 +74,7 @@ async def use_everything(mine: Api, tenant: str, known: Known) -> None:
         for path in (USERS, "/scim/v2/Groups", f"/users/{made['token']}", f"{USERS}/{made['token']}"):
             await anybody.get(path, headers={"Authorization": f"Bearer {made['token']}"})
             in_query = await anybody.get(path, params={"access_token": made["token"], "token": made["token"]})
-            assert in_query.status_code in (401, 404)
+            assert in_query.status_code == 400
         await anybody.get(USERS, headers={"Authorization": f"Bearer {made['token'][:-1]}"})
         assert (await mine.delete(f"/users/scim-tokens/{made['id']}")).status_code == 204
 
@@ -185,3 +200,22 @@ async def test_the_files_of_secrets_are_their_owners_alone(stack: Stack) -> None
     for path in files:
         secret = path.read_text().strip().encode()
         assert not any(secret in line for line in command_lines), path
+
+
+async def test_the_error_log_of_the_proxy_shows_no_token_that_somebody_has_put_into_an_address(
+    stack: Stack, mine: Api
+) -> None:
+    scim, jwt = make(SCIM_TOKEN, "acme"), mine.headers["Authorization"].removeprefix("Bearer ")
+    known, told = Known(), unique("told")
+    for secret in (scim, jwt.rpartition(".")[2]):
+        known.add("token", secret)
+    queries = [{"access_token": scim}, {"x": scim}, {"x": jwt}, {"token": known.add("guess", token_urlsafe(24))}]
+    async with stopped(stack, "metrics-api"), httpx.AsyncClient(base_url=stack.url, trust_env=False) as anybody:
+        assert (await anybody.get("/metrics/query", params={"metric": told})).status_code == 502
+        refused = [await anybody.get("/metrics/query", params=one) for one in queries]
+        refused += [await anybody.get(f"/metrics/{one}") for one in (scim, jwt)]
+        refused.append(await anybody.get("/metrics/query", headers={"Referer": f"http://x/?access_token={jwt}"}))
+    assert {(one.status_code, one.headers["Content-Type"]) for one in refused} == {(400, "application/problem+json")}
+    log = (stack.home.logs / "proxy.log").read_bytes()
+    assert f"metric={told}".encode() in log, "the error log is looked at"
+    assert known.found_in(log) == []

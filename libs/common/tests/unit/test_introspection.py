@@ -15,6 +15,7 @@ from quartet_common.auth.introspection import (
     LASTING,
     PAUSE,
     RATE,
+    TOTAL_BURST,
     UNKNOWN_KEPT,
     WHILE_AWAY,
     RemoteTokens,
@@ -287,6 +288,30 @@ async def test_random_tokens_do_not_cause_a_question_each(users: Users) -> None:
         await users.remote.find(make(SCIM_TOKEN, "acme"))
     with pytest.raises(UnavailableError):
         await users.remote.find(make(SCIM_TOKEN, "acme"))
+
+
+async def spend(users: Users, tenant: str, number: int) -> int:
+    """How many of so many questions about tokens that nobody has are refused."""
+    refused = 0
+    for _ in range(number):
+        try:
+            assert await users.remote.find(make(SCIM_TOKEN, tenant)) is None
+        except UnavailableError:
+            refused += 1
+    return refused
+
+
+async def test_junk_in_the_name_of_one_tenant_leaves_the_others_their_questions(users: Users) -> None:
+    assert await spend(users, "acme", int(BURST) * 3) == BURST * 2
+    assert await users.remote.find(users.token("other")) is not None
+
+
+async def test_junk_in_the_name_of_invented_tenants_leaves_real_ones_theirs(users: Users) -> None:
+    await users.remote.find(users.token("acme"))
+    refused = [await spend(users, f"invented-{number}", 20) for number in range(int(TOTAL_BURST) // 20 + 2)]
+    assert sum(refused) >= 20, "all of them together have a bound"
+    assert await users.remote.find(users.token("acme")) is not None
+    assert await spend(users, "late", 1) == 1
 
 
 async def test_what_is_remembered_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:

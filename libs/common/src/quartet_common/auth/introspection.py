@@ -18,6 +18,7 @@ from quartet_common.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 ASK_AGAIN = 60
@@ -35,9 +36,13 @@ TIMEOUT = 2.0
 KEPT_TOKENS = 10_000
 """Tokens that are remembered, and as many that are nobody's."""
 RATE = 20.0
-"""Questions about tokens that are not known, per second in the long run."""
+"""Questions about tokens of one tenant that are not known, per second in the long run."""
 BURST = 100.0
-"""Such questions at once."""
+"""Such questions at once: a tenant has at most as many valid tokens."""
+TOTAL_RATE, TOTAL_BURST = 100.0, 500.0
+"""The same of all tenants together that have shown a good token, and of all others: anybody can invent a tenant."""
+KEPT_TENANTS = 10_000
+"""Tenants whose allowance is remembered, and as many that have shown a good token."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -62,6 +67,25 @@ class _Known:
     until: float
 
 
+class Allowance:
+    """So many questions at once, `burst`, and `rate` per second in the long run."""
+
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._at = burst, now
+
+    def take(self, now: float) -> bool:
+        """Use one; False where none is left."""
+        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class RemoteTokens:
     """Opaque tokens as the users service knows them. What it holds of a token is its hash."""
 
@@ -81,8 +105,9 @@ class RemoteTokens:
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._away_until = float("-inf")
-        self._allowance = BURST
-        self._allowed_at = now()
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+        self._proved: OrderedDict[str, None] = OrderedDict()
+        self._of_proved, self._of_others = (Allowance(TOTAL_RATE, TOTAL_BURST, now()) for _ in range(2))
 
     async def find(self, token: str) -> Principal | None:
         """Who `token` speaks for; None when the users service does not know it, or not any more.
@@ -102,7 +127,7 @@ class RemoteTokens:
         task = self._asking.get(key)
         if task is None:
             if known is None:
-                self._spend(now)
+                self._spend(tenant, now)
             task = self._asking[key] = asyncio.get_running_loop().create_task(self._learn(key, tenant, token))
             task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)  # one who asked and has gone does not take the answer from the others
@@ -112,13 +137,15 @@ class RemoteTokens:
         if not done.cancelled():
             done.exception()  # all who asked may have gone: then nobody else looks at it
 
-    def _spend(self, now: float) -> None:
-        """Take one question about a token that is not known from the allowance. Raises UnavailableError."""
-        self._allowance = min(BURST, self._allowance + max(0.0, now - self._allowed_at) * RATE)
-        self._allowed_at = now
-        if self._allowance < 1:
+    def _spend(self, tenant: str, now: float) -> None:
+        """Take one question about a token that is not known from the allowance of its tenant, and from that of all
+        such tenants. Raises UnavailableError.
+        """
+        own = self._allowances.get(tenant) or Allowance(RATE, BURST, now)
+        _put(self._allowances, tenant, own, KEPT_TENANTS)
+        of_all = self._of_proved if tenant in self._proved else self._of_others
+        if not own.take(now) or not of_all.take(now):
             raise UnavailableError("users")
-        self._allowance -= 1
 
     async def _learn(self, key: bytes, tenant: str, token: str) -> Principal | None:
         asked_at = self._now()
@@ -129,7 +156,7 @@ class RemoteTokens:
         ends_at = float("inf") if answer.exp is None else float(answer.exp)
         if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
             self._known.pop(key, None)
-            _put(self._unknown, key, asked_at + UNKNOWN_KEPT)
+            _put(self._unknown, key, asked_at + UNKNOWN_KEPT, KEPT_TOKENS)
             return None
         until = min(ends_at, asked_at + ASK_AGAIN)
         found = Principal(
@@ -142,7 +169,8 @@ class RemoteTokens:
             issued_at=asked_at,
         )
         self._unknown.pop(key, None)
-        _put(self._known, key, _Known(found, asked_at, ends_at, until))
+        _put(self._known, key, _Known(found, asked_at, ends_at, until), KEPT_TOKENS)
+        _put(self._proved, tenant, None, KEPT_TENANTS)
         return found
 
     def _as_before(self, key: bytes) -> Principal:
@@ -170,9 +198,9 @@ class RemoteTokens:
             raise UnavailableError("users") from error
 
 
-def _put(remembered: OrderedDict[bytes, T], key: bytes, value: T) -> None:
-    """Remember `value` as the latest, and forget the oldest when there are too many."""
+def _put(remembered: OrderedDict[K, T], key: K, value: T, most: int) -> None:
+    """Remember `value` as the latest, and forget the oldest when there are more than `most`."""
     remembered[key] = value
     remembered.move_to_end(key)
-    if len(remembered) > KEPT_TOKENS:
+    if len(remembered) > most:
         remembered.popitem(last=False)
