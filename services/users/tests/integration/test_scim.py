@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol
 
-from quartet_common.database import Connection, Database
+from quartet_common.database import Connection
 from quartet_testing.services import RunningService, new_tenant
+from quartet_users.scim import user_store
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -60,13 +61,16 @@ async def test_a_new_user_and_its_event_cost_one_statement_and_those_of_a_passwo
     users: RunningService, headers: Headers, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[bool] = []
-    command = Database._command
 
-    def counted(database: Database, *, begins: bool) -> AbstractAsyncContextManager[Connection]:
-        begun.append(begins)
-        return command(database, begins=begins)
+    def noting(store: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+        async def noted(connection: Connection, *values: Any) -> bool:
+            begun.append(connection.is_in_transaction())
+            return await store(connection, *values)
 
-    monkeypatch.setattr(Database, "_command", counted)
+        return noted
+
+    monkeypatch.setattr(user_store, "insert_and_tell", noting(user_store.insert_and_tell))
+    monkeypatch.setattr(user_store, "insert_user", noting(user_store.insert_user))
     await create(users.client, headers, userName="one")
     await create(users.client, headers, userName="two", password="t1me Machine of old")
     assert begun == [False, True]
