@@ -47,7 +47,7 @@ def rows() -> KeptRevocations:
 @pytest.fixture
 async def listed(rows: KeptRevocations, clock: Clock) -> RevocationList:
     """A list that has just been read."""
-    made = listing(rows, clock)
+    made = listing(rows, clock, NOW.timestamp)
     await made.refresh()
     return made
 
@@ -180,7 +180,7 @@ async def test_one_that_comes_anew_while_the_past_is_forgotten_stays(
 
 
 async def test_a_list_that_was_never_read_or_not_for_long_refuses_to_tell(rows: KeptRevocations, clock: Clock) -> None:
-    made = listing(rows, clock)
+    made = listing(rows, clock, NOW.timestamp)
     with pytest.raises(UnavailableError):
         made.reason(holder())
     await made.refresh()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from time import monotonic
+from time import monotonic, time
 from typing import Any, cast
 
 from msgspec.structs import asdict
@@ -37,9 +37,11 @@ class KeptRevocations:
         return [{"horizon": str(self.horizon), **row} for row in rows or [NOTHING]]
 
 
-def listing(kept: KeptRevocations, now: Callable[[], float] = monotonic) -> RevocationList:
+def listing(
+    kept: KeptRevocations, now: Callable[[], float] = monotonic, wall: Callable[[], float] = time
+) -> RevocationList:
     """A list that reads `kept`."""
-    return RevocationList(lambda: cast(Database, kept), now)
+    return RevocationList(lambda: cast(Database, kept), now, wall)
 
 
 async def fresh_list(*revocations: Revocation) -> RevocationList:

@@ -130,9 +130,15 @@ class Held(NamedTuple):
 class RevocationList:
     """The revocations that an api has in memory, read anew again and again by `refresh`."""
 
-    def __init__(self, database: Callable[[], Database], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Callable[[], Database],
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._now = now
+        self._wall = wall
         self._held: dict[str, dict[tuple[str, str], Held]] = {}
         self._horizon = "0"
         self._read_at = float("-inf")
@@ -186,7 +192,7 @@ class RevocationList:
         self._read_at = started
         if started - self._forgot_at > FORGET_INTERVAL:
             self._forgot_at = started
-            await self._forget(time.time())
+            await self._forget(self._wall())
 
     def _hold(self, one: Revocation) -> None:
         held = self._held.setdefault(one.tenant, {})
