@@ -79,7 +79,7 @@ def install_guard(
         if endpoint in unlimited:
             return
         address, known = asked.remote_addr, running_globals()
-        await _demand_trust(asked, app, limiter, verifier())
+        await _demand_trust(asked, app, limiter, verifier)
         if endpoint is None or endpoint in public or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
@@ -108,7 +108,9 @@ def brings_a_secret(asked: Request, app: Quart) -> bool:
     return asked.method == "POST" and asked.endpoint in app.extensions["quartet_public"]
 
 
-async def _demand_trust(asked: Request, app: Quart, limiter: "Limiter", verifier: "TokenVerifier") -> None:
+async def _demand_trust(
+    asked: Request, app: Quart, limiter: "Limiter", verifier: Callable[[], "TokenVerifier"]
+) -> None:
     """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
     many each second, those that may well be ours: a neighbour's guesses are no reason to refuse them.
 
@@ -123,7 +125,7 @@ async def _demand_trust(asked: Request, app: Quart, limiter: "Limiter", verifier
     if header is None or limiter.may_try(address):
         return
     token = header.partition(" ")[2].strip()
-    if verifier.knows(token) or (await verifier.may_be_ours(token) and limiter.may_check(address)):
+    if verifier().knows(token) or (await verifier().may_be_ours(token) and limiter.may_check(address)):
         return
     raise limiter.too_many_failures(address)
 
