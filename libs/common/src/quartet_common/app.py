@@ -16,7 +16,7 @@ from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
 from quartet_common import clocks
-from quartet_common.asgi import ServiceApp, running_globals, running_request
+from quartet_common.asgi import ServiceApp, add_headers, running_globals, running_request
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
@@ -61,6 +61,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+BY_LOWER_NAME = {name.lower(): (name, value) for name, value in SECURITY_HEADERS.items()}
 
 EXPOSED = (
     "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
@@ -169,16 +170,14 @@ def _install_request_hooks(app: Quart) -> None:
         begin_context(request_id=known.request_id)
 
     async def finish(response: Response) -> Response:
-        known, headers = running_globals(), response.headers
-        present = {name.lower() for name, _ in headers}
-        headers["X-Request-Id"] = known.get("request_id", "")
+        known = running_globals()
+        added = [("X-Request-Id", known.get("request_id", ""))]
         said = known.get("limits")
         if said is not None:
-            headers.add("RateLimit-Policy", said[0])
-            headers.add("RateLimit", said[1])
-        for name, value in SECURITY_HEADERS.items():
-            if name.lower() not in present:
-                headers.add(name, value)
+            added += [("RateLimit-Policy", said[0]), ("RateLimit", said[1])]
+        present = {name.lower() for name, _ in response.headers}
+        added += [header for lower, header in BY_LOWER_NAME.items() if lower not in present]
+        add_headers(response, added)
         _log_request(running_request(), response, known.get("started"))
         return response
 

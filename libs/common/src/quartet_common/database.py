@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -70,18 +70,30 @@ class Database:
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
 
         Raises UnavailableError (503) when PostgreSQL does not answer, ContendedError (503) when it has undone the
         transaction because of another one: `run` tries again.
         """
+        return self._command(begins=True)
+
+    def statement(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for a command of one statement, which is a transaction by itself: BEGIN and COMMIT would be two
+        more round trips. Raises what `transaction` raises.
+        """
+        return self._command(begins=False)
+
+    @asynccontextmanager
+    async def _command(self, *, begins: bool) -> AsyncIterator[Connection]:
         outgoing = _Outgoing()
         token = _running.set(outgoing)
         try:
             with _unavailable():
-                async with self.pool.acquire(timeout=self._acquire_timeout) as connection, connection.transaction():
+                async with (
+                    self.pool.acquire(timeout=self._acquire_timeout) as connection,
+                    connection.transaction() if begins else nullcontext(),
+                ):
                     yield connection
         finally:
             _running.reset(token)

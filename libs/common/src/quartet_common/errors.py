@@ -91,10 +91,13 @@ class UnauthorizedError(ServiceError):
 
 
 class ForbiddenError(ServiceError):
-    """403: the token is good but lacks `scope` (RFC 6750 section 3.1); `challenge` is one that would do, of several."""
+    """403: the token is good but lacks `scope` (RFC 6750 section 3.1); `challenge` is one that would do, of several.
+    What stands in parentheses is no scope that a client could ask for.
+    """
 
     def __init__(self, scope: str, challenge: str | None = None) -> None:
-        challenge = f'Bearer realm="quartet", error="insufficient_scope", scope="{challenge or scope}"'
+        named = "" if scope.startswith("(") else f', scope="{challenge or scope}"'
+        challenge = f'Bearer realm="quartet", error="insufficient_scope"{named}'
         super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
         self.scope = scope
 

@@ -24,6 +24,7 @@ MILLISECONDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SCHEMES = frozenset({"http", "https"})
 OTHER = "_OTHER"
+NOTHING = context.Context()
 
 
 def observed(app: App, config: ServiceConfig) -> App:
@@ -86,8 +87,13 @@ class Measured:
 
     def _context(self, scope: dict[str, Any]) -> context.Context:
         """The trace that the caller has named, or a new one, with a span of our own that nobody records."""
-        named = any(name in CARRIERS for name, _ in scope["headers"])
-        found = propagate.extract(scope, getter=asgi_getter) if named else context.Context()
+        for name, _ in scope["headers"]:
+            if name in CARRIERS:
+                return self._continued(propagate.extract(scope, getter=asgi_getter))
+        own = SpanContext(self._ids.generate_trace_id(), self._ids.generate_span_id(), is_remote=False)
+        return trace.set_span_in_context(NonRecordingSpan(own), NOTHING)
+
+    def _continued(self, found: context.Context) -> context.Context:
         parent = trace.get_current_span(found).get_span_context()
         trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
         own = SpanContext(trace_id, self._ids.generate_span_id(), is_remote=False, trace_state=parent.trace_state)

@@ -2,7 +2,8 @@
 
     users.tenant.deleted.v1 -> bury: a tombstone, and all tokens refused
     each second or two      -> erase: every table of the schema that has a tenant_id, in batches, children before
-                               parents, again and again until nothing is found and no token can be left that writes
+                               parents, and its dead letters, again and again until nothing is found and no token can
+                               be left that writes
 
 A consumer takes in no event of a tenant that has a tombstone (`messaging.inbox`). What was under way when the tombstone
 came is found by a later pass, which is why passes go on for as long as tokens live, less and less often.
@@ -12,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +22,9 @@ from quartet_common.auth import revocations
 from quartet_common.auth.revocations import KEPT, revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection, Database
+from quartet_common.messaging import dead_letters
 from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.topology import QueueNames
 from quartet_common.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -45,6 +49,10 @@ class TenantFacts(msgspec.Struct, frozen=True, rename="camel"):
     """What is read of the event's data."""
 
     id: str
+
+
+DropLetters = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
+"""Drops the dead letters of tenants and says how many there were of each."""
 
 
 @dataclass(frozen=True)
@@ -73,28 +81,41 @@ async def bury(connection: Connection, tenant: str) -> None:
 
 def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Schedule:
     """The schedule by which a worker removes what deleted tenants have left."""
-    eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure())
+    service = container.config.service
+    consumers = [QueueNames(service), QueueNames(revocations.lane(service))]
+    letters = partial(dead_letters.drop, container.broker, consumers)
+    eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure(), letters)
     return Schedule("tenants-erase", INTERVAL, eraser.run)
 
 
 class Eraser:
-    """Removes what deleted tenants have left in one service's schema."""
+    """Removes what deleted tenants have left in one service's schema and among its dead letters."""
 
-    def __init__(self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure) -> None:
+    def __init__(
+        self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure, letters: DropLetters
+    ) -> None:
         self._database = database
         self._clock = clock
         self._erasure = erasure
+        self._letters = letters
 
     async def run(self) -> None:
-        """One pass over each tenant that is due. Ended in the middle, it goes on from there the next time."""
+        """One pass over each tenant that is due. Ended in the middle, it goes on from there the next time.
+
+        Raises UnavailableError without PostgreSQL or RabbitMQ; rows are removed without RabbitMQ too.
+        """
         async with self._database().connection() as connection:
             rows = await connection.fetch(
                 "SELECT tenant_id FROM deleted_tenants WHERE due_at <= $1 ORDER BY due_at", self._clock()
             )
-        for row in rows:
-            await self._pass(row["tenant_id"])
+        passes = {row["tenant_id"]: await self._remove(row["tenant_id"]) for row in rows}
+        done = {tenant: removed for tenant, removed in passes.items() if removed is not None}
+        letters = await self._letters(done) if done else {}
+        for tenant, removed in done.items():
+            await self._rest(tenant, removed, letters.get(tenant, 0))
 
-    async def _pass(self, tenant: str) -> None:
+    async def _remove(self, tenant: str) -> int | None:
+        """How many rows were removed; None when another worker has the tenant in hand."""
         async with self._database().connection() as connection:
             names = [name for name in await tables(connection) if name not in {*STAYING, *self._erasure.staying}]
         removed = 0
@@ -102,8 +123,8 @@ class Eraser:
             while (some := await self._batch(tenant, name)) is not None and some > 0:
                 removed += some
             if some is None:
-                return  # another worker is at it
-        await self._rest(tenant, removed)
+                return None
+        return removed
 
     async def _batch(self, tenant: str, table: str) -> int | None:
         """How many rows were removed; None when another worker has the tenant in hand."""
@@ -115,7 +136,7 @@ class Eraser:
                 return await erase(connection, tenant, self._erasure.batch)
             return await erase_rows(connection, table, tenant, self._erasure.batch)
 
-    async def _rest(self, tenant: str, removed: int) -> None:
+    async def _rest(self, tenant: str, removed: int, letters: int) -> None:
         """Look again at once after something was found, else later and later, and no more when no token is left."""
         now = self._clock()
         async with self._database().transaction() as connection:
@@ -123,10 +144,11 @@ class Eraser:
             if deleted_at is None:
                 return
             age = max(now - deleted_at, timedelta())
-            due = now if removed else None if age > KEPT else now + max(age, timedelta(seconds=INTERVAL))
+            due = now if removed or letters else None if age > KEPT else now + max(age, timedelta(seconds=INTERVAL))
             await connection.execute("UPDATE deleted_tenants SET due_at = $2 WHERE tenant_id = $1", tenant, due)
-        if removed:
-            logger.info("rows of a deleted tenant were removed", extra={"deleted_tenant": tenant, "rows": removed})
+        if removed or letters:
+            numbers = {"deleted_tenant": tenant, "rows": removed, "dead_letters": letters}
+            logger.info("rows and dead letters of a deleted tenant were removed", extra=numbers)
 
 
 async def _lock(connection: Connection, tenant: str) -> datetime | None:

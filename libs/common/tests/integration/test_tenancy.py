@@ -1,22 +1,29 @@
 """Deleted tenants: everything of theirs goes, of nobody else's, whatever happens meanwhile; and nothing comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel
 
 from quartet_common import tenancy
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import RevocationList, keep, revocation
+from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.errors import UnavailableError
 from quartet_common.ids import utc_now
-from quartet_common.messaging import inbox
-from quartet_common.messaging.envelope import Event
-from quartet_common.tenancy import Eraser, Erasure
+from quartet_common.messaging import dead_letters, inbox
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.envelope import Event, encode
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.messaging.topology import QueueNames
+from quartet_common.tenancy import DropLetters, Eraser, Erasure
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
@@ -39,6 +46,7 @@ CREATE TRIGGER counted AFTER DELETE ON "Leaves"
 """
 DROP = 'DROP TABLE "Leaves", branches, a_total, nobodys; DROP FUNCTION count_leaves'
 OWN = ("Leaves", "branches", "a_total")
+QUEUES = [QueueNames("common"), QueueNames(lane("common"))]
 
 
 class Service:
@@ -46,10 +54,14 @@ class Service:
 
     def __init__(self, container: Container) -> None:
         self.database = container.database
+        self.drop_letters: DropLetters = partial(dead_letters.drop, container.broker, QUEUES)
         self.now = utc_now() + timedelta(seconds=5)  # behind every tombstone of the test
 
     def eraser(self, **options: Any) -> Eraser:
-        return Eraser(lambda: self.database, lambda: self.now, Erasure(**{"batch": 3, **options}))
+        return Eraser(lambda: self.database, lambda: self.now, Erasure(**{"batch": 3, **options}), self.drop)
+
+    async def drop(self, tenants: Collection[str]) -> Mapping[str, int]:
+        return await self.drop_letters(tenants)
 
     async def run(self, statement: str, *values: Any) -> Any:
         async with self.database.connection() as connection:
@@ -170,6 +182,77 @@ async def test_nothing_is_taken_in_of_a_deleted_tenant_not_even_when_it_comes_ag
     async with service.database.transaction() as connection:
         assert await inbox.add(connection, [before, late, others, again]) == [again]
     assert await service.run("SELECT count(*) FROM inbox WHERE tenant_id = $1", gone) == 0
+
+
+async def put(channel: AbstractChannel, queue: str, *bodies: bytes) -> None:
+    """Put messages into a queue, confirmed."""
+    for body in bodies:
+        await channel.default_exchange.publish(Message(body), queue)
+
+
+async def taken(channel: AbstractChannel, queue: str) -> list[bytes]:
+    """What lies in a queue, which is empty then."""
+    source, found = await channel.get_queue(queue), list[bytes]()
+    while (message := await source.get(no_ack=True, fail=False)) is not None:
+        found.append(message.body)
+    return found
+
+
+async def test_dead_letters_of_the_tenant_go_and_those_of_others_stay_as_they_were(
+    service: Service, channel: AbstractChannel, event: MakeEvent
+) -> None:
+    gone, other = new_tenant(), new_tenant()
+    odd = [b"no event", b"[1]", b'{"tenantid": ["%s"]}' % gone.encode()]
+    kept = [encode(event(other)), *odd, encode(event(other))]
+    for queue in (names.dead for names in QUEUES):
+        await taken(channel, queue)
+        await put(channel, queue, encode(event(gone)), kept[0], encode(event(gone)), *kept[1:], encode(event(gone)))
+    await service.bury(gone)
+    await service.eraser().run()
+    assert await service.due(gone) == service.now  # something was found: looked again at once
+    for queue in (names.dead for names in QUEUES):
+        assert await taken(channel, queue) == kept
+
+
+async def test_rows_go_while_rabbitmq_is_away_and_the_tenant_stays_due_until_it_is_back(service: Service) -> None:
+    tenant = new_tenant()
+    await service.fill(tenant)
+    await service.bury(tenant)
+    service.now += timedelta(days=1)
+    drop = service.drop_letters
+
+    async def away(_: Collection[str]) -> Mapping[str, int]:
+        raise UnavailableError("rabbitmq")
+
+    service.drop_letters = away
+    with pytest.raises(UnavailableError):
+        await service.eraser().run()
+    assert await service.left(tenant) == [0, 0, 0]
+    assert await service.due(tenant) is not None
+    service.drop_letters = drop
+    await service.eraser().run()
+    assert await service.due(tenant) is None
+
+
+async def test_a_dead_letter_that_is_put_back_has_no_effect_once_its_tenant_is_deleted(
+    service: Service, container: Container, channel: AbstractChannel, event: MakeEvent, totals: Any
+) -> None:
+    gone, other = new_tenant(), new_tenant()
+    told = [event(gone), event(other)]
+
+    async def branch(connection: Connection, events: Sequence[Event]) -> None:
+        for one in events:
+            await connection.execute("INSERT INTO branches VALUES ($1, 1)", one.tenantid)
+
+    await service.bury(gone)
+    await put(channel, QUEUES[0].main, *map(encode, told))
+    consumer = Consumer("common", container.broker, service.database, [Subscription("common.#", branch)], totals)
+    running = asyncio.ensure_future(consumer.run())
+    await totals.reach(2)
+    consumer.stop()
+    await running
+    assert totals.results == {"handled": 1, "duplicate": 1}
+    assert [(await service.left(tenant))[1] for tenant in (gone, other)] == [0, 1]
 
 
 async def test_the_event_of_a_tenants_end_is_the_platforms_and_names_the_tenant(

@@ -55,6 +55,10 @@ def test_a_lacking_scope_is_named_in_the_challenge() -> None:
     assert 'scope="users:write"' in challenge
 
 
+def test_where_no_scope_would_do_the_challenge_names_none() -> None:
+    assert ForbiddenError("(that of a person)").headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
+
+
 def test_two_errors_are_never_the_same_and_can_be_kept_in_a_set() -> None:
     one, other = NotFoundError(), NotFoundError()
     assert one != other

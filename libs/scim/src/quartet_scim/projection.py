@@ -62,6 +62,8 @@ class Projector:
         self._always = _tree(self._ways(Returned.ALWAYS))
         self._never = _tree(self._ways(Returned.NEVER))
         self._on_request = _tree(self._ways(Returned.REQUEST))
+        self._usual = self._without([])
+        """What most requests ask for, by saying nothing."""
 
     def parse(
         self, attributes: str | Iterable[str] | None = None, excluded: str | Iterable[str] | None = None
@@ -77,6 +79,9 @@ class Projector:
             raise invalid_value("attributes and excludedAttributes cannot be given together.")
         if wanted:
             return self._of_wanted(wanted)
+        return self._without(unwanted) if unwanted else self._usual
+
+    def _without(self, unwanted: list[str]) -> Projection:
         left_out = _copy(self._on_request)
         for way in self._ways_of(unwanted):
             if not _is_in(self._always, way):

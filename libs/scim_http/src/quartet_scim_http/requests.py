@@ -69,7 +69,8 @@ def read_projection(projector: Projector, excluded: str | None = None) -> Projec
 
 def read_mentions(payload: Mapping[str, Any] | None = None) -> list[str]:
     """The URNs that the query names, and the body if it is given: schemas that one may not have heard of yet."""
-    return [*urns_in_text(*request.args.values()), *urns_in_message(payload or {})]
+    in_query = urns_in_text(*request.args.values()) if request.query_string else ()
+    return [*in_query, *urns_in_message(payload)] if payload else [*in_query]
 
 
 def read_if_match() -> IfMatch:

@@ -2,6 +2,7 @@
 
 from quart import Response, request
 
+from quartet_common.asgi import add_headers
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.preconditions import is_known_version
 from quartet_scim.projection import Projection
@@ -20,6 +21,6 @@ def resource_response(
         del response.headers["Content-Type"]
     else:
         response = Response(shown.of(rendered), status, content_type=CONTENT_TYPE)
-    response.headers["ETag"] = etag(version)
-    response.headers["Location" if status == 201 else "Content-Location"] = location
+    place = "Location" if status == 201 else "Content-Location"
+    add_headers(response, [("ETag", etag(version)), (place, location)])
     return response

@@ -1,5 +1,7 @@
 """Errors of the users service, beside those of libs/common and libs/scim."""
 
+import re
+
 import orjson
 
 from quartet_common.errors import BadRequestError, ServiceError, UnauthorizedError
@@ -7,6 +9,8 @@ from quartet_scim import http
 
 TAKEN = "The userName is taken by another user of the tenant."
 """What is said of a conflict (409 uniqueness)."""
+UNSAYABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+"""What may not stand in an `error_description` (RFC 6749 section 5.2); names that a client has sent may have it."""
 
 
 class InvalidClientError(UnauthorizedError):
@@ -59,5 +63,6 @@ class PasswordRefusedError(BadRequestError):
 def render_error(error: http.HttpError, path: str) -> tuple[bytes, str] | None:
     """SCIM errors under /scim, OAuth errors (RFC 6749 section 5.2) under /oauth2, problem documents elsewhere."""
     if path.startswith("/oauth2/") and isinstance(error, ServiceError):
-        return orjson.dumps({"error": error.code, "error_description": error.detail}), "application/json"
+        said = UNSAYABLE.sub("?", error.detail)
+        return orjson.dumps({"error": error.code, "error_description": said}), "application/json"
     return http.render_error(error, path)

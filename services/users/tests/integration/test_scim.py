@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol
 
+from quartet_common.database import Connection, Database
 from quartet_testing.services import RunningService, new_tenant
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -52,6 +54,23 @@ async def test_a_created_user_is_answered_stored_and_told_of(
     assert [(event.type, event.actorid, event.subject) for event in told] == [
         ("quartet.users.user.created.v1", "hr-sync", f"users/{made['id']}")
     ]
+
+
+async def test_a_new_user_and_its_event_cost_one_statement_and_those_of_a_password_one_transaction(
+    users: RunningService, headers: Headers, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bool] = []
+    command = Database._command
+
+    def counted(database: Database, *, begins: bool) -> AbstractAsyncContextManager[Connection]:
+        begun.append(begins)
+        return command(database, begins=begins)
+
+    monkeypatch.setattr(Database, "_command", counted)
+    await create(users.client, headers, userName="one")
+    await create(users.client, headers, userName="two", password="t1me Machine of old")
+    assert begun == [False, True]
+    assert [event.data["userName"] for event in await users.outbox(tenant)] == ["one", "two"]
 
 
 async def test_a_user_name_is_taken_whatever_its_case(users: RunningService, headers: Headers, tenant: str) -> None:

@@ -98,7 +98,7 @@ async def test_an_access_token_is_told_of_by_its_claims(
             assert await ask(users, who, token) == {
                 "active": True, "tenant": tenant, "sub": "quartet-admin", "client_id": "quartet-admin",
                 "scope": "users:read", "token_type": "Bearer", "jti": "one", "iss": issuer, "aud": audience,
-                "iat": issued, "exp": end,
+                "iat": int(issued), "exp": end,
             }  # fmt: skip
 
 

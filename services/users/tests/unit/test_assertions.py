@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from quartet_common.errors import BadRequestError, UnauthorizedError
 from quartet_users.api_clients import assertions
-from quartet_users.api_clients.assertions import LEEWAY, LONGEST_LIFE
+from quartet_users.api_clients.assertions import LEEWAY, LONGEST_LIFE, MOST_RSA_BITS
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 CLIENT = "acme.reporting0123456"
@@ -83,6 +83,7 @@ NOW_S = int(NOW.timestamp())
     [
         {"iss": "acme.other"}, {"iss": None}, {"sub": "acme.other"}, {"sub": None},
         {"aud": "https://elsewhere.example.com"}, {"aud": None}, {"aud": []}, {"aud": [7, AUDIENCE]}, {"aud": {}},
+        {"aud": [AUDIENCE, "https://elsewhere.example.com"]},
         {"exp": None}, {"exp": NOW_S - LEEWAY - 1}, {"exp": NOW_S + LONGEST_LIFE + LEEWAY + 1}, {"exp": True},
         {"exp": "soon"}, {"exp": 1e300}, {"nbf": NOW_S + LEEWAY + 1}, {"iat": NOW_S + LEEWAY + 1}, {"iat": "now"},
         {"jti": None}, {"jti": ""}, {"jti": "x" * 257}, {"jti": 7}, {"jti": "\0"}, {"jti": "\ud800"}, {"jti": "é"},
@@ -93,8 +94,10 @@ def test_an_assertion_that_says_anything_else_is_not_believed(changes: dict[str,
         verify(signed(claims(**changes)))
 
 
-def test_the_audience_may_be_one_of_several() -> None:
-    assert verify(signed(claims(aud=["https://elsewhere.example.com", AUDIENCE]))).id == "once"
+def test_the_audience_may_be_a_list_of_names_of_ours() -> None:
+    ours = frozenset({AUDIENCE, f"{AUDIENCE}/oauth2/token"})
+    for audience in ([AUDIENCE], sorted(ours)):
+        assert assertions.verify(signed(claims(aud=audience)), CLIENT, stored(KEY), ours, NOW).id == "once"
 
 
 def test_nobody_elses_signature_counts_nor_another_algorithm() -> None:
@@ -160,3 +163,22 @@ def test_keys_that_cannot_be_used_are_refused(sent: Any) -> None:
 def test_a_key_that_is_not_public_is_refused_by_name(key: Any) -> None:
     with pytest.raises(BadRequestError, match="private or secret"):
         assertions.read_keys({"keys": [key.as_dict(private=True)]})
+
+
+def test_a_key_that_names_its_algorithm_verifies_by_no_other() -> None:
+    key = KEYS["RS256"]
+    keys = assertions.read_keys({"keys": [{**key.as_dict(private=False), "alg": "PS256"}]})
+    assert verify(signed(claims(), key, "PS256"), keys).id == "once"
+    with pytest.raises(UnauthorizedError):
+        verify(signed(claims(), key, "RS256"), keys)
+    assert verify(signed(claims(), key, "RS256"), stored(key)).id == "once"
+
+
+def test_a_key_that_would_take_long_to_verify_with_is_refused() -> None:
+    def number(value: int) -> str:
+        return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8)).rstrip(b"=").decode()
+
+    for bits, exponent in ((MOST_RSA_BITS + 8, 65537), (2048, 2**2047 + 1)):
+        sent = {"kty": "RSA", "n": number(2**bits - 1), "e": number(exponent)}
+        with pytest.raises(BadRequestError):
+            assertions.read_keys({"keys": [sent]})

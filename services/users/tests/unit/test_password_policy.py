@@ -27,6 +27,7 @@ def test_what_is_long_enough_is_taken_whatever_is_in_it(password: str) -> None:
         ("eleven char", "It must have at least 12 characters."),
         ("e\u0301" * 11, "It must have at least 12 characters."),
         ("", "It must have at least 12 characters."),
+        ("\ufdfa", "It must have at least 12 characters."),
         ("x" * 1025, "It must have at most 1024 bytes."),
         ("ü" * 513, "It must have at most 1024 bytes."),
         ("\ufdfa" * 100, "It must have at most 1024 bytes."),

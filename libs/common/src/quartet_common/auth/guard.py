@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quart import Quart, Request, g, request
+from quart import Quart, Request, request
 
 from quartet_common.asgi import running_globals, running_request
 from quartet_common.auth.principal import (
@@ -84,7 +84,7 @@ def install_guard(
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
         try:
-            found = g.principal = _for_tenant(await verifier().verify(_bearer_token()))
+            found = known.principal = _for_tenant(await verifier().verify(_bearer_token()))
         except UnauthorizedError:
             known.limits = limiter.anonymous(address)
             raise
@@ -141,7 +141,7 @@ async def optional_principal(verifier: "TokenVerifier") -> Principal | None:
 
 def principal() -> Principal:
     """The verified principal of the running request."""
-    found = g.get("principal")
+    found = running_globals().get("principal")
     if not isinstance(found, Principal):
         raise UnauthorizedError("missing")
     return found
@@ -155,7 +155,7 @@ def caller() -> Caller:
 
 def source_address() -> str | None:
     """The client's address; behind trusted proxies the one that they forward."""
-    address: str | None = request.remote_addr
+    address: str | None = running_request().remote_addr
     return address[:64] if address else None
 
 
@@ -164,7 +164,7 @@ def _bearer_token() -> str:
 
     Of two headers nobody can say which one counts.
     """
-    headers = request.headers.getlist("Authorization")
+    headers = running_request().headers.getlist("Authorization")
     if not headers:
         raise UnauthorizedError("missing")
     scheme, _, token = headers[0].partition(" ")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -16,6 +15,7 @@ from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
+from quartet_common.messaging.dead_letters import facts
 from quartet_common.messaging.stats import read_outbox
 from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
@@ -164,27 +164,18 @@ def _fresh(message: AbstractIncomingMessage) -> Message:
 
 
 def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
-    return EVERYTHING in who.scopes or _facts(message).get("tenantid") == who.tenant
-
-
-def _facts(message: AbstractIncomingMessage) -> dict[str, Any]:
-    """The envelope in a dead letter, as far as it is one."""
-    try:
-        event = orjson.loads(message.body)
-    except orjson.JSONDecodeError:
-        event = None
-    return event if isinstance(event, dict) else {}
+    return EVERYTHING in who.scopes or facts(message).get("tenantid") == who.tenant
 
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
-    facts = _facts(message)
+    known = facts(message)
     reason = message.headers.get(REASON_HEADER) or "delivered too often without an answer"
     return {
         "id": message.message_id,
         "type": message.type,
-        "tenant": facts.get("tenantid"),
-        "subject": facts.get("subject"),
-        "time": facts.get("time"),
+        "tenant": known.get("tenantid"),
+        "subject": known.get("subject"),
+        "time": known.get("time"),
         "attempts": message.headers.get(ATTEMPT_HEADER, 0),
         "reason": str(reason),
     }

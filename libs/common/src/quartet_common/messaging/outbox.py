@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -62,21 +62,37 @@ async def add(
     The row of the aggregate must have been locked by this transaction, so that ids follow the order of the changes.
     """
     traceparent = current_traceparent()
-    envelopes = [_envelope(event, caller, now, service, traceparent) for event in events]
-    if envelopes:
+    rows = [_row(event, caller, now, service, traceparent) for event in events]
+    if rows:
         note_outgoing()
-        await connection.execute(
-            INSERT,
-            [caller.tenant] * len(envelopes),
-            [caller.actor] * len(envelopes),
-            [f"{caller.tenant}/{envelope.subject}" for envelope in envelopes],
-            [envelope.type for envelope in envelopes],
-            [envelope.id for envelope in envelopes],
-            [traceparent] * len(envelopes),
-            [encode(envelope) for envelope in envelopes],
-            [event.urgent for event in events],
-        )
-    return [envelope.id for envelope in envelopes]
+        await connection.execute(INSERT, *map(list, zip(*rows, strict=True)))
+    return [one.event_id for one in rows]
+
+
+def row(caller: Caller, event: DomainEvent, *, now: datetime, service: str) -> "Row":
+    """The row of one event, for a statement that writes it together with the change that it tells of."""
+    note_outgoing()
+    return _row(event, caller, now, service, current_traceparent())
+
+
+class Row(NamedTuple):
+    """A row of the outbox, as INSERT takes it."""
+
+    tenant: str
+    actor: str
+    aggregate: str
+    type: str
+    event_id: UUID
+    traceparent: str | None
+    event: bytes
+    urgent: bool
+
+
+def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Row:
+    envelope = _envelope(event, caller, now, service, traceparent)
+    aggregate = f"{caller.tenant}/{envelope.subject}"
+    told = encode(envelope)
+    return Row(caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, told, event.urgent)
 
 
 def _envelope(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Event:

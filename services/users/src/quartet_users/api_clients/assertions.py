@@ -23,6 +23,9 @@ LATEST = 2**40
 TIMES = {"exp": None, "nbf": 0, "iat": 0}
 """The times of an assertion, and what those are that need not be there."""
 LEAST_RSA_BITS = 2048
+MOST_RSA_BITS = 8192
+MOST_EXPONENT = 2**32
+"""What a public exponent is below: with a large one each signature takes as long as the client likes."""
 MAX_ID = 256
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("Ed25519", "EdDSA")}
@@ -60,8 +63,10 @@ def read_keys(sent: Any) -> dict[str, Any]:
 def algorithms_of(key: PublicKey) -> Sequence[str]:
     """What a signature by `key` may be called. Raises ValueError for a key of a kind that is not taken."""
     if isinstance(key, RSAKey):
-        if key.public_key.key_size < LEAST_RSA_BITS:
-            raise ValueError(f"an RSA key has at least {LEAST_RSA_BITS} bits")
+        if not LEAST_RSA_BITS <= key.public_key.key_size <= MOST_RSA_BITS:
+            raise ValueError(f"an RSA key has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits")
+        if key.public_key.public_numbers().e >= MOST_EXPONENT:
+            raise ValueError("the exponent is too large")
         return RSA
     curve = str(key.as_dict(private=False).get("crv"))
     if curve not in CURVES:
@@ -85,16 +90,17 @@ def claimed_client(text: str) -> str:
 
 
 def verify(text: str, client_id: str, jwks: dict[str, Any], audiences: frozenset[str], now: datetime) -> Assertion:
-    """What the assertion `text` of `client_id` says (RFC 7523 section 3), which must be meant for one of `audiences`.
+    """What the assertion `text` of `client_id` says (RFC 7523 section 3), which must be meant for `audiences` and for
+    nobody else: who takes it beside us could use it here.
 
     Raises UnauthorizedError, whose reason is for the audit log only.
     """
     header = header_of(text)
     if "crit" in header:
         raise UnauthorizedError("bad_assertion")
-    key = _find_key(jwks, header.get("kid"))
-    algorithm = header.get("alg")
-    if key is None or algorithm not in algorithms_of(key):
+    found, algorithm = _find_key(jwks, header.get("kid")), header.get("alg")
+    key = None if found is None else _import(found)
+    if found is None or key is None or algorithm not in algorithms_of(key) or found.get("alg", algorithm) != algorithm:
         raise UnauthorizedError("bad_assertion")
     try:
         claims = members_of(jws.deserialize_compact(text, key, algorithms=[str(algorithm)]).payload)
@@ -108,7 +114,7 @@ def _read_claims(claims: dict[str, Any], client_id: str, audiences: frozenset[st
     meant = sent if isinstance(sent, list) else [sent]
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         raise UnauthorizedError("bad_assertion")
-    if not all(isinstance(one, str) for one in meant) or audiences.isdisjoint(meant):
+    if not all(isinstance(one, str) for one in meant) or not meant or not audiences.issuperset(meant):
         raise UnauthorizedError("bad_assertion_audience")
     expires, begins, issued = (_time(claims.get(name, default)) for name, default in TIMES.items())
     if expires + LEEWAY <= now or expires > now + LONGEST_LIFE + LEEWAY or max(begins, issued) > now + LEEWAY:
@@ -125,10 +131,10 @@ def _time(value: object) -> float:
     return value
 
 
-def _find_key(jwks: dict[str, Any], key_id: object) -> PublicKey | None:
+def _find_key(jwks: dict[str, Any], key_id: object) -> dict[str, Any] | None:
     """The key that `kid` names; without one, the only key there is."""
     keys = [one for one in jwks["keys"] if key_id is None or one["kid"] == key_id]
-    return _import(keys[0]) if len(keys) == 1 else None
+    return keys[0] if len(keys) == 1 else None
 
 
 def _read_key(sent: Any, where: str) -> dict[str, Any]:
@@ -148,7 +154,8 @@ def _read_key(sent: Any, where: str) -> dict[str, Any]:
     key_id = sent.get("kid", key.thumbprint())
     if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_ID or not _is_plain(key_id):
         raise _bad(f"{where} has a kid that is no text of at most {MAX_ID} characters of ASCII")
-    return {**key.as_dict(private=False), "kid": key_id}
+    named = {"alg": sent["alg"]} if "alg" in sent else {}  # then it verifies by no other (RFC 8725 section 3.1)
+    return {**key.as_dict(private=False), **named, "kid": key_id}
 
 
 def _is_plain(text: str) -> bool:

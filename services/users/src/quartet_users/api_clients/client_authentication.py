@@ -10,7 +10,6 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from werkzeug.datastructures import MultiDict
 
 from quartet_common.auth.opaque import digest
 from quartet_common.auth.principal import ANY_TENANT
@@ -24,9 +23,9 @@ from quartet_users.api_clients.authenticated import FIRST_PARTY, AuthenticatedCl
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
 from quartet_users.lockout.lockout import Lockout
+from quartet_users.tokens.oauth_forms import Form
 
 Container = AppContainer[UsersConfig]
-Form = MultiDict[str, str]
 
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 """How a client may prove who it is; `none` is for FIRST_PARTY."""
@@ -77,9 +76,6 @@ async def _by_any_secret(
 
 
 def _read(form: Form, authorization: str | None) -> _Proof:
-    for name in ("client_id", "client_secret", "client_assertion", "client_assertion_type"):
-        if len(form.getlist(name)) > 1:
-            raise OAuthError("invalid_request", f"The form has {name} more than once.")
     secret, assertion = form.get("client_secret"), form.get("client_assertion")
     if sum(one is not None for one in (authorization, secret, assertion)) > 1:
         raise OAuthError("invalid_request", "A client proves who it is in one way at a time: header, form, assertion.")

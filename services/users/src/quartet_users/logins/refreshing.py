@@ -15,29 +15,32 @@ from quartet_users.logins.credential_store import Credential
 from quartet_users.logins.session_store import Session, TokenHashes
 from quartet_users.logins.sessions import Tokens, Turn
 from quartet_users.tenants import tenant_store
+from quartet_users.tokens import access_tokens
 from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.oauth_forms import Form, demand_parameter, read_scope
 
 Container = AppContainer[UsersConfig]
 
 REFRESH = "refresh_token"
 
 
-async def refresh(container: Container, keys: KeyRing, form: Mapping[str, str], address: str | None) -> Tokens:
+async def refresh(container: Container, keys: KeyRing, form: Form, address: str | None) -> Tokens:
     """New tokens for the refresh token in `form`, with the scopes that the person has now, or those asked for of them.
+    A `resource` makes an access token for that service alone (RFC 8707 section 2.2).
 
-    Raises OAuthError `invalid_request`, `invalid_grant`, `invalid_scope`. A token that was used before is
-    `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and nobody can tell which of the two
-    is the thief. That holds without grace, also for one whose answer was lost on the way: its person logs in again.
+    Raises OAuthError `invalid_request`, `invalid_target`, `invalid_grant`, `invalid_scope`. A token that was used
+    before is `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and nobody can tell which
+    of the two is the thief. That holds without grace, also for one whose answer was lost on the way: its person logs in
+    again.
     """
-    token = form.get("refresh_token", "")
-    if not token:
-        raise OAuthError("invalid_request", "refresh_token must be given.")
+    token = demand_parameter(form, "refresh_token")
+    audience = access_tokens.audience_of(container.config.issuer, form.getlist("resource"))
     tenant = tenant_of(REFRESH_TOKEN, token)
     pair = await keys.signing_pair()  # before the token is used up: what fails here can be tried again
     turn = None if tenant is None else await _turn(container, tenant, token, form, address)
     if turn is None:
         raise OAuthError("invalid_grant", "The refresh token is not valid, or not any more.")
-    return sessions.make_tokens(container, pair, turn)
+    return sessions.make_tokens(container, pair, turn, audience)
 
 
 async def _turn(
@@ -84,7 +87,7 @@ async def _next(
     container: Container, connection: Connection, tenant: str, session: Session, token: str, form: Mapping[str, str]
 ) -> Turn:
     turn = await sessions.go_on(container, connection, tenant, session, token)
-    wanted = frozenset(form.get("scope", "").split())
+    wanted = read_scope(form["scope"]) if "scope" in form else frozenset()
     if wanted - turn.scopes:
         lacking = ", ".join(sorted(wanted - turn.scopes))[:200]
         raise OAuthError("invalid_scope", f"The person does not have: {lacking}.")

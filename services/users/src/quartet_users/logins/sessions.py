@@ -7,6 +7,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from quartet_common.auth.opaque import REFRESH_TOKEN, family_of, make, make_next
+from quartet_common.auth.tokens import AUDIENCE
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import new_id
@@ -93,11 +94,13 @@ async def _turn(connection: Connection, tenant: str, session: Session, refresh_t
     return Turn(tenant, session, scopes, session.last_used_at, refresh_token)
 
 
-def make_tokens(container: Container, pair: KeyPair, turn: Turn) -> Tokens:
-    """The tokens of a turn that was committed. No access token outlives its session."""
+def make_tokens(container: Container, pair: KeyPair, turn: Turn, audience: str = AUDIENCE) -> Tokens:
+    """The tokens of a turn that was committed. `audience` takes the access token, which ends with its session."""
     session, config = turn.session, container.config
     lifetime = min(config.token_lifetime, max(1, int((session.expires_at - turn.now).total_seconds())))
-    grant = Grant(session.client_id, turn.tenant, turn.scopes, session.user_id, session.id, session.created_at)
+    grant = Grant(
+        session.client_id, turn.tenant, turn.scopes, session.user_id, session.id, session.created_at, audience
+    )
     return Tokens(
         sign(grant, pair, config.issuer, turn.now, lifetime),
         lifetime,

@@ -61,7 +61,8 @@ class PasswordPolicy:
         if len(password) > MAX_BYTES or len(normalise(password).encode(errors="replace")) > MAX_BYTES:
             return f"It must have at most {MAX_BYTES} bytes."
         wanted = normalise(password)
-        if len(wanted) < self._min_length:
+        # NFC for one character that is a sentence in NFKC, NFKC for marks that are characters before
+        if min(len(wanted), len(unicodedata.normalize("NFC", password))) < self._min_length:
             return f"It must have at least {self._min_length} characters."
         if any("\ud800" <= character <= "\udfff" for character in wanted):
             return "It must be Unicode text."

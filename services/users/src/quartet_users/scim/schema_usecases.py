@@ -50,9 +50,14 @@ async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Ma
     What other processes deleted a moment ago may still be known here. Raises ScimError 409 then. Costs nothing where
     the values are of published schemas only.
     """
-    urns = {urn for attributes in written for urn in attributes["schemas"]}.difference(extensions.PUBLISHED)
+    urns = own_urns(written)
     if urns and not await extensions.hold_schemas(connection, tenant, sorted(urns)):
         raise ScimError(409, "A schema of which values were sent has just been deleted; try again.")
+
+
+def own_urns(written: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The schemas of the tenant's own of which `written` (attributes of users) have values."""
+    return {urn for attributes in written for urn in attributes["schemas"]}.difference(extensions.PUBLISHED)
 
 
 def _demand_compilable(schema: Schema) -> None:

@@ -56,9 +56,10 @@ def scim_blueprint(
         return answer(await user_usecases.create_user(container, passwords, caller(), wanted), shown, 201)
 
     async def read_user(known: UUID) -> Response:
-        shown = read_projection((await types.of(caller().tenant, read_mentions())).projector)
+        tenant = caller().tenant
+        shown = read_projection((await types.of(tenant, read_mentions())).projector)
         async with container.database.connection() as connection:
-            row = await user_store.read_user(connection, caller().tenant, known, view.groups_url(shown))
+            row = await user_store.read_user(connection, tenant, known, view.groups_url(shown))
         if row is None:
             raise not_found()
         return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))

@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from quartet_common.database import Connection
+from quartet_common.messaging.outbox import Row
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
@@ -51,6 +52,32 @@ async def insert_user(connection: Connection, tenant: str, user: User) -> bool:
         user.created,
         user.modified,
         dump(user.attributes),
+    )
+    return bool(result)
+
+
+async def insert_and_tell(connection: Connection, tenant: str, user: User, told: Row) -> bool:
+    """Store a new user and its event by one statement; False, and nothing is told, when its userName is taken."""
+    result = await connection.fetchval(
+        """
+        WITH made AS (
+            INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING true
+        ), told AS (
+            INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
+            SELECT $9::text, $10::text, $11::text, $12::text, $13::uuid, $14::text, $15::bytea, $16::boolean FROM made
+        )
+        SELECT true FROM made
+        """,
+        tenant,
+        user.id,
+        user.user_name_key,
+        user.external_id,
+        user.version,
+        user.created,
+        user.modified,
+        dump(user.attributes),
+        *told,
     )
     return bool(result)
 

@@ -20,7 +20,7 @@ from quartet_users.logins import session_ends, session_store
 from quartet_users.passwords.passwords import Passwords
 from quartet_users.scim import user_domain, user_store
 from quartet_users.scim.bulk_sets import Step, Wanted, first_of_each_name, make_candidates, settle
-from quartet_users.scim.schema_usecases import hold_schemas
+from quartet_users.scim.schema_usecases import hold_schemas, own_urns
 from quartet_users.scim.user_domain import User
 
 Container = AppContainer[UsersConfig]
@@ -39,11 +39,22 @@ async def create_user(container: Container, passwords: Passwords, caller: Caller
     """Create a user. Raises ScimError 409 `uniqueness`."""
     password_hash = await _hash(passwords, sent)
     user, told = user_domain.create(new_id(), sent.attributes, container.clock())
+    if password_hash is None and not own_urns([user.attributes]):
+        await _store_and_tell(container, caller, user, *told)
+        return user
     async with container.database.transaction() as connection:
         if not await user_store.insert_user(connection, caller.tenant, user):
             raise uniqueness(TAKEN)
         await _finish(container, connection, caller, user, password_hash, told)
     return user
+
+
+async def _store_and_tell(container: Container, caller: Caller, user: User, told: DomainEvent) -> None:
+    """Store a user beside which nothing but its event is written: one round trip to PostgreSQL instead of four."""
+    async with container.database.statement() as connection:
+        row = outbox.row(caller, told, now=container.clock(), service=container.config.service)
+        if not await user_store.insert_and_tell(connection, caller.tenant, user, row):
+            raise uniqueness(TAKEN)
 
 
 async def create_users(

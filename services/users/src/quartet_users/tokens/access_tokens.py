@@ -15,6 +15,7 @@ from quartet_users.api_clients.authenticated import AuthenticatedClient
 from quartet_users.errors import OAuthError
 from quartet_users.roles.role_domain import PLATFORM_ADMIN
 from quartet_users.tokens.keys import KeyPair
+from quartet_users.tokens.oauth_forms import read_scope
 
 DEFAULT_TENANT = "default"
 SERVICES = ("users", "groups", "audit", "metrics")
@@ -47,7 +48,7 @@ def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | N
     """
     if client.is_public:
         raise OAuthError("unauthorized_client", "The client acts for people only; they log in at /users/login.")
-    scopes = frozenset(scope.split()) if scope else client.scopes
+    scopes = read_scope(scope) if scope else client.scopes
     lacking = scopes - client.scopes
     if lacking:
         raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")

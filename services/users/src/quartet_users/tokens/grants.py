@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from werkzeug.datastructures import MultiDict
-
 from quartet_common.auth.guard import source_address
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
@@ -20,10 +18,9 @@ from quartet_users.logins.sessions import Tokens
 from quartet_users.tenants import tenant_usecases
 from quartet_users.tokens import access_tokens
 from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.oauth_forms import Form
 
 CLIENT_CREDENTIALS = "client_credentials"
-
-Form = MultiDict[str, str]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from quart import Blueprint, Response, request
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
 from quartet_common.auth.guard import source_address
-from quartet_common.bodies import read_form
 from quartet_common.container import AppContainer
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
-from quartet_users.api_clients.client_authentication import Form, authenticate
+from quartet_users.api_clients.client_authentication import authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.lockout.lockout import Lockout
@@ -16,9 +15,10 @@ from quartet_users.logins.login_documents import LoginDocument
 from quartet_users.logins.sessions import Tokens
 from quartet_users.tokens.grants import Grants
 from quartet_users.tokens.oauth_documents import TokenDocument, TokenErrorDocument, TokenRequest
+from quartet_users.tokens.oauth_forms import demand_parameter, read_parameters
 
-REPEATED = ("resource",)
-"""Parameters that a form may have more than once (RFC 8707 section 2)."""
+UNCACHED = {"Pragma": "no-cache"}
+"""What RFC 6749 section 5.1 wants of an answer with a token beside the `Cache-Control: no-store` that all have."""
 OAUTH = Dialect(
     prefix="/oauth2",
     error_type=JSON,
@@ -44,18 +44,16 @@ def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockou
     @document_response(TokenErrorDocument, 401)
     async def token() -> Response:
         """Give a client an access token, or the next tokens for a refresh token."""
-        form = await read_form()
-        grant = grants.get(_single(form, "grant_type") or "")
+        form = await read_parameters()
+        grant = grants.get(demand_parameter(form, "grant_type"))
         if grant is None:
             raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
-        for name in form:
-            if name not in REPEATED:
-                _single(form, name)
         client = await authenticate(container, lockout, form, authorization(), source_address())
         answer = await grant(form, client)
         if isinstance(answer, Tokens):
-            return json_response(LoginDocument.of(answer))
-        return json_response(TokenDocument(answer.access_token, "Bearer", answer.expires_in, answer.scope))
+            return json_response(LoginDocument.of(answer), headers=UNCACHED)
+        given = TokenDocument(answer.access_token, "Bearer", answer.expires_in, answer.scope)
+        return json_response(given, headers=UNCACHED)
 
     return blueprint
 
@@ -66,11 +64,3 @@ def authorization() -> str | None:
     if len(sent) > 1:
         raise OAuthError("invalid_request", "The request has more than one Authorization header.")
     return sent[0] if sent else None
-
-
-def _single(form: Form, name: str) -> str | None:
-    """A parameter of a form, which must not stand in it twice (RFC 6749 section 3.2)."""
-    values = form.getlist(name)
-    if len(values) > 1:
-        raise OAuthError("invalid_request", f"The form has {name[:64]} more than once.")
-    return values[0] if values else None

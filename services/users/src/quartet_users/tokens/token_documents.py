@@ -98,5 +98,5 @@ class IntrospectionDocument:
     jti: str | None = None
     iss: str | None = None
     aud: str | list[str] | None = None
-    iat: float | None = None
+    iat: int | None = None
     exp: int | None = None

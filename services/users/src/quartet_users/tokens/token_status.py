@@ -104,7 +104,7 @@ class TokenStatus:
         who = await self._verified(token)
         if who is None or who.expires_at <= self._container.clock().timestamp() or not asker.knows(who.tenant):
             return INACTIVE
-        times = {"iat": who.issued_at, "exp": who.expires_at}
+        times = {"iat": int(who.issued_at), "exp": who.expires_at}
         name = await self._user_name(who)
         named = {} if name is None else {"username": name}
         return self._answer(who, orjson.loads(extract_compact(token.encode()).payload)["aud"], **times, **named)
@@ -127,7 +127,7 @@ class TokenStatus:
             "client_id": who.client_id,
             "iss": issuer,
             "aud": issuer,  # only we take it; which scopes it gives is decided when it is used
-            "iat": issued,
+            "iat": int(issued),
             "exp": end,
         }
 

@@ -4,14 +4,14 @@ from quart import Blueprint, Response
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
 from quartet_common.auth.guard import source_address
-from quartet_common.bodies import read_form
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
-from quartet_users.api_clients.client_authentication import Form, authenticate
+from quartet_users.api_clients.client_authentication import authenticate
 from quartet_users.config import UsersConfig
-from quartet_users.errors import InvalidClientError, OAuthError
+from quartet_users.errors import InvalidClientError
 from quartet_users.lockout.lockout import Lockout
 from quartet_users.tokens.oauth_documents import TokenErrorDocument
+from quartet_users.tokens.oauth_forms import Form, demand_parameter, read_parameters
 from quartet_users.tokens.oauth_routes import authorization
 from quartet_users.tokens.token_documents import IntrospectionDocument, TokenStatusRequest
 from quartet_users.tokens.token_status import Asker, TokenStatus
@@ -36,7 +36,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 401)
     async def introspect() -> Response:
         """What a token stands for; one that is not valid, or not the client's business, is not active."""
-        form = await read_form()
+        form = await read_parameters()
         asker = await asker_of(form)
         return json_response(await status.introspect(asker, _token(form)))
 
@@ -48,7 +48,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 401)
     async def revoke() -> Response:
         """End a token that was given to the client; of any other the answer is the same, and nothing happens."""
-        form = await read_form()
+        form = await read_parameters()
         asker = await asker_of(form, public=True)
         await status.revoke(asker, source_address(), _token(form))
         return Response(b"", 200, content_type="application/json")
@@ -58,6 +58,4 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
 
 def _token(form: Form) -> str:
     """The token that is asked about. Its `token_type_hint` is not needed: every kind of token says what it is."""
-    if len(form.getlist("token")) != 1 or not form["token"]:
-        raise OAuthError("invalid_request", "The form must have a token, once.")
-    return form["token"]
+    return demand_parameter(form, "token")

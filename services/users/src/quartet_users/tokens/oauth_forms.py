@@ -1,0 +1,42 @@
+"""OAuth forms: what stands in a request to the OAuth endpoints, read as RFC 6749 wants it read."""
+
+import re
+
+from werkzeug.datastructures import MultiDict
+
+from quartet_common.bodies import FORM, read_form
+from quartet_users.errors import OAuthError
+
+Form = MultiDict[str, str]
+
+REPEATED = ("resource",)
+"""Parameters that a form may have more than once (RFC 8707 section 2)."""
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+async def read_parameters() -> Form:
+    """The parameters of the running request. None stands twice but REPEATED; one without a value is as if it were not
+    there (RFC 6749 section 3.2), which libraries rely on that send an empty `client_secret` where they have none.
+
+    Raises OAuthError `invalid_request`, and ServiceError 413 for a form that is too large.
+    """
+    sent = await read_form()
+    for name, values in sent.lists():
+        if len(values) > 1 and name not in REPEATED:
+            raise OAuthError("invalid_request", f"The form has {name[:64]} more than once.")
+    return MultiDict([(name, value) for name, value in sent.items(multi=True) if value])
+
+
+def demand_parameter(form: Form, name: str) -> str:
+    """A parameter that must be there. Raises OAuthError `invalid_request`."""
+    found = form.get(name)
+    if found is None:
+        raise OAuthError("invalid_request", f"{name} must be given, in a body of {FORM}.")
+    return found
+
+
+def read_scope(text: str) -> frozenset[str]:
+    """The scopes in `text` (RFC 6749 section 3.3). Raises OAuthError `invalid_scope`."""
+    if SCOPE.fullmatch(text) is None:
+        raise OAuthError("invalid_scope", "A scope is words of printable ASCII with one space between two of them.")
+    return frozenset(text.split(" "))
