@@ -1,6 +1,7 @@
 """Bearer tokens for people: asked for with the launcher's own API client (RFC 6749, section 4.4)."""
 
 import os
+from urllib.parse import quote_plus
 
 from quartet_cli import answers
 from quartet_cli.errors import QuartetError
@@ -35,7 +36,8 @@ def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
     NoTenantError that the tenant is missing.
     """
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
-    status, answer = answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=(CLIENT, secret))
+    proof = (CLIENT, quote_plus(secret))  # RFC 6749 section 2.3.1
+    status, answer = answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=proof)
     if status == 400 and NO_TENANT in str(answer.get("error_description")):
         raise NoTenantError(tenant)
     if status != 200:

@@ -88,6 +88,13 @@ class ServiceConfig(BaseSettings):
                 raise ValueError("each must be an origin as browsers send it, such as https://app.example.com, or *")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_origin(cls, value: str) -> str:
+        if ORIGIN.fullmatch(value.rstrip("/").lower()) is None:
+            raise ValueError("it must be scheme://host or scheme://host:port: every service stands at the root of it")
+        return value
+
     @model_validator(mode="after")
     def _pool_has_a_range(self) -> "ServiceConfig":
         if self.database_pool_min > self.database_pool_max:

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 import stamina
@@ -34,13 +35,18 @@ def open_http(context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, verify=context, trust_env=False, follow_redirects=False)
 
 
+def basic(client_id: str, client_secret: str) -> httpx.BasicAuth:
+    """What proves a client to the OAuth endpoints: both parts form-encoded, then Basic (RFC 6749 section 2.3.1)."""
+    return httpx.BasicAuth(quote_plus(client_id), quote_plus(client_secret))
+
+
 class ServiceToken:
     """The service's own access token by client_credentials (RFC 6749 section 4.4), renewed before it expires."""
 
     def __init__(self, http: httpx.AsyncClient, users_url: str, client_id: str, client_secret: str) -> None:
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/token"
-        self._auth = httpx.BasicAuth(client_id, client_secret)
+        self._auth = basic(client_id, client_secret)
         self._token = ""  # there is none yet
         self._expires_at = 0.0
         self._got_at = float("-inf")

@@ -153,6 +153,15 @@ def test_the_issuer_is_the_public_url_without_a_slash_at_the_end(environment: di
     assert config.client_id == "quartet-probe"
 
 
+@pytest.mark.parametrize("wrong", ["https://example.com/id", "id.example.com", "https://example.com?a=b", "https://"])
+def test_a_public_url_is_an_origin_since_all_services_stand_at_its_root(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    environment["QUARTET_PUBLIC_URL"] = wrong
+    [line] = complaints(capsys)
+    assert line.startswith("QUARTET_PUBLIC_URL: ")
+
+
 def test_variables_of_others_are_not_minded(environment: dict[str, str]) -> None:
     environment["QUARTET_SOMETHING_ELSE"] = "x"
     assert read_config(ProbeConfig).port == 8000

@@ -1,7 +1,9 @@
 """Calls to other services: retries, the circuit breaker, the token and the caller's names."""
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Callable
+from urllib.parse import unquote_plus
 
 import httpx
 import pytest
@@ -37,6 +39,15 @@ class Server:
 
 async def token() -> str:
     return "the-token"
+
+
+async def test_a_secret_of_any_letters_arrives_as_it_is() -> None:
+    server = Server(httpx.Response(200, json={"access_token": "t", "expires_in": 600}))
+    http = httpx.AsyncClient(transport=httpx.MockTransport(server.answer))
+    await ServiceToken(http, "http://users.example.com", "quartet-groups", "1+1 = 50%20ü").get()
+    scheme, _, proof = server.requests[0].headers["Authorization"].partition(" ")
+    client, _, secret = b64decode(proof).decode().partition(":")
+    assert (scheme, unquote_plus(client), unquote_plus(secret)) == ("Basic", "quartet-groups", "1+1 = 50%20ü")
 
 
 def refused() -> Exception:

@@ -1,6 +1,7 @@
 """Logins over HTTP: who gets in, who does not, and that nobody can tell why."""
 
 import asyncio
+import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -180,6 +181,13 @@ async def test_there_is_no_password_grant(people: People) -> None:
     form = {"grant_type": "password", "username": person["userName"], "password": PASSWORD, "client_id": "quartet-cli"}
     answer = await people.users.client.post("/oauth2/token", form=form)
     assert (answer.status_code, (await answer.get_json())["error"]) == (400, "unsupported_grant_type")
+
+
+async def test_the_same_password_in_other_code_points_is_no_new_one(people: People) -> None:
+    person = await people.person(password="crème brûlée at nine")
+    other = unicodedata.normalize("NFD", "crème brûlée at nine")
+    status, answer = await people.try_login(person["userName"], "crème brûlée at nine", new_password=other)
+    assert (status, answer["code"]) == (400, "password_refused")
 
 
 async def test_a_password_that_must_be_changed_lets_in_with_a_new_one_only(people: People) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal
 from quartet_common.errors import UnavailableError
+from quartet_common.http import basic
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class RemoteTokens:
     ) -> None:
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
-        self._auth = httpx.BasicAuth(client_id, client_secret)
+        self._auth = basic(client_id, client_secret)
         self._now = now
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._unknown: OrderedDict[bytes, float] = OrderedDict()

@@ -15,9 +15,10 @@ from quartet_common.errors import BadRequestError, UnauthorizedError
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LENGTH = 8192
 MAX_KEYS = 10
-LONGEST_LIFE = 300
-"""Seconds that an assertion may be ahead of its end: how long its `jti` has to be remembered."""
-LEEWAY = 5
+LONGEST_LIFE = 3600
+"""Seconds that an assertion may be ahead of its end, as common libraries make them; its `jti` is known as long."""
+LEEWAY = 30
+"""Seconds that a client's clock may be wrong."""
 LATEST = 2**40
 """Seconds since the epoch that no time reaches."""
 TIMES = {"exp": None, "nbf": 0, "iat": 0}

@@ -25,6 +25,7 @@ from quartet_users.logins import credential_store, session_ends, sessions
 from quartet_users.logins.credential_store import Credential
 from quartet_users.logins.failed_logins import FailedLogins, Failure
 from quartet_users.logins.sessions import Tokens, Turn, Visitor
+from quartet_users.passwords.password_policy import normalise
 from quartet_users.passwords.passwords import Passwords
 from quartet_users.scim import user_domain, user_store
 from quartet_users.tenants import tenant_store
@@ -190,7 +191,7 @@ def _count(means: LoginMeans, asked: _Asked, reason: str) -> None:
 async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:
     """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
     if attempt.new_password is not None:
-        if attempt.new_password == attempt.password:
+        if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must be another than the old one.")
         _demand_good(means, attempt.new_password, credential.user_name)
         return await means.passwords.hash(attempt.new_password)
