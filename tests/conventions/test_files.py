@@ -1,6 +1,8 @@
 """The files of the repository: what each package has, and what stands in none."""
 
+import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,30 @@ HOSTS = tuple(
 
 
 def committed() -> list[Path]:
-    """What is committed, or would be: untracked files that nothing ignores count too."""
+    """What is committed, or would be: untracked files that nothing ignores count too. Where there is no git, .gitignore
+    says alone what is not.
+    """
+    if shutil.which("git") is None:
+        lines = (CHECKOUT / ".gitignore").read_text().split()
+        return [path for path in CHECKOUT.rglob("*") if path.is_file() and not is_ignored(path, [".git", *lines])]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     output = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
     return [path for name in output.split("\0") if name and (path := CHECKOUT / name).is_file()]
+
+
+def is_ignored(path: Path, patterns: list[str]) -> bool:
+    """Whether a path or a folder that it is in is left out by these lines of .gitignore, which name no deeper paths."""
+    parts = path.relative_to(CHECKOUT).parts
+    at_the_top = [one.strip("/") for one in patterns if one.startswith("/")]
+    anywhere = [one.strip("/") for one in patterns if not one.startswith("/")]
+    return parts[0] in at_the_top or any(fnmatch(part, one) for part in parts for one in anywhere)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is nothing to compare with")
+def test_without_git_the_same_files_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = set(committed())
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert set(committed()) == known
 
 
 def test_no_committed_file_names_the_host_of_a_package_registry() -> None:

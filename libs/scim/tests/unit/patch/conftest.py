@@ -1,7 +1,8 @@
 """What the tests of PATCH share: the engine, a resource to work on, and the way of an operation through both."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -13,6 +14,15 @@ from quartet_scim.schema import user_resource_type
 
 Apply = Callable[..., Patched]
 Refused = Callable[..., tuple[str | None, str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def enums_can_be_copied() -> Iterator[None]:
+    """scim2-models makes members of enums of words that it does not know; before 3.11.4 Python could not copy those."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not hasattr(Enum, "__deepcopy__"):
+            patch.setattr(Enum, "__deepcopy__", lambda member, _: member, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
