@@ -34,7 +34,7 @@ def request_token(url: str, secret: str, tenant: str, scope: str | None) -> str:
     Raises OSError when the users service cannot be reached or refuses.
     """
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
-    basic = base64.b64encode(f"{CLIENT}:{secret}".encode()).decode()
+    basic = base64.b64encode(f"{CLIENT}:{urllib.parse.quote_plus(secret)}".encode()).decode()  # RFC 6749 section 2.3.1
     request = urllib.request.Request(  # noqa: S310  # the address is the stack's own
         f"{url}/oauth2/token", urllib.parse.urlencode(form).encode(), {"Authorization": f"Basic {basic}"}
     )

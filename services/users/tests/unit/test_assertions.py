@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from quartet_common.errors import BadRequestError, UnauthorizedError
 from quartet_users.api_clients import assertions
-from quartet_users.api_clients.assertions import LEEWAY, LONGEST_LIFE, MOST_RSA_BITS
+from quartet_users.api_clients.assertions import LEAST_RSA_BITS, LEEWAY, LONGEST_LIFE, MOST_RSA_BITS
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 CLIENT = "acme.reporting0123456"
@@ -182,3 +182,12 @@ def test_a_key_that_would_take_long_to_verify_with_is_refused() -> None:
         sent = {"kty": "RSA", "n": number(2**bits - 1), "e": number(exponent)}
         with pytest.raises(BadRequestError):
             assertions.read_keys({"keys": [sent]})
+
+
+def test_a_key_that_was_stored_by_wider_rules_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = RSAKey.generate_key(LEAST_RSA_BITS)
+    keys, text = stored(key), signed(claims(), key, "RS256")
+    assert verify(text, keys).id == "once"
+    monkeypatch.setattr(assertions, "LEAST_RSA_BITS", LEAST_RSA_BITS + 1)
+    with pytest.raises(UnauthorizedError):
+        verify(text, keys)

@@ -100,10 +100,12 @@ def verify(text: str, client_id: str, jwks: dict[str, Any], audiences: frozenset
     if "crit" in header:
         raise UnauthorizedError("bad_assertion")
     found, algorithm = _find_key(jwks, header.get("kid")), header.get("alg")
-    key = None if found is None else _import(found)
-    if found is None or key is None or algorithm not in algorithms_of(key) or found.get("alg", algorithm) != algorithm:
+    if found is None or found.get("alg", algorithm) != algorithm:
         raise UnauthorizedError("bad_assertion")
-    try:
+    try:  # the key too: it was stored by the rules of its time
+        key = _import(found)
+        if algorithm not in algorithms_of(key):
+            raise UnauthorizedError("bad_assertion")
         claims = members_of(jws.deserialize_compact(text, key, algorithms=[str(algorithm)]).payload)
     except (JoseError, ValueError, TypeError) as error:
         raise UnauthorizedError("bad_assertion") from error

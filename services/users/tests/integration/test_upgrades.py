@@ -1,0 +1,96 @@
+"""Upgrades: what an earlier schema has kept is there after the migrations, on a real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from quartet_cli.stack import Stack
+from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
+from quartet_common.database import Connection
+from quartet_common.migrations import find_migrations, migrate
+from quartet_users.logins import session_store
+from quartet_users.logins.session_store import Session, TokenHashes
+from quartet_users.roles import loss_store
+from quartet_users.scim import user_domain, user_store
+
+LOST = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+BATCHES = UUID(int=1), UUID(int=2)
+NAMED = {"userName": "bjensen"}
+USERS = [UUID(int=number) for number in range(10, 15)]
+
+
+@asynccontextmanager
+async def empty_schema(servers: Stack) -> AsyncIterator[Connection]:
+    """A connection to a schema of the test's own: the service's role may make none."""
+    secret = (servers.home.secrets / "postgres/password").read_text().strip()
+    port, schema = servers.state.ports["postgres"], f"test_{uuid4().hex}"
+    owner = await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", password=secret, database="quartet")
+    try:
+        await owner.execute(f"CREATE SCHEMA {schema}; SET search_path = {schema}")
+        yield owner
+        await owner.execute(f"DROP SCHEMA {schema} CASCADE")
+    finally:
+        await owner.close()
+
+
+async def test_scopes_that_were_lost_before_the_upgrade_are_told_after_it(servers: Stack) -> None:
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        known = find_migrations("quartet_users")
+        await migrate(connection, "quartet_users", known[:12])
+        await connection.executemany(
+            """
+            INSERT INTO scope_losses (tenant_id, batch, user_id, scopes, lost_at, actor)
+            VALUES ($1, $2, $3, $4, $5, 'admin')
+            """,
+            [
+                (tenant, batch, user, ["audit:read"], LOST)
+                for tenant in ("acme", "globex")
+                for batch in BATCHES
+                for user in USERS
+            ],
+        )
+        await migrate(connection, "quartet_users", known)
+        rows = await loss_store.take(connection, "acme", BATCHES[0], 1000)
+        assert sorted(row["users"][0] for row in rows) == USERS
+        assert {(row["actor"], row["lost_at"], tuple(row["scopes"])) for row in rows} == {
+            ("admin", LOST, ("audit:read",))
+        }
+        left = await loss_store.take_any(connection, 1000)
+        assert len(left) == 3 * len(USERS)
+        assert await loss_store.losers(connection, "acme", USERS, ["audit:read"]) == USERS
+
+
+async def test_sessions_that_were_begun_before_the_upgrade_go_on_and_end_by_their_used_tokens(servers: Stack) -> None:
+    used, last = (make(REFRESH_TOKEN, "acme") for _ in range(2))
+    user, session = USERS[0], USERS[1]
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        known = find_migrations("quartet_users")
+        await migrate(connection, "quartet_users", known[:13])
+        assert await user_store.insert_user(connection, "acme", user_domain.create(user, NAMED, LOST)[0])
+        await session_store.insert_session(
+            connection, "acme", Session(session, user, "quartet-cli", LOST, LOST, LOST, LOST)
+        )
+        await connection.executemany(
+            """
+            INSERT INTO refresh_tokens (tenant_id, token_hash, session_id, issued_at, used_at)
+            VALUES ($1, $2, $3, $4, $5)
+            """,
+            [("acme", digest(token), session, LOST, at) for token, at in ((used, LOST), (last, None))],
+        )
+        await migrate(connection, "quartet_users", known)
+
+        async def is_unused(token: str) -> bool | None:
+            row = await session_store.find_refresh_token(connection, "acme", TokenHashes.of(token))
+            return None if row is None else row["is_unused"]
+
+        assert (await is_unused(used), await is_unused(last)) == (False, True)
+        following = make_next(family_of(last))
+        hashes = TokenHashes.of(last), TokenHashes.of(following)
+        await session_store.replace_refresh_token(connection, "acme", *hashes, LOST)
+        assert [await is_unused(token) for token in (used, last, following)] == [False, False, True]
+        assert await is_unused(make(REFRESH_TOKEN, "acme")) is None
