@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
+from quartet_common.messaging.outbox import Caller
 from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session
@@ -43,6 +45,25 @@ async def let_it_end(people: People, session: Session) -> None:
             people.tenant,
             session.id,
         )
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_who_ends_a_session_by_a_clock_that_is_behind_ends_its_last_token_too(
+    people: People, monkeypatch: pytest.MonkeyPatch, *, all_of_them: bool
+) -> None:
+    person = await people.person()
+    session = await people.log_in(person)
+    container = people.users.container
+    clock = container.clock
+    monkeypatch.setattr(container, "clock", lambda: clock() - timedelta(seconds=5))
+    caller = Caller(people.tenant, "hr-sync")
+    async with container.database.transaction() as connection:
+        if all_of_them:
+            refused = await session_ends.end_sessions_of(container, connection, caller, UUID(person["id"]), "revoked")
+        else:
+            refused = await session_ends.end_session(container, connection, caller, UUID(session.id), None)
+    container.revocations.add(refused)
+    assert await session.is_refused()
 
 
 async def test_a_refresh_token_gives_new_tokens_of_the_same_session(people: People) -> None:

@@ -78,7 +78,9 @@ async def tell_user_ended(
     """
     if not ended:
         return []
-    refused = [revocation(caller.tenant, "subject", user_id, container.clock())]
+    # not before the last token was made, maybe by a process whose clock is ahead of ours
+    at = max(container.clock(), *(one.last_used_at for one in ended))
+    refused = [revocation(caller.tenant, "subject", user_id, at)]
     await _tell(container, connection, caller, ended, why)
     await revoke(container, connection, caller, refused)
     return refused
