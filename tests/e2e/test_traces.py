@@ -21,16 +21,21 @@ class Trace:
     async def child(self, parent: Span | Parent, service: str, kind: str, name: str) -> Span:
         """Wait for the one child of `parent` that `service` exports with this kind, and a name with `name` in it."""
 
+        return await self.only(service, kind, name, parent_id=parent.span_id)
+
+    async def only(self, service: str, kind: str, name: str, **ids: str) -> Span:
+        """Wait for the one span that `service` exports with this kind, a name with `name` in it, and these ids."""
+
         async def probe() -> list[Span]:
             return [
                 span
                 for span in self.receiver.spans(self.root.trace_id)
-                if span.parent_id == parent.span_id
-                and (span.service, span.kind) == (service, kind)
+                if (span.service, span.kind) == (service, kind)
                 and name in span.name
+                and all(getattr(span, key) == value for key, value in ids.items())
             ]
 
-        found = await eventually(probe, f"a {kind} span {name} of {service} below {parent}")
+        found = await eventually(probe, f"a {kind} span {name} of {service}, {ids}")
         assert len(found) == 1, found
         return found[0]
 
@@ -58,8 +63,9 @@ async def test_a_member_that_must_be_asked_for_shows_the_call_from_groups_to_use
         user = await api.create_user()
         answer = await api.post(GROUPS, json=group_document([user["id"]]), headers=root.headers)
     server = await trace.child(root, "quartet-groups-api", "SERVER", "POST")
-    call = await trace.child(server, "quartet-groups-api", "CLIENT", "POST")
-    await trace.child(call, "quartet-users-api", "SERVER", "POST")
+    asked = await trace.only("quartet-users-api", "SERVER", "POST /users/lookup")
+    call = await trace.only("quartet-groups-api", "CLIENT", "POST", span_id=asked.parent_id)
+    assert call.parent_id == server.span_id, "the token of the service may have been renewed beside it"
     for action in ("groups.group.created", "groups.membership.added"):
         [entry] = await api.entries_of(answer.json()["id"], action)
         assert entry["trace_id"] == root.trace_id
