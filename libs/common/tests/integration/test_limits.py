@@ -190,6 +190,9 @@ async def test_a_request_with_a_bad_token_counts_for_its_address_and_keeps_no_go
         )
         assert await statuses(service, 5, headers=old, **office) == [401, 401, 401, 429, 429]
         assert await statuses(service, 1, "/common/open", **office) == [429]
+        junk = await service.client.get("/common/things", headers={"Authorization": "Bearer junk"}, **office)
+        assert junk.status_code == 429
+        assert junk.headers["RateLimit"].startswith('"address";r=0;'), "it has not guessed, it has asked too often"
         fresh = service.tokens.headers(new_tenant(), ["users:read"], jti="unseen")
         assert await statuses(service, 1, headers=fresh, **office) == [200]
 

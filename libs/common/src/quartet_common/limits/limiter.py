@@ -96,23 +96,30 @@ class Limiter:
         return self._checks.take(counted_as(address)) != REFUSED
 
     def too_many_failures(self, address: str | None, tried: str = TOKEN) -> LimitedError:
-        """What an address is told that may not try."""
-        wait = 1 if self._failures is None else self._failures.wait(_tried_by(address, tried))
+        """What an address is told that may not try: that its guesses were too many, or else its requests."""
+        guesses, requests = self._failures, self._address
+        if requests is not None and not (guesses and guesses.is_spent(_tried_by(address, tried))):
+            return self._spent(requests, ADDRESS, counted_as(address))
+        wait = 1 if guesses is None else guesses.wait(_tried_by(address, tried))
         return LimitedError(FAILURES, wait, "Too many requests with wrong tokens or secrets came from this address.")
 
     def count_refusal(self, error: LimitedError) -> None:
         """Count an answer 429, whoever has decided it."""
         self._limited.add(1, {"limit": error.limit})
 
-    def _take(self, windows: Windows, name: str, key: object) -> str:
+    def _take(self, windows: Windows, name: str, key: Hashable) -> str:
         """The item of RateLimit for what `key` has left."""
         left = windows.take(key)
         if left == REFUSED:
-            wait = windows.wait(key)
-            error = LimitedError(name, wait)
-            error.headers |= {"RateLimit-Policy": self._policies[name], "RateLimit": f'"{name}";r=0;t={wait}'}
-            raise error
+            raise self._spent(windows, name, key)
         return f'"{name}";r={left};t={windows.until_next()}'
+
+    def _spent(self, windows: Windows, name: str, key: Hashable) -> LimitedError:
+        """What is said where `key` has none left."""
+        wait = windows.wait(key)
+        error = LimitedError(name, wait)
+        error.headers |= {"RateLimit-Policy": self._policies[name], "RateLimit": f'"{name}";r=0;t={wait}'}
+        return error
 
 
 def _tried_by(address: str | None, tried: str) -> Hashable:
