@@ -1,1 +1,1 @@
-"""Logins of people: passwords, the lock-out, sessions and their refresh tokens."""
+"""Logins of people: names and passwords, sessions and their refresh tokens."""
