@@ -190,8 +190,7 @@ def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscriptio
 async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
     """Wait for `parts`; cancel one that does not end; raise what one of them died of."""
     _, late = await asyncio.wait(parts, timeout=2)
-    for part in late:
-        part.cancel()
+    await end_tasks(late)
     for part in parts:
         with contextlib.suppress(asyncio.CancelledError):
             await part

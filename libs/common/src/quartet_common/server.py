@@ -16,6 +16,7 @@ from quart import Quart
 from quartet_common.config import ServiceConfig
 from quartet_common.forwarded import BehindProxies
 from quartet_common.http1.connection import Connection, Host
+from quartet_common.tasks import end_tasks
 from quartet_common.tls import Certificates
 
 KEEP_ALIVE = 75.0
@@ -92,8 +93,7 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
     finally:
         await server.close()
         await lifespan.wait_for_shutdown()
-        living.cancel()
-        await asyncio.gather(living, return_exceptions=True)
+        await end_tasks([living])
 
 
 def _spare_the_collector() -> None:
@@ -144,9 +144,7 @@ class _Server:
             connection.close_if_idle()
         running = [*self._host.tasks, asyncio.ensure_future(self._host.emptied())]
         _, late = await asyncio.wait(running, timeout=self._settings.graceful_timeout)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await end_tasks(late)
         for connection in list(self._host.connections):
             connection.abort()
         if self._sweeper is not None:

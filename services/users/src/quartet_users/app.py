@@ -17,6 +17,8 @@ from quartet_users.tokens import key_usecases
 if TYPE_CHECKING:
     from quart import Quart
 
+    from quartet_common.http import ServiceClient
+    from quartet_users.clients import GroupDirectory
     from quartet_users.logins.failed_logins import FailedLogins
     from quartet_users.passwords.passwords import Passwords
     from quartet_users.tokens.keys import KeyRing
@@ -70,18 +72,27 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(require_keys(keys))
     app.before_serving(partial(ensure_first_tenants, container))
     passwords = _make_passwords(config)
-    _add_scim(app, container, passwords)
+    client = container.service_client("groups", config.groups_url)  # one, so that all calls share its breaker
+    _add_scim(app, container, passwords, client)
     _add_logins(app, container, keys, passwords, failures)
     _add_tokens(app, container, keys)
-    _add_administration(app, container, passwords)
+    _add_administration(app, container, passwords, client)
     _add_operations(app, container)
     take_trailing_slashes(app)
     return app
 
 
-def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
-    """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants."""
+def _find_groups(config: UsersConfig, client: "ServiceClient") -> "GroupDirectory":
+    """The groups service as searches ask it, or none where none is configured."""
     from quartet_users import clients
+
+    return clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+
+
+def _add_scim(
+    app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords", client: "ServiceClient"
+) -> None:
+    """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants. `client` calls groups."""
     from quartet_users.scim import bulk_groups
     from quartet_users.scim.bulk import Means
     from quartet_users.scim.bulk_routes import bulk_blueprint
@@ -92,10 +103,7 @@ def _add_scim(app: "Quart", container: AppContainer[UsersConfig], passwords: "Pa
     from quartet_users.scim.user_routes import scim_blueprint
     from quartet_users.scim.views import UserView
 
-    config = container.config
-    base = f"{config.issuer}/scim/v2"
-    client = container.service_client("groups", config.groups_url)
-    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    base, groups = f"{container.config.issuer}/scim/v2", _find_groups(container.config, client)
     types, view = UserTypes(lambda: container.database), UserView(base)
     means = Means(container, passwords, bulk_groups.GroupsClient(client))
     for blueprint in (
@@ -158,17 +166,16 @@ def _add_logins(
     app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
 
 
-def _add_administration(app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords") -> None:
-    """What administrators do beside SCIM."""
-    from quartet_users import clients
+def _add_administration(
+    app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords", client: "ServiceClient"
+) -> None:
+    """What administrators do beside SCIM. `client` calls groups."""
     from quartet_users.api_clients.api_client_routes import api_clients_blueprint
     from quartet_users.roles.grant_routes import role_grants_blueprint
     from quartet_users.roles.role_routes import roles_blueprint
     from quartet_users.tenants.tenant_routes import tenants_blueprint
 
-    config = container.config
-    client = container.service_client("groups", config.groups_url)
-    groups: clients.GroupDirectory = clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    groups = _find_groups(container.config, client)
     app.register_blueprint(tenants_blueprint(container, passwords), url_prefix="/users")
     app.register_blueprint(api_clients_blueprint(container), url_prefix="/users")
     app.register_blueprint(roles_blueprint(container), url_prefix="/users")
