@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -31,7 +30,9 @@ from quartet_common.errors import (
     ServiceError,
     UnauthorizedError,
     UnavailableError,
+    code_of,
     problem,
+    title_of,
 )
 from quartet_common.ids import new_id
 from quartet_common.limits.errors import LimitedError
@@ -245,14 +246,14 @@ def _from_http(error: HTTPException) -> ServiceError:
     valid = getattr(error, "valid_methods", None)
     if valid:
         headers["Allow"] = ", ".join(sorted(valid))
-    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
-    return ServiceError(status, code, DETAILS.get(status) or error.description or HTTPStatus(status).phrase, headers)
+    detail = DETAILS.get(status) or error.description or title_of(status)
+    return ServiceError(status, code_of(status), detail, headers)
 
 
 def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
-    title = HTTPStatus(error.status).phrase
+    title = title_of(error.status)
     headers = error.headers if isinstance(error, ServiceError) else {}
-    code = error.code if isinstance(error, ServiceError) else title.lower().replace(" ", "_")
+    code = error.code if isinstance(error, ServiceError) else code_of(error.status)
     rendered = render_error(error, request.path)
     body, content_type = rendered or (problem(error.status, code, error.detail, title), PROBLEM_TYPE)
     return Response(body, error.status, headers=headers, content_type=content_type)

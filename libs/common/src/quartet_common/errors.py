@@ -7,6 +7,51 @@ import orjson
 
 PROBLEM_TYPE = "application/problem+json"
 
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    426: "Upgrade Required",
+    428: "Precondition Required",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}
+"""The names of error statuses (RFC 9110 section 15, RFC 6585). Those of http.HTTPStatus differ between versions of
+Python."""
+CODES = {413: "request_entity_too_large", 422: "unprocessable_entity"}
+"""Codes of statuses that do not follow from TITLES: what clients have received since before RFC 9110."""
+
+
+def title_of(status: int) -> str:
+    """The title of an error document for `status`."""
+    return TITLES.get(status, "Error")
+
+
+def code_of(status: int) -> str:
+    """The code of an error that says no more than its HTTP status. The same on every version of Python."""
+    return CODES.get(status) or title_of(status).lower().replace(" ", "_")
+
 
 @dataclass(eq=False)  # an exception is itself only, and must stay hashable
 class ServiceError(Exception):

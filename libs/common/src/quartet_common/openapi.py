@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from quartet_common.errors import PROBLEM_TYPE
+from quartet_common.errors import PROBLEM_TYPE, title_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,8 +60,9 @@ class Dialect:
 
     def of_errors(self, status: int) -> dict[str, Any]:
         """The response object of an error, or of a status without a body."""
-        said = {"description": HTTPStatus(status).phrase}
-        return said if status < 400 else {**said, "content": {self.error_type: {"schema": dict(self.error)}}}
+        if status < 400:
+            return {"description": HTTPStatus(status).phrase}
+        return {"description": title_of(status), "content": {self.error_type: {"schema": dict(self.error)}}}
 
 
 class Document(OpenAPIProvider):

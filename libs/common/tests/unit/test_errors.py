@@ -11,7 +11,9 @@ from quartet_common.errors import (
     ServiceError,
     UnauthorizedError,
     UnavailableError,
+    code_of,
     problem,
+    title_of,
 )
 
 
@@ -73,3 +75,16 @@ def test_a_problem_document_has_the_members_of_rfc_9457_and_the_code() -> None:
         "detail": 'no "x"',
         "code": "not_found",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "title"),
+    [
+        (404, "not_found", "Not Found"),
+        (413, "request_entity_too_large", "Content Too Large"),
+        (422, "unprocessable_entity", "Unprocessable Content"),
+        (552, "error", "Error"),
+    ],
+)
+def test_codes_and_titles_are_the_same_on_every_python(status: int, code: str, title: str) -> None:
+    assert (code_of(status), title_of(status)) == (code, title)

@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 from http import HTTPStatus
 
-from quartet_common.errors import PROBLEM_TYPE, problem
+from quartet_common.errors import PROBLEM_TYPE, code_of, problem, title_of
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"connection: close\r\n"
@@ -64,8 +64,7 @@ def unsent(transport: asyncio.Transport) -> int:
 
 def refusal(status: int, date: bytes) -> bytes:
     """A whole response to a request that no application has seen: a problem document, and the end of the connection."""
-    title = HTTPStatus(status).phrase
-    body = problem(status, title.lower().replace(" ", "_"), REFUSALS[status], title)
+    body = problem(status, code_of(status), REFUSALS[status], title_of(status))
     lines = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode("ascii"), len(body))
     return status_line(status) + date + lines + CLOSE + b"\r\n" + body
 

@@ -1,0 +1,246 @@
+"""Fair shares: a capacity of one process that tenants divide among themselves.
+
+Units are whatever is scarce: connections, threads, running searches, bytes. A holder is a tenant, or an address where
+no tenant is known yet. No holder uses more than its share at a time, all together use no more than the capacity.
+Requests beyond that wait in a queue of their holder; free units go to the holders in turn (round robin), so a holder
+with one request waits for at most one request of each other holder. Within a holder, urgent requests come first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from quartet_common.errors import ServiceError
+
+SHARE, CAPACITY = "share", "capacity"
+"""Why a request was refused: its holder uses all of its share, or all holders together use the capacity."""
+
+
+class ShareExceededError(ServiceError):
+    """429 with Retry-After: the tenant already uses its whole share of `resource`."""
+
+    def __init__(self, resource: str, retry_after: int = 1) -> None:
+        super().__init__(
+            429,
+            "share_exceeded",
+            f"This tenant already uses its whole share of {resource}. Send fewer requests at a time.",
+            {"Retry-After": str(retry_after)},
+        )
+        self.resource = resource
+
+
+class CapacityExceededError(ServiceError):
+    """503 with Retry-After: all tenants together use the whole capacity of `resource`. No server is down."""
+
+    def __init__(self, resource: str, retry_after: int = 1) -> None:
+        super().__init__(
+            503,
+            "capacity_exceeded",
+            f"This process is at its capacity of {resource}. Try again.",
+            {"Retry-After": str(retry_after)},
+        )
+        self.resource = resource
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    amount: int
+    granted: asyncio.Future[None]
+
+
+@dataclass(eq=False, slots=True)
+class _Holder:
+    used: int = 0
+    urgent: deque[_Waiter] = field(default_factory=deque)
+    others: deque[_Waiter] = field(default_factory=deque)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.urgent) + len(self.others)
+
+    @property
+    def first(self) -> _Waiter:
+        return (self.urgent or self.others)[0]
+
+    def pop(self) -> _Waiter:
+        return (self.urgent or self.others).popleft()
+
+
+class FairShare:
+    """`capacity` units of `resource`, of which one holder uses at most `share` at a time.
+
+    `queue` requests of each holder may wait, each for `timeout` seconds. `resource` names the units in errors and
+    metrics, in the plural ("database connections").
+    """
+
+    def __init__(self, resource: str, capacity: int, share: int, *, queue: int, timeout: float) -> None:
+        if not 0 < share <= capacity:
+            raise ValueError(f"the share of {resource} must be 1 to {capacity}, got {share}")
+        self.resource = resource
+        self.capacity = capacity
+        self.share = share
+        self.used = 0
+        self.refusals = {SHARE: 0, CAPACITY: 0}
+        """Requests refused since the start, by reason."""
+        self._queue = queue
+        self._timeout = timeout
+        self._holders: dict[Hashable, _Holder] = {}
+        self._ring: deque[Hashable] = deque()
+        """Holders with waiting requests, the next to be served first."""
+
+    @asynccontextmanager
+    async def hold(self, holder: Hashable, amount: int = 1, *, urgent: bool = False) -> AsyncIterator[None]:
+        """Use `amount` units inside the block. Raises what `acquire` raises."""
+        amount = await self.acquire(holder, amount, urgent=urgent)
+        try:
+            yield
+        finally:
+            self.release(holder, amount)
+
+    async def acquire(self, holder: Hashable, amount: int = 1, *, urgent: bool = False) -> int:
+        """Wait for `amount` units, and return how many were taken: what is larger than a share takes a whole share.
+
+        Raises ShareExceededError (429) where the holder's own requests use its share or fill its queue, and
+        CapacityExceededError (503) where other holders use the rest of the capacity.
+        """
+        amount = min(amount, self.share)
+        entry = self._holders.get(holder)
+        if entry is None:
+            entry = self._holders[holder] = _Holder()
+        if not self._ring and self._fits(entry, amount):
+            self._take(entry, amount)
+            return amount  # nobody waits: the usual case, without a future
+        if entry.waiting >= self._queue:
+            self._forget(holder, entry)
+            raise self._refused(entry, amount)
+        waiter = _Waiter(amount, asyncio.get_running_loop().create_future())
+        if not entry.waiting:
+            self._ring.append(holder)
+        (entry.urgent if urgent else entry.others).append(waiter)
+        self._serve()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await waiter.granted
+        except BaseException as error:
+            refused = self._refused(entry, amount) if isinstance(error, TimeoutError) else error
+            self._give_up(holder, entry, waiter)
+            raise refused from None
+        return amount
+
+    def release(self, holder: Hashable, amount: int = 1) -> None:
+        """Give back what `acquire` has returned."""
+        entry = self._holders[holder]
+        entry.used -= amount
+        self.used -= amount
+        self._forget(holder, entry)
+        if self._ring:
+            self._serve()
+
+    def used_by(self, holder: Hashable) -> int:
+        """Units that `holder` uses now."""
+        entry = self._holders.get(holder)
+        return 0 if entry is None else entry.used
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait now."""
+        return sum(self._holders[holder].waiting for holder in self._ring)
+
+    @property
+    def holders(self) -> int:
+        """Holders that use units or wait for them now."""
+        return len(self._holders)
+
+    def _fits(self, entry: _Holder, amount: int) -> bool:
+        return entry.used + amount <= self.share and self.used + amount <= self.capacity
+
+    def _take(self, entry: _Holder, amount: int) -> None:
+        entry.used += amount
+        self.used += amount
+
+    def _serve(self) -> None:
+        """Grant what fits, one request of each holder in turn.
+
+        A holder at its share is passed over. One that waits for the capacity ends the round, so that many small
+        requests of others do not keep a large one waiting forever.
+        """
+        passed = 0
+        while passed < len(self._ring):
+            holder = self._ring[0]
+            entry = self._holders[holder]
+            waiter = entry.first
+            if not waiter.granted.cancelled():  # one that was cancelled has not run since, and only leaves the queue
+                if entry.used + waiter.amount > self.share:
+                    self._ring.rotate(-1)
+                    passed += 1
+                    continue
+                if self.used + waiter.amount > self.capacity:
+                    return
+                self._take(entry, waiter.amount)
+                waiter.granted.set_result(None)
+            passed = 0
+            entry.pop()
+            if entry.waiting:
+                self._ring.rotate(-1)
+            else:
+                self._ring.popleft()
+
+    def _give_up(self, holder: Hashable, entry: _Holder, waiter: _Waiter) -> None:
+        """End a wait that timed out or was cancelled; units granted in the same moment go back."""
+        if not waiter.granted.cancelled():
+            self.release(holder, waiter.amount)
+            return
+        for queue in (entry.urgent, entry.others):
+            if waiter in queue:
+                queue.remove(waiter)
+                if not entry.waiting:
+                    self._ring.remove(holder)
+        self._forget(holder, entry)
+        self._serve()
+
+    def _forget(self, holder: Hashable, entry: _Holder) -> None:
+        if not entry.used and not entry.waiting:
+            self._holders.pop(holder, None)
+
+    def _refused(self, entry: _Holder, amount: int) -> ServiceError:
+        is_own = entry.used + amount > self.share or entry.waiting >= self._queue
+        self.refusals[SHARE if is_own else CAPACITY] += 1
+        return ShareExceededError(self.resource) if is_own else CapacityExceededError(self.resource)
+
+
+def observe_shares(shares: Sequence[FairShare]) -> None:
+    """Export capacity, use and refusals of `shares` as metrics, by resource; called once per process.
+
+    No metric has the tenant as a label: that would be a series for each tenant.
+    """
+
+    def observe(value: Callable[[FairShare], int]) -> Callable[[CallbackOptions], list[Observation]]:
+        return lambda _: [Observation(value(one), {"resource": one.resource}) for one in shares]
+
+    def refusals(_: CallbackOptions) -> list[Observation]:
+        return [
+            Observation(count, {"resource": one.resource, "reason": reason})
+            for one in shares
+            for reason, count in one.refusals.items()
+        ]
+
+    meter = metrics.get_meter("quartet_common.fair_share")
+    gauges: dict[str, tuple[Callable[[FairShare], int], str]] = {
+        "used": (lambda one: one.used, "units of a shared capacity in use"),
+        "capacity": (lambda one: one.capacity, "units of a shared capacity"),
+        "per_tenant": (lambda one: one.share, "units of a shared capacity that one tenant may use at a time"),
+        "waiting": (lambda one: one.waiting, "requests that wait for units of a shared capacity"),
+        "tenants": (lambda one: one.holders, "tenants that use or wait for units of a shared capacity"),
+    }
+    for name, (value, description) in gauges.items():
+        meter.create_observable_gauge(f"quartet.shares.{name}", [observe(value)], description=description)
+    meter.create_observable_counter(
+        "quartet.shares.refused",
+        [refusals],
+        description="requests refused at a shared capacity, by resource and reason",
+    )
