@@ -125,6 +125,7 @@ class AppContainer(Generic[C_co]):
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
+            self.shares.append(self._database.connections)
             observe_shares(self.shares)
             self._http = open_http(self.certificates.client)
             stack.push_async_callback(self._http.aclose)
