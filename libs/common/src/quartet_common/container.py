@@ -30,6 +30,11 @@ C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
 T = TypeVar("T")
 
 
+SEARCHES, SEARCHES_OF_TENANT = 4, 2
+"""Searches without an index that a process runs at a time, in all and for one tenant: each may use a core of
+PostgreSQL for as long as `query_timeout`."""
+
+
 class AppContainer(Generic[C_co]):
     """Database, Redis, broker, HTTP client, clock and config of one process.
 
@@ -48,7 +53,10 @@ class AppContainer(Generic[C_co]):
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
-        self.shares: list[FairShare] = []
+        self.searches = FairShare(
+            "searches without an index", SEARCHES, SEARCHES_OF_TENANT, queue=100, timeout=config.query_timeout
+        )
+        self.shares = [self.searches]
         """What tenants share in this process. Code that makes a share adds it here, so that it has metrics."""
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None

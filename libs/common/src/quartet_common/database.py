@@ -71,7 +71,7 @@ class Database:
 
     A request takes its connection from its tenant's share of `connections`. So everything that gives a connection
     raises ShareExceededError (429) when the tenant uses its whole share for `acquire_timeout` seconds, and
-    CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other work of the process.
+    CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
     """
 
     def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float) -> None:

@@ -174,7 +174,7 @@ async def test_units_that_are_granted_in_the_moment_in_which_the_time_is_up_are_
     waiting = asyncio.create_task(shares.acquire("b"))
     await let_run()
     asyncio.get_running_loop().call_later(0.01, shares.release, "a")
-    time.sleep(0.1)  # the event loop then runs both timers at once
+    time.sleep(0.1)  # noqa: ASYNC251  # the event loop then runs both timers at once
     assert await waiting == 1
     assert shares.used_by("b") == 1
     assert shares.refusals == {SHARE: 0, CAPACITY: 0}
