@@ -233,14 +233,33 @@ def outbox_channel(service: str) -> str:
     return f"{OUTBOX_CHANNEL}_{service}"
 
 
-async def connect_once(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations and the relay."""
+async def connect_once(
+    config: ServiceConfig, statement_timeout: float | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection outside any pool, for migrations, the relay and exports. `statement_timeout`: seconds."""
     return await asyncpg.connect(
         _url(config),
         password=config.database_password.get_secret_value(),
         timeout=5,
+        command_timeout=statement_timeout,
         server_settings=_server_settings(config),
     )
+
+
+@asynccontextmanager
+async def separate_snapshot(config: ServiceConfig) -> AsyncIterator[Connection]:
+    """As `Database.snapshot`, on a connection outside the pool: for reads that take longer than a request.
+
+    Raises UnavailableError (503).
+    """
+    with _unavailable():
+        connection = await connect_once(config, config.database_timeout)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+            await connection.close(timeout=2)
+        finally:
+            connection.terminate()  # does nothing to one that is closed
 
 
 async def open_database(config: ServiceConfig) -> Database:
