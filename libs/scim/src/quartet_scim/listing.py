@@ -10,7 +10,7 @@ from uuid import UUID
 
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
-from quartet_scim.filters import Column, Columns, Condition, Lookup, Sql, parse, to_sql
+from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, parse, to_sql
 from quartet_scim.filters.conditions import AllOf, AnyOf, Some, Test
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.query import Query
@@ -128,7 +128,11 @@ def page_sql(
 def _is_indexed(condition: Condition, searched: Columns) -> bool:
     match condition:
         case Test(operator=Operator.EQ):
-            return isinstance(searched.get(condition.target.name), Lookup) or _finds_rows(condition, searched)
+            attribute, _, name = condition.target.name.rpartition(".")
+            rows = searched.get(attribute)
+            is_row = isinstance(rows, Rows) and name in rows.columns and rows.columns[name].indexed
+            is_looked_up = isinstance(searched.get(condition.target.name), Lookup)
+            return is_row or is_looked_up or _finds_rows(condition, searched)
         case Some():
             return _is_indexed(condition.condition, searched)
         case AllOf():

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quartet_scim.compiled import CompiledType
-from quartet_scim.filters import Column, Columns, Kind, Lookup
+from quartet_scim.filters import Column, Columns, Kind, Lookup, Rows
 from quartet_scim.listing import select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
@@ -16,6 +16,9 @@ SEARCHED: Columns = {
     "userName": Column("name_key", Kind.FOLDED, required=True, indexed=True),
     "externalId": Column("external_id", indexed=True),
     "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),
+    "groups": Rows(
+        "belongings AS f WHERE f.user_id = users.id", {"value": Column("f.group_id", Kind.UUID, indexed=True)}
+    ),
     "emails.value": Lookup("emails AS e WHERE e.id = users.id", "e.address", 320),
 }
 USERS = CompiledType.of(user_resource_type())
@@ -33,6 +36,8 @@ def is_indexed(**query: Any) -> bool:
         {"filter": 'externalId eq "a"'},
         {"filter": 'emails.value eq "a@b.c"'},
         {"filter": 'emails[type eq "work" and value eq "a@b.c"]'},
+        {"filter": 'groups.value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10"'},
+        {"filter": 'groups[value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10"]'},
         {"filter": 'nickName co "a" and userName eq "a"'},
         {"filter": 'userName eq "a" or userName eq "b" or externalId eq "c"'},
         {"filter": 'userName eq "a"', "sort_by": "nickName"},
@@ -54,6 +59,7 @@ def test_an_index_finds_the_few_resources_that_can_match(query: dict[str, Any]) 
         {"filter": 'userName eq "a" or nickName eq "b"'},
         {"filter": 'userName eq "a" or emails.value eq "a@b.c"'},
         {"filter": 'emails[type eq "work"]'},
+        {"filter": "groups.value pr"},
         {"filter": 'meta.lastModified gt "2020-01-01T00:00:00Z"'},
         {"sort_by": "nickName"},
         {"sort_by": "externalId"},

@@ -34,7 +34,7 @@ SEARCHED: FilterColumns = MappingProxyType(
         "meta.resourceType": Column("'Group'", required=True),
         "meta.created": Column("g.created_at", Kind.INSTANT, required=True),
         "meta.lastModified": Column("g.modified_at", Kind.INSTANT, required=True),
-        "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID), "type": Column("f.type")}),
+        "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID, indexed=True), "type": Column("f.type")}),
     }
 )
 """Where a filter finds what is not in the document."""
