@@ -1,10 +1,13 @@
 """What operators look at: exports, the outbox, queues and dead letters of each service."""
 
 import json
+import re
 from uuid import uuid4
 
+import httpx
 import pytest
 
+from quartet_cli.stack import Stack
 from quartet_testing.client import Api, Document
 from quartet_testing.conditions import eventually
 
@@ -49,6 +52,24 @@ async def test_an_export_of_the_audit_log_is_audited(api: Api) -> None:
         return not before.issuperset(entry["id"] for entry in await api.entries(action="audit.data.exported"))
 
     await eventually(noted, "the export in the log")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_each_api_has_metrics_of_what_its_tenants_share(stack: Stack, service: str) -> None:
+    port = stack.state.ports[f"{service}-api-private"]
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    found = {
+        (name, resource): float(value)
+        for name, resource, value in re.findall(r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.]+)', text)
+    }
+    for resource, capacity, share in (
+        ("database connections", 8, 4),
+        ("exports", 4, 1),
+        ("searches without an index", 4, 2),
+    ):
+        assert (found["capacity", resource], found["per_tenant", resource]) == (capacity, share)
+        assert found["refused_total", resource] >= 0
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -34,6 +34,7 @@ from quartet_common.errors import (
     problem,
     title_of,
 )
+from quartet_common.fair_share import CapacityExceededError
 from quartet_common.ids import new_id
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
@@ -217,7 +218,9 @@ def _install_errors(
         if isinstance(error, ForbiddenError):
             who: Principal = g.principal
             await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
-        if isinstance(error, UnavailableError):
+        if isinstance(error, CapacityExceededError):
+            logger.warning("a capacity is exhausted", extra={"resource": error.resource})
+        elif isinstance(error, UnavailableError):
             logger.warning("a server is away", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
         if isinstance(error, ContendedError):
             logger.warning("a transaction was undone", extra={"server": error.server, "error": str(error.__cause__)})

@@ -27,6 +27,11 @@ from quartet_common.http1.exchange import EXTENSION, Exchange
 
 logger = logging.getLogger(__name__)
 
+MIN_RATE = 16 * 1024
+"""Bytes per second of a streamed response that a client has to read."""
+STALL = 10.0
+"""Seconds that a client may read more slowly than that, all in all, until it has caught up."""
+
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
     """The headers of a request: asked for by name many times, so they are found by a dictionary, and never changed.
@@ -137,6 +142,13 @@ class HttpConnection(ASGIHTTPConnection):
             scope=scope,
         )
 
+    async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
+        """Send a response in pieces, to a client that reads them fast enough; another one is disconnected."""
+        try:
+            await super()._send_response(_at_min_rate(send), response)
+        except SlowClientError:
+            logger.warning("a client that reads too slowly was disconnected", extra={"path": hide(self.scope["path"])})
+
     async def _answer(self, request: Request, send: ASGISendCallable) -> None:
         """Like Quart's `handle_request`; what is in memory needs no watch over the time that its sending takes."""
         response = await self.app.handle_request(request)
@@ -156,6 +168,27 @@ class HttpConnection(ASGIHTTPConnection):
             {"type": "http.response.start", "status": response.status_code, "headers": _encoded(response.headers)}
         )
         await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
+
+
+class SlowClientError(Exception):
+    """A client reads a streamed response more slowly than MIN_RATE for longer than STALL."""
+
+
+def _at_min_rate(send: ASGISendCallable) -> ASGISendCallable:
+    """`send` that raises SlowClientError. Only the time counts that the client takes, not what makes the response."""
+    left, clock = STALL, asyncio.get_running_loop().time
+
+    async def send_piece(message: Any) -> None:
+        nonlocal left
+        started, allowed = clock(), left + len(message.get("body", b"")) / MIN_RATE
+        try:
+            async with asyncio.timeout(allowed):
+                await send(message)
+        except TimeoutError:
+            raise SlowClientError from None
+        left = min(STALL, allowed - (clock() - started))
+
+    return send_piece
 
 
 @lru_cache(256)

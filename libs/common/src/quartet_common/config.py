@@ -63,6 +63,10 @@ class ServiceConfig(BaseSettings):
     client_secret: Secret
 
     cors_origins: Annotated[list[str], NoDecode] = []
+    export_dir: Path = Field(default=Path("/var/tmp"), description="where exports wait for clients that read slowly")  # noqa: S108  # nosec B108  # their files have no names
+    export_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=16 * 1024 * 1024, description="of disk that one export uses"
+    )
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
     limit_client: Setting = Limit(30_000, 10)

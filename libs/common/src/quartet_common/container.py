@@ -13,6 +13,7 @@ from quartet_common.auth.revocations import RevocationList
 from quartet_common.clocks import DatabaseClock
 from quartet_common.config import ServiceConfig
 from quartet_common.database import Database, open_database
+from quartet_common.fair_share import FairShare, observe_shares
 from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.ids import Clock
 from quartet_common.messaging.broker import Broker
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
 T = TypeVar("T")
+
+
+SEARCHES, SEARCHES_OF_TENANT = 4, 2
+"""Searches without an index that a process runs at a time, in all and for one tenant: each may use a core of
+PostgreSQL for as long as `query_timeout`."""
 
 
 class AppContainer(Generic[C_co]):
@@ -47,6 +53,11 @@ class AppContainer(Generic[C_co]):
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
+        self.searches = FairShare(
+            "searches without an index", SEARCHES, SEARCHES_OF_TENANT, queue=100, timeout=config.query_timeout
+        )
+        self.shares = [self.searches]
+        """What tenants share in this process. Code that makes a share adds it here, so that it has metrics."""
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
         self._redis: Redis | None = None
@@ -122,6 +133,8 @@ class AppContainer(Generic[C_co]):
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
+            self.shares.append(self._database.connections)
+            observe_shares(self.shares)
             self._http = open_http(self.certificates.client)
             stack.push_async_callback(self._http.aclose)
             instrument_http(self._http)

@@ -15,6 +15,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
+from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare
 from quartet_common.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,10 @@ UNAVAILABLE = (
 )
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
+OWN_CONNECTIONS = 2
+"""Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
+MAX_WAITING = 1000
+"""Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
 LONGEST_PAUSE = 0.05
 """Seconds, doubled by each attempt: at most so long is the random pause after which it does not meet the same again."""
@@ -62,10 +67,16 @@ def note_outgoing() -> None:
 
 
 class Database:
-    """A pool of connections to the service's own schema."""
+    """A pool of connections to the service's own schema.
+
+    A request takes its connection from its tenant's share of `connections`. So everything that gives a connection
+    raises ShareExceededError (429) when the tenant uses its whole share for `acquire_timeout` seconds, and
+    CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
+    """
 
     def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float) -> None:
         self.pool = pool
+        self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
@@ -90,10 +101,7 @@ class Database:
         token = _running.set(outgoing)
         try:
             with _unavailable():
-                async with (
-                    self.pool.acquire(timeout=self._acquire_timeout) as connection,
-                    connection.transaction() if begins else nullcontext(),
-                ):
+                async with self._acquire() as connection, connection.transaction() if begins else nullcontext():
                     yield connection
         finally:
             _running.reset(token)
@@ -130,7 +138,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection without a transaction, for reads of one statement. Raises UnavailableError (503)."""
         with _unavailable():
-            async with self.pool.acquire(timeout=self._acquire_timeout) as connection:
+            async with self._acquire() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -138,10 +146,26 @@ class Database:
         """A connection in a read-only transaction that sees one moment, for reads of many statements."""
         with _unavailable():
             async with (
-                self.pool.acquire(timeout=self._acquire_timeout) as connection,
+                self._acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield connection
+
+    @asynccontextmanager
+    async def _acquire(self) -> AsyncIterator[Connection]:
+        holder = HOLDER.get()
+        async with nullcontext() if holder is None else self.connections.hold(holder):
+            try:
+                connection = await self.pool.acquire(timeout=self._acquire_timeout)
+            except TimeoutError:
+                if self.pool.get_idle_size() or self.pool.get_size() < self.pool.get_max_size():
+                    raise  # there is room for a connection: PostgreSQL did not accept it in time
+                self.connections.refusals[CAPACITY] += 1
+                raise CapacityExceededError(self.connections.resource) from None
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
@@ -198,19 +222,44 @@ class _unavailable:  # noqa: N801  # reads as a statement
             raise ContendedError("postgresql") from error
 
 
+def _connection_shares(size: int, timeout: float) -> FairShare:
+    """How tenants share a pool of `size` connections: one uses at most half of what requests may use."""
+    capacity = max(1, size - OWN_CONNECTIONS)
+    return FairShare("database connections", capacity, max(1, capacity // 2), queue=MAX_WAITING, timeout=timeout)
+
+
 def outbox_channel(service: str) -> str:
     """The NOTIFY channel on which `service`'s relay listens."""
     return f"{OUTBOX_CHANNEL}_{service}"
 
 
-async def connect_once(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations and the relay."""
+async def connect_once(
+    config: ServiceConfig, statement_timeout: float | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection outside any pool, for migrations, the relay and exports. `statement_timeout`: seconds."""
     return await asyncpg.connect(
         _url(config),
         password=config.database_password.get_secret_value(),
         timeout=5,
+        command_timeout=statement_timeout,
         server_settings=_server_settings(config),
     )
+
+
+@asynccontextmanager
+async def separate_snapshot(config: ServiceConfig) -> AsyncIterator[Connection]:
+    """As `Database.snapshot`, on a connection outside the pool: for reads that take longer than a request.
+
+    Raises UnavailableError (503).
+    """
+    with _unavailable():
+        connection = await connect_once(config, config.database_timeout)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+            await connection.close(timeout=2)
+        finally:
+            connection.terminate()  # does nothing to one that is closed
 
 
 async def open_database(config: ServiceConfig) -> Database:

@@ -8,17 +8,37 @@ with one request waits for at most one request of each other holder. Within a ho
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from quartet_common.errors import ServiceError
+from quartet_common.errors import ServiceError, UnavailableError
 
 SHARE, CAPACITY = "share", "capacity"
 """Why a request was refused: its holder uses all of its share, or all holders together use the capacity."""
+
+HOLDER: ContextVar[Hashable | None] = ContextVar("quartet_holder", default=None)
+"""The holder of the running request: its tenant, or `address_holder` before a token is verified; None outside requests.
+The guard sets it."""
+
+
+def address_holder(address: str) -> Hashable:
+    """The holder of a request whose tenant is not known; `address` as `counted_as` gives it."""
+    return "address", address
+
+
+@contextmanager
+def as_own_work() -> Iterator[None]:
+    """Run what a request starts for the whole process, such as loading keys, outside of its tenant's share."""
+    token = HOLDER.set(None)
+    try:
+        yield
+    finally:
+        HOLDER.reset(token)
 
 
 class ShareExceededError(ServiceError):
@@ -34,16 +54,16 @@ class ShareExceededError(ServiceError):
         self.resource = resource
 
 
-class CapacityExceededError(ServiceError):
-    """503 with Retry-After: all tenants together use the whole capacity of `resource`. No server is down."""
+class CapacityExceededError(UnavailableError):
+    """503 with Retry-After: all tenants together use the whole capacity of `resource`. No server is down.
+
+    An UnavailableError, since callers that wait, or give up, without a server do the same here.
+    """
 
     def __init__(self, resource: str, retry_after: int = 1) -> None:
-        super().__init__(
-            503,
-            "capacity_exceeded",
-            f"This process is at its capacity of {resource}. Try again.",
-            {"Retry-After": str(retry_after)},
-        )
+        super().__init__(resource, retry_after)
+        self.code = "capacity_exceeded"
+        self.detail = f"This process is at its capacity of {resource}. Try again."
         self.resource = resource
 
 
@@ -127,6 +147,8 @@ class FairShare:
             async with asyncio.timeout(self._timeout):
                 await waiter.granted
         except BaseException as error:
+            if isinstance(error, TimeoutError) and not waiter.granted.cancelled():
+                return amount  # granted in the moment in which the time was up
             refused = self._refused(entry, amount) if isinstance(error, TimeoutError) else error
             self._give_up(holder, entry, waiter)
             raise refused from None
@@ -208,7 +230,8 @@ class FairShare:
             self._holders.pop(holder, None)
 
     def _refused(self, entry: _Holder, amount: int) -> ServiceError:
-        is_own = entry.used + amount > self.share or entry.waiting >= self._queue
+        lacks_capacity = self.used + amount > self.capacity
+        is_own = entry.used + amount > self.share or entry.waiting >= self._queue or not lacks_capacity
         self.refusals[SHARE if is_own else CAPACITY] += 1
         return ShareExceededError(self.resource) if is_own else CapacityExceededError(self.resource)
 

@@ -13,6 +13,7 @@ from circuitbreaker import CircuitBreaker, CircuitBreakerError
 
 from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
 from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
 from quartet_common.retry import RETRIED_STATUSES, is_retryable
 
@@ -114,7 +115,7 @@ class ServiceClient:
         """Send the request and return the response, whatever its status below 500 is.
 
         Idempotent calls are tried up to three times. Raises UnavailableError (503) when the service does not answer,
-        answers 5xx, or its circuit is open.
+        answers 5xx, or its circuit is open, and ShareExceededError (429) when the tenant uses its whole share there.
         """
         try:
             if self._breaker.opened:  # call_async counts failures but lets every call through
@@ -122,6 +123,8 @@ class ServiceClient:
             response: httpx.Response = await self._breaker.call_async(self._retrying, method, path, caller, options)
         except (httpx.HTTPError, CircuitBreakerError) as error:
             raise UnavailableError(self._name) from error
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise ShareExceededError(f"the {self._name} service")
         return response
 
     async def _retrying(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:

@@ -20,17 +20,23 @@ class Readiness:
     def __init__(self, checks: dict[str, Check], stopping: asyncio.Event) -> None:
         self._checks = checks
         self._stopping = stopping
+        self._running: asyncio.Task[list[bool]] | None = None
 
     async def report(self) -> tuple[dict[str, Any], int]:
-        """The body and status of `ready`."""
+        """The body and status of `ready`. Requests at the same time share one run of the checks."""
         names = list(self._checks)
-        results = await asyncio.gather(*(_passes(self._checks[name]) for name in names))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._check())
+        results = await asyncio.shield(self._running)
         down = [name for name, good in zip(names, results, strict=True) if not good]
         if self._stopping.is_set():
             return {"status": "stopping", "down": down}, 503
         if down:
             return {"status": "not ready", "down": down}, 503
         return {"status": "ready", "checked": names}, 200
+
+    async def _check(self) -> list[bool]:
+        return await asyncio.gather(*(_passes(check) for check in self._checks.values()))
 
 
 async def _passes(check: Check) -> bool:

@@ -1,8 +1,10 @@
 """The container: opened in order, closed in reverse, also when opening fails half-way."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from quartet_common import container as module
 from quartet_common.auth import introspection
@@ -10,6 +12,8 @@ from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_common.errors import ServiceError
+from quartet_common.fair_share import FairShare
 from quartet_testing.revocations import fresh_list
 
 PARTS = ("database", "redis", "http", "verifier")
@@ -21,6 +25,7 @@ class Part:
     def __init__(self, name: str, log: list[str]) -> None:
         self.name = name
         self.log = log
+        self.connections = FairShare("database connections", 1, 1, queue=0, timeout=1)
         log.append(f"open {name}")
 
     async def close(self) -> None:
@@ -146,3 +151,42 @@ async def test_opaque_tokens_are_asked_about_at_users_unless_the_service_finds_t
         await container.close()
     assert actors == ["remote", "own"]
     assert asked[0] == (lone_config.users_url, "quartet-common", "client-secret")
+
+
+def measured(reader: InMemoryMetricReader) -> dict[tuple[Any, ...], Any]:
+    """The values of all metrics of shares, by name without the prefix, resource and reason."""
+    found = reader.get_metrics_data()
+    assert found is not None
+    return {
+        (metric.name.removeprefix("quartet.shares."), *(point.attributes or {}).values()): cast(Any, point).value
+        for resource in found.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name.startswith("quartet.shares.")
+        for point in metric.data.data_points
+    }
+
+
+async def test_a_share_that_is_added_to_the_container_has_metrics(
+    lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr("quartet_common.fair_share.metrics", MeterProvider([reader]))
+    container = AppContainer(lone_config)
+    await container.open()
+    things = FairShare("things", 4, 2, queue=0, timeout=1)
+    container.shares.append(things)
+    async with things.hold("acme", 2):
+        with pytest.raises(ServiceError, match="share_exceeded"):
+            await things.acquire("acme")
+        found = {name: value for name, value in measured(reader).items() if "things" in name}
+        assert found == {
+            ("used", "things"): 2,
+            ("capacity", "things"): 4,
+            ("per_tenant", "things"): 2,
+            ("waiting", "things"): 0,
+            ("tenants", "things"): 1,
+            ("refused", "things", "share"): 1,
+            ("refused", "things", "capacity"): 0,
+        }
+    await container.close()

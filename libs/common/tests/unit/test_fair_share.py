@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -165,6 +166,18 @@ async def test_whatever_comes_in_whatever_order_the_limits_hold_and_everything_i
     await asyncio.gather(*tasks, return_exceptions=True)
     assert not [one.exception() for one in tasks if not one.cancelled() and one.exception()]
     assert (shares.used, shares.waiting, shares.holders) == (0, 0, 0)
+
+
+async def test_units_that_are_granted_in_the_moment_in_which_the_time_is_up_are_used() -> None:
+    shares = share_of(capacity=1, share=1, timeout=0.05)
+    await shares.acquire("a")
+    waiting = asyncio.create_task(shares.acquire("b"))
+    await let_run()
+    asyncio.get_running_loop().call_later(0.01, shares.release, "a")
+    time.sleep(0.1)  # noqa: ASYNC251  # the event loop then runs both timers at once
+    assert await waiting == 1
+    assert shares.used_by("b") == 1
+    assert shares.refusals == {SHARE: 0, CAPACITY: 0}
 
 
 def test_a_share_larger_than_the_capacity_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from quartet_common import http as common_http
 from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.http import FAILURES_BEFORE_OPEN, FRESH, ServiceClient, ServiceToken
 from quartet_common.messaging.outbox import Caller
 from quartet_testing.conditions import eventually
@@ -95,6 +96,15 @@ async def test_a_refused_token_is_replaced_once_since_nothing_was_done_with_it(m
     client = server.client(lambda: forgotten.append(True))
     assert (await client.request(method, "/", CALLER)).status_code == second
     assert (len(server.requests), len(forgotten)) == (2, 1)
+
+
+async def test_a_share_that_is_exceeded_there_is_no_failure_of_the_service() -> None:
+    server = Server(httpx.Response(429))
+    client = server.client()
+    for _ in range(10):  # more than open the breaker
+        with pytest.raises(ShareExceededError, match=r"429 share_exceeded: .* the users service"):
+            await client.request("GET", "/", CALLER)
+    assert len(server.requests) == 10
 
 
 async def test_an_idempotent_call_is_tried_three_times() -> None:

@@ -48,3 +48,24 @@ async def test_a_process_that_stops_is_not_ready_though_all_is_well() -> None:
     stopping.set()
     readiness = Readiness({"a": good}, stopping)
     assert await readiness.report() == ({"status": "stopping", "down": []}, 503)
+
+
+async def test_requests_at_the_same_time_share_one_check() -> None:
+    running, go_on = 0, asyncio.Event()
+
+    async def counted() -> bool:
+        nonlocal running
+        running += 1
+        await go_on.wait()
+        return True
+
+    readiness = Readiness({"a": counted}, asyncio.Event())
+    reports = [asyncio.create_task(readiness.report()) for _ in range(50)]
+    await asyncio.sleep(0)
+    reports[0].cancel()  # the client that asked first disconnects
+    await asyncio.sleep(0)
+    go_on.set()
+    assert [status for _, status in await asyncio.gather(*reports[1:])] == [200] * 49
+    assert running == 1
+    await readiness.report()
+    assert running == 2

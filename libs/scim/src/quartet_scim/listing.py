@@ -10,7 +10,9 @@ from uuid import UUID
 
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
-from quartet_scim.filters import Columns, Condition, Sql, parse, to_sql
+from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, parse, to_sql
+from quartet_scim.filters.conditions import AllOf, AnyOf, Some, Test
+from quartet_scim.filters.syntax import Operator
 from quartet_scim.query import Query
 from quartet_scim.sorting import Key, Order, key_of
 
@@ -52,6 +54,13 @@ class Selection:
     def is_plain(self) -> bool:
         """Whether it is answered from the primary key alone, however many resources there are."""
         return self.condition is None and self.order is None
+
+    def is_indexed(self, searched: Columns) -> bool:
+        """Whether an index finds what is selected, so that its cost does not grow with the number of resources."""
+        if self.condition is not None:
+            return _is_indexed(self.condition, searched)
+        column = None if self.order is None else searched.get(self.order.target.name)
+        return self.order is None or (isinstance(column, Column) and column.indexed and column.required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,30 @@ def page_sql(
         rows = f"{where.text}{beyond} ORDER BY {ways} LIMIT {end}"
     shown = "NULL" if key is None else f"{key.expression}::text"
     return PageSql(shown, rows, tuple(parameters), where, by_cursor=after is not None)
+
+
+def _is_indexed(condition: Condition, searched: Columns) -> bool:
+    match condition:
+        case Test(operator=Operator.EQ):
+            attribute, _, name = condition.target.name.rpartition(".")
+            rows = searched.get(attribute)
+            is_row = isinstance(rows, Rows) and name in rows.columns and rows.columns[name].indexed
+            is_looked_up = isinstance(searched.get(condition.target.name), Lookup)
+            return is_row or is_looked_up or _finds_rows(condition, searched)
+        case Some():
+            return _is_indexed(condition.condition, searched)
+        case AllOf():
+            return any(_is_indexed(one, searched) for one in condition.conditions)
+        case AnyOf():  # PostgreSQL combines indexes of the table itself, no lookups in other tables
+            return all(_finds_rows(one, searched) for one in condition.conditions)
+        case _:
+            return False
+
+
+def _finds_rows(condition: Condition, searched: Columns) -> bool:
+    column = searched.get(condition.target.name) if isinstance(condition, Test) else None
+    is_eq = isinstance(condition, Test) and condition.operator is Operator.EQ
+    return is_eq and isinstance(column, Column) and column.indexed
 
 
 def _order_by(order: Order | None, key: Key | None, place: Place) -> str:

@@ -1,7 +1,7 @@
 """Lists and searches: from a query to a page of one resource type, by index or by cursor (RFC 7644 3.4.2, RFC 9865)."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
@@ -10,6 +10,7 @@ from quart import Response
 
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
+from quartet_common.fair_share import HOLDER, FairShare
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
@@ -42,10 +43,14 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """The resources of one type in one tenant. place: where they stand. limit: seconds that a search may take."""
+    """The resources of one type in one tenant. place: where they stand. limit: seconds that a search may take.
+
+    searches: how tenants share the searches without an index that run at a time.
+    """
 
     place: Place
     limit: float
+    searches: FairShare
 
     def open(self) -> AbstractAsyncContextManager[Reader]:
         """A reader."""
@@ -68,7 +73,9 @@ async def search(
 ) -> Found:
     """The page that `query` asks for. `context` is what its cursors belong to: the route and the tenant.
 
-    Raises ScimError 400: invalidFilter, invalidValue, invalidCursor; tooMany for a query that is too slow.
+    Raises ScimError 400: invalidFilter, invalidValue, invalidCursor; tooMany for a query that is too slow. One that no
+    index serves waits until few enough of its tenant run, and raises ShareExceededError (429), CapacityExceededError
+    (503).
     """
     shown = compiled.projector.parse(query.attributes, query.excluded)
     selection = select(query, compiled, unknown_is_absent=unknown_is_absent)
@@ -79,7 +86,8 @@ async def search(
     offset = query.page.offset if query.cursor is None else 0
     page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after)
     limit = None if selection.is_plain else source.limit
-    async with source.open() as reader:
+    is_indexed = selection.is_indexed(source.place.searched)
+    async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()), source.open() as reader:
         try:
             rows = await reader.rows(page, shown, limit) if wanted else []
             total = await _total(query, selection, reader, len(rows), page.where, limit)

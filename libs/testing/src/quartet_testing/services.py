@@ -1,5 +1,6 @@
 """Services inside the test's process, on the real PostgreSQL, Redis and RabbitMQ."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,10 +9,13 @@ from uuid import uuid4
 from quart import Quart
 from quart.typing import TestClientProtocol
 
+from quartet_cli import ports
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import Event, decode
 from quartet_common.process import Service, prepare
+from quartet_common.server import hypercorn_config, serve_app
+from quartet_testing.conditions import eventually
 from quartet_testing.tokens import TokenFactory
 
 
@@ -48,3 +52,31 @@ async def run_service(
     app = service.create_app(container)
     async with app.test_app():
         yield RunningService(app, container, tokens)
+
+
+@asynccontextmanager
+async def serve_service(service: Service[Any], config: ServiceConfig) -> AsyncIterator[RunningService]:
+    """As `run_service`, and the app also answers on the port of `container.config`, for clients that misbehave."""
+    await prepare(service, config)
+    tokens = TokenFactory(config.issuer)
+    [port] = ports.choose(1, set())
+    container: AppContainer[Any] = AppContainer(config.model_copy(update={"port": port}))
+    container.key_finder = tokens.find_key
+    app = service.create_app(container)
+    running = asyncio.ensure_future(serve_app(app, hypercorn_config(container.config), container.stopping))
+
+    async def listens() -> bool:
+        assert not running.done(), running.exception()
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await eventually(listens, "the service listens")
+    try:
+        yield RunningService(app, container, tokens)
+    finally:
+        container.stopping.set()
+        await running

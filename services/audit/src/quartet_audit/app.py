@@ -26,8 +26,7 @@ def create_app(container: AppContainer[AuditConfig]) -> "Quart":
     async def before_export() -> None:
         await note_export(container, caller())
 
-    data = data_blueprint(container, {"entry": export_entries}, "audit:export")
-    data.before_request(before_export)
+    data = data_blueprint(container, {"entry": export_entries}, "audit:export", before_export)
     app = create_base_app(container, title="Quartet audit")
     app.register_blueprint(audit_blueprint(container), url_prefix="/audit")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/audit/rabbitmq")

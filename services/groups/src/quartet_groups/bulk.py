@@ -15,6 +15,7 @@ import msgspec
 
 from quartet_common.container import AppContainer
 from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import usecases
 from quartet_groups.clients import UserDirectory
@@ -103,7 +104,7 @@ class GroupBulk:
             except ScimError as error:
                 found.append(Outcome.failed(error))
         joining = {member.id: member for one in found if isinstance(one, Ready) for member in one.joining}
-        with contextlib.suppress(UnavailableError):  # whom it concerns will notice
+        with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
             await ask_for_unheard(self.container, self.directory, caller, list(joining.values()))
         return found
 
@@ -112,7 +113,7 @@ class GroupBulk:
             return await ready.carry_out()
         except ScimError as error:
             return Outcome.failed(error)
-        except ContendedError as error:
+        except (ContendedError, ShareExceededError) as error:
             return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
             raise

@@ -32,6 +32,7 @@ class GroupSource:
         self._container = container
         self._tenant = tenant
         self.limit = container.config.query_timeout
+        self.searches = container.searches
         self.show = view.of_row
         self._view = view
 

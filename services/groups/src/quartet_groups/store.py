@@ -28,13 +28,13 @@ WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id"""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("g.id", Kind.UUID, required=True),
-        "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True),
-        "externalId": Column("g.external_id"),
+        "id": Column("g.id", Kind.UUID, required=True, indexed=True),
+        "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True, indexed=True),
+        "externalId": Column("g.external_id", indexed=True),
         "meta.resourceType": Column("'Group'", required=True),
         "meta.created": Column("g.created_at", Kind.INSTANT, required=True),
         "meta.lastModified": Column("g.modified_at", Kind.INSTANT, required=True),
-        "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID), "type": Column("f.type")}),
+        "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID, indexed=True), "type": Column("f.type")}),
     }
 )
 """Where a filter finds what is not in the document."""

@@ -14,6 +14,7 @@ from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
+from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -175,3 +176,19 @@ async def test_names_are_answered_by_their_index(groups: RunningService, tenant:
         explain = f"EXPLAIN SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
         plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters))
     assert "groups_display_name" in plan, plan
+
+
+async def test_a_search_without_an_index_waits_while_the_tenant_uses_its_share_of_them(
+    groups: RunningService, headers: Headers, tenant: str
+) -> None:
+    await make(groups, headers, "staff")
+    searches = groups.container.searches
+    async with searches.hold(tenant, searches.share):
+        waiting = asyncio.create_task(ask(groups, headers, filter='displayName co "staff"'))
+
+        async def waits() -> bool:
+            return searches.waiting == 1
+
+        await eventually(waits, "the search waits")
+        assert names(await ask(groups, headers, filter='displayName eq "staff"')) == ["staff"]
+    assert names(await waiting) == ["staff"]

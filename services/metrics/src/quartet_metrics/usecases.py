@@ -9,8 +9,12 @@ from quartet_metrics.errors import TooManyPointsError
 
 
 async def answer_query(container: AppContainer[ServiceConfig], tenant: str, query: Query) -> Answer:
-    """The series of `query` in `tenant`. Raises TooManyPointsError (400)."""
-    async with container.database.connection() as connection:
+    """The series of `query` in `tenant`.
+
+    Its range may hold all counts of the tenant, so few run at a time. Raises TooManyPointsError (400),
+    ShareExceededError (429).
+    """
+    async with container.searches.hold(tenant), container.database.connection() as connection:
         cells = await store.sum_counts(connection, tenant, query)
     keys = {cell.key for cell in cells}
     if len(keys) * query.buckets > MAX_POINTS:

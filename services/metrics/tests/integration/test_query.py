@@ -1,5 +1,6 @@
 """The HTTP side: answers, refusals, what other tenants see, export, and the plan that PostgreSQL makes."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 
 from quartet_metrics import store
 from quartet_metrics.domain import METRICS, STEPS, CountKey, Query
+from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -212,3 +214,16 @@ async def test_a_query_reads_the_range_of_the_index_that_it_asks_for_and_nothing
     assert "hour" in scan["Index Cond"]
     assert scan["Actual Rows"] == 24 * 5
     assert not any(node.get("Rows Removed by Filter") for node in found)
+
+
+async def test_a_query_waits_while_the_tenant_uses_its_share_of_them(metrics: RunningService) -> None:
+    tenant, searches = new_tenant(), metrics.container.searches
+    async with searches.hold(tenant, searches.share):
+        waiting = asyncio.create_task(ask(metrics, tenant, RANGE))
+
+        async def waits() -> bool:
+            return searches.waiting == 1
+
+        await eventually(waits, "the query waits")
+        assert (await ask(metrics, new_tenant(), RANGE))[0] == 200
+    assert (await waiting)[0] == 200

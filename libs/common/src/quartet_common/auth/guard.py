@@ -17,6 +17,8 @@ from quartet_common.auth.principal import (
     from_header,
 )
 from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from quartet_common.fair_share import HOLDER, address_holder
+from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.limiter import SECRET
 from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
@@ -79,6 +81,7 @@ def install_guard(
         if endpoint in unlimited:
             return
         address, known = asked.remote_addr, running_globals()
+        HOLDER.set(address_holder(counted_as(address)))
         await _demand_trust(asked, app, limiter, verifier)
         if endpoint is None or endpoint in public or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
@@ -88,6 +91,7 @@ def install_guard(
         except UnauthorizedError:
             known.limits = limiter.anonymous(address)
             raise
+        HOLDER.set(found.tenant)
         add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
         view = app.view_functions[endpoint]

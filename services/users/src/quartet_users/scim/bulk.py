@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from quartet_common.container import AppContainer
 from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
@@ -82,6 +83,8 @@ class Bulk:
                 logger.warning("a bulk lost a server", extra={"server": error.server, "error": repr(error.__cause__)})
                 away = ScimError(error.status, error.detail)
                 self._refuse(run.indexes, away)
+            except ShareExceededError as error:
+                self._refuse(run.indexes, ScimError(error.status, error.detail))
             if self.ledger.stopped:
                 return
 
@@ -102,7 +105,7 @@ class Bulk:
         await self._hash_passwords(wanted)
         try:
             self.ledger = await self._create_set(run.steps, wanted)
-        except UnavailableError:
+        except (UnavailableError, ShareExceededError):
             raise
         except Exception as error:
             # One of them may be the reason, or a deadlock: each has its own chance then, and its own result.
@@ -119,7 +122,7 @@ class Bulk:
             return
         try:
             self.ledger = await self._create_set([step], wanted)
-        except UnavailableError:
+        except (UnavailableError, ShareExceededError):
             raise
         except ScimError as error:
             self._refuse(step, error)
@@ -172,7 +175,7 @@ class Bulk:
         try:
             seconds = self._answers - self._clock()
             outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left, seconds)
-        except UnavailableError as error:
+        except (UnavailableError, ShareExceededError) as error:
             outcomes = [Outcome.failed(ScimError(error.status, error.detail))] * len(indexes)
         for index, outcome in zip(indexes, outcomes, strict=False):
             if not self.ledger.stopped:
@@ -192,7 +195,7 @@ class Bulk:
             return await self._change_user(planned)
         except ScimError as error:
             return Outcome.failed(error)
-        except ContendedError as error:
+        except (ContendedError, ShareExceededError) as error:
             return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
             raise

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Outcome, Planned
@@ -75,7 +76,7 @@ class GroupsClient:
                 return outcomes + [Outcome.failed(LATE)] * (len(operations) - len(outcomes))
             try:
                 outcomes += await self._call(caller, some, left, limit)
-            except UnavailableError as error:
+            except (UnavailableError, ShareExceededError) as error:
                 if not outcomes:
                     raise
                 outcomes += [Outcome.failed(ScimError(error.status, error.detail))] * len(some)

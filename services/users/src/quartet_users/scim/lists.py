@@ -27,6 +27,7 @@ class UserSource:
         self._container = container
         self._tenant = tenant
         self.limit = container.config.query_timeout
+        self.searches = container.searches
         self.show = view.of_row
         self._view = view
 

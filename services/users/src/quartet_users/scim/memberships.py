@@ -16,7 +16,7 @@ AT_ONCE = 20_000
 
 SEARCHED = Rows(
     "belongings AS f WHERE f.tenant_id = users.tenant_id AND f.user_id = users.id",
-    {"value": Column("f.group_id", Kind.UUID), "display": Column("f.display"), "type": Column("f.type")},
+    {"value": Column("f.group_id", Kind.UUID, indexed=True), "display": Column("f.display"), "type": Column("f.type")},
 )
 """Where a filter finds `groups`, in queries over the table `users` by that name."""
 

@@ -19,9 +19,9 @@ from quartet_users.scim.user_domain import User
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("id", Kind.UUID, required=True),
-        "userName": Column("user_name_key", Kind.FOLDED, required=True),
-        "externalId": Column("external_id"),
+        "id": Column("id", Kind.UUID, required=True, indexed=True),
+        "userName": Column("user_name_key", Kind.FOLDED, required=True, indexed=True),
+        "externalId": Column("external_id", indexed=True),
         "meta.resourceType": Column("'User'", required=True),
         "meta.created": Column("created_at", Kind.INSTANT, required=True),
         "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),

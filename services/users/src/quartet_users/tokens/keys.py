@@ -13,6 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
 from quartet_common.database import Connection, Database
+from quartet_common.fair_share import as_own_work
 from quartet_common.ids import Clock, new_id
 from quartet_users.config import decode_master_key
 from quartet_users.tokens import key_store
@@ -131,6 +132,10 @@ class KeyRing:
                     await self._load()
 
     async def _load(self) -> None:
+        with as_own_work():
+            await self._read()
+
+    async def _read(self) -> None:
         async with self._database().transaction() as connection:
             rows = await key_store.read_keys(connection)
             if not rows:

@@ -15,6 +15,7 @@ from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection, Database
 from quartet_common.errors import NotFoundError, ServiceError, UnauthorizedError
+from quartet_common.fair_share import as_own_work
 from quartet_common.ids import Clock, new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
@@ -220,7 +221,8 @@ class LastUses:
         """Have the use written soon; returns at once."""
         self._pending[token.tenant, token.id] = now
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._write(self._database()))
+            with as_own_work():  # many tenants' uses are written at once
+                self._task = asyncio.get_running_loop().create_task(self._write(self._database()))
 
     async def _write(self, database: Database) -> None:
         while self._pending:

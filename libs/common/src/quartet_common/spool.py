@@ -1,0 +1,79 @@
+"""A spool: a bounded file on disk between a writer and a reader that each work at their own speed."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Spool:
+    """A temporary file of at most `limit` bytes, with one writer and one reader; use it as a context manager.
+
+    `disk` is an executor with one thread: the file is closed after the reads and writes that were begun before, also
+    those whose waiting task was cancelled. So no descriptor that was closed, and reused, is written to.
+    """
+
+    def __init__(self, folder: Path, limit: int, disk: Executor) -> None:
+        """Raises OSError when `folder` cannot be written to."""
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # __exit__ closes it
+        self._limit = limit
+        self._disk = disk
+        self._written = self._read = 0
+        self._has_ended = False
+        self._changed = asyncio.Condition()
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._disk.submit(self._file.close)
+
+    async def write(self, data: bytes) -> None:
+        """Append `data`, of at most `limit` bytes; when the file is full, wait until all of it is read.
+
+        Raises OSError when the disk is full.
+        """
+        if self._written + len(data) > self._limit:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._read == self._written)
+            await self._run(lambda: self._file.truncate(0))
+            self._written = self._read = 0
+        start = self._written
+        await self._run(lambda: _write_all(self._file.fileno(), data, start))
+        async with self._changed:
+            self._written += len(data)
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """Let the reader know that nothing more is written."""
+        async with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    async def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`, as soon as there are any; empty at the end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._read < self._written or self._has_ended)
+        start, length = self._read, min(size, self._written - self._read)
+        data = await self._run(lambda: os.pread(self._file.fileno(), length, start))
+        async with self._changed:
+            self._read += len(data)
+            self._changed.notify_all()
+        return data
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+
+def _write_all(descriptor: int, data: bytes, start: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], start + done)
