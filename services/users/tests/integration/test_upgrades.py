@@ -11,6 +11,7 @@ from quartet_cli.stack import Stack
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_common.database import Connection
 from quartet_common.migrations import find_migrations, migrate
+from quartet_scim.json import dump
 from quartet_users.logins import session_store
 from quartet_users.logins.session_store import Session, TokenHashes
 from quartet_users.roles import loss_store
@@ -94,3 +95,25 @@ async def test_sessions_that_were_begun_before_the_upgrade_go_on_and_end_by_thei
         await session_store.replace_refresh_token(connection, "acme", *hashes, LOST)
         assert [await is_unused(token) for token in (used, last, following)] == [False, False, True]
         assert await is_unused(make(REFRESH_TOKEN, "acme")) is None
+
+
+async def test_users_that_never_said_whether_they_are_active_say_so_after_the_upgrade(servers: Stack) -> None:
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        known = find_migrations("quartet_users")
+        await migrate(connection, "quartet_users", known[:14])
+        resources = {"silent": {}, "on": {"active": True}, "off": {"active": False}}
+        await connection.executemany(
+            """
+            INSERT INTO users (tenant_id, id, user_name_key, version, created_at, modified_at, resource)
+            VALUES ('acme', gen_random_uuid(), $1, 1, $2, $2, $3)
+            """,
+            [(name, LOST, dump({"userName": name, **rest})) for name, rest in resources.items()],
+        )
+        await migrate(connection, "quartet_users", known)
+        rows = await connection.fetch("SELECT user_name_key, version, modified_at, resource -> 'active' FROM users")
+        assert {tuple(row) for row in rows} == {
+            ("silent", 1, LOST, "true"), ("on", 1, LOST, "true"), ("off", 1, LOST, "false"),
+        }  # fmt: skip
+        await connection.execute("UPDATE users SET resource = resource || '{\"emails\": [{\"value\": \"a@x\"}]}'")
+        assert await connection.fetchval("SELECT count(*) FROM user_emails") == len(resources)
