@@ -119,11 +119,16 @@ async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User 
 
 
 async def update_user(connection: Connection, tenant: str, user: User) -> bool:
-    """Store a changed user whose row is locked; False when its new userName is taken: the transaction cannot go on."""
+    """Store a changed user whose row is locked; False when its new userName is taken: the transaction cannot go on.
+
+    A user whose name stays keeps its key: it is not the prepared form where another user has that (see `name_keys`).
+    """
     try:
         await connection.execute(
             """
-            UPDATE users SET user_name_key = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
+            UPDATE users
+            SET user_name_key = CASE WHEN resource ->> 'userName' = $8 THEN user_name_key ELSE $3 END,
+                external_id = $4, version = $5, modified_at = $6, resource = $7
             WHERE tenant_id = $1 AND id = $2
             """,
             tenant,
@@ -133,6 +138,7 @@ async def update_user(connection: Connection, tenant: str, user: User) -> bool:
             user.version,
             user.modified,
             dump(user.attributes),
+            user.user_name,
         )
     except asyncpg.UniqueViolationError:
         return False
