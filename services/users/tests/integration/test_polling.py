@@ -150,6 +150,7 @@ async def test_a_new_user_has_one_time_which_is_postgresqls(users: RunningServic
         made = await post(users, headers, "a")
         row = await connection.fetchrow("SELECT created_at, modified_at FROM users WHERE id::text = $1", made["id"])
         after = await connection.fetchval("SELECT clock_timestamp()")
+    assert row is not None
     assert before < row["created_at"] == row["modified_at"] < after
     read = await users.client.get(f"{USERS}/{made['id']}", headers=headers)
     assert (await read.get_json(force=True))["meta"] == made["meta"]

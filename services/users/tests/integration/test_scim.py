@@ -62,8 +62,8 @@ async def test_a_new_user_and_its_event_cost_one_statement_and_those_of_a_passwo
 ) -> None:
     begun: list[bool] = []
 
-    def noting(store: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
-        async def noted(connection: Connection, *values: Any) -> bool:
+    def noting(store: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def noted(connection: Connection, *values: Any) -> Any:
             begun.append(connection.is_in_transaction())
             return await store(connection, *values)
 

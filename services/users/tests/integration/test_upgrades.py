@@ -148,7 +148,11 @@ async def test_names_that_an_upgrade_finds_equal_lose_nobody_and_are_reported_un
 
         equal = {wide: "\uff41bc", nfd: nfd, final: final}
         assert await keys() == {name: prepare(name) for name in old} | equal
-        reported = {(record.user, record.equal_to) for record in caplog.records if "equal names" in record.message}
+        reported = {
+            (record.__dict__["user"], record.__dict__["equal_to"])
+            for record in caplog.records
+            if "equal names" in record.message
+        }
         holders = {wide: "abc", nfd: "Ren\u00e9", final: capitals}
         assert reported == {(str(ids[name]), str(ids[holder])) for name, holder in holders.items()}
         for name in old:
