@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from quartet_common import clocks, tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
-from quartet_common.database import connect_once
+from quartet_common.database import Connection, connect_once
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox
@@ -51,6 +51,10 @@ def _no_schedules(_: AppContainer[Any]) -> Sequence[Schedule]:
     return []
 
 
+async def _nothing(_: Connection) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Service(Generic[C]):
     """What tells one service from another."""
@@ -60,6 +64,8 @@ class Service(Generic[C]):
     create_app: Callable[[AppContainer[C]], Quart]
     subscriptions: Callable[[AppContainer[C]], Sequence[Subscription]]
     schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
+    after_migrations: Callable[[Connection], Awaitable[None]] = field(default=_nothing)
+    """What `migrate` does in Python after the SQL files, each time: it must be safe to repeat."""
 
 
 def main(service: Service[C], arguments: Sequence[str]) -> None:
@@ -210,6 +216,7 @@ async def prepare(service: Service[C], config: C) -> None:
     try:
         await migrate(connection, COMMON, find_migrations("quartet_common"))
         await migrate(connection, config.service, find_migrations(service.package))
+        await service.after_migrations(connection)
     except MigrationError as error:
         raise SystemExit(str(error)) from None
     finally:

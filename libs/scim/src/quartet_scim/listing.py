@@ -5,18 +5,20 @@ is neither repeated nor lost however the list changes in between.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
-from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, parse, to_sql
+from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, mentions, parse, to_sql
 from quartet_scim.filters.conditions import AllOf, AnyOf, Some, Test
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.query import Query
 from quartet_scim.sorting import Key, Order, key_of
 
 NOTHING = Sql("TRUE", ())
+LAST_MODIFIED = "meta.lastModified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ class Selection:
         column = None if self.order is None else searched.get(self.order.target.name)
         return self.order is None or (isinstance(column, Column) and column.indexed and column.required)
 
+    @property
+    def is_by_time(self) -> bool:
+        """Whether it looks at meta.lastModified: clients poll by such queries."""
+        by_order = self.order is not None and self.order.target.name == LAST_MODIFIED
+        return by_order or (self.condition is not None and mentions(self.condition, LAST_MODIFIED))
+
 
 @dataclass(frozen=True, slots=True)
 class PageSql:
@@ -88,25 +96,42 @@ def unreadable_value() -> ScimError:
 
 
 def select(query: Query, compiled: CompiledType, *, unknown_is_absent: bool = False) -> Selection:
-    """What `query` selects. Raises ScimError 400 as filters and `Sorter` do; see them for `unknown_is_absent`."""
+    """What `query` selects; by a filter on meta.lastModified in its order, unless another one is asked for.
+
+    Raises ScimError 400 as filters and `Sorter` do; see them for `unknown_is_absent`.
+    """
     condition = order = None
     if query.filter is not None:
         condition = compiled.resolver.resolve(parse(query.filter), unknown_is_absent=unknown_is_absent)
     if query.sort_by is not None:
         order = compiled.sorter.order(query.sort_by, descending=query.descending, unknown_is_absent=unknown_is_absent)
+    elif condition is not None and mentions(condition, LAST_MODIFIED):
+        order = compiled.sorter.order(LAST_MODIFIED)
     return Selection(condition, order)
 
 
 def page_sql(
-    selection: Selection, place: Place, *, limit: int, offset: int = 0, after: Position | None = None
+    selection: Selection,
+    place: Place,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+    before: datetime | None = None,
 ) -> PageSql:
     """The SQL of at most `limit` resources, without the first `offset`, behind the position `after`.
 
+    before: only resources that were last modified before that time.
     Raises ScimError 400 for attributes that can be neither filtered nor sorted by here.
     """
     where = NOTHING
     if selection.condition is not None:
         where = to_sql(selection.condition, place.searched, place.first, resource=place.resource)
+    modified = place.searched.get(LAST_MODIFIED)
+    if before is not None and isinstance(modified, Column):
+        number = place.first + len(where.parameters)
+        text = f"{where.text} AND {modified.expression} < ${number}::timestamptz"
+        where = Sql(text, (*where.parameters, before))
     order = selection.order
     key = None if order is None else key_of(order.target, place.searched, place.resource)
     parameters = list(where.parameters)

@@ -7,11 +7,14 @@ from typing import Any
 from quartet_scim.errors import invalid_syntax
 from quartet_scim.rules import Field, ObjectRules, compiled, ignore
 from quartet_scim.schema import Attribute, ResourceType, Schema, common_attributes
+from quartet_scim.usernames import prepare
 from quartet_scim.values import WrongValueError, text
 
 SEARCHED = frozenset({"userName", "externalId", "displayName"})
 MAX_SEARCHED_BYTES = 1024
 """Bytes of an attribute that stands in a database index, whose entries PostgreSQL limits to about 2,700 bytes."""
+MAX_PREPARED_BYTES = 2048
+"""Bytes of the form in which a userName is compared: some characters become up to three times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,19 @@ def core_field(attribute: Attribute) -> Field:
     """An attribute of the core as a field: what is searched by is shorter than other texts."""
     one = compiled(attribute)
     if attribute.name in SEARCHED and one.convert is not ignore:
-        return Field(one.name, text(MAX_SEARCHED_BYTES), one.required)
+        convert = _user_name if attribute.name == "userName" else _searched_text
+        return Field(one.name, convert, one.required)
     return one
+
+
+_searched_text = text(MAX_SEARCHED_BYTES)
+
+
+def _user_name(value: Any) -> str:
+    written: str = _searched_text(value)
+    if not written.isascii() and len(prepare(written).encode()) > MAX_PREPARED_BYTES:
+        raise WrongValueError(f"must not be longer than {MAX_PREPARED_BYTES} bytes in the form that is compared")
+    return written
 
 
 def _secret_names(urn: str | None, attributes: Iterable[Attribute]) -> tuple[tuple[str | None, str], ...]:

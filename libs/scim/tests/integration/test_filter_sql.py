@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from quartet_scim.filters import Column, Columns, Condition, Kind, Lookup, Resolver, Rows, fold, matches, parse, to_sql
 from quartet_scim.filters.instants import INSTANT, microseconds
 from quartet_scim.schema import ResourceType
+from quartet_scim.usernames import prepare
 
 FOLDED = "(lower(resource::text)::jsonb)"
 BADGE = "urn:example:params:scim:schemas:extension:badge:2.0:User"
@@ -54,7 +55,7 @@ def row(place: int, document: Document) -> tuple[Any, ...]:
     """The columns of a resource. Of its times, every other row has microseconds that clients do not see."""
     rest = {name: value for name, value in document.items() if name not in ("id", "meta", "groups")}
     times = (datetime.fromisoformat(document["meta"][name]) for name in ("created", "lastModified"))
-    names = fold(document["userName"]), document.get("externalId"), document.get("displayName")
+    names = prepare(document["userName"]), document.get("externalId"), document.get("displayName")
     unseen = timedelta(microseconds=999 * (place % 2))
     return (place, UUID(document["id"]), *names, *(time + unseen for time in times), json.dumps(rest))
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
-from quartet_scim.filters import Column, Columns, Kind, Rows, fold, matches
+from quartet_scim.filters import Column, Columns, Kind, Rows, matches
 from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import ResourceType
 from quartet_scim.sorting import rank
+from quartet_scim.usernames import prepare
 
 BADGE = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -57,7 +58,7 @@ def row(place: int, document: Document) -> tuple[Any, ...]:
     """The columns of a resource."""
     rest = {name: value for name, value in document.items() if name not in ("id", "meta", "groups")}
     times = (datetime.fromisoformat(document["meta"][name]) for name in ("created", "lastModified"))
-    names = fold(document["userName"]), document.get("externalId"), document.get("displayName")
+    names = prepare(document["userName"]), document.get("externalId"), document.get("displayName")
     return (place, UUID(document["id"]), *names, *times, json.dumps(rest))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
@@ -34,6 +35,9 @@ class Reader(Protocol):
 
     async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[Row]:
         """The resources of a page."""
+
+    async def settled_until(self) -> datetime:
+        """Before which time no change of the tenant's resources is still to come; read before what it is used for."""
 
     async def total(self) -> int:
         """How many resources of the type the tenant has."""
@@ -84,10 +88,12 @@ async def search(
     # One resource more tells whether there is a next page.
     wanted = query.page.count + (query.cursor is not None and query.page.count > 0)
     offset = query.page.offset if query.cursor is None else 0
-    page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after)
     limit = None if selection.is_plain else source.limit
     is_indexed = selection.is_indexed(source.place.searched)
     async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()), source.open() as reader:
+        # A client that goes on from the newest time that it was shown must not miss a write that is not committed yet.
+        before = await reader.settled_until() if selection.is_by_time else None
+        page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
         try:
             rows = await reader.rows(page, shown, limit) if wanted else []
             total = await _total(query, selection, reader, len(rows), page.where, limit)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import asyncpg
 
@@ -67,6 +68,11 @@ class GroupReader:
             return await select_groups(self._connection, self._tenant, page, columns, self._limit)
         except TimeoutError:
             raise too_many(TOO_MANY_MEMBERS) from None
+
+    async def settled_until(self) -> datetime:
+        """Before which time no change of groups is still to come."""
+        until: datetime = await self._connection.fetchval("SELECT settled_until($1)", self._tenant)
+        return until
 
     async def total(self) -> int:
         """How many groups there are."""

@@ -44,19 +44,17 @@ StoredGroup = asyncpg.Record
 
 
 async def insert_group(connection: Connection, tenant: str, group: Group) -> None:
-    """Store a new group."""
+    """Store a new group. Its times, as those of all changes, are PostgreSQL's: see `write_time` of libs/common."""
     await connection.execute(
         """
-        INSERT INTO groups (tenant_id, id, display_name, external_id, version, created_at, modified_at, resource)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        INSERT INTO groups (tenant_id, id, display_name, external_id, version, resource, created_at, modified_at)
+        SELECT $1, $2::uuid, $3::text, $4::text, $5::bigint, $6::jsonb, at, at FROM write_time($1::text) AS at
         """,
         tenant,
         group.id,
         group.display_name,
         group.external_id,
         group.version,
-        group.created,
-        group.modified,
         dump(group.attributes),
     )
 
@@ -84,7 +82,8 @@ async def update_group(connection: Connection, tenant: str, group: Group, member
     """Store a changed group whose row is locked, and return it; `members` is the SQL of their column."""
     row = await connection.fetchrow(
         f"""
-        UPDATE groups g SET display_name = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
+        UPDATE groups g
+        SET display_name = $3, external_id = $4, version = $5, resource = $6, modified_at = write_time($1)
         WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}, {members}
         """,
         tenant,
@@ -92,7 +91,6 @@ async def update_group(connection: Connection, tenant: str, group: Group, member
         group.display_name,
         group.external_id,
         group.version,
-        group.modified,
         dump(group.attributes),
     )
     if row is None:
@@ -104,14 +102,13 @@ async def touch_groups(connection: Connection, tenant: str, groups: Sequence[Gro
     """Store version and time of groups whose members alone changed."""
     await connection.execute(
         """
-        UPDATE groups g SET version = n.version, modified_at = n.modified
-        FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[]) AS n (id, version, modified)
+        UPDATE groups g SET version = n.version, modified_at = at
+        FROM write_time($1::text) AS at, unnest($2::uuid[], $3::bigint[]) AS n (id, version)
         WHERE g.tenant_id = $1 AND g.id = n.id
         """,
         tenant,
         [group.id for group in groups],
         [group.version for group in groups],
-        [group.modified for group in groups],
     )
 
 

@@ -150,10 +150,10 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID, if_
         for parent in parents:
             locked[parent], lost = domain.lose_nested(locked[parent], nested, now)
             told += lost
-        await store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
         members = await member_store.members_of(connection, tenant, group_id)
         await store.delete_group(connection, tenant, group_id)
         await _tell(container, connection, caller, [*told, *domain.delete(group, members, now)])
+        await store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
 
     await container.database.run(command)
 

@@ -11,6 +11,7 @@ from quartet_common.schedule import Schedule
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends
 from quartet_users.roles import losses
+from quartet_users.scim import name_keys
 from quartet_users.subscriptions import subscriptions
 from quartet_users.tokens import key_usecases
 
@@ -225,4 +226,5 @@ SERVICE = Service(
     create_app=create_app,
     subscriptions=subscriptions,
     schedules=schedules,
+    after_migrations=name_keys.prepare_all,
 )

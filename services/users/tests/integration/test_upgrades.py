@@ -6,15 +6,19 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_common.database import Connection
 from quartet_common.migrations import find_migrations, migrate
-from quartet_users.logins import session_store
+from quartet_scim.filters import fold
+from quartet_scim.json import dump
+from quartet_scim.usernames import prepare
+from quartet_users.logins import credential_store, session_store
 from quartet_users.logins.session_store import Session, TokenHashes
 from quartet_users.roles import loss_store
-from quartet_users.scim import user_domain, user_store
+from quartet_users.scim import name_keys, user_domain, user_store
 
 LOST = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 BATCHES = UUID(int=1), UUID(int=2)
@@ -94,3 +98,71 @@ async def test_sessions_that_were_begun_before_the_upgrade_go_on_and_end_by_thei
         await session_store.replace_refresh_token(connection, "acme", *hashes, LOST)
         assert [await is_unused(token) for token in (used, last, following)] == [False, False, True]
         assert await is_unused(make(REFRESH_TOKEN, "acme")) is None
+
+
+async def test_users_that_never_said_whether_they_are_active_say_so_after_the_upgrade(servers: Stack) -> None:
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        known = find_migrations("quartet_users")
+        await migrate(connection, "quartet_users", known[:14])
+        resources = {"silent": {}, "on": {"active": True}, "off": {"active": False}}
+        await connection.executemany(
+            """
+            INSERT INTO users (tenant_id, id, user_name_key, version, created_at, modified_at, resource)
+            VALUES ('acme', gen_random_uuid(), $1, 1, $2, $2, $3)
+            """,
+            [(name, LOST, dump({"userName": name, **rest})) for name, rest in resources.items()],
+        )
+        await migrate(connection, "quartet_users", known)
+        rows = await connection.fetch("SELECT user_name_key, version, modified_at, resource -> 'active' FROM users")
+        assert {tuple(row) for row in rows} == {
+            ("silent", 1, LOST, "true"), ("on", 1, LOST, "true"), ("off", 1, LOST, "false"),
+        }  # fmt: skip
+        await connection.execute('UPDATE users SET resource = resource || \'{"emails": [{"value": "a@x"}]}\'')
+        assert await connection.fetchval("SELECT count(*) FROM user_emails") == len(resources)
+
+
+async def test_names_that_an_upgrade_finds_equal_lose_nobody_and_are_reported_until_one_of_them_goes(
+    servers: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    wide, nfd, final, capitals = "\uff21bc", "rene\u0301", "\u03bf\u03b4\u03cc\u03c2", "\u039f\u0394\u038c\u03a3"
+    old = [wide, "abc", "Ren\u00e9", nfd, final, capitals, "\u0130x", "\u00c9va", "bjensen"]
+    ids = {name: UUID(int=number) for number, name in enumerate(old, 1)}
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        known = find_migrations("quartet_users")
+        await migrate(connection, "quartet_users", known[:14])
+        await connection.executemany(
+            """
+            INSERT INTO users (tenant_id, id, user_name_key, version, created_at, modified_at, resource)
+            VALUES ('acme', $1, $2, 1, $3, $3, $4)
+            """,
+            [(ids[name], fold(name), LOST, dump({"userName": name})) for name in old],
+        )
+        await migrate(connection, "quartet_users", known)
+        await name_keys.prepare_all(connection)
+
+        async def keys() -> dict[str, str]:
+            rows = await connection.fetch("SELECT resource ->> 'userName' AS name, user_name_key FROM users")
+            return {row["name"]: row["user_name_key"] for row in rows}
+
+        equal = {wide: "\uff41bc", nfd: nfd, final: final}
+        assert await keys() == {name: prepare(name) for name in old} | equal
+        reported = {
+            (record.__dict__["user"], record.__dict__["equal_to"])
+            for record in caplog.records
+            if "equal names" in record.message
+        }
+        holders = {wide: "abc", nfd: "Ren\u00e9", final: capitals}
+        assert reported == {(str(ids[name]), str(ids[holder])) for name, holder in holders.items()}
+        for name in old:
+            credential = await credential_store.find_by_name(connection, "acme", name)
+            assert credential is not None
+            assert credential.user_id == ids[name]
+        await connection.execute("DELETE FROM users WHERE user_name_key = 'abc'")
+        caplog.clear()
+        await name_keys.prepare_all(connection)
+        assert (await keys())[wide] == "abc"
+        assert len([record for record in caplog.records if "equal names" in record.message]) == 2
+        left = await connection.fetch("SELECT user_id FROM unprepared_names")
+        assert {row["user_id"] for row in left} == {ids[nfd], ids[final]}

@@ -31,9 +31,19 @@ def test_user_names_that_differ_in_case_only_have_one_key() -> None:
     assert a_user(userName="BJENSEN").user_name_key == a_user(userName="bjensen").user_name_key
 
 
-def test_a_user_without_active_counts_as_active_in_its_event() -> None:
-    _, told = user_domain.create(USER_ID, {"userName": "b"}, NOW)
-    assert told[0].data["active"] is True
+def test_a_new_user_is_active_unless_it_says_otherwise() -> None:
+    user, told = user_domain.create(USER_ID, {"userName": "b"}, NOW)
+    assert user.attributes["active"] is told[0].data["active"] is True
+    assert a_user(active=False).attributes["active"] is False
+
+
+def test_a_change_without_active_keeps_it_and_is_no_change_of_it() -> None:
+    sent = {"schemas": ["core"], "userName": "BJensen"}
+    for active in (True, False):
+        before = a_user(active=active)
+        assert user_domain.change(before, dict(sent), LATER) == (before, [])
+        after, told = user_domain.change(before, {**sent, "title": "Guide"}, LATER)
+        assert (after.attributes["active"], told[0].data["active"]) == (active, active)
 
 
 def test_a_change_raises_the_version_and_names_what_differs() -> None:

@@ -1,7 +1,7 @@
 """Filters (RFC 7644 3.4.2.2): text -> tree -> condition on known attributes -> SQL, or a yes or no for one document."""
 
 from quartet_scim.filters.columns import Column, Columns, Kind, Lookup, Rows
-from quartet_scim.filters.conditions import Condition
+from quartet_scim.filters.conditions import Condition, mentions
 from quartet_scim.filters.evaluate import fold, matches
 from quartet_scim.filters.parser import parse, parse_path
 from quartet_scim.filters.resolver import Resolver
@@ -29,6 +29,7 @@ __all__ = [
     "ValuePath",
     "fold",
     "matches",
+    "mentions",
     "parse",
     "parse_path",
     "to_sql",

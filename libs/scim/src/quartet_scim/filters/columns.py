@@ -12,7 +12,7 @@ class Kind(StrEnum):
     TEXT = "text"
     """The value itself, text or not. An attribute that is not caseExact is compared as lower(column)."""
     FOLDED = "folded"
-    """`fold(value)`: the text without regard to case."""
+    """The text without regard to case: `prepare(value)` for userName, else `fold(value)`."""
     UUID = "uuid"
     """An id, whose text is the attribute's value."""
     INSTANT = "instant"

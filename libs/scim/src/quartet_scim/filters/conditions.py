@@ -94,3 +94,16 @@ class Constant:
 
 
 Condition: TypeAlias = Test | HasValue | IsAssigned | Some | Negated | AllOf | AnyOf | Constant
+
+
+def mentions(condition: Condition, name: str) -> bool:
+    """Whether the condition tests the attribute of that canonical name."""
+    match condition:
+        case AllOf() | AnyOf():
+            return any(mentions(one, name) for one in condition.conditions)
+        case Negated():
+            return mentions(condition.condition, name)
+        case Constant():
+            return False
+        case _:
+            return condition.target.name == name

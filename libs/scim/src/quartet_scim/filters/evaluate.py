@@ -14,11 +14,13 @@ from quartet_scim.filters.conditions import (
     Negated,
     Some,
     Step,
+    Target,
     Test,
 )
 from quartet_scim.filters.instants import microseconds
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
+from quartet_scim.usernames import prepare
 
 
 def matches(condition: Condition, document: Any) -> bool:
@@ -48,6 +50,13 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     return "".join("i" if character == "\u0130" else character.lower() for character in text)
+
+
+def comparable(target: Target, text: str) -> str:
+    """The form in which texts of the attribute are compared: as they are, or without regard to case."""
+    if target.case_exact:
+        return text
+    return prepare(text) if target.name == "userName" else fold(text)
 
 
 def decimal(number: int | float) -> Decimal:
@@ -94,9 +103,7 @@ def _holds(test: Test, value: Any) -> bool:
         return False
     if target.type is Type.DATE_TIME and test.operator not in (Operator.CO, Operator.SW, Operator.EW):
         return _in_order(test.operator, microseconds(value), microseconds(operand))
-    if not target.case_exact:
-        value, operand = fold(value), fold(operand)
-    return _text_holds(test.operator, value, operand)
+    return _text_holds(test.operator, comparable(target, value), comparable(target, operand))
 
 
 def _text_holds(operator: Operator, value: str, operand: str) -> bool:

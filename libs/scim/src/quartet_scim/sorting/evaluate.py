@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from quartet_scim.filters.conditions import Target
-from quartet_scim.filters.evaluate import decimal, fold
+from quartet_scim.filters.evaluate import comparable, decimal
 from quartet_scim.filters.instants import microseconds
 from quartet_scim.schema import Type
 from quartet_scim.sorting.order import Order
@@ -38,7 +38,7 @@ def _value(target: Target, document: Any) -> bool | int | Decimal | str | None:
         return None
     if target.type is Type.DATE_TIME:
         return microseconds(document)
-    return document if target.case_exact else fold(document)
+    return comparable(target, document)
 
 
 def _leading(values: list[Any]) -> Any:

@@ -7,6 +7,8 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
+from quartet_scim.filters import fold
+from quartet_scim.usernames import prepare
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,14 @@ FROM users u LEFT JOIN credentials c ON c.tenant_id = u.tenant_id AND c.user_id 
 WHERE u.tenant_id = $1 AND """
 
 
-async def find_by_name(connection: Connection, tenant: str, user_name_key: str) -> Credential | None:
-    """The user whose name it is, in lower case."""
-    return _credential(await connection.fetchrow(f"{FOUND} u.user_name_key = $2", tenant, user_name_key))
+async def find_by_name(connection: Connection, tenant: str, user_name: str) -> Credential | None:
+    """The user whose name it is, in any spelling that is equal (RFC 7644 section 5).
+
+    A user whose name an upgrade found equal to another's keeps its old key and is found by its own spelling alone.
+    """
+    key, old_key = prepare(user_name), fold(user_name)
+    query = f"{FOUND} u.user_name_key = ANY ($2::text[]) ORDER BY u.user_name_key = $3 DESC LIMIT 1"
+    return _credential(await connection.fetchrow(query, tenant, [key, old_key], old_key))
 
 
 async def find_by_id(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:

@@ -12,7 +12,7 @@ from quartet_common.database import Connection
 from quartet_common.ids import TENANT_ID
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
-from quartet_scim.filters import fold
+from quartet_scim.usernames import prepare
 from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.errors import (
@@ -99,7 +99,7 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
     guard raises. Whatever is wrong, the work is one verification at today's cost.
     """
-    name = fold(attempt.user_name[:MAX_NAME])
+    name = prepare(attempt.user_name[:MAX_NAME])
     await means.guard.demand(attempt.tenant, name, visitor.address)
     asked = await _ask(means, attempt, visitor.address)
     credential = await _verified(means, asked, attempt.password)
@@ -131,12 +131,12 @@ async def change_password(
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
     _demand_good(means, change.new_password, name)
-    await means.guard.demand(caller.tenant, fold(name), caller.source_address)
+    await means.guard.demand(caller.tenant, prepare(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
     credential = await _verified(means, asked, change.old_password)
     if credential is None:
         raise WrongPasswordError
-    await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
+    await means.guard.succeeded(caller.tenant, prepare(name), caller.source_address)
     new_hash = await means.passwords.hash(change.new_password)
     async with means.container.database.transaction() as connection:
         refused = await _replace(means.container, connection, caller, credential, new_hash, session)
@@ -153,7 +153,7 @@ async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Ask
         async with means.container.database.connection() as connection:
             status = await tenant_store.read_status(connection, tenant)
             if len(name) <= MAX_NAME and "\0" not in name:
-                credential = await credential_store.find_by_name(connection, tenant, fold(name))
+                credential = await credential_store.find_by_name(connection, tenant, name)
     return _Asked(tenant, name, address, status, credential)
 
 
@@ -164,7 +164,7 @@ async def _verified(means: LoginMeans, asked: _Asked, password: str) -> Credenti
     reason = _fault(asked, right=right)
     if reason is None:
         return known
-    await means.guard.failed(asked.tenant, fold(asked.user_name[:MAX_NAME]), asked.address)
+    await means.guard.failed(asked.tenant, prepare(asked.user_name[:MAX_NAME]), asked.address)
     _count(means, asked, reason)
     return None
 

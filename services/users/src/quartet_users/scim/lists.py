@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import asyncpg
 
@@ -49,6 +50,11 @@ class UserReader:
     async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredUser]:
         """The users of a page. Raises ScimError 400 invalidCursor, invalidFilter, TimeoutError after `limit` s."""
         return await select_users(self._connection, self._tenant, page, columns(self._view.groups_url(shown)), limit)
+
+    async def settled_until(self) -> datetime:
+        """Before which time no change of users is still to come."""
+        until: datetime = await self._connection.fetchval("SELECT settled_until($1)", self._tenant)
+        return until
 
     async def total(self) -> int:
         """How many users there are."""

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.errors import too_many, uniqueness
-from quartet_scim.filters import fold
 from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_scim.schema import Schema, group_schema, user_resource_type
+from quartet_scim.usernames import prepare
 from quartet_users import events
 from quartet_users.events import EndReason, UserFacts
 
@@ -30,20 +30,29 @@ class User(Resource):
     @property
     def user_name_key(self) -> str:
         """What must be unique in the tenant."""
-        return fold(self.user_name)
+        return prepare(self.user_name)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the user may log in."""
+        return bool(self.attributes.get("active", True))
 
 
 def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, list[DomainEvent]]:
-    """A new user and the event of it."""
-    user = User(user_id, attributes, 1, now, now)
+    """A new user and the event of it. A user is active unless `attributes` say otherwise."""
+    user = User(user_id, _with_active(attributes, is_active=True), 1, now, now)
     return user, [events.created(user.id, user.version, _facts(user))]
 
 
 def change(
     user: User, attributes: Attributes, now: datetime, *, new_password: bool = False
 ) -> tuple[User, list[DomainEvent]]:
-    """`user` with `attributes` in place of its own; the same user and no event when nothing differs."""
-    names = changed_names(user.attributes, attributes)
+    """`user` with `attributes` in place of its own; the same user and no event when nothing differs.
+
+    Without `active` the user keeps its own value (RFC 7644 section 3.5.1 allows it): only `true` activates a user.
+    """
+    attributes = _with_active(attributes, is_active=user.is_active)
+    names = changed_names(_with_active(user.attributes, is_active=True), attributes)
     if new_password:
         names.append("password")
     if not names:
@@ -59,7 +68,7 @@ def delete(user: User) -> list[DomainEvent]:
 
 def ends_sessions(before: User, after: User, *, new_password: bool) -> EndReason | None:
     """Why a change of a user ends its sessions; None if it does not."""
-    if before.attributes.get("active", True) and not after.attributes.get("active", True):
+    if before.is_active and not after.is_active:
         return "deactivated"
     return "password_changed" if new_password else None
 
@@ -82,5 +91,9 @@ def _facts(user: User) -> UserFacts:
         "userName": user.user_name,
         "displayName": user.attributes.get("displayName"),
         "externalId": user.external_id,
-        "active": bool(user.attributes.get("active", True)),
+        "active": user.is_active,
     }
+
+
+def _with_active(attributes: Attributes, *, is_active: bool) -> Attributes:
+    return attributes if "active" in attributes else {**attributes, "active": is_active}

@@ -1,8 +1,10 @@
 """SQL of the users service: connection first, then the tenant; never commits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -37,49 +39,39 @@ StoredUser = asyncpg.Record
 """A row of `columns.columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
 
 
-async def insert_user(connection: Connection, tenant: str, user: User) -> bool:
-    """Store a new user; False when its userName is taken in the tenant."""
-    result = await connection.fetchval(
-        """
-        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING true
-        """,
-        tenant,
-        user.id,
-        user.user_name_key,
-        user.external_id,
-        user.version,
-        user.created,
-        user.modified,
-        dump(user.attributes),
-    )
-    return bool(result)
+# Times are those of PostgreSQL, taken late and in the transaction (libs/common/migrations/0006_write_times.sql).
+INSERT = """
+INSERT INTO users (tenant_id, id, user_name_key, external_id, version, resource, created_at, modified_at)
+SELECT $1, $2::uuid, $3::text, $4::text, $5::bigint, $6::jsonb, at, at FROM write_time($1::text) AS at
+ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING modified_at
+"""
 
 
-async def insert_and_tell(connection: Connection, tenant: str, user: User, told: Row) -> bool:
-    """Store a new user and its event by one statement; False, and nothing is told, when its userName is taken."""
-    result = await connection.fetchval(
-        """
-        WITH made AS (
-            INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING true
-        ), told AS (
+async def insert_user(connection: Connection, tenant: str, user: User) -> User | None:
+    """Store a new user and return it with its times; None when its userName is taken in the tenant."""
+    at = await connection.fetchval(INSERT, *_new_row(tenant, user))
+    return None if at is None else replace(user, created=at, modified=at)
+
+
+async def insert_and_tell(connection: Connection, tenant: str, user: User, told: Row) -> User | None:
+    """As `insert_user`, with the user's event by the same statement; nothing is told when the userName is taken."""
+    at = await connection.fetchval(
+        f"""
+        WITH made AS ({INSERT}), told AS (
             INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
-            SELECT $9::text, $10::text, $11::text, $12::text, $13::uuid, $14::text, $15::bytea, $16::boolean FROM made
+            SELECT $7::text, $8::text, $9::text, $10::text, $11::uuid, $12::text, $13::bytea, $14::boolean FROM made
         )
-        SELECT true FROM made
+        SELECT modified_at FROM made
         """,
-        tenant,
-        user.id,
-        user.user_name_key,
-        user.external_id,
-        user.version,
-        user.created,
-        user.modified,
-        dump(user.attributes),
+        *_new_row(tenant, user),
         *told,
     )
-    return bool(result)
+    return None if at is None else replace(user, created=at, modified=at)
+
+
+def _new_row(tenant: str, user: User) -> tuple[Any, ...]:
+    key = user.user_name_key
+    return tenant, user.id, key, user.external_id, user.version, dump(user.attributes)
 
 
 async def insert_users(connection: Connection, tenant: str, users: Sequence[User]) -> set[UUID]:
@@ -90,9 +82,10 @@ async def insert_users(connection: Connection, tenant: str, users: Sequence[User
     ordered = sorted(users, key=lambda user: user.user_name_key)
     rows = await connection.fetch(
         """
-        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, created_at, modified_at, resource)
-        SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[],
-                                 $7::timestamptz[], $8::jsonb[])
+        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, resource, created_at, modified_at)
+        SELECT $1, new.*, at, at
+        FROM write_time($1::text) AS at,
+             unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[]) AS new
         ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING id
         """,
         tenant,
@@ -100,8 +93,6 @@ async def insert_users(connection: Connection, tenant: str, users: Sequence[User
         [user.user_name_key for user in ordered],
         [user.external_id for user in ordered],
         [user.version for user in ordered],
-        [user.created for user in ordered],
-        [user.modified for user in ordered],
         [dump(user.attributes) for user in ordered],
     )
     return {row["id"] for row in rows}
@@ -118,25 +109,32 @@ async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User 
     return User(row["id"], attributes, row["version"], row["created_at"], row["modified_at"])
 
 
-async def update_user(connection: Connection, tenant: str, user: User) -> bool:
-    """Store a changed user whose row is locked; False when its new userName is taken: the transaction cannot go on."""
+async def update_user(connection: Connection, tenant: str, user: User) -> User | None:
+    """Store a changed user whose row is locked, and return it with its time.
+
+    None when its new userName is taken: the transaction cannot go on.
+
+    A user whose name stays keeps its key: it is not the prepared form where another user has that (see `name_keys`).
+    """
     try:
-        await connection.execute(
+        at = await connection.fetchval(
             """
-            UPDATE users SET user_name_key = $3, external_id = $4, version = $5, modified_at = $6, resource = $7
-            WHERE tenant_id = $1 AND id = $2
+            UPDATE users
+            SET user_name_key = CASE WHEN resource ->> 'userName' = $7 THEN user_name_key ELSE $3 END,
+                external_id = $4, version = $5, resource = $6, modified_at = write_time($1)
+            WHERE tenant_id = $1 AND id = $2 RETURNING modified_at
             """,
             tenant,
             user.id,
             user.user_name_key,
             user.external_id,
             user.version,
-            user.modified,
             dump(user.attributes),
+            user.user_name,
         )
     except asyncpg.UniqueViolationError:
-        return False
-    return True
+        return None
+    return replace(user, modified=at)
 
 
 async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID]) -> None:

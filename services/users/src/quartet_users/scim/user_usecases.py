@@ -40,21 +40,25 @@ async def create_user(container: Container, passwords: Passwords, caller: Caller
     password_hash = await _hash(passwords, sent)
     user, told = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
-        await _store_and_tell(container, caller, user, *told)
-        return user
+        return await _store_and_tell(container, caller, user, *told)
     async with container.database.transaction() as connection:
-        if not await user_store.insert_user(connection, caller.tenant, user):
-            raise uniqueness(TAKEN)
-        await _finish(container, connection, caller, user, password_hash, told)
-    return user
+        stored = _named(await user_store.insert_user(connection, caller.tenant, user))
+        await _finish(container, connection, caller, stored, password_hash, told)
+    return stored
 
 
-async def _store_and_tell(container: Container, caller: Caller, user: User, told: DomainEvent) -> None:
+async def _store_and_tell(container: Container, caller: Caller, user: User, told: DomainEvent) -> User:
     """Store a user beside which nothing but its event is written: one round trip to PostgreSQL instead of four."""
     async with container.database.statement() as connection:
         row = outbox.row(caller, told, now=container.clock(), service=container.config.service)
-        if not await user_store.insert_and_tell(connection, caller.tenant, user, row):
-            raise uniqueness(TAKEN)
+        return _named(await user_store.insert_and_tell(connection, caller.tenant, user, row))
+
+
+def _named(stored: User | None) -> User:
+    """A user that was stored. Raises ScimError 409 where its name was taken."""
+    if stored is None:
+        raise uniqueness(TAKEN)
+    return stored
 
 
 async def create_users(
@@ -113,8 +117,8 @@ async def replace_user(
         user, told = user_domain.change(
             before, sent.attributes, container.clock(), new_password=password_hash is not None
         )
-        if told and not await user_store.update_user(connection, caller.tenant, user):
-            raise uniqueness(TAKEN)
+        if told:
+            user = _named(await user_store.update_user(connection, caller.tenant, user))
         await _finish(container, connection, caller, user, password_hash, told)
         await _end_sessions(container, connection, caller, before, user, new_password=password_hash is not None)
     return user
@@ -155,8 +159,8 @@ async def _patch(
         password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
         new_password = "password" in patched.secrets
         user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
-        if told and not await user_store.update_user(connection, caller.tenant, user):
-            raise uniqueness(TAKEN)
+        if told:
+            user = _named(await user_store.update_user(connection, caller.tenant, user))
         if new_password and password_hash is None:
             await user_store.forget_password(connection, caller.tenant, user_id)
         await _finish(container, connection, caller, user, password_hash, told)
