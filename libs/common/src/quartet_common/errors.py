@@ -1,5 +1,6 @@
 """Errors: exceptions that carry a status and a code, and their rendering as RFC 9457 problem details."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +146,15 @@ class ForbiddenError(ServiceError):
         challenge = f'Bearer realm="quartet", error="insufficient_scope"{named}'
         super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
         self.scope = scope
+
+
+class MissingScopesError(ForbiddenError):
+    """403: the change concerns `target` (a user or group), which holds scopes that the access token lacks."""
+
+    def __init__(self, target: str, missing: Collection[str]) -> None:
+        named = sorted(missing)
+        super().__init__(" ".join(named))
+        self.detail = f"{target} holds scopes that the access token lacks: {', '.join(named)}. Use a token with them."
 
 
 def problem(status: int, code: str, detail: str, title: str) -> bytes:

@@ -10,7 +10,7 @@ from quartet_common.process import Service
 from quartet_common.schedule import Schedule
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends
-from quartet_users.roles import losses
+from quartet_users.roles import losses, marks
 from quartet_users.subscriptions import subscriptions
 from quartet_users.tokens import key_usecases
 
@@ -211,9 +211,11 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
 
 def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
+    groups = marks.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
     ]
