@@ -186,13 +186,12 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
     """What the other services and operators ask for."""
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_users.scim import exports
+    from quartet_users.exports import EXPORTERS
     from quartet_users.scim.internal_routes import internal_blueprint
 
-    exported = {"schema": exports.schemas, "user": exports.users}
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(data_blueprint(container, exported, "tenant:admin"), url_prefix="/users/data")
+    app.register_blueprint(data_blueprint(container, EXPORTERS, "tenant:admin"), url_prefix="/users/data")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
