@@ -113,7 +113,7 @@ async def test_without_a_good_token_it_is_closed(app: Quart, value: str | None) 
 async def test_the_answer_distinguishes_missing_malformed_and_expired_tokens(
     app: Quart, factory: TokenFactory, name: str, code: str
 ) -> None:
-    old = {"iat": int(time.time()) - 700, "exp": int(time.time()) - 100}
+    old: dict[str, Any] = {"iat": int(time.time()) - 700, "exp": int(time.time()) - 100}
     forger = TokenFactory(factory.issuer)
     values = {
         "no token": None,

@@ -14,7 +14,7 @@ from quartet_testing.client import USER, USERS, bulk_document, patch_document
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService
-from quartet_users.roles import marks, role_store
+from quartet_users.roles import mark_store, marks
 from quartet_users.scim import user_store
 from quartet_users.subscriptions import subscriptions
 
@@ -320,4 +320,4 @@ async def test_the_worker_has_groups_of_older_grants_marked_until_the_groups_ser
     await marks.mark_granted_groups(users.container, second)
     assert (first.marked.count((tenant, group)), second.marked) == (1, [])
     async with users.container.database.connection() as connection:
-        assert await role_store.find_unmarked(connection, 10) == []
+        assert await mark_store.find_unmarked(connection, 10) == []

@@ -11,7 +11,7 @@ from quartet_common.errors import UnavailableError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
-from quartet_users.roles import role_store
+from quartet_users.roles import mark_store
 
 INTERVAL = 10.0
 """Seconds between two looks for groups that are not marked."""
@@ -50,11 +50,11 @@ async def mark_granted_groups(container: AppContainer[UsersConfig], groups: Grou
     """Have groups marked until none is left. Raises UnavailableError (503); the next round tries again."""
     while container.config.groups_url:
         async with container.database.connection() as connection:
-            rows = await role_store.find_unmarked(connection, AT_ONCE)
+            rows = await mark_store.find_unmarked(connection, AT_ONCE)
         if not rows:
             return
         for tenant, some in groupby(rows, key=lambda row: row["tenant_id"]):
             ids = [row["grantee_id"] for row in some]
             await groups.mark(Caller(tenant, container.config.client_id), ids)
             async with container.database.transaction() as connection:
-                await role_store.note_marked(connection, tenant, ids, container.clock())
+                await mark_store.note_marked(connection, tenant, ids, container.clock())
