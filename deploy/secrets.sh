@@ -14,7 +14,7 @@ export LC_ALL
 directory=$1
 services="users groups audit metrics"
 scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
-scopes="$scopes events:manage tenant:admin platform:admin"
+scopes="$scopes events:manage tenant:admin privileged:write platform:admin"
 
 letters() { # letters SET COUNT: that many random characters out of SET
     tr -dc "$1" </dev/urandom | head -c "$2"

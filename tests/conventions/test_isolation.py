@@ -34,6 +34,7 @@ from quartet_testing.isolation.groups import (
     a_group_is_not_replaced,
     group_operations_of_a_bulk_are_apart,
     groups_are_listed_apart,
+    groups_are_marked_apart,
     groups_of_a_user_are_listed_apart,
     groups_take_no_foreign_members,
     members_are_paged_apart,
@@ -72,6 +73,7 @@ from quartet_testing.isolation.roles import (
     roles_are_listed_apart,
     roles_are_made_apart,
     roles_of_a_user_are_not_told,
+    scopes_of_groups_are_looked_up_apart,
     who_has_a_role_is_not_listed,
 )
 from quartet_testing.isolation.tenants import tenants_are_the_platforms
@@ -130,6 +132,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "sessions.end": sessions_are_apart,
         "sessions.end_all": sessions_are_apart,
         "internal.lookup": users_are_looked_up_apart,
+        "internal.group_scopes": scopes_of_groups_are_looked_up_apart,
         "discovery.all_types": schemas_are_discovered_apart,
         "discovery.one_type": schemas_are_discovered_apart,
         "discovery.all_schema_documents": schemas_are_discovered_apart,
@@ -174,6 +177,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "membership.check_many": memberships_are_checked_apart_in_batches,
         "membership.of": groups_of_a_user_are_listed_apart,
         "bulk.carry_out": group_operations_of_a_bulk_are_apart,
+        "privileges.mark": groups_are_marked_apart,
         **EVERYWHERE,
     },
     "audit": {"audit.events": entries_are_listed_apart, "audit.event": an_entry_is_not_read, **EVERYWHERE},

@@ -31,9 +31,10 @@ async def test_without_a_good_token_nobody_gets_in(
     del api.headers["Authorization"]
     answer = await api.get(path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.headers["Content-Type"]) == (401, content_type)
-    expected = 'Bearer realm="quartet"' + ("" if token is None else ', error="invalid_token"')
-    assert answer.headers["WWW-Authenticate"] == expected
     body = answer.json()
+    described = f', error="invalid_token", error_description="{body["detail"]}"'
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="quartet"' + ("" if token is None else described)
+    assert body["detail"].startswith("An access token is needed." if token is None else "The access token is ")
     if content_type == "application/scim+json":
         assert body["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
     assert str(body["status"]) == "401"

@@ -249,7 +249,7 @@ async def test_writers_of_a_bulk_need_the_scope_of_what_they_write(having: As, m
     assert found.json()["totalResults"] == 0
 
 
-# ---- what is as it is: a group with a role makes its writers as strong as the role ----------------------------
+# ---- people and groups that hold more than who writes them -----------------------------------------------------
 
 
 async def scopes_of(api: Api, user: str, *, wanted: Callable[[list[str]], bool]) -> Callable[[], Awaitable[bool]]:
@@ -262,18 +262,59 @@ async def scopes_of(api: Api, user: str, *, wanted: Callable[[list[str]], bool])
     return probe
 
 
-async def test_who_writes_a_group_gives_its_roles_and_nothing_else_does(mine: Api, having: As) -> None:
+async def give(api: Api, kind: str, grantee: str, *scopes: str) -> None:
+    """Grant a new role to a user or a group."""
+    role = (await api.post(ROLES, json={"name": unique("role"), "scopes": list(scopes)})).json()
+    given = await api.post(f"{ROLES}/{role['id']}/grants", json={"type": kind, "id": grantee})
+    assert given.status_code == 201, given.text
+
+
+async def test_an_administrator_of_the_platforms_tenant_does_not_log_in_as_the_platforms(having: As) -> None:
+    platform = having("users:write tenant:admin platform:admin", tenant=SYSTEM_TENANT)
+    operator = await platform.create_user(userName=unique("operator"))
+    await give(platform, "User", operator["id"], "platform:admin")
+    administrator = having("tenant:admin", tenant=SYSTEM_TENANT)
+    client = await made_client(administrator, "users:read", "users:write", "groups:write", "privileged:write")
+    token = (await ask_token(administrator, client)).json()["access_token"]
+    password = "a password that the attacker has chosen"
+    async with Api(str(administrator.base_url), token) as attacker:
+        path = f"{USERS}/{operator['id']}"
+        set_password = {"op": "replace", "path": "password", "value": password}
+        refused = await attacker.patch(path, json=patch_document(set_password))
+        assert (refused.status_code, "lacks: platform:admin." in refused.json()["detail"]) == (403, True)
+        bulk = bulk_document(
+            {"method": "PATCH", "path": f"/Users/{operator['id']}", "data": patch_document(set_password)}
+        )
+        results = (await attacker.post("/scim/v2/Bulk", json=bulk)).json()["Operations"]
+        assert [one["status"] for one in results] == ["403"]
+    login = {"tenant": SYSTEM_TENANT, "user_name": operator["userName"], "password": password}
+    async with httpx.AsyncClient(base_url=administrator.base_url, trust_env=False) as anybody:
+        assert (await anybody.post("/users/login", json=login)).status_code == 401
+    assert (await platform.patch(path, json=patch_document(set_password))).status_code == 200
+
+
+async def test_who_writes_a_group_gives_no_role_whose_scopes_it_lacks(mine: Api, having: As) -> None:
     provisioner, bystander = having("groups:write groups:read"), having("users:write users:read")
     user, group = await mine.create_user(), await mine.create_group()
-    role = (await mine.post(ROLES, json={"name": unique("admins"), "scopes": ["tenant:admin"]})).json()
-    given = {"type": "Group", "id": group["id"]}
-    assert (await provisioner.post(f"{ROLES}/{role['id']}/grants", json=given)).status_code == 403
-    assert (await mine.post(f"{ROLES}/{role['id']}/grants", json=given)).status_code in (200, 201)
+    inner = await mine.create_group()
     path, joins = f"{GROUPS}/{group['id']}", {"op": "add", "path": "members", "value": [{"value": user["id"]}]}
+    nests = {"op": "add", "path": "members", "value": [{"value": inner["id"]}]}
+    assert (await provisioner.patch(path, json=patch_document(nests))).status_code in (200, 204)
+    await give(mine, "Group", group["id"], "tenant:admin")
     assert (await bystander.patch(path, json=patch_document(joins))).status_code == 403
+    for target in (group, inner):
+        refused = await provisioner.patch(f"{GROUPS}/{target['id']}", json=patch_document(joins))
+        assert (refused.status_code, "lacks: tenant:admin." in refused.json()["detail"]) == (403, True)
+        bulk = bulk_document({"method": "PATCH", "path": f"/Groups/{target['id']}", "data": patch_document(joins)})
+        results = (await provisioner.post("/scim/v2/Bulk", json=bulk)).json()["Operations"]
+        assert [one["status"] for one in results] == ["403"]
     assert (await mine.get(f"{ROLES}/of/{user['id']}")).json()["scopes"] == []
-    assert (await provisioner.patch(path, json=patch_document(joins))).status_code in (200, 204)
-    await eventually(await scopes_of(mine, user["id"], wanted=lambda has: has == ["tenant:admin"]), "the group's role")
-    leaves = {"op": "remove", "path": f'members[value eq "{user["id"]}"]'}
-    assert (await provisioner.patch(path, json=patch_document(leaves))).status_code in (200, 204)
-    await eventually(await scopes_of(mine, user["id"], wanted=lambda has: has == []), "the role to be gone")
+    for writer in (having("groups:write tenant:admin"), having("groups:write privileged:write")):
+        bulk = bulk_document({"method": "PATCH", "path": f"/Groups/{inner['id']}", "data": patch_document(joins)})
+        results = (await writer.post("/scim/v2/Bulk", json=bulk)).json()["Operations"]
+        assert [one["status"] for one in results] == ["200"], results
+        await eventually(await scopes_of(mine, user["id"], wanted=lambda has: has == ["tenant:admin"]), "the role")
+        leaves = patch_document({"op": "remove", "path": f'members[value eq "{user["id"]}"]'})
+        assert (await provisioner.patch(f"{GROUPS}/{inner['id']}", json=leaves)).status_code == 403
+        assert (await writer.patch(f"{GROUPS}/{inner['id']}", json=leaves)).status_code in (200, 204)
+        await eventually(await scopes_of(mine, user["id"], wanted=lambda has: has == []), "the role to be gone")

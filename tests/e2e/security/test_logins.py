@@ -288,10 +288,9 @@ async def test_a_stolen_session_ends_with_what_it_stands_on(
     assert (await stranger.http.post("/users/login", json=who)).status_code == 401
 
 
-async def test_who_writes_users_can_become_any_of_them(
+async def test_who_has_all_scopes_of_a_user_can_set_its_password_and_the_log_says_so(
     stack: Stack, stranger: Stranger, mine: Api, tenant: str
 ) -> None:
-    """As it is: users:write is as strong as the strongest user of the tenant. docs/security.md says so."""
     who = await administrator(mine, tenant)
     old = await log_in(stranger.http, who)
     taken = {**who, "password": token_urlsafe(20)}

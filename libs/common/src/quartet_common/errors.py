@@ -1,5 +1,6 @@
 """Errors: exceptions that carry a status and a code, and their rendering as RFC 9457 problem details."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,14 +118,33 @@ OURS = frozenset({
 """Why a token is refused whose signature is ours, or which we have known: who sends it has guessed nothing."""
 
 
-class UnauthorizedError(ServiceError):
-    """401 with WWW-Authenticate (RFC 6750 section 3); `reason` says why, for the audit log only."""
+_MALFORMED = ("token_malformed", "The access token is malformed. Send it as issued: Authorization: Bearer <token>.")
+_INVALID = ("token_invalid", "The access token is not valid. Request a new one.")
+TOKEN_ERRORS = {
+    "missing": ("token_missing", "An access token is needed. Send it as: Authorization: Bearer <token>."),
+    "malformed": _MALFORMED,
+    "too_long": _MALFORMED,
+    "expired": ("token_expired", "The access token expired. Request a new one."),
+    "revoked": ("token_revoked", "The access token was revoked. Request a new one."),
+    "tenant_suspended": ("tenant_suspended", "The tenant is suspended. Its tokens are refused until it is resumed."),
+}
+"""Code and detail of a 401 by its reason. The client learns of no other reason: only its syntax, or a token with our
+signature (or a SCIM token that we know) may be spoken of. Who forges one gets `token_invalid`, whatever is wrong.
+"""
 
-    def __init__(self, reason: str, detail: str = "A valid bearer token is needed.") -> None:
+
+class UnauthorizedError(ServiceError):
+    """401 with WWW-Authenticate (RFC 6750 section 3). `reason` says why, for the audit log; the client is sent what
+    TOKEN_ERRORS has for it, also as `error_description`, unless a `detail` is given.
+    """
+
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        code, described = TOKEN_ERRORS.get(reason, _INVALID)
+        detail = detail or described
         challenge = 'Bearer realm="quartet"'
-        if reason != "missing":
-            challenge += ', error="invalid_token"'
-        super().__init__(401, "unauthorized", detail, {"WWW-Authenticate": challenge})
+        if reason != "missing":  # RFC 6750 section 3.1: a request without a token gets no error code
+            challenge += f', error="invalid_token", error_description="{detail}"'
+        super().__init__(401, code, detail, {"WWW-Authenticate": challenge})
         self.reason = reason
 
     @property
@@ -145,6 +165,15 @@ class ForbiddenError(ServiceError):
         challenge = f'Bearer realm="quartet", error="insufficient_scope"{named}'
         super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
         self.scope = scope
+
+
+class MissingScopesError(ForbiddenError):
+    """403: the change concerns `target` (a user or group), which holds scopes that the access token lacks."""
+
+    def __init__(self, target: str, missing: Collection[str]) -> None:
+        named = sorted(missing)
+        super().__init__(" ".join(named))
+        self.detail = f"{target} holds scopes that the access token lacks: {', '.join(named)}. Use a token with them."
 
 
 def problem(status: int, code: str, detail: str, title: str) -> bytes:

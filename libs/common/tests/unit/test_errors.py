@@ -1,12 +1,15 @@
 """Errors: their status, code and headers, and the problem document."""
 
 import json
+import re
 
 import pytest
 
 from quartet_common.errors import (
+    TOKEN_ERRORS,
     BadRequestError,
     ForbiddenError,
+    MissingScopesError,
     NotFoundError,
     ServiceError,
     UnauthorizedError,
@@ -16,6 +19,8 @@ from quartet_common.errors import (
     title_of,
 )
 
+MALFORMED = "The access token is malformed. Send it as issued: Authorization: Bearer <token>."
+
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
@@ -24,7 +29,7 @@ from quartet_common.errors import (
         (BadRequestError("from: no", "bad_parameter"), 400, "bad_parameter"),
         (NotFoundError(), 404, "not_found"),
         (UnavailableError("postgresql"), 503, "postgresql_unavailable"),
-        (UnauthorizedError("expired"), 401, "unauthorized"),
+        (UnauthorizedError("expired"), 401, "token_expired"),
         (ForbiddenError("users:read"), 403, "insufficient_scope"),
     ],
 )
@@ -40,15 +45,51 @@ def test_a_server_that_is_away_says_when_to_come_back() -> None:
     assert "users" in error.detail
 
 
-def test_a_missing_token_gets_a_bare_challenge_and_a_bad_one_is_told_so() -> None:
-    assert UnauthorizedError("missing").headers["WWW-Authenticate"] == 'Bearer realm="quartet"'
-    assert 'error="invalid_token"' in UnauthorizedError("expired").headers["WWW-Authenticate"]
+def test_a_missing_token_gets_a_bare_challenge() -> None:
+    error = UnauthorizedError("missing")
+    assert (error.code, error.headers["WWW-Authenticate"]) == ("token_missing", 'Bearer realm="quartet"')
 
 
-def test_why_a_token_is_bad_is_not_told_to_the_client() -> None:
-    error = UnauthorizedError("bad_signature")
-    assert "bad_signature" not in f"{error} {error.headers}"
-    assert error.reason == "bad_signature"
+@pytest.mark.parametrize(
+    ("reason", "code", "detail"),
+    [
+        ("malformed", "token_malformed", MALFORMED),
+        ("too_long", "token_malformed", MALFORMED),
+        ("expired", "token_expired", "The access token expired. Request a new one."),
+        ("revoked", "token_revoked", "The access token was revoked. Request a new one."),
+        (
+            "tenant_suspended",
+            "tenant_suspended",
+            "The tenant is suspended. Its tokens are refused until it is resumed.",
+        ),
+        ("wrong_audience", "token_invalid", "The access token is not valid. Request a new one."),
+    ],
+)
+def test_a_bad_token_is_answered_with_what_to_do(reason: str, code: str, detail: str) -> None:
+    error = UnauthorizedError(reason)
+    assert (error.code, error.detail) == (code, detail)
+    challenge = f'Bearer realm="quartet", error="invalid_token", error_description="{detail}"'
+    assert error.headers["WWW-Authenticate"] == challenge
+
+
+def test_the_client_learns_nothing_of_a_forged_token() -> None:
+    guesses = ("bad_signature", "unknown_key", "unknown_token", "wrong_algorithm_or_type", "unknown_extension")
+    answers = {f"{UnauthorizedError(reason)} {UnauthorizedError(reason).headers}" for reason in guesses}
+    assert len(answers) == 1
+    assert [UnauthorizedError(reason).reason for reason in guesses] == list(guesses)
+
+
+def test_descriptions_have_only_characters_that_a_challenge_may_have() -> None:
+    for reason in (*TOKEN_ERRORS, "other"):
+        assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", UnauthorizedError(reason).detail)
+
+
+def test_scopes_that_are_missing_are_all_named() -> None:
+    error = MissingScopesError("The user 7", {"users:read", "audit:read"})
+    assert error.detail == (
+        "The user 7 holds scopes that the access token lacks: audit:read, users:read. Use a token with them."
+    )
+    assert (error.status, error.code, error.scope) == (403, "insufficient_scope", "audit:read users:read")
 
 
 def test_a_lacking_scope_is_named_in_the_challenge() -> None:

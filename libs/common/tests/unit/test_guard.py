@@ -1,5 +1,6 @@
 """The guard: which routes are closed, to whom, and on whose behalf a service acts."""
 
+import time
 from typing import Any
 
 import pytest
@@ -96,6 +97,37 @@ async def test_without_a_good_token_it_is_closed(app: Quart, value: str | None) 
     response = await app.test_client().get("/closed", headers=headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("no token", "token_missing"),
+        ("another scheme", "token_malformed"),
+        ("no JWT", "token_malformed"),
+        ("expired", "token_expired"),
+        ("expired and forged", "token_invalid"),
+        ("for another service", "token_invalid"),
+    ],
+)
+async def test_the_answer_distinguishes_missing_malformed_and_expired_tokens(
+    app: Quart, factory: TokenFactory, name: str, code: str
+) -> None:
+    old: dict[str, Any] = {"iat": int(time.time()) - 700, "exp": int(time.time()) - 100}
+    forger = TokenFactory(factory.issuer)
+    values = {
+        "no token": None,
+        "another scheme": "Basic dXNlcjpwYXNz",
+        "no JWT": "Bearer x",
+        "expired": f"Bearer {factory.token('default', ['users:read'], **old)}",
+        "expired and forged": f"Bearer {forger.token('default', ['users:read'], **old)}",
+        "for another service": f"Bearer {factory.token('default', ['users:read'], aud='https://else.example.com')}",
+    }
+    headers = {} if values[name] is None else {"Authorization": str(values[name])}
+    response = await app.test_client().get("/closed", headers=headers)
+    document = await response.get_json(force=True)
+    assert (response.status_code, document["code"]) == (401, code)
+    assert ('error="invalid_token"' in response.headers["WWW-Authenticate"]) == (name != "no token")
 
 
 async def test_of_two_tokens_none_is_taken(app: Quart, factory: TokenFactory) -> None:

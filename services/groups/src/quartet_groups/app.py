@@ -22,6 +22,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_groups.membership import Membership
     from quartet_groups.routes.bulk import bulk_blueprint
     from quartet_groups.routes.membership import membership_blueprint
+    from quartet_groups.routes.privileges import privileges_blueprint
     from quartet_groups.routes.scim import scim_blueprint
     from quartet_groups.routes.search import internal_search_blueprint, search_blueprint
     from quartet_groups.views import GroupView
@@ -39,6 +40,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(bulk_blueprint(GroupBulk(container, users, group_type)), url_prefix="/groups")
+    app.register_blueprint(privileges_blueprint(container), url_prefix="/groups")
     app.register_blueprint(membership_blueprint(Membership(container, view)), url_prefix="/groups")
     app.register_blueprint(search_blueprint(container, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(internal_search_blueprint(container, group_type, view), url_prefix="/groups")

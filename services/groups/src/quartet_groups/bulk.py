@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,10 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.errors import ContendedError, ForbiddenError, UnavailableError
 from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
+from quartet_common.refusals import record_partial_refusal
 from quartet_groups import usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
@@ -48,12 +49,13 @@ class GroupOperation(msgspec.Struct, frozen=True):
 
 class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "failOnErrors"}):
     """Operations in order; the number of errors at which to stop, and the seconds after which to begin none, None for
-    never.
+    never. `scopes` are those of the access token that the client sent to users.
     """
 
     operations: list[GroupOperation]
     fail_on_errors: int | None = None
     seconds: float | None = None
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class GroupBulk:
 
     async def carry_out(self, caller: Caller, sent: GroupOperations) -> list[Outcome]:
         """What became of the operations, in order; fewer where it ended at the last error that is accepted."""
+        caller = replace(caller, scopes=sent.scopes)
         outcomes: list[Outcome] = []
         errors = 0
         away: Outcome | None = None
@@ -113,6 +116,9 @@ class GroupBulk:
             return await ready.carry_out()
         except ScimError as error:
             return Outcome.failed(error)
+        except ForbiddenError as error:
+            await record_partial_refusal(error.scope)
+            return Outcome.failed(ScimError(error.status, error.detail))
         except (ContendedError, ShareExceededError) as error:
             return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
@@ -168,5 +174,5 @@ class GroupBulk:
         return Outcome(200, version)
 
     async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
-        await usecases.delete_group(self.container, caller, group_id, if_match)
+        await usecases.delete_group(self.container, self.directory, caller, group_id, if_match)
         return Outcome(204)

@@ -1,6 +1,6 @@
 """Calls to other services: asks users for members that no event has told of yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -26,11 +26,18 @@ class _Lookup(msgspec.Struct, frozen=True):
     users: list[KnownUser]
 
 
+class _Scopes(msgspec.Struct, frozen=True):
+    scopes: frozenset[str]
+
+
 class UserDirectory(Protocol):
     """Finds users by id."""
 
     async def lookup(self, caller: Caller, ids: Sequence[UUID]) -> list[KnownUser]:
         """Those of `ids` that are users of the caller's tenant."""
+
+    async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:
+        """The scopes of the roles that are granted to `groups` themselves."""
 
 
 class UsersClient:
@@ -49,3 +56,11 @@ class UsersClient:
                 raise UnavailableError("users")
             found += msgspec.json.decode(response.content, type=_Lookup).users
         return found
+
+    async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:
+        """The scopes of the roles that are granted to `groups` themselves. Raises UnavailableError (503)."""
+        body = {"ids": [str(one) for one in groups]}
+        response = await self._client.request("POST", "/users/lookup/group-scopes", caller, json=body)
+        if response.status_code != 200:
+            raise UnavailableError("users")
+        return msgspec.json.decode(response.content, type=_Scopes).scopes

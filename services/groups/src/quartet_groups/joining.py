@@ -1,6 +1,8 @@
 """Joining: who may become a member; asked of known users, groups and the users service, and held until it is done."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,12 +14,10 @@ from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.members import Kind, Members, SentMember, tell_apart
 from quartet_groups.nesting import check_nesting
+from quartet_groups.privileges import UncheckedGroupsError, demand_checked, demand_scopes_of_groups
 from quartet_scim.errors import not_found
 
 T = TypeVar("T")
-
-Hold = Callable[[Connection, Sequence[SentMember], "UUID | None"], Awaitable[Members]]
-"""Finds and locks those who are to become members of a group (None for a new one)."""
 
 
 class UnheardError(Exception):
@@ -28,30 +28,53 @@ class UnheardError(Exception):
         self.ids = ids
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One try of a command for `tenant`: what users has been asked before it."""
+
+    tenant: str
+    may_ask: bool = True
+    checked: frozenset[UUID] = frozenset()
+
+    async def hold(self, connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
+        """Find and lock those who are to become members of a group (None for a new one), as `hold` does."""
+        return await hold(connection, self.tenant, sent, group_id, may_ask=self.may_ask)
+
+    async def demand_rights(self, connection: Connection, group_id: UUID) -> None:
+        """Call it where members of a group change. Raises UncheckedGroupsError: with_members asks users then."""
+        await demand_checked(connection, self.tenant, group_id, self.checked)
+
+
 async def with_members(
     container: AppContainer[GroupsConfig],
     directory: UserDirectory,
     caller: Caller,
-    command: Callable[[Connection, Hold], Awaitable[T]],
+    command: Callable[[Connection, Attempt], Awaitable[T]],
 ) -> T:
-    """Carry out `command` in a transaction; if it meets ids that nobody has told of, ask users and carry it out again.
+    """Carry out `command` in a transaction. If it meets ids that nobody has told of, or groups that may carry roles,
+    ask users and carry it out again.
 
     Users is asked outside of any transaction, which must not wait for others. `command` is repeated too where
-    `Database.run` does so. Raises UnavailableError (503), ContendedError (503).
+    `Database.run` does so. Raises MissingScopesError (403), UnavailableError (503), ContendedError (503).
     """
+    attempt = Attempt(caller.tenant)
+    while True:
+        try:
+            return await container.database.run(partial(_carry_out, command, attempt))
+        except (UnheardError, UncheckedGroupsError) as error:
+            met = error
+        if isinstance(met, UnheardError):
+            await _ask(container, directory, caller, met.ids)
+            attempt = replace(attempt, may_ask=False)
+        else:
+            await demand_scopes_of_groups(container, directory, caller, met.groups)
+            attempt = replace(attempt, checked=attempt.checked | met.groups)
 
-    async def hold_heard(connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
-        return await hold(connection, caller.tenant, sent, group_id, may_ask=True)
 
-    async def hold_anybody(connection: Connection, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
-        return await hold(connection, caller.tenant, sent, group_id, may_ask=False)
-
-    try:
-        return await container.database.run(lambda connection: command(connection, hold_heard))
-    except UnheardError as unheard:
-        ids = unheard.ids
-    await _ask(container, directory, caller, ids)
-    return await container.database.run(lambda connection: command(connection, hold_anybody))
+async def _carry_out(
+    command: Callable[[Connection, Attempt], Awaitable[T]], attempt: Attempt, connection: Connection
+) -> T:
+    return await command(connection, attempt)
 
 
 async def ask_for_unheard(

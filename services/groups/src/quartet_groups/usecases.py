@@ -14,7 +14,7 @@ from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
 from quartet_groups.domain import Group
 from quartet_groups.events import EVENTS_AT_ONCE, NestedGroup
-from quartet_groups.joining import Hold, demand_place, with_members
+from quartet_groups.joining import Attempt, demand_place, with_members
 from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
 from quartet_groups.store import NO_MEMBERS, StoredGroup
 from quartet_scim.errors import not_found
@@ -39,8 +39,8 @@ async def create_group(
     """
     made = group_id or new_id()
 
-    async def command(connection: Connection, hold: Hold) -> None:
-        joining = await hold(connection, members, None)
+    async def command(connection: Connection, attempt: Attempt) -> None:
+        joining = await attempt.hold(connection, members, None)
         group, told = domain.create(made, attributes, joining, container.clock())
         await store.insert_group(connection, caller.tenant, group)
         await _add(connection, caller.tenant, made, joining)
@@ -61,17 +61,20 @@ async def replace_group(
 ) -> int:
     """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
 
-    Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, UnavailableError 503.
+    Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, MissingScopesError 403,
+    UnavailableError 503.
     """
 
-    async def command(connection: Connection, hold: Hold) -> int:
+    async def command(connection: Connection, attempt: Attempt) -> int:
         # users, graph, groups: everybody locks in this order, so nobody blocks another for ever
-        joining = await hold(connection, members, group_id)
+        joining = await attempt.hold(connection, members, group_id)
         before = await _lock(connection, caller.tenant, group_id, if_match)
         kept = [one.id for one in members]
         removed = await member_store.keep_members(connection, caller.tenant, group_id, kept)
-        added = await _add(connection, caller.tenant, group_id, joining)
-        group, told = domain.change(before, attributes, MemberChange(added, removed), container.clock())
+        change = MemberChange(await _add(connection, caller.tenant, group_id, joining), removed)
+        if change:
+            await attempt.demand_rights(connection, group_id)
+        group, told = domain.change(before, attributes, change, container.clock())
         if told:
             await store.update_group(connection, caller.tenant, group)
             await _tell(container, connection, caller, told)
@@ -94,14 +97,17 @@ async def patch_group(
     """Change members by `orders` and the rest by `operations`, all or none (RFC 7644 section 3.5.2).
 
     What it costs grows with what changes, not with the group. Returns the group's version, and the group if it changed;
-    `members` is the SQL of their column (`MemberTexts`). Raises ScimError 400, 404, 412, UnavailableError 503.
+    `members` is the SQL of their column (`MemberTexts`). Raises ScimError 400, 404, 412, MissingScopesError 403,
+    UnavailableError 503.
     """
 
-    async def command(connection: Connection, hold: Hold) -> tuple[int, StoredGroup | None]:
-        joining = await hold(connection, orders.added, group_id)
+    async def command(connection: Connection, attempt: Attempt) -> tuple[int, StoredGroup | None]:
+        joining = await attempt.hold(connection, orders.added, group_id)
         before = await _lock(connection, caller.tenant, group_id, if_match)
         patched = engine.apply(before.attributes, operations)
         change = await _carry_out(connection, caller.tenant, group_id, orders, joining)
+        if change:
+            await attempt.demand_rights(connection, group_id)
         group, told = domain.change(before, patched.attributes, change, container.clock())
         if not told:
             return group.version, None
@@ -131,11 +137,20 @@ async def _add(connection: Connection, tenant: str, group_id: UUID, joining: Mem
     return Members(users, nested)
 
 
-async def delete_group(container: Container, caller: Caller, group_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
-    """Remove a group, from the groups that it is a member of too. Raises ScimError 404, 412."""
+async def delete_group(
+    container: Container,
+    directory: UserDirectory,
+    caller: Caller,
+    group_id: UUID,
+    if_match: IfMatch = ANY_VERSION,
+) -> None:
+    """Remove a group, from the groups that it is a member of too.
+
+    Raises ScimError 404, 412, MissingScopesError 403, UnavailableError 503.
+    """
     tenant, now = caller.tenant, container.clock()
 
-    async def command(connection: Connection) -> None:
+    async def command(connection: Connection, attempt: Attempt) -> None:
         await graph_store.lock(connection, tenant)  # nobody can nest it meanwhile
         around = await member_store.parents_of(connection, tenant, group_id)
         locked = {group.id: group for group in await store.lock_groups(connection, tenant, [group_id, *around])}
@@ -143,6 +158,7 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID, if_
         if group is None:
             raise not_found()
         if_match.demand(group.version)
+        await attempt.demand_rights(connection, group_id)
         await store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
         told = []
         nested = NestedGroup(group.id, group.display_name)
@@ -155,7 +171,7 @@ async def delete_group(container: Container, caller: Caller, group_id: UUID, if_
         await _tell(container, connection, caller, [*told, *domain.delete(group, members, now)])
         await store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
 
-    await container.database.run(command)
+    await with_members(container, directory, caller, command)
 
 
 async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: IfMatch) -> Group:

@@ -1,6 +1,6 @@
 """What the integration tests share: the groups service on the real servers, beside users that the test decides on."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,9 @@ class FakeDirectory:
 
     def __init__(self) -> None:
         self.users: dict[tuple[str, UUID], KnownUser] = {}
+        self.roles: dict[UUID, frozenset[str]] = {}
         self.asked = 0
+        self.asked_for_scopes = 0
         self.away = False
 
     def add(self, tenant: str, name: str = "Babs", version: int = 1) -> UUID:
@@ -44,11 +46,19 @@ class FakeDirectory:
             raise UnavailableError("users")
         return [self.users[caller.tenant, one] for one in ids if (caller.tenant, one) in self.users]
 
+    async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:  # noqa: ARG002
+        """What UsersClient.scopes_of_groups does; `roles` has the scopes of groups."""
+        self.asked_for_scopes += 1
+        if self.away:
+            raise UnavailableError("users")
+        return frozenset[str]().union(*(self.roles.get(one, frozenset()) for one in groups))
+
 
 @pytest.fixture
 def directory(groups: RunningService, shared_directory: FakeDirectory) -> FakeDirectory:
     """The users that the groups service can ask for."""
-    shared_directory.asked, shared_directory.away = 0, False
+    shared_directory.asked = shared_directory.asked_for_scopes = 0
+    shared_directory.away = False
     return shared_directory
 
 

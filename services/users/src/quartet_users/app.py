@@ -10,7 +10,7 @@ from quartet_common.process import Service
 from quartet_common.schedule import Schedule
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends
-from quartet_users.roles import losses
+from quartet_users.roles import losses, marks
 from quartet_users.scim import name_keys
 from quartet_users.subscriptions import subscriptions
 from quartet_users.tokens import key_usecases
@@ -187,13 +187,12 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
     """What the other services and operators ask for."""
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_users.scim import exports
+    from quartet_users.exports import EXPORTERS
     from quartet_users.scim.internal_routes import internal_blueprint
 
-    exported = {"schema": exports.schemas, "user": exports.users}
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
-    app.register_blueprint(data_blueprint(container, exported, "tenant:admin"), url_prefix="/users/data")
+    app.register_blueprint(data_blueprint(container, EXPORTERS, "tenant:admin"), url_prefix="/users/data")
 
 
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
@@ -212,9 +211,11 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
 
 def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
+    groups = marks.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
         tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
     ]

@@ -1,15 +1,17 @@
-"""Calls to other services: asks groups for the groups that a search over all types finds."""
+"""Calls to other services: searches groups, and marks those that roles are granted to."""
 
+from collections.abc import Sequence
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 
 from quartet_common.errors import UnavailableError
-from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.errors import ScimError, ScimType
 from quartet_scim.query import Query
 from quartet_scim_http.searching import Found
+from quartet_users.roles.marks import GroupMarker
 
 
 class _List(msgspec.Struct, frozen=True, rename="camel"):
@@ -24,17 +26,20 @@ class _Error(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GroupDirectory(Protocol):
-    """Finds groups."""
+    """Finds and marks groups."""
 
     async def search(self, caller: Caller, query: Query) -> Found:
         """The page of the caller's tenant's groups; an attribute that only users have, no group has."""
 
+    async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Mark groups as ones that may carry roles; returns the names of those that exist.
 
-class GroupsClient:
+        From then on changes of their members need the scopes of their roles. Raises UnavailableError (503).
+        """
+
+
+class GroupsClient(GroupMarker):
     """The groups service as a GroupDirectory."""
-
-    def __init__(self, client: ServiceClient) -> None:
-        self._client = client
 
     async def search(self, caller: Caller, query: Query) -> Found:
         """The page of groups that `query` asks for. Raises ScimError 400, UnavailableError (503)."""
@@ -54,3 +59,7 @@ class NoGroups:
     async def search(self, caller: Caller, query: Query) -> Found:  # noqa: ARG002
         """No group at all."""
         return Found([], 0)
+
+    async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:  # noqa: ARG002
+        """No group at all."""
+        return {}

@@ -1,14 +1,18 @@
 """What the integration tests share: the users service on the real servers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from uuid import UUID
 
 import pytest
 from joserfc.jwk import ECKey
 
+from quartet_common.messaging.outbox import Caller
 from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
+from quartet_users import clients
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.tenants import tenant_domain, tenant_store
@@ -19,10 +23,20 @@ SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
 
 @pytest.fixture(scope="session")
 async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningService]:
-    """The running service."""
-    async with run_service(SERVICE, config_for(UsersConfig)) as running:
-        believe_own_tokens(running)
-        yield running
+    """The running service, beside a groups service that has no group and answers no search."""
+    async with AsyncExitStack() as running:
+        with pytest.MonkeyPatch.context() as patch:  # only while the app is made
+            patch.setattr(clients, "GroupsClient", MarkingGroups)
+            service = await running.enter_async_context(run_service(SERVICE, config_for(UsersConfig)))
+        believe_own_tokens(service)
+        yield service
+
+
+class MarkingGroups(clients.GroupsClient):
+    """The groups service, whose marks cost no call."""
+
+    async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:  # noqa: ARG002
+        return {}
 
 
 def believe_own_tokens(running: RunningService) -> None:

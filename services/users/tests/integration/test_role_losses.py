@@ -61,7 +61,7 @@ async def test_a_deleted_group_takes_its_roles_along_and_a_deleted_user_its_gran
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
     role, user, group, told = (
-        await admin.role("r", "audit:read"),
+        await admin.role("r", "users:read"),
         await admin.user(),
         new_id(),
         Told(tenant),

@@ -154,7 +154,7 @@ def principal() -> Principal:
 def caller() -> Caller:
     """On whose behalf the running request acts."""
     found = principal()
-    return Caller(found.tenant, found.actor, source_address())
+    return Caller(found.tenant, found.actor, source_address(), found.scopes)
 
 
 def source_address() -> str | None:

@@ -1,9 +1,12 @@
 """The principal: who a verified token speaks for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 SERVICE_SCOPE = "service"
+PLATFORM_ADMIN = "platform:admin"
+PRIVILEGED_WRITE = "privileged:write"
 TENANT_HEADER = "Quartet-Tenant"
 ACTOR_HEADER = "Quartet-Actor"
 ANY_TENANT = "*"
@@ -12,7 +15,7 @@ PLAIN = "!#$&'()*+,/:;=?@[]"
 
 SCOPES = frozenset({
     "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:export",
-    "metrics:read", "metrics:write", "events:manage", "tenant:admin", "platform:admin", SERVICE_SCOPE,
+    "metrics:read", "metrics:write", "events:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
 })  # fmt: skip
 """Every scope there is."""
 
@@ -38,6 +41,15 @@ class Principal:
     def is_person(self) -> bool:
         """Whether a person stands behind the token, and not only a client, or a service that names one."""
         return self.actor != self.client_id and SERVICE_SCOPE not in self.scopes
+
+
+def missing_scopes(own: frozenset[str], held: Iterable[str]) -> frozenset[str]:
+    """The scopes that a caller with the scopes `own` lacks to change a user or group that holds the scopes `held`.
+
+    PRIVILEGED_WRITE stands for every scope but PLATFORM_ADMIN.
+    """
+    missing = frozenset(held) - own
+    return missing & {PLATFORM_ADMIN} if PRIVILEGED_WRITE in own else missing
 
 
 def in_header(name: str) -> str:

@@ -80,8 +80,9 @@ class TokenVerifier:
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
 
-        Raises UnauthorizedError whose reason says what is wrong (never shown to the client), and what the key finder,
-        the opaque finder and the check for revocation raise when they cannot tell: UnavailableError (503).
+        Raises UnauthorizedError whose reason says what is wrong (`errors.TOKEN_ERRORS` has what the client learns), and
+        what the key finder, the opaque finder and the check for revocation raise when they cannot tell:
+        UnavailableError (503).
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise UnauthorizedError("too_long")

@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx
 
 from quartet_testing.client import GROUPS, group_document, patch_document
-from quartet_testing.isolation.world import World, clean, missing
+from quartet_testing.isolation.world import World, as_service, clean, missing
 from quartet_testing.services import new_tenant
 
 
@@ -103,3 +103,14 @@ async def groups_of_a_user_are_listed_apart(world: World, _: str) -> None:
     path = f"/groups/of/{world.user['id']}"
     assert [one["value"] for one in (await world.owner.get(path)).json()["groups"]] == [world.group["id"]]
     assert (await world.stranger.get(path)).json() == {"groups": [], "next": None}
+
+
+async def groups_are_marked_apart(world: World, _: str) -> None:
+    """Services mark groups of the tenant that they name, nobody else marks any."""
+    body = {"ids": [world.group["id"]]}
+    assert (await world.owner.post("/groups/privileged", json=body)).status_code == 403
+    async with as_service(world, "users") as service:
+        for tenant, marked in ((world.tenant, [world.group["id"]]), (new_tenant(), [])):
+            answer = await service.post("/groups/privileged", json=body, headers={"Quartet-Tenant": tenant})
+            assert [one["id"] for one in answer.json()["groups"]] == marked
+        assert (await service.post("/groups/privileged", json=body)).status_code == 400

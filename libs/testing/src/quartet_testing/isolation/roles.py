@@ -1,7 +1,8 @@
 """Roles apart: made, given, taken and told of."""
 
 from quartet_testing.client import Api, unique
-from quartet_testing.isolation.world import World, missing, newcomer
+from quartet_testing.isolation.world import World, as_service, missing, newcomer
+from quartet_testing.services import new_tenant
 
 
 async def a_role(owner: Api) -> str:
@@ -70,3 +71,17 @@ async def a_role_is_not_taken(world: World, _: str) -> None:
 async def roles_of_a_user_are_not_told(world: World, _: str) -> None:
     assert (await world.owner.get(f"/users/roles/of/{world.user['id']}")).status_code == 200
     missing(await world.stranger.get(f"/users/roles/of/{world.user['id']}"))
+
+
+async def scopes_of_groups_are_looked_up_apart(world: World, _: str) -> None:
+    """Services learn the scopes of a group in the tenant that they name, nobody else does anywhere."""
+    role, body = await a_role(world.owner), {"ids": [world.group["id"]]}
+    given = await world.owner.post(f"{role}/grants", json={"type": "Group", "id": world.group["id"]})
+    assert given.status_code == 201, given.text
+    assert (await world.owner.post("/users/lookup/group-scopes", json=body)).status_code == 403
+    async with as_service(world, "groups") as service:
+        for tenant, scopes in ((world.tenant, ["audit:read"]), (new_tenant(), [])):
+            answer = await service.post("/users/lookup/group-scopes", json=body, headers={"Quartet-Tenant": tenant})
+            assert answer.json() == {"scopes": scopes}
+        assert (await service.post("/users/lookup/group-scopes", json=body)).status_code == 400
+    assert (await world.owner.delete(role)).status_code == 204

@@ -58,6 +58,17 @@ async def in_a_group(owner: Api, user: Document) -> Document | None:
     return shown if "groups" in shown else None
 
 
+@asynccontextmanager
+async def as_service(world: World, name: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the token of the service `name`, which names a tenant in each request."""
+    secret = (world.stack.home.secrets / name / "quartet_client_secret").read_text().strip()
+    async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
+        form = {"grant_type": "client_credentials"}
+        answer = await client.post("/oauth2/token", data=form, auth=(f"quartet-{name}", secret))
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        yield client
+
+
 Check = Callable[[World, str], Awaitable[None]]
 
 

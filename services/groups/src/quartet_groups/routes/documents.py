@@ -1,7 +1,10 @@
-"""The shapes of requests and answers, for the OpenAPI document only; libs/scim checks what is really sent."""
+"""The shapes of requests and answers, for the OpenAPI document; libs/scim or the structs check what is really sent."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
 
 from quartet_scim.documents import ListDocument
 
@@ -32,6 +35,35 @@ class GroupOperationsDocument:
     operations: list[dict[str, Any]]
     failOnErrors: int | None = None  # noqa: N815  # the message's name
     seconds: float | None = None
+    scopes: list[str] | None = None
+
+
+class MarkBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Groups to mark, as they are read."""
+
+    ids: Annotated[list[UUID], msgspec.Meta(max_length=1000)]
+
+
+@dataclass
+class MarkDocument:
+    """Ids of groups to mark, at most 1,000."""
+
+    ids: list[str]
+
+
+@dataclass
+class MarkedGroupDocument:
+    """A group that was marked."""
+
+    id: str
+    displayName: str  # noqa: N815  # the attribute's name
+
+
+@dataclass
+class MarkedDocument:
+    """Those of the ids that are groups of the tenant."""
+
+    groups: list[MarkedGroupDocument]
 
 
 @dataclass

@@ -133,7 +133,7 @@ def scim_blueprint(
     @document_response(ErrorDocument, 404)
     async def delete(group_id: str) -> Response:
         """Delete a group (RFC 7644 section 3.6)."""
-        await usecases.delete_group(container, caller(), known_id(group_id), read_if_match())
+        await usecases.delete_group(container, users, caller(), known_id(group_id), read_if_match())
         return Response(b"", 204)
 
     return blueprint

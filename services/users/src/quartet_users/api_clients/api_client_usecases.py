@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
@@ -21,7 +21,6 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import client_events as events
 from quartet_users.config import UsersConfig
-from quartet_users.roles.role_domain import PLATFORM_ADMIN
 from quartet_users.tokens.revocations import revoke
 
 Container = AppContainer[UsersConfig]

@@ -98,6 +98,13 @@ async def list_sessions(
     return [Session(*row) for row in rows]
 
 
+async def find_owner(connection: Connection, tenant: str, session_id: UUID) -> UUID | None:
+    """The user of a session; None if the tenant has no such session."""
+    query = "SELECT user_id FROM sessions WHERE tenant_id = $1 AND id = $2"
+    found: UUID | None = await connection.fetchval(query, tenant, session_id)
+    return found
+
+
 async def delete_session(connection: Connection, tenant: str, session_id: UUID, user_id: UUID | None) -> Session | None:
     """Remove a session and its refresh tokens, if it is of `user_id`, where one is given."""
     row = await connection.fetchrow(

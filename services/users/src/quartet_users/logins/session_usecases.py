@@ -8,6 +8,7 @@ from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends, session_store
 from quartet_users.logins.session_store import Session
+from quartet_users.roles.privileges import demand_platform_right
 from quartet_users.scim import user_store
 
 Container = AppContainer[UsersConfig]
@@ -25,8 +26,14 @@ async def list_sessions(
 
 
 async def end_session(container: Container, caller: Caller, session_id: UUID, user_id: UUID | None) -> None:
-    """End a session: one of `user_id`, or anybody's in the tenant. Raises NotFoundError (404)."""
+    """End a session: one of `user_id`, or anybody's in the tenant.
+
+    Raises NotFoundError (404), and ForbiddenError (403) for a platform administrator's that another one does not end.
+    """
     async with container.database.transaction() as connection:
+        owner = user_id or await session_store.find_owner(connection, caller.tenant, session_id)
+        if owner is not None and str(owner) != caller.actor:
+            await demand_platform_right(connection, caller, owner)
         refused = await session_ends.end_session(container, connection, caller, session_id, user_id)
     if not refused:
         raise NotFoundError
@@ -34,18 +41,25 @@ async def end_session(container: Container, caller: Caller, session_id: UUID, us
 
 
 async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> None:
-    """End all sessions of a user. Raises NotFoundError (404) if the tenant has no such user."""
+    """End all sessions of a user.
+
+    Raises NotFoundError (404) if the tenant has no such user, ForbiddenError (403) as `end_session` does.
+    """
     async with container.database.transaction() as connection:
         if await user_store.lock_user(connection, caller.tenant, user_id) is None:
             raise NotFoundError
+        if str(user_id) != caller.actor:
+            await demand_platform_right(connection, caller, user_id)
         why = session_ends.by_whom(caller, user_id)
         refused = await session_ends.end_sessions_of(container, connection, caller, user_id, why)
     container.revocations.add(refused)
 
 
 async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
-    """End all sessions of a user but `kept`."""
+    """End all sessions of a user but `kept`. Raises ForbiddenError (403) as `end_session` does."""
     async with container.database.transaction() as connection:
+        if str(user_id) != caller.actor:
+            await demand_platform_right(connection, caller, user_id)
         refused = await session_ends.end_others(
             container, connection, caller, user_id, kept, session_ends.by_whom(caller, user_id)
         )

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.errors import BadRequestError, ForbiddenError
 from quartet_common.ids import SYSTEM_TENANT, new_id
 
 GranteeType = Literal["User", "Group"]
 
 TENANT_ADMIN = "tenant:admin"
-PLATFORM_ADMIN = "platform:admin"
 MAX_ROLES = 500
 """Roles that one tenant may have."""
 MAX_NAME = 128

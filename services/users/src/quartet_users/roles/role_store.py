@@ -42,7 +42,26 @@ async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> 
     """
     if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock_shared({_LOCK})", f"scopes:{tenant}"):
         raise HeldError("postgresql")
+    return await held_scopes(connection, tenant, user_id)
+
+
+async def held_scopes(connection: Connection, tenant: str, user_id: UUID) -> frozenset[str]:
+    """The scopes that a user has by roles of its own and of its groups, direct and nested, as committed now."""
     return frozenset(await connection.fetchval(f"SELECT {SCOPES_OF_ONE}", tenant, user_id))
+
+
+async def scopes_of_groups(connection: Connection, tenant: str, groups: Sequence[UUID]) -> list[str]:
+    """The scopes of the roles that are granted to `groups` themselves, not to groups above them."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT unnest(r.scopes) AS scope FROM role_grants g
+        JOIN roles r ON r.tenant_id = g.tenant_id AND r.id = g.role_id
+        WHERE g.tenant_id = $1 AND g.grantee_id = ANY($2::uuid[]) AND g.grantee_type = 'Group' ORDER BY scope
+        """,
+        tenant,
+        groups,
+    )
+    return [row["scope"] for row in rows]
 
 
 async def take_grants(connection: Connection, tenant: str) -> None:
@@ -237,13 +256,6 @@ async def read_ways(connection: Connection, tenant: str, user_id: UUID) -> list[
         """,
         tenant,
         user_id,
-    )
-
-
-async def knows_group(connection: Connection, tenant: str, group_id: UUID) -> bool:
-    """Whether the group has been heard of, a deleted one too."""
-    return bool(
-        await connection.fetchval("SELECT true FROM known_groups WHERE tenant_id = $1 AND id = $2", tenant, group_id)
     )
 
 

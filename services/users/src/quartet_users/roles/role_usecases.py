@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-import msgspec
-
 from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import BadRequestError, NotFoundError, ServiceError
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
-from quartet_scim.paging import Page
-from quartet_scim.query import Query
 from quartet_users import events
 from quartet_users.clients import GroupDirectory
 from quartet_users.config import UsersConfig
@@ -44,10 +40,6 @@ class RoleChange:
     name: str | None = None
     description: str | None = None
     scopes: frozenset[str] | None = None
-
-
-class _Group(msgspec.Struct, frozen=True, rename="camel"):
-    display_name: str
 
 
 class NameTakenError(ServiceError):
@@ -134,13 +126,15 @@ async def give_role(
 ) -> bool:
     """Give a role to a user or a group of the tenant; False when they have it.
 
-    Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`, ForbiddenError 403, UnavailableError 503.
+    A group is marked by the groups service first, so that its members are protected from the moment of the grant; if
+    that service does not answer, nothing is granted. Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`,
+    ForbiddenError 403, UnavailableError 503.
     """
-    found = await _ask(container, groups, who.caller, grantee) if kind == "Group" else None
+    names = await groups.mark(who.caller, [grantee]) if kind == "Group" else {}
 
     async def command(connection: Connection) -> bool:
         role = await _known(connection, who, role_id)
-        await _demand_grantee(connection, who.caller.tenant, kind, grantee, found)
+        await _demand_grantee(connection, who.caller.tenant, kind, grantee, names.get(grantee))
         return await add_grant(container, connection, who.caller, role, kind, grantee)
 
     return await _decide(container, who.caller.tenant, command)
@@ -220,26 +214,18 @@ async def _taking(
             raise LastAdministratorError
 
 
-async def _ask(container: Container, groups: GroupDirectory, caller: Caller, group: UUID) -> str | None:
-    """The name of a group that no event has told of yet, by the groups service; None for one that is known, or to
-    nobody. Raises UnavailableError 503.
-    """
-    async with container.database.connection() as connection:
-        if await role_store.knows_group(connection, caller.tenant, group):
-            return None
-    found = await groups.search(caller, Query(Page(1, 1), filter=f'id eq "{group}"', attributes="displayName"))
-    return next((msgspec.json.decode(one, type=_Group).display_name for one in found.resources), None)
-
-
 async def _demand_grantee(
-    connection: Connection, tenant: str, kind: GranteeType, grantee: UUID, found: str | None
+    connection: Connection, tenant: str, kind: GranteeType, grantee: UUID, name: str | None
 ) -> None:
-    """Have the grantee stay until the transaction ends. Raises BadRequestError."""
+    """Have the grantee stay until the transaction ends; `name` is that of a group which the groups service has.
+
+    Raises BadRequestError.
+    """
     if kind == "User":
         is_there = await role_store.hold_user(connection, tenant, grantee)
     else:
-        if found is not None:  # of version 0, so that whatever is told of it counts
-            await memberships.learn_groups(connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=found)])
+        if name is not None:  # of version 0, so that whatever is told of it counts
+            await memberships.learn_groups(connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)])
         is_there = bool(await role_store.hold_group(connection, tenant, grantee))
     if not is_there:
         raise BadRequestError(f"id: there is no such {kind.lower()}.", "unknown_grantee")

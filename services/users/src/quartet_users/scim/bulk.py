@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.errors import ContendedError, ForbiddenError, UnavailableError
 from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
+from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
@@ -195,6 +196,9 @@ class Bulk:
             return await self._change_user(planned)
         except ScimError as error:
             return Outcome.failed(error)
+        except ForbiddenError as error:
+            await record_partial_refusal(error.scope)
+            return Outcome.failed(ScimError(error.status, error.detail))
         except (ContendedError, ShareExceededError) as error:
             return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:

@@ -86,9 +86,10 @@ class GroupsClient:
     async def _call(
         self, caller: Caller, operations: Sequence[bytes], errors_left: int | None, limit: float
     ) -> list[Outcome]:
-        body = b'{"failOnErrors":%b,"seconds":%b,"operations":[%b]}' % (
+        body = b'{"failOnErrors":%b,"seconds":%b,"scopes":%b,"operations":[%b]}' % (
             orjson.dumps(errors_left),
             orjson.dumps(limit - SPARE),
+            orjson.dumps(sorted(caller.scopes)),
             b",".join(operations),
         )
         headers, timeout = {"Content-Type": "application/json"}, httpx.Timeout(limit, connect=1.0)

@@ -1,4 +1,4 @@
-"""Exports: what `/users/data/export` streams."""
+"""Exports of users, and of the schemas that the tenant has registered for them."""
 
 from collections.abc import AsyncIterator
 

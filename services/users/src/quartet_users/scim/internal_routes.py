@@ -1,4 +1,4 @@
-"""Routes for other services: what they keep of users that they have not heard of."""
+"""Routes for other services: users that they have not heard of, and what the roles of groups give."""
 
 from typing import Any
 
@@ -13,14 +13,15 @@ from quartet_common.ids import parse_id
 from quartet_common.responses import json_response
 from quartet_scim_http.requests import read_body
 from quartet_users.config import UsersConfig
+from quartet_users.roles import role_store
 from quartet_users.scim import user_store
-from quartet_users.scim.scim_documents import KnownUser, LookupDocument, LookupRequest
+from quartet_users.scim.scim_documents import GroupScopesDocument, KnownUser, LookupDocument, LookupRequest
 
 MAX_IDS = 1000
 
 
 def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/lookup`."""
+    """`/users/lookup` and what is below it."""
     blueprint = Blueprint("internal", __name__)
 
     @blueprint.post("/lookup")
@@ -36,6 +37,18 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
             rows = await user_store.find_by_ids(connection, caller().tenant, known)
         found = [KnownUser(str(row["id"]), row["user_name"], row["display_name"], row["version"]) for row in rows]
         return json_response(LookupDocument(found))
+
+    @blueprint.post("/lookup/group-scopes")
+    @requires(SERVICE_SCOPE)
+    @tag(["Services"])
+    @document_request(LookupRequest)
+    @document_response(GroupScopesDocument)
+    async def group_scopes() -> Response:
+        """The scopes of the roles that are granted to up to 1,000 groups themselves."""
+        known = [found for found in map(parse_id, _ids(await read_body())) if found is not None]
+        async with container.database.connection() as connection:
+            scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)
+        return json_response(GroupScopesDocument(scopes))
 
     return blueprint
 

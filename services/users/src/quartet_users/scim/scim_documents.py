@@ -59,7 +59,7 @@ class SchemaDocument:
 
 @dataclass
 class LookupRequest:
-    """Ids of users to look up, at most 1,000."""
+    """Ids of users or groups to look up, at most 1,000."""
 
     ids: list[str]
 
@@ -79,3 +79,10 @@ class LookupDocument:
     """Those of the ids that the tenant has."""
 
     users: list[KnownUser] = field(default_factory=list)
+
+
+@dataclass
+class GroupScopesDocument:
+    """The scopes of all roles that are granted to the groups."""
+
+    scopes: list[str]

@@ -61,6 +61,12 @@ def change(
     return changed, [events.updated(changed.id, changed.version, _facts(changed), names)]
 
 
+def is_privileged(before: User, after: User, *, new_password: bool) -> bool:
+    """Whether a change decides who can log in as the user: it concerns the password, `active` or `userName`."""
+    was_active, is_active = (bool(one.attributes.get("active", True)) for one in (before, after))
+    return new_password or was_active != is_active or before.user_name != after.user_name
+
+
 def delete(user: User) -> list[DomainEvent]:
     """The event of a user's end; it counts one version further, so that nothing later is older."""
     return [events.deleted(user.id, user.version + 1, _facts(user))]

@@ -18,6 +18,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import TAKEN
 from quartet_users.logins import session_ends, session_store
 from quartet_users.passwords.passwords import Passwords
+from quartet_users.roles.privileges import demand_scopes_of_user
 from quartet_users.scim import user_domain, user_store
 from quartet_users.scim.bulk_sets import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.scim.schema_usecases import hold_schemas, own_urns
@@ -110,13 +111,18 @@ async def replace_user(
     sent: Normalised,
     if_match: IfMatch = ANY_VERSION,
 ) -> User:
-    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1). Raises ScimError 404, 409, 412."""
+    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1).
+
+    Raises ScimError 404, 409, 412, MissingScopesError 403.
+    """
     password_hash = await _hash(passwords, sent)
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         user, told = user_domain.change(
             before, sent.attributes, container.clock(), new_password=password_hash is not None
         )
+        if user_domain.is_privileged(before, user, new_password=password_hash is not None):
+            await demand_scopes_of_user(connection, caller, user_id)
         if told:
             user = _named(await user_store.update_user(connection, caller.tenant, user))
         await _finish(container, connection, caller, user, password_hash, told)
@@ -133,7 +139,10 @@ async def patch_user(
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
 ) -> User:
-    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2). Raises ScimError 400, 404, 409, 412."""
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
+
+    Raises ScimError 400, 404, 409, 412, MissingScopesError 403.
+    """
     try:
         return await _patch(container, {}, engine, caller, user_id, operations, if_match)
     except UnhashedError as unhashed:
@@ -156,9 +165,11 @@ async def _patch(
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         patched = engine.apply(before.attributes, operations)
-        password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
         new_password = "password" in patched.secrets
         user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
+        if user_domain.is_privileged(before, user, new_password=new_password):
+            await demand_scopes_of_user(connection, caller, user_id)
+        password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
         if told:
             user = _named(await user_store.update_user(connection, caller.tenant, user))
         if new_password and password_hash is None:
@@ -169,9 +180,10 @@ async def _patch(
 
 
 async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
-    """Remove a user, whose sessions end. Raises ScimError 404, 412."""
+    """Remove a user, whose sessions end. Raises ScimError 404, 412, MissingScopesError 403."""
     async with container.database.transaction() as connection:
         user = await _lock(connection, caller.tenant, user_id, if_match)
+        await demand_scopes_of_user(connection, caller, user_id)
         ended = await session_store.delete_user(connection, caller.tenant, user_id)
         await session_ends.tell_user_ended(container, connection, caller, user_id, ended, "deleted")
         await _tell(container, connection, caller, user_domain.delete(user))

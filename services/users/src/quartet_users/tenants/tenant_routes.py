@@ -6,6 +6,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.auth.principal import PLATFORM_ADMIN
 from quartet_common.bodies import read_json
 from quartet_common.container import AppContainer
 from quartet_common.cursors import decode_cursor, encode_cursor
@@ -17,7 +18,6 @@ from quartet_common.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 from quartet_users.passwords.passwords import Passwords
-from quartet_users.roles.role_domain import PLATFORM_ADMIN
 from quartet_users.tenants import tenant_store, tenant_usecases
 from quartet_users.tenants.tenant_documents import (
     CreatedTenantDocument,

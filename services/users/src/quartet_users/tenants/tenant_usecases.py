@@ -26,8 +26,7 @@ from quartet_users.scim.user_usecases import demand_good_password
 from quartet_users.tenants import tenant_domain, tenant_store
 from quartet_users.tenants.tenant_domain import Change, Tenant
 from quartet_users.tokens.revocations import revoke
-from quartet_users.tokens.scim_tokens import SCOPES as SCIM_SCOPES
-from quartet_users.tokens.scim_tokens import NewScimToken, add_scim_token
+from quartet_users.tokens.scim_tokens import DEFAULT_SCOPES, NewScimToken, add_scim_token
 
 Container = AppContainer[UsersConfig]
 
@@ -76,7 +75,7 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
             raise tenant_domain.taken()
         own = replace(caller, tenant=tenant.id)
         role = await _add_role(container, connection, own)
-        client = await add_client(container, connection, own, NewClient(PROVISIONING, SCIM_SCOPES))
+        client = await add_client(container, connection, own, NewClient(PROVISIONING, DEFAULT_SCOPES))
         token = await add_scim_token(container, connection, own, NewScimToken(PROVISIONING, client_id=client.client.id))
         made = CreatedTenant(tenant, client, token.secret)
         if administrator is None:

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from joserfc import jwt
 
-from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE
+from quartet_common.auth.principal import ANY_TENANT, PLATFORM_ADMIN, SERVICE_SCOPE
 from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from quartet_common.ids import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_users.api_clients.authenticated import AuthenticatedClient
 from quartet_users.errors import OAuthError
-from quartet_users.roles.role_domain import PLATFORM_ADMIN
 from quartet_users.tokens.keys import KeyPair
 from quartet_users.tokens.oauth_forms import read_scope
 

@@ -102,7 +102,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
 def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimToken:
     """What the creator asks for and may have. Raises BadRequestError, ForbiddenError: nobody gives what they lack."""
-    scopes = scim_tokens.SCOPES if body.scopes is None else frozenset(body.scopes)
+    scopes = scim_tokens.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
     if not scopes or not scopes <= scim_tokens.SCOPES:
         raise BadRequestError(f"scopes: some of {', '.join(sorted(scim_tokens.SCOPES))}", "bad_scopes")
     lacking = scopes - who.scopes

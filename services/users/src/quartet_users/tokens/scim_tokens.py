@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.auth.opaque import SCIM_TOKEN, digest, make, tenant_of
-from quartet_common.auth.principal import Principal
+from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection, Database
@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 
 Container = AppContainer[UsersConfig]
 
-SCOPES = frozenset({"users:read", "users:write", "groups:read", "groups:write"})
+DEFAULT_SCOPES = frozenset({"users:read", "users:write", "groups:read", "groups:write"})
+"""What a SCIM token has where no scopes are named."""
+SCOPES = DEFAULT_SCOPES | {PRIVILEGED_WRITE}
 """All that a SCIM token can have."""
 MAX_VALID = 100
 """Tokens of a tenant that can be used at the same time: a bound on mistakes, not a promise to the one."""
@@ -48,7 +50,7 @@ class NewScimToken:
     """
 
     name: str
-    scopes: frozenset[str] = SCOPES
+    scopes: frozenset[str] = DEFAULT_SCOPES
     expires_at: datetime | None = None
     client_id: str | None = None
 

@@ -1,0 +1,53 @@
+"""SQL of privileged groups: which groups may carry roles; connection first, then the tenant; never commits."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from quartet_common.database import Connection
+from quartet_groups.graph_store import UPWARD
+
+UNMARK_AFTER = "1 hour"
+"""Age of a mark that may be removed. The grant that a mark was made for is committed or given up long before."""
+
+
+async def mark(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Mark those of `ids` that are groups, and return them with their names."""
+    rows = await connection.fetch(
+        """
+        WITH found AS (SELECT id, display_name FROM groups WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id),
+        marked AS (
+            INSERT INTO privileged_groups (tenant_id, group_id, marked_at) SELECT $1, id, now() FROM found
+            ON CONFLICT (tenant_id, group_id) DO UPDATE SET marked_at = now()
+        )
+        SELECT id, display_name FROM found
+        """,
+        tenant,
+        ids,
+    )
+    return {row["id"]: row["display_name"] for row in rows}
+
+
+async def unmark(connection: Connection, tenant: str, ids: Collection[UUID]) -> None:
+    """Remove the marks of groups that carry no role, unless they are new."""
+    await connection.execute(
+        f"""
+        DELETE FROM privileged_groups WHERE tenant_id = $1 AND group_id = ANY($2::uuid[])
+        AND marked_at < now() - interval '{UNMARK_AFTER}'
+        """,
+        tenant,
+        list(ids),
+    )
+
+
+async def marked_above(connection: Connection, tenant: str, group_id: UUID) -> frozenset[UUID]:
+    """The marked groups among a group and all groups above it: the roles of all of them are its members'."""
+    rows = await connection.fetch(
+        f"""
+        WITH RECURSIVE reached (id) AS (SELECT $2::uuid UNION {UPWARD})
+        SELECT p.group_id FROM reached CROSS JOIN LATERAL (
+            SELECT group_id FROM privileged_groups WHERE tenant_id = $1 AND group_id = reached.id OFFSET 0) AS p
+        """,
+        tenant,
+        group_id,
+    )
+    return frozenset(row["group_id"] for row in rows)

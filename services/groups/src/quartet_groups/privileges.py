@@ -1,0 +1,44 @@
+"""Privileges: a caller changes who is in a group only with every scope that the group's roles give."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from quartet_common.auth.principal import missing_scopes
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import MissingScopesError
+from quartet_common.messaging.outbox import Caller
+from quartet_groups import privilege_store
+from quartet_groups.clients import UserDirectory
+from quartet_groups.config import GroupsConfig
+
+
+class UncheckedGroupsError(Exception):
+    """Groups that may carry roles, of which the users service has not been asked yet."""
+
+    def __init__(self, groups: frozenset[UUID]) -> None:
+        super().__init__(groups)
+        self.groups = groups
+
+
+async def demand_checked(connection: Connection, tenant: str, group_id: UUID, checked: frozenset[UUID]) -> None:
+    """Raise UncheckedGroupsError if the group or one above it is marked and not among the `checked` ones."""
+    marked = await privilege_store.marked_above(connection, tenant, group_id)
+    if not marked <= checked:
+        raise UncheckedGroupsError(marked - checked)
+
+
+async def demand_scopes_of_groups(
+    container: AppContainer[GroupsConfig], directory: UserDirectory, caller: Caller, groups: Collection[UUID]
+) -> None:
+    """Ask the users service for the scopes of marked groups' roles and check that the caller has all of them.
+
+    Runs outside of transactions. Raises MissingScopesError (403), UnavailableError (503).
+    """
+    held = await directory.scopes_of_groups(caller, groups)
+    missing = missing_scopes(caller.scopes, held)
+    if missing:
+        raise MissingScopesError("The group, or a group above it,", missing)
+    if not held:
+        async with container.database.transaction() as connection:
+            await privilege_store.unmark(connection, caller.tenant, groups)

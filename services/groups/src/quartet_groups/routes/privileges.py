@@ -1,0 +1,32 @@
+"""The internal route of privileged groups: the users service marks a group before it grants a role to it."""
+
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response, tag
+
+from quartet_common.auth.guard import caller, requires
+from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.bodies import read_json
+from quartet_common.container import AppContainer
+from quartet_common.responses import json_response
+from quartet_groups import privilege_store
+from quartet_groups.config import GroupsConfig
+from quartet_groups.routes.documents import MarkBody, MarkDocument, MarkedDocument, MarkedGroupDocument
+
+
+def privileges_blueprint(container: AppContainer[GroupsConfig]) -> Blueprint:
+    """`/groups/privileged`."""
+    blueprint = Blueprint("privileges", __name__)
+
+    @blueprint.post("/privileged")
+    @requires(SERVICE_SCOPE)
+    @tag(["Services"])
+    @document_request(MarkDocument)
+    @document_response(MarkedDocument)
+    async def mark() -> Response:
+        """Mark up to 1,000 groups: changes of their members need the scopes of their roles from now on."""
+        body = await read_json(MarkBody)
+        async with container.database.transaction() as connection:
+            found = await privilege_store.mark(connection, caller().tenant, body.ids)
+        return json_response(MarkedDocument([MarkedGroupDocument(str(one), name) for one, name in found.items()]))
+
+    return blueprint

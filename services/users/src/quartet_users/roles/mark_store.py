@@ -1,0 +1,33 @@
+"""SQL of marks: which groups with a role are to be marked by the groups service; connection first; never commits."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from quartet_common.database import Connection
+
+
+async def find_unmarked(connection: Connection, limit: int) -> list[asyncpg.Record]:
+    """`tenant_id, grantee_id` of groups with a role of which the groups service has not confirmed the mark."""
+    return await connection.fetch(
+        """
+        SELECT DISTINCT tenant_id, grantee_id FROM role_grants
+        WHERE grantee_type = 'Group' AND marked_at IS NULL ORDER BY tenant_id, grantee_id LIMIT $1
+        """,
+        limit,
+    )
+
+
+async def note_marked(connection: Connection, tenant: str, groups: Sequence[UUID], now: datetime) -> None:
+    """Note that the groups service has marked `groups`."""
+    await connection.execute(
+        """
+        UPDATE role_grants SET marked_at = $3
+        WHERE tenant_id = $1 AND grantee_id = ANY($2::uuid[]) AND grantee_type = 'Group' AND marked_at IS NULL
+        """,
+        tenant,
+        groups,
+        now,
+    )

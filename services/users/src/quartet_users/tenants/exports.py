@@ -1,0 +1,9 @@
+"""Exports of tenants: what is known of the tenant itself."""
+
+from quartet_common.exports import json_rows
+
+tenant = json_rows(
+    """
+    SELECT tenant_id AS id, display_name, status, version, created_at, modified_at FROM tenants WHERE tenant_id = $1
+    """
+)

@@ -1,0 +1,144 @@
+"""The exports: every table that holds something of a tenant is exported, or it is said here why not."""
+
+import asyncio
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from quartet_cli.layout import SERVICES
+from quartet_cli.stack import Stack
+from quartet_testing.client import Api, unique
+from quartet_testing.faults import database
+from quartet_testing.services import new_tenant
+
+pytestmark = pytest.mark.local_stack
+
+EXPORTED = {
+    "users": {
+        "tenants": "tenant",
+        "tenant_schemas": "schema",
+        "users": "user",
+        "credentials": "credential",
+        "sessions": "session",
+        "roles": "role",
+        "role_grants": "role_grant",
+        "clients": "client",
+        "client_secrets": "client_secret",
+        "scim_tokens": "scim_token",
+    },
+    "groups": {"groups": "group", "members": "member", "nestings": "member"},
+    "audit": {"entries": "entry"},
+    "metrics": {"event_counts": "event_count"},
+}
+"""The kind of line that has the rows of a table."""
+EVERYWHERE = {
+    "outbox": "events of what is exported, for milliseconds",
+    "inbox": "ids of events that were taken in",
+    "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
+    "deleted_tenants": "only deleted tenants, which have no export",
+}
+NOT_EXPORTED = {
+    "users": {
+        "user_emails": "an index of what users have",
+        "user_totals": "a count of users",
+        "schema_sets": "a counter of changes of schemas",
+        "signing_keys": "the platform's",
+        "refresh_tokens": "hashes of tokens only; the sessions are exported",
+        "client_assertions": "ids of assertions that were used, for an hour",
+        "scope_losses": "work that is waiting for the worker, for seconds",
+        "known_groups": "a copy of what groups exports",
+        "memberships": "a copy of what groups exports",
+        "nestings": "a copy of what groups exports",
+        "ancestors": "follows from nestings",
+    },
+    "groups": {
+        "group_totals": "a count of groups",
+        "known_users": "a copy of what users exports",
+        "membership_versions": "counters of changes",
+        "privileged_groups": "follows from the grants of roles, which users exports",
+    },
+    "audit": {
+        "logs": "a count of entries",
+        "leaf_hashes": "hashes of what deleted tenants had",
+    },
+    "metrics": dict[str, str](),
+}
+"""Tables whose rows are not exported, and why."""
+TABLES = """
+SELECT table_name FROM information_schema.columns
+WHERE table_schema = $1 AND column_name = 'tenant_id' AND table_name IN (
+    SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p'))"""
+SECRET = """
+SELECT DISTINCT column_name FROM information_schema.columns
+WHERE table_schema = $1 AND column_name ~ 'hash|private|password|secret$'"""
+HASHES = """
+SELECT secret_hash AS hash FROM client_secrets UNION ALL SELECT token_hash FROM scim_tokens
+UNION ALL SELECT token_hash FROM refresh_tokens UNION ALL SELECT family_hash FROM refresh_tokens"""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_every_table_of_a_tenant_is_exported_or_it_is_said_why_not(stack: Stack, service: str) -> None:
+    async with database(stack, service) as connection:
+        tables = {row["table_name"] for row in await connection.fetch(TABLES, service)}
+    exported, left_out = EXPORTED[service].keys(), EVERYWHERE.keys() | NOT_EXPORTED[service].keys()
+    assert not exported & left_out
+    assert tables == exported | left_out
+
+
+def names(value: Any) -> Iterator[str]:
+    """The names of all members of a JSON value, however deep."""
+    if isinstance(value, dict):
+        yield from value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from names(one)
+
+
+async def fill(api: Api) -> list[str]:
+    """Make something of each kind in the tenant; returns what is secret of it."""
+    password = "correct horse battery staple"
+    user = await api.create_user(password=password)
+    await api.create_group([user["id"], (await api.create_group())["id"]])
+    role = (await api.post("/users/roles", json={"name": unique("r"), "scopes": ["users:read"]})).json()
+    given = await api.post(f"/users/roles/{role['id']}/grants", json={"type": "User", "id": user["id"]})
+    assert given.status_code == 201, given.text
+    schema = {"id": f"urn:example:{unique('s')}:2.0:User", "name": "S", "attributes": [{"name": "number"}]}
+    assert (await api.post("/users/schemas", json=schema)).status_code == 201
+    client = (await api.post("/users/clients", json={"name": "c", "scopes": ["users:read"]})).json()
+    token = (await api.post("/users/scim-tokens", json={"name": "t"})).json()
+    tenant = client["client_id"].rpartition(".")[0]
+    login = {"tenant": tenant, "user_name": user["userName"], "password": password}
+    session = (await api.post("/users/login", json=login)).json()
+    await api.entries_of(user["id"], "users.user.created")
+    await api.counted("users.user.created", 1)
+    return [password, client["client_secret"], token["token"], session["refresh_token"], session["access_token"]]
+
+
+async def test_an_export_has_a_line_of_each_kind_and_no_secret(stack: Stack) -> None:
+    async with Api(stack.url, await asyncio.to_thread(stack.token, await a_tenant(stack))) as api:
+        secrets = [*await fill(api), "$argon2"]
+        async with database(stack, "users") as connection:
+            hashes = [row["hash"] for row in await connection.fetch(HASHES) if row["hash"] is not None]
+        secrets += [
+            text for one in hashes for text in (one.hex(), b64encode(one).decode(), urlsafe_b64encode(one).decode())
+        ]
+        for service in SERVICES:
+            answer = await api.get(f"/{service}/data/export")
+            *rows, _ = [json.loads(line) for line in answer.text.splitlines()]
+            assert {row["kind"] for row in rows} == set(EXPORTED[service].values())
+            assert not [one for one in secrets if one in answer.text]
+            async with database(stack, service) as connection:
+                secret = {row["column_name"] for row in await connection.fetch(SECRET, service)}
+            assert service != "users" or {"password_hash", "secret_hash", "token_hash", "private_key"} <= secret
+            assert not set(names([row["data"] for row in rows])) & secret
+
+
+async def a_tenant(stack: Stack) -> str:
+    """A tenant that was made, as people who log in need one."""
+    tenant = new_tenant()
+    async with Api(stack.url, await asyncio.to_thread(stack.token, "quartet")) as platform:
+        made = await platform.post("/users/tenants", json={"id": tenant})
+        assert made.status_code == 201, made.text
+    return tenant
