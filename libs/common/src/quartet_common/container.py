@@ -13,6 +13,7 @@ from quartet_common.auth.revocations import RevocationList
 from quartet_common.clocks import DatabaseClock
 from quartet_common.config import ServiceConfig
 from quartet_common.database import Database, open_database
+from quartet_common.fair_share import FairShare
 from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.ids import Clock
 from quartet_common.messaging.broker import Broker
@@ -47,6 +48,8 @@ class AppContainer(Generic[C_co]):
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
+        self.shares: list[FairShare] = []
+        """What tenants share in this process. Code that makes a share adds it here, so that it has metrics."""
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
         self._redis: Redis | None = None

@@ -10,6 +10,8 @@ import orjson
 from quartet_scim.errors import ScimError, invalid_syntax
 
 MAX_DEPTH = 32
+MAX_PARTS = 400_000
+"""Commas and opening brackets of a body: each value takes some 100 bytes of memory, however short its text is."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _ESCAPED_COLON = re.compile(rb"\\u003a", re.IGNORECASE)
 
@@ -22,12 +24,16 @@ def parse(body: bytes) -> dict[str, Any]:
     """The JSON object that the body holds.
 
     Raises ScimError 400 invalidSyntax for what is not UTF-8 or not JSON (lone surrogates included), is not an object,
-    is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store.
+    is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store; 413 for
+    more than MAX_PARTS, before anything is made of them.
     """
+    openings = body.count(b"{") + body.count(b"[")
+    if openings + body.count(b",") > MAX_PARTS:
+        raise ScimError(413, f"The body has more than {MAX_PARTS} commas and opening brackets. Send less at a time.")
     value = _decoded(body)
     if not isinstance(value, dict):
         raise invalid_syntax("The body must be a JSON object.")
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if openings > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise invalid_syntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
         raise invalid_syntax("The body holds a NUL character (\\u0000), which cannot be stored.")

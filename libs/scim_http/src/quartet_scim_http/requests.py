@@ -8,7 +8,7 @@ from uuid import UUID
 from quart import request
 
 from quartet_common.ids import parse_id
-from quartet_common.large import work_on
+from quartet_common.large import LARGE_BODY, work_on
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
 from quartet_scim.json import parse
@@ -18,6 +18,9 @@ from quartet_scim.projection import Projection, Projector
 from quartet_scim.query import Query, query_of_body, query_of_parameters
 
 T = TypeVar("T")
+
+MAX_SEARCH_BYTES = 64 * 1024
+"""Bytes that a SearchRequest may have; its filter has at most 4,096 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Body:
         """The body of the request. Raises ScimError 400 invalidSyntax, 415."""
         sent = await read_bytes()
         return cls(await work_on(sent, parse), sent)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether work with it is done in a thread."""
+        return len(self.sent) >= LARGE_BODY
 
     async def work(self, work: Callable[[dict[str, Any]], T]) -> T:
         """`work(message)`; raises what it raises."""

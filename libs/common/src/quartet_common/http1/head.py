@@ -1,7 +1,8 @@
 """The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
 
 from typing import Any
-from urllib.parse import unquote
+
+from quartet_common.percent import unquote
 
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
@@ -61,14 +62,13 @@ class Head:
     def scope(self, method: bytes, version: str, scheme: str, client: Address, server: Address) -> dict[str, Any]:
         """The ASGI scope."""
         path, _, query = self.target.partition(b"?")
-        text = path.decode("ascii")
         return {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
             "method": method.decode("ascii"),
             "scheme": scheme,
-            "path": unquote(text) if "%" in text else text,
+            "path": unquote(path) if b"%" in path else path.decode("ascii"),
             "raw_path": path,
             "query_string": query,
             "root_path": "",
