@@ -6,6 +6,8 @@ from quartet_common.percent import unquote
 
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
+MAX_HEADERS = 100
+"""Headers of a request: each costs some work, however short it is."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 Address = tuple[str, int] | None
@@ -31,7 +33,7 @@ class Head:
 
     def flaw(self, method: bytes, version: str) -> int:
         """The status with which the request is refused; 0 for a good one."""
-        if self._size > MAX_HEAD:
+        if self._size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return 431
         if version not in ("1.1", "1.0"):
             return 505
