@@ -14,7 +14,7 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
-from quartet_common import clocks
+from quartet_common import clocks, memory
 from quartet_common.asgi import BYTES_IN_FLIGHT, ServiceApp, add_headers, running_globals, running_request
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
@@ -273,9 +273,10 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 
 
 def _install_lifespan(
-    app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
+    app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
+        Schedule("memory", memory.INTERVAL, app.memory.give_back),
         Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),

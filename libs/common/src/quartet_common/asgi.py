@@ -28,8 +28,9 @@ from werkzeug.routing import MapAdapter
 from quartet_common.auth.opaque import hide
 from quartet_common.bodies import SMALL_BODY, body_limit
 from quartet_common.errors import BadRequestError, BodyTooLargeError
-from quartet_common.fair_share import FairShare
+from quartet_common.fair_share import FairShare, ShareExceededError
 from quartet_common.http1.exchange import EXTENSION, Exchange
+from quartet_common.memory import Memory
 from quartet_common.percent import parse_form
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ BYTES_IN_FLIGHT = "quartet_bytes_in_flight"
 """Where an app's extensions hold the FairShare of the bytes of bodies and responses."""
 FREE_BYTES = 64 * 1024
 """Bytes up to which a body or a response is not charged."""
-BODY_WEIGHT = 4
-"""What a byte of a body is charged: JSON becomes some four times as large in memory."""
+BODY_WEIGHT = 6
+"""What a byte of a body is charged: JSON becomes about that much larger in memory."""
 SLICE = 64 * 1024
 """Bytes of a response that are handed to the connection at a time."""
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -117,6 +118,8 @@ class ServiceRequest(Request):
     body: ServiceBody
     bytes_held = 0
     """Bytes of its tenant's share that the request holds (see `hold_bytes`)."""
+    is_large = False
+    """Whether the request has held bytes of its tenant's share."""
     _share: FairShare | None = None
     _holder: Hashable = None
 
@@ -151,10 +154,11 @@ class ServiceRequest(Request):
             body.clear()
         return data
 
-    async def hold_bytes(self, amount: int) -> None:
+    async def hold_bytes(self, amount: int, *, at_once: bool = False) -> None:
         """Have the request hold at least `amount` bytes of its tenant's share until it is answered.
 
-        Raises ShareExceededError (429), CapacityExceededError (503).
+        `at_once`: refuse instead of waiting, as who holds some already and waits for more could wait for itself. Raises
+        ShareExceededError (429), CapacityExceededError (503).
         """
         if amount <= self.bytes_held:
             return
@@ -164,7 +168,10 @@ class ServiceRequest(Request):
             self._holder = ("address", self.remote_addr) if known is None else known.tenant
         if self._share is not None and self.bytes_held < self._share.share:  # more than a share nobody gets
             missing = min(amount, self._share.share) - self.bytes_held
+            if at_once and missing > self._share.share - self._share.used_by(self._holder):
+                raise ShareExceededError(self._share.resource)
             self.bytes_held += await self._share.acquire(self._holder, missing)
+            self.is_large = True
 
     def release_bytes(self, kept: int = 0) -> None:
         """Give back the bytes that the request holds, but for `kept` of them."""
@@ -225,6 +232,8 @@ class HttpConnection(ASGIHTTPConnection):
         finally:
             if isinstance(self._request, ServiceRequest):
                 self._request.release_bytes()
+                if self._request.is_large and isinstance(self.app, ServiceApp):
+                    self.app.memory.requests += 1
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         """Read the body when a view wants it."""
@@ -328,15 +337,21 @@ class ServiceApp(Quart):
     request_class = ServiceRequest
     session_interface = NoSessions()  # type: ignore[assignment]  # Quart's own default is declared too narrowly
 
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.memory = Memory()
+        """Knows when large requests have ended."""
+
     async def dispatch_request(self, request_context: RequestContext | None = None) -> ResponseReturnValue:
         """Run the view; a large response holds its size of the tenant's share of bytes in flight until it is sent."""
         result = await super().dispatch_request(request_context)
-        asked = running_request()
+        asked = running_request() if request_context is None else request_context.request
         size = len(result.response.data) if isinstance(result, Response) and type(result.response) is DataBody else 0
-        if isinstance(asked, ServiceRequest) and (size > FREE_BYTES or asked.bytes_held):
-            size = size if size > FREE_BYTES else 0
-            asked.release_bytes(kept=size)
-            await asked.hold_bytes(size)
+        charged = size if size > FREE_BYTES else 0
+        if isinstance(asked, ServiceRequest) and charged != asked.bytes_held:
+            asked.release_bytes(kept=charged)
+            if asked.method not in WITH_BODY:  # what a write has done is not refused any more
+                await asked.hold_bytes(charged)
         return result
 
     def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
@@ -369,11 +384,11 @@ def running_request() -> Request:
     return cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
 
 
-async def hold_bytes(amount: int) -> None:
+async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
     """Have the request that runs hold `amount` bytes of its tenant's share; see `ServiceRequest.hold_bytes`."""
     asked = running_request()
     if isinstance(asked, ServiceRequest):
-        await asked.hold_bytes(amount)
+        await asked.hold_bytes(amount, at_once=at_once)
 
 
 def running_globals() -> Any:

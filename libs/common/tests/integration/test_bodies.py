@@ -15,8 +15,8 @@ from quartet_common.http1.connection import Connection, Host
 from quartet_testing.conditions import eventually
 
 MIB = 1024 * 1024
-PAGE = b"x" * (4 * MIB)
-SHARE = 6 * MIB
+PAGE = b"x" * (5 * MIB)
+SHARE = 9 * MIB
 
 
 class Server:
@@ -33,7 +33,7 @@ class Server:
         self.app.register_error_handler(ServiceError, answer_error)
         self.app.add_url_rule("/small", "small", self.length, methods=["POST"])
         self.app.add_url_rule("/large", "large", self.large, methods=["POST"])
-        self.app.add_url_rule("/page", "page", self.page)
+        self.app.add_url_rule("/page", "page", self.page, methods=["GET", "POST"])
         self.app.add_url_rule("/free", "free", self.free)
         self.port = 0
 
@@ -177,6 +177,13 @@ async def test_a_large_response_is_charged_until_its_client_has_read_it(server: 
     assert (await (await server.get(b"/free")).answer())[0] == 200
     assert await slow.answer() == (200, PAGE)
     assert await second.answer() == (200, PAGE)
+
+
+async def test_what_a_write_has_done_is_answered_however_much_is_in_flight(server: Server) -> None:
+    slow = await server.get(b"/page")
+    await eventually(lambda: holds(server, len(PAGE)), "the page to be sent")
+    assert await (await server.post(b"/page", 0)).answer() == (200, PAGE)
+    assert await slow.answer() == (200, PAGE)
 
 
 async def test_a_client_that_goes_gives_back_what_its_request_held(server: Server) -> None:

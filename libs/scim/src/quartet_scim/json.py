@@ -11,13 +11,20 @@ from quartet_scim.errors import ScimError, invalid_syntax
 
 MAX_DEPTH = 32
 MAX_PARTS = 400_000
-"""Commas and opening brackets of a body: each value takes some 100 bytes of memory, however short its text is."""
+"""Commas and opening brackets of a body."""
+BYTES_OF_A_PART = 100
+"""Bytes of memory that a value takes, however short its text is."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _ESCAPED_COLON = re.compile(rb"\\u003a", re.IGNORECASE)
 
 
 class _RepeatedKeyError(Exception):
     """Carries the key out of the standard library's decoder."""
+
+
+def size_in_memory(body: bytes) -> int:
+    """About how many bytes the objects take that `parse` makes of the body."""
+    return len(body) + BYTES_OF_A_PART * _parts(body)
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -27,19 +34,22 @@ def parse(body: bytes) -> dict[str, Any]:
     is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store; 413 for
     more than MAX_PARTS, before anything is made of them.
     """
-    openings = body.count(b"{") + body.count(b"[")
-    if openings + body.count(b",") > MAX_PARTS:
+    if _parts(body) > MAX_PARTS:
         raise ScimError(413, f"The body has more than {MAX_PARTS} commas and opening brackets. Send less at a time.")
     value = _decoded(body)
     if not isinstance(value, dict):
         raise invalid_syntax("The body must be a JSON object.")
-    if openings > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise invalid_syntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
         raise invalid_syntax("The body holds a NUL character (\\u0000), which cannot be stored.")
     if _may_repeat_a_key(body, value):
         _refuse_repeated_keys(body)
     return value
+
+
+def _parts(body: bytes) -> int:
+    return body.count(b",") + body.count(b"{") + body.count(b"[")
 
 
 def dump(document: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from quart import request
 
+from quartet_common.asgi import FREE_BYTES, hold_bytes
 from quartet_common.ids import parse_id
 from quartet_common.large import LARGE_BODY, work_on
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
-from quartet_scim.json import parse
+from quartet_scim.json import parse, size_in_memory
 from quartet_scim.mentions import urns_in_message, urns_in_text
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
@@ -52,9 +53,13 @@ async def read_body() -> dict[str, Any]:
 
 
 async def read_bytes() -> bytes:
-    """What was sent and says that it is JSON, for whoever parses it elsewhere. Raises ScimError 415."""
+    """What was sent and says that it is JSON, for whoever parses it elsewhere; a large one is charged for the objects
+    that are made of it. Raises ScimError 415.
+    """
     require_json(request.content_type)
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    if len(body) > FREE_BYTES:
+        await hold_bytes(size_in_memory(body), at_once=True)
     return body
 
 
