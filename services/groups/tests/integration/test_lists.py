@@ -14,6 +14,7 @@ from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
+from quartet_scim_http import searching
 from quartet_testing.services import RunningService, new_tenant
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -96,6 +97,34 @@ async def test_a_list_shows_the_members_of_a_large_group_only_if_they_are_asked_
         assert [len(one.get("members", ())) for one in page["Resources"]] == [0, 2]
     asked = await ask(groups, headers, sortBy="displayName", attributes="members.value")
     assert [len(one["members"]) for one in asked["Resources"]] == [3, 2]
+
+
+@pytest.mark.parametrize("query", [{}, {"attributes": "members"}, {"filter": "displayName pr"}])
+async def test_a_page_ends_at_its_bytes_members_included_and_every_group_is_on_one_page(
+    groups: RunningService,
+    headers: Headers,
+    tenant: str,
+    directory: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    query: dict[str, str],
+) -> None:
+    monkeypatch.setattr(searching, "PAGE_BYTES", 2_000)
+    users = [{"value": str(directory.add(tenant))} for _ in range(5)]
+    await make(groups, headers, *(f"group{number}" for number in range(7)), members=users)
+    by_index: list[str] = []
+    while len(by_index) < 7:
+        page = await ask(groups, headers, startIndex=str(len(by_index) + 1), **query)
+        assert page["itemsPerPage"] == len(page["Resources"]) in (1, 2, 3)
+        assert page["totalResults"] == 7
+        by_index += [one["id"] for one in page["Resources"]]
+    by_cursor: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await ask(groups, headers, cursor=cursor, **query)
+        by_cursor += [one["id"] for one in page["Resources"]]
+        cursor = page.get("nextCursor")
+    assert len(set(by_index)) == 7
+    assert by_cursor == by_index
 
 
 async def test_a_page_whose_members_take_too_long_is_too_much(

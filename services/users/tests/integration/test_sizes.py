@@ -6,7 +6,6 @@ import orjson
 import pytest
 
 from quartet_common.ids import new_id
-from quartet_scim.listing import PAGE_BYTES
 from quartet_testing.services import RunningService
 from quartet_users.scim import lists, user_store
 from quartet_users.scim.user_domain import create
@@ -17,6 +16,7 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 USERS = "/scim/v2/Users"
 LIMIT = 512 * 1024
+PAGE_BYTES = 4 * 1024 * 1024
 TEXT = "x" * 60_000
 
 Headers = dict[str, str]
