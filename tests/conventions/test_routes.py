@@ -6,6 +6,7 @@ from quart import Quart
 from quartet_cli.layout import SERVICES
 from quartet_common.auth.guard import lets_people_in, scopes_of
 from quartet_common.auth.principal import SCOPES
+from quartet_common.bodies import LARGE_BODY, SMALL_BODY, body_limit
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
 PUBLIC = {
@@ -85,3 +86,47 @@ async def test_every_route_stands_in_the_openapi_document_with_a_summary(apps: d
         path = rule.rule.replace("<", "{").replace(">", "}")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert document["paths"][path][method.lower()].get("summary"), f"{method} {path} says nothing"
+
+
+KB = 1024
+LARGER_BODIES = {
+    "users": {
+        "scim.create": 2048 * KB,  # four times the largest user
+        "scim.replace": 2048 * KB,
+        "scim.patch": 2048 * KB,
+        "bulk.carry_out": LARGE_BODY,
+        "search.users_by_post": 64 * KB,
+        "search.everything_by_post": 64 * KB,
+        "schemas.create": 256 * KB,  # 100 attributes with their descriptions
+        "internal.lookup": 64 * KB,  # 1,000 ids
+        "api_clients.create": 64 * KB,  # ten keys with their certificates
+        "api_clients.change": 64 * KB,
+    },
+    "groups": {
+        "scim.create": LARGE_BODY,  # with members
+        "scim.replace": LARGE_BODY,
+        "scim.patch": LARGE_BODY,
+        "bulk.carry_out": LARGE_BODY,
+        "search.groups_by_post": 64 * KB,
+        "internal_search.groups_among_others": 128 * KB,
+        "membership.check_many": 256 * KB,  # 1,000 checks
+    },
+    "audit": {},
+    "metrics": {},
+}
+"""Routes that take more than SMALL_BODY. Code that needs a larger body writes it down here."""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_body_is_small_but_for_those_of_routes_that_are_written_down(
+    apps: dict[str, Quart], service: str
+) -> None:
+    app = apps[service]
+    assert SMALL_BODY == 16 * KB
+    limits = {
+        rule.endpoint: body_limit(app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+        if not (rule.methods or set()).isdisjoint({"POST", "PUT", "PATCH"})
+    }
+    assert {endpoint: limit for endpoint, limit in limits.items() if limit != SMALL_BODY} == LARGER_BODIES[service]
+    assert all(endpoint not in PUBLIC[service] for endpoint in LARGER_BODIES[service])

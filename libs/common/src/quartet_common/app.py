@@ -14,8 +14,8 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
-from quartet_common import clocks
-from quartet_common.asgi import ServiceApp, add_headers, running_globals, running_request
+from quartet_common import clocks, memory
+from quartet_common.asgi import BYTES_IN_FLIGHT, ServiceApp, add_headers, running_globals, running_request
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
@@ -34,7 +34,7 @@ from quartet_common.errors import (
     problem,
     title_of,
 )
-from quartet_common.fair_share import CapacityExceededError
+from quartet_common.fair_share import CapacityExceededError, FairShare
 from quartet_common.ids import new_id
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
@@ -55,6 +55,10 @@ REVOCATIONS_INTERVAL = 0.5
 """Seconds between two looks at what was revoked."""
 KEYS_INTERVAL = 5.0
 """Seconds between two looks whether the keys of tokens are to be asked for anew."""
+WAITING_FOR_BYTES = 32
+"""Requests of one tenant that may wait for its share of bytes in flight."""
+BYTES_TIMEOUT = 10.0
+"""Seconds that one of them may wait."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -94,7 +98,6 @@ ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
 DETAILS = {
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
-    413: "The body is larger than this service accepts.",
 }
 
 
@@ -120,6 +123,7 @@ def create_base_app(
     app = ServiceApp(f"quartet_{config.service}", static_folder=None)
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the client has named
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
+    app.extensions[BYTES_IN_FLIGHT] = _bytes_in_flight(container)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
@@ -140,6 +144,14 @@ def create_base_app(
     _install_lifespan(app, container, [refusals, *background], limiter)
     app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
     return _with_origins(app, config.cors_origins)
+
+
+def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
+    """The process's memory for bodies and responses; what waits for it holds none."""
+    capacity = container.config.max_bytes_in_flight
+    share = FairShare("bytes in flight", capacity, capacity // 3, queue=WAITING_FOR_BYTES, timeout=BYTES_TIMEOUT)
+    container.shares.append(share)
+    return share
 
 
 def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
@@ -263,9 +275,10 @@ def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
 
 
 def _install_lifespan(
-    app: Quart, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
+    app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
+        Schedule("memory", memory.INTERVAL, app.memory.give_back),
         Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),

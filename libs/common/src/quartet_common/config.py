@@ -68,6 +68,11 @@ class ServiceConfig(BaseSettings):
         default=256 * 1024 * 1024, ge=16 * 1024 * 1024, description="of disk that one export uses"
     )
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
+    max_bytes_in_flight: int = Field(
+        default=96 * 1024 * 1024,
+        ge=24 * 1024 * 1024,
+        description="bytes that large bodies and responses may take at a time; a tenant may use a third",
+    )
     refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
     limit_client: Setting = Limit(30_000, 10)
     limit_user: Setting = Limit(3_000, 10)

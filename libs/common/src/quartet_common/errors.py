@@ -74,6 +74,14 @@ class BadRequestError(ServiceError):
         super().__init__(400, code, detail)
 
 
+class BodyTooLargeError(ServiceError):
+    """413: the body of the request has more than `limit` bytes (RFC 9110 section 15.5.14)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, code_of(413), f"The body is larger than the {limit} bytes that this address accepts.")
+        self.limit = limit
+
+
 class NotFoundError(ServiceError):
     """404: the tenant has no such resource."""
 

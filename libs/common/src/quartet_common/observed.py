@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware, asgi_getter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
 
 from quartet_common.config import ServiceConfig
@@ -19,7 +20,9 @@ App = Callable[..., Any]
 
 ABANDONED = 499
 """What is counted for a request whose client has gone before it was answered, as proxies do it."""
-CARRIERS = frozenset({b"traceparent", b"tracestate", b"baggage"})
+CARRIERS = frozenset({b"traceparent", b"tracestate"})
+PROPAGATOR = TraceContextTextMapPropagator()
+"""W3C Trace Context alone: nothing here needs baggage, which anybody may send; its parser logs what it refuses."""
 MILLISECONDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SCHEMES = frozenset({"http", "https"})
@@ -89,7 +92,7 @@ class Measured:
         """The trace that the caller has named, or a new one, with a span of our own that nobody records."""
         for name, _ in scope["headers"]:
             if name in CARRIERS:
-                return self._continued(propagate.extract(scope, getter=asgi_getter))
+                return self._continued(PROPAGATOR.extract(scope, getter=asgi_getter))
         own = SpanContext(self._ids.generate_trace_id(), self._ids.generate_span_id(), is_remote=False)
         return trace.set_span_in_context(NonRecordingSpan(own), NOTHING)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 import httpx
-from opentelemetry import metrics, trace
+from opentelemetry import metrics, propagate, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from quartet_common.config import ServiceConfig
 
@@ -45,6 +46,7 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
         readers.append(_export(config.otlp_endpoint.rstrip("/"), tracer_provider))
     meter_provider = MeterProvider(metric_readers=readers, resource=resource, views=[HTTP_VIEW])
     trace.set_tracer_provider(tracer_provider)
+    propagate.set_global_textmap(TraceContextTextMapPropagator())  # not baggage, which anybody may send
     metrics.set_meter_provider(meter_provider)
     _instrument(config)
 

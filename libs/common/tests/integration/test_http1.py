@@ -11,7 +11,7 @@ import pytest
 
 from quartet_common.http1 import connection
 from quartet_common.http1.connection import Connection, Host
-from quartet_common.http1.head import Head
+from quartet_common.http1.head import MAX_HEADERS, Head
 from quartet_testing.conditions import eventually
 
 Scope = dict[str, Any]
@@ -295,6 +295,7 @@ async def test_a_client_that_asks_whether_to_go_on_may_be_answered_at_once(serve
         (505, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"),
         (505, b"GET /\r\n\r\n"),
         (431, get(b"/", *(b"X-%d: %b" % (number, b"x" * 1000) for number in range(40)))),
+        (431, get(b"/", *(b"X:" for _ in range(MAX_HEADERS)))),  # with Host one too many
         (431, get(b"/" + b"x" * 40_000)),
         (431, get(b"/")[:-2] + b"X: " + b"x" * 70_000),
     ],

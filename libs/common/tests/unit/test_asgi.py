@@ -149,3 +149,29 @@ async def test_a_response_is_cut_off_by_its_limit_alone_and_that_is_logged(
     )
     assert (b"last" in sent) is not cut_off
     assert ("a response was cut off" in caplog.text) is cut_off
+
+
+async def test_a_body_is_not_received_before_a_view_wants_it() -> None:
+    app, received = ServiceApp("test"), list[int]()
+
+    @app.post("/")
+    async def view() -> str:
+        for _ in range(20):  # turns of the loop in which it could be received
+            await asyncio.sleep(0)
+        before = len(received)
+        return f"{before} {len(await request.get_data())}"
+
+    async def receive() -> dict[str, Any]:
+        received.append(1)
+        if len(received) > 3:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b"abc", "more_body": len(received) < 3}
+
+    sent: list[bytes] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    scope = {"type": "http", "http_version": "2", "method": "POST", "scheme": "http", "path": "/", "query_string": b""}
+    await HttpConnection(app, cast(Any, {**scope, "headers": []}))(cast(Any, receive), cast(Any, send))
+    assert b"".join(sent) == b"0 9"

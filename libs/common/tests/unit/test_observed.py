@@ -111,3 +111,10 @@ async def test_questions_for_health_are_not_counted_and_have_no_trace() -> None:
     before = counted("http_server_duration_milliseconds_count", "GET", 203)
     assert not (await run(scope(path="/common/health/live"), 203)).is_valid
     assert counted("http_server_duration_milliseconds_count", "GET", 203) == before
+
+
+async def test_baggage_is_neither_read_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    sent = scope()
+    sent["headers"] = [(b"baggage", b"secret=%%%" + b"%" * 8000), (b"baggage", b"a=b," * 300)]
+    assert (await run(sent)).is_valid
+    assert not caplog.records

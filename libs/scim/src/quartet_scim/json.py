@@ -10,6 +10,10 @@ import orjson
 from quartet_scim.errors import ScimError, invalid_syntax
 
 MAX_DEPTH = 32
+MAX_PARTS = 400_000
+"""Commas and opening brackets of a body."""
+BYTES_OF_A_PART = 100
+"""Bytes of memory that a value takes, however short its text is."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _ESCAPED_COLON = re.compile(rb"\\u003a", re.IGNORECASE)
 
@@ -18,12 +22,20 @@ class _RepeatedKeyError(Exception):
     """Carries the key out of the standard library's decoder."""
 
 
+def size_in_memory(body: bytes) -> int:
+    """About how many bytes the objects take that `parse` makes of the body."""
+    return len(body) + BYTES_OF_A_PART * _parts(body)
+
+
 def parse(body: bytes) -> dict[str, Any]:
     """The JSON object that the body holds.
 
     Raises ScimError 400 invalidSyntax for what is not UTF-8 or not JSON (lone surrogates included), is not an object,
-    is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store.
+    is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store; 413 for
+    more than MAX_PARTS, before anything is made of them.
     """
+    if _parts(body) > MAX_PARTS:
+        raise ScimError(413, f"The body has more than {MAX_PARTS} commas and opening brackets. Send less at a time.")
     value = _decoded(body)
     if not isinstance(value, dict):
         raise invalid_syntax("The body must be a JSON object.")
@@ -34,6 +46,10 @@ def parse(body: bytes) -> dict[str, Any]:
     if _may_repeat_a_key(body, value):
         _refuse_repeated_keys(body)
     return value
+
+
+def _parts(body: bytes) -> int:
+    return body.count(b",") + body.count(b"{") + body.count(b"[")
 
 
 def dump(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ A page by cursor is the range behind a position, so that it costs the same where
 is neither repeated nor lost however the list changes in between.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from quartet_scim.sorting import Key, Order, key_of
 
 NOTHING = Sql("TRUE", ())
 LAST_MODIFIED = "meta.lastModified"
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of resources after which a page ends (RFC 7644 3.4.2.4 allows to return fewer than `count`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,19 @@ class PageSql:
     def refusal(self) -> ScimError:
         """The 400 for a value that PostgreSQL cannot make its own of: the position of a forged cursor can be one."""
         return invalid_cursor() if self.by_cursor else unreadable_value()
+
+
+def cut_query(selected: str, kept: str, texts: Sequence[str], number: int) -> str:
+    """The query `selected` with NULL in place of `texts` in every row before which there are ${number} bytes of them.
+
+    kept: the other columns, as SQL. texts: the columns that are measured, of type text. The first row is always whole.
+    The rows that are cut still tell where they stand, and that there are more. The order is that of `selected`: the
+    window has none of its own, and PostgreSQL takes the rows as they come.
+    """
+    size = " + ".join(f"coalesce(octet_length({text}), 0)" for text in texts)
+    shown = ", ".join(f"CASE WHEN bytes_before < ${number}::bigint THEN {text} END AS {text}" for text in texts)
+    before = f"coalesce(sum({size}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
+    return f"SELECT {kept}, {shown} FROM (SELECT *, {before} AS bytes_before FROM ({selected}) AS page) AS measured"
 
 
 def unreadable_value() -> ScimError:

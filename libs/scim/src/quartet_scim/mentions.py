@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quartet_scim.filters import MAX_CHARACTERS
 from quartet_scim.registration import urns_of
+from quartet_scim.rules import MAX_KEYS
 from quartet_scim.schema import ResourceType
 
 _URN = re.compile(r"urn:[A-Za-z0-9._~%+/:-]+", re.ASCII | re.IGNORECASE)
@@ -12,9 +14,11 @@ _PREFIX = "urn:"
 
 
 def urns_in_text(*texts: str | None) -> Iterator[str]:
-    """The URNs, attributes' names included, in filters, paths, and lists of attributes; None names nothing."""
+    """The URNs, attributes' names included, in filters, paths, and lists of attributes; None names nothing, and so does
+    a text that is longer than a filter may be: whoever reads it next refuses it.
+    """
     for text in texts:
-        if text is not None and _PREFIX in text.lower():
+        if text is not None and len(text) <= MAX_CHARACTERS and _PREFIX in text.lower():
             yield from _URN.findall(text)
 
 
@@ -24,7 +28,7 @@ def urns_in_message(payload: Mapping[str, Any]) -> Iterator[str]:
     What a resource only lists in `schemas` does not count: nothing is written by that.
     """
     yield from _of_keys(payload)
-    for name, value in payload.items():
+    for name, value in payload.items() if len(payload) <= MAX_KEYS else ():
         if isinstance(value, str):
             yield from urns_in_text(value)
         elif isinstance(value, list) and name.lower() == "operations":
@@ -36,7 +40,8 @@ def urns_in_message(payload: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_keys(payload: Mapping[str, Any]) -> Iterator[str]:
-    return (key for key in payload if key[:4].lower() == _PREFIX)
+    """None of an object that is refused for its size."""
+    return (key for key in payload if key[:4].lower() == _PREFIX) if len(payload) <= MAX_KEYS else iter(())
 
 
 def _of_operation(operation: Mapping[str, Any]) -> Iterator[str]:
@@ -50,7 +55,7 @@ def _of_operation(operation: Mapping[str, Any]) -> Iterator[str]:
 def has_unknown(resource_type: ResourceType, urns: Iterable[str]) -> bool:
     """Whether any of `urns` is neither a schema of the type nor an attribute of one."""
     known: list[str] | None = None
-    for urn in urns:
+    for urn in dict.fromkeys(urns):
         known = known or [one.lower() for one in urns_of(resource_type)]
         lower = urn.lower()
         if not any(lower == one or lower.startswith(f"{one}:") for one in known):

@@ -17,6 +17,8 @@ SCHEMAS = Attribute(
 )
 
 
+MAX_NAMES = 1_000
+"""Names that `attributes` or `excludedAttributes` may have."""
 PUBLISHED = "urn:ietf:"
 """How the URNs of the schemas that the IETF has published begin; nobody else can register one."""
 

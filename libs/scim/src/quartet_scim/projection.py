@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from quartet_scim.errors import invalid_value
-from quartet_scim.names import Named, core_attributes, name_table
+from quartet_scim.names import MAX_NAMES, Named, core_attributes, name_table
 from quartet_scim.schema import Attribute, ResourceType, Returned
 
 Tree: TypeAlias = dict[str, "Tree | None"]
@@ -102,7 +102,7 @@ class Projector:
 
     def _ways_of(self, names: Iterable[str]) -> Iterator[Way]:
         for name in names:
-            named = self._names.get(name.lower()) if name.isascii() else None
+            named = self._names.get(name)
             if named is not None:
                 yield from self._ways_to(named)
 
@@ -129,7 +129,10 @@ def _listed(parameter: str, names: str | Iterable[str] | None) -> list[str]:
     texts = [names] if isinstance(names, str) else list(names or ())
     if not all(isinstance(text, str) for text in texts):
         raise invalid_value(f"{parameter} must be names of attributes.")
-    return [name for text in texts for part in text.split(",") if (name := part.strip())]
+    if len(texts) + sum(text.count(",") for text in texts) > MAX_NAMES:
+        raise invalid_value(f"{parameter} must be at most {MAX_NAMES} names.")
+    named = (part.strip().lower() for text in texts for part in text.split(",") if part.isascii())
+    return list(dict.fromkeys(name for name in named if name))  # each once: a URN stands for up to 100 attributes
 
 
 def _way(urn: str | None, *attributes: Attribute) -> Way:

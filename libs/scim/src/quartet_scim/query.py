@@ -4,11 +4,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
+from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_syntax, invalid_value
+from quartet_scim.filters import MAX_CHARACTERS
+from quartet_scim.names import MAX_NAMES
 from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
 
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 NAMES = ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes")
+MAX_NAME = 1_024
+"""Characters of sortBy."""
+MAX_CURSOR = 4_096
+"""Characters of a cursor; those that are given out are shorter."""
 _KNOWN = {name.lower(): name for name in NAMES}
 _DESCENDING = {"ascending": False, "descending": True}
 
@@ -83,12 +89,18 @@ def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query
             raise invalid_value(f"{name} must be a string.")
     for name in ("attributes", "excludedAttributes"):
         if not _are_names(given.get(name, "")):
-            raise invalid_value(f"{name} must be a list of names.")
+            raise invalid_value(f"{name} must be a list of at most {MAX_NAMES} names.")
     return _query(given, _number_of_json, maximum)
 
 
 def _query(given: Mapping[str, Any], number: Callable[[str, Any], int], maximum: int) -> Query:
     cursor = given.get("cursor")
+    if len(given.get("filter") or "") > MAX_CHARACTERS:
+        raise invalid_filter(f"The filter is longer than {MAX_CHARACTERS} characters.")
+    if len(given.get("sortBy") or "") > MAX_NAME:
+        raise invalid_value(f"sortBy is longer than {MAX_NAME} characters.")
+    if len(cursor or "") > MAX_CURSOR:
+        raise invalid_cursor()
     if cursor is not None and "startIndex" in given:
         raise invalid_value("startIndex and cursor cannot be given together.")
     try:
@@ -131,7 +143,9 @@ def _number_of_json(name: str, value: object) -> int:
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    if isinstance(value, list):
+        return len(value) <= MAX_NAMES and all(isinstance(name, str) for name in value)
+    return isinstance(value, str)
 
 
 def _names(names: str | Sequence[str] | None) -> list[str] | None:

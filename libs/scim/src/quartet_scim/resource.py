@@ -5,6 +5,10 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+import orjson
+
+from quartet_scim.errors import invalid_value
+
 Attributes = dict[str, Any]
 """A SCIM document in canonical form, without id, meta and secrets."""
 
@@ -29,6 +33,22 @@ class Resource:
         """The resource one version later, with other attributes if they are given."""
         kept = self.attributes if attributes is None else attributes
         return replace(self, attributes=kept, version=self.version + 1, modified=now)
+
+
+def demand_size(attributes: Attributes, limit: int, before: Attributes | None = None) -> None:
+    """Refuse a resource that would have more than `limit` bytes as stored. One that was larger `before` may shrink, and
+    be deactivated.
+
+    Raises ScimError 400 invalidValue: the resource is too large, not the request, which a 413 would blame (RFC 9110
+    section 15.5.14); of the scimTypes of RFC 7644 table 9, tooMany is for what a filter finds.
+    """
+    size = len(orjson.dumps(attributes))
+    if size > limit and (before is None or _size_of_values(attributes) > _size_of_values(before)):
+        raise invalid_value(f"The resource would have {size} bytes as stored; it may have {limit}. Shorten its values.")
+
+
+def _size_of_values(attributes: Attributes) -> int:
+    return len(orjson.dumps({name: value for name, value in attributes.items() if name != "active"}))
 
 
 def changed_names(before: Attributes, after: Attributes) -> list[str]:

@@ -10,6 +10,8 @@ from quartet_scim.values import SIMPLE, Convert, WrongValueError
 
 MAX_VALUES = 1_000
 MAX_MEMBERS = 100_000
+MAX_KEYS = 1_000
+"""Attributes that one object may be sent with, those that no schema has among them."""
 
 
 def ignore(_value: Any) -> None:
@@ -40,6 +42,8 @@ class ObjectRules:
 
     def convert(self, value: dict[str, Any]) -> dict[str, Any]:
         """The object in canonical form: null and what becomes nothing are left out (RFC 7643 2.5)."""
+        if len(value) > MAX_KEYS:
+            raise WrongValueError(f"must not have more than {MAX_KEYS} attributes")
         found: dict[str, Any] = {}
         aliased: set[str] = set()
         for key, item in value.items():

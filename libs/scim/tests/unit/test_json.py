@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_scim.errors import ScimError
-from quartet_scim.json import MAX_DEPTH, dump, parse
+from quartet_scim.json import MAX_DEPTH, MAX_PARTS, dump, parse
 
 ALMOST_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet='a:\\"{[u\x00\ud800é', max_size=6),
@@ -58,12 +58,22 @@ def test_nesting_is_limited_to_32_levels() -> None:
 
 
 def test_nesting_that_would_exhaust_a_stack_is_refused() -> None:
-    assert refused(b'{"a":' + b"[" * 500_000)
+    assert refused(b'{"a":' + b"[" * 300_000)
     assert "32 levels" in refused(object_of_depth(1_000))
 
 
 def test_many_objects_side_by_side_are_not_nesting() -> None:
     assert len(parse(b'{"a":[' + b",".join([b"{}"] * 1_000) + b"]}")["a"]) == 1_000
+
+
+@pytest.mark.parametrize("piece", [b'"%d":0,', b"[],", b"{},", b"0,", b"["])
+def test_a_body_of_too_many_values_is_refused_before_anything_is_made_of_it(
+    piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quartet_scim.json.orjson.loads", lambda _: pytest.fail("it was made into objects"))
+    with pytest.raises(ScimError, match="commas and opening brackets") as wrong:
+        parse(b'{"a":' + piece * (MAX_PARTS + 1) + b"}")
+    assert wrong.value.status == 413
 
 
 @pytest.mark.parametrize("body", [b'{"a":"x\\u0000y"}', b'{"\\u0000":1}', b'{"a":"\\\\\\u0000"}'])

@@ -52,3 +52,22 @@ def test_filters_and_lists_of_attributes_name_schemas() -> None:
     assert has_unknown(known, urns_in_text(f'userName pr and {BADGE}:number eq "1"'))
     assert has_unknown(known, urns_in_text(None, f"userName,{BADGE.upper()}"))
     assert not has_unknown(known, urns_in_text(f"{ENTERPRISE}:manager.value pr", f"{CORE}:userName,id", None, ""))
+
+
+def test_what_is_refused_for_its_length_names_nothing() -> None:
+    assert not list(urns_in_text("urn:a:b " * 900_000))
+    assert not list(urns_in_message({f"urn:example:a{number}": {} for number in range(1_001)}))
+    assert not list(urns_in_message({"Operations": [{"op": "add", "path": "urn:a:b " * 900_000}]}))
+
+
+def test_a_urn_that_is_repeated_is_compared_once() -> None:
+    compared = 0
+
+    class Urn(str):
+        def lower(self) -> str:
+            nonlocal compared
+            compared += 1
+            return str.lower(self)
+
+    assert not has_unknown(user_resource_type(), [Urn(user_resource_type().schema.id)] * 1_000)
+    assert compared == 1

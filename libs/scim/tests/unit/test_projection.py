@@ -227,3 +227,21 @@ def test_the_oracle_returns_the_same(names: list[str], keep: bool) -> None:
     )
     found = (USERS.parse(names) if keep else USERS.parse(None, names)).apply(DOCUMENT)
     assert {**found, "schemas": None} == {**expected, "schemas": None}
+
+
+def test_names_are_counted_before_they_are_read() -> None:
+    assert Projector(user_resource_type()).parse(["userName", "x"] * 500).wants("userName")
+    for names in (["a"] * 1_001, ",".join(["a"] * 1_001), "," * 500_000):
+        with pytest.raises(ScimError, match="at most 1000 names") as refused:
+            Projector(user_resource_type()).parse(names)
+        assert refused.value.scim_type == "invalidValue"
+
+
+def test_a_name_that_is_repeated_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    projector, urn = Projector(user_resource_type()), user_resource_type().schema.id
+    read: list[object] = []
+    find = projector._ways_to
+    monkeypatch.setattr(projector, "_ways_to", lambda named: read.append(named) or find(named))
+    shown = projector.parse([urn, urn.upper()] * 500)
+    assert shown == projector.parse([urn])
+    assert len(read) == 2

@@ -160,3 +160,20 @@ json_values = st.recursive(
 def test_no_body_causes_anything_but_a_scim_error(body: dict[str, Any]) -> None:
     with suppress(ScimError):
         query_of_body({"schemas": [SEARCH_SCHEMA], **body})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("filter", "urn:a:b " * 900_000, "invalidFilter"),
+        ("sortBy", "a" * 600_000, "invalidValue"),
+        ("cursor", "a" * 600_000, "invalidCursor"),
+        ("attributes", ["userName"] * 600_000, "invalidValue"),
+        ("excludedAttributes", ["userName"] * 1_001, "invalidValue"),
+    ],
+)
+def test_what_is_too_long_is_refused_before_it_is_read(name: str, value: str | list[str], kind: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        query_of_body({"schemas": [SEARCH_SCHEMA], name: value})
+    assert (refused.value.status, refused.value.scim_type) == (400, kind)
+    assert len(refused.value.detail) < 200

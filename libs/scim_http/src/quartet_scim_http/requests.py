@@ -7,17 +7,21 @@ from uuid import UUID
 
 from quart import request
 
+from quartet_common.asgi import FREE_BYTES, hold_bytes
 from quartet_common.ids import parse_id
-from quartet_common.large import work_on
+from quartet_common.large import LARGE_BODY, work_on
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
-from quartet_scim.json import parse
+from quartet_scim.json import parse, size_in_memory
 from quartet_scim.mentions import urns_in_message, urns_in_text
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
 from quartet_scim.query import Query, query_of_body, query_of_parameters
 
 T = TypeVar("T")
+
+MAX_SEARCH_BYTES = 64 * 1024
+"""Bytes that a SearchRequest may have; its filter has at most 4,096 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Body:
         sent = await read_bytes()
         return cls(await work_on(sent, parse), sent)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether work with it is done in a thread."""
+        return len(self.sent) >= LARGE_BODY
+
     async def work(self, work: Callable[[dict[str, Any]], T]) -> T:
         """`work(message)`; raises what it raises."""
         return await work_on(self.sent, lambda _: work(self.message))
@@ -44,9 +53,13 @@ async def read_body() -> dict[str, Any]:
 
 
 async def read_bytes() -> bytes:
-    """What was sent and says that it is JSON, for whoever parses it elsewhere. Raises ScimError 415."""
+    """What was sent and says that it is JSON, for whoever parses it elsewhere; a large one is charged for the objects
+    that are made of it. Raises ScimError 415.
+    """
     require_json(request.content_type)
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    if len(body) > FREE_BYTES:
+        await hold_bytes(size_in_memory(body), at_once=True)
     return body
 
 

@@ -1,5 +1,7 @@
 """Lists and searches: from a query to a page of one resource type, by index or by cursor (RFC 7644 3.4.2, RFC 9865)."""
 
+import asyncio
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,32 +11,38 @@ from uuid import UUID
 
 from quart import Response
 
+from quartet_common.asgi import FREE_BYTES, hold_bytes
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 from quartet_common.fair_share import HOLDER, FairShare
+from quartet_common.large import LARGE_BODY
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
 from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.listing import PAGE_BYTES, PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.projection import Projection
 from quartet_scim.query import Query
 from quartet_scim.render import list_response
 
+USUAL_BYTES = 2048
+"""Bytes that a resource of a page has at most, usually: what is read at first."""
+COPIES = 2
+"""How many times the resources of a page are in memory while it is made."""
 TOO_SLOW = (
     "The query would have to read too many resources. Ask for userName, externalId, displayName of a group, id or the "
     "value of an e-mail address by eq, or make the filter narrower."
 )
 
 Row: TypeAlias = Any
-"""What a service reads of a resource: its own kind of record, which has `id` and `sort_key`."""
+"""What a service reads of a resource: its own kind of record, which has `id`, `sort_key` and `resource`."""
 
 
 class Reader(Protocol):
     """Reads from one connection. Where `limit` (seconds) is given, a slower statement ends with TimeoutError."""
 
-    async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[Row]:
-        """The resources of a page."""
+    async def rows(self, page: PageSql, shown: Projection, limit: float | None, max_bytes: int) -> Sequence[Row]:
+        """The resources of a page; `resource` is None in those behind the first `max_bytes` (`cut_query`)."""
 
     async def settled_until(self) -> datetime:
         """Before which time no change of the tenant's resources is still to come; read before what it is used for."""
@@ -75,35 +83,68 @@ class Found:
 async def search(
     query: Query, compiled: CompiledType, source: Source, context: Sequence[str], *, unknown_is_absent: bool = False
 ) -> Found:
-    """The page that `query` asks for. `context` is what its cursors belong to: the route and the tenant.
+    """The page that `query` asks for, or its first 4 MiB (RFC 7644 section 3.4.2.4: fewer than `count` are allowed).
 
-    Raises ScimError 400: invalidFilter, invalidValue, invalidCursor; tooMany for a query that is too slow. One that no
-    index serves waits until few enough of its tenant run, and raises ShareExceededError (429), CapacityExceededError
-    (503).
+    `context` is what its cursors belong to: the route and the tenant. Raises ScimError 400: invalidFilter,
+    invalidValue, invalidCursor; tooMany for a query that is too slow; ShareExceededError (429) and
+    CapacityExceededError (503) where too many large pages, or searches that no index serves, run.
     """
     shown = compiled.projector.parse(query.attributes, query.excluded)
     selection = select(query, compiled, unknown_is_absent=unknown_is_absent)
     belongs = [*context, query.filter or "", query.sort_by or "", str(query.descending)]
     after = _position(query.cursor, belongs)
+    rows, total = await _read(query, source, selection, after, shown)
+    there = list(itertools.takewhile(_is_whole, rows[: query.page.count]))
+    onward = encode_cursor(_last(there), belongs) if query.cursor is not None and len(rows) > len(there) else None
+    resources = await _shown(there, source, shown)
+    return Found(resources, total, onward)
+
+
+async def _read(
+    query: Query, source: Source, selection: Selection, after: Position | None, shown: Projection
+) -> tuple[Sequence[Row], int | None]:
+    """The rows of a page, those behind its end without their text, and how many there are in all.
+
+    What is read is charged before it is read: first what a usual page needs, and if that is too little, a whole one.
+    """
     # One resource more tells whether there is a next page.
     wanted = query.page.count + (query.cursor is not None and query.page.count > 0)
     offset = query.page.offset if query.cursor is None else 0
     limit = None if selection.is_plain else source.limit
     is_indexed = selection.is_indexed(source.place.searched)
-    async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()), source.open() as reader:
-        # A client that goes on from the newest time that it was shown must not miss a write that is not committed yet.
-        before = await reader.settled_until() if selection.is_by_time else None
-        page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
-        try:
-            rows = await reader.rows(page, shown, limit) if wanted else []
-            total = await _total(query, selection, reader, len(rows), page.where, limit)
-        except TimeoutError:
-            if limit is None:
-                raise
-            raise too_many(TOO_SLOW) from None
-    there = rows[: query.page.count]
-    onward = encode_cursor(_last(there), belongs) if len(rows) > len(there) else None
-    return Found([shown.of(source.show(row)) for row in there], total, onward)
+    async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()):
+        for max_bytes in (min(PAGE_BYTES, max(FREE_BYTES, query.page.count * USUAL_BYTES)), PAGE_BYTES):
+            if max_bytes > FREE_BYTES:
+                await hold_bytes(COPIES * max_bytes)
+            async with source.open() as reader:
+                # A client that goes on from the newest time that it was shown must not miss a write that commits later.
+                before = await reader.settled_until() if selection.is_by_time else None
+                page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
+                try:
+                    rows = await reader.rows(page, shown, limit, max_bytes) if wanted else []
+                    if max_bytes < PAGE_BYTES and not all(map(_is_whole, rows)):
+                        del rows
+                        continue
+                    return rows, await _total(query, selection, reader, len(rows), page.where, limit)
+                except TimeoutError:
+                    if limit is None:
+                        raise
+                    raise too_many(TOO_SLOW) from None
+    raise AssertionError("a page ends at PAGE_BYTES")
+
+
+async def _shown(rows: Sequence[Row], source: Source, shown: Projection) -> list[bytes]:
+    """The resources as they are sent; in a thread where reading them takes longer than other requests should wait."""
+
+    def work() -> list[bytes]:
+        return [shown.of(source.show(row)) for row in rows]
+
+    size = 0 if shown.is_everything else sum(len(row["resource"]) for row in rows)
+    return work() if size < LARGE_BODY else await asyncio.to_thread(work)
+
+
+def _is_whole(row: Row) -> bool:
+    return row["resource"] is not None
 
 
 def list_answer(query: Query, found: Found) -> Response:

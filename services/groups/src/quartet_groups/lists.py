@@ -9,14 +9,19 @@ import asyncpg
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_groups.config import GroupsConfig
-from quartet_groups.store import COLUMNS, NO_MEMBERS, SEARCHED, StoredGroup
+from quartet_groups.store import NO_MEMBERS, SEARCHED, StoredGroup
 from quartet_groups.views import GroupView
 from quartet_scim.errors import too_many
 from quartet_scim.filters import Sql
-from quartet_scim.listing import PageSql, Place, unreadable_value
+from quartet_scim.listing import PAGE_BYTES, PageSql, Place, cut_query, unreadable_value
 from quartet_scim.projection import Projection
 
 PLACE = Place("groups g", SEARCHED, tenant="g.tenant_id", id="g.id", resource="g.resource")
+
+TEXTS = "g.id, g.version, g.created_at, g.modified_at, g.resource::text"
+"""What is read of a group that is listed; the document as text, whose size can be measured."""
+KEPT = "id, version, created_at, modified_at, sort_key"
+"""What is read of each group of a page, also of those that are cut off."""
 
 MAX_LISTED = 1000
 """Members up to which a list shows those of a group unasked: a page must not cost what its groups hold."""
@@ -53,8 +58,10 @@ class GroupReader:
         self._view = view
         self._limit = limit
 
-    async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredGroup]:
-        """The groups of a page, with their members if they are few or asked for.
+    async def rows(
+        self, page: PageSql, shown: Projection, limit: float | None, max_bytes: int
+    ) -> Sequence[StoredGroup]:
+        """The groups of a page, with their members if they are few or asked for; `resource` None behind `max_bytes`.
 
         Raises ScimError 400 invalidCursor, invalidFilter, tooMany for members that are asked for and take too long,
         TimeoutError after `limit` seconds.
@@ -62,10 +69,11 @@ class GroupReader:
         wanted, texts = shown.wants("members"), self._view.members
         if not wanted or shown.kept is None:
             members = texts.column_if_few(MAX_LISTED) if wanted else NO_MEMBERS
-            return await select_groups(self._connection, self._tenant, page, f"{COLUMNS}, {members}", limit)
-        columns = f"{COLUMNS}, {texts.column(wanted)}"
+            columns = f"{TEXTS}, {members}"
+            return await select_groups(self._connection, self._tenant, page, columns, limit, max_bytes)
+        columns = f"{TEXTS}, {texts.column(wanted)}"
         try:
-            return await select_groups(self._connection, self._tenant, page, columns, self._limit)
+            return await select_groups(self._connection, self._tenant, page, columns, self._limit, max_bytes)
         except TimeoutError:
             raise too_many(TOO_MANY_MEMBERS) from None
 
@@ -83,13 +91,23 @@ class GroupReader:
         return await count_found(self._connection, self._tenant, where, limit)
 
 
+def page_query(page: PageSql, columns: str) -> str:
+    """The query of a page; its last parameter is how many bytes may stand before a group that is read."""
+    selected = f"SELECT {columns}, {page.key} AS sort_key FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
+    return cut_query(selected, KEPT, ("resource", "members"), PLACE.first + len(page.parameters))
+
+
 async def select_groups(
-    connection: Connection, tenant: str, page: PageSql, columns: str, limit: float | None = None
+    connection: Connection,
+    tenant: str,
+    page: PageSql,
+    columns: str,
+    limit: float | None = None,
+    max_bytes: int = PAGE_BYTES,
 ) -> list[StoredGroup]:
-    """The groups of a page, each with the `columns` that are wanted and its sort value."""
-    query = f"SELECT {columns}, {page.key} AS sort_key FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
+    """The groups of a page, each with the `columns` that are wanted and its sort value; see `cut_query`."""
     try:
-        return await connection.fetch(query, tenant, *page.parameters, timeout=limit)
+        return await connection.fetch(page_query(page, columns), tenant, *page.parameters, max_bytes, timeout=limit)
     except asyncpg.DataError:
         raise page.refusal() from None
 

@@ -14,6 +14,7 @@ from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
+from quartet_scim_http import searching
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
@@ -99,6 +100,34 @@ async def test_a_list_shows_the_members_of_a_large_group_only_if_they_are_asked_
     assert [len(one["members"]) for one in asked["Resources"]] == [3, 2]
 
 
+@pytest.mark.parametrize("query", [{}, {"attributes": "members"}, {"filter": "displayName pr"}])
+async def test_a_page_ends_at_its_bytes_members_included_and_every_group_is_on_one_page(
+    groups: RunningService,
+    headers: Headers,
+    tenant: str,
+    directory: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    query: dict[str, str],
+) -> None:
+    monkeypatch.setattr(searching, "PAGE_BYTES", 2_000)
+    users = [{"value": str(directory.add(tenant))} for _ in range(5)]
+    await make(groups, headers, *(f"group{number}" for number in range(7)), members=users)
+    by_index: list[str] = []
+    while len(by_index) < 7:
+        page = await ask(groups, headers, startIndex=str(len(by_index) + 1), **query)
+        assert page["itemsPerPage"] == len(page["Resources"]) in (1, 2, 3)
+        assert page["totalResults"] == 7
+        by_index += [one["id"] for one in page["Resources"]]
+    by_cursor: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await ask(groups, headers, cursor=cursor, **query)
+        by_cursor += [one["id"] for one in page["Resources"]]
+        cursor = page.get("nextCursor")
+    assert len(set(by_index)) == 7
+    assert by_cursor == by_index
+
+
 async def test_a_page_whose_members_take_too_long_is_too_much(
     groups: RunningService, headers: Headers, tenant: str, directory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,8 +202,8 @@ async def test_names_are_answered_by_their_index(groups: RunningService, tenant:
     async with groups.container.database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
         await connection.execute("SET LOCAL random_page_cost = 0.1")
-        explain = f"EXPLAIN SELECT g.id FROM groups g WHERE g.tenant_id = $1 AND {page.rows}"
-        plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters))
+        explain = f"EXPLAIN {lists.page_query(page, f'{lists.TEXTS}, {store.NO_MEMBERS}')}"
+        plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters, 2**22))
     assert "groups_display_name" in plan, plan
 
 

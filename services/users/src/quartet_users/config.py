@@ -74,6 +74,9 @@ class UsersConfig(ServiceConfig):
 
     max_body_bytes: int = 8 * 1024 * 1024
     """A Bulk of 1,000 users of 8 kB each; ServiceProviderConfig says it as maxPayloadSize."""
+    max_user_bytes: int = Field(
+        default=512 * 1024, ge=16 * 1024, le=8 * 1024 * 1024, description="bytes that one user may have as stored"
+    )
     users_url: str = ""
     groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
     master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]

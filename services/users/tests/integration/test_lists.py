@@ -17,6 +17,7 @@ from quartet_scim.schema import user_resource_type
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.logins import session_store
 from quartet_users.scim import lists, user_store
+from quartet_users.scim.columns import columns
 from quartet_users.scim.user_domain import User, create
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -247,7 +248,7 @@ async def test_a_query_that_is_too_slow_is_refused_and_the_connection_goes_on(
     await make(users, headers, "a")
     limits = []
 
-    async def slow(connection: Any, tenant: str, page: Any, columns: str, limit: float | None) -> Any:
+    async def slow(connection: Any, tenant: str, page: Any, columns: str, limit: float | None, max_bytes: int) -> Any:
         limits.append(limit)
         return await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
 
@@ -340,6 +341,6 @@ async def test_what_is_asked_most_is_answered_by_an_index(users: RunningService,
         for query in queries:
             after = Position("a", new_id()) if query.filter is None else None
             page = page_sql(select(query, compiled), lists.PLACE, limit=10, after=after)
-            text = f"EXPLAIN SELECT id FROM users WHERE tenant_id = $1 AND {page.rows}"
-            plan = "\n".join(line[0] for line in await connection.fetch(text, tenant, *page.parameters))
+            text = f"EXPLAIN {lists.page_query(page, columns(None))}"
+            plan = "\n".join(line[0] for line in await connection.fetch(text, tenant, *page.parameters, 2**22))
             assert index in plan or (query.filter and "Index Scan" in plan), plan

@@ -1,10 +1,13 @@
 """The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
 
 from typing import Any
-from urllib.parse import unquote
+
+from quartet_common.percent import unquote
 
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
+MAX_HEADERS = 100
+"""Headers of a request: each costs some work, however short it is."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 Address = tuple[str, int] | None
@@ -30,7 +33,7 @@ class Head:
 
     def flaw(self, method: bytes, version: str) -> int:
         """The status with which the request is refused; 0 for a good one."""
-        if self._size > MAX_HEAD:
+        if self._size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return 431
         if version not in ("1.1", "1.0"):
             return 505
@@ -61,14 +64,13 @@ class Head:
     def scope(self, method: bytes, version: str, scheme: str, client: Address, server: Address) -> dict[str, Any]:
         """The ASGI scope."""
         path, _, query = self.target.partition(b"?")
-        text = path.decode("ascii")
         return {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
             "method": method.decode("ascii"),
             "scheme": scheme,
-            "path": unquote(text) if "%" in text else text,
+            "path": unquote(path) if b"%" in path else path.decode("ascii"),
             "raw_path": path,
             "query_string": query,
             "root_path": "",

@@ -3,12 +3,13 @@
 from quartet_scim.filters.columns import Column, Columns, Kind, Lookup, Rows
 from quartet_scim.filters.conditions import Condition, mentions
 from quartet_scim.filters.evaluate import fold, matches
-from quartet_scim.filters.parser import parse, parse_path
+from quartet_scim.filters.parser import MAX_CHARACTERS, parse, parse_path
 from quartet_scim.filters.resolver import Resolver
 from quartet_scim.filters.sql import Sql, to_sql
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, TargetPath, ValuePath
 
 __all__ = [
+    "MAX_CHARACTERS",
     "And",
     "Column",
     "Columns",

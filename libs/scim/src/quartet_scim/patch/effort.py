@@ -2,6 +2,8 @@
 
 from quartet_scim.errors import too_many
 
+SMALL_EFFORT = 20_000
+"""What takes about two milliseconds, and need not be done in a thread."""
 MAX_EFFORT = 1_000_000
 """In visits: a look at one value of a list, about a tenth of a microsecond; a comparison by a filter counts as more."""
 

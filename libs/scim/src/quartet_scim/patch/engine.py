@@ -6,11 +6,12 @@ from typing import Any
 
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import lists, objects, selected
-from quartet_scim.patch.effort import Effort
+from quartet_scim.patch.effort import MAX_EFFORT, Effort
 from quartet_scim.patch.messages import Op, Operation, operation_error
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
 from quartet_scim.patch.state import State
 from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
+from quartet_scim.rules import MAX_KEYS
 from quartet_scim.schema import ResourceType
 from quartet_scim.values import WrongValueError
 
@@ -34,15 +35,17 @@ class PatchEngine:
     def __init__(self, resource_type: ResourceType) -> None:
         self._targets = Targets(resource_type)
 
-    def apply(self, attributes: Mapping[str, Any], operations: Iterable[Operation]) -> Patched:
+    def apply(
+        self, attributes: Mapping[str, Any], operations: Iterable[Operation], effort: int = MAX_EFFORT
+    ) -> Patched:
         """What the operations make of a resource.
 
         attributes: as `Normaliser` gives them; they are not changed, but the result shares what stays as it is.
         Raises ScimError 400 that names the operation and the attribute: invalidPath, noTarget, mutability,
-        invalidValue, invalidSyntax, and tooMany where the operations would compare too many values.
+        invalidValue, invalidSyntax, and tooMany where the operations would compare more values than `effort` allows.
         """
         state = State(attributes, self._targets)
-        run = _Run(self._targets, state)
+        run = _Run(self._targets, state, Effort(effort))
         for operation in operations:
             try:
                 run.apply(operation)
@@ -57,10 +60,10 @@ class _Run:
 
     __slots__ = ("_effort", "_index", "_state", "_targets")
 
-    def __init__(self, targets: Targets, state: State) -> None:
+    def __init__(self, targets: Targets, state: State, effort: Effort) -> None:
         self._targets = targets
         self._state = state
-        self._effort = Effort()
+        self._effort = effort
         self._index = 0
 
     def apply(self, operation: Operation) -> None:
@@ -100,6 +103,8 @@ class _Run:
         prefix = "" if container.urn is None else f"{container.urn}:"
         if not isinstance(value, dict):
             raise WrongValueError("must be an object of attributes").under(container.urn or "value")
+        if len(value) > MAX_KEYS:
+            raise WrongValueError(f"must not have more than {MAX_KEYS} attributes").under(container.urn or "value")
         if len({name.lower() for name in value}) != len(value):
             twice = WrongValueError("gives an attribute twice, in different case", "invalidSyntax")
             raise twice.under(container.urn or "value")

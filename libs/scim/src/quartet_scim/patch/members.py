@@ -142,7 +142,7 @@ def _fold_chosen(folding: _Folding, op: Op, path: str, value: Any) -> None:
         raise WrongValueError("cannot be written by their attributes, which are immutable", "mutability").under(
             "members"
         )
-    ids = list(_ids(parsed.filter))
+    ids = dict.fromkeys(_ids(parsed.filter))
     if op is Op.REMOVE or value is None:
         folding.remove(ids)
         return

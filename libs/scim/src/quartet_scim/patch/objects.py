@@ -5,6 +5,7 @@ from typing import Any
 
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
+from quartet_scim.rules import MAX_KEYS
 from quartet_scim.values import WrongValueError
 
 Json = Mapping[str, Any]
@@ -71,6 +72,8 @@ def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
 
     Unknown and read-only ones are passed over, as in POST and PUT.
     """
+    if len(sent) > MAX_KEYS:
+        raise WrongValueError(f"must not have more than {MAX_KEYS} attributes")
     seen = set()
     for key, value in sent.items():
         sub = slot.sub(key)

@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import read_json_bytes
+from quartet_common.bodies import read_json_bytes, takes
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 from quartet_common.parameters import MAX_TEXT, BadParameterError, single, whole_number
@@ -30,6 +30,8 @@ from quartet_groups.routes.documents import (
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000
 MAX_CHECKS = 1000
+MAX_CHECK_BYTES = 256 * 1024
+"""Bytes of a body with MAX_CHECKS checks."""
 NOWHERE = UUID(int=0)
 
 
@@ -78,6 +80,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
 
     @blueprint.post("/check")
     @requires("groups:read")
+    @takes(MAX_CHECK_BYTES)
     @tag(["memberships"])
     @document_request(CheckListRequest)
     @document_response(CheckListDocument)

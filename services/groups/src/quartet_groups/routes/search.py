@@ -5,6 +5,7 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
 from quartet_groups.config import GroupsConfig
 from quartet_groups.lists import GroupSource
@@ -13,7 +14,7 @@ from quartet_groups.views import GroupView
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
 from quartet_scim.query import Query, query_of_body
-from quartet_scim_http.requests import read_body, read_query, read_search
+from quartet_scim_http.requests import MAX_SEARCH_BYTES, read_body, read_query, read_search
 from quartet_scim_http.searching import list_answer, search
 
 MAX_MERGED = 1000
@@ -35,6 +36,7 @@ def search_blueprint(container: AppContainer[GroupsConfig], group_type: Compiled
 
     @blueprint.post("/Groups/.search")
     @requires("groups:read")
+    @takes(MAX_SEARCH_BYTES)
     @tag(["SCIM groups"])
     @document_request(SearchDocument)
     @document_response(GroupListDocument)
@@ -54,6 +56,7 @@ def internal_search_blueprint(
 
     @blueprint.post("/search")
     @requires(SERVICE_SCOPE)
+    @takes(2 * MAX_SEARCH_BYTES)
     @tag(["Services"])
     @document_request(SearchDocument)
     @document_response(GroupListDocument)

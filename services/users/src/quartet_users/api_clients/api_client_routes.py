@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import read_json
+from quartet_common.bodies import read_json, takes
 from quartet_common.container import AppContainer
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError, NotFoundError
@@ -39,6 +39,8 @@ from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 
 DEFAULT_COUNT = 100
+MAX_CLIENT_BYTES = 64 * 1024
+"""Bytes of a body with ten public keys and their certificates."""
 MAX_COUNT = 1000
 MAX_YEAR = 9998
 
@@ -50,6 +52,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
     @blueprint.post("/clients")
     @requires("tenant:admin")
+    @takes(MAX_CLIENT_BYTES)
     @tag(["API clients"])
     @document_request(NewClientDocument)
     @document_response(CreatedClientDocument, 201)
@@ -98,6 +101,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
     @blueprint.patch("/clients/<client_id>")
     @requires("tenant:admin")
+    @takes(MAX_CLIENT_BYTES)
     @tag(["API clients"])
     @document_request(ChangedClientDocument)
     @document_response(ClientDocument)

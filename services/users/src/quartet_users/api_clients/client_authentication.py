@@ -1,11 +1,9 @@
 """Client authentication: which client it is that asks for a token, or about one (RFC 6749 section 2.3, RFC 7523)."""
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import unquote_plus
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +14,7 @@ from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import TENANT_ID
+from quartet_common.percent import unquote_plus
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import assertions
 from quartet_users.api_clients.api_client_usecases import GRAIN
@@ -30,6 +29,8 @@ Container = AppContainer[UsersConfig]
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 """How a client may prove who it is; `none` is for FIRST_PARTY."""
 MAX_ID = 128
+MAX_HEADER = 8192
+"""Characters of an Authorization header that are read."""
 NOBODY = bytes(32)
 
 
@@ -91,11 +92,15 @@ def _read(form: Form, authorization: str | None) -> _Proof:
 
 def _read_basic(authorization: str) -> _Proof:
     scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > MAX_HEADER:
+        raise InvalidClientError("malformed")
     try:
-        client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        sent = base64.b64decode(encoded.strip(), validate=True)
+        sent.decode()
+    except ValueError:  # includes binascii.Error and UnicodeDecodeError
         raise InvalidClientError("malformed") from None
-    if scheme.lower() != "basic" or not colon:
+    client_id, colon, secret = sent.partition(b":")
+    if not colon:
         raise InvalidClientError("malformed")
     return _Proof(unquote_plus(client_id), unquote_plus(secret))
 

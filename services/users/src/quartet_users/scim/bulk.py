@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from quartet_common.container import AppContainer
@@ -14,8 +14,10 @@ from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
+from quartet_scim.normalise import Normalised
 from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
+from quartet_scim.resource import demand_size
 from quartet_scim_http.requests import known_id
 from quartet_users.config import UsersConfig
 from quartet_users.passwords.passwords import AT_ONCE, Passwords
@@ -57,12 +59,15 @@ class Bulk:
         caller: Caller,
         plan: Plan,
         fail_on_errors: int | None,
+        large: Set[int] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._means = means
         self._user_type = user_type
         self._caller = caller
         self._plan = plan
+        self._large = large
+        """Operations, by index, that take milliseconds to read, and are read in a thread."""
         self._clock = clock
         self._ends = clock() + TIME_LIMIT
         self._answers = clock() + ANSWER_LIMIT
@@ -138,7 +143,8 @@ class Bulk:
         if refusal is not None:
             return refusal
         try:
-            wanted = Wanted(known_id(planned.id or ""), self._user_type.normaliser.normalise(planned.data))
+            wanted = Wanted(known_id(planned.id or ""), await self._normalised(planned))
+            demand_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
             if wanted.password is not None:
                 name = str(wanted.sent.attributes["userName"])
                 user_usecases.demand_good_password(self._means.passwords, wanted.password, name)
@@ -214,12 +220,27 @@ class Bulk:
             await user_usecases.delete_user(container, caller, user_id, if_match)
             return Outcome(204)
         if planned.operation.method is Method.PUT:
-            sent = self._user_type.normaliser.normalise(planned.data)
+            sent = await self._normalised(planned)
             user = await user_usecases.replace_user(container, passwords, caller, user_id, sent, if_match)
         else:
             operations, engine = parse_patch(planned.data), self._user_type.engine
-            user = await user_usecases.patch_user(container, passwords, engine, caller, user_id, operations, if_match)
+            user = await user_usecases.patch_user(
+                container,
+                passwords,
+                engine,
+                caller,
+                user_id,
+                operations,
+                if_match,
+                is_large=planned.operation.index in self._large,
+            )
         return Outcome(200, user.version)
+
+    async def _normalised(self, planned: Planned) -> Normalised:
+        normalise = self._user_type.normaliser.normalise
+        if planned.operation.index in self._large:
+            return await asyncio.to_thread(normalise, planned.data)
+        return normalise(planned.data)
 
     async def _breathe(self) -> None:
         if self._clock() - self._breathed > BREATH:

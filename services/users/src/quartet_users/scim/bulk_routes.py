@@ -7,10 +7,12 @@ from dataclasses import replace
 import orjson
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.bodies import LARGE_BODY, takes
+from quartet_common.errors import BodyTooLargeError
 from quartet_common.ids import new_id
+from quartet_common.large import LARGE_BODY as LARGE
 from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument
@@ -34,6 +36,7 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
 
     @blueprint.post("/Bulk")
     @requires(*SCOPES.values())
+    @takes(LARGE_BODY)
     @tag(["SCIM bulk"])
     @document_request(BulkRequestDocument)
     @document_response(BulkResponseDocument)
@@ -43,12 +46,11 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
         """Carry out up to 1,000 operations; each has a result of its own (RFC 7644 section 3.7)."""
         body = await _body(limit)
         # Megabytes of JSON take longer than other requests should wait.
-        request, plan = await asyncio.to_thread(_planned, body, principal().scopes)
+        request, plan, large, mentioned = await asyncio.to_thread(_planned, body, principal().scopes)
         for scope in _lacking(request.operations, principal().scopes):
             await record_partial_refusal(scope)
-        mentioned = (urn for one in plan.operations if isinstance(one.data, dict) for urn in urns_in_message(one.data))
         user_type = await types.of(caller().tenant, mentioned)
-        bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors)
+        bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors, large)
         await bulk.carry_out()
         answer = bulk.ledger.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
         return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
@@ -59,14 +61,18 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
 async def _body(limit: int) -> bytes:
     try:
         return await read_bytes()
-    except RequestEntityTooLarge:
+    except BodyTooLargeError:
         raise ScimError(413, f"The size of the bulk operation exceeds the maxPayloadSize ({limit}).") from None
 
 
-def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan]:
+def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan, set[int], set[str]]:
+    """The message, the order of its operations, those that are large, and the URNs that they name."""
     request = parse_bulk(parse(body), ENDPOINTS)
     allowed = [_allowed(one, scopes) for one in request.operations]
-    return request, make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
+    plan = make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
+    large = {one.operation.index for one in plan.operations if len(orjson.dumps(one.data)) >= LARGE}
+    mentioned = {urn for one in plan.operations if isinstance(one.data, dict) for urn in urns_in_message(one.data)}
+    return request, plan, large, mentioned
 
 
 def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:

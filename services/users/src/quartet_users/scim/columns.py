@@ -3,8 +3,12 @@
 from quartet_users.scim import memberships
 
 COLUMNS = "id, version, created_at, modified_at, resource"
+TEXTS = "id, version, created_at, modified_at, resource::text"
+"""The same with the document as text, whose size can be measured."""
+KEPT = "id, version, created_at, modified_at, sort_key"
+"""What is read of each user of a page, also of those that are cut off."""
 
 
 def columns(groups_url: str | None) -> str:
     """What is read of users that are shown; with their groups where `groups_url` begins the `$ref` of these."""
-    return f"{COLUMNS}, {memberships.groups_column(groups_url)}"
+    return f"{TEXTS}, {memberships.groups_column(groups_url)}"

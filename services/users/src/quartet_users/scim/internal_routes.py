@@ -7,6 +7,7 @@ from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
 from quartet_common.errors import BadRequestError
 from quartet_common.ids import parse_id
@@ -18,6 +19,8 @@ from quartet_users.scim import user_store
 from quartet_users.scim.scim_documents import GroupScopesDocument, KnownUser, LookupDocument, LookupRequest
 
 MAX_IDS = 1000
+MAX_LOOKUP_BYTES = 64 * 1024
+"""Bytes of a body with MAX_IDS ids."""
 
 
 def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
@@ -26,6 +29,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
     @blueprint.post("/lookup")
     @requires(SERVICE_SCOPE)
+    @takes(MAX_LOOKUP_BYTES)
     @tag(["Services"])
     @document_request(LookupRequest)
     @document_response(LookupDocument)

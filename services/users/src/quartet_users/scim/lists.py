@@ -9,10 +9,10 @@ import asyncpg
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_scim.filters import Sql
-from quartet_scim.listing import PageSql, Place, unreadable_value
+from quartet_scim.listing import PAGE_BYTES, PageSql, Place, cut_query, unreadable_value
 from quartet_scim.projection import Projection
 from quartet_users.config import UsersConfig
-from quartet_users.scim.columns import columns
+from quartet_users.scim.columns import KEPT, columns
 from quartet_users.scim.user_store import SEARCHED, StoredUser
 from quartet_users.scim.views import UserView
 
@@ -47,9 +47,13 @@ class UserReader:
         self._tenant = tenant
         self._view = view
 
-    async def rows(self, page: PageSql, shown: Projection, limit: float | None) -> Sequence[StoredUser]:
-        """The users of a page. Raises ScimError 400 invalidCursor, invalidFilter, TimeoutError after `limit` s."""
-        return await select_users(self._connection, self._tenant, page, columns(self._view.groups_url(shown)), limit)
+    async def rows(self, page: PageSql, shown: Projection, limit: float | None, max_bytes: int) -> Sequence[StoredUser]:
+        """The users of a page, `resource` None behind `max_bytes`.
+
+        Raises ScimError 400 invalidCursor, invalidFilter, TimeoutError after `limit` seconds.
+        """
+        wanted = columns(self._view.groups_url(shown))
+        return await select_users(self._connection, self._tenant, page, wanted, limit, max_bytes)
 
     async def settled_until(self) -> datetime:
         """Before which time no change of users is still to come."""
@@ -65,13 +69,23 @@ class UserReader:
         return await count_found(self._connection, self._tenant, where, limit)
 
 
+def page_query(page: PageSql, columns: str) -> str:
+    """The query of a page; its last parameter is how many bytes may stand before a user that is read."""
+    selected = f"SELECT {columns}, {page.key} AS sort_key FROM users WHERE tenant_id = $1 AND {page.rows}"
+    return cut_query(selected, KEPT, ("resource", "groups"), PLACE.first + len(page.parameters))
+
+
 async def select_users(
-    connection: Connection, tenant: str, page: PageSql, columns: str, limit: float | None = None
+    connection: Connection,
+    tenant: str,
+    page: PageSql,
+    columns: str,
+    limit: float | None = None,
+    max_bytes: int = PAGE_BYTES,
 ) -> list[StoredUser]:
-    """The users of a page, each with the `columns` that are wanted and its sort value."""
-    query = f"SELECT {columns}, {page.key} AS sort_key FROM users WHERE tenant_id = $1 AND {page.rows}"
+    """The users of a page, each with the `columns` that are wanted and its sort value; see `cut_query`."""
     try:
-        return await connection.fetch(query, tenant, *page.parameters, timeout=limit)
+        return await connection.fetch(page_query(page, columns), tenant, *page.parameters, max_bytes, timeout=limit)
     except asyncpg.DataError:
         raise page.refusal() from None
 

@@ -10,6 +10,7 @@ from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, invalid_value, too_many
+from quartet_scim.listing import PAGE_BYTES
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.sorting import Rank, rank
@@ -48,13 +49,16 @@ async def search_all(query: Query, types: Sequence[Searched], tenant: str) -> Fo
 
 
 async def _by_index(query: Query, types: Sequence[Searched]) -> Found:
+    """A page that ends early in one type, at its bytes, has nothing of the next ones."""
     resources: list[bytes] = []
-    total = 0
+    total, is_full = 0, False
     for one in types:
-        start = max(1, query.page.start_index - total)
-        found = await one.search(query.at(Page(start, query.page.count - len(resources))))
+        page = Page(max(1, query.page.start_index - total), 0 if is_full else query.page.count - len(resources))
+        found = await one.search(query.at(page))
         resources += found.resources
         total += found.total or 0
+        rest = (found.total or 0) - page.offset
+        is_full = is_full or len(found.resources) < min(page.count, rest) or _is_long(resources)
     return Found(resources, total)
 
 
@@ -69,6 +73,8 @@ async def _by_cursor(query: Query, types: Sequence[Searched], context: Sequence[
         found = await types[at].search(query.at(Page(1, left), inner))
         resources += found.resources
         at, inner = (at, found.next_cursor) if found.next_cursor else (at + 1, "")
+        if (len(found.resources) < left and inner) or _is_long(resources):
+            break
     is_more = at < len(types)
     return Found(resources, None, encode_cursor((at, inner), context) if is_more else None)
 
@@ -92,11 +98,17 @@ async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str
         before = sum(1 for _, other in ranked[:offset] if other == number)
         page = Page(before + 1, chosen.count(number))
         pages.append(iter((await one.search(query.at(page))).resources if page.count else ()))
-    resources = [shown for number in chosen if (shown := next(pages[number], None)) is not None]
+    resources: list[bytes] = []
+    for number in chosen:
+        shown = next(pages[number], None)
+        if shown is None or (resources and _is_long(resources)):
+            break  # the page of that type has ended at its bytes, and so does this one
+        resources.append(shown)
     if query.cursor is None:
         return Found(resources, total)
-    is_more = query.page.count > 0 and total > end
-    return Found(resources, total, encode_cursor(end, context) if is_more else None)
+    reached = offset + len(resources)
+    is_more = query.page.count > 0 and len(resources) > 0 and total > reached
+    return Found(resources, total, encode_cursor(reached, context) if is_more else None)
 
 
 async def _ranks(query: Query, searched: Searched, depth: int) -> tuple[list[Rank], int]:
@@ -106,7 +118,16 @@ async def _ranks(query: Query, searched: Searched, depth: int) -> tuple[list[Ran
     decisive = () if order is None else (order.target.steps[0].key,)
     bare = Query(Page(1, depth), query.filter, query.sort_by, query.descending, attributes=("id", *decisive))
     found = await searched.search(bare)
-    return [rank(order, orjson.loads(one)) for one in found.resources], found.total or 0
+    ranks = [rank(order, orjson.loads(one)) for one in found.resources]
+    total = found.total or 0
+    while found.resources and len(ranks) < min(depth, total):  # pages end at their bytes too
+        found = await searched.search(bare.at(Page(len(ranks) + 1, depth - len(ranks))))
+        ranks += [rank(order, orjson.loads(one)) for one in found.resources]
+    return ranks, total
+
+
+def _is_long(resources: Sequence[bytes]) -> bool:
+    return sum(map(len, resources)) >= PAGE_BYTES
 
 
 def _read(cursor: str | None, context: Sequence[str], kind: type[T], first: T) -> T:

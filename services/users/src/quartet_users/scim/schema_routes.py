@@ -6,6 +6,7 @@ from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
+from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
 from quartet_scim.discovery import schema_document, schema_list
@@ -18,6 +19,9 @@ from quartet_users.documents import ProblemDocument
 from quartet_users.scim import extensions, schema_usecases
 from quartet_users.scim.resource_types import UserTypes
 from quartet_users.scim.scim_documents import SchemaDocument
+
+MAX_SCHEMA_BYTES = 256 * 1024
+"""Bytes of a schema as it is sent."""
 
 
 def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) -> Blueprint:
@@ -32,6 +36,7 @@ def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) ->
 
     @blueprint.post("/schemas")
     @requires("tenant:admin")
+    @takes(MAX_SCHEMA_BYTES)
     @tag(["Tenant schemas"])
     @document_request(SchemaDocument)
     @document_response(SchemaDocument, 201)

@@ -4,13 +4,14 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, principal, requires
+from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
 from quartet_scim.mentions import urns_in_message
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
-from quartet_scim_http.requests import read_query, read_search
+from quartet_scim_http.requests import MAX_SEARCH_BYTES, read_query, read_search
 from quartet_scim_http.searching import Found, list_answer, search
 from quartet_users.clients import GroupDirectory
 from quartet_users.config import UsersConfig
@@ -63,6 +64,7 @@ def search_blueprint(
 
     @blueprint.post("/Users/.search")
     @requires("users:read")
+    @takes(MAX_SEARCH_BYTES)
     @tag(["SCIM users"])
     @document_request(SearchDocument)
     @document_response(UserListDocument)
@@ -83,6 +85,7 @@ def search_blueprint(
 
     @blueprint.post("/.search")
     @requires("users:read", "groups:read")
+    @takes(MAX_SEARCH_BYTES)
     @tag(["SCIM users and groups"])
     @document_request(SearchDocument)
     @document_response(UserListDocument)

@@ -6,6 +6,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
+from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
 from quartet_common.ids import parse_id
 from quartet_scim.compiled import CompiledType
@@ -23,6 +24,8 @@ from quartet_users.scim.scim_documents import UserDocument
 from quartet_users.scim.user_domain import User
 from quartet_users.scim.views import UserView
 
+BODY_PER_USER = 4
+"""How many times larger than the largest user a body may be: with what is not stored, and with escapes."""
 ME = {"user_id": None}
 """What the address `/Me` says of the user (RFC 7644 section 3.11)."""
 
@@ -32,6 +35,7 @@ def scim_blueprint(
 ) -> Blueprint:
     """Routes under `/scim/v2/Users`."""
     blueprint = Blueprint("scim", __name__)
+    max_body = BODY_PER_USER * container.config.max_user_bytes
 
     def answer(user: User, shown: Projection, status: int = 200, groups: str | None = None) -> Response:
         rendered, location = view.of_user(user, groups), view.location(user.id)
@@ -39,10 +43,11 @@ def scim_blueprint(
 
     async def sent() -> tuple[Body, CompiledType]:
         body = await Body.read()
-        return body, await types.of(caller().tenant, read_mentions(body.message))
+        return body, await types.of(caller().tenant, await body.work(read_mentions))
 
     @blueprint.post("/Users")
     @requires("users:write")
+    @takes(max_body)
     @tag(["SCIM users"])
     @document_request(UserDocument)
     @document_response(UserDocument, 201)
@@ -87,6 +92,7 @@ def scim_blueprint(
     @blueprint.put("/Users/<user_id>")
     @blueprint.put("/Me", defaults=ME)
     @requires("users:write")
+    @takes(max_body)
     @tag(["SCIM users"])
     @document_request(UserDocument)
     @document_response(UserDocument)
@@ -105,6 +111,7 @@ def scim_blueprint(
     @blueprint.patch("/Users/<user_id>")
     @blueprint.patch("/Me", defaults=ME)
     @requires("users:write")
+    @takes(max_body)
     @tag(["SCIM users"])
     @document_request(PatchDocument)
     @document_response(UserDocument)
@@ -118,7 +125,14 @@ def scim_blueprint(
         shown = read_projection(user_type.projector)
         operations = await body.work(parse_patch)
         user = await user_usecases.patch_user(
-            container, passwords, user_type.engine, caller(), known, operations, read_if_match()
+            container,
+            passwords,
+            user_type.engine,
+            caller(),
+            known,
+            operations,
+            read_if_match(),
+            is_large=body.is_large,
         )
         return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
 

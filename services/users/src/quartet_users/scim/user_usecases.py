@@ -1,5 +1,6 @@
 """Use cases: one function per command; each opens the one transaction of its command."""
 
+import asyncio
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,9 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.bulk import Ledger
 from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
 from quartet_scim.normalise import Normalised
-from quartet_scim.patch import Operation, PatchEngine
+from quartet_scim.patch import SMALL_EFFORT, Operation, Patched, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
+from quartet_scim.resource import demand_size
 from quartet_users.config import UsersConfig
 from quartet_users.errors import TAKEN
 from quartet_users.logins import session_ends, session_store
@@ -25,6 +27,10 @@ from quartet_users.scim.schema_usecases import hold_schemas, own_urns
 from quartet_users.scim.user_domain import User
 
 Container = AppContainer[UsersConfig]
+
+FEW_OPERATIONS = 100
+FEW_VALUES = 500
+"""Up to which a PATCH is tried on the event loop: it takes a few milliseconds."""
 
 
 class UnhashedError(Exception):
@@ -38,6 +44,7 @@ class UnhashedError(Exception):
 
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
+    demand_size(sent.attributes, container.config.max_user_bytes)
     password_hash = await _hash(passwords, sent)
     user, told = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
@@ -118,6 +125,7 @@ async def replace_user(
     password_hash = await _hash(passwords, sent)
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
+        demand_size(sent.attributes, container.config.max_user_bytes, before.attributes)
         user, told = user_domain.change(
             before, sent.attributes, container.clock(), new_password=password_hash is not None
         )
@@ -138,18 +146,21 @@ async def patch_user(
     user_id: UUID,
     operations: Sequence[Operation],
     if_match: IfMatch = ANY_VERSION,
+    *,
+    is_large: bool = False,
 ) -> User:
     """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
 
-    Raises ScimError 400, 404, 409, 412, MissingScopesError 403.
+    `is_large`: they come from a large body, and are applied in a thread. Raises ScimError 400, 404, 409, 412,
+    MissingScopesError 403.
     """
     try:
-        return await _patch(container, {}, engine, caller, user_id, operations, if_match)
+        return await _patch(container, {}, engine, caller, user_id, operations, if_match, is_large=is_large)
     except UnhashedError as unhashed:
         password, user_name = unhashed.password, unhashed.user_name
     demand_good_password(passwords, password, user_name)
     hashes = {password: await passwords.hash(password)}
-    return await _patch(container, hashes, engine, caller, user_id, operations, if_match)
+    return await _patch(container, hashes, engine, caller, user_id, operations, if_match, is_large=is_large)
 
 
 async def _patch(
@@ -160,11 +171,16 @@ async def _patch(
     user_id: UUID,
     operations: Sequence[Operation],
     if_match: IfMatch,
+    *,
+    is_large: bool,
 ) -> User:
     """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
-        patched = engine.apply(before.attributes, operations)
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
+
+    `is_large`: they come from a large body, and are applied in a thread. Raises ScimError 400, 404, 409, 412,
+    MissingScopesError 403.
         new_password = "password" in patched.secrets
         user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
         if user_domain.is_privileged(before, user, new_password=new_password):
@@ -177,6 +193,18 @@ async def _patch(
         await _finish(container, connection, caller, user, password_hash, told)
         await _end_sessions(container, connection, caller, before, user, new_password=new_password)
     return user
+
+
+async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operation], *, is_large: bool) -> Patched:
+    """What `operations` make of `user`; in a thread if that takes more than a few milliseconds."""
+    values = sum(len(value) for value in user.attributes.values() if isinstance(value, list))
+    if not is_large and len(operations) <= FEW_OPERATIONS and values <= FEW_VALUES:
+        try:
+            return engine.apply(user.attributes, operations, SMALL_EFFORT)
+        except ScimError as error:
+            if error.scim_type != "tooMany":
+                raise
+    return await asyncio.to_thread(engine.apply, user.attributes, operations)
 
 
 async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
