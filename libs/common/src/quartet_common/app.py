@@ -41,7 +41,7 @@ from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
 from quartet_common.logs import begin_context
 from quartet_common.observed import observed
-from quartet_common.openapi import DIALECTS, Dialect, Document
+from quartet_common.openapi import DIALECTS, Dialect, Document, Published
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
@@ -149,9 +149,9 @@ def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:
-    QuartSchema(
+    schema = QuartSchema(
         app,
-        openapi_path=f"/{service}/openapi.json",
+        openapi_path=None,
         swagger_ui_path=None,
         redoc_ui_path=None,
         scalar_ui_path=None,
@@ -160,6 +160,7 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         security=[{"bearer": []}],
         openapi_provider_class=Document,
     )
+    app.add_url_rule(f"/{service}/openapi.json", "openapi", Published(schema.openapi_provider).openapi)
 
 
 def _install_request_hooks(app: Quart) -> None:

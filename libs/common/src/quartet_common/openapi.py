@@ -3,11 +3,16 @@
 Every route can answer what the guard, the limits and the error handlers answer for it. That is said here, once.
 """
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import orjson
+from quart import Response, request
+from quart_schema import hide
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
@@ -19,6 +24,7 @@ JSON = "application/json"
 MEDIA_TYPE_ATTRIBUTE = "quartet_media_type"
 DIALECTS = "quartet_dialects"
 """Where an app's extensions hold its dialects."""
+CACHE = "public, max-age=300"
 ANYTHING: Mapping[str, Any] = {}
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
@@ -96,6 +102,29 @@ class Document(OpenAPIProvider):
         for status in sorted(set(wanted)):
             found.setdefault(str(status), dialect.of_errors(status))
         return completed
+
+
+class Published:
+    """The document as it is served: built once, in a thread, when the first request comes (0.3 s of CPU)."""
+
+    def __init__(self, provider: OpenAPIProvider) -> None:
+        self._provider = provider
+        self._building: asyncio.Future[tuple[bytes, str]] | None = None
+
+    @hide
+    async def openapi(self) -> Response:
+        """The document, or 304 for a client that has it (RFC 9110 section 13.1.2)."""
+        if self._building is None:
+            self._building = asyncio.ensure_future(asyncio.to_thread(self._build))
+        body, etag = await asyncio.shield(self._building)  # a client that disconnects does not cancel the others'
+        response = Response(body, content_type=JSON, headers={"Cache-Control": CACHE})
+        response.set_etag(etag)
+        await response.make_conditional(request)
+        return response
+
+    def _build(self) -> tuple[bytes, str]:
+        body = orjson.dumps(self._provider.schema())
+        return body, hashlib.sha256(body).hexdigest()
 
 
 def _spoken(status: int, response: dict[str, Any], dialect: Dialect) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
+PATH = re.compile(rb"/[!$-;=?-\[\]_a-z|~\x22\\\^`{}]*")
+"""A path and a query of visible ASCII characters; no `#`, `<` or `>`."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 Address = tuple[str, int] | None
@@ -32,7 +35,7 @@ class Head:
         """The status with which the request is refused; 0 for a good one."""
         if self._size > MAX_HEAD:
             return 431
-        if version not in ("1.1", "1.0"):
+        if version not in ("2", "1.1", "1.0"):
             return 505
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
@@ -40,11 +43,17 @@ class Head:
         if hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
             return 400
         if b"transfer-encoding" in names:
-            if version == "1.0":
-                return 400  # RFC 9112 section 6.1
+            if version != "1.1":
+                return 400  # RFC 9112 section 6.1; RFC 9113 section 8.2.2
             if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] != [b"chunked"]:
                 return 501
         return 501 if method == b"CONNECT" else 0
+
+    def is_path(self, method: bytes) -> bool:
+        """Whether the target is a path without a fragment, spaces or other bytes that a URI has not (RFC 9113 section
+        8.3.1); `*` is one for OPTIONS.
+        """
+        return PATH.fullmatch(self.target) is not None or (method == b"OPTIONS" and self.target == b"*")
 
     def without_offer(self, method: bytes, version: str) -> bytes:
         """The head once more, without the offer to speak another protocol (RFC 9110 section 7.8)."""
@@ -61,7 +70,7 @@ class Head:
     def scope(self, method: bytes, version: str, scheme: str, client: Address, server: Address) -> dict[str, Any]:
         """The ASGI scope."""
         path, _, query = self.target.partition(b"?")
-        text = path.decode("ascii")
+        text = path.decode("ascii", "replace")
         return {
             "type": "http",
             "asgi": ASGI,
