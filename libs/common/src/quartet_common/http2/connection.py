@@ -281,11 +281,11 @@ class Http2Connection(asyncio.Protocol):
         self._transport.close()
 
     def close_if_idle(self) -> None:
-        """Close if no stream is open; else accept no more of them, and close after the last one."""
+        """Close if no stream is open; else after the last one. GOAWAY is not sent before: after it, clients that use h2
+        receive nothing more.
+        """
         if not self._streams:
             self._close()
-        elif not self._closing:
-            self._transport.write(self._h2.goaway())
 
     def close_if_late(self, now: float) -> None:
         """Give up a client that is idle, or sends or reads too slowly."""

@@ -8,7 +8,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 from h2.errors import ErrorCodes
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, Frame, HeadersFrame, WindowUpdateFrame
 
 MAX_STREAMS = 100
 """Streams of one connection that may be open at once."""
@@ -44,10 +44,6 @@ class FramedConnection(h2.connection.H2Connection):
         self.decoder.max_header_list_size = MAX_HEAD
         self._allowed = float(BURST)
         self._counted_at = time.monotonic()
-
-    def goaway(self) -> bytes:
-        """A frame that says that no new streams are accepted; those that are open go on (RFC 9113 section 6.8)."""
-        return GoAwayFrame(0, last_stream_id=self.highest_inbound_stream_id).serialize()
 
     def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:
         if not isinstance(frame, HeadersFrame | WindowUpdateFrame) and not _carries_data(frame):
