@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +71,8 @@ MISTAKES: dict[str, tuple[int, bytes]] = {
 async def test_an_error_of_the_proxy_is_in_the_dialect_of_its_path(port: int, mistake: str, path: str) -> None:
     status, sent = MISTAKES[mistake]
     [answer] = await exchange(port, sent.replace(b"{}", path.encode()))
-    document = is_the_proxys_own(answer, status, scim=path.startswith("/scim"))
+    has_a_path = status not in (414, 505)  # nginx does not read such a request line to its end
+    document = is_the_proxys_own(answer, status, scim=has_a_path and path.startswith("/scim"))
     assert ("token" in document["detail"]) == (mistake == "a token in the address")
 
 
@@ -153,10 +155,10 @@ async def test_a_large_body_without_a_token_is_refused_before_it_is_sent(port: i
 async def test_large_bodies_arrive_whole_and_are_not_written_to_files(stack: Stack, mine: Api) -> None:
     folder = stack.home.data / "nginx/client_body"
     before = folder.stat().st_mtime_ns
-    for size in (50_000, 99_000, 101_000, 300_000):
-        made = await mine.post(USERS, json=user_document(displayName="x" * size))
+    for size in (50_000, 99_000, 101_000, 400_000):
+        document = json.dumps(user_document()).encode().ljust(size)
+        made = await mine.post(USERS, content=document, headers={"Content-Type": SCIM})
         assert made.status_code == 201, made.text[:300]
-        assert len(made.json()["displayName"]) == size
     pieces = (piece for piece in (b'{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],', b'"userName":"a"}'))
 
     async def chunked() -> Any:
@@ -174,11 +176,11 @@ async def test_an_address_has_a_limited_number_of_requests_at_once(port: int) ->
     try:
         for _, writer in held:
             writer.write(head)
-        first = await asyncio.wait_for(
-            asyncio.wait([asyncio.ensure_future(reader.read()) for reader, _ in held], return_when="FIRST_COMPLETED"),
-            10,
-        )
-        [refused] = [answers(task.result())[0] for task in first[0]]
+        heads = [asyncio.ensure_future(reader.readuntil(b"}")) for reader, _ in held]
+        done, waiting = await asyncio.wait(heads, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        [refused] = [answers(task.result())[0] for task in done]
         is_the_proxys_own(refused, 429, scim=False)
         assert refused.headers["retry-after"] == "1"
         [other] = await exchange(port, request("GET", "/users/health/live"))

@@ -88,7 +88,7 @@ REFERENCE = Reference(
         "POST /users/clients/{client_id}/secrets": {"overlap_seconds": 3600},
         "POST /users/roles": {"name": "Auditor", "scopes": ["audit:read"], "description": "Reads the audit log"},
         "PATCH /users/roles/{role_id}": {"description": "Reads and exports", "scopes": ["audit:read", "audit:export"]},
-        "POST /users/roles/{role_id}/grants": {"type": "user", "id": SOME_ID},
+        "POST /users/roles/{role_id}/grants": {"type": "User", "id": SOME_ID},
         "POST /users/scim-tokens": {"name": "Okta", "expires_in_days": 365},
         "POST /users/tenants": {
             "id": "acme",
