@@ -42,6 +42,7 @@ from quartet_common.messaging.envelope import DENIED, SUCCESS, Event, encode
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.topology import declare_exchange
 from quartet_testing.conditions import eventually
+from quartet_testing.limits import WIDE
 from quartet_testing.services import RunningService, run_service
 
 TENANT = "bench"
@@ -78,7 +79,7 @@ def make_event(tenant: str, age: float) -> Event:
 def configured() -> Iterator[AuditConfig]:
     """The service's config on servers that live as long as this."""
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.start_servers()
             with patch.dict("os.environ", stack.environment("audit", "api")):

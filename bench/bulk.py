@@ -26,6 +26,7 @@ from quartet_cli.stack import Stack
 from quartet_testing.client import Api, bulk_document
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused, pids
+from quartet_testing.limits import WIDE
 
 PER_BULK = 1_000
 CREATED = "users.user.created"
@@ -131,7 +132,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2, help="messages under way at a time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.up()
             asyncio.run(measure(stack, arguments.users, arguments.clients))

@@ -21,6 +21,7 @@ from quartet_cli.stack import Stack
 from quartet_common.ids import new_id
 from quartet_testing.client import GROUPS, Api, Document, patch_document
 from quartet_testing.faults import database
+from quartet_testing.limits import WIDE
 from quartet_testing.plain import PlainClient
 
 TENANT = "bench"
@@ -157,7 +158,7 @@ def main() -> None:
     """Start a stack and measure."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.up()
             asyncio.run(measure(stack, number))

@@ -34,6 +34,7 @@ from quartet_metrics.app import SERVICE
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.domain import METRICS, STEPS, Query
 from quartet_metrics.subscriptions import count_events
+from quartet_testing.limits import WIDE
 from quartet_testing.services import RunningService, run_service
 
 ACTIONS = [f"{kind}.{what}" for kind in ("users.user", "groups.group") for what in ("created", "replaced", "deleted")]
@@ -46,7 +47,7 @@ ROUNDS = 200
 def stack() -> Iterator[Stack]:
     """Servers of the benchmark's own."""
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        made = Stack(Path(home))
+        made = Stack(Path(home), extra_environment=WIDE)
         try:
             made.start_servers()
             yield made

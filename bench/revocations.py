@@ -20,6 +20,7 @@ from quartet_cli.layout import SERVICES
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api
+from quartet_testing.limits import WIDE
 
 IDLE = 60
 INTERVAL = 0.01
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("users", type=int, nargs="?", default=50_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.up()
             asyncio.run(measure(stack, arguments.users))

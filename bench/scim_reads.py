@@ -20,6 +20,7 @@ from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.cursors import encode_cursor
 from quartet_testing.client import USERS, Api
+from quartet_testing.limits import WIDE
 
 TENANT = "bench-reads"
 CHUNK = 20_000
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.up()
             asyncio.run(run(stack, arguments.users, arguments.rounds))

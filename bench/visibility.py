@@ -21,6 +21,7 @@ from pathlib import Path
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS, Api, user_document
+from quartet_testing.limits import WIDE
 
 CREATED = "users.user.created"
 PAGE = 20
@@ -158,7 +159,7 @@ def target(url: str | None, token: str | None) -> Iterator[tuple[str, str]]:
         yield url, token
         return
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, extra_environment=WIDE)
         try:
             stack.up()
             yield stack.url, stack.token("bench")

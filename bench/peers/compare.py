@@ -29,6 +29,7 @@ from quartet_cli import catalogue, ports, tenants, tokens
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS
+from quartet_testing.limits import WIDE
 
 HERE = Path(__file__).parent
 SCOPES = "users:read users:write"
@@ -122,7 +123,7 @@ def peer_environment(stack: Stack, environment: Mapping[str, str]) -> dict[str, 
 def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, str]]:
     """The users service's api and the peer, running, and a token for both."""
     python = install(venv)
-    stack = Stack(home, None, extra_environment={"QUARTET_LIMIT_CLIENT": "1000000/1"})  # counted, never reached
+    stack = Stack(home, None, extra_environment={**WIDE, "QUARTET_LIMIT_CLIENT": "1000000/1"})  # counted, never reached
     with ExitStack() as stack_of_blocks:
         stack_of_blocks.callback(remove, stack.home)
         stack_of_blocks.callback(stack.down)

@@ -54,10 +54,10 @@ async def test_a_body_that_is_too_large_is_refused(api: Api) -> None:
 
 async def test_a_body_that_not_even_the_proxy_takes_is_refused(api: Api) -> None:
     answer = await api.post(GROUPS, content=b"x" * (14 << 20), headers={"Content-Type": SCIM})
-    assert (answer.status_code, answer.headers["Content-Type"]) == (413, PROBLEM)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, SCIM)
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing/here", "/scim/v1/Users", "/users/nothing", "/audit/nothing"])
+@pytest.mark.parametrize("path", ["/nothing/here", "/users/nothing", "/audit/nothing"])
 async def test_an_address_that_nothing_answers_is_a_problem_document(api: Api, path: str) -> None:
     answer = await api.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, PROBLEM)
@@ -65,7 +65,7 @@ async def test_an_address_that_nothing_answers_is_a_problem_document(api: Api, p
 
 
 async def test_a_scim_address_that_nothing_answers_is_a_scim_error(api: Api) -> None:
-    for path in (f"{USERS}/nobody", f"{GROUPS}/nothing", "/scim/v2/Nothing"):
+    for path in (f"{USERS}/nobody", f"{GROUPS}/nothing", "/scim/v2/Nothing", "/scim/v1/Users"):
         answer = await api.get(path)
         assert (answer.status_code, answer.headers["Content-Type"]) == (404, SCIM)
         assert answer.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]

@@ -1,10 +1,13 @@
 """The proxy's configuration."""
 
 import re
+import subprocess
 from pathlib import Path
 
+from quartet_cli import binaries
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
 from quartet_cli.servers import nginx
+from quartet_common.errors import TITLES, code_of
 
 PORTS = {"proxy": 8080} | {f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)}
 
@@ -32,6 +35,27 @@ def test_the_template_names_one_upstream_per_service() -> None:
 def test_everything_that_nginx_writes_is_below_the_home(tmp_path: Path) -> None:
     configuration(tmp_path)
     main = (tmp_path / "run/nginx.conf").read_text()
-    written = re.findall(r'(?:pid|_temp_path) "([^"]+)"', main)
-    assert len(written) == 6
+    written = re.findall(r'(?:pid|_temp_path|_cache_path) "([^"]+)"', main)
+    assert len(written) == 7
     assert all(path.startswith(str(tmp_path)) for path in written)
+
+
+def test_the_proxys_own_errors_have_the_titles_and_codes_of_the_services() -> None:
+    text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
+    titles = re.findall(
+        r'^    (\d{3}) "(.*)";$', text.partition("map $status $quartet_title {")[2].partition("}")[0], re.M
+    )
+    codes = re.findall(
+        r"^    (\d{3}) (\w+);$", text.partition("map $status $quartet_code {")[2].partition("\n}")[0], re.M
+    )
+    assert {int(status): title for status, title in titles} == {int(one): TITLES[int(one)] for one, _ in titles}
+    assert {int(status): code for status, code in codes} == {int(one): code_of(int(one)) for one, _ in titles}
+    [answered] = re.findall(r"error_page ((?:\d{3} )+)/\.error/", text)
+    assert {*answered.split()} - {"494"} == {status for status, _ in titles}
+
+
+def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
+    configuration(tmp_path)
+    command = [str(binaries.find().nginx), "-t", "-p", str(tmp_path / "run"), "-c", str(tmp_path / "run/nginx.conf")]
+    checked = subprocess.run([*command, "-e", "/dev/stderr"], check=False, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr

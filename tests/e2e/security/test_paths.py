@@ -22,7 +22,8 @@ ELSEWHERE = [
     "/scim/v2/Users/..%2f..%2f..%2faudit/events", "/users/docs/..%2f..%2f..%2fetc%2fpasswd", "/users/docs/%2e%2e",
     "/users/docs/..%5c..", "/users/docs/%2fetc%2fpasswd", "*", "users/data/export", "/metrics", "/metrics/../metrics",
     "/users", "/oauth2", "/.well-known", "/health/live", "/health/ready", "/.problem/", "/.problem/400",
-    "/.problem/414", "/@not_found", "/.git/config", "/.env", "/nginx_status", "/server-status", "/",
+    "/.problem/414", "/@not_found", "/.git/config", "/.env", "/nginx_status", "/server-status",
+    "/.error/problem/", "/.error/scim/secret", "/@users_streamed",
 ]  # fmt: skip
 """Ways to what is not there, or is there under one name only."""
 

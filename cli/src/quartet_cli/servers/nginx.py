@@ -41,6 +41,7 @@ def values(ports: dict[str, int]) -> dict[str, str]:
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
     return found | {
         "QUARTET_PROXY_LISTEN": f"{HOST}:{ports['proxy']}",
+        "QUARTET_PROXY_CONNECTIONS": os.environ.get("QUARTET_PROXY_CONNECTIONS") or "256",
         "QUARTET_UPSTREAM_SCHEME": "http",
         "QUARTET_UPSTREAM_VERIFY": "off",
     }
@@ -62,5 +63,7 @@ def main(home: Home, folder: Path) -> str:
     return (
         f'daemon off;\n{user}pid "{home.run}/nginx.pid";\nworker_processes auto;\nworker_rlimit_nofile 8192;\n'
         "events { worker_connections 4096; }\n"
-        f'http {{\n  default_type application/octet-stream;\n{temporary}  include "{home.run}/quartet.conf";\n}}\n'
+        f"http {{\n  default_type application/octet-stream;\n{temporary}"
+        f'  proxy_cache_path "{folder}/cache" keys_zone=quartet_docs:1m max_size=32m use_temp_path=off;\n'
+        f'  include "{home.run}/quartet.conf";\n}}\n'
     )

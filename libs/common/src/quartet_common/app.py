@@ -42,7 +42,7 @@ from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
 from quartet_common.logs import begin_context
 from quartet_common.observed import observed
-from quartet_common.openapi import DIALECTS, Dialect, Document
+from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
@@ -110,13 +110,15 @@ def create_base_app(
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
     dialects: Sequence[Dialect] = (),
+    reference: Reference = Reference(),  # noqa: B008  # it is immutable
     background: Sequence[Background] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
     libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
-    `dialects` say in the OpenAPI document how routes speak that do not speak as all do. `background` runs as long as
+    `dialects` say in the OpenAPI document how routes speak that do not speak as all do; `reference` has its examples
+    and descriptions. `background` runs as long as
     the app serves.
     """
     config = container.config
@@ -129,6 +131,7 @@ def create_base_app(
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
     app.extensions[DIALECTS] = dialects
+    app.extensions[REFERENCE] = reference
     health = health_blueprint(container, checks or {})
     docs = docs_blueprint(config.service)
     app.register_blueprint(health, url_prefix=f"/{config.service}/health")
@@ -162,9 +165,9 @@ def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:
-    QuartSchema(
+    schema = QuartSchema(
         app,
-        openapi_path=f"/{service}/openapi.json",
+        openapi_path=None,
         swagger_ui_path=None,
         redoc_ui_path=None,
         scalar_ui_path=None,
@@ -173,6 +176,7 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         security=[{"bearer": []}],
         openapi_provider_class=Document,
     )
+    app.add_url_rule(f"/{service}/openapi.json", "openapi", Published(schema.openapi_provider).openapi)
 
 
 def _install_request_hooks(app: Quart) -> None:

@@ -74,9 +74,9 @@ class ServiceConfig(BaseSettings):
         description="bytes that large bodies and responses may take at a time; a tenant may use a third",
     )
     refusal_window: float = Field(default=5.0, gt=0, description="seconds that one summary of 401 answers covers")
-    limit_client: Setting = Limit(30_000, 10)
-    limit_user: Setting = Limit(3_000, 10)
-    limit_address: Setting = Limit(6_000, 10)
+    limit_client: Setting = Limit(2_000, 10)
+    limit_user: Setting = Limit(300, 10)
+    limit_address: Setting = Limit(600, 10)
     limit_refused: Setting = Limit(100, 60)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     otlp_endpoint: str | None = None

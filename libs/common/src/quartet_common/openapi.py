@@ -3,15 +3,20 @@
 Every route can answer what the guard, the limits and the error handlers answer for it. That is said here, once.
 """
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import orjson
+from quart import Response, request
+from quart_schema import hide
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from quartet_common.errors import PROBLEM_TYPE, title_of
+from quartet_common.errors import PROBLEM_TYPE, code_of, title_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +24,16 @@ JSON = "application/json"
 MEDIA_TYPE_ATTRIBUTE = "quartet_media_type"
 DIALECTS = "quartet_dialects"
 """Where an app's extensions hold its dialects."""
+REFERENCE = "quartet_reference"
+"""Where an app's extensions hold its Reference."""
+PARAMETERS = {
+    "cursor": "Where a page begins: the next cursor of the page before it. Leave it out for the first page.",
+    "count": "The largest number of results on a page.",
+    "limit": "The largest number of messages.",
+    "id": "The id of one dead letter. Leave it out for all.",
+}
+"""Descriptions of parameters that routes of several services have, by name."""
+CACHE = "public, max-age=300"
 ANYTHING: Mapping[str, Any] = {}
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
@@ -43,12 +58,28 @@ def answers(media_type: str) -> Callable[[F], F]:
     return mark
 
 
+def problem_example(status: int) -> dict[str, Any]:
+    """A problem document (RFC 9457) as the service sends it."""
+    title = title_of(status)
+    return {"type": "about:blank", "title": title, "status": status, "detail": f"{title}.", "code": code_of(status)}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the document says beyond the routes. examples: of request bodies, by method and path ("POST /users/login").
+    parameters: descriptions by name.
+    """
+
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How the routes below `prefix` speak.
 
-    media_type: of answers. taken: of bodies. error: the JSON schema of an error, of `error_type`. statuses: what the
-    routes can answer beside what all can, by method.
+    media_type: of answers. taken: of bodies. error: the JSON schema of an error, of `error_type`. error_example: an
+    error of a status. statuses: what the routes can answer beside what all can, by method.
     """
 
     prefix: str = "/"
@@ -56,17 +87,23 @@ class Dialect:
     taken: tuple[str, ...] = (JSON,)
     error_type: str = PROBLEM_TYPE
     error: Mapping[str, Any] = field(default_factory=lambda: PROBLEM)
+    error_example: Callable[[int], Mapping[str, Any]] = problem_example
     statuses: Mapping[str, Sequence[int]] | None = None
 
     def of_errors(self, status: int) -> dict[str, Any]:
         """The response object of an error, or of a status without a body."""
         if status < 400:
             return {"description": HTTPStatus(status).phrase}
-        return {"description": title_of(status), "content": {self.error_type: {"schema": dict(self.error)}}}
+        error = {"schema": dict(self.error), "example": dict(self.error_example(status))}
+        return {"description": title_of(status), "content": {self.error_type: error}}
 
 
 class Document(OpenAPIProvider):
     """Makes the document of one app; an app's own dialects come before the common one."""
+
+    def schema(self) -> dict[str, Any]:
+        """The whole document. Docstrings are not Markdown: their backticks are left out."""
+        return cast(dict[str, Any], _without_backticks(super().schema()))
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         """The operations of a rule, with every answer that they can give."""
@@ -76,10 +113,23 @@ class Document(OpenAPIProvider):
         view = self._app.view_functions[rule.endpoint]
         dialect = replace(dialect, media_type=getattr(view, MEDIA_TYPE_ATTRIBUTE, dialect.media_type))
         is_public = rule.endpoint in self._app.extensions["quartet_public"]
-        for operations in paths.values():
+        for path, operations in paths.items():
             for method, operation in operations.items():
-                operations[method] = self._complete(operation, method.upper(), dialect, is_public=is_public)
+                completed = self._complete(operation, method.upper(), dialect, is_public=is_public)
+                operations[method] = self._refer(completed, f"{method.upper()} {path}")
         return paths, components
+
+    def _refer(self, operation: dict[str, Any], name: str) -> dict[str, Any]:
+        """The operation with descriptions of its parameters and an example of its body."""
+        reference: Reference = self._app.extensions[REFERENCE]
+        known = {**PARAMETERS, **reference.parameters}
+        given = [{"description": known.get(one["name"], ""), **one} for one in operation["parameters"]]
+        completed = {**operation, "parameters": given}
+        if "requestBody" in operation and name in reference.examples:
+            example = {"example": reference.examples[name]}
+            content = {kind: {**one, **example} for kind, one in operation["requestBody"]["content"].items()}
+            completed["requestBody"] = {**operation["requestBody"], "content": content}
+        return completed
 
     def _complete(self, operation: dict[str, Any], method: str, dialect: Dialect, *, is_public: bool) -> dict[str, Any]:
         found = {str(status): _spoken(status, one, dialect) for status, one in operation["responses"].items()}
@@ -96,6 +146,37 @@ class Document(OpenAPIProvider):
         for status in sorted(set(wanted)):
             found.setdefault(str(status), dialect.of_errors(status))
         return completed
+
+
+class Published:
+    """The document as it is served: built once, in a thread, when the first request comes (0.3 s of CPU)."""
+
+    def __init__(self, provider: OpenAPIProvider) -> None:
+        self._provider = provider
+        self._building: asyncio.Future[tuple[bytes, str]] | None = None
+
+    @hide
+    async def openapi(self) -> Response:
+        """The document, or 304 for a client that has it (RFC 9110 section 13.1.2)."""
+        if self._building is None:
+            self._building = asyncio.ensure_future(asyncio.to_thread(self._build))
+        body, etag = await asyncio.shield(self._building)  # a client that disconnects does not cancel the others'
+        response = Response(body, content_type=JSON, headers={"Cache-Control": CACHE})
+        response.set_etag(etag)
+        await response.make_conditional(request)
+        return response
+
+    def _build(self) -> tuple[bytes, str]:
+        body = orjson.dumps(self._provider.schema())
+        return body, hashlib.sha256(body).hexdigest()
+
+
+def _without_backticks(part: Any, name: str = "") -> Any:
+    if isinstance(part, dict):
+        return {key: _without_backticks(one, key) for key, one in part.items()}
+    if isinstance(part, list):
+        return [_without_backticks(one) for one in part]
+    return part.replace("`", "") if name in ("summary", "description") and isinstance(part, str) else part
 
 
 def _spoken(status: int, response: dict[str, Any], dialect: Dialect) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The server: runs an ASGI app on Hypercorn's settings, lifespan, TLS and HTTP/2, and on our own HTTP/1.1."""
+"""The server: runs an ASGI app on Hypercorn's settings and lifespan, and on our own HTTP/1.1 and HTTP/2."""
 
 import asyncio
 import gc
@@ -8,19 +8,20 @@ from typing import Any, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from quart import Quart
 
 from quartet_common.config import ServiceConfig
 from quartet_common.forwarded import BehindProxies
 from quartet_common.http1.connection import Connection, Host
+from quartet_common.http2.connection import Http2Connection
 from quartet_common.tasks import end_tasks
 from quartet_common.tls import Certificates
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
+HANDSHAKE = 10.0
+"""Seconds in which a client must have agreed upon TLS."""
 DRAIN = 0.3
 """Seconds in which responses end their connections before idle ones are closed."""
 REQUESTS_PER_CONNECTION = 1_000_000
@@ -67,6 +68,7 @@ def _base(host: str, port: int, config: ServiceConfig) -> Settings:
     settings.keep_alive_max_requests = REQUESTS_PER_CONNECTION
     settings.graceful_timeout = config.shutdown_timeout
     settings.shutdown_timeout = config.shutdown_timeout
+    settings.ssl_handshake_timeout = HANDSHAKE
     settings.backlog = 1024
     return settings
 
@@ -108,8 +110,6 @@ class _Server:
 
     def __init__(self, app: Any, settings: Config, stopping: asyncio.Event) -> None:
         self._settings = settings
-        self._app = ASGIWrapper(app)
-        self._context = WorkerContext(None)
         self._host = Host(app, stopping, settings.keep_alive_timeout)
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
@@ -132,14 +132,13 @@ class _Server:
         self._sweeper = loop.create_task(self._sweep())
 
     def _connection(self) -> "_Negotiated":
-        return _Negotiated(self._host, self)
+        return _Negotiated(self._host)
 
     async def close(self) -> None:
         """Take nothing new, close what is idle, and let what runs finish, as long as the settings allow."""
         for server in self._servers:
             server.close()
         self._host.closed = True
-        await self._context.terminated.set()
         for connection in list(self._host.connections):
             connection.close_if_idle()
         running = [*self._host.tasks, asyncio.ensure_future(self._host.emptied())]
@@ -157,33 +156,17 @@ class _Server:
             for connection in list(self._host.connections):
                 connection.close_if_late(now)
 
-    def speak_http2(self, transport: asyncio.Transport) -> None:
-        """Give a connection to Hypercorn."""
-        loop = asyncio.get_running_loop()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = cast("asyncio.Task[None]", asyncio.current_task())
-            self._host.tasks.add(task)
-            task.add_done_callback(self._host.tasks.discard)
-            await TCPServer(self._app, loop, self._settings, self._context, {}, reader, writer)
-
-        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), serve, loop=loop)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-
 
 class _Negotiated(Connection):
     """A connection that speaks what client and server agreed upon by ALPN (RFC 7301)."""
-
-    def __init__(self, host: Host, server: _Server) -> None:
-        super().__init__(host)
-        self._server_of_all = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected, and TLS is agreed upon."""
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2" and not self._host.closed:
-            self._server_of_all.speak_http2(cast(asyncio.Transport, transport))
+            connection = Http2Connection(self._host)
+            cast(asyncio.Transport, transport).set_protocol(connection)
+            connection.connection_made(transport)
         else:
             super().connection_made(transport)
 

@@ -1,6 +1,7 @@
 """HTTP/1.1 byte by byte: framing, what is refused, order, limits, slow and vanishing clients, and the end."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -656,3 +657,68 @@ async def test_a_connection_that_comes_after_the_end_is_closed(server: Running) 
     with suppress(ConnectionResetError):
         assert await client.rest() == b""
     assert not server.host.connections
+
+
+# ---- clients that send slowly -------------------------------------------------------------------------------------
+
+
+async def test_a_head_that_is_not_complete_after_ten_seconds_is_refused_and_an_idle_connection_stays() -> None:
+    async with serve(keep_alive=75.0) as server:
+        idle, begun = await server.client(), await server.client()
+        for one in (idle, begun):
+            one.send(get(b"/path"))
+            assert (await one.response())[0] == 200
+        begun.send(b"GET / HT")
+        [late] = [
+            one for one in list(server.host.connections) if one._client == begun.writer.get_extra_info("sockname")
+        ]
+        await eventually(lambda: head_begins(late), "the head to begin")
+        now = asyncio.get_running_loop().time()
+        for one in list(server.host.connections):
+            one.close_if_late(now + 9)
+        begun.send(b"TP/1.1\r\nX")  # more of it gives no more time
+        await eventually(lambda: head_begins(late, 13), "more of the head")
+        for one in list(server.host.connections):
+            one.close_if_late(now + 11)
+        status, headers, body = await begun.response()
+        assert (status, headers[b"connection"]) == (408, b"close")
+        assert json.loads(body)["code"] == "request_timeout"
+        idle.send(get(b"/path"))
+        assert (await idle.response())[0] == 200
+
+
+async def head_begins(one: Connection, received: int = 1) -> bool:
+    return one._overhead >= received
+
+
+async def test_a_body_that_arrives_too_slowly_is_refused_and_a_slow_application_is_waited_for() -> None:
+    async with serve() as server:
+        slow, steady, unread = await server.client(), await server.client(), await server.client()
+        slow.send(post(b"x", b"Content-Length: 1000"))
+        steady.send(post(b"x" * 50_000, b"Content-Length: 100000"))
+        unread.send(post(b"x", b"Content-Length: 1000", path=b"/slow"))
+        of = {one._client: one for one in list(server.host.connections)}
+        connections = [of[one.writer.get_extra_info("sockname")] for one in (slow, steady, unread)]
+        await eventually(lambda: all_wait(connections[:2]), "the bodies to be waited for")
+        now = asyncio.get_running_loop().time()
+        for one in connections:
+            one.close_if_late(now + 9)
+        steady.send(b"x" * 49_999)
+        await eventually(lambda: has_read(connections[1], 99_000), "the second half")
+        for one in connections:
+            one.close_if_late(asyncio.get_running_loop().time() + 9.5)
+        steady.send(b"x")
+        assert (await steady.response())[0] == 200
+        connections[0].close_if_late(now + 11)
+        assert (await slow.response())[0] == 408
+        connections[2].close_if_late(now + 1000)
+        server.application.go_on.set()
+        assert (await unread.response())[0] == 200
+
+
+async def all_wait(connections: list[Connection]) -> bool:
+    return all(one._running is not None and one._running._waiter is not None for one in connections)
+
+
+async def has_read(one: Connection, number: int) -> bool:
+    return -one._overhead // connection.FRAMING >= number

@@ -8,9 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import Any
 
+import h2.connection
+import h2.events
 import httpx
 import pytest
 import trustme
+from hyperframe.frame import DataFrame
 from quart import Quart, Response, request
 
 from quartet_cli import ports
@@ -289,3 +292,31 @@ async def test_a_tls_client_that_does_not_say_goodbye_does_not_hold_up_the_end(
             served.stopping.set()
             await asyncio.wait_for(asyncio.shield(served.running), 10)
             client.close()
+
+
+async def test_a_client_that_keeps_sending_after_an_early_answer_does_not_hold_up_the_end(
+    serve: Serve, authority: trustme.CA, files: dict[str, Path]
+) -> None:
+    async with serve(protocol="h2", shutdown_timeout=2, **files) as served:
+        context = trusting(authority)
+        context.set_alpn_protocols(["h2"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]), ssl=context)
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        pseudo = [(":method", "POST"), (":scheme", "https"), (":authority", "quartet")]
+        for number, path in ((1, "/common/length"), (3, "/common/slow"), (5, "/common/length")):
+            method = [(":method", "GET"), *pseudo[1:]] if path == "/common/slow" else pseudo
+            client.send_headers(number, [*method, (":path", path)], end_stream=path == "/common/slow")
+        for number in (1, 5):
+            client.send_data(number, b"x" * (2000 if number == 1 else 10))
+        writer.write(client.data_to_send())
+        seen: dict[int, int] = {}
+        while 1 not in seen:
+            for event in client.receive_data(await reader.read(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    seen[event.stream_id] = int(dict(event.headers)[b":status"])
+        assert seen == {1: 413}
+        writer.write(DataFrame(1, data=b"x" * 2000).serialize())
+        served.stopping.set()
+        await asyncio.wait_for(asyncio.shield(served.running), 6)  # though two requests run and the client stays
+        writer.transport.abort()

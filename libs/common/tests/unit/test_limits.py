@@ -253,7 +253,7 @@ def test_a_limit_that_is_off_limits_nobody_and_says_nothing(lone_config: Service
         limits.failed("192.0.2.1")
     assert limits.may_try("192.0.2.1")
     only_users = limiter(lone_config, limit_client=None)
-    assert only_users.identified(PERSON) == ('"user";q=3000;w=10', '"user";r=2999;t=7')
+    assert only_users.identified(PERSON) == ('"user";q=300;w=10', '"user";r=299;t=7')
     assert only_users.identified(CLIENT) is None
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from quart import Quart
 
 
+PARAMETERS = {"identifier": "The id of an entry."}
+"""Descriptions of the parameters of routes, for the OpenAPI document."""
+
+
 def create_app(container: AppContainer[AuditConfig]) -> "Quart":
     """The HTTP application. What only HTTP needs is imported here, so that the worker does not carry it."""
     from quartet_audit.routes import audit_blueprint
@@ -22,12 +26,13 @@ def create_app(container: AppContainer[AuditConfig]) -> "Quart":
     from quartet_common.auth.guard import caller
     from quartet_common.blueprints.data import data_blueprint
     from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_common.openapi import Reference
 
     async def before_export() -> None:
         await note_export(container, caller())
 
     data = data_blueprint(container, {"entry": export_entries}, "audit:export", before_export)
-    app = create_base_app(container, title="Quartet audit")
+    app = create_base_app(container, title="Quartet audit", reference=Reference(parameters=PARAMETERS))
     app.register_blueprint(audit_blueprint(container), url_prefix="/audit")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/audit/rabbitmq")
     app.register_blueprint(data, url_prefix="/audit/data")

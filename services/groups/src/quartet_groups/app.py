@@ -20,6 +20,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_groups import clients, exports
     from quartet_groups.bulk import GroupBulk
     from quartet_groups.membership import Membership
+    from quartet_groups.reference import REFERENCE
     from quartet_groups.routes.bulk import bulk_blueprint
     from quartet_groups.routes.membership import membership_blueprint
     from quartet_groups.routes.privileges import privileges_blueprint
@@ -35,7 +36,12 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
 
     users = clients.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(
-        container, title="Quartet groups", render_error=render_error, other_errors=[ScimError], dialects=[SCIM]
+        container,
+        title="Quartet groups",
+        render_error=render_error,
+        other_errors=[ScimError],
+        dialects=[SCIM],
+        reference=REFERENCE,
     )
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     app.register_blueprint(scim_blueprint(container, users, group_type, view), url_prefix="/scim/v2")

@@ -52,6 +52,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users.errors import render_error
     from quartet_users.logins.failed_logins import FailedLogins
+    from quartet_users.reference import REFERENCE
     from quartet_users.tenants.tenant_usecases import ensure_first_tenants
     from quartet_users.tokens.keys import KeyRing
     from quartet_users.tokens.oauth_routes import OAUTH
@@ -68,6 +69,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, OAUTH],
+        reference=REFERENCE,
         background=[failures],
     )
     app.before_serving(require_keys(keys))

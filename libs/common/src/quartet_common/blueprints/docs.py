@@ -3,8 +3,9 @@
 from importlib.resources import files
 from pathlib import Path
 
-from quart import Blueprint, Response, send_from_directory
+from quart import Blueprint, Response, request, send_from_directory
 from quart_schema import hide
+from werkzeug.exceptions import NotFound
 
 ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 PAGE = """<!doctype html>
@@ -48,10 +49,13 @@ def docs_blueprint(service: str) -> Blueprint:
     @hide
     async def asset(name: str) -> Response:
         if name == "start.js":
-            return Response(START.format(service=service), content_type="text/javascript; charset=utf-8")
-        if name not in ASSETS:
-            return Response("", 404)
-        response = await send_from_directory(static, name)
+            response = Response(START.format(service=service), content_type="text/javascript; charset=utf-8")
+            await response.add_etag()
+            await response.make_conditional(request)
+        elif name in ASSETS:
+            response = await send_from_directory(static, name)  # with an ETag
+        else:
+            raise NotFound
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
 

@@ -5,12 +5,12 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
 from quartet_common.http1 import wire
-from quartet_common.http1.exchange import EXTENSION, Exchange
+from quartet_common.http1.exchange import EXTENSION, HEAD_TIMEOUT, Exchange
 from quartet_common.http1.head import MAX_HEAD, Address, Head
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,19 @@ LINGER = 2.0
 App = Callable[..., Any]
 
 
+class Open(Protocol):
+    """A connection of either protocol, as its server sees it."""
+
+    def close_if_idle(self) -> None:
+        """Close unless a request runs; that one ends the connection."""
+
+    def close_if_late(self, now: float) -> None:
+        """Close when the client has had the time that it is given, by the loop's clock."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
 class Host:
     """What the connections of one server share. `stopping` has responses end their connections."""
 
@@ -33,7 +46,7 @@ class Host:
         self.stopping = stopping
         self.keep_alive = keep_alive
         self.closed = False
-        self.connections: set[Connection] = set()
+        self.connections: set[Open] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = wire.Clock()
         self.loop = asyncio.get_running_loop()
@@ -46,7 +59,7 @@ class Host:
         """Whether a connection is not to be used again."""
         return self.closed or self.stopping.is_set()
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: "Open") -> None:
         """A connection has ended."""
         self.connections.discard(connection)
         if self._empty is not None and not self.connections and not self._empty.done():
@@ -79,6 +92,8 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._held = False
         self._in_head = True
+        self._head_due: float | None = None
+        """When the head that has begun must be complete, by the loop's clock."""
         self._without_offer = b""
         """The head of a request that offers another protocol, without the offer."""
         self._head = Head()
@@ -96,8 +111,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)
-        self._client = _address(transport.get_extra_info("peername"))
-        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = address_of(transport.get_extra_info("peername"))
+        self._server = address_of(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         if self._host.closed:  # TLS was being agreed upon when the end came
             self._transport.abort()
@@ -153,6 +168,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
+        self._head_due = self._host.loop.time() + HEAD_TIMEOUT
         self._head = Head()
 
     def on_url(self, piece: bytes) -> None:
@@ -167,6 +183,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head of a request is there: it can begin to run."""
         self._in_head = False
+        self._head_due = None
         self._overhead = 0
         if self._deaf or self._refused:
             return
@@ -296,9 +313,13 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def close_if_late(self, now: float) -> None:
-        """Give the connection up when its deadline has passed, and the client has, or takes, nothing more."""
+        """Refuse a request that arrives too slowly; give the connection up when its deadline has passed, and the client
+        has, or takes, nothing more.
+        """
+        if self._is_slow(now):
+            return self._refuse(408)
         if self.deadline is None or now <= self.deadline:
-            return
+            return None
         unsent = wire.unsent(self._transport)
         if unsent and unsent != self._unsent:
             self._unsent = unsent
@@ -307,6 +328,16 @@ class Connection(asyncio.Protocol):
             self.deadline = now + (LINGER if self._ended else self._host.keep_alive)
         else:
             self._transport.abort()
+        return None
+
+    def _is_slow(self, now: float) -> bool:
+        """Whether the client is late with a head, or with a body that the application waits for."""
+        if self._running is not None:
+            return self._running is self._arriving and self._arriving.is_late(now)
+        if self._head_due is None or self._held:
+            self._head_due = None if self._head_due is None else now + HEAD_TIMEOUT
+            return False
+        return now > self._head_due
 
     def abort(self) -> None:
         """Give the connection up at once."""
@@ -350,5 +381,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _address(found: Any) -> Address:
+def address_of(found: Any) -> Address:
+    """Host and port of what a transport says of an end of it; None for a socket without them."""
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

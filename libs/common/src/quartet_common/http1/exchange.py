@@ -13,6 +13,12 @@ EXTENSION = "quartet.exchange"
 """Where an ASGI scope has the exchange itself."""
 HIGH_WATER = 64 * 1024
 """Bytes of a body that wait for the application before nothing more is read."""
+HEAD_TIMEOUT = 10.0
+"""Seconds in which the head of a request must be complete."""
+BODY_TIMEOUT = 10.0
+"""Seconds for which the application waits for a body of which nothing arrives."""
+MIN_RATE = 1024
+"""Bytes per second that a body must have over longer times."""
 
 
 class Line(Protocol):
@@ -39,7 +45,9 @@ class Line(Protocol):
         """The line of the Date header."""
 
 
-class _Stage(Enum):
+class Stage(Enum):
+    """How far a response is."""
+
     WAITING = auto()
     STARTED = auto()
     """The application has said what the head is; it is written with the first of the body."""
@@ -62,7 +70,9 @@ class Exchange:
         self._disconnected = False
         self._cancels = False
         self._waiter: asyncio.Future[None] | None = None
-        self._stage = _Stage.WAITING
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + BODY_TIMEOUT
+        self._stage = Stage.WAITING
         self._delivered = False
         self._head = b""
         self._left: int | None = None
@@ -74,9 +84,10 @@ class Exchange:
 
     def feed(self, data: bytes) -> None:
         """A piece of the body has arrived."""
-        if self._stage is _Stage.COMPLETE:
+        if self._stage is Stage.COMPLETE:
             return  # nobody will read it
         self._body += data
+        self._due = min(self._due + len(data) / MIN_RATE, self._loop.time() + BODY_TIMEOUT)
         if len(self._body) > HIGH_WATER:
             self._line.hold()
         self._wake()
@@ -93,6 +104,12 @@ class Exchange:
         if self._cancels and self.task is not None and not self.is_complete:
             self.task.cancel()
 
+    def is_late(self, now: float) -> bool:
+        """Whether the client sends the body too slowly; only the time counts in which the application waits for it."""
+        if self.is_read or self._waiter is None or self._waiter.done():
+            self._due = now + BODY_TIMEOUT
+        return now > self._due
+
     def take_whole(self) -> bytes | None:
         """The body, if all of it is there: the application then need not `receive`, and is cancelled on a disconnect.
 
@@ -107,11 +124,11 @@ class Exchange:
 
     async def receive(self) -> dict[str, Any]:
         """The next ASGI message."""
-        if self._expects and not self.is_read and not self._disconnected and self._stage is _Stage.WAITING:
+        if self._expects and not self.is_read and not self._disconnected and self._stage is Stage.WAITING:
             self._expects = False
             self._line.write(wire.CONTINUE)
         while not (self._is_over or (not self._delivered and (self._body or self.is_read))):
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         if self._is_over:
             return {"type": "http.disconnect"}
@@ -122,7 +139,7 @@ class Exchange:
 
     @property
     def _is_over(self) -> bool:
-        return self._disconnected or self._stage is _Stage.COMPLETE
+        return self._disconnected or self._stage is Stage.COMPLETE
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -133,12 +150,12 @@ class Exchange:
     @property
     def is_started(self) -> bool:
         """Whether something of the response has been sent."""
-        return self._stage in (_Stage.SENDING, _Stage.COMPLETE)
+        return self._stage in (Stage.SENDING, Stage.COMPLETE)
 
     @property
     def is_complete(self) -> bool:
         """Whether the whole response has been sent."""
-        return self._stage is _Stage.COMPLETE
+        return self._stage is Stage.COMPLETE
 
     async def send(self, message: dict[str, Any]) -> None:
         """Take an ASGI message of the response; what comes after a disconnect is dropped.
@@ -147,9 +164,9 @@ class Exchange:
         header that would split the response.
         """
         kind = message["type"]
-        if kind == "http.response.start" and self._stage is _Stage.WAITING:
+        if kind == "http.response.start" and self._stage is Stage.WAITING:
             self._start(message["status"], message.get("headers", ()))
-        elif kind == "http.response.body" and self._stage in (_Stage.STARTED, _Stage.SENDING):
+        elif kind == "http.response.body" and self._stage in (Stage.STARTED, Stage.SENDING):
             more = message.get("more_body", False)
             self._send_body(message.get("body", b""), more)
             if more:
@@ -179,20 +196,20 @@ class Exchange:
             else:
                 self.keep_alive = False
         self._head = wire.head(status, kept, added if self.keep_alive else added + wire.CLOSE)
-        self._stage = _Stage.STARTED
+        self._stage = Stage.STARTED
 
     def _send_body(self, body: bytes, more: bool) -> None:
         """Head and body go out in one write where there is no more to come."""
         data = self._framed(body, more)
-        if self._stage is _Stage.STARTED:
+        if self._stage is Stage.STARTED:
             data = self._head + data
         if data and not self._disconnected:
             self._line.write(data)
-        self._stage = _Stage.SENDING
+        self._stage = Stage.SENDING
         if not more:
             if self._left and not self._bodiless:
                 raise RuntimeError("the response is shorter than its Content-Length")
-            self._stage = _Stage.COMPLETE
+            self._stage = Stage.COMPLETE
             self._wake()
 
     def _framed(self, body: bytes, more: bool) -> bytes:

@@ -1,5 +1,6 @@
 """The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
 
+import re
 from typing import Any
 
 from quartet_common.percent import unquote
@@ -8,6 +9,8 @@ MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
 MAX_HEADERS = 100
 """Headers of a request: each costs some work, however short it is."""
+PATH = re.compile(rb"/[!$-;=?-\[\]_a-z|~\x22\\\^`{}]*")
+"""A path and a query of visible ASCII characters; no `#`, `<` or `>`."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 Address = tuple[str, int] | None
@@ -35,7 +38,7 @@ class Head:
         """The status with which the request is refused; 0 for a good one."""
         if self._size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return 431
-        if version not in ("1.1", "1.0"):
+        if version not in ("2", "1.1", "1.0"):
             return 505
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
@@ -43,11 +46,17 @@ class Head:
         if hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
             return 400
         if b"transfer-encoding" in names:
-            if version == "1.0":
-                return 400  # RFC 9112 section 6.1
+            if version != "1.1":
+                return 400  # RFC 9112 section 6.1; RFC 9113 section 8.2.2
             if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] != [b"chunked"]:
                 return 501
         return 501 if method == b"CONNECT" else 0
+
+    def is_path(self, method: bytes) -> bool:
+        """Whether the target is a path without a fragment, spaces or other bytes that a URI has not (RFC 9113 section
+        8.3.1); `*` is one for OPTIONS.
+        """
+        return PATH.fullmatch(self.target) is not None or (method == b"OPTIONS" and self.target == b"*")
 
     def without_offer(self, method: bytes, version: str) -> bytes:
         """The head once more, without the offer to speak another protocol (RFC 9110 section 7.8)."""
@@ -70,7 +79,7 @@ class Head:
             "http_version": version,
             "method": method.decode("ascii"),
             "scheme": scheme,
-            "path": unquote(path) if b"%" in path else path.decode("ascii"),
+            "path": unquote(path) if b"%" in path else path.decode("ascii", "replace"),
             "raw_path": path,
             "query_string": query,
             "root_path": "",

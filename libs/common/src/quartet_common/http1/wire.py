@@ -20,7 +20,8 @@ STATUS_LINES = {
 }
 
 REFUSALS = {
-    400: "The request is no HTTP/1.1 that this server can read.",
+    400: "The request is no HTTP that this server can read.",
+    408: "The request arrived too slowly.",
     431: "The head of the request is larger than this server accepts.",
     500: "Something went wrong on our side.",
     501: "This server does not know the method or the transfer coding of the request.",
@@ -38,15 +39,21 @@ class Clock:
 
     def __init__(self) -> None:
         self._second = 0
-        self._line = b""
+        self._value = self._line = b""
 
     def line(self) -> bytes:
         """The header's line."""
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._line = b"date: %s\r\n" % formatdate(second, usegmt=True).encode("ascii")
+            self._value = formatdate(second, usegmt=True).encode("ascii")
+            self._line = b"date: %s\r\n" % self._value
         return self._line
+
+    def value(self) -> bytes:
+        """The header's value."""
+        self.line()
+        return self._value
 
 
 def unsent(transport: asyncio.Transport) -> int:
@@ -62,11 +69,17 @@ def unsent(transport: asyncio.Transport) -> int:
     return waiting + int.from_bytes(queued, sys.byteorder)
 
 
-def refusal(status: int, date: bytes) -> bytes:
-    """A whole response to a request that no application has seen: a problem document, and the end of the connection."""
+def refusal_parts(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the response to a request that no application has answered: a problem document."""
     body = problem(status, code_of(status), REFUSALS[status], title_of(status))
-    lines = b"content-type: %s\r\ncontent-length: %d\r\n" % (PROBLEM_TYPE.encode("ascii"), len(body))
-    return status_line(status) + date + lines + CLOSE + b"\r\n" + body
+    length = b"%d" % len(body)
+    return [(b"content-type", PROBLEM_TYPE.encode("ascii")), (b"content-length", length)], body
+
+
+def refusal(status: int, date: bytes) -> bytes:
+    """The same as a whole HTTP/1.1 response, with the end of the connection."""
+    headers, body = refusal_parts(status)
+    return head(status, headers, date + CLOSE) + body
 
 
 def head(status: int, headers: list[tuple[bytes, bytes]], added: bytes) -> bytes:

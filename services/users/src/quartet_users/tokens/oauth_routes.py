@@ -5,6 +5,7 @@ from quart_schema import DataSource, document_request, document_response, securi
 
 from quartet_common.auth.guard import source_address
 from quartet_common.container import AppContainer
+from quartet_common.errors import code_of, title_of
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
 from quartet_users.api_clients.client_authentication import authenticate
@@ -27,6 +28,7 @@ OAUTH = Dialect(
         "required": ["error", "error_description"],
         "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
     },
+    error_example=lambda status: {"error": code_of(status), "error_description": f"{title_of(status)}."},
 )
 """How the token endpoint speaks (RFC 6749 section 5.2)."""
 

@@ -1,0 +1,67 @@
+"""Frames: h2's connection, which also limits what a client may send for nothing and refuses single streams."""
+
+import time
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+from h2.errors import ErrorCodes
+from hyperframe.frame import DataFrame, Frame, HeadersFrame, WindowUpdateFrame
+
+MAX_STREAMS = 100
+"""Streams of one connection that may be open at once."""
+MAX_HEAD = 32 * 1024
+"""Bytes of the headers of one request, as SETTINGS_MAX_HEADER_LIST_SIZE counts them."""
+STREAM_WINDOW = 65_535
+"""Bytes of a body that wait for the application before the client has to stop."""
+BURST = 300
+PER_SECOND = 100
+"""Frames that carry nothing which a client may send: so many at once, and so many a second."""
+
+
+class TooManyFramesError(h2.exceptions.ProtocolError):
+    """The client floods the connection: resets (CVE-2023-44487), PING, SETTINGS, PRIORITY or empty DATA frames."""
+
+    error_code = ErrorCodes.ENHANCE_YOUR_CALM
+
+
+class FramedConnection(h2.connection.H2Connection):
+    """h2's connection of a server. A body that is not as long as its Content-Length ends its stream only."""
+
+    def __init__(self) -> None:
+        super().__init__(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        codes = h2.settings.SettingCodes
+        self.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                codes.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
+                codes.MAX_HEADER_LIST_SIZE: MAX_HEAD,
+                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+            },
+        )
+        self.decoder.max_header_list_size = MAX_HEAD
+        self._allowed = float(BURST)
+        self._counted_at = time.monotonic()
+
+    def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:
+        if not isinstance(frame, HeadersFrame | WindowUpdateFrame) and not _carries_data(frame):
+            self._count()
+        try:
+            return super()._receive_frame(frame)
+        except h2.exceptions.InvalidBodyLengthError:  # a stream error (RFC 9113 section 8.1.1)
+            number = frame.stream_id
+            self.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+            return [h2.events.StreamReset(stream_id=number, error_code=ErrorCodes.PROTOCOL_ERROR, remote_reset=False)]
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self._allowed = min(BURST, self._allowed + (now - self._counted_at) * PER_SECOND) - 1
+        self._counted_at = now
+        if self._allowed < 0:
+            raise TooManyFramesError("too many frames that carry nothing")
+
+
+def _carries_data(frame: Frame) -> bool:
+    return isinstance(frame, DataFrame) and (bool(frame.data) or "END_STREAM" in frame.flags)

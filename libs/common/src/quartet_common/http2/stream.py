@@ -1,0 +1,101 @@
+"""A stream: one request of an HTTP/2 connection and its response, as the ASGI application sees them."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from quartet_common.http1.exchange import HIGH_WATER, Exchange, Stage
+
+if TYPE_CHECKING:
+    from quartet_common.http2.connection import Http2Connection
+
+Fields = list[tuple[bytes, bytes]]
+
+CONNECTION_SPECIFIC = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+"""RFC 9113 section 8.2.2."""
+
+
+class Stream(Exchange):
+    """An exchange whose response waits here until the client's windows have room for it."""
+
+    def __init__(self, connection: "Http2Connection", number: int, scope: dict[str, Any]) -> None:
+        super().__init__(self, scope, keep_alive=True, expects=False)
+        self.number = number
+        self.outgoing = bytearray()
+        self.unacknowledged = 0
+        """Bytes of the body that the client's windows do not have back yet."""
+        self._connection = connection
+        self._fields: Fields | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    def disconnect(self) -> None:
+        """The client has reset the stream, or has disconnected."""
+        self.outgoing.clear()
+        super().disconnect()
+        self.sent()
+
+    def take_fields(self) -> Fields | None:
+        """The fields of the response's head, once."""
+        fields, self._fields = self._fields, None
+        return fields
+
+    def sent(self) -> None:
+        """Some of `outgoing` has been sent."""
+        if len(self.outgoing) < HIGH_WATER and self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # ---- what an exchange asks of its connection ------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Nothing is written but frames."""
+
+    def hold(self) -> None:
+        """The client's window ends by itself."""
+
+    def go_on(self) -> None:
+        """The application has taken the body that was there."""
+        self._connection.acknowledge(self)
+
+    async def drained(self) -> None:
+        """Wait while the client reads too slowly."""
+        if len(self.outgoing) >= HIGH_WATER:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    @property
+    def is_ending(self) -> bool:
+        """The end of a connection is announced by GOAWAY, not in a response."""
+        return False
+
+    @property
+    def date(self) -> bytes:
+        """The value of the Date header."""
+        return self._connection.date
+
+    # ---- the response ---------------------------------------------------------------------------------------------
+
+    def _start(self, status: int, headers: "Iterable[tuple[bytes, bytes]]") -> None:
+        self._bodiless = self._bodiless or status in (204, 304)
+        self._fields = [(b":status", b"%d" % status)]
+        for name, value in headers:
+            if b"\n" in value or b"\r" in value or b"\0" in value:
+                raise ValueError("a header of the response holds the end of a line")
+            if name in CONNECTION_SPECIFIC or (name == b"content-length" and status in (204, 304)):
+                continue
+            if name == b"content-length":
+                self._left = int(value)
+            self._fields.append((name, value))
+        self._fields.append((b"date", self.date))
+        self._stage = Stage.STARTED
+
+    def _send_body(self, body: bytes, more: bool) -> None:
+        if not self._disconnected:
+            self.outgoing += self._framed(body, more)
+        self._stage = Stage.SENDING
+        if not more:
+            if self._left and not self._bodiless:
+                raise RuntimeError("the response is shorter than its Content-Length")
+            self._stage = Stage.COMPLETE
+        self._connection.send(self)
+        if not more:
+            self._wake()
