@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import TENANT_ID
@@ -110,13 +109,12 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
 
-    async def command(connection: Connection) -> tuple[Turn | None, list[Revocation]]:
+    async def command(connection: Connection) -> Turn | None:
         return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
 
-    turn, refused = await sessions.in_turn(means.container, caller.tenant, command)
+    turn = await sessions.in_turn(means.container, caller.tenant, command)
     if turn is None:
         raise InvalidCredentialsError
-    means.container.revocations.add(refused)
     return sessions.make_tokens(means.container, pair, turn)
 
 
@@ -139,10 +137,8 @@ async def change_password(
     await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
     new_hash = await means.passwords.hash(change.new_password)
     async with means.container.database.transaction() as connection:
-        refused = await _replace(means.container, connection, caller, credential, new_hash, session)
-    if refused is None:
-        raise WrongPasswordError
-    means.container.revocations.add(refused)
+        if not await _replace(means.container, connection, caller, credential, new_hash, session):
+            raise WrongPasswordError
 
 
 async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Asked:
@@ -217,21 +213,20 @@ async def _enter(
     new_hash: str | None,
     attempt: Attempt,
     visitor: Visitor,
-) -> tuple[Turn | None, list[Revocation]]:
+) -> Turn | None:
     """The session, unless the user was changed while the password was verified."""
-    refused: list[Revocation] | None = []
     if attempt.new_password is not None and new_hash is not None:
-        refused = await _replace(container, connection, caller, credential, new_hash, None)
+        if not await _replace(container, connection, caller, credential, new_hash, None):
+            return None
     elif await credential_store.hold(connection, caller.tenant, credential.user_id) != credential:
-        refused = None
+        return None
     elif new_hash is not None:
         await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
-    if refused is None:
-        return None, []
     turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
     told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    return turn, refused + await session_ends.end_oldest(container, connection, caller, credential.user_id)
+    await session_ends.end_oldest(container, connection, caller, credential.user_id)
+    return turn
 
 
 async def _replace(
@@ -241,13 +236,14 @@ async def _replace(
     credential: Credential,
     new_hash: str,
     kept: UUID | None,
-) -> list[Revocation] | None:
-    """Store a new password and end all sessions but `kept`; None if the user was changed since it was verified."""
+) -> bool:
+    """Store a new password and end all sessions but `kept`; False if the user was changed since it was verified."""
     user = await user_store.lock_user(connection, caller.tenant, credential.user_id)
     if user is None or await credential_store.find_by_id(connection, caller.tenant, user.id) != credential:
-        return None
+        return False
     changed, told = user_domain.change(user, user.attributes, container.clock(), new_password=True)
     await user_store.update_user(connection, caller.tenant, changed)
     await user_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
-    return await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")
+    await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")
+    return True

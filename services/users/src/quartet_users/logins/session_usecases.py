@@ -27,10 +27,8 @@ async def list_sessions(
 async def end_session(container: Container, caller: Caller, session_id: UUID, user_id: UUID | None) -> None:
     """End a session: one of `user_id`, or anybody's in the tenant. Raises NotFoundError (404)."""
     async with container.database.transaction() as connection:
-        refused = await session_ends.end_session(container, connection, caller, session_id, user_id)
-    if not refused:
-        raise NotFoundError
-    container.revocations.add(refused)
+        if not await session_ends.end_session(container, connection, caller, session_id, user_id):
+            raise NotFoundError
 
 
 async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> None:
@@ -39,14 +37,11 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
         if await user_store.lock_user(connection, caller.tenant, user_id) is None:
             raise NotFoundError
         why = session_ends.by_whom(caller, user_id)
-        refused = await session_ends.end_sessions_of(container, connection, caller, user_id, why)
-    container.revocations.add(refused)
+        await session_ends.end_sessions_of(container, connection, caller, user_id, why)
 
 
 async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
     """End all sessions of a user but `kept`."""
     async with container.database.transaction() as connection:
-        refused = await session_ends.end_others(
-            container, connection, caller, user_id, kept, session_ends.by_whom(caller, user_id)
-        )
-    container.revocations.add(refused)
+        why = session_ends.by_whom(caller, user_id)
+        await session_ends.end_others(container, connection, caller, user_id, kept, why)

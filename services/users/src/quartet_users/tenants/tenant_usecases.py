@@ -183,7 +183,6 @@ async def _change(
             await revoke(container, connection, caller, revocations)
             if after.status == "deleted":
                 await tenancy.bury(connection, after.id)
-    container.revocations.add(revocations)  # this process need not look for what it has done itself
     return after
 
 
