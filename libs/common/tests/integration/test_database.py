@@ -82,13 +82,16 @@ async def test_a_command_that_fails_by_itself_is_not_repeated(container: AppCont
 async def test_an_action_runs_after_its_commit_and_not_after_a_rollback(container: AppContainer[ServiceConfig]) -> None:
     done: list[str] = []
     async with container.database.transaction() as connection:
-        await connection.execute("CREATE TEMPORARY TABLE committed (id int) ON COMMIT DROP")
+        await connection.execute("SELECT 1")
         after_commit(lambda: done.append("committed"))
         assert not done
+
+    async def fail(_: Connection) -> None:
+        after_commit(lambda: done.append("rolled back"))
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with container.database.transaction():
-            after_commit(lambda: done.append("rolled back"))
-            raise ZeroDivisionError
+        await container.database.run(fail)
     assert done == ["committed"]
     with pytest.raises(RuntimeError, match="transaction"):
         after_commit(lambda: None)
