@@ -16,6 +16,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Quart, Request, Response, g, request
 from quart.asgi import ASGIHTTPConnection
 from quart.sessions import NullSession, SessionInterface, SessionMixin
+from quart.utils import raise_task_exceptions
 from quart.wrappers import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
@@ -24,8 +25,12 @@ from werkzeug.routing import MapAdapter
 
 from quartet_common.auth.opaque import hide
 from quartet_common.http1.exchange import EXTENSION, Exchange
+from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
 
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
@@ -68,6 +73,18 @@ class ServiceRequest(Request):
 
     body_class = ServiceBody
     body: ServiceBody
+    handler: "asyncio.Task[Any] | None" = None
+    """What handles the request."""
+    stops = True
+    """Whether the request ends when its client disconnects; see `stop_on_disconnect`."""
+    is_abandoned = False
+    """Whether its client has disconnected."""
+
+    def abandon(self) -> None:
+        """The client has disconnected: cancel the request, unless it is to be finished and has arrived whole."""
+        self.is_abandoned = True
+        if self.handler is not None and (self.stops or not self.body.is_complete):
+            self.handler.cancel()
 
     async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
         """The body. What is complete needs no watch over the time that it takes."""
@@ -106,17 +123,38 @@ class NoSessions(SessionInterface):
 
 
 class HttpConnection(ASGIHTTPConnection):
-    """One request. Over HTTP/1.1 the server says when the body is there; everything else goes Quart's own way."""
+    """One request. Over HTTP/1.1 the server says when the body is there; everything else goes Quart's own way.
+
+    A request by a method that is not safe (RFC 9110 section 9.2.1) is finished although its client disconnects, once it
+    has arrived whole: what it changes, counts or ends must not depend on who still listens. The server waits for it
+    when it shuts down.
+    """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Handle the request."""
         exchange: Exchange | None = cast(Any, self.scope).get("extensions", {}).get(EXTENSION)
         body = exchange.take_whole() if exchange is not None else None
-        if body is None:
-            return await super().__call__(receive, send)
-        request = self._create_request_from_scope(send)
+        request = cast(ServiceRequest, self._create_request_from_scope(send))
+        request.stops = request.method in SAFE_METHODS
+        if exchange is None or body is None:
+            return await self._receive(request, receive, send)
         request.body.set_result(body)
+        request.handler = asyncio.current_task()
+        exchange.on_disconnect = request.abandon
         return await self._answer(request, send)
+
+    async def _receive(self, request: ServiceRequest, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Handle a request while its body arrives: Quart's `__call__`, which cancels every request on a disconnect."""
+        receiver = asyncio.ensure_future(self.handle_messages(request, receive))
+        handler = request.handler = asyncio.ensure_future(self.handle_request(request, send))
+        try:
+            await asyncio.wait([handler, receiver], return_when=asyncio.FIRST_COMPLETED)
+            if not handler.done():
+                request.abandon()
+                await asyncio.wait([handler])
+        finally:
+            await end_tasks([handler, receiver])
+        raise_task_exceptions({handler, receiver})
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         scope = self.scope
@@ -215,6 +253,17 @@ class ServiceApp(Quart):
 def running_request() -> Request:
     """The request that runs, itself: each look through Quart's proxy costs as much as a look into a dictionary."""
     return cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
+
+
+def stop_on_disconnect() -> None:
+    """Have the running request end when its client disconnects, at once if it has: only the client needs its result.
+
+    For requests that are not by a safe method but change nothing, as a search by POST.
+    """
+    asked = cast(ServiceRequest, running_request())
+    asked.stops = True
+    if asked.is_abandoned:
+        asked.abandon()
 
 
 def running_globals() -> Any:
