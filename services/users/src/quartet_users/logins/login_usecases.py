@@ -1,5 +1,7 @@
 """Use cases of logins: who proves to be somebody gets a session; one function per command."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -20,6 +22,7 @@ from quartet_users.errors import (
     PasswordRefusedError,
     WrongPasswordError,
 )
+from quartet_users.lockout import lockout
 from quartet_users.logins import credential_store, session_ends, sessions
 from quartet_users.logins.credential_store import Credential
 from quartet_users.logins.failed_logins import FailedLogins, Failure
@@ -37,14 +40,17 @@ MAX_NAME = 1024
 class LoginGuard(Protocol):
     """Keeps passwords from being tried out. Names are in lower case; `address` is None where it is not known."""
 
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
+    async def demand(self, tenant: str, user_name: str, address: str | None) -> lockout.Attempt:
         """Let a login go on, or raise a ServiceError (429 with Retry-After). Nothing was hashed yet."""
 
-    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
-        """The password was wrong, or there is no such user."""
+    async def failed(self, attempt: lockout.Attempt) -> None:
+        """The password was wrong, or there is no such user. Raises ServiceError (429) where nobody is to know that."""
 
-    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
+    async def succeeded(self, attempt: lockout.Attempt) -> None:
         """The password was right."""
+
+    async def released(self, attempt: lockout.Attempt) -> None:
+        """The password could not be verified."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +104,13 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
     guard raises. Whatever is wrong, the work is one verification at today's cost.
     """
-    name = fold(attempt.user_name[:MAX_NAME])
-    await means.guard.demand(attempt.tenant, name, visitor.address)
-    asked = await _ask(means, attempt, visitor.address)
-    credential = await _verified(means, asked, attempt.password)
+    begun = await means.guard.demand(attempt.tenant, fold(attempt.user_name[:MAX_NAME]), visitor.address)
+    async with _releasing(means.guard, begun):
+        asked = await _ask(means, attempt, visitor.address)
+        right = await _is_right(means, asked, attempt.password)
+    credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise InvalidCredentialsError
-    await means.guard.succeeded(attempt.tenant, name, visitor.address)  # whatever comes now, it was no guess
     pair = await means.keys.signing_pair()
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
@@ -129,12 +135,13 @@ async def change_password(
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
     _demand_good(means, change.new_password, name)
-    await means.guard.demand(caller.tenant, fold(name), caller.source_address)
+    begun = await means.guard.demand(caller.tenant, fold(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
-    credential = await _verified(means, asked, change.old_password)
+    async with _releasing(means.guard, begun):
+        right = await _is_right(means, asked, change.old_password)
+    credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise WrongPasswordError
-    await means.guard.succeeded(caller.tenant, fold(name), caller.source_address)
     new_hash = await means.passwords.hash(change.new_password)
     async with means.container.database.transaction() as connection:
         if not await _replace(means.container, connection, caller, credential, new_hash, session):
@@ -153,15 +160,30 @@ async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Ask
     return _Asked(tenant, name, address, status, credential)
 
 
-async def _verified(means: LoginMeans, asked: _Asked, password: str) -> Credential | None:
-    """The credential, if its password it is and may be used; a failure is counted."""
+@asynccontextmanager
+async def _releasing(guard: LoginGuard, attempt: lockout.Attempt) -> AsyncIterator[None]:
+    """What fails inside leaves the attempt uncounted, and not pending."""
+    try:
+        yield
+    except Exception:
+        await guard.released(attempt)
+        raise
+
+
+async def _is_right(means: LoginMeans, asked: _Asked, password: str) -> bool:
+    """Whether the password is that of the credential; the same work where there is none."""
     known = asked.credential
-    right = await means.passwords.verify(None if known is None else known.password_hash, password)
+    return await means.passwords.verify(None if known is None else known.password_hash, password)
+
+
+async def _verdict(means: LoginMeans, attempt: lockout.Attempt, asked: _Asked, *, right: bool) -> Credential | None:
+    """The credential, if its password was right and may be used; otherwise a failure is counted."""
     reason = _fault(asked, right=right)
     if reason is None:
-        return known
-    await means.guard.failed(asked.tenant, fold(asked.user_name[:MAX_NAME]), asked.address)
+        await means.guard.succeeded(attempt)  # whatever comes now, it was no guess
+        return asked.credential
     _count(means, asked, reason)
+    await means.guard.failed(attempt)
     return None
 
 
