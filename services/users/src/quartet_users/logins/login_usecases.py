@@ -33,6 +33,8 @@ from quartet_users.scim import user_domain, user_store
 from quartet_users.tenants import tenant_store
 from quartet_users.tokens.keys import KeyRing
 
+NOWHERE = (None, "deleted")
+"""The status of a tenant that does not exist."""
 MAX_NAME = 1024
 """Characters of a userName; nobody has a longer one."""
 
@@ -134,7 +136,7 @@ async def change_password(
     async with means.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
-    _demand_good(means, change.new_password, name)
+    _demand_good(means, change.new_password, name, caller.tenant)
     begun = await means.guard.demand(caller.tenant, fold(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
     async with _releasing(means.guard, begun):
@@ -142,7 +144,7 @@ async def change_password(
     credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise WrongPasswordError
-    new_hash = await means.passwords.hash(change.new_password)
+    new_hash = await means.passwords.hash(change.new_password, caller.tenant, urgent=True)
     async with means.container.database.transaction() as connection:
         if not await _replace(means.container, connection, caller, credential, new_hash, session):
             raise WrongPasswordError
@@ -173,7 +175,8 @@ async def _releasing(guard: LoginGuard, attempt: lockout.Attempt) -> AsyncIterat
 async def _is_right(means: LoginMeans, asked: _Asked, password: str) -> bool:
     """Whether the password is that of the credential; the same work where there is none."""
     known = asked.credential
-    return await means.passwords.verify(None if known is None else known.password_hash, password)
+    tenant = None if asked.status in NOWHERE else asked.tenant
+    return await means.passwords.verify(None if known is None else known.password_hash, password, tenant)
 
 
 async def _verdict(means: LoginMeans, attempt: lockout.Attempt, asked: _Asked, *, right: bool) -> Credential | None:
@@ -190,7 +193,7 @@ async def _verdict(means: LoginMeans, attempt: lockout.Attempt, asked: _Asked, *
 def _fault(asked: _Asked, *, right: bool) -> str | None:
     known = asked.credential
     faults = {
-        "unknown_tenant": asked.status in (None, "deleted"),
+        "unknown_tenant": asked.status in NOWHERE,
         "tenant_suspended": asked.status != "active",
         "unknown_user": known is None,
         "no_password": known is not None and known.password_hash is None,
@@ -211,18 +214,18 @@ async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, at
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must be another than the old one.")
-        _demand_good(means, attempt.new_password, credential.user_name)
-        return await means.passwords.hash(attempt.new_password)
+        _demand_good(means, attempt.new_password, credential.user_name, attempt.tenant)
+        return await means.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
     if credential.must_change:
         _count(means, asked, "password_change_required")
         raise PasswordChangeRequiredError
     if means.passwords.is_outdated(credential.password_hash or ""):
-        return await means.passwords.hash(attempt.password)
+        return await means.passwords.hash(attempt.password, attempt.tenant, urgent=True)
     return None
 
 
-def _demand_good(means: LoginMeans, password: str, user_name: str) -> None:
-    fault = means.passwords.policy.fault(password, user_name)
+def _demand_good(means: LoginMeans, password: str, user_name: str, tenant: str) -> None:
+    fault = means.passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise PasswordRefusedError(fault)
 
