@@ -24,7 +24,7 @@ async def export(api: Api, service: str) -> list[tuple[str, Document]]:
 
 
 async def test_users_and_groups_are_exported_as_lines_with_an_end(api: Api) -> None:
-    user = await api.create_user(displayName="Barbara Jensen", password="never shown 1")
+    user = await api.create_user(displayName="Barbara Jensen", password="never shown at all 1")
     group = await api.create_group([user["id"]])
     users = {row["id"]: row for kind, row in await export(api, "users") if kind == "user"}
     assert users[user["id"]]["resource"]["displayName"] == "Barbara Jensen"

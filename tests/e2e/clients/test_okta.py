@@ -24,7 +24,7 @@ def profile(**changed: Any) -> Document:
         "externalId": unique("00u"),
         "groups": [],
         "phoneNumbers": [],
-        "password": "1mz050nq7H4c",
+        "password": "1mz050nq7H4cK2vx",
         "active": True,
         OKTA: {"badge": "7"},
         **changed,
@@ -106,12 +106,14 @@ async def test_a_user_is_deactivated_by_a_patch_without_a_path(api: Api) -> None
 async def test_a_generated_password_that_is_too_short_is_refused_by_name(api: Api) -> None:
     answer = await api.post(USERS, json=profile(password="1mz050nq"))
     assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
-    assert answer.json()["detail"] == "password: It must have at least 12 characters."
+    assert answer.json()["detail"] == "password: It must have at least 15 characters."
 
 
 async def test_a_password_is_synchronised_by_a_patch_and_never_shown(api: Api) -> None:
     created = await create(api, profile())
-    found = await changed(api, f"{USERS}/{created['id']}", {"op": "replace", "value": {"password": "n3w pass phrase"}})
+    found = await changed(
+        api, f"{USERS}/{created['id']}", {"op": "replace", "value": {"password": "n3w pass phrase 4 me"}}
+    )
     assert "password" not in found
 
 

@@ -18,6 +18,7 @@ from quart.asgi import ASGIHTTPConnection
 from quart.ctx import RequestContext
 from quart.sessions import NullSession, SessionInterface, SessionMixin
 from quart.typing import ResponseReturnValue
+from quart.utils import raise_task_exceptions
 from quart.wrappers import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from quart.wrappers.response import DataBody
@@ -32,6 +33,7 @@ from quartet_common.fair_share import FairShare, ShareExceededError
 from quartet_common.http1.exchange import EXTENSION, Exchange
 from quartet_common.memory import Memory
 from quartet_common.percent import parse_form
+from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ SLICE = 64 * 1024
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 MAX_PARAMETERS = 100
 """Parameters that a query string may have."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
 
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
@@ -126,6 +130,12 @@ class ServiceRequest(Request):
     """Whether the request has held bytes of its tenant's share."""
     _share: FairShare | None = None
     _holder: Hashable = None
+    handler: "asyncio.Task[Any] | None" = None
+    """What handles the request."""
+    stops = True
+    """Whether the request ends when its client disconnects; see `stop_on_disconnect`."""
+    is_abandoned = False
+    """Whether its client has disconnected."""
 
     @property
     def max_body(self) -> int:
@@ -134,6 +144,12 @@ class ServiceRequest(Request):
         limit = SMALL_BODY if view is None else body_limit(view)
         whole: int = current_app.config["MAX_CONTENT_LENGTH"]
         return min(limit, whole)
+
+    def abandon(self) -> None:
+        """The client has disconnected: cancel the request, unless it is to be finished and has arrived whole."""
+        self.is_abandoned = True
+        if self.handler is not None and (self.stops or not self.body.is_complete):
+            self.handler.cancel()
 
     async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
         """The body. What is complete needs no watch over the time that it takes.
@@ -219,25 +235,30 @@ class NoSessions(SessionInterface):
 
 
 class HttpConnection(ASGIHTTPConnection):
-    """One request. Over HTTP/1.1 the server says when the body is there; everything else goes Quart's own way."""
+    """One request. Over HTTP/1.1 the server says when the body is there; everything else goes Quart's own way.
 
-    _request: Request | None = None
+    A request by a method that is not safe (RFC 9110 section 9.2.1) is finished although its client disconnects, once it
+    has arrived whole: what it changes, counts or ends must not depend on who still listens. The server waits for it
+    when it shuts down.
+    """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Handle the request; at its end it holds no bytes of its tenant's share any more."""
         exchange: Exchange | None = cast(Any, self.scope).get("extensions", {}).get(EXTENSION)
         body = exchange.take_whole() if exchange is not None else None
+        request = cast(ServiceRequest, self._create_request_from_scope(send))
+        request.stops = request.method in SAFE_METHODS
         try:
-            if body is None:
-                return await super().__call__(receive, send)
-            request = self._create_request_from_scope(send)
+            if exchange is None or body is None:
+                return await self._receive(request, receive, send)
             request.body.set_result(body)
+            request.handler = asyncio.current_task()
+            exchange.on_disconnect = request.abandon
             return await self.handle_request(request, send)
         finally:
-            if isinstance(self._request, ServiceRequest):
-                self._request.release_bytes()
-                if self._request.is_large and isinstance(self.app, ServiceApp):
-                    self.app.memory.requests += 1
+            request.release_bytes()
+            if request.is_large and isinstance(self.app, ServiceApp):
+                self.app.memory.requests += 1
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         """Read the body when a view wants it."""
@@ -251,11 +272,20 @@ class HttpConnection(ASGIHTTPConnection):
             body.read_up_to(SMALL_BODY)
         return await super().handle_messages(request, receive)
 
-    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
-        self._request = self._made_request(send)
-        return self._request
+    async def _receive(self, request: ServiceRequest, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Handle a request while its body arrives: Quart's `__call__`, which cancels every request on a disconnect."""
+        receiver = asyncio.ensure_future(self.handle_messages(request, receive))
+        handler = request.handler = asyncio.ensure_future(self.handle_request(request, send))
+        try:
+            await asyncio.wait([handler, receiver], return_when=asyncio.FIRST_COMPLETED)
+            if not handler.done():
+                request.abandon()
+                await asyncio.wait([handler])
+        finally:
+            await end_tasks([handler, receiver])
+        raise_task_exceptions({handler, receiver})
 
-    def _made_request(self, send: ASGISendCallable) -> Request:
+    def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         scope = self.scope
         if scope["http_version"] != "1.1" or not scope["path"].startswith("/"):
             return super()._create_request_from_scope(send)
@@ -414,6 +444,17 @@ async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
     asked = running_request()
     if isinstance(asked, ServiceRequest):
         await asked.hold_bytes(amount, at_once=at_once)
+
+
+def stop_on_disconnect() -> None:
+    """Have the running request end when its client disconnects, at once if it has: only the client needs its result.
+
+    For requests that are not by a safe method but change nothing, as a search by POST.
+    """
+    asked = cast(ServiceRequest, running_request())
+    asked.stops = True
+    if asked.is_abandoned:
+        asked.abandon()
 
 
 def running_globals() -> Any:

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -51,9 +51,10 @@ LONGEST_PAUSE = 0.05
 
 @dataclass
 class _Outgoing:
-    """Whether the transaction that runs has written into the outbox."""
+    """What follows the commit of the transaction that runs: whether it has written into the outbox, and actions."""
 
     has_events: bool = False
+    actions: list[Callable[[], None]] = field(default_factory=list)
 
 
 _running: ContextVar[_Outgoing | None] = ContextVar("quartet_transaction", default=None)
@@ -64,6 +65,18 @@ def note_outgoing() -> None:
     outgoing = _running.get()
     if outgoing is not None:
         outgoing.has_events = True
+
+
+def after_commit(action: Callable[[], None]) -> None:
+    """Have `action` run as soon as the transaction that runs is committed, and not at all if it is rolled back.
+
+    It keeps the memory of this process in step with the database, whatever the caller of the transaction does next.
+    Raises RuntimeError outside of a transaction.
+    """
+    outgoing = _running.get()
+    if outgoing is None:
+        raise RuntimeError("after_commit needs a transaction of Database.transaction")
+    outgoing.actions.append(action)
 
 
 class Database:
@@ -101,8 +114,11 @@ class Database:
         token = _running.set(outgoing)
         try:
             with _unavailable():
-                async with self._acquire() as connection, connection.transaction() if begins else nullcontext():
-                    yield connection
+                async with self._acquire() as connection:
+                    async with connection.transaction() if begins else nullcontext():
+                        yield connection
+                    for action in outgoing.actions:
+                        action()
         finally:
             _running.reset(token)
         if outgoing.has_events:

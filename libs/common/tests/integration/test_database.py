@@ -6,7 +6,7 @@ import pytest
 
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.database import ATTEMPTS, Connection, Database
+from quartet_common.database import ATTEMPTS, Connection, Database, after_commit
 from quartet_common.errors import ContendedError
 
 LOCKS = (7_001, 7_002)
@@ -77,3 +77,21 @@ async def test_a_command_that_fails_by_itself_is_not_repeated(container: AppCont
     with pytest.raises(ValueError):  # noqa: PT011  # it has no words
         await container.database.run(command)
     assert runs == 1
+
+
+async def test_an_action_runs_after_its_commit_and_not_after_a_rollback(container: AppContainer[ServiceConfig]) -> None:
+    done: list[str] = []
+    async with container.database.transaction() as connection:
+        await connection.execute("SELECT 1")
+        after_commit(lambda: done.append("committed"))
+        assert not done
+
+    async def fail(_: Connection) -> None:
+        after_commit(lambda: done.append("rolled back"))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await container.database.run(fail)
+    assert done == ["committed"]
+    with pytest.raises(RuntimeError, match="transaction"):
+        after_commit(lambda: None)

@@ -92,7 +92,9 @@ class Application:
         self.disconnected.set()
 
     async def whole(self, scope: Scope, _: Callable[..., Any], __: Callable[..., Any]) -> None:
-        assert scope["extensions"]["quartet.exchange"].take_whole() == b""
+        exchange = scope["extensions"]["quartet.exchange"]
+        assert exchange.take_whole() == b""
+        exchange.on_disconnect = exchange.task.cancel
         try:
             await self.go_on.wait()
         except asyncio.CancelledError:

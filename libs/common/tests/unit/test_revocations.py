@@ -222,3 +222,9 @@ async def test_a_database_that_was_put_back_is_read_from_the_start(
 
 def test_what_is_read_of_the_event_is_what_is_kept() -> None:
     assert RevocationFacts.__struct_fields__ == Revocation.__struct_fields__
+
+
+async def test_a_process_that_never_reads_the_list_holds_nothing(rows: KeptRevocations, clock: Clock) -> None:
+    worker = listing(rows, clock, NOW.timestamp)
+    worker.add([revocation("acme", "subject", "u1", NOW)])
+    assert not worker._held

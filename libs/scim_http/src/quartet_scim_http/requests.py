@@ -7,7 +7,7 @@ from uuid import UUID
 
 from quart import request
 
-from quartet_common.asgi import FREE_BYTES, hold_bytes
+from quartet_common.asgi import FREE_BYTES, hold_bytes, stop_on_disconnect
 from quartet_common.ids import parse_id
 from quartet_common.large import LARGE_BODY, work_on
 from quartet_scim.errors import not_found
@@ -97,5 +97,6 @@ def read_query() -> Query:
 
 
 async def read_search() -> Query:
-    """What a SearchRequest asks for (RFC 7644 section 3.4.3). Raises ScimError 400, 415."""
+    """What a SearchRequest asks for (RFC 7644 section 3.4.3), which changes nothing. Raises ScimError 400, 415."""
+    stop_on_disconnect()
     return query_of_body(await read_body())

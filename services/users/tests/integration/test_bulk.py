@@ -17,6 +17,7 @@ from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
+from quartet_users.passwords.passwords import Passwords
 from quartet_users.scim import bulk, bulk_groups, user_domain, user_store
 from quartet_users.scim.user_domain import User
 
@@ -428,3 +429,22 @@ async def test_a_set_that_cannot_be_stored_is_tried_user_by_user(
     results = await sent(users, headers, post("a"), post("poison"), post("b"))
     assert statuses(results) == [201, 500, 201]
     assert await names(users, headers) == ["a", "b"]
+
+
+async def test_the_time_limit_also_ends_the_hashing_within_a_run(
+    users: RunningService, headers: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was hashed in time is stored, the rest says so, and users without a password are stored too."""
+    now, hashed = [0.0], Passwords.hash
+
+    async def slowly(*arguments: Any, **options: Any) -> str:
+        now[0] += 15.0
+        return await hashed(*arguments, **options)
+
+    monkeypatch.setattr(Passwords, "hash", slowly)
+    monkeypatch.setattr(bulk.Bulk.__init__, "__defaults__", (lambda: now[0],))
+    operations = [post(f"user{number}", password=f"correct horse battery {number}") for number in range(10)]
+    results = await sent(users, headers, *operations, post("without"))
+    assert statuses(results) == [201] * 4 + [503] * 6 + [201]
+    assert "time for one Bulk was over" in results[4]["response"]["detail"]
+    assert await names(users, headers) == [*(f"user{number}" for number in range(4)), "without"]

@@ -1,6 +1,7 @@
 """The lock-out through Redis: exact over processes, by itself while Redis is away, and nothing to read in it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -18,7 +19,8 @@ from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
+from quartet_users.lockout.lockout import LOGIN, Attempt, Lockout, login_rules
+from quartet_users.lockout.lockout_rules import ACCOUNT, ADDRESS, PAIR
 
 HOME, AWAY = "192.0.2.1", "198.51.100.7"
 
@@ -54,10 +56,17 @@ async def refused(lockout: Lockout, tenant: str, name: str, address: str | None)
 
 
 async def fail(lockout: Lockout, tenant: str, name: str, address: str | None = AWAY) -> int:
-    wait = await refused(lockout, tenant, name, address)
-    if not wait:
-        await lockout.failed(tenant, name, address)
-    return wait
+    """The seconds to wait that are answered, 0 if the answer is that the password is wrong."""
+    try:
+        await lockout.failed(await lockout.demand(tenant, name, address))
+    except LimitedError as error:
+        return int(error.headers["Retry-After"])
+    return 0
+
+
+def begun(lockout: Lockout, tenant: str, name: str, address: str) -> Attempt:
+    """An attempt that began before the address had to wait."""
+    return Attempt(lockout._keys(tenant, name, address), (PAIR, ACCOUNT, ADDRESS), 0.0, time.monotonic())
 
 
 async def test_failures_at_all_processes_count_together_and_a_success_ends_them(guard: Guards) -> None:
@@ -67,14 +76,14 @@ async def test_failures_at_all_processes_count_together_and_a_success_ends_them(
         assert await refused(one, tenant, "bjensen", AWAY) >= 1
         assert await refused(one, tenant, "bjensen", HOME) == 0
         assert await refused(one, new_tenant(), "bjensen", AWAY) == 0
-    await first.succeeded(tenant, "bjensen", AWAY)
+    await first.succeeded(begun(first, tenant, "bjensen", AWAY))
     assert [await fail(one, tenant, "bjensen") for one in (second, first)] == [0, 0]
 
 
 async def test_of_a_burst_at_two_processes_no_more_are_begun_than_may_run_at_once(guard: Guards) -> None:
     both = first, second = guard(), guard()
 
-    async def begun() -> str | None:
+    async def burst() -> str | None:
         tenant = new_tenant()
         waits = await asyncio.gather(*(refused(one, tenant, "bjensen", AWAY) for one in both * 40))
         if first._away_until or second._away_until:  # Redis took longer than it may, on a machine that has much to do
@@ -83,15 +92,14 @@ async def test_of_a_burst_at_two_processes_no_more_are_begun_than_may_run_at_onc
         assert waits.count(0) == 32, waits
         return tenant
 
-    tenant = await eventually(begun, "a burst that Redis keeps up with")
-    await asyncio.gather(*(one.failed(tenant, "bjensen", AWAY) for one in both * 16))
+    tenant = await eventually(burst, "a burst that Redis keeps up with")
+    await asyncio.gather(*(one.failed(begun(one, tenant, "bjensen", AWAY)) for one in both * 16))
     assert await refused(first, tenant, "bjensen", AWAY) > 800
 
 
 async def test_the_victim_gets_in_from_where_it_was_before_while_others_hammer(guard: Guards) -> None:
     tenant, first, second = new_tenant(), guard(), guard()
-    await first.demand(tenant, "bjensen", HOME)
-    await first.succeeded(tenant, "bjensen", HOME)
+    await first.succeeded(await first.demand(tenant, "bjensen", HOME))
     for number in range(40):
         await fail(first, tenant, "bjensen", f"2001:db8:{number}::1")
     assert await refused(second, tenant, "bjensen", HOME) == 0
@@ -130,8 +138,7 @@ async def test_in_redis_nothing_says_who_is_meant_and_everything_ends(
         for key in await container.redis.keys("lockout/*"):
             await container.redis.delete(key)
         await fail(lockout, tenant, "bjensen@example.com")
-        await lockout.demand(tenant, "bjensen@example.com", HOME)
-        await lockout.succeeded(tenant, "bjensen@example.com", HOME)
+        await lockout.succeeded(await lockout.demand(tenant, "bjensen@example.com", HOME))
         keys: list[Any] = await container.redis.keys("lockout/*")
         assert len(keys) >= 5
         for key in keys:
@@ -204,3 +211,33 @@ async def test_an_old_password_cannot_be_tried_out_with_a_stolen_token(people: P
         return int(answer.status_code)
 
     assert [await change(f"a wrong guess {number}") for number in range(6)] == [403] * 5 + [429]
+
+
+async def test_from_an_address_over_its_limit_a_known_name_is_answered_as_any_other(guard: Guards) -> None:
+    tenant, first, second = new_tenant(), guard(), guard()
+    await first.succeeded(await first.demand(tenant, "bjensen", "203.0.113.50"))
+    for number in range(51):
+        await fail(first, tenant, f"user {number}", "203.0.113.50")
+    for name in ("bjensen", "somebody"):
+        for one in (first, second):
+            assert await fail(one, tenant, name, "203.0.113.50") > 0, name
+    await second.succeeded(await second.demand(tenant, "bjensen", "203.0.113.50"))  # the right password still gets in
+
+
+async def test_a_refusal_takes_as_long_as_a_wrong_password_did(guard: Guards) -> None:
+    tenant, lockout = new_tenant(), guard()
+    for number in range(50):
+        await fail(lockout, tenant, f"user {number}", "203.0.113.51")
+    slow = await lockout.demand(tenant, "bjensen", HOME)
+    await asyncio.sleep(0.3)
+    await lockout.failed(slow)
+    started = time.monotonic()
+    assert await fail(lockout, tenant, "somebody", "203.0.113.51") > 0
+    assert time.monotonic() - started >= 0.3
+
+
+async def test_an_attempt_that_is_released_leaves_nothing_pending(guard: Guards) -> None:
+    tenant, lockout = new_tenant(), guard()
+    for _ in range(100):
+        await lockout.released(await lockout.demand(tenant, "bjensen", "203.0.113.52"))
+    assert await refused(lockout, tenant, "bjensen", "203.0.113.52") == 0

@@ -137,7 +137,7 @@ async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
     detail = "The tenant, the name and the password do not belong together."
     about = {"type": "about:blank", "title": "Unauthorized"}
     assert (status, answer) == (401, {**about, "status": 401, "detail": detail, "code": "invalid_credentials"})
-    assert work == [argon2.extract_parameters(await Passwords().hash("another"))]
+    assert work == [argon2.extract_parameters(await Passwords().hash("another", "acme"))]
 
 
 async def test_failures_are_told_as_summaries_with_their_reason(people: People) -> None:
@@ -229,8 +229,8 @@ async def test_who_is_deactivated_while_the_password_is_verified_does_not_get_in
     person = await people.person()
     verify = Passwords.verify
 
-    async def slow(self: Passwords, password_hash: str | None, password: str) -> bool:
-        right = await verify(self, password_hash, password)
+    async def slow(self: Passwords, password_hash: str | None, password: str, tenant: str | None) -> bool:
+        right = await verify(self, password_hash, password, tenant)
         message = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]}
         path = f"/scim/v2/Users/{person['id']}"
         await people.users.client.patch(path, headers=people.headers, json=message)

@@ -130,7 +130,7 @@ async def test_nobody_waits_for_a_user_whose_password_is_being_hashed(
 ) -> None:
     hashed: list[str] = []
 
-    async def slow(_: Passwords, password: str) -> str:
+    async def slow(_: Passwords, password: str, __: str) -> str:
         async with users.container.database.transaction() as connection:
             await connection.execute("SET LOCAL lock_timeout = '1s'")
             assert await user_store.lock_user(connection, tenant, UUID(made["id"])) is not None

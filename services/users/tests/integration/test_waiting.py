@@ -145,8 +145,8 @@ async def test_all_who_log_in_at_once_after_a_change_of_cost_get_in_and_the_hash
         await connection.execute("UPDATE credentials SET password_hash = $2 WHERE tenant_id = $1", people.tenant, old)
     verified, verify = asyncio.Barrier(4), Passwords.verify
 
-    async def together(self: Passwords, password_hash: str | None, password: str) -> bool:
-        right = await verify(self, password_hash, password)
+    async def together(self: Passwords, password_hash: str | None, password: str, tenant: str | None) -> bool:
+        right = await verify(self, password_hash, password, tenant)
         await verified.wait()
         return right
 

@@ -1,12 +1,28 @@
 """The rules of the lock-out: waits grow and end, and what is done elsewhere locks nobody out."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_common.limits.limit import Limit
 from quartet_users.lockout.lockout import ACCOUNT, ADDRESS_WAIT, PAIR, login_rules, secret_rules
 from quartet_users.lockout.lockout_memory import Keys, LocalStore, merged
-from quartet_users.lockout.lockout_rules import BUSY, PENDING, Rules, Seen, State, Step, demand, failed, succeeded
+from quartet_users.lockout.lockout_rules import (
+    BUSY,
+    PENDING,
+    Decision,
+    Rules,
+    Seen,
+    State,
+    Step,
+    demand,
+    failed,
+    released,
+    succeeded,
+)
 
 RULES = login_rules(Limit(50, 3600))
 LONGEST = 900.0
@@ -19,13 +35,19 @@ class World:
         self.time = 1_000_000.0
         self.rules = rules
         self.store = LocalStore(lambda: self.time)
+        self.begun: dict[tuple[str, str], list[Decision]] = {}
 
-    def _do(self, step: Step, account: str, address: str) -> float:
-        keys = Keys(f"{account} {address}", account, f"from {address}", f"{account} {address}")
+    def _do(self, step: Step, account: str, address: str) -> Decision:
+        pair = f"{account} {address}"
+        keys = Keys(pair, account, f"from {address}", f"held {pair}", pair)
         return self.store.change(keys, self.rules, step)
 
     def demand(self, account: str, address: str) -> float:
-        return self._do(demand, account, address)
+        """The wait; an attempt that may begin is kept for `end`."""
+        decision = self._do(demand, account, address)
+        if not decision.wait:
+            self.begun.setdefault((account, address), []).append(decision)
+        return decision.wait
 
     def fail(self, account: str, address: str) -> float:
         """Wait as long as one must, fail, and give the time that was waited."""
@@ -33,18 +55,28 @@ class World:
         while wait := self.demand(account, address):
             self.time += wait
             waited += wait
-        self._do(failed, account, address)
+        self.end(failed, account, address)
         return waited
 
     def log_in(self, account: str, address: str) -> float:
         """The wait, or 0 if the login went well."""
         wait = self.demand(account, address)
         if not wait:
-            self._do(succeeded, account, address)
+            self.end(succeeded, account, address)
         return wait
 
-    def end(self, step: Step, account: str, address: str) -> None:
-        self._do(step, account, address)
+    def guess(self, account: str, address: str) -> float:
+        """The wait that is answered to a wrong password; 0 where the answer is that it is wrong."""
+        if wait := self.demand(account, address):
+            return wait
+        hidden = self.begun[account, address][0].hidden
+        self.end(failed, account, address)
+        return hidden
+
+    def end(self, step: Callable[..., Any], account: str, address: str) -> None:
+        """End the attempt that has begun first."""
+        places = self.begun[account, address].pop(0).places
+        self._do(partial(step, places), account, address)
 
 
 def test_waits_begin_after_five_failures_and_double_up_to_a_quarter_of_an_hour() -> None:
@@ -189,14 +221,15 @@ def test_secrets_are_held_per_client_and_address_only_and_for_a_minute_at_most()
 
 def test_a_right_secret_without_failures_changes_nothing() -> None:
     rules = secret_rules(Limit(20, 600))
-    assert demand(rules, Seen(), 5.0) == (0.0, Seen())
-    assert succeeded(rules, Seen(), 5.0) == (0.0, Seen())
+    decision, seen = demand(rules, Seen(), 5.0)
+    assert (decision, seen) == (Decision(0.0, (0,)), Seen())
+    assert succeeded(decision.places, rules, Seen(), 5.0)[1] == Seen()
 
 
 def test_of_what_two_places_know_the_later_counts() -> None:
     early, late = State(7, 0, 100.0, 50.0), State(0, 0, 0.0, 60.0)
-    one, other = Seen((early, late, State())), Seen((late, early, State()), known=True)
-    assert merged(one, other) == Seen((late, late, State()), known=True)
+    one, other = Seen((early, late, State(), early)), Seen((late, early, State(), late), known=True)
+    assert merged(one, other) == Seen((late, late, State(), late), known=True)
 
 
 def test_memory_has_a_bound() -> None:
@@ -206,3 +239,61 @@ def test_memory_has_a_bound() -> None:
         world.fail(f"user {number}", f"address {number}")
         world.log_in(f"user {number}", f"address {number}")
     assert len(world.store._states) == len(world.store._known) == 10
+
+
+PROBES = st.lists(st.tuples(st.sampled_from(["known", "other"]), st.floats(0, 200)), min_size=1, max_size=60)
+
+
+@given(PROBES)
+def test_an_address_over_its_limit_cannot_tell_who_has_logged_in_there(probes: list[tuple[str, float]]) -> None:
+    """The same attempts get the same answers, whether or not the first name has logged in at the address."""
+    worlds = World(), World()
+    assert worlds[0].log_in("known", "office") == 0
+    for world in worlds:
+        for number in range(51):
+            world.fail(f"user {number}", "office")
+    for name, pause in probes:
+        for world in worlds:
+            world.time += pause
+        answers = [round(world.guess(name, "office"), 6) for world in worlds]
+        assert answers[0] == answers[1], name
+
+
+def test_an_account_that_is_guessed_everywhere_cannot_be_used_to_tell_where_it_has_logged_in() -> None:
+    world = World()
+    assert world.log_in("bjensen", "home") == 0
+    for number in range(40):
+        world.fail("bjensen", f"attacker {number}")
+    assert world.guess("bjensen", "home") == world.guess("bjensen", "hotel") > 0
+
+
+def test_the_right_password_still_counts_where_its_owner_has_logged_in_before() -> None:
+    world = World()
+    assert world.log_in("bjensen", "office") == 0
+    for number in range(80):
+        world.fail(f"user {number}", "office")
+    for _ in range(4):
+        assert world.guess("bjensen", "office") > 0
+    assert world.log_in("bjensen", "office") == 0
+
+
+def test_known_accounts_are_not_guessed_faster_at_an_address_over_its_limit() -> None:
+    world = World()
+    assert world.log_in("bjensen", "office") == 0
+    tried, start = 0, world.time
+    for second in range(600):
+        world.fail(f"user {second}", "office")
+        world.time += 1
+        if world.demand("bjensen", "office") == 0:
+            world.end(failed, "bjensen", "office")
+            tried += 1
+    assert tried <= 2 * (15 + (world.time - start) / LONGEST), "the waits of a pair allow as many, twice"
+
+
+def test_an_attempt_that_could_not_be_looked_at_is_not_counted_and_not_pending() -> None:
+    world = World()
+    for _ in range(100):
+        assert world.demand("bjensen", "home") == 0
+        world.end(released, "bjensen", "home")
+    assert [world.fail("bjensen", "home") for _ in range(5)] == [0] * 5
+    assert world.demand("bjensen", "home") > 0

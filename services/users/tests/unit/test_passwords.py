@@ -9,8 +9,10 @@ import time
 import argon2
 import pytest
 
-from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import ShareExceededError
 from quartet_users.passwords.passwords import NICENESS, Passwords, nobodys_hash
+
+TENANT = "acme"
 
 
 class SlowHasher:
@@ -50,28 +52,30 @@ async def begun(hasher: SlowHasher, number: int) -> None:
 
 async def test_a_hash_is_argon2id_and_verifies_its_password_only() -> None:
     passwords = Passwords()
-    hashed = await passwords.hash("correct horse battery staple")
+    hashed = await passwords.hash("correct horse battery staple", TENANT)
     assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert argon2.PasswordHasher().verify(hashed, "correct horse battery staple")
-    assert await passwords.verify(hashed, "correct horse battery staple")
-    assert not await passwords.verify(hashed, "another")
+    assert await passwords.verify(hashed, "correct horse battery staple", TENANT)
+    assert not await passwords.verify(hashed, "another", TENANT)
 
 
 async def test_equal_passwords_have_different_hashes() -> None:
     passwords = Passwords()
-    assert await passwords.hash("same") != await passwords.hash("same")
+    assert await passwords.hash("same", TENANT) != await passwords.hash("same", TENANT)
 
 
 async def test_a_password_is_the_same_however_its_characters_are_composed() -> None:
     passwords = Passwords()
-    hashed = await passwords.hash("Amélie Poulain ﬁne")
-    assert await passwords.verify(hashed, "Ame\u0301lie Poulain fine")
+    hashed = await passwords.hash("Amélie Poulain ﬁne", TENANT)
+    assert await passwords.verify(hashed, "Ame\u0301lie Poulain fine", TENANT)
 
 
 async def test_nobodys_hash_costs_what_a_real_one_costs_and_no_password_has_it() -> None:
     passwords = Passwords()
-    assert argon2.extract_parameters(nobodys_hash()) == argon2.extract_parameters(await passwords.hash("a password"))
-    assert not await passwords.verify(None, "a password")
+    assert argon2.extract_parameters(nobodys_hash()) == argon2.extract_parameters(
+        await passwords.hash("a password", TENANT)
+    )
+    assert not await passwords.verify(None, "a password", TENANT)
     assert not passwords.is_outdated(nobodys_hash())
     assert passwords.is_outdated(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("a password"))
 
@@ -79,14 +83,14 @@ async def test_nobodys_hash_costs_what_a_real_one_costs_and_no_password_has_it()
 @pytest.mark.parametrize("wrong", ["x" * 5000, "\ud800", "", "\0"])
 async def test_odd_passwords_are_wrong_and_nothing_else(wrong: str) -> None:
     passwords = Passwords()
-    assert not await passwords.verify(await passwords.hash("a password"), wrong)
-    assert not await passwords.verify("no hash", wrong)
+    assert not await passwords.verify(await passwords.hash("a password", TENANT), wrong, TENANT)
+    assert not await passwords.verify("no hash", wrong, TENANT)
 
 
 async def test_so_many_are_hashed_at_a_time_and_the_loop_goes_on_beside_it() -> None:
     hasher = SlowHasher()
     passwords = Passwords(threads=2, hasher=hasher)
-    tasks = [asyncio.create_task(passwords.hash(str(number))) for number in range(5)]
+    tasks = [asyncio.create_task(passwords.hash(str(number), TENANT)) for number in range(5)]
     await begun(hasher, 2)
     assert hasher.running == 2
     hasher.go_on.set()
@@ -94,33 +98,48 @@ async def test_so_many_are_hashed_at_a_time_and_the_loop_goes_on_beside_it() -> 
     assert (hasher.begun, hasher.most) == (["0", "1", "2", "3", "4"], 2)
 
 
-async def test_when_too_many_wait_the_next_is_told_to_come_again() -> None:
+async def test_when_too_many_of_a_tenant_wait_its_next_is_refused_and_those_of_others_are_not() -> None:
     hasher = SlowHasher()
     passwords = Passwords(waiting=2, hasher=hasher)
-    tasks = [asyncio.create_task(passwords.hash(str(number))) for number in range(3)]
+    tasks = [asyncio.create_task(passwords.hash(str(number), TENANT)) for number in range(3)]
     await begun(hasher, 1)
-    with pytest.raises(UnavailableError) as raised:
-        await passwords.hash("one too many")
-    assert (raised.value.status, raised.value.headers["Retry-After"]) == (503, "2")
+    with pytest.raises(ShareExceededError) as raised:
+        await passwords.hash("one too many", TENANT)
+    assert (raised.value.status, raised.value.headers["Retry-After"]) == (429, "1")
+    login = asyncio.create_task(passwords.verify("hash of mine", "mine", "other"))
     hasher.go_on.set()
+    assert await login
     await asyncio.gather(*tasks)
-    assert await passwords.hash("another") == "hash of another"
+    assert "mine" in hasher.begun[:3], "one of each tenant in turn"
     assert "one too many" not in hasher.begun
+
+
+async def test_within_a_tenant_logins_go_first() -> None:
+    hasher = SlowHasher()
+    passwords = Passwords(hasher=hasher)
+    writes = [asyncio.create_task(passwords.hash(str(number), TENANT)) for number in range(3)]
+    await begun(hasher, 1)
+    login = asyncio.create_task(passwords.verify("hash of mine", "mine", TENANT))
+    await asyncio.sleep(0)
+    hasher.go_on.set()
+    assert await login
+    await asyncio.gather(*writes)
+    assert hasher.begun == ["0", "mine", "1", "2"]
 
 
 async def test_who_gives_up_leaves_no_place_taken_and_is_not_hashed_for() -> None:
     hasher = SlowHasher()
     passwords = Passwords(waiting=2, hasher=hasher)
-    first = asyncio.create_task(passwords.hash("first"))
+    first = asyncio.create_task(passwords.hash("first", TENANT))
     await begun(hasher, 1)
     for _ in range(10):
-        waiting = [asyncio.create_task(passwords.hash("given up")) for _ in range(2)]
+        waiting = [asyncio.create_task(passwords.hash("given up", TENANT)) for _ in range(2)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     first.cancel()  # it is being hashed: that goes on, and takes its thread until it is done
-    last = asyncio.create_task(passwords.hash("last"))
+    last = asyncio.create_task(passwords.hash("last", TENANT))
     await asyncio.gather(first, return_exceptions=True)
     hasher.go_on.set()
     assert await last == "hash of last"
@@ -136,6 +155,6 @@ async def test_hashing_gives_way_to_everything_else() -> None:
             found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
             return password
 
-    await Passwords(hasher=Asking()).hash("a password")
+    await Passwords(hasher=Asking()).hash("a password", TENANT)
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert found == [max(own, NICENESS)]

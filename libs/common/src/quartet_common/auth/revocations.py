@@ -172,7 +172,13 @@ class RevocationList:
         return self._now() - self._read_at
 
     def add(self, revocations: Sequence[Revocation]) -> None:
-        """Hold `revocations` from now on, without waiting for the next reading."""
+        """Hold `revocations` from now on, without waiting for the next reading.
+
+        Does nothing before the first reading, which finds them anyway: a worker verifies no tokens, never reads the
+        list, and would never forget what it holds.
+        """
+        if self._read_at == float("-inf"):
+            return
         for one in revocations:
             self._hold(one)
 

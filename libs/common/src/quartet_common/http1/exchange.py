@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quartet_common.http1 import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 EXTENSION = "quartet.exchange"
 """Where an ASGI scope has the exchange itself."""
@@ -68,7 +68,8 @@ class Exchange:
         self._expects = expects
         self._body = bytearray()
         self._disconnected = False
-        self._cancels = False
+        self.on_disconnect: Callable[[], None] | None = None
+        """Called when the client disconnects before the response is complete."""
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time() + BODY_TIMEOUT
@@ -98,11 +99,11 @@ class Exchange:
         self._wake()
 
     def disconnect(self) -> None:
-        """The client has gone: the application is told, or cancelled where it has asked for that."""
+        """The client has disconnected: the application receives `http.disconnect`, or a call of `on_disconnect`."""
         self._disconnected = True
         self._wake()
-        if self._cancels and self.task is not None and not self.is_complete:
-            self.task.cancel()
+        if self.on_disconnect is not None and not self.is_complete:
+            self.on_disconnect()
 
     def is_late(self, now: float) -> bool:
         """Whether the client sends the body too slowly; only the time counts in which the application waits for it."""
@@ -111,13 +112,12 @@ class Exchange:
         return now > self._due
 
     def take_whole(self) -> bytes | None:
-        """The body, if all of it is there: the application then need not `receive`, and is cancelled on a disconnect.
-
-        None while some of it is still to come.
+        """The body, if all of it is there: the application then need not `receive`, and sets `on_disconnect` if it is
+        to know of a disconnect. None while some of it is still to come.
         """
         if not self.is_read or self._delivered or self._disconnected:
             return None
-        self._delivered = self._cancels = True
+        self._delivered = True
         body, self._body = bytes(self._body), bytearray()
         self._line.go_on()
         return body

@@ -9,6 +9,7 @@ import orjson
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
+from quartet_common.asgi import stop_on_disconnect
 from quartet_common.auth.guard import caller, requires
 from quartet_common.bodies import read_json_bytes, takes
 from quartet_common.cursors import decode_cursor, encode_cursor
@@ -86,6 +87,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_response(CheckListDocument)
     async def check_many() -> Response:
         """Up to 1,000 checks at once; the answers stand in the order of the questions."""
+        stop_on_disconnect()
         questions = _questions(await read_json_bytes())
         return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
 

@@ -3,6 +3,7 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
+from quartet_common.asgi import stop_on_disconnect
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
 from quartet_common.bodies import takes
@@ -63,6 +64,7 @@ def internal_search_blueprint(
     @document_response(ErrorDocument, 400)
     async def groups_among_others() -> Response:
         """Search groups where attributes of users may be asked for too; groups have no values of them."""
+        stop_on_disconnect()
         query = query_of_body(await read_body(), maximum=MAX_MERGED)
         return await _answer(container, group_type, view, query, unknown_is_absent=True)
 

@@ -11,7 +11,7 @@ import orjson
 
 from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
-from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.auth.revocations import revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError, ServiceError
@@ -140,7 +140,6 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
     """Give a client another `name`, `scopes`, `expires_at` or `jwks`. Where it may do less from then on, its tokens are
     revoked. Raises NotFoundError, ClientConflictError for keys of a client that has secrets.
     """
-    ended: list[Revocation] = []
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, client_id)
         if "jwks" in changes and before.authentication != "private_key_jwt":
@@ -162,8 +161,7 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
         await _tell(container, connection, caller, [events.client_updated(after, changed)])
         if _does_less(before, after):
-            ended = await _revoke(container, connection, caller, client_id)
-    container.revocations.add(ended)
+            await _revoke(container, connection, caller, client_id)
     return after
 
 
@@ -173,8 +171,7 @@ async def delete_client(container: Container, caller: Caller, client_id: str) ->
         client = await _lock(connection, caller.tenant, client_id)
         await store.delete_client(connection, caller.tenant, client_id)
         await _tell(container, connection, caller, [events.client_deleted(client)])
-        ended = await _revoke(container, connection, caller, client_id)
-    container.revocations.add(ended)
+        await _revoke(container, connection, caller, client_id)
 
 
 async def rotate_secret(
@@ -210,8 +207,7 @@ async def end_secret(container: Container, caller: Caller, client_id: str, secre
         version = await store.count_change(connection, caller.tenant, client_id)
         told = [events.client_secret_revoked(replace(client, version=version), secret_id)]
         await _tell(container, connection, caller, told)
-        ended = await _revoke(container, connection, caller, client_id)
-    container.revocations.add(ended)
+        await _revoke(container, connection, caller, client_id)
 
 
 async def _add_secret(connection: Connection, client: ApiClient, now: datetime) -> tuple[UUID, str]:
@@ -244,10 +240,8 @@ def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     return row
 
 
-async def _revoke(container: Container, connection: Connection, caller: Caller, client_id: str) -> list[Revocation]:
-    ended = [revocation(caller.tenant, "client", client_id, container.clock())]
-    await revoke(container, connection, caller, ended)
-    return ended
+async def _revoke(container: Container, connection: Connection, caller: Caller, client_id: str) -> None:
+    await revoke(container, connection, caller, [revocation(caller.tenant, "client", client_id, container.clock())])
 
 
 async def _tell(container: Container, connection: Connection, caller: Caller, told: list[DomainEvent]) -> None:

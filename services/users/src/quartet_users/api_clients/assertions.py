@@ -1,16 +1,16 @@
 """Assertions: clients that prove who they are by a signature (private_key_jwt, RFC 7523)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
+from joserfc.jwk import JWKRegistry
 
 from quartet_common.auth.compact import header_of, members_of
 from quartet_common.errors import BadRequestError, UnauthorizedError
+from quartet_users.api_clients.public_keys import PublicKey, algorithms_of
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LENGTH = 8192
@@ -23,19 +23,8 @@ LATEST = 2**40
 """Seconds since the epoch that no time reaches."""
 TIMES = {"exp": None, "nbf": 0, "iat": 0}
 """The times of an assertion, and what those are that need not be there."""
-LEAST_RSA_BITS = 2048
-MOST_RSA_BITS = 8192
-MOST_EXPONENT = 2**32
-"""What a public exponent is below: with a large one each signature takes as long as the client likes."""
 MAX_ID = 256
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("Ed25519", "EdDSA")}
-"""What signatures by keys on these curves are called; RFC 9864 has a new name for an old one."""
-RSA = ("PS256", "RS256")
-ALGORITHMS = ("ES256", "ES384", "ES512", "Ed25519", "EdDSA", *RSA)
-"""What an assertion may be signed with. None of them is symmetric: the secret half is the client's alone."""
-
-PublicKey = ECKey | RSAKey | OKPKey
 
 
 @dataclass(frozen=True)
@@ -59,20 +48,6 @@ def read_keys(sent: Any) -> dict[str, Any]:
     if len({one["kid"] for one in found}) != len(found):
         raise _bad("two keys have the same kid")
     return {"keys": found}
-
-
-def algorithms_of(key: PublicKey) -> Sequence[str]:
-    """What a signature by `key` may be called. Raises ValueError for a key of a kind that is not taken."""
-    if isinstance(key, RSAKey):
-        if not LEAST_RSA_BITS <= key.public_key.key_size <= MOST_RSA_BITS:
-            raise ValueError(f"an RSA key has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits")
-        if key.public_key.public_numbers().e >= MOST_EXPONENT:
-            raise ValueError("the exponent is too large")
-        return RSA
-    curve = str(key.as_dict(private=False).get("crv"))
-    if curve not in CURVES:
-        raise ValueError(f"the curve is one of {', '.join(CURVES)}")
-    return CURVES[curve]
 
 
 def claimed_client(text: str) -> str:

@@ -65,14 +65,17 @@ async def _by_any_secret(
     container: Container, lockout: Lockout, client_id: str, secret: str, address: str | None
 ) -> AuthenticatedClient:
     tenant = client_id.rpartition(".")[0]
-    await lockout.demand(tenant, client_id, address)
+    attempt = await lockout.demand(tenant, client_id, address)
     try:
         at = container.clock()
         found = _bootstrap(container, client_id, secret, at) or await _by_secret(container, client_id, secret, at)
     except InvalidClientError:
-        await lockout.failed(tenant, client_id, address)
+        await lockout.failed(attempt)
         raise
-    await lockout.succeeded(tenant, client_id, address)
+    except Exception:
+        await lockout.released(attempt)
+        raise
+    await lockout.succeeded(attempt)
     return found
 
 

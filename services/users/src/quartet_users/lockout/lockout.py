@@ -6,6 +6,8 @@ import logging
 import math
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from redis.exceptions import RedisError
@@ -18,7 +20,7 @@ from quartet_common.limits.sums import SharedClock
 from quartet_users.config import UsersConfig, decode_master_key
 from quartet_users.lockout import lockout_rules
 from quartet_users.lockout.lockout_memory import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
-from quartet_users.lockout.lockout_rules import Rule, Rules, Step
+from quartet_users.lockout.lockout_rules import Decision, Rule, Rules, Step
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,18 @@ PAUSE = 1.0
 PAIR = Rule(free=5, first=1.0, longest=900.0, memory=HOUR)
 ACCOUNT = Rule(free=20, first=1.0, longest=10.0, memory=HOUR)
 ADDRESS_WAIT = 60.0
+FIRST_DELAY, LONGEST_DELAY = 0.03, 1.0
+"""Seconds after which a refusal is answered: before any attempt was found wrong, and at most."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt that was let go on: where it counts, when it began, and the seconds that others would have to wait."""
+
+    keys: Keys
+    places: tuple[int, ...]
+    hidden: float
+    began: float
 
 
 def login_rules(limit: Limit | None) -> Rules:
@@ -61,51 +75,68 @@ class Lockout:
         self._shared = RedisStore(lambda: container.redis, clock.correct)
         self._owed: OrderedDict[Keys, None] = OrderedDict()
         self._away_until = 0.0
+        self._seconds = FIRST_DELAY
+        """How long the last attempt took that was found to be wrong."""
         self._turn = asyncio.Lock()
         """One at a time asks Redis: then only other processes can be faster, and one alone waits if it is away."""
 
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
-        """Let an attempt go on, which then is to end in `failed` or `succeeded`.
+    async def demand(self, tenant: str, user_name: str, address: str | None) -> Attempt:
+        """Let an attempt go on, which then must end in `failed`, `succeeded` or `released`.
 
-        Raises LimitedError (429). Whether there is such an account is neither asked nor told.
+        Raises LimitedError (429). Whether there is such an account is neither asked nor told. A refusal takes as long
+        as a wrong password did last, where an account that has logged in at the address would have been let go on.
         """
-        wait = await self._change(lockout_rules.demand, tenant, user_name, address)
-        if wait > 0:
-            raise LimitedError(
-                self._kind, max(1, math.ceil(wait)), "Too many attempts have failed; wait, and try again."
-            )
-
-    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
-        """The attempt was wrong."""
-        await self._change(lockout_rules.failed, tenant, user_name, address)
-
-    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
-        """The attempt was right."""
-        await self._change(lockout_rules.succeeded, tenant, user_name, address)
-
-    async def _change(self, step: Step, tenant: str, user_name: str, address: str | None) -> float:
         keys = self._keys(tenant, user_name, counted_as(address))
+        decision = await self._change(lockout_rules.demand, keys)
+        if decision.wait > 0:
+            if self._rules.account is not None or self._rules.address is not None:
+                await asyncio.sleep(self._seconds)
+            raise self._refusal(decision.wait)
+        return Attempt(keys, decision.places, decision.hidden, time.monotonic())
+
+    async def failed(self, attempt: Attempt) -> None:
+        """The attempt was wrong.
+
+        Raises LimitedError (429) where an account that has not logged in at the address would have had to wait.
+        """
+        await self._change(partial(lockout_rules.failed, attempt.places), attempt.keys)
+        self._seconds = min(LONGEST_DELAY, time.monotonic() - attempt.began)
+        if attempt.hidden > 0:
+            raise self._refusal(attempt.hidden)
+
+    async def succeeded(self, attempt: Attempt) -> None:
+        """The attempt was right."""
+        await self._change(partial(lockout_rules.succeeded, attempt.places), attempt.keys)
+
+    async def released(self, attempt: Attempt) -> None:
+        """It is not known whether the attempt was right: it could not be looked at, and does not count."""
+        await self._change(partial(lockout_rules.released, attempt.places), attempt.keys)
+
+    def _refusal(self, wait: float) -> LimitedError:
+        return LimitedError(self._kind, max(1, math.ceil(wait)), "Too many attempts have failed; wait, and try again.")
+
+    async def _change(self, step: Step, keys: Keys) -> Decision:
         async with self._turn:
-            wait = await self._change_shared(step, keys) if time.monotonic() >= self._away_until else None
-            if wait is not None:
-                return wait
+            decision = await self._change_shared(step, keys) if time.monotonic() >= self._away_until else None
+            if decision is not None:
+                return decision
             self._owed[keys] = None
             if len(self._owed) > CAPACITY:
                 self._owed.popitem(last=False)
             return self._local.change(keys, self._rules, step)
 
-    async def _change_shared(self, step: Step, keys: Keys) -> float | None:
-        """The seconds to wait; None when Redis is away."""
+    async def _change_shared(self, step: Step, keys: Keys) -> Decision | None:
+        """The decision; None when Redis is away."""
         owed = self._local.read(keys) if keys in self._owed else None
         try:
-            wait, seen = await self._shared.change(keys, self._rules, step, owed)
+            decision, seen = await self._shared.change(keys, self._rules, step, owed)
         except (RedisError, OSError, TimeoutError, ContendedError) as error:
             self._away_until = time.monotonic() + PAUSE
             logger.warning("the lock-out goes by this process alone", extra={"error": repr(error)[:300]})
             return None
         self._owed.pop(keys, None)
         self._local.put(keys, seen)
-        return wait
+        return decision
 
     def _keys(self, tenant: str, user_name: str, address: str) -> Keys:
         account = (tenant, user_name)
@@ -113,6 +144,7 @@ class Lockout:
             self._key("pair", *account, address),
             self._key("account", *account),
             self._key("address", address),
+            self._key("held", *account, address),
             self._key("known", *account, address),
         )
 

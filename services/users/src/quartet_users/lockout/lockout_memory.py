@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quartet_users.lockout.lockout_rules import Rules, Seen, State, Step
+from quartet_users.lockout.lockout_rules import Decision, Rules, Seen, State, Step
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -17,14 +17,14 @@ TRIES = 30
 """How often a change is tried again that another process was faster with."""
 
 EXCHANGE = """
-for i = 1, 3 do
+for i = 1, 4 do
   if (redis.call('GET', KEYS[i]) or '') ~= ARGV[i] then return 0 end
 end
-for i = 1, 3 do
-  if ARGV[3 + i] == '' then redis.call('DEL', KEYS[i])
-  else redis.call('SET', KEYS[i], ARGV[3 + i], 'EX', ARGV[6 + i]) end
+for i = 1, 4 do
+  if ARGV[4 + i] == '' then redis.call('DEL', KEYS[i])
+  else redis.call('SET', KEYS[i], ARGV[4 + i], 'EX', ARGV[8 + i]) end
 end
-if ARGV[10] ~= '0' then redis.call('SET', KEYS[4], '1', 'EX', ARGV[10]) end
+if ARGV[13] ~= '0' then redis.call('SET', KEYS[5], '1', 'EX', ARGV[13]) end
 return 1
 """
 """Puts new states in the place of the ones that were read, if they are still the same."""
@@ -40,6 +40,7 @@ class Keys(NamedTuple):
     pair: str
     account: str
     address: str
+    held: str
     known: str
 
 
@@ -52,20 +53,20 @@ class LocalStore:
         self._states: OrderedDict[str, State] = OrderedDict()
         self._known: OrderedDict[str, float] = OrderedDict()
 
-    def change(self, keys: Keys, rules: Rules, step: Step) -> float:
-        """Do `step`, and give the seconds to wait."""
-        wait, seen = step(rules, self.read(keys), self._now())
+    def change(self, keys: Keys, rules: Rules, step: Step) -> Decision:
+        """Do `step`, and give its decision."""
+        decision, seen = step(rules, self.read(keys), self._now())
         self.put(keys, seen)
-        return wait
+        return decision
 
     def read(self, keys: Keys) -> Seen:
         """What is known."""
-        pair, account, address = (self._states.get(key, State()) for key in keys[:3])
-        return Seen((pair, account, address), self._known.get(keys.known, 0.0) > self._now())
+        pair, account, address, held = (self._states.get(key, State()) for key in keys[:4])
+        return Seen((pair, account, address, held), self._known.get(keys.known, 0.0) > self._now())
 
     def put(self, keys: Keys, seen: Seen) -> None:
         """Keep `seen`."""
-        for key, state in zip(keys[:3], seen.states, strict=True):
+        for key, state in zip(keys[:4], seen.states, strict=True):
             _keep(self._states, key, state, self._capacity)
         if seen.known:
             _keep(self._known, keys.known, self._now() + KNOWN_FOR, self._capacity)
@@ -79,16 +80,16 @@ class RedisStore:
         self._told = told
         self._script: Any = None
 
-    async def change(self, keys: Keys, rules: Rules, step: Step, owed: Seen | None) -> tuple[float, Seen]:
-        """Do `step` on what is known, and on what is `owed` to it; gives the seconds to wait, and what is known then.
+    async def change(self, keys: Keys, rules: Rules, step: Step, owed: Seen | None) -> tuple[Decision, Seen]:
+        """Do `step` on what is known, and on what is `owed` to it; gives its decision, and what is known then.
 
         Raises ContendedError, and what Redis raises.
         """
         for _ in range(TRIES):
             sent, seen, now = await self._read(keys)
-            wait, after = step(rules, seen if owed is None else merged(seen, owed), now)
+            decision, after = step(rules, seen if owed is None else merged(seen, owed), now)
             if after == seen or await self._exchange(keys, rules, sent, after, news=after.known and not seen.known):
-                return wait, after
+                return decision, after
         raise ContendedError
 
     async def _read(self, keys: Keys) -> tuple[list[bytes], Seen, float]:
@@ -98,15 +99,16 @@ class RedisStore:
             (seconds, microseconds), found = await pipeline.execute()
         now = seconds + microseconds / 1e6
         self._told(now)
-        sent = [one or b"" for one in found[:3]]
-        pair, account, address = map(_decode, sent)
-        return sent, Seen((pair, account, address), found[3] is not None), now
+        sent = [one or b"" for one in found[:4]]
+        pair, account, address, held = map(_decode, sent)
+        return sent, Seen((pair, account, address, held), found[4] is not None), now
 
     async def _exchange(self, keys: Keys, rules: Rules, old: list[bytes], seen: Seen, *, news: bool) -> bool:
         if self._script is None:
             self._script = self._redis().register_script(EXCHANGE)
         kept = [
-            math.ceil(rule.memory) if rule is not None else 1 for rule in (rules.pair, rules.account, rules.address)
+            math.ceil(rule.memory) if rule is not None else 1
+            for rule in (rules.pair, rules.account, rules.address, rules.pair)
         ]
         arguments = [*old, *map(_encode, seen.states), *kept, KNOWN_FOR if news else 0]
         return bool(await self._script(keys=list(keys), args=arguments))
@@ -114,10 +116,10 @@ class RedisStore:
 
 def merged(one: Seen, other: Seen) -> Seen:
     """Of each state the one that was touched last."""
-    pair, account, address = (
+    pair, account, address, held = (
         max(both, key=lambda state: state.touched) for both in zip(one.states, other.states, strict=True)
     )
-    return Seen((pair, account, address), one.known or other.known)
+    return Seen((pair, account, address, held), one.known or other.known)
 
 
 def _encode(state: State) -> str:

@@ -1,12 +1,13 @@
 """Use cases of logins: who proves to be somebody gets a session; one function per command."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
-from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.ids import TENANT_ID
@@ -21,6 +22,7 @@ from quartet_users.errors import (
     PasswordRefusedError,
     WrongPasswordError,
 )
+from quartet_users.lockout import lockout
 from quartet_users.logins import credential_store, session_ends, sessions
 from quartet_users.logins.credential_store import Credential
 from quartet_users.logins.failed_logins import FailedLogins, Failure
@@ -31,6 +33,8 @@ from quartet_users.scim import user_domain, user_store
 from quartet_users.tenants import tenant_store
 from quartet_users.tokens.keys import KeyRing
 
+NOWHERE = (None, "deleted")
+"""The status of a tenant that does not exist."""
 MAX_NAME = 1024
 """Characters of a userName; nobody has a longer one."""
 
@@ -38,14 +42,17 @@ MAX_NAME = 1024
 class LoginGuard(Protocol):
     """Keeps passwords from being tried out. Names are in lower case; `address` is None where it is not known."""
 
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> None:
+    async def demand(self, tenant: str, user_name: str, address: str | None) -> lockout.Attempt:
         """Let a login go on, or raise a ServiceError (429 with Retry-After). Nothing was hashed yet."""
 
-    async def failed(self, tenant: str, user_name: str, address: str | None) -> None:
-        """The password was wrong, or there is no such user."""
+    async def failed(self, attempt: lockout.Attempt) -> None:
+        """The password was wrong, or there is no such user. Raises ServiceError (429) where nobody is to know that."""
 
-    async def succeeded(self, tenant: str, user_name: str, address: str | None) -> None:
+    async def succeeded(self, attempt: lockout.Attempt) -> None:
         """The password was right."""
+
+    async def released(self, attempt: lockout.Attempt) -> None:
+        """The password could not be verified."""
 
 
 @dataclass(frozen=True)
@@ -99,24 +106,23 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
     guard raises. Whatever is wrong, the work is one verification at today's cost.
     """
-    name = prepare(attempt.user_name[:MAX_NAME])
-    await means.guard.demand(attempt.tenant, name, visitor.address)
-    asked = await _ask(means, attempt, visitor.address)
-    credential = await _verified(means, asked, attempt.password)
+    begun = await means.guard.demand(attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address)
+    async with _releasing(means.guard, begun):
+        asked = await _ask(means, attempt, visitor.address)
+        right = await _is_right(means, asked, attempt.password)
+    credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise InvalidCredentialsError
-    await means.guard.succeeded(attempt.tenant, name, visitor.address)  # whatever comes now, it was no guess
     pair = await means.keys.signing_pair()
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
 
-    async def command(connection: Connection) -> tuple[Turn | None, list[Revocation]]:
+    async def command(connection: Connection) -> Turn | None:
         return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
 
-    turn, refused = await sessions.in_turn(means.container, caller.tenant, command)
+    turn = await sessions.in_turn(means.container, caller.tenant, command)
     if turn is None:
         raise InvalidCredentialsError
-    means.container.revocations.add(refused)
     return sessions.make_tokens(means.container, pair, turn)
 
 
@@ -130,19 +136,18 @@ async def change_password(
     async with means.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
-    _demand_good(means, change.new_password, name)
-    await means.guard.demand(caller.tenant, prepare(name), caller.source_address)
+    _demand_good(means, change.new_password, name, caller.tenant)
+    begun = await means.guard.demand(caller.tenant, prepare(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
-    credential = await _verified(means, asked, change.old_password)
+    async with _releasing(means.guard, begun):
+        right = await _is_right(means, asked, change.old_password)
+    credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise WrongPasswordError
-    await means.guard.succeeded(caller.tenant, prepare(name), caller.source_address)
-    new_hash = await means.passwords.hash(change.new_password)
+    new_hash = await means.passwords.hash(change.new_password, caller.tenant, urgent=True)
     async with means.container.database.transaction() as connection:
-        refused = await _replace(means.container, connection, caller, credential, new_hash, session)
-    if refused is None:
-        raise WrongPasswordError
-    means.container.revocations.add(refused)
+        if not await _replace(means.container, connection, caller, credential, new_hash, session):
+            raise WrongPasswordError
 
 
 async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Asked:
@@ -157,22 +162,38 @@ async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Ask
     return _Asked(tenant, name, address, status, credential)
 
 
-async def _verified(means: LoginMeans, asked: _Asked, password: str) -> Credential | None:
-    """The credential, if its password it is and may be used; a failure is counted."""
+@asynccontextmanager
+async def _releasing(guard: LoginGuard, attempt: lockout.Attempt) -> AsyncIterator[None]:
+    """What fails inside leaves the attempt uncounted, and not pending."""
+    try:
+        yield
+    except Exception:
+        await guard.released(attempt)
+        raise
+
+
+async def _is_right(means: LoginMeans, asked: _Asked, password: str) -> bool:
+    """Whether the password is that of the credential; the same work where there is none."""
     known = asked.credential
-    right = await means.passwords.verify(None if known is None else known.password_hash, password)
+    tenant = None if asked.status in NOWHERE else asked.tenant
+    return await means.passwords.verify(None if known is None else known.password_hash, password, tenant)
+
+
+async def _verdict(means: LoginMeans, attempt: lockout.Attempt, asked: _Asked, *, right: bool) -> Credential | None:
+    """The credential, if its password was right and may be used; otherwise a failure is counted."""
     reason = _fault(asked, right=right)
     if reason is None:
-        return known
-    await means.guard.failed(asked.tenant, prepare(asked.user_name[:MAX_NAME]), asked.address)
+        await means.guard.succeeded(attempt)  # whatever comes now, it was no guess
+        return asked.credential
     _count(means, asked, reason)
+    await means.guard.failed(attempt)
     return None
 
 
 def _fault(asked: _Asked, *, right: bool) -> str | None:
     known = asked.credential
     faults = {
-        "unknown_tenant": asked.status in (None, "deleted"),
+        "unknown_tenant": asked.status in NOWHERE,
         "tenant_suspended": asked.status != "active",
         "unknown_user": known is None,
         "no_password": known is not None and known.password_hash is None,
@@ -193,18 +214,18 @@ async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, at
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must be another than the old one.")
-        _demand_good(means, attempt.new_password, credential.user_name)
-        return await means.passwords.hash(attempt.new_password)
+        _demand_good(means, attempt.new_password, credential.user_name, attempt.tenant)
+        return await means.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
     if credential.must_change:
         _count(means, asked, "password_change_required")
         raise PasswordChangeRequiredError
     if means.passwords.is_outdated(credential.password_hash or ""):
-        return await means.passwords.hash(attempt.password)
+        return await means.passwords.hash(attempt.password, attempt.tenant, urgent=True)
     return None
 
 
-def _demand_good(means: LoginMeans, password: str, user_name: str) -> None:
-    fault = means.passwords.policy.fault(password, user_name)
+def _demand_good(means: LoginMeans, password: str, user_name: str, tenant: str) -> None:
+    fault = means.passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise PasswordRefusedError(fault)
 
@@ -217,21 +238,20 @@ async def _enter(
     new_hash: str | None,
     attempt: Attempt,
     visitor: Visitor,
-) -> tuple[Turn | None, list[Revocation]]:
+) -> Turn | None:
     """The session, unless the user was changed while the password was verified."""
-    refused: list[Revocation] | None = []
     if attempt.new_password is not None and new_hash is not None:
-        refused = await _replace(container, connection, caller, credential, new_hash, None)
+        if not await _replace(container, connection, caller, credential, new_hash, None):
+            return None
     elif await credential_store.hold(connection, caller.tenant, credential.user_id) != credential:
-        refused = None
+        return None
     elif new_hash is not None:
         await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
-    if refused is None:
-        return None, []
     turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
     told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    return turn, refused + await session_ends.end_oldest(container, connection, caller, credential.user_id)
+    await session_ends.end_oldest(container, connection, caller, credential.user_id)
+    return turn
 
 
 async def _replace(
@@ -241,13 +261,14 @@ async def _replace(
     credential: Credential,
     new_hash: str,
     kept: UUID | None,
-) -> list[Revocation] | None:
-    """Store a new password and end all sessions but `kept`; None if the user was changed since it was verified."""
+) -> bool:
+    """Store a new password and end all sessions but `kept`; False if the user was changed since it was verified."""
     user = await user_store.lock_user(connection, caller.tenant, credential.user_id)
     if user is None or await credential_store.find_by_id(connection, caller.tenant, user.id) != credential:
-        return None
+        return False
     changed, told = user_domain.change(user, user.attributes, container.clock(), new_password=True)
     await user_store.update_user(connection, caller.tenant, changed)
     await user_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
-    return await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")
+    await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")
+    return True

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quartet_common.auth.opaque import REFRESH_TOKEN, tenant_of
-from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging.outbox import Caller
@@ -48,25 +47,24 @@ async def _turn(
 ) -> Turn | None:
     """The session's next turn; None if there is none. What a reuse has ended is committed."""
 
-    async def command(connection: Connection) -> tuple[Turn | None, list[Revocation]]:
+    async def command(connection: Connection) -> Turn | None:
         known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
         if known is None:
-            return None, []
+            return None
         user = await credential_store.hold(connection, tenant, known["user_id"])
         session = await session_store.lock_session(connection, tenant, known["session_id"])
         if session is None or user is None:
-            return None, []
+            return None
         known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))  # as it is by now
         if known is None or not known["is_unused"]:
             caller = Caller(tenant, str(user.user_id), address)
-            return None, await session_ends.end_session(container, connection, caller, session.id, None, "reuse")
+            await session_ends.end_session(container, connection, caller, session.id, None, "reuse")
+            return None
         if await _is_good(container, connection, tenant, session, user, form):
-            return await _next(container, connection, tenant, session, token, form), []
-        return None, []
+            return await _next(container, connection, tenant, session, token, form)
+        return None
 
-    turn, refused = await sessions.in_turn(container, tenant, command)
-    container.revocations.add(refused)
-    return turn
+    return await sessions.in_turn(container, tenant, command)
 
 
 async def _is_good(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.auth.revocations import revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.messaging import outbox
@@ -34,34 +34,35 @@ async def end_session(
     session_id: UUID,
     user_id: UUID | None,
     why: EndReason | None = None,
-) -> list[Revocation]:
-    """End a session, if it is of `user_id`, where one is given. Nothing is returned where there was none."""
+) -> bool:
+    """End a session, if it is of `user_id`, where one is given. Returns whether there was one."""
     found = await session_store.delete_session(connection, caller.tenant, session_id, user_id)
     if found is None:
-        return []
-    return await tell_ended(container, connection, caller, [found], why or by_whom(caller, found.user_id))
+        return False
+    await tell_ended(container, connection, caller, [found], why or by_whom(caller, found.user_id))
+    return True
 
 
 async def end_sessions_of(
     container: Container, connection: Connection, caller: Caller, user_id: UUID, why: EndReason
-) -> list[Revocation]:
+) -> None:
     """End all sessions of a user, and have all tokens of the user refused by one revocation."""
     found = await session_store.delete_sessions_of(connection, caller.tenant, user_id, None)
-    return await tell_user_ended(container, connection, caller, user_id, found, why)
+    await tell_user_ended(container, connection, caller, user_id, found, why)
 
 
 async def end_others(
     container: Container, connection: Connection, caller: Caller, user_id: UUID, kept: UUID | None, why: EndReason
-) -> list[Revocation]:
+) -> None:
     """End the sessions of a user but `kept`, each with its own tokens: others of the user stay valid."""
     found = await session_store.delete_sessions_of(connection, caller.tenant, user_id, kept)
-    return await tell_ended(container, connection, caller, found, why)
+    await tell_ended(container, connection, caller, found, why)
 
 
-async def end_oldest(container: Container, connection: Connection, caller: Caller, user_id: UUID) -> list[Revocation]:
+async def end_oldest(container: Container, connection: Connection, caller: Caller, user_id: UUID) -> None:
     """End the sessions of a user beyond MAX_SESSIONS, so that what ends them all has a bound."""
     found = await session_store.delete_oldest_of(connection, caller.tenant, user_id, MAX_SESSIONS)
-    return await tell_ended(container, connection, caller, found, "superseded")
+    await tell_ended(container, connection, caller, found, "superseded")
 
 
 async def tell_user_ended(
@@ -71,32 +72,29 @@ async def tell_user_ended(
     user_id: UUID,
     ended: Sequence[Session],
     why: EndReason,
-) -> list[Revocation]:
+) -> None:
     """Refuse all tokens of a user whose sessions were removed, and tell of each.
 
     A user without sessions has no access token either: none outlives its session, and who ends one refuses them.
     """
     if not ended:
-        return []
+        return
     # not before the last token was made, maybe by a process whose clock is ahead of ours
     at = max(container.clock(), *(one.last_used_at for one in ended))
-    refused = [revocation(caller.tenant, "subject", user_id, at)]
     await _tell(container, connection, caller, ended, why)
-    await revoke(container, connection, caller, refused)
-    return refused
+    await revoke(container, connection, caller, [revocation(caller.tenant, "subject", user_id, at)])
 
 
 async def tell_ended(
     container: Container, connection: Connection, caller: Caller, ended: Sequence[Session], why: EndReason
-) -> list[Revocation]:
+) -> None:
     """Refuse the tokens of sessions that were removed, and tell of each."""
     if not ended:
-        return []
+        return
     now = container.clock()  # later than any token of theirs: who makes one holds the session's row
     refused = [revocation(caller.tenant, "session", one.id, now) for one in ended]
     await _tell(container, connection, caller, ended, why)
     await revoke(container, connection, caller, refused)
-    return refused
 
 
 async def prune(container: Container) -> None:

@@ -34,10 +34,8 @@ async def end_session(container: Container, caller: Caller, session_id: UUID, us
         owner = user_id or await session_store.find_owner(connection, caller.tenant, session_id)
         if owner is not None and str(owner) != caller.actor:
             await demand_platform_right(connection, caller, owner)
-        refused = await session_ends.end_session(container, connection, caller, session_id, user_id)
-    if not refused:
-        raise NotFoundError
-    container.revocations.add(refused)
+        if not await session_ends.end_session(container, connection, caller, session_id, user_id):
+            raise NotFoundError
 
 
 async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> None:
@@ -51,8 +49,7 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
         if str(user_id) != caller.actor:
             await demand_platform_right(connection, caller, user_id)
         why = session_ends.by_whom(caller, user_id)
-        refused = await session_ends.end_sessions_of(container, connection, caller, user_id, why)
-    container.revocations.add(refused)
+        await session_ends.end_sessions_of(container, connection, caller, user_id, why)
 
 
 async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
@@ -60,7 +57,5 @@ async def end_other_sessions(container: Container, caller: Caller, user_id: UUID
     async with container.database.transaction() as connection:
         if str(user_id) != caller.actor:
             await demand_platform_right(connection, caller, user_id)
-        refused = await session_ends.end_others(
-            container, connection, caller, user_id, kept, session_ends.by_whom(caller, user_id)
-        )
-    container.revocations.add(refused)
+        why = session_ends.by_whom(caller, user_id)
+        await session_ends.end_others(container, connection, caller, user_id, kept, why)

@@ -1,4 +1,4 @@
-"""The rules for new passwords (NIST SP 800-63B section 5.1.1.2): long enough, not known to others; nothing else."""
+"""The rules for new passwords (NIST SP 800-63B-4 section 3.1.1.2): long enough, visible, and not easily guessed."""
 
 import hashlib
 import re
@@ -9,11 +9,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from quartet_scim.filters import fold
+from quartet_users.passwords.common_passwords import is_common
 
-MIN_LENGTH = 12
-"""Characters, as code points after normalisation, unless the configuration says otherwise."""
+MIN_LENGTH = 15
+"""Characters, as code points after normalisation, unless the configuration says otherwise: what is asked for where the
+password is the only factor (NIST SP 800-63B-4 section 3.1.1.2).
+"""
 LEAST_LENGTH = 8
-"""Characters that the configuration must ask for (NIST SP 800-63B section 5.1.1.1)."""
+"""Characters that the configuration must ask for, as where there is a second factor (the same section)."""
+PRODUCT = "quartet"
+INVISIBLE_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Characters of other categories without a glyph: the default-ignorable code points (Unicode standard, section 5.21),
+and the empty Braille pattern.
+"""
 MAX_BYTES = 1024
 SHA1 = re.compile(rb"([0-9A-Fa-f]{40})(:\d+)?")
 """A line of a list of hashes, with or without how often it was seen."""
@@ -56,21 +67,38 @@ class PasswordPolicy:
         self._breached = breached or BreachedPasswords()
         self._min_length = min_length
 
-    def fault(self, password: str, user_name: str) -> str | None:
-        """What is wrong with `password` for the user of that name, as a sentence without it; None for a good one."""
+    def fault(self, password: str, user_name: str, tenant: str) -> str | None:
+        """What is wrong with `password` for the user of that name in the tenant of that id, as a sentence without it;
+        None for a good one.
+        """
         if len(password) > MAX_BYTES or len(normalise(password).encode(errors="replace")) > MAX_BYTES:
             return f"It must have at most {MAX_BYTES} bytes."
         wanted = normalise(password)
+        return self._shape_fault(password, wanted) or self._guess_fault(password, wanted, user_name, tenant)
+
+    def _shape_fault(self, password: str, wanted: str) -> str | None:
         # NFC for one character that is a sentence in NFKC, NFKC for marks that are characters before
         if min(len(wanted), len(unicodedata.normalize("NFC", password))) < self._min_length:
             return f"It must have at least {self._min_length} characters."
         if any("\ud800" <= character <= "\udfff" for character in wanted):
             return "It must be Unicode text."
-        if fold(wanted) in (fold(normalise(user_name)), fold(normalise(user_name.partition("@")[0]))):
+        if all(_is_invisible(character) for character in wanted):
+            return "It must not consist of spaces or invisible characters only."
+        return None
+
+    def _guess_fault(self, password: str, wanted: str, user_name: str, tenant: str) -> str | None:
+        local_part = user_name.partition("@")[0]
+        if fold(wanted) in (fold(normalise(user_name)), fold(normalise(local_part))):
             return "It must be another than the user's name."
+        if is_common(wanted, (normalise(user_name), normalise(local_part), tenant, PRODUCT)):
+            return "It is a common password, a name, a repeated text or a row of keys, or a simple variation of one."
         if wanted in self._breached or password in self._breached:
             return "It is on a list of passwords that are known to others."
         return None
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in INVISIBLE_CATEGORIES or INVISIBLE.match(character) is not None
 
 
 def _prefixes(lines: Iterable[bytes]) -> Iterator[int]:

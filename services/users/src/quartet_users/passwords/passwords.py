@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import Type
 
-from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import FairShare
 from quartet_users.passwords.password_policy import MAX_BYTES, PasswordPolicy, normalise
 
 T = TypeVar("T")
@@ -26,7 +26,9 @@ MEMORY_KIB, PASSES, LANES = 19 * 1024, 2, 1
 """OWASP's first choice of cost for argon2id; 19 MiB and some 28 ms of a core each."""
 SALT_BYTES, HASH_BYTES = 16, 32
 WAITING = 100
-"""Passwords that may wait for a thread; what comes beyond is told to come again."""
+"""Passwords of one tenant that may wait for a thread; what comes beyond gets 429."""
+PATIENCE = 8.0
+"""Seconds that a password waits for a thread; then the answer is 429, or 503 where it waited for other tenants."""
 NICENESS = 10
 """What the threads are put back by where processors are scarce: who only reads is not to notice that others log in."""
 
@@ -47,9 +49,11 @@ class Hasher(Protocol):
 class Passwords:
     """Hashes and verifies passwords, and knows what is accepted as one.
 
-    argon2 lets go of Python's lock while it works, so the event loop runs on beside it. `threads` work at a time;
-    when `waiting` wait already, UnavailableError (503 with Retry-After) says so at once, instead of answers that come
-    when nobody waits for them any more.
+    argon2 lets go of Python's lock while it works, so the event loop runs on beside it. `threads` work at a time, for
+    one tenant after the other, and within a tenant for logins first: `share` divides them. When `waiting` passwords of
+    a tenant wait already, its next one gets ShareExceededError (429 with Retry-After) at once, instead of an answer
+    that comes when nobody waits for it any more. `tenant` is None for all that do not exist: they are one holder, so
+    that invented names take no turns from real tenants.
     """
 
     def __init__(
@@ -63,22 +67,25 @@ class Passwords:
         self.policy = policy or PasswordPolicy()
         self._hasher = hasher or PasswordHasher(PASSES, MEMORY_KIB, LANES, HASH_BYTES, SALT_BYTES, type=Type.ID)
         self._pool = ThreadPoolExecutor(threads, "passwords", initializer=_stand_back)
-        self._slots = asyncio.Semaphore(threads)
-        self._most = waiting
-        self._waiting = 0
+        self.share = FairShare("password hashes", threads, threads, queue=waiting, timeout=PATIENCE)
         self._nobodys = nobodys_hash()
 
-    async def hash(self, password: str) -> str:
-        """The PHC string of `password`, normalised, with a salt of its own. Raises UnavailableError (503)."""
-        return await self._work(lambda: self._hasher.hash(normalise(password)))
+    async def hash(self, password: str, tenant: str | None, *, urgent: bool = False) -> str:
+        """The PHC string of `password`, normalised, with a salt of its own; `urgent` for logins.
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+        Raises ShareExceededError (429), CapacityExceededError (503).
+        """
+        return await self._work(lambda: self._hasher.hash(normalise(password)), tenant, urgent=urgent)
+
+    async def verify(self, password_hash: str | None, password: str, tenant: str | None) -> bool:
         """Whether the hash is of `password`; without a hash False, after the same work as with one of today's cost.
 
-        Raises UnavailableError (503).
+        Raises ShareExceededError (429), CapacityExceededError (503).
         """
         known = self._nobodys if password_hash is None else password_hash
-        return await self._work(lambda: self._verify(known, password)) and password_hash is not None
+        return (
+            await self._work(lambda: self._verify(known, password), tenant, urgent=True) and password_hash is not None
+        )
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether a hash was made at another cost than today's."""
@@ -91,18 +98,9 @@ class Passwords:
         except (VerifyMismatchError, VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
-    async def _work(self, work: Callable[[], T]) -> T:
-        if self._waiting >= self._most:
-            raise UnavailableError("passwords", retry_after=2)
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+    async def _work(self, work: Callable[[], T], tenant: str | None, *, urgent: bool) -> T:
+        async with self.share.hold(tenant, urgent=urgent):
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._slots.release()
 
 
 def nobodys_hash() -> str:

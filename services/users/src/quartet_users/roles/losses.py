@@ -39,14 +39,13 @@ async def watching(
     users: Sequence[UUID] = (),
     groups: Sequence[UUID] = (),
     scopes: Collection[str] | None = None,
-) -> AsyncIterator[list[Revocation]]:
+) -> AsyncIterator[None]:
     """What is done inside may take scopes from `users`, and from those in `groups` and in groups below them.
 
-    Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. Gives a list that
-    afterwards holds what was revoked, for `container.revocations.add` after the commit. The caller has
+    Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. The caller has
     taken the grants or shares them.
     """
-    tenant, revoked = caller.tenant, list[Revocation]()
+    tenant = caller.tenant
     await role_store.lock_scopes(connection, tenant)
     # whoever has read scopes before has let go of the lock, and so has taken its token's time before this one
     batch = Batch(new_id(), caller.actor, container.clock() + EXACTNESS, AT_ONCE)
@@ -54,8 +53,8 @@ async def watching(
         await loss_store.note_places(connection, tenant, batch, users, groups)
     else:
         await loss_store.note_role(connection, tenant, batch, users, groups, scopes)
-    yield revoked
-    revoked += await _revoke_lost(container, connection, await loss_store.take(connection, tenant, batch.id, AT_ONCE))
+    yield
+    await _revoke_lost(container, connection, await loss_store.take(connection, tenant, batch.id, AT_ONCE))
 
 
 async def tell_rest(container: AppContainer[UsersConfig]) -> None:
@@ -72,7 +71,7 @@ async def tell_rest(container: AppContainer[UsersConfig]) -> None:
 
 async def _revoke_lost(
     container: AppContainer[UsersConfig], connection: Connection, rows: Sequence[asyncpg.Record]
-) -> list[Revocation]:
+) -> None:
     """Revoke the tokens of those in `rows` who have not all scopes any more that they had; each once."""
     found: dict[tuple[str, str], dict[UUID, Revocation]] = defaultdict(dict)
     for row in rows:
@@ -81,4 +80,3 @@ async def _revoke_lost(
             found[tenant, row["actor"]][user] = revocation(tenant, "subject", user, row["lost_at"])
     for (tenant, actor), some in sorted(found.items()):
         await revoke(container, connection, Caller(tenant, actor), list(some.values()))
-    return [one for some in found.values() for one in some.values()]

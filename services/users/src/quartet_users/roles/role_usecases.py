@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from quartet_common.auth.revocations import Revocation
+import msgspec
+
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import BadRequestError, NotFoundError, ServiceError
@@ -90,35 +91,32 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
     tenant = who.caller.tenant
     scopes = None if wanted.scopes is None else role_domain.demand_scopes(tenant, wanted.scopes)
 
-    async def command(connection: Connection) -> tuple[Role, list[Revocation]]:
-        before, revoked = await _known(connection, who, role_id), list[Revocation]()
+    async def command(connection: Connection) -> Role:
+        before = await _known(connection, who, role_id)
         role_domain.demand_right(who.scopes, before.scopes, scopes or frozenset())
         role, changed = role_domain.change(
             before, container.clock(), name=wanted.name, description=wanted.description, scopes=scopes
         )
         if changed:
-            async with _taking(container, connection, who.caller, before, before.scopes - role.scopes) as revoked:
+            async with _taking(container, connection, who.caller, before, before.scopes - role.scopes):
                 if not await role_store.update_role(connection, tenant, role):
                     raise NameTakenError
             await _tell(container, connection, who.caller, [events.role_updated(role, changed)])
-        return role, revoked
+        return role
 
-    role, revoked = await _decide(container, tenant, command)
-    container.revocations.add(revoked)
-    return role
+    return await _decide(container, tenant, command)
 
 
 async def delete_role(container: Container, who: Decider, role_id: UUID) -> None:
     """Remove a role with its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
 
-    async def command(connection: Connection) -> list[Revocation]:
+    async def command(connection: Connection) -> None:
         role = await _known(connection, who, role_id)
-        async with _taking(container, connection, who.caller, role, role.scopes) as revoked:
+        async with _taking(container, connection, who.caller, role, role.scopes):
             await role_store.delete_role(connection, who.caller.tenant, role_id)
         await _tell(container, connection, who.caller, [events.role_deleted(role)])
-        return revoked
 
-    container.revocations.add(await _decide(container, who.caller.tenant, command))
+    await _decide(container, who.caller.tenant, command)
 
 
 async def give_role(
@@ -156,18 +154,17 @@ async def take_role(container: Container, who: Decider, role_id: UUID, grantee: 
     """Take a role from a user or a group. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
     tenant = who.caller.tenant
 
-    async def command(connection: Connection) -> list[Revocation]:
+    async def command(connection: Connection) -> None:
         role = await _known(connection, who, role_id)
         kind = await role_store.find_grantee(connection, tenant, role_id, grantee)
         if kind is None:
             raise NotFoundError
-        async with _taking(container, connection, who.caller, role, role.scopes, grantee) as revoked:
+        async with _taking(container, connection, who.caller, role, role.scopes, grantee):
             await role_store.revoke(connection, tenant, role_id, grantee)
         version = await role_store.count_change(connection, tenant, role_id)
         await _tell(container, connection, who.caller, [events.role_revoked(role, version, kind, grantee)])
-        return revoked
 
-    container.revocations.add(await _decide(container, tenant, command))
+    await _decide(container, tenant, command)
 
 
 async def _decide(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
@@ -196,20 +193,20 @@ async def _taking(
     role: Role,
     lost: frozenset[str],
     grantee: UUID | None = None,
-) -> AsyncIterator[list[Revocation]]:
+) -> AsyncIterator[None]:
     """What is done inside takes the scopes `lost` of a role from everybody, or from one `grantee`, who has the role.
 
-    Gives the list of what was revoked, which is filled at the end. Raises LastAdministratorError.
+    Raises LastAdministratorError.
     """
     if not lost:
-        yield []
+        yield
         return
     tenant = caller.tenant
     guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
     given = await role_store.read_grantees(connection, tenant, role.id, grantee)
     users, groups = given["User"], given["Group"]
-    async with watching(container, connection, caller, users=users, groups=groups, scopes=lost) as revoked:
-        yield revoked
+    async with watching(container, connection, caller, users=users, groups=groups, scopes=lost):
+        yield
         if guarded and not await role_store.has_administrator(connection, tenant):
             raise LastAdministratorError
 

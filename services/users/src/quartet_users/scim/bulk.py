@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import ContendedError, ForbiddenError, UnavailableError
+from quartet_common.errors import ContendedError, ForbiddenError, ServiceError, UnavailableError
 from quartet_common.fair_share import ShareExceededError
 from quartet_common.messaging.outbox import Caller
 from quartet_common.refusals import record_partial_refusal
@@ -29,7 +29,9 @@ from quartet_users.scim.bulk_sets import Step, Wanted
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 40.0
-"""Seconds after which nothing more is begun: a proxy waits 60 for the answer, without which all results were lost."""
+"""Seconds after which nothing more is begun, no password within a run either: a proxy waits 60 for the answer, without
+which all results were lost.
+"""
 ANSWER_LIMIT = 50.0
 """Seconds after which groups is not waited for any more."""
 BREATH = 0.01
@@ -117,7 +119,11 @@ class Bulk:
             # One of them may be the reason, or a deadlock: each has its own chance then, and its own result.
             logger.error("a set of users could not be stored", exc_info=error)
             for step in run.steps:
-                await self._create_apart(step, wanted)
+                away = self._no_more()
+                if away is None:
+                    await self._create_apart(step, wanted)
+                else:
+                    self._refuse(step, away)
 
     async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> Ledger:
         mine = {index: wanted[index] for step in steps for index in step}
@@ -147,19 +153,28 @@ class Bulk:
             demand_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
             if wanted.password is not None:
                 name = str(wanted.sent.attributes["userName"])
-                user_usecases.demand_good_password(self._means.passwords, wanted.password, name)
+                user_usecases.demand_good_password(self._means.passwords, wanted.password, name, self._caller.tenant)
         except ScimError as error:
             return error
         return wanted
 
     async def _hash_passwords(self, wanted: dict[int, Wanted | ScimError]) -> None:
-        """Few at a time, so that passwords of other requests have their turn in between."""
+        """Few at a time, so that passwords of other requests have their turn in between, and none after the end."""
         found = [(index, one) for index, one in wanted.items() if isinstance(one, Wanted) and one.password is not None]
         for start in range(0, len(found), AT_ONCE):
+            away = self._no_more()
+            if away is not None:
+                wanted.update({index: away for index, _ in found[start:]})
+                return
             some = found[start : start + AT_ONCE]
-            hashes = await asyncio.gather(*(self._means.passwords.hash(one.password or "") for _, one in some))
-            for (index, one), password_hash in zip(some, hashes, strict=True):
-                wanted[index] = replace(one, password_hash=password_hash)
+            hashed = await asyncio.gather(*(self._hashed(one) for _, one in some))
+            wanted.update({index: one for (index, _), one in zip(some, hashed, strict=True)})
+
+    async def _hashed(self, one: Wanted) -> Wanted | ScimError:
+        try:
+            return replace(one, password_hash=await self._means.passwords.hash(one.password or "", self._caller.tenant))
+        except ServiceError as error:  # the tenant's share of hashing is used up
+            return ScimError(error.status, error.detail)
 
     async def _forward(self, run: Run) -> None:
         going: list[int] = []
@@ -209,6 +224,8 @@ class Bulk:
             return Outcome.failed(ScimError(error.status, error.detail))
         except UnavailableError:
             raise
+        except ServiceError as error:
+            return Outcome.failed(ScimError(error.status, error.detail))
         except Exception as error:
             logger.error("an operation of a bulk failed", exc_info=error)
             return Outcome.failed(BROKEN)

@@ -5,6 +5,7 @@ from typing import Any
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
+from quartet_common.asgi import stop_on_disconnect
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
 from quartet_common.bodies import takes
@@ -35,6 +36,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(LookupDocument)
     async def lookup() -> Response:
         """Which of up to 1,000 ids are users of the tenant, and their names."""
+        stop_on_disconnect()
         ids = _ids(await read_body())
         known = [found for found in map(parse_id, ids) if found is not None]
         async with container.database.connection() as connection:

@@ -45,7 +45,7 @@ class UnhashedError(Exception):
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
     demand_size(sent.attributes, container.config.max_user_bytes)
-    password_hash = await _hash(passwords, sent)
+    password_hash = await _hash(passwords, sent, caller.tenant)
     user, told = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
         return await _store_and_tell(container, caller, user, *told)
@@ -122,7 +122,7 @@ async def replace_user(
 
     Raises ScimError 404, 409, 412, MissingScopesError 403.
     """
-    password_hash = await _hash(passwords, sent)
+    password_hash = await _hash(passwords, sent, caller.tenant)
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
         demand_size(sent.attributes, container.config.max_user_bytes, before.attributes)
@@ -158,8 +158,8 @@ async def patch_user(
         return await _patch(container, {}, engine, caller, user_id, operations, if_match, is_large=is_large)
     except UnhashedError as unhashed:
         password, user_name = unhashed.password, unhashed.user_name
-    demand_good_password(passwords, password, user_name)
-    hashes = {password: await passwords.hash(password)}
+    demand_good_password(passwords, password, user_name, caller.tenant)
+    hashes = {password: await passwords.hash(password, caller.tenant)}
     return await _patch(container, hashes, engine, caller, user_id, operations, if_match, is_large=is_large)
 
 
@@ -225,19 +225,19 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
     return user
 
 
-def demand_good_password(passwords: Passwords, password: str, user_name: str) -> None:
+def demand_good_password(passwords: Passwords, password: str, user_name: str, tenant: str) -> None:
     """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
-    fault = passwords.policy.fault(password, user_name)
+    fault = passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise invalid_value(f"password: {fault}")
 
 
-async def _hash(passwords: Passwords, sent: Normalised) -> str | None:
+async def _hash(passwords: Passwords, sent: Normalised, tenant: str) -> str | None:
     password = sent.secrets.get("password")
     if not isinstance(password, str):
         return None
-    demand_good_password(passwords, password, str(sent.attributes["userName"]))
-    return await passwords.hash(password)
+    demand_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
+    return await passwords.hash(password, tenant)
 
 
 def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attributes: Mapping[str, Any]) -> str | None:

@@ -68,7 +68,7 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
     Raises TenantConflictError (409), ScimError 400 for a password that the policy does not take.
     """
     now = container.clock()
-    administrator = await _prepare(passwords, wanted.administrator, now)
+    administrator = await _prepare(passwords, wanted, caller, now)
     async with container.database.transaction() as connection:
         tenant = await _insert(container, connection, caller, wanted.id, wanted.display_name)
         if tenant is None:
@@ -126,16 +126,17 @@ async def demand_active(container: Container, tenant: str) -> None:
         raise OAuthError("invalid_request", "There is no such tenant.")
 
 
-async def _prepare(passwords: Passwords, sent: Normalised | None, now: datetime) -> _Administrator | None:
+async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now: datetime) -> _Administrator | None:
     """The first person, hashed before any connection is held."""
+    sent = wanted.administrator
     if sent is None:
         return None
     given: Any = sent.secrets.get("password")
     password = given if isinstance(given, str) else secrets.token_urlsafe(24)
-    demand_good_password(passwords, password, str(sent.attributes["userName"]))
+    demand_good_password(passwords, password, str(sent.attributes["userName"]), wanted.id)
     user, told = user_domain.create(new_id(), sent.attributes, now)
     made = None if password == given else password
-    return _Administrator(user, told, await passwords.hash(password), made)
+    return _Administrator(user, told, await passwords.hash(password, caller.tenant), made)
 
 
 async def _insert(
@@ -182,7 +183,6 @@ async def _change(
             await revoke(container, connection, caller, revocations)
             if after.status == "deleted":
                 await tenancy.bury(connection, after.id)
-    container.revocations.add(revocations)  # this process need not look for what it has done itself
     return after
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from quartet_common.asgi import stop_on_disconnect
 from quartet_common.auth.guard import source_address
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
@@ -81,6 +82,7 @@ class RefreshTokens:
         """The tokens. Raises OAuthError (400)."""
         if not client.is_public:
             raise OAuthError("unauthorized_client", "Sessions are of people, in our own applications.")
+        stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
         return await refresh(self._container, self._keys, form, source_address())
 
 

@@ -65,9 +65,7 @@ def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Bluep
         at_once = TRUTH.get((given.get("now") or "false").lower())
         if at_once is None:
             raise BadParameterError("now", "must be true or false")
-        found = await key_usecases.rotate(container, caller(), at_once=at_once)
-        keys.look_again()
-        return _answer(found)
+        return _answer(await key_usecases.rotate(container, keys, caller(), at_once=at_once))
 
     return blueprint
 

@@ -1,8 +1,10 @@
 """Use cases of signing keys: what there are, another one, by command or by age; each opens its one transaction."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
+from quartet_common.database import after_commit
 from quartet_common.ids import SYSTEM_TENANT
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
@@ -10,6 +12,9 @@ from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_store
 from quartet_users.tokens.key_rules import PUBLISHED_FIRST, KeyState, is_due, states
+
+if TYPE_CHECKING:
+    from quartet_users.tokens.keys import KeyRing
 
 Container = AppContainer[UsersConfig]
 
@@ -25,13 +30,13 @@ async def list_keys(container: Container) -> list[KeyState]:
     return [one for one in found if one.state != "over"]
 
 
-async def rotate(container: Container, caller: Caller, *, at_once: bool = False) -> list[KeyState]:
+async def rotate(container: Container, keys: "KeyRing", caller: Caller, *, at_once: bool = False) -> list[KeyState]:
     """Have another key sign: one that is published now and signs when everybody has it, unless one is on its way.
 
-    `at_once`: it signs now, and all others are withdrawn: no token that they have signed is believed any more.
-    Returns the keys, newest first.
+    `at_once`: it signs now, and all others are withdrawn: no token that they have signed is believed any more,
+    in this process from the commit on: `keys` is its ring. Returns the keys, newest first.
     """
-    await _rotate(container, caller, at_once=at_once, by_age=False)
+    await _rotate(container, caller, at_once=at_once, by_age=False, keys=keys)
     return await list_keys(container)
 
 
@@ -40,7 +45,9 @@ async def rotate_by_age(container: Container) -> None:
     await _rotate(container, Caller(SYSTEM_TENANT, container.config.client_id), at_once=False, by_age=True)
 
 
-async def _rotate(container: Container, caller: Caller, *, at_once: bool, by_age: bool) -> None:
+async def _rotate(
+    container: Container, caller: Caller, *, at_once: bool, by_age: bool, keys: "KeyRing | None" = None
+) -> None:
     config, now = container.config, container.clock()
     async with container.database.transaction() as connection:
         await key_store.lock_keys(connection)
@@ -52,6 +59,8 @@ async def _rotate(container: Container, caller: Caller, *, at_once: bool, by_age
         from quartet_users.tokens.keys import Vault  # only who makes a key pays for it
 
         signs_from = now if at_once else now + PUBLISHED_FIRST
+        if keys is not None:
+            after_commit(keys.look_again)
         made = await Vault(config.master_key.get_secret_value()).make(connection, now, signs_from)
         withdrawn = [one.times.id for one in found] if at_once else []
         told = [events.key_rotated(made.id, signs_from, withdrawn)]

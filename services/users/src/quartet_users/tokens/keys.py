@@ -118,8 +118,9 @@ class KeyRing:
         await self._load_after(REFRESH_INTERVAL)
 
     def look_again(self) -> None:
-        """Read the keys anew before they are used again: somebody here has just changed them."""
+        """Read the keys anew before they are used again, and verify each token anew: this process has changed them."""
         self._loaded_at = float("-inf")
+        self._withdrawn()
 
     def _states(self) -> list[KeyState]:
         return states(self._times, self._clock(), self._lifetime)

@@ -11,8 +11,8 @@ from quart_schema import document_response, security_scheme, tag
 from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
-from quartet_users.api_clients.assertions import ALGORITHMS
 from quartet_users.api_clients.client_authentication import METHODS
+from quartet_users.api_clients.public_keys import ALGORITHMS
 from quartet_users.config import UsersConfig
 from quartet_users.tokens.grants import Grants
 from quartet_users.tokens.key_rules import PUBLISHED_FIRST

@@ -1,11 +1,12 @@
 """Revocations: ends tokens before they expire, in the transaction of what ended them, and tells every service."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from quartet_common.auth import revocations as kept
 from quartet_common.auth.revocations import Revocation
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
+from quartet_common.database import Connection, after_commit
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_users import events
@@ -15,9 +16,12 @@ from quartet_users.config import UsersConfig
 async def revoke(
     container: AppContainer[UsersConfig], connection: Connection, caller: Caller, revocations: Sequence[Revocation]
 ) -> None:
-    """Have the tokens that `revocations` point at refused: here within half a second after the commit, in the other
-    services as soon as the event is there.
+    """Have the tokens that `revocations` point at refused: in this process from the commit on, in the other apis of
+    this service within half a second, in the other services as soon as they receive the event.
+
+    `connection` must be in a transaction of `Database.transaction`. Callers do nothing else about it.
     """
     await kept.keep(connection, revocations)
+    after_commit(partial(container.revocations.add, tuple(revocations)))
     told = [events.token_revoked(one) for one in revocations]
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

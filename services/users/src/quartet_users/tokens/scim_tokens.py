@@ -11,7 +11,7 @@ import asyncpg
 
 from quartet_common.auth.opaque import SCIM_TOKEN, digest, make, tenant_of
 from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
-from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.auth.revocations import revocation
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection, Database
 from quartet_common.errors import NotFoundError, ServiceError, UnauthorizedError
@@ -161,17 +161,14 @@ async def create_scim_token(container: Container, caller: Caller, wanted: NewSci
 async def revoke_scim_token(container: Container, caller: Caller, token_id: UUID) -> None:
     """End a token at once; one that was revoked before stays so. Raises NotFoundError."""
     now = container.clock()
-    ended: list[Revocation] = []
     async with container.database.transaction() as connection:
         row = await store.mark_revoked(connection, caller.tenant, token_id, now)
         if row is not None:
-            ended = [revocation(caller.tenant, "token", token_id, now)]
             told = [events.scim_token_revoked(ScimToken.of(caller.tenant, row))]
             await outbox.add(connection, caller, told, now=now, service=container.config.service)
-            await revoke(container, connection, caller, ended)
+            await revoke(container, connection, caller, [revocation(caller.tenant, "token", token_id, now)])
         elif await store.read_scim_token(connection, caller.tenant, token_id) is None:
             raise NotFoundError
-    container.revocations.add(ended)
 
 
 class ScimTokens:

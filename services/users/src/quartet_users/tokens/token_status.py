@@ -166,8 +166,7 @@ class TokenStatus:
             return
         container, caller = self._container, Caller(tenant, str(found["user_id"]), address)
         async with container.database.transaction() as connection:
-            ended = await session_ends.end_session(container, connection, caller, found["session_id"], found["user_id"])
-        container.revocations.add(ended)
+            await session_ends.end_session(container, connection, caller, found["session_id"], found["user_id"])
 
     async def _refresh_token(self, token: str) -> tuple[str, asyncpg.Record | None]:
         tenant = tenant_of(REFRESH_TOKEN, token)
@@ -187,7 +186,6 @@ class TokenStatus:
         ended = [revocation(who.tenant, "token", who.token_id, container.clock(), expires_at=end)]
         async with container.database.transaction() as connection:
             await revoke(container, connection, Caller(tenant, who.actor, address), ended)
-        container.revocations.add(ended)
 
     def _count(self, who: Principal) -> None:
         """Count an access token that is ended by itself. Raises LimitedError."""

@@ -3,6 +3,7 @@
 from quart import Blueprint, Response
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
+from quartet_common.asgi import stop_on_disconnect
 from quartet_common.auth.guard import source_address
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
@@ -38,6 +39,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
         """What a token stands for; one that is not valid, or not the client's business, is not active."""
         form = await read_parameters()
         asker = await asker_of(form)
+        stop_on_disconnect()
         return json_response(await status.introspect(asker, _token(form)))
 
     @blueprint.post("/oauth2/revoke")
