@@ -10,6 +10,7 @@ from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 NAMES = ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes")
 _KNOWN = {name.lower(): name for name in NAMES}
+_MAY_BE_EMPTY = frozenset({"filter", "startIndex", "count"})
 _DESCENDING = {"ascending": False, "descending": True}
 
 
@@ -51,9 +52,9 @@ class Query:
 def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maximum: int = MAX_COUNT) -> Query:
     """The question of a query string: each name with the texts that were given for it; names may be of any case.
 
-    Other parameters are passed over, and so is an empty text, but for `cursor`. Raises ScimError 400, which names the
-    parameter: invalidValue for one that is given twice or makes no sense, invalidCount for a count that makes none
-    beside a cursor (RFC 9865 2.1).
+    Other parameters are passed over, and so are `filter`, `startIndex` and `count` without a value. Raises ScimError
+    400, which names the parameter: invalidValue for one that is given twice or makes no sense, invalidCount for a count
+    that makes none beside a cursor (RFC 9865 2.1).
     """
     given: dict[str, str] = {}
     for name, texts in parameters:
@@ -63,7 +64,9 @@ def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maxi
         if known in given or len(texts) != 1:
             raise invalid_value(f"{known} must be given once.")
         given[known] = texts[0]
-    return _query({name: text for name, text in given.items() if text or name == "cursor"}, _number_of_text, maximum)
+    return _query(
+        {name: text for name, text in given.items() if text or name not in _MAY_BE_EMPTY}, _number_of_text, maximum
+    )
 
 
 def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query:
