@@ -283,6 +283,7 @@ def _install_lifespan(
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
             await container.set_clock()
+        await container.warm_up()
         running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()
