@@ -43,6 +43,7 @@ class AppContainer(Generic[C_co]):
         self.broker = Broker(config)
         self.certificates = Certificates(config)
         self.stopping = asyncio.Event()
+        self.is_warm = False
         self.key_finder: KeyFinder | None = None
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
@@ -123,6 +124,7 @@ class AppContainer(Generic[C_co]):
         if self.key_finder is None:  # else the service has the keys itself, and checks them when it starts
             await self.refresh_keys()
         await ignore_cache_failure(self.redis.ping)
+        self.is_warm = True
 
     async def set_clock(self) -> None:
         """Have the clock show PostgreSQL's time, unless it was given another. Raises UnavailableError."""
