@@ -110,7 +110,7 @@ def pages(cursors: dict[str, str]) -> dict[str, dict[str, str]]:
 
 async def find_cursors(stack: Stack, number: int) -> dict[str, str]:
     """Cursors that lead to pages of the whole list, made as the API makes them."""
-    key = cursor_key((stack.home.secrets / "users/quartet_client_secret").read_text().strip())
+    secret = cursor_key((stack.home.secrets / "users/quartet_client_secret").read_text().strip())
     found = {}
     for order, context in (("id", ["", "", "False"]), ("userName", ["", "userName", "False"])):
         for place, at in (("middle", number // 2), ("end", number - 150)):
@@ -118,7 +118,7 @@ async def find_cursors(stack: Stack, number: int) -> dict[str, str]:
             if order == "userName" and place == "end":
                 key = "user99999"
             position = (key, f"01a20000-0000-7000-8000-{at:012x}")
-            found[f"{order} {place}"] = encode_cursor(position, ["users", TENANT, *context], key)
+            found[f"{order} {place}"] = encode_cursor(position, ["users", TENANT, *context], secret)
         found[f"{order} start"] = ""
     return found
 

@@ -34,7 +34,7 @@ WORDS = st.sampled_from(["a", "b", "work", "home", "A"])
 ELEMENTS = st.fixed_dictionaries(
     {"value": WORDS}, optional={"type": WORDS, "display": WORDS, "primary": st.just(False)}
 )
-LISTS = st.lists(ELEMENTS, max_size=4, unique_by=lambda one: (one["value"], one.get("type", "").lower()))
+LISTS = st.lists(ELEMENTS, max_size=4, unique_by=lambda one: (one["value"], str(one.get("type", "")).lower()))
 USER = st.fixed_dictionaries(
     {"schemas": st.just([CORE]), "userName": st.just("bjensen")},
     optional={
