@@ -18,7 +18,7 @@ import asyncpg
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.cursors import encode_cursor
+from quartet_common.cursors import cursor_key, encode_cursor
 from quartet_testing.client import USERS, Api
 from quartet_testing.limits import WIDE
 
@@ -109,8 +109,9 @@ def pages(cursors: dict[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-async def find_cursors(number: int) -> dict[str, str]:
+async def find_cursors(stack: Stack, number: int) -> dict[str, str]:
     """Cursors that lead to pages of the whole list, made as the API makes them."""
+    secret = cursor_key((stack.home.secrets / "users/quartet_client_secret").read_text().strip())
     found = {}
     for order, context in (("id", ["", "", "False"]), ("userName", ["", "userName", "False"])):
         for place, at in (("middle", number // 2), ("end", number - 150)):
@@ -118,7 +119,7 @@ async def find_cursors(number: int) -> dict[str, str]:
             if order == "userName" and place == "end":
                 key = "user99999"
             position = (key, f"01a20000-0000-7000-8000-{at:012x}")
-            found[f"{order} {place}"] = encode_cursor(position, ["users", TENANT, *context])
+            found[f"{order} {place}"] = encode_cursor(position, ["users", TENANT, *context], secret)
         found[f"{order} start"] = ""
     return found
 
@@ -148,7 +149,7 @@ async def run(stack: Stack, number: int, rounds: int) -> None:
     url = stack.environment("users", "api")["QUARTET_USERS_URL"]
     async with Api(url, token) as api:
         print(f"{'milliseconds':36}{'p50':>10}{'p99':>10}")
-        for name, queries in questions(number, await find_cursors(number)).items():
+        for name, queries in questions(number, await find_cursors(stack, number)).items():
             await measure(api, name, queries, rounds)
 
 

@@ -21,7 +21,8 @@ BADGE_SCHEMA = {
         {"name": "score", "type": "decimal"},
         {"name": "since", "type": "dateTime"},
         {"name": "armed", "type": "boolean"},
-        {"name": "seal", "type": "binary", "caseExact": True},
+        {"name": "seal", "type": "binary"},
+        {"name": "page", "type": "reference", "referenceTypes": ["external"], "caseExact": False},
         {"name": "pin", "type": "string", "returned": "never"},
         {"name": "Tags", "type": "string", "multiValued": True, "caseExact": True},
         {"name": "nicks", "type": "string", "multiValued": True},
@@ -70,6 +71,8 @@ TEXTS = [
 ]
 MOMENTS = [
     "2026-01-31T09:30:00Z",
+    "2026-01-31T09:30:00",
+    "2026-01-31T09:30:00.123",
     "2026-01-31T10:30:00.000+01:00",
     "2026-01-31t09:30:00.0000004z",
     "2026-01-31T09:30:00.0000006Z",
@@ -121,6 +124,7 @@ _documents = st.builds(
         since=_moment,
         armed=_flag,
         seal=st.sampled_from(["YQ==", "yq=="]),
+        page=_text,
         Tags=_list(_text),
         nicks=_list(_text),
         floors=_list(_whole),
@@ -131,6 +135,7 @@ _documents = st.builds(
 _STRING_PATHS = ["userName", "externalId", "displayName", "nickName", "profileUrl", "name.familyName", "emails"]
 _STRING_PATHS += ["emails.type", "emails.value", f"{ENTERPRISE}:department", f"{ENTERPRISE}:manager.value", "id"]
 _STRING_PATHS += [f"{USER}:nickName", f"{BADGE}:Tags", f"{BADGE}:nicks", f"{BADGE}:doors", f"{BADGE}:doors.label"]
+_STRING_PATHS += [f"{BADGE}:page", f"{ENTERPRISE}.department"]
 _STRING_PATHS += [f"{BADGE}:doors.keys", "groups", "groups.value", "meta.resourceType", "schemas"]
 _DATES = [f"{BADGE}:since", f"{BADGE}:doors.since", "meta.created", "meta.lastModified"]
 _COMPLEX = ["name", "meta", BADGE, ENTERPRISE, "emails", "groups", f"{BADGE}:doors", f"{ENTERPRISE}:manager"]

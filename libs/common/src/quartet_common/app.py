@@ -23,8 +23,11 @@ from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_common.cursors import EXTENSION as CURSORS
+from quartet_common.cursors import cursor_key
 from quartet_common.errors import (
     PROBLEM_TYPE,
+    BadRequestError,
     ContendedError,
     ForbiddenError,
     ServiceError,
@@ -130,6 +133,7 @@ def create_base_app(
     limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)
     refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
+    app.extensions[CURSORS] = cursor_key(config.client_secret.get_secret_value())
     app.extensions[DIALECTS] = dialects
     app.extensions[REFERENCE] = reference
     health = health_blueprint(container, checks or {})
@@ -183,9 +187,12 @@ def _install_request_hooks(app: Quart) -> None:
     async def begin() -> None:
         known = running_globals()
         known.started = time.perf_counter()
-        sent = running_request().headers.get("X-Request-Id", "")
+        asked = running_request()
+        sent = asked.headers.get("X-Request-Id", "")
         known.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
         begin_context(request_id=known.request_id)
+        if "\x00" in asked.path or b"%00" in asked.query_string:
+            raise BadRequestError("The address holds a NUL character (%00), which nothing here has.", "bad_address")
 
     async def finish(response: Response) -> Response:
         known = running_globals()
@@ -296,6 +303,7 @@ def _install_lifespan(
         with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
             await container.revocations.refresh()
             await container.set_clock()
+        await container.warm_up()
         running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)
         for each in background:
             each.start()

@@ -3,47 +3,63 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import TypeVar
 
 import msgspec
+from quart import current_app
 
 from quartet_common.errors import BadRequestError
 
 T = TypeVar("T")
 
-VERSION = b"\x01"
-DIGEST_SIZE = 8
+VERSION = b"\x02"
+DIGEST_SIZE = 16
 MAX_LENGTH = 4096
 """Characters; a position may hold a name of 1 KiB, which grows when its case is folded."""
+EXTENSION = "quartet_cursors"
+"""Under which an app keeps the key of its cursors."""
 
 
-def encode_cursor(position: object, context: Sequence[str]) -> str:
+def cursor_key(secret: str) -> bytes:
+    """The key of a service's cursors, made from a secret that all its processes have and that survives restarts."""
+    return blake2b(secret.encode(), digest_size=32, person=b"quartet cursors").digest()
+
+
+def encode_cursor(position: object, context: Sequence[str], key: bytes | None = None) -> str:
     """`position` (anything that msgspec encodes, e.g. a tuple of a datetime and an int) as URL-safe text.
 
-    `context` is what the cursor belongs to: the route, the tenant, the filters, the order. The text carries a digest of
-    it but no secret: it finds mistakes and cursors of others, while the query itself must be bound to the tenant.
+    `context` is what the cursor belongs to: the route, the tenant, the filters, the order. The text carries a keyed
+    digest (RFC 7693) of both, so that nobody else can make one. Without `key` it is the running app's.
     """
     payload = msgspec.msgpack.encode(position)
-    return _write(VERSION + _digest(payload, context) + payload)
+    return _write(VERSION + _digest(payload, context, key) + payload)
 
 
-def decode_cursor(text: str, context: Sequence[str], kind: type[T]) -> T:
+def decode_cursor(text: str, context: Sequence[str], kind: type[T], key: bytes | None = None) -> T:
     """The position of type `kind` in `text`.
 
-    Raises BadRequestError (400, `bad_cursor`) for anything that `encode_cursor` did not make for the same `context`.
+    Raises BadRequestError (400, `bad_cursor`) for anything that `encode_cursor` did not make for the same `context`
+    with the same key.
     """
     try:
         raw = urlsafe_b64decode(text[:MAX_LENGTH].encode("ascii") + b"=" * (-len(text) % 4))
         digest, payload = raw[1 : 1 + DIGEST_SIZE], raw[1 + DIGEST_SIZE :]
-        if raw[:1] == VERSION and digest == _digest(payload, context) and _write(raw) == text:
+        is_ours = raw[:1] == VERSION and compare_digest(digest, _digest(payload, context, key))
+        if is_ours and _write(raw) == text:
             return msgspec.msgpack.decode(payload, type=kind)
     except (ValueError, msgspec.MsgspecError):  # includes binascii.Error and UnicodeError
         pass
-    raise BadRequestError("cursor: it is not one that this question was answered with", "bad_cursor")
+    raise BadRequestError(
+        "cursor: it was not given out for this question, or the server's secret has changed since; "
+        "start again without it",
+        "bad_cursor",
+    )
 
 
-def _digest(payload: bytes, context: Sequence[str]) -> bytes:
-    return blake2b(msgspec.msgpack.encode([*context, payload]), digest_size=DIGEST_SIZE).digest()
+def _digest(payload: bytes, context: Sequence[str], key: bytes | None) -> bytes:
+    used: bytes = current_app.extensions[EXTENSION] if key is None else key
+    return blake2b(msgspec.msgpack.encode([*context, payload]), key=used, digest_size=DIGEST_SIZE).digest()
 
 
 def _write(raw: bytes) -> str:

@@ -84,11 +84,20 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
         stop_telemetry()
 
 
+def api_readiness(container: AppContainer[Any]) -> Readiness:
+    """Whether an api should get requests: PostgreSQL answers, and the first request has nothing to wait for."""
+
+    async def is_warm() -> bool:
+        return container.is_warm
+
+    return Readiness({"postgresql": database_check(container), "warm-up": is_warm}, container.stopping)
+
+
 async def _run_api(service: Service[C], config: C) -> None:
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
-    private = create_private_app(Readiness({"postgresql": database_check(container)}, container.stopping))
+    private = create_private_app(api_readiness(container))
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
     private_server.add_done_callback(lambda _: container.stopping.set())  # a dead part ends all

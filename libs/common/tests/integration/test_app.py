@@ -15,7 +15,7 @@ from quartet_common.blueprints.data import NDJSON, data_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.errors import NotFoundError
-from quartet_common.process import Service
+from quartet_common.process import Service, api_readiness
 from quartet_testing.services import RunningService, new_tenant, run_service
 
 ORIGIN = "https://app.example.com"
@@ -222,6 +222,29 @@ async def test_a_403_is_an_event_of_the_caller_that_was_refused(service: Running
         "method": "GET",
         "path": "/common/things",
     }
+
+
+@pytest.mark.parametrize("path", ["/common/things%00", "/common/open?x=%00", "/common/open?a%00b=1"])
+async def test_an_address_with_a_nul_character_is_refused(
+    service: RunningService, headers: dict[str, str], path: str
+) -> None:
+    response = await service.client.get(path, headers=headers)
+    assert (response.status_code, (await response.get_json(force=True))["code"]) == (400, "bad_address")
+    assert response.headers["X-Request-Id"]
+
+
+async def test_a_percent_sign_that_is_encoded_itself_is_no_nul_character(service: RunningService) -> None:
+    assert (await service.client.get("/common/open?x=%2500")).status_code == 200
+
+
+async def test_an_api_is_ready_when_it_is_warm(service: RunningService) -> None:
+    readiness = api_readiness(service.container)
+    assert (await readiness.report())[1] == 200
+    service.container.is_warm = False
+    try:
+        assert await readiness.report() == ({"status": "not ready", "down": ["warm-up"]}, 503)
+    finally:
+        service.container.is_warm = True
 
 
 async def test_health_openapi_and_docs_are_public(service: RunningService) -> None:

@@ -243,6 +243,24 @@ async def test_the_scope_is_what_asgi_says(server: Running) -> None:
     assert scope["server"] == ("127.0.0.1", server.port)
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://a/path/b%20c?x=1", "/path/b c", b"x=1"),
+        (b"HTTPS://a.example:8443", "/", b""),
+        (b"http://[::1]:80?x=1", "/", b"x=1"),
+        (b"http://a/path//http://b/", "/path//http://b/", b""),
+        (b"*", "*", b""),
+    ],
+)
+async def test_a_target_in_absolute_form_is_the_path_in_it(
+    server: Running, target: bytes, path: str, query: bytes
+) -> None:
+    await server.ask(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    [scope] = server.application.seen
+    assert (scope["path"], scope["query_string"]) == (path, query)
+
+
 async def test_a_client_that_asks_whether_to_go_on_is_told_when_its_body_is_wanted(server: Running) -> None:
     client = await server.client()
     client.send(post(b"", b"Content-Length: 5", b"Expect: 100-continue"))
@@ -291,6 +309,15 @@ async def test_a_client_that_asks_whether_to_go_on_may_be_answered_at_once(serve
         (400, get(b"/", b": nameless")),
         (400, get(b"/\xe9")),
         (400, get(b"/\x01")),
+        (400, get(b"http://[/")),
+        (400, get(b"http://[::1/")),
+        (400, get(b"http:///")),
+        (400, get(b"http://a@b/")),
+        (400, get(b"http://a b/")),
+        (400, get(b"ftp://a/")),
+        (400, get(b"a:1")),
+        (400, get(b"path")),
+        (400, get(b"?x")),
         (501, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
         (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         (501, b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n"),

@@ -58,6 +58,6 @@ def has_unknown(resource_type: ResourceType, urns: Iterable[str]) -> bool:
     for urn in dict.fromkeys(urns):
         known = known or [one.lower() for one in urns_of(resource_type)]
         lower = urn.lower()
-        if not any(lower == one or lower.startswith(f"{one}:") for one in known):
+        if not any(lower == one or lower.startswith((f"{one}:", f"{one}.")) for one in known):
             return True
     return False

@@ -19,6 +19,9 @@ SCHEMAS = Attribute(
 
 MAX_NAMES = 1_000
 """Names that `attributes` or `excludedAttributes` may have."""
+SEPARATORS = (":", ".")
+"""What stands between a URN and an attribute: the colon of RFC 7644 3.10, and the dot that some clients send."""
+
 PUBLISHED = "urn:ietf:"
 """How the URNs of the schemas that the IETF has published begin; nobody else can register one."""
 
@@ -51,13 +54,15 @@ def name_table(resource_type: ResourceType) -> Mapping[str, Named]:
     core = core_attributes(resource_type)
     table = dict(_names("", None, core))
     table[resource_type.schema.id.lower()] = Named(None)
-    table.update(_names(f"{resource_type.schema.id}:", None, core))
+    for separator in SEPARATORS:
+        table.update(_names(f"{resource_type.schema.id}{separator}", None, core))
     published = [one for one in resource_type.extensions if one.id.lower().startswith(PUBLISHED)]
     own = [one for one in resource_type.extensions if not one.id.lower().startswith(PUBLISHED)]
     taken = Counter(attribute.name.lower() for one in own for attribute in one.attributes)
     for extension in (*published, *own):
         table[extension.id.lower()] = Named(extension.id)
-        table.update(_names(f"{extension.id}:", extension.id, extension.attributes))
+        for separator in SEPARATORS:
+            table.update(_names(f"{extension.id}{separator}", extension.id, extension.attributes))
         others = taken if extension in own else Counter[str]()
         names = ((attribute, attribute.name.lower()) for attribute in extension.attributes)
         alone = [attribute for attribute, name in names if name not in table and others[name] <= 1]

@@ -16,6 +16,7 @@ MAX_NAME = 1_024
 MAX_CURSOR = 4_096
 """Characters of a cursor; those that are given out are shorter."""
 _KNOWN = {name.lower(): name for name in NAMES}
+_MAY_BE_EMPTY = frozenset({"filter", "startIndex", "count"})
 _DESCENDING = {"ascending": False, "descending": True}
 
 
@@ -57,8 +58,9 @@ class Query:
 def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maximum: int = MAX_COUNT) -> Query:
     """The question of a query string: each name with the texts that were given for it; names may be of any case.
 
-    Other parameters are passed over. Raises ScimError 400, which names the parameter: invalidValue for one that is
-    given twice or makes no sense, invalidCount for a count that makes none beside a cursor (RFC 9865 2.1).
+    Other parameters are passed over, and so are `filter`, `startIndex` and `count` without a value. Raises ScimError
+    400, which names the parameter: invalidValue for one that is given twice or makes no sense, invalidCount for a count
+    that makes none beside a cursor (RFC 9865 2.1).
     """
     given: dict[str, str] = {}
     for name, texts in parameters:
@@ -68,7 +70,9 @@ def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maxi
         if known in given or len(texts) != 1:
             raise invalid_value(f"{known} must be given once.")
         given[known] = texts[0]
-    return _query(given, _number_of_text, maximum)
+    return _query(
+        {name: text for name, text in given.items() if text or name not in _MAY_BE_EMPTY}, _number_of_text, maximum
+    )
 
 
 def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query:

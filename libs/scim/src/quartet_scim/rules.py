@@ -1,12 +1,16 @@
 """Attributes compiled into functions: objects with names of any case, lists, and the shapes that clients send."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from quartet_scim.errors import ScimType
+from quartet_scim.filters.evaluate import fold
 from quartet_scim.schema import Attribute, Mutability, Type
 from quartet_scim.values import SIMPLE, Convert, WrongValueError
+
+Identity = Callable[[Mapping[str, Any]], tuple[Any, Any]]
+"""Gives of an element what makes it the same as another."""
 
 MAX_VALUES = 1_000
 MAX_MEMBERS = 100_000
@@ -88,11 +92,28 @@ def compiled(attribute: Attribute) -> Field:
     required: ScimType | None = "invalidValue" if attribute.required else None
     if attribute.mutability is Mutability.READ_ONLY:
         return Field(attribute.name, ignore)
-    one = _complex(attribute) if attribute.type is Type.COMPLEX else SIMPLE[attribute.type]
+    one = element_of(attribute)
     if not attribute.multi_valued:
-        return Field(attribute.name, one, required)
+        return Field(attribute.name, _single(one) if _has_simple_value(attribute) else one, required)
     limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
-    return Field(attribute.name, _list(one, limit, merges=_has_simple_value(attribute)), required)
+    identity = identity_of(attribute) if _has_simple_value(attribute) else None
+    return Field(attribute.name, _list(one, limit, identity), required)
+
+
+def element_of(attribute: Attribute) -> Convert:
+    """What one value of the attribute becomes, be it single-valued or not."""
+    return _complex(attribute) if attribute.type is Type.COMPLEX else SIMPLE[attribute.type]
+
+
+def identity_of(attribute: Attribute) -> Identity:
+    """Gives the `value` and `type` of an element, the type without regard to case unless the schema says otherwise."""
+    type_is_exact = any(sub.name == "type" and sub.case_exact for sub in attribute.sub_attributes)
+
+    def identity(element: Mapping[str, Any]) -> tuple[Any, Any]:
+        kind = element.get("type")
+        return element.get("value"), kind if type_is_exact or not isinstance(kind, str) else fold(kind)
+
+    return identity
 
 
 def _complex(attribute: Attribute) -> Convert:
@@ -112,14 +133,29 @@ def _has_simple_value(attribute: Attribute) -> bool:
 def _object_or_its_value(convert: Convert) -> Convert:
     # Entra ID sends a manager as the bare id, and roles are sent as a list of bare strings.
     def either(value: Any) -> Any:
-        if not isinstance(value, str):
-            return convert(value)
-        return convert({"value": value}) if value else None
+        if value == "":
+            raise WrongValueError("must not be empty")
+        return convert({"value": value} if isinstance(value, str) else value)
 
     return either
 
 
-def _list(one: Convert, limit: int, *, merges: bool) -> Convert:
+def _single(one: Convert) -> Convert:
+    """A single-valued attribute with a `value`: may be a list of one; an empty text, alone or as `value`, clears it."""
+
+    def convert(value: Any) -> Any:
+        sent = value[0] if isinstance(value, list) and len(value) == 1 else value
+        return None if sent == "" else unassigned_if_blank(one(sent))
+
+    return convert
+
+
+def unassigned_if_blank(kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """None for an object whose `value` is empty and which has nothing else but a `$ref`: clients clear a manager so."""
+    return None if kept is not None and kept.get("value") == "" and kept.keys() <= {"value", "$ref"} else kept
+
+
+def _list(one: Convert, limit: int, identity: Identity | None) -> Convert:
     def convert(value: Any) -> list[Any] | None:
         # A single object stands for a list of one: clients that map one value forget the brackets.
         items = [value] if isinstance(value, dict) else value
@@ -129,7 +165,7 @@ def _list(one: Convert, limit: int, *, merges: bool) -> Convert:
             raise WrongValueError(f"must not have more than {limit} values")
         found = _elements(one, items)
         if len(found) > 1:
-            found = _merged(found) if merges else found
+            found = _merged(found, identity) if identity is not None else found
             _demand_single_primary(found)
         return found or None
 
@@ -139,9 +175,9 @@ def _list(one: Convert, limit: int, *, merges: bool) -> Convert:
 def _elements(one: Convert, items: list[Any]) -> list[Any]:
     found = []
     for index, item in enumerate(items):
-        if item is None:
-            continue
         try:
+            if item is None:  # dropped, it could empty the attribute with a value that the client did not mean
+                raise WrongValueError("must not be null")
             kept = one(item)
         except WrongValueError as wrong:
             raise wrong.under(f"[{index}]") from None
@@ -150,12 +186,11 @@ def _elements(one: Convert, items: list[Any]) -> list[Any]:
     return found
 
 
-def _merged(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merged(found: list[dict[str, Any]], identity: Identity) -> list[dict[str, Any]]:
     # RFC 7643 2.4: the same value and type should not be returned twice. What the later one says counts.
     distinct: dict[Any, dict[str, Any]] = {}
     for place, item in enumerate(found):
-        value = item.get("value")
-        key = place if value is None else (value, item.get("type"))
+        key = place if item.get("value") is None else identity(item)
         if key in distinct:
             distinct[key].update(item)
         else:

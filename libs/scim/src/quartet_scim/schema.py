@@ -65,6 +65,10 @@ class Attribute:
     reference_types: tuple[str, ...] = ()
     sub_attributes: tuple["Attribute", ...] = ()
 
+    def __post_init__(self) -> None:
+        # Whatever a schema says: binary values and references are case exact (RFC 7643 2.3.6, 2.3.7).
+        object.__setattr__(self, "case_exact", self.case_exact or self.type in (Type.BINARY, Type.REFERENCE))
+
     @property
     def is_secret(self) -> bool:
         """Whether a value of it must never be shown, and so never reach a stored document."""

@@ -16,7 +16,7 @@ Convert = Callable[[Any], Any]
 
 MAX_STRING_BYTES = 64 * 1024
 _INT64 = 2**63
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE)
 
 
 class WrongValueError(Exception):
@@ -91,7 +91,7 @@ def decimal(value: Any) -> int | float:
 
 
 def date_time(value: Any) -> str:
-    """RFC 3339 instants with their offset, kept as they were written (RFC 7643 2.3.5); at most nanoseconds."""
+    """xsd:dateTime (RFC 7643 2.3.5), kept as it was written: at most nanoseconds, and UTC where it names no offset."""
     written: str = _text(value)
     try:
         if _RFC_3339.fullmatch(written) is None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quartet_scim.filters import Column, Columns, Condition, Kind, Lookup, Resolver, Rows, fold, matches, parse, to_sql
-from quartet_scim.filters.instants import INSTANT, microseconds
+from quartet_scim.filters.instants import INSTANT, microseconds, timestamptz
 from quartet_scim.schema import ResourceType
 from quartet_scim.usernames import prepare
 
@@ -221,12 +221,15 @@ async def test_a_word_is_folded_character_by_character(connection: asyncpg.Conne
 )
 async def test_a_text_is_the_same_instant_here_and_in_the_database(connection: asyncpg.Connection, text: str) -> None:
     ours = microseconds(text)
-    guarded = f"CASE WHEN t ~ '{INSTANT}' THEN (t::timestamptz - '0001-01-01T00:00:00Z'::timestamptz) END"
+    await connection.execute("SET timezone = 'Asia/Tokyo'")  # a text without an offset is in UTC all the same
+    guarded = f"CASE WHEN t ~ '{INSTANT}' THEN ({timestamptz('t')} - '0001-01-01T00:00:00Z'::timestamptz) END"
     passed = await connection.fetchval(f"SELECT {guarded} IS NOT NULL FROM unnest(ARRAY[$1::text]) AS t", text)
     assert passed is (ours is not None)
     if ours is not None:
         other = "2026-01-31T09:30:00Z"
-        later = await connection.fetchval("SELECT $1::text::timestamptz > $2::text::timestamptz", text, other)
+        later = await connection.fetchval(
+            f"SELECT {timestamptz('t')} > $2::text::timestamptz FROM unnest(ARRAY[$1::text]) AS t", text, other
+        )
         assert later is (ours > (microseconds(other) or 0))
 
 

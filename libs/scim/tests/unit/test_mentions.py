@@ -30,7 +30,10 @@ def test_a_patch_names_the_schemas_that_it_writes_to(operation: object) -> None:
     known = user_resource_type()
     assert has_unknown(known, urns_in_message({"operations": [operation]}))
     assert not has_unknown(
-        known, urns_in_message({"Operations": [{"path": f"{ENTERPRISE}:manager"}, {"path": "title"}]})
+        known,
+        urns_in_message(
+            {"Operations": [{"path": f"{ENTERPRISE}:manager"}, {"path": f"{ENTERPRISE}.manager"}, {"path": "title"}]}
+        ),
     )
 
 

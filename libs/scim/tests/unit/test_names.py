@@ -30,6 +30,9 @@ def found(text: str) -> tuple[str | None, str | None, str | None]:
         (ENTERPRISE.lower(), (ENTERPRISE, None, None)),
         (f"{ENTERPRISE.lower()}:department", (ENTERPRISE, "department", None)),
         (f"{ENTERPRISE.lower()}:manager.$ref", (ENTERPRISE, "manager", "$ref")),
+        (f"{ENTERPRISE.lower()}.manager", (ENTERPRISE, "manager", None)),
+        (f"{ENTERPRISE.lower()}.manager.value", (ENTERPRISE, "manager", "value")),
+        (f"{CORE}.name.familyname", (None, "name", "familyName")),
         ("manager.displayname", (ENTERPRISE, "manager", "displayName")),
     ],
 )

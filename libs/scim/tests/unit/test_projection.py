@@ -41,6 +41,11 @@ def lost(excluded: Any) -> set[str]:
     return DOCUMENT.keys() - found.keys()
 
 
+@pytest.mark.parametrize("name", [f"{ENTERPRISE}:manager", f"{ENTERPRISE}.manager", f"{ENTERPRISE}.Manager.value"])
+def test_the_name_behind_a_urn_may_follow_a_colon_or_a_dot(name: str) -> None:
+    assert only(name)[ENTERPRISE]["manager"]["value"] == "26118915"
+
+
 @pytest.mark.parametrize("nothing", [None, "", " , ", [], [""]])
 def test_a_request_that_names_nothing_gets_everything(nothing: Any) -> None:
     for projection in (USERS.parse(nothing, None), USERS.parse(None, nothing), USERS.parse(nothing, nothing)):

@@ -37,6 +37,14 @@ def test_what_is_not_said_of_an_attribute_is_the_default_of_the_rfc() -> None:
     assert (attribute.multi_valued, attribute.required, attribute.case_exact) == (False, False, False)
 
 
+@pytest.mark.parametrize("kind", ["binary", "reference"])
+@pytest.mark.parametrize("sent", [{}, {"caseExact": False}, {"caseExact": True}])
+def test_binary_values_and_references_are_case_exact_whatever_is_sent(kind: str, sent: Document) -> None:
+    schema = read_schema(document({"name": "photo", "type": kind, **sent}))
+    assert schema.attributes[0].case_exact
+    assert schema_document("https://example.com/scim/v2", schema)["attributes"][0]["caseExact"] is True
+
+
 def test_the_document_of_a_schema_makes_the_same_schema_again() -> None:
     sent = document(
         {"name": "number", "required": True, "caseExact": True, "mutability": "immutable"},

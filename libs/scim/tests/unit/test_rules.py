@@ -57,9 +57,35 @@ def test_unknown_and_read_only_attributes_are_dropped_unseen() -> None:
     }
 
 
-@pytest.mark.parametrize("nothing", [None, [], [None], [{}], [{"value": None}], {}, {"other": 1}, [""]])
+@pytest.mark.parametrize("nothing", [None, [], [{}], [{"value": None}], {}, {"other": 1}])
 def test_what_is_unassigned_is_dropped(nothing: Any) -> None:
     assert RULES.convert({"emails": nothing}) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"emails": [None]}, "emails[0]"),
+        ({"emails": [""]}, "emails[0]"),
+        ({"emails": [{"value": "a"}, None]}, "emails[1]"),
+        ({"emails": ""}, "emails"),
+        ({"tags": [None]}, "tags[0]"),
+        ({"tags": ""}, "tags"),
+    ],
+)
+def test_a_list_is_never_emptied_by_values_that_are_none(value: dict[str, Any], path: str) -> None:
+    wrong = refused(value)
+    assert (wrong.path, wrong.scim_type) == (path, "invalidValue")
+
+
+@pytest.mark.parametrize("empty", ["", {"value": ""}, [{"value": ""}], [""], {"value": "", "$ref": ""}])
+def test_an_empty_manager_is_none(empty: Any) -> None:
+    assert RULES.convert({"manager": empty}) == {}
+
+
+def test_a_value_and_type_are_kept_once_whatever_the_case_of_the_type() -> None:
+    sent = [{"value": "a@example.com", "type": "work"}, {"value": "a@example.com", "type": "Work", "primary": True}]
+    assert RULES.convert({"emails": sent}) == {"emails": [{"value": "a@example.com", "type": "Work", "primary": True}]}
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"givenName": None}])
@@ -89,7 +115,7 @@ def test_a_single_object_stands_for_a_list_of_one() -> None:
     [
         ({"emails": "a@example.com"}, "emails", "list"),
         ({"emails": [{"value": "a"}, {"value": 1}]}, "emails[1].value", "string"),
-        ({"emails": [None, None, {"PRIMARY": "maybe"}]}, "emails[2].primary", "boolean"),
+        ({"emails": [{}, {}, {"PRIMARY": "maybe"}]}, "emails[2].primary", "boolean"),
         ({"emails": [["a"]]}, "emails[0]", "object"),
         ({"emails": [{"value": "a", "Value": "b"}]}, "emails[0].value", "twice"),
         ({"tags": ["a", 1]}, "tags[1]", "string"),

@@ -14,13 +14,14 @@ def resource_response(
 ) -> Response:
     """A resource that is rendered whole, as `shown` wants it; 304 to a GET whose If-None-Match has its version.
 
-    `location` is the resource's absolute URL (RFC 7644 sections 3.1, 3.14).
+    `location` is the resource's absolute URL, the same as its meta.location (RFC 7644 sections 3.1, 3.14).
     """
     if request.method in ("GET", "HEAD") and is_known_version(request.headers.get("If-None-Match"), version):
         response = Response(b"", 304)
         del response.headers["Content-Type"]
     else:
         response = Response(shown.of(rendered), status, content_type=CONTENT_TYPE)
-    place = "Location" if status == 201 else "Content-Location"
-    add_headers(response, [("ETag", etag(version)), (place, location)])
+    add_headers(response, [("ETag", etag(version)), ("Location", location)])
+    if status != 201:
+        add_headers(response, [("Content-Location", location)])
     return response

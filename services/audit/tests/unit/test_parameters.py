@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from quart import Quart
 
 from quartet_audit.domain import BEGINNING, END, Position, Search
 from quartet_audit.parameters import read_search, write_cursor
+from quartet_common import cursors
+from quartet_common.cursors import EXTENSION, cursor_key
 from quartet_common.errors import BadRequestError
 
 TIME = datetime(2026, 1, 31, 9, 0, 0, 123456, tzinfo=UTC)
@@ -81,6 +84,15 @@ def test_a_parameter_that_is_given_twice_is_refused() -> None:
         read_search({"actor": ["a", "b"]}, "default")
 
 
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of cursors, as a running app has it."""
+    app = Quart("test")
+    app.extensions[EXTENSION] = cursor_key("secret")
+    monkeypatch.setattr(cursors, "current_app", app)
+
+
+@pytest.mark.usefixtures("key")
 def test_a_cursor_leads_on_in_the_same_question_only() -> None:
     question = {"actor": ["okta"], "from": ["2026-01-01T00:00:00Z"]}
     cursor = [write_cursor(question, "default", Position(TIME, 7))]
@@ -94,6 +106,7 @@ def test_a_cursor_leads_on_in_the_same_question_only() -> None:
         read_search({**question, "cursor": cursor}, "another")
 
 
+@pytest.mark.usefixtures("key")
 def test_a_cursor_of_the_oldest_first_order_goes_upwards() -> None:
     question = {"order": ["asc"]}
     cursor = write_cursor(question, "default", Position(TIME, 7))

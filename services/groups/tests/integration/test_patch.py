@@ -75,7 +75,9 @@ async def test_who_asks_for_members_gets_them(
     assert "members" not in await without.get_json(force=True)
 
 
-@pytest.mark.parametrize("shape", ["Entra ID value list", "Okta filter", "path-less", "replace", "clear"])
+@pytest.mark.parametrize(
+    "shape", ["Entra ID value list", "Okta filter", "path-less", "replace", "clear", "object in a remove"]
+)
 async def test_the_shapes_that_clients_send_are_understood(
     groups: RunningService, headers: Headers, tenant: str, directory: Any, shape: str
 ) -> None:
@@ -87,10 +89,53 @@ async def test_the_shapes_that_clients_send_are_understood(
         "path-less": ({"op": "add", "value": {"members": [{"value": str(two)}]}}, {one, two}),
         "replace": (add(two, op="replace"), {two}),
         "clear": ({"op": "remove", "path": "members"}, set()),
+        "object in a remove": (
+            {"op": "remove", "path": "members", "value": {"members": [{"value": str(one)}]}},
+            set(),
+        ),
     }[shape]
     response = await patch(groups, headers, group, operation)
     assert response.status_code == 200, await response.get_data()
     assert await members(groups, headers, group) == expected
+
+
+MALFORMED: list[Any] = ["", [""], [None], [{"value": ""}], 0]
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+async def test_malformed_members_are_refused_and_empty_no_group(
+    groups: RunningService, headers: Headers, tenant: str, directory: Any, value: Any
+) -> None:
+    one = directory.add(tenant)
+    group = await make(groups, headers, one)
+    answers = [
+        await patch(groups, headers, group, {"op": "replace", "path": "members", "value": value}),
+        await patch(groups, headers, group, {"op": "replace", "value": {"members": value}}),
+        await patch(groups, headers, group, {"op": "remove", "path": "members", "value": value or None}),
+        await groups.client.put(
+            f"/scim/v2/Groups/{group}",
+            headers=headers,
+            json={"schemas": [CORE], "displayName": "Guides", "members": value},
+        ),
+    ]
+    for answer in answers:
+        assert (answer.status_code, (await answer.get_json(force=True))["scimType"]) == (400, "invalidValue")
+    assert await members(groups, headers, group) == {one}
+
+
+async def test_a_resource_says_where_it_is(groups: RunningService, headers: Headers) -> None:
+    group = await make(groups, headers)
+    address = f"/scim/v2/Groups/{group}"
+    rename = {"op": "replace", "path": "displayName", "value": "Other"}
+    for answer in (
+        await groups.client.get(address, headers=headers),
+        await groups.client.put(address, headers=headers, json={"schemas": [CORE], "displayName": "New"}),
+        await patch(groups, headers, group, rename),
+        await patch(groups, headers, group, rename),
+    ):
+        location = (await answer.get_json(force=True))["meta"]["location"]
+        assert answer.headers["Location"] == location
+        assert location.endswith(address)
 
 
 async def test_adding_a_member_or_removing_a_stranger_is_no_error_and_no_change(

@@ -41,6 +41,68 @@ async def patch(users: RunningService, headers: Headers, made: User, *operations
     return await users.client.patch(f"/scim/v2/Users/{made['id']}", headers=headers, json=body)
 
 
+async def test_a_resource_says_where_it_is(users: RunningService, headers: Headers, made: User) -> None:
+    address = f"/scim/v2/Users/{made['id']}"
+    for answer in (
+        await users.client.get(address, headers=headers),
+        await users.client.put(address, headers=headers, json=SENT),
+        await patch(users, headers, made, {"op": "replace", "path": "displayName", "value": "B"}),
+    ):
+        assert answer.headers["Location"] == made["meta"]["location"]
+    known = await users.client.get(address, headers={**headers, "If-None-Match": "*"})
+    assert (known.status_code, known.headers["Location"]) == (304, made["meta"]["location"])
+
+
+@pytest.mark.parametrize("value", ["", [""], [None]])
+async def test_a_malformed_value_empties_no_attribute(
+    users: RunningService, headers: Headers, made: User, value: Any
+) -> None:
+    address = f"/scim/v2/Users/{made['id']}"
+    for answer in (
+        await patch(users, headers, made, {"op": "replace", "path": "emails", "value": value}),
+        await patch(users, headers, made, {"op": "replace", "value": {"emails": value}}),
+        await patch(users, headers, made, {"op": "remove", "path": "emails", "value": None}),
+        await users.client.put(address, headers=headers, json={**SENT, "emails": value}),
+    ):
+        assert (answer.status_code, (await answer.get_json(force=True))["scimType"]) == (400, "invalidValue")
+    read = await users.client.get(address, headers=headers)
+    assert await read.get_json(force=True) == made
+
+
+async def test_a_message_without_schemas_and_with_lists_of_one_is_understood(
+    users: RunningService, headers: Headers, made: User
+) -> None:
+    operations = [
+        {"op": "replace", "value": [{"nickName": "N", "active": [False]}]},
+        {"op": "replace", "path": f"{ENTERPRISE}.manager", "value": "7"},
+    ]
+    response = await users.client.patch(
+        f"/scim/v2/Users/{made['id']}", headers=headers, json={"Operations": operations}
+    )
+    changed = await response.get_json(force=True)
+    assert (changed["nickName"], changed["active"], changed[ENTERPRISE]["manager"]) == ("N", False, {"value": "7"})
+    query = f'/scim/v2/Users?filter={ENTERPRISE}.manager eq "7"&attributes={ENTERPRISE}.manager&count='
+    found = await (await users.client.get(query, headers=headers)).get_json(force=True)
+    assert [one[ENTERPRISE] for one in found["Resources"]] == [{"manager": {"value": "7"}}]
+
+
+@pytest.mark.parametrize("empty", ["", {"value": ""}, [{"value": ""}]])
+async def test_an_empty_manager_takes_the_manager_away(
+    users: RunningService, headers: Headers, made: User, empty: Any
+) -> None:
+    address = f"/scim/v2/Users/{made['id']}"
+    managed = {**SENT, ENTERPRISE: {"department": "Tours", "manager": {"value": "7"}}}
+    paths = [("manager", empty), *([("manager.value", "")] if empty == "" else [])]
+    changes = [patch(users, headers, made, {"op": "replace", "path": path, "value": value}) for path, value in paths]
+    changes.append(
+        users.client.put(address, headers=headers, json={**SENT, ENTERPRISE: {"department": "Tours", "manager": empty}})
+    )
+    for change in changes:
+        assert (await users.client.put(address, headers=headers, json=managed)).status_code == 200
+        response = await change
+        assert (await response.get_json(force=True))[ENTERPRISE] == {"department": "Tours"}
+
+
 async def test_an_operation_changes_what_it_names_and_is_told(
     users: RunningService, headers: Headers, tenant: str, made: User
 ) -> None:

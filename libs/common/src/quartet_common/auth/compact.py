@@ -36,6 +36,12 @@ def payload_of(token: str, key: ECKey, algorithm: str) -> dict[str, Any]:
     return members_of(found.payload)
 
 
+def warm_up() -> None:
+    """Check a signature once: the first check imports and builds what all others use, which takes 100 ms."""
+    key = ECKey.generate_key("P-256")
+    payload_of(jws.serialize_compact({"alg": "ES256"}, b"{}", key), key, "ES256")
+
+
 def members_of(text: bytes) -> dict[str, Any]:
     """The JSON object in `text`. Raises UnauthorizedError("malformed") also where a member stands twice (RFC 7515
     section 4: some readers take the first, others the last) or a number is none (NaN, 1e999).

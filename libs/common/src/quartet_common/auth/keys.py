@@ -54,12 +54,16 @@ class RemoteKeys:
         return self._keys.get(key_id)
 
     async def refresh(self) -> None:
-        """Ask again once half of the time has passed for which the answer may be kept, so that no request waits for
-        it. Does nothing before the first question.
+        """Ask while there are no keys, and again once half of the time has passed for which the answer may be kept, so
+        that no request waits for it.
         """
-        if self._keys and self._now() - self._fetched_at > self._fresh_for / 2 and not self._lock.locked():
+        is_due = not self._keys or self._now() - self._fetched_at > self._fresh_for / 2
+        if is_due and not self._lock.locked():
             async with self._lock:
+                before = self._fetched_at
                 await self._fetch()
+                if not self._keys:  # users is not there yet: the next request asks without waiting
+                    self._fetched_at = before
 
     async def _fetch(self) -> None:
         try:

@@ -13,6 +13,11 @@ PATH = re.compile(rb"/[!$-;=?-\[\]_a-z|~\x22\\\^`{}]*")
 """A path and a query of visible ASCII characters; no `#`, `<` or `>`."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
+_OTHER_TARGET = re.compile(
+    rb"\*|https?://([a-z0-9._~!$&'()*+,;=%-]+|\[[0-9a-f:.]+\])(:[0-9]*)?([/?].*)?", re.IGNORECASE | re.DOTALL
+)
+"""What a target is that does not begin with a slash (RFC 9112 section 3.2): absolute-form, or the asterisk."""
+
 Address = tuple[str, int] | None
 
 
@@ -43,7 +48,8 @@ class Head:
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
         # RFC 9112 section 3.2; and of two tokens, whoever stands before this server may have believed the other
-        if hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
+        is_target = self.target.startswith(b"/") or method == b"CONNECT" or _OTHER_TARGET.fullmatch(self.target)
+        if not is_target or hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
             return 400
         if b"transfer-encoding" in names:
             if version != "1.1":
@@ -73,6 +79,8 @@ class Head:
     def scope(self, method: bytes, version: str, scheme: str, client: Address, server: Address) -> dict[str, Any]:
         """The ASGI scope."""
         path, _, query = self.target.partition(b"?")
+        if not path.startswith(b"/") and path != b"*":  # the authority is not needed: no route depends on it
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         return {
             "type": "http",
             "asgi": ASGI,

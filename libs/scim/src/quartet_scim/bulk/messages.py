@@ -73,12 +73,11 @@ def parse_bulk(body: Mapping[str, Any], endpoints: Collection[str]) -> BulkReque
 
 
 def _fail_on_errors(value: object) -> int | None:
-    # Servers disagree about 0 (stop at once, never stop), so that it is better refused than guessed.
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise invalid_value("failOnErrors must be a whole number from 1.")
-    return value
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise invalid_value("failOnErrors must be a whole number from 1, or 0 for no limit.")
+    return value or None
 
 
 def _operation(index: int, sent: object, endpoints: Collection[str]) -> BulkOperation:

@@ -6,7 +6,7 @@ from uuid import UUID
 from quartet_scim.filters.columns import Column, Kind
 from quartet_scim.filters.conditions import Step, Test
 from quartet_scim.filters.evaluate import comparable, decimal, fold
-from quartet_scim.filters.instants import INSTANT, microseconds
+from quartet_scim.filters.instants import INSTANT, microseconds, timestamptz
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
 
@@ -41,7 +41,7 @@ def of_json(test: Test, base: str, steps: tuple[Step, ...], parameters: Paramete
         return f"{number} {_SIGNS[test.operator]} {parameters.add(decimal(operand), 'numeric')}"
     text = text_at(base, steps)
     if test.target.type is Type.DATE_TIME and test.operator in _SIGNS:
-        instant = f"CASE WHEN {text} ~ '{INSTANT}' THEN ({text})::timestamptz END"
+        instant = f"CASE WHEN {text} ~ '{INSTANT}' THEN {timestamptz(text)} END"
         return f"{instant} {_SIGNS[test.operator]} {parameters.add(operand, 'text')}::timestamptz"
     return _of_text(test.operator, text, operand, parameters, lower=not test.target.case_exact)
 

@@ -105,7 +105,7 @@ class Parser:
         return ValuePath(attribute, found)
 
     def _bracketed(self, attribute: Path) -> Filter:
-        if attribute.sub is not None:
+        if attribute.sub is not None and attribute.urn is None:  # behind a URN the dot may stand for the colon
             raise self._words.refused("brackets can follow an attribute only, not a sub-attribute")
         self._descend()
         found = self._expression(0, inside=True)

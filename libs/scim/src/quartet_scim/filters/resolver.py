@@ -16,7 +16,7 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.instants import microseconds
+from quartet_scim.filters.instants import microseconds, with_zone
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, Value, ValuePath
 from quartet_scim.schema import ResourceType, Type
 
@@ -108,10 +108,9 @@ class _Reader:
         return Some(known.target, inner.condition(tree.filter))
 
     def _find(self, path: Path) -> Known | None:
-        name = str(path).lower()
-        if self._core and name.startswith(self._core):
-            name = name[len(self._core) :]
-        known = self._known.get(name)
+        known = self._named(str(path))
+        if known is None and path.urn is not None and path.sub is not None:
+            known = self._named(f"{path.urn}:{path.attribute}:{path.sub}")  # urn:...:User.manager, as some clients send
         if known is not None:
             if known.secret:
                 raise invalid_filter(f"{known.target.name} is sensitive: it cannot be filtered by.")
@@ -119,6 +118,10 @@ class _Reader:
         if self._lenient:
             return None
         raise self._unknown(str(path))
+
+    def _named(self, path: str) -> Known | None:
+        name = path.lower()
+        return self._known.get(name[len(self._core) :] if self._core and name.startswith(self._core) else name)
 
     def _unknown(self, name: str) -> ScimError:
         shown = name if len(name) <= 128 else f"{name[:128]}..."
@@ -159,8 +162,10 @@ def _operand(target: Target, operator: Operator, value: Value) -> str | int | fl
         if isinstance(value, int | float) and not isinstance(value, bool):
             return value
     elif isinstance(value, str):
-        if target.type is Type.DATE_TIME and operator not in _PARTS and microseconds(value) is None:
+        if target.type is not Type.DATE_TIME or operator in _PARTS:
+            return value
+        if microseconds(value) is None:
             raise invalid_filter(f"{target.name} is compared with a date and time such as 2026-01-31T09:30:00Z.")
-        return value
+        return with_zone(value)
     wanted = {Type.BOOLEAN: "true or false"}.get(target.type, "a number" if target.type in _NUMBERS else "a string")
     raise invalid_filter(f"{target.name} is compared with {wanted}.")

@@ -7,7 +7,7 @@ from typing import Any
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import lists, objects, selected
 from quartet_scim.patch.effort import MAX_EFFORT, Effort
-from quartet_scim.patch.messages import Op, Operation, operation_error
+from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
 from quartet_scim.patch.state import State
 from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
@@ -58,16 +58,18 @@ class PatchEngine:
 class _Run:
     """One message on its way through one resource."""
 
-    __slots__ = ("_effort", "_index", "_state", "_targets")
+    __slots__ = ("_effort", "_index", "_names_value", "_state", "_targets")
 
     def __init__(self, targets: Targets, state: State, effort: Effort) -> None:
         self._targets = targets
         self._state = state
         self._effort = effort
         self._index = 0
+        self._names_value = True
 
     def apply(self, operation: Operation) -> None:
         self._index = operation.index
+        self._names_value = operation.names_value
         if operation.path is None:
             self._write_all(Target(None), operation.op, operation.value)
             return
@@ -101,6 +103,7 @@ class _Run:
 
     def _targets_in(self, container: Target, value: Any) -> Iterator[tuple[Target, Any]]:
         prefix = "" if container.urn is None else f"{container.urn}:"
+        value = sole(value)
         if not isinstance(value, dict):
             raise WrongValueError("must be an object of attributes").under(container.urn or "value")
         if len(value) > MAX_KEYS:
@@ -138,7 +141,7 @@ class _Run:
         if target.sub is not None:
             if op is Op.REMOVE:
                 return objects.without(old or {}, target.sub) or None
-            return objects.merged(slot, old or {}, {target.sub.name: value}, op) or None
+            return objects.written(slot, old, op, {target.sub.name: value})
         return None if op is Op.REMOVE else objects.written(slot, old, op, value)
 
     def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
@@ -146,6 +149,6 @@ class _Run:
             return selected.written(target, slot, old, op, value, self._effort)
         if op is not Op.REMOVE:
             return lists.written(slot, old, op, value)
-        if value is None or old is None:
+        if not self._names_value:
             return None
-        return lists.without_those(slot, old, value, self._effort) or None
+        return lists.without_those(slot, old or [], value, self._effort) or None

@@ -10,11 +10,14 @@ from quartet_scim.patch.effort import Effort
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.objects import given
 from quartet_scim.patch.slots import Slot
+from quartet_scim.rules import Identity
 from quartet_scim.values import WrongValueError
 
 
 def written(slot: Slot, old: list[Any] | None, op: Op, value: Any) -> list[Any] | None:
     """All values after an add, which merges, or a replace, which does not; None for none."""
+    if op is Op.ADD and not slot.subs and value is not None and not isinstance(value, list):
+        value = [value]  # RFC 7644 3.5.2.1: a new value is added
     sent = None if value is None else slot.whole(value)
     if op is Op.REPLACE:
         return sent
@@ -29,7 +32,7 @@ def united(slot: Slot, old: Sequence[Any], sent: Sequence[Any]) -> list[Any]:
     if not slot.subs:
         return _within(slot, list(dict.fromkeys([*old, *sent])))
     found, promoted = list(old), []
-    places = _Places(found, sent)
+    places = _Places(slot.identity, found, sent)
     for item in sent:
         place = places.of(item)
         if place is None:
@@ -55,14 +58,28 @@ def without_those(slot: Slot, old: list[Any], value: Any, effort: Effort) -> lis
     An object stands for all values that have its `value`, and its `type` if it gives one; without `value`, for those
     that have everything it gives.
     """
+    value = listed_values(slot.name, value)
     doomed = [_description(slot, one, at) for at, one in enumerate(value if isinstance(value, list) else [value])]
     if not slot.subs:
         unwanted = set(doomed)
         return [item for item in old if item not in unwanted]
-    known = {_identity(slot, one) for one in doomed if "value" in one}
+    known = {_folded_identity(slot, one) for one in doomed if "value" in one}
     partial = [one for one in doomed if one and "value" not in one]
     effort.spend(len(old) * len(partial))
     return [item for item in old if not (_is_known(slot, item, known) or _has_all_of_one(item, partial))]
+
+
+def listed_values(name: str, value: Any) -> Any:
+    """The values that a remove lists, out of `{"members": [...]}` where a client sends that.
+
+    Raises WrongValueError for null: only a remove without a value removes all (RFC 7644 3.5.2.2).
+    """
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        value = inner if key.lower() == name.lower() else value
+    if value is None:
+        raise WrongValueError("must not be null; leave the value out to remove all values")
+    return value
 
 
 def with_newest_primary(elements: list[Any], places: Iterable[int]) -> list[Any]:
@@ -79,7 +96,8 @@ def with_newest_primary(elements: list[Any], places: Iterable[int]) -> list[Any]
 class _Places:
     """Where each value stands that may be the same as one of those that are sent."""
 
-    def __init__(self, elements: Iterable[dict[str, Any]], sent: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, identity: Identity, elements: Iterable[dict[str, Any]], sent: Iterable[dict[str, Any]]) -> None:
+        self._identity = identity
         self._places: dict[Any, int] = {}
         wanted = {item.get("value") for item in sent}
         for place, element in enumerate(elements):
@@ -87,31 +105,28 @@ class _Places:
                 self.add(place, element)
 
     def add(self, place: int, element: dict[str, Any]) -> None:
-        self._places.setdefault(_key(element), place)
+        self._places.setdefault(self._key(element), place)
         if "value" in element:
             self._places.setdefault(("of any type", element["value"]), place)
 
     def of(self, element: dict[str, Any]) -> int | None:
-        place = self._places.get(_key(element))
+        place = self._places.get(self._key(element))
         if place is None and element.keys() == {"value"}:
             return self._places.get(("of any type", element["value"]))
         return place
 
-
-def _key(element: dict[str, Any]) -> Any:
-    if "value" in element:
-        return element["value"], element.get("type")
-    return orjson.dumps(element, option=orjson.OPT_SORT_KEYS)
+    def _key(self, element: dict[str, Any]) -> Any:
+        return self._identity(element) if "value" in element else orjson.dumps(element, option=orjson.OPT_SORT_KEYS)
 
 
-def _identity(slot: Slot, element: dict[str, Any]) -> tuple[Any, Any]:
+def _folded_identity(slot: Slot, element: dict[str, Any]) -> tuple[Any, Any]:
     return _folded(slot, "value", element["value"]), _folded(slot, "type", element.get("type"))
 
 
 def _is_known(slot: Slot, element: dict[str, Any], known: set[tuple[Any, Any]]) -> bool:
     if "value" not in element:
         return False
-    value, kind = _identity(slot, element)
+    value, kind = _folded_identity(slot, element)
     return (value, kind) in known or (value, None) in known
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Compare, Filter, Operator, Or, parse_path
-from quartet_scim.patch.messages import Op, Operation, operation_error
+from quartet_scim.patch.lists import listed_values
+from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.rules import compiled
 from quartet_scim.schema import group_schema
 from quartet_scim.values import Convert, WrongValueError
@@ -90,12 +91,16 @@ def _rest(operation: Operation, folding: _Folding) -> Operation | None:
         path = _bare(operation.path)
         if not _is_about_members(path):
             return operation
-        _fold(folding, operation.op, path, operation.value)
+        if operation.op is Op.REMOVE and path == "members" and not operation.names_value:
+            folding.replace_all([])
+        else:
+            _fold(folding, operation.op, path, operation.value)
         return None
-    if operation.op is Op.REMOVE or not isinstance(operation.value, dict):
+    value = sole(operation.value)
+    if operation.op is Op.REMOVE or not isinstance(value, dict):
         return operation
-    others = _others(operation.op, operation.value, folding)
-    if others == operation.value:
+    others = _others(operation.op, value, folding)
+    if others == value:
         return operation
     return replace(operation, value=others) if others else None
 
@@ -116,7 +121,7 @@ def _others(op: Op, value: dict[str, Any], folding: _Folding) -> dict[str, Any]:
 
 def _bare(path: str) -> str:
     """The path without the core schema's URN; `members` in lower case."""
-    bare = path[len(_URN) + 1 :] if path.lower().startswith(f"{_URN}:") else path
+    bare = path[len(_URN) + 1 :] if path.lower().startswith((f"{_URN}:", f"{_URN}.")) else path
     return "members" if bare.lower() == "members" else bare
 
 
@@ -129,10 +134,10 @@ def _fold(folding: _Folding, op: Op, path: str, value: Any) -> None:
         _fold_chosen(folding, op, path, value)
     elif op is Op.ADD:
         folding.add(_members(value))
-    elif op is Op.REPLACE or value is None:
+    elif op is Op.REPLACE:
         folding.replace_all(_members(value))
     else:
-        folding.remove(member["value"] for member in _members(value))
+        folding.remove(member["value"] for member in _members(_listed(value)))
 
 
 def _fold_chosen(folding: _Folding, op: Op, path: str, value: Any) -> None:
@@ -146,7 +151,7 @@ def _fold_chosen(folding: _Folding, op: Op, path: str, value: Any) -> None:
     if op is Op.REMOVE or value is None:
         folding.remove(ids)
         return
-    sent = _members(value) if value else []
+    sent = [] if value in ({}, []) else _members(value)
     if any(member["value"] not in ids for member in sent):
         raise WrongValueError("is immutable", "mutability").under("members.value")
     folding.add([{"value": one} for one in ids])
@@ -167,6 +172,13 @@ def _ids(tree: Filter) -> Iterator[str]:
             yield term.value
         else:
             raise WrongValueError('can be chosen by value eq "id" only, joined by or', "invalidPath").under("members")
+
+
+def _listed(value: Any) -> Any:
+    try:
+        return listed_values("members", value)
+    except WrongValueError as wrong:
+        raise wrong.under("members") from None
 
 
 def _members(value: Any) -> list[Member]:

@@ -26,12 +26,16 @@ _OPS: Mapping[str, Op] = {op.value: op for op in Op}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: index in the message, from 0; path None for the resource itself; value None for null or none."""
+    """One operation: index in the message, from 0; path None for the resource itself; value None for null or none.
+
+    names_value: whether the operation has a `value`, be it null. To remove without one is to remove everything.
+    """
 
     op: Op
     path: str | None
     value: Any = field(repr=False)
     index: int
+    names_value: bool = True
 
 
 def operation_error(index: int, wrong: WrongValueError | ScimError) -> ScimError:
@@ -42,6 +46,8 @@ def operation_error(index: int, wrong: WrongValueError | ScimError) -> ScimError
 
 def parse_patch(body: Mapping[str, Any]) -> list[Operation]:
     """The operations of a PatchOp message, in order; names and `op` may be of any case, `Operations` a single object.
+
+    `schemas` may be missing, as some clients send it; what it says must be right.
 
     Raises ScimError 400 with the operation's index: invalidSyntax for what is no PatchOp of 1 to 1,000 operations,
     invalidPath for a path that is no text of at most 4,096 characters, invalidValue for an add or replace without
@@ -57,6 +63,8 @@ def parse_patch(body: Mapping[str, Any]) -> list[Operation]:
 
 
 def _demand_schema(schemas: object) -> None:
+    if schemas is None:
+        return
     named = [schemas] if isinstance(schemas, str) else schemas
     if not isinstance(named, list) or PATCH_SCHEMA.lower() not in [str(urn).lower() for urn in named]:
         raise invalid_syntax(f"schemas must hold {PATCH_SCHEMA}.")
@@ -76,7 +84,13 @@ def _operation(index: int, sent: object) -> Operation:
         raise _wrong(where, "a remove needs a path", "noTarget")
     if op is not Op.REMOVE and "value" not in members:
         raise _wrong(where, f"{'an add' if op is Op.ADD else 'a replace'} needs a value", "invalidValue")
-    return Operation(op, path, members.get("value"), index)
+    value = members.get("value")
+    return Operation(op, path, sole(value) if path is None else value, index, "value" in members)
+
+
+def sole(value: Any) -> Any:
+    """An object that is sent as a list of one; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 
 def _path(where: str, path: object) -> str | None:

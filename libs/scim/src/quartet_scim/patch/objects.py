@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
-from quartet_scim.rules import MAX_KEYS
+from quartet_scim.rules import MAX_KEYS, unassigned_if_blank
 from quartet_scim.values import WrongValueError
 
 Json = Mapping[str, Any]
@@ -17,10 +17,10 @@ def written(slot: Slot, old: Any, op: Op, value: Any) -> Any:
     null and empty objects add nothing, and replace what is there by nothing (RFC 7643 2.5).
     """
     sent = _out_of_a_list(slot, value)
-    if slot.subs and isinstance(sent, str) and "value" in slot.subs:
-        sent = {"value": sent} if sent else None  # Entra ID sends a manager as the bare id
+    if isinstance(sent, str) and "value" in slot.subs:
+        sent = {"value": sent}  # Entra ID sends a manager as the bare id
     if slot.subs and isinstance(sent, dict):
-        return merged(slot, old or {}, sent, op) or None
+        return unassigned_if_blank(merged(slot, old or {}, sent, op)) or None
     kept = None if sent is None else slot.whole(sent)
     return old if kept is None and op is Op.ADD else kept
 
@@ -91,6 +91,7 @@ def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
 
 def _out_of_a_list(slot: Slot, value: Any) -> Any:
     # Entra ID sent single values as [{"value": ...}] before its flag aadOptscim062020, and some tenants still do.
-    if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], dict):
+    # Others send ["..."].
+    if not isinstance(value, list) or len(value) != 1 or value[0] is None:
         return value
-    return value[0] if slot.subs else value[0].get("value", value)
+    return value[0].get("value", value) if isinstance(value[0], dict) and not slot.subs else value[0]

@@ -1,9 +1,9 @@
 """The places that values are written to: attributes, compiled with the rules of POST and PUT."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, compiled
+from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
 from quartet_scim.schema import Attribute, Mutability
 from quartet_scim.values import Convert, WrongValueError
 
@@ -13,7 +13,8 @@ class Slot:
     """A place for a value.
 
     whole: converts all of it. element: converts one value of a multi-valued attribute. subs: the sub-attributes by
-    name in lower case; empty for what is not complex. limit: how many values it may have.
+    name in lower case; empty for what is not complex. limit: how many values it may have. identity: gives the `value`
+    and `type` by which two complex values are the same.
     """
 
     attribute: Attribute
@@ -21,6 +22,7 @@ class Slot:
     element: Convert
     subs: Mapping[str, "Slot"]
     limit: int
+    identity: Identity
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ def demand_optional(slot: Slot) -> None:
 
 def slot_of(attribute: Attribute, whole: Convert) -> Slot:
     """The attribute as a slot, whose whole value is converted so."""
-    one = compiled(replace(attribute, multi_valued=False)).convert if attribute.multi_valued else whole
+    one = element_of(attribute) if attribute.multi_valued else whole
     subs = {sub.name.lower(): slot_of(sub, compiled(sub).convert) for sub in attribute.sub_attributes}
-    return Slot(attribute, whole, one, subs, MAX_MEMBERS if attribute.name == "members" else MAX_VALUES)
+    limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
+    return Slot(attribute, whole, one, subs, limit, identity_of(attribute))

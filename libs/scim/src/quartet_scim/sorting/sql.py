@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from quartet_scim.errors import invalid_value
 from quartet_scim.filters.columns import Column, Columns, Kind, Rows
 from quartet_scim.filters.conditions import Step, Target
-from quartet_scim.filters.instants import INSTANT
+from quartet_scim.filters.instants import INSTANT, timestamptz
 from quartet_scim.schema import Type
 
 MAX_CHARACTERS = 256
@@ -52,7 +52,7 @@ def _of_json(target: Target, json: str) -> Key:
         return Key(f"(CASE WHEN jsonb_typeof({json}) = '{name}' THEN ({json})::{kind} END)", kind)
     text = f"({json} #>> '{{}}')"
     if kind == "timestamptz":
-        return Key(f"(CASE WHEN {text} ~ '{INSTANT}' THEN {text}::timestamptz END)", kind)
+        return Key(f"(CASE WHEN {text} ~ '{INSTANT}' THEN {timestamptz(text)} END)", kind)
     folded = text if target.case_exact else f"lower({text})"
     cut = f"left({folded}, {MAX_CHARACTERS})"
     return Key(f"(CASE WHEN jsonb_typeof({json}) = 'string' THEN {cut} END COLLATE \"C\")", kind)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_scim.filters.instants import microseconds
+from quartet_scim.filters.instants import microseconds, with_zone
 
 START = datetime(1, 1, 1, tzinfo=UTC)
 OFFSET = microseconds("0001-01-01T00:00:00Z") or 0
@@ -27,7 +27,8 @@ def test_a_text_is_the_instant_that_datetime_reads(moment: datetime, zone: str) 
     [
         "",
         "2026-01-31",
-        "2026-01-31T09:30:00",
+        "2026-01-31T09:30",
+        "2026-01-31T09:30:00+",
         "2026-01-31 09:30:00Z",
         "2026-02-29T00:00:00Z",
         "1900-02-29T00:00:00Z",
@@ -43,6 +44,17 @@ def test_a_text_is_the_instant_that_datetime_reads(moment: datetime, zone: str) 
 )
 def test_what_the_database_could_not_read_is_no_instant(text: str) -> None:
     assert microseconds(text) is None
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T09:30:00", "2026-01-31T09:30:00.5"])
+def test_a_text_without_an_offset_is_in_utc(text: str) -> None:
+    assert microseconds(text) == microseconds(f"{text}Z") is not None
+    assert with_zone(text) == f"{text}Z"
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T09:30:00z", "2026-01-31T09:30:00.5Z", "2026-01-31T09:30:00-01:00"])
+def test_a_text_with_an_offset_keeps_it(text: str) -> None:
+    assert with_zone(text) == text
 
 
 def test_a_fraction_of_more_digits_than_nine_is_no_instant() -> None:

@@ -35,6 +35,9 @@ def target_name(condition: Condition) -> str:
         ("schemas", "schemas"),
         (f"{ENTERPRISE.lower()}:department", f"{ENTERPRISE}:department"),
         (f"{ENTERPRISE}:manager", f"{ENTERPRISE}:manager.value"),
+        (f"{ENTERPRISE}.manager", f"{ENTERPRISE}:manager.value"),
+        (f"{ENTERPRISE.upper()}.manager.value", f"{ENTERPRISE}:manager.value"),
+        (f"{USER}.name.familyName", "name.familyName"),
         (f"{BADGE}:tags", f"{BADGE}:Tags"),
     ],
 )

@@ -15,6 +15,7 @@ FULL = {
     "roles": [{"value": "guide", "primary": True}],
     ENTERPRISE: {"manager": {"value": "1"}},
 }
+NONE: dict[str, Any] = {ENTERPRISE: None}
 
 QUIRKS: list[tuple[str, str, dict[str, Any], list[dict[str, Any]], dict[str, Any]]] = [
     (
@@ -68,6 +69,78 @@ QUIRKS: list[tuple[str, str, dict[str, Any], list[dict[str, Any]], dict[str, Any
         FULL,
         [{"op": "Replace", "path": f"{ENTERPRISE}:manager", "value": ""}],
         {ENTERPRISE: None},
+    ),
+    *(
+        ("Entra ID", f"a manager taken away by {op} of {value}", FULL, [{"op": op, "path": path, "value": value}], NONE)
+        for op in ("add", "replace")
+        for path, value in [
+            ("manager", ""),
+            ("manager", {"value": ""}),
+            (f"{ENTERPRISE}:manager", [{"value": ""}]),
+            (f"{ENTERPRISE}.manager", [""]),
+            ("manager.value", ""),
+            (f"{ENTERPRISE}.manager.value", ""),
+            (ENTERPRISE, {"manager": {"value": ""}}),
+        ]
+    ),
+    (
+        "clients that write a dot behind the URN",
+        "a manager",
+        BARE,
+        [{"op": "replace", "path": f"{ENTERPRISE}.manager", "value": "7"}],
+        {ENTERPRISE: {"manager": {"value": "7"}}},
+    ),
+    (
+        "clients that write a dot behind the URN",
+        "a filter and keys",
+        FULL,
+        [
+            {"op": "remove", "path": f'{CORE}.emails[type eq "home"]'},
+            {"op": "add", "value": {f"{ENTERPRISE}.department": "Tours", f"{CORE}.name.givenName": "Babs"}},
+        ],
+        {
+            "emails": [{"value": "b@example.com", "type": "work"}],
+            "name": {"givenName": "Babs"},
+            ENTERPRISE: {"manager": {"value": "1"}, "department": "Tours"},
+        },
+    ),
+    (
+        "clients that put all values into lists",
+        "single values",
+        FULL,
+        [
+            {"op": "replace", "path": "nickName", "value": ["B"]},
+            {"op": "replace", "path": "active", "value": [False]},
+            {"op": "replace", "path": "name", "value": [{"givenName": ["Babs"]}]},
+            {"op": "add", "value": [{"title": "T"}]},
+            {"op": "add", "path": ENTERPRISE, "value": [{"department": ["Tours"]}]},
+        ],
+        {
+            "nickName": "B",
+            "active": False,
+            "name": {"givenName": "Babs"},
+            "title": "T",
+            ENTERPRISE: {"manager": {"value": "1"}, "department": "Tours"},
+        },
+    ),
+    (
+        "clients that repeat the name",
+        "a remove with an object of the list",
+        FULL,
+        [{"op": "remove", "path": "emails", "value": {"Emails": [{"value": "b@example.com"}]}}],
+        {"emails": [{"value": "h@example.com", "type": "home"}]},
+    ),
+    (
+        "clients that write types in any case",
+        "an e-mail that is there",
+        FULL,
+        [{"op": "add", "path": "emails", "value": [{"value": "b@example.com", "type": "WORK", "display": "B"}]}],
+        {
+            "emails": [
+                {"value": "b@example.com", "type": "WORK", "display": "B"},
+                {"value": "h@example.com", "type": "home"},
+            ]
+        },
     ),
     (
         "Entra ID",

@@ -57,6 +57,14 @@ def refused(*operations: dict[str, Any]) -> tuple[str | None, str]:
             ),
             ("RFC: URN as key", {"op": "add", "value": {f"{GROUP}:Members": [{"value": "a"}]}}, (False, [], ["a"])),
             ("the URN as a key", {"op": "replace", "value": {GROUP: {"Members": ["a"]}}}, (True, [], ["a"])),
+            (
+                "an object of members in a remove",
+                {"op": "remove", "path": "members", "value": {"members": [{"value": "a"}, "b"]}},
+                (False, ["a", "b"], []),
+            ),
+            ("an empty list in a remove", {"op": "remove", "path": "members", "value": []}, (False, [], [])),
+            ("an object in a list", {"op": "add", "value": [{"members": [{"value": "a"}]}]}, (False, [], ["a"])),
+            ("a dot behind the URN", {"op": "remove", "path": f'{GROUP}.members[value eq "a"]'}, (False, ["a"], [])),
             ("RFC: null in a replace", {"op": "replace", "path": "members", "value": None}, (True, [], [])),
             ("RFC: null in an add", {"op": "add", "path": "members", "value": None}, (False, [], [])),
             (

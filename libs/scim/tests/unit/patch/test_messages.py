@@ -45,7 +45,22 @@ def test_an_empty_path_is_none(path: str | None) -> None:
     assert parse_patch(message({**GOOD, "path": path}))[0].path is None
 
 
-@pytest.mark.parametrize("schemas", [None, [], ["urn:other"], "urn:other", [1], {}, 1])
+@pytest.mark.parametrize("body", [{}, {"schemas": None}])
+def test_schemas_may_be_missing(body: dict[str, Any]) -> None:
+    assert [one.path for one in parse_patch({**body, "Operations": [GOOD]})] == ["title"]
+
+
+def test_an_object_without_a_path_may_be_in_a_list() -> None:
+    (found,) = parse_patch(message({"op": "replace", "value": [{"nickName": "N"}]}))
+    assert found.value == {"nickName": "N"}
+
+
+def test_a_remove_knows_whether_it_has_a_value() -> None:
+    found = parse_patch(message(*({"op": "remove", "path": "emails", **more} for more in ({}, {"value": None}))))
+    assert [one.names_value for one in found] == [False, True]
+
+
+@pytest.mark.parametrize("schemas", [[], ["urn:other"], "urn:other", [1], {}, 1])
 def test_a_message_that_is_no_patch_op_is_refused(schemas: Any) -> None:
     error = refused({"schemas": schemas, "Operations": [GOOD]})
     assert (error.scim_type, error.detail) == ("invalidSyntax", f"schemas must hold {PATCH_SCHEMA}.")

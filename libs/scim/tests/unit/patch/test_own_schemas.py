@@ -131,3 +131,32 @@ def test_what_is_stored_under_a_schema_that_is_not_known_here_stays_as_it_is() -
     found = apply_to(tenant(Attribute("number")), strange, replace("title", "Guide"), remove(ENTERPRISE)).attributes
     assert found["schemas"] == [CORE, "urn:example:Door"]
     assert found["urn:example:Door"] == {"colour": "red"}
+
+
+def test_an_add_of_a_single_value_appends_it_to_a_plain_list() -> None:
+    engine = tenant(Attribute("tags", multi_valued=True), Attribute("floors", Type.INTEGER, multi_valued=True))
+    before = {**MINIMAL, "urn:example:Badge": {"tags": ["a"]}}
+    found = apply_to(
+        engine,
+        before,
+        add("urn:example:Badge:tags", "b"),
+        add("urn:example:Badge:tags", "a"),
+        add(None, {"urn:example:Badge:floors": 0}),
+        add("urn:example:Badge", {"floors": 7}),
+    )
+    assert found.attributes["urn:example:Badge"] == {"tags": ["a", "b"], "floors": [0, 7]}
+
+
+@pytest.mark.parametrize("value", [[None], "", 7, [["a"]]])
+def test_a_replace_of_a_plain_list_by_no_list_is_refused(value: Any) -> None:
+    engine = tenant(Attribute("tags", multi_valued=True))
+    before = {**MINIMAL, "urn:example:Badge": {"tags": ["a"]}}
+    with pytest.raises(ScimError) as caught:
+        apply_to(engine, before, replace("urn:example:Badge:tags", value))
+    assert caught.value.scim_type == "invalidValue"
+
+
+def test_a_blank_value_beside_others_is_kept() -> None:
+    desk = Attribute("desk", Type.COMPLEX, sub_attributes=(Attribute("value"), Attribute("label")))
+    found = apply_to(tenant(desk), MINIMAL, add("urn:example:Badge:desk", {"value": "", "label": "L"}))
+    assert found.attributes["urn:example:Badge"] == {"desk": {"value": "", "label": "L"}}

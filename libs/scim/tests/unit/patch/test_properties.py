@@ -34,7 +34,7 @@ WORDS = st.sampled_from(["a", "b", "work", "home", "A"])
 ELEMENTS = st.fixed_dictionaries(
     {"value": WORDS}, optional={"type": WORDS, "display": WORDS, "primary": st.just(False)}
 )
-LISTS = st.lists(ELEMENTS, max_size=4, unique_by=lambda one: (one["value"], one.get("type")))
+LISTS = st.lists(ELEMENTS, max_size=4, unique_by=lambda one: (one["value"], str(one.get("type", "")).lower()))
 USER = st.fixed_dictionaries(
     {"schemas": st.just([CORE]), "userName": st.just("bjensen")},
     optional={
@@ -189,7 +189,7 @@ def naive(document: dict[str, Any], op: str, path: str, value: Any) -> dict[str,
             known = [
                 one
                 for one in holder.get(name, [])
-                if (one["value"], one.get("type")) == (item["value"], item.get("type"))
+                if (one["value"], (one.get("type") or "").lower()) == (item["value"], (item.get("type") or "").lower())
             ]
             bare = [one for one in holder.get(name, []) if item.keys() == {"value"} and one["value"] == item["value"]]
             if known:

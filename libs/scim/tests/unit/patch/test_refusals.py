@@ -157,7 +157,7 @@ def test_removing_the_resource_itself_has_no_target(refused: Any) -> None:
 
 
 def test_a_password_of_the_wrong_type_is_refused_without_being_shown(refused: Any) -> None:
-    assert refused(MINIMAL, add("password", ["t1meMa$heen"])) == (
+    assert refused(MINIMAL, add("password", ["t1meMa$heen", "t1meMa$heen"])) == (
         "invalidValue",
         "Operations[0]: password must be a string.",
     )
