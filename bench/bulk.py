@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2, help="messages under way at a time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, temporary=True)
         try:
             stack.up()
             asyncio.run(measure(stack, arguments.users, arguments.clients))

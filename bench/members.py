@@ -157,7 +157,7 @@ def main() -> None:
     """Start a stack and measure."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, temporary=True)
         try:
             stack.up()
             asyncio.run(measure(stack, number))

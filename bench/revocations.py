@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("users", type=int, nargs="?", default=50_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None)
+        stack = Stack(Path(home), None, temporary=True)
         try:
             stack.up()
             asyncio.run(measure(stack, arguments.users))

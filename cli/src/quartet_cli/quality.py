@@ -1,6 +1,8 @@
 """Lint and tests: which tools run over which folders."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -107,5 +109,15 @@ def run_tests(console: Console, chosen: Selection, repeat: int = 1) -> int:
 
 
 def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
+    """The exit code of a Python that ends with this process, even if that is killed."""
     command = [sys.executable, *arguments]
-    return subprocess.run(command, check=False, cwd=CHECKOUT, env={**os.environ, **(environment or {})}).returncode
+    settings = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, check=False, cwd=CHECKOUT, env=settings, preexec_fn=_end_with_parent
+    ).returncode  # no threads run
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends: see PR_SET_PDEATHSIG(2const)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -50,11 +50,13 @@ class Supervisor:
             return False
         return True
 
-    def start(self, programs: Sequence[Program]) -> None:
-        """Starts supervisord with these programs, none of them running yet; returns when it answers."""
+    def start(self, programs: Sequence[Program], prefix: Sequence[str] = ()) -> None:
+        """Starts supervisord, its command after `prefix`, with these programs, none of them running yet; returns when
+        it answers.
+        """
         configuration = self.home.run / "supervisord.conf"
         write_private(configuration, render(self.home, programs))
-        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
+        command = [*prefix, sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
         done = subprocess.run(
             command,
             check=False,
