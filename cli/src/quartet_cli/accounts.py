@@ -31,7 +31,7 @@ def quartet_user() -> pwd.struct_passwd:
     except KeyError:
         reason = done.stderr.strip()
         raise QuartetError(
-            f"cannot create the system user {NAME} ({reason}); create it, or run as an ordinary user"
+            f"Cannot create the system user {NAME} ({reason}). Create it, or run as an ordinary user."
         ) from None
 
 
@@ -41,7 +41,7 @@ def postgres_user() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         raise QuartetError(
-            "PostgreSQL does not run as root, and the user postgres does not exist; create it, or run as another user"
+            "PostgreSQL cannot run as root, and there is no user postgres. Create it, or run as an ordinary user."
         ) from None
 
 

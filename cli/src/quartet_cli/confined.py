@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
         os.setgroups([])
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
-    os.execv(command[0], command)  # noqa: S606  # nosec B606  # the launcher's own command
+    os.execv(command[0], list(command))  # noqa: S606  # nosec B606  # the launcher's own command
 
 
 def show(folders: Sequence[Path]) -> None:

@@ -46,6 +46,11 @@ class Home:
         return self.path / "state.json"
 
     @property
+    def settings_file(self) -> Path:
+        """What a person sets for this stack."""
+        return self.path / "settings.env"
+
+    @property
     def login_file(self) -> Path:
         """The session that somebody has begun on the command line."""
         return self.path / "login.json"
@@ -79,7 +84,7 @@ class Home:
         """Makes the folders, closed to others; root's can be passed through, for the servers run as other users."""
         if any(mark in str(self.path) for mark in (" #", " ;", "\n", "'", '"', "$", "\\", "%")):
             raise QuartetError(
-                f"the path {self.path} has characters that server configurations cannot hold; set QUARTET_HOME"
+                f"The path {self.path} has characters that the servers' configurations do not allow. Set QUARTET_HOME."
             )
         self.path.mkdir(parents=True, exist_ok=True)
         open_mode = 0o711 if is_root() else 0o700
@@ -90,7 +95,7 @@ class Home:
         self.logs.chmod(0o700)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
-            raise QuartetError(f"{self.socket.parent} belongs to somebody else")
+            raise QuartetError(f"{self.socket.parent} belongs to another user. Remove it.")
 
 
 def home_path() -> Path:

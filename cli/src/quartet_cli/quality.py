@@ -69,14 +69,14 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
     environment = {}
     if url is not None:
         if what not in (None, "e2e"):
-            raise QuartetError("with --url only e2e can run: the other tests start servers of their own")
+            raise QuartetError("--url is only for e2e; all other tests start servers of their own")
         if not token:
-            raise QuartetError("--url needs --token (a bearer token of that stack with all scopes)")
+            raise QuartetError("--url needs --token: a bearer token of that stack with all scopes")
         environment = {"QUARTET_E2E_URL": url, "QUARTET_E2E_TOKEN": token}
         return Selection(["tests/e2e", "-m", "not local_stack", *extra], environment)
     folders = paths(None if what == "slow" else what)
     if not folders:
-        raise QuartetError(f"there are no tests of {what}; there are: {', '.join((*KINDS, *SERVICES))}")
+        raise QuartetError(f"No such tests: {what}. The tests are: {', '.join((*KINDS, *SERVICES))}")
     chosen = {None: ["-m", "not slow", *SIDE_BY_SIDE], "slow": ["-m", "slow"]}.get(what, [])
     return Selection([*map(str, folders), *chosen, *extra])
 

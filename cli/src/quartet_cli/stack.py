@@ -21,12 +21,13 @@ from quartet_cli import (
     environment,
     leftovers,
     ports,
+    settings,
     status,
     tenants,
     tokens,
 )
 from quartet_cli.bringup import LINES, Report, silent, start_and_wait, tail, together
-from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
+from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError, SettingsDifferError
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
 from quartet_cli.programs import Program
 from quartet_cli.servers import nginx, postgres, rabbitmq, redis
@@ -56,7 +57,8 @@ class Stack:
     ) -> None:
         self.home = Home(Path(home).resolve())
         self.services = tuple(services)
-        self.extra_environment = {**environment.handed_on(os.environ), **(extra_environment or {})}
+        mine = settings.current(self.home.settings_file)
+        self.extra_environment = {**environment.handed_on(mine), **(extra_environment or {})}
         self.supervisor = Supervisor(self.home)
         self.state = State.load(self.home.state_file)
         self._port = port
@@ -112,6 +114,7 @@ class Stack:
         """
         with self._lock(report):
             if self.is_running():
+                self._demand_same_settings()
                 return self._repair(report)
             with self._all_or_nothing(report):
                 self._start_servers(report)
@@ -129,6 +132,17 @@ class Stack:
             with self._all_or_nothing(report):
                 self._start_servers(report)
         return None
+
+    def _demand_same_settings(self) -> None:
+        """Raises SettingsDifferError if a setting is asked for that the running stack was not started with."""
+        state = self.state = State.load(self.home.state_file)
+        wanted = dict(self.extra_environment)
+        running = dict(state.settings)
+        if self._port is not None:
+            wanted[settings.PORT], running[settings.PORT] = str(self._port), str(state.ports["proxy"])
+        differing = {n: (running.get(n, ""), value) for n, value in wanted.items() if running.get(n, "") != value}
+        if differing:
+            raise SettingsDifferError(differing)
 
     def _repair(self, report: Report) -> bool:
         """The stack runs: starts what is missing in it. If that fails, the rest is left as it was."""
@@ -207,6 +221,7 @@ class Stack:
         ports.require_free(kept)
         state.complete((*port_names(self.services), "proxy"))
         state.postgres_data = state.postgres_data or str(self.home.postgres_data)
+        state.settings = self.extra_environment
         state.save(self.home.state_file)
 
     def _start_postgres(self, found: binaries.Binaries, report: Report) -> None:
@@ -239,7 +254,7 @@ class Stack:
                 start_new_session=True,  # ended with the other leftovers when the start is given up
             )
         if done.returncode != 0:
-            raise ProcessFailedError(name, f"it ended with exit code {done.returncode}", tail(log, LINES))
+            raise ProcessFailedError(name, f"exit code {done.returncode}", tail(log, LINES))
         report(name, "migrated")
 
     # ---- down ---------------------------------------------------------------------------------------------------
@@ -288,6 +303,7 @@ class Stack:
         """Restarts one process; a service's name restarts both of its processes."""
         names = [f"{name}-api", f"{name}-worker"] if name in self.services else [name]
         programs = [self._program(each) for each in names]
+        self._demand_same_settings()
         self.supervisor.stop_and_wait(names)
         start_and_wait(self.supervisor, programs, SERVER_SECONDS, report)
 
@@ -295,7 +311,7 @@ class Stack:
         if not self.is_running():
             raise NotRunningError
         if name not in self.programs:
-            raise QuartetError(f"there is no process {name}; there are: {', '.join(self.programs)}")
+            raise QuartetError(f"No such process: {name}. The processes are: {', '.join(self.programs)}")
         return self.programs[name]
 
     # ---- common ---------------------------------------------------------------------------------------------------
@@ -315,7 +331,7 @@ class Stack:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                report("quartet", "another command is at work on this stack; waiting for it")
+                report("quartet", "waiting for another command on this stack")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -370,4 +386,4 @@ def _make_secrets(home: Home) -> None:
     command = ["/bin/sh", str(CHECKOUT / "deploy/secrets.sh"), str(home.secrets)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
-        raise QuartetError(f"the secrets could not be made: {done.stderr.strip()}")
+        raise QuartetError(f"Cannot create the secrets: {done.stderr.strip()}")

@@ -140,7 +140,7 @@ def test_a_server_that_is_killed_comes_back_with_its_data(stack: Stack) -> None:
 
 
 def test_an_unknown_process_is_named_with_the_ones_there_are(stack: Stack) -> None:
-    with pytest.raises(QuartetError, match="there is no process postgre; there are: postgres, redis"):
+    with pytest.raises(QuartetError, match=r"No such process: postgre\. The processes are: postgres, redis"):
         stack.stop("postgre")
 
 
@@ -175,7 +175,7 @@ def test_a_kept_port_that_somebody_took_is_named_and_nothing_is_started(tmp_path
     stack.state.save(stack.home.state_file)
     with (
         socket.create_server((ports.HOST, taken)),
-        pytest.raises(QuartetError, match=rf"port {taken} \(redis\) is taken by process"),
+        pytest.raises(QuartetError, match=rf"Port {taken} \(redis\) is in use by process"),
     ):
         stack.up()
     assert not stack.is_running()
@@ -184,7 +184,7 @@ def test_a_kept_port_that_somebody_took_is_named_and_nothing_is_started(tmp_path
 def test_a_start_that_fails_names_the_part_shows_its_log_and_leaves_nothing(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "home", services=("nobody",), temporary=True)
     reports: list[tuple[str, str]] = []
-    with pytest.raises(ProcessFailedError, match="nobody-migrate failed: it ended with exit code 1") as caught:
+    with pytest.raises(ProcessFailedError, match="nobody-migrate failed: exit code 1") as caught:
         stack.up(lambda part, state: reports.append((part, state)))
     assert "No module named" in caught.value.log[-1]
     assert ("rabbitmq", "starting") in reports
