@@ -32,7 +32,7 @@ keep() { # keep FILE COMMAND...: writes the command's output to FILE unless it i
     mkdir -p "$(dirname "$file")"
     "$@" >"$file.new.$$"
     [ -s "$file.new.$$" ] || {
-        echo "secrets.sh: cannot write $file" >&2
+        echo "secrets.sh: cannot write $file: check the permissions and the free space" >&2
         exit 1
     }
     mv "$file.new.$$" "$file"

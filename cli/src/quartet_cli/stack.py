@@ -36,8 +36,16 @@ from quartet_cli.status import ProcessStatus
 from quartet_cli.supervisor import Supervisor
 
 SERVER_SECONDS = 90.0
-SERVICE_SECONDS = 60.0
+SERVICE_SECONDS = 120.0
 ENDED = ("STOPPED", "EXITED", "FATAL")
+IMPORT_ALL = f"""
+import importlib, pkgutil
+for name in {[f"quartet_{name}" for name in (*SERVICES, "common")]}:
+    for module in pkgutil.walk_packages(importlib.import_module(name).__path__, name + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
+"""Imports whatever a process of a service imports, also within functions."""
 
 
 class Stack:
@@ -376,8 +384,7 @@ def _write_bytecode() -> None:
         compileall.compile_dir(folder, quiet=2)
     mark = Path(sys.prefix) / "quartet-compiled"  # removed with the environment
     if not mark.exists():
-        modules = ", ".join(f"quartet_{service}.app" for service in SERVICES)
-        done = subprocess.run([sys.executable, "-c", f"import {modules}"], check=False, capture_output=True, cwd="/")
+        done = subprocess.run([sys.executable, "-c", IMPORT_ALL], check=False, capture_output=True, cwd="/")
         if done.returncode == 0:
             mark.touch()
 

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.local_stack
 def test_nothing_but_the_supervisor_and_the_master_of_nginx_runs_as_root(stack: Stack) -> None:
     below = psutil.Process(stack.supervisor.pid()).children(recursive=True)
     assert len(below) >= 14
-    as_root = [process.cmdline()[0] for process in below if process.uids().effective == 0]
+    as_root = [" ".join(process.cmdline()) for process in below if process.uids().effective == 0]
     assert [command for command in as_root if not command.startswith("nginx: master process")] == []
-    workers = [process for process in below if process.cmdline()[0].startswith("nginx: worker process")]
+    workers = [process for process in below if " ".join(process.cmdline()).startswith("nginx: worker process")]
     assert workers
     services = [process for process in below if "-m" in process.cmdline()]
     assert len({process.uids().effective for process in (*workers, *services)}) == 1
