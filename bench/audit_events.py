@@ -79,7 +79,7 @@ def make_event(tenant: str, age: float) -> Event:
 def configured() -> Iterator[AuditConfig]:
     """The service's config on servers that live as long as this."""
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.start_servers()
             with patch.dict("os.environ", stack.environment("audit", "api")):

@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2, help="messages under way at a time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.up()
             asyncio.run(measure(stack, arguments.users, arguments.clients))

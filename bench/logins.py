@@ -105,7 +105,8 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     for threads in map(int, sys.argv[2:] or ["1", "2"]):
         with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-            stack = Stack(Path(home), extra_environment={**UNLIMITED, "QUARTET_PASSWORD_THREADS": str(threads)})
+            settings = {**UNLIMITED, "QUARTET_PASSWORD_THREADS": str(threads)}
+            stack = Stack(Path(home), extra_environment=settings, temporary=True)
             try:
                 stack.up()
                 asyncio.run(measure(stack, seconds, threads))

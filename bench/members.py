@@ -158,7 +158,7 @@ def main() -> None:
     """Start a stack and measure."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.up()
             asyncio.run(measure(stack, number))

@@ -47,7 +47,7 @@ ROUNDS = 200
 def stack() -> Iterator[Stack]:
     """Servers of the benchmark's own."""
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        made = Stack(Path(home), extra_environment=WIDE)
+        made = Stack(Path(home), extra_environment=WIDE, temporary=True)
         try:
             made.start_servers()
             yield made

@@ -70,7 +70,7 @@ async def run() -> None:
 def main() -> None:
     """Start servers, measure, stop them."""
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home))
+        stack = Stack(Path(home), temporary=True)
         try:
             stack.start_servers()
             os.environ.update(stack.environment("users", "api"))

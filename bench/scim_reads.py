@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.up()
             asyncio.run(run(stack, arguments.users, arguments.rounds))

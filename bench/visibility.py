@@ -159,7 +159,7 @@ def target(url: str | None, token: str | None) -> Iterator[tuple[str, str]]:
         yield url, token
         return
     with tempfile.TemporaryDirectory(prefix="quartet-bench-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.up()
             yield stack.url, stack.token("bench")

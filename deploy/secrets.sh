@@ -32,7 +32,7 @@ keep() { # keep FILE COMMAND...: writes the command's output to FILE unless it i
     mkdir -p "$(dirname "$file")"
     "$@" >"$file.new.$$"
     [ -s "$file.new.$$" ] || {
-        echo "secrets.sh: cannot write $file" >&2
+        echo "secrets.sh: cannot write $file: check the permissions and the free space" >&2
         exit 1
     }
     mv "$file.new.$$" "$file"
@@ -71,7 +71,9 @@ keep rabbitmq/password password
 keep rabbitmq/cookie password
 keep rabbitmq/auth.conf rabbitmq_conf
 keep admin/quartet_client_secret password
+keep prometheus/token password
 for service in $services; do
+    keep "$service/quartet_private_token" cat "$directory/prometheus/token"
     keep "$service/quartet_database_password" password
     keep "$service/quartet_redis_password" cat "$directory/redis/password"
     keep "$service/quartet_broker_password" cat "$directory/rabbitmq/password"

@@ -75,7 +75,7 @@ def stack(traces: TraceReceiver) -> Iterator[Stack]:
         **WIDE,
     }
     with tempfile.TemporaryDirectory(prefix="quartet-e2e-", ignore_cleanup_errors=True) as home:
-        running = Stack(Path(home), None, extra_environment=settings)
+        running = Stack(Path(home), None, extra_environment=settings, temporary=True)
         try:
             running.up()
             yield running

@@ -31,4 +31,5 @@ own() { # own USER FOLDER...: only that user reads them, and nobody writes them
 own postgres:postgres postgres
 own 999:999 redis # as compose.yaml runs it
 own 472:0 grafana # the user of its image
+own 65534:65534 prometheus # the same
 own 10001:10001 users groups audit metrics admin

@@ -56,12 +56,23 @@ def make_tenant(url: str, secret: str, tenant: str) -> None:
             raise
 
 
+def explain(error: urllib.error.HTTPError, tenant: str) -> str:
+    """Why the users service refused: its own words, and what to do."""
+    try:
+        answer = json.load(error)
+        reason = answer.get("error_description") or answer.get("detail") or answer
+    except (ValueError, AttributeError):
+        return f"status {error.code}"
+    hint = " To create the tenant, add --create." if answer.get("error") == "invalid_request" else ""
+    return f"{reason} (tenant {tenant}, status {error.code}){hint}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """0 and the token, or 1 and the reason why there is none."""
     parser = argparse.ArgumentParser(prog="token", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--tenant", default="default")
-    parser.add_argument("--scope", help="scopes with spaces between them; default: all")
-    parser.add_argument("--create", action="store_true", help="make the tenant first if it is not there")
+    parser.add_argument("--scope", help="scopes, separated by spaces; default: all")
+    parser.add_argument("--create", action="store_true", help="create the tenant first if it does not exist")
     parser.add_argument("--url", default=os.environ.get("QUARTET_USERS_URL"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
@@ -70,10 +81,10 @@ def main(arguments: Sequence[str]) -> int:
             make_tenant(options.url, secret, options.tenant)
         token = request_token(options.url, secret, options.tenant, options.scope)
     except urllib.error.HTTPError as error:
-        sys.stderr.write(f"no token: {error.code} {error.read(300).decode(errors='replace')}\n")
+        sys.stderr.write(f"No token: {explain(error, options.tenant)}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"no token: {error}; is the stack up? docker compose up -d\n")
+        sys.stderr.write(f"No token: {error}. If the stack is not running, run: docker compose up -d\n")
         return 1
     sys.stdout.write(f"{token}\n")
     return 0

@@ -20,7 +20,7 @@ SQL
 for service in users groups audit metrics; do
     QUARTET_SECRET_FILE=$secrets/$service/quartet_database_password
     [ -r "$QUARTET_SECRET_FILE" ] || {
-        echo "init.sh: cannot read $QUARTET_SECRET_FILE" >&2
+        echo "init.sh: cannot read $QUARTET_SECRET_FILE: run deploy/secrets.sh first, or set QUARTET_SECRETS_ROOT" >&2
         exit 1
     }
     run -d quartet -v role="quartet_$service" -v schema="$service" <<'SQL' >/dev/null

@@ -24,7 +24,7 @@ PATHS = (USERS, GROUPS, "/audit/events", "/metrics/catalog")
 async def own() -> AsyncIterator[Stack]:
     """A whole stack that no other test uses."""
     with tempfile.TemporaryDirectory(prefix="quartet-keys-", ignore_cleanup_errors=True) as home:
-        running = Stack(Path(home), None)
+        running = Stack(Path(home), None, temporary=True)
         try:
             await asyncio.to_thread(running.up)
             yield running

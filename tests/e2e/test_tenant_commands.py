@@ -1,6 +1,7 @@
 """`./quartet tenant`, as a person types it, and what it says where a tenant is missing."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from quartet_testing.services import new_tenant
 pytestmark = pytest.mark.local_stack
 
 
-async def quartet(stack: Stack, *arguments: str) -> tuple[int, str, str]:
+async def quartet(stack: Stack, *arguments: str, **variables: str) -> tuple[int, str, str]:
     """Exit code, output and errors of a command on the stack."""
-    environment = {**os.environ, "QUARTET_HOME": str(stack.home.path)}
+    environment = {**os.environ, "QUARTET_HOME": str(stack.home.path), "COLUMNS": "80", **variables}
     command = [sys.executable, "-m", "quartet_cli", *arguments]
     done = await asyncio.to_thread(
         subprocess.run,
@@ -34,8 +35,50 @@ async def test_a_token_for_a_tenant_that_is_not_there_says_how_to_make_it(stack:
     tenant = new_tenant()
     code, output, errors = await quartet(stack, "token", "--tenant", tenant)
     assert (code, output) == (1, "")
-    assert f"./quartet tenant create {tenant}" in errors
-    assert errors.count("\n") == 1
+    assert errors == f"quartet: Tenant {tenant} does not exist. To create it, run: ./quartet tenant create {tenant}\n"
+
+
+async def test_the_id_of_a_deleted_tenant_is_refused_with_the_reason_by_token_and_create(stack: Stack) -> None:
+    tenant = new_tenant()
+    assert (await quartet(stack, "tenant", "create", tenant))[0] == 0
+    assert (await quartet(stack, "tenant", "delete", tenant, "--yes"))[0] == 0
+    reason = f"quartet: Tenant {tenant} was deleted. The id of a deleted tenant cannot be reused; choose another id.\n"
+    assert await quartet(stack, "token", "--tenant", tenant) == (1, "", reason)
+    assert await quartet(stack, "tenant", "create", tenant) == (1, "", reason)
+
+
+async def test_a_scope_that_is_not_available_is_named(stack: Stack) -> None:
+    code, output, errors = await quartet(stack, "token", "--scope", "users:raed")
+    assert (code, output) == (1, "")
+    assert errors.startswith("quartet: Scope users:raed is not available. ")
+
+
+async def test_every_list_is_there_for_programs_and_shows_whole_ids_to_people(stack: Stack) -> None:
+    tenant = new_tenant()
+    assert (await quartet(stack, "tenant", "create", tenant))[0] == 0
+    for command, of, name in (
+        (("client",), ("--tenant", tenant), "client_id"),
+        (("scim-token",), ("--tenant", tenant), "id"),
+        (("tenant",), (), "id"),
+        (("keys",), (), "id"),
+    ):
+        code, output, errors = await quartet(stack, *command, "list", *of, "--json")
+        assert (code, errors) == (0, ""), command
+        ids = [one[name] for one in json.loads(output)]
+        assert ids
+        assert await quartet(stack, *command, "list", *of, "--json") == (0, output, "")
+        shown = (await quartet(stack, *command, "list", *of))[1].splitlines()
+        assert [line.split()[0] for line in shown[1:]] == ids, command
+
+
+async def test_settings_that_a_running_stack_does_not_take_are_refused_with_code_4(stack: Stack) -> None:
+    for arguments in (("up",), ("restart", "metrics-worker")):
+        code, _, errors = await quartet(stack, *arguments, QUARTET_LOG_LEVEL="DEBUG")
+        assert (code, "QUARTET_LOG_LEVEL: not set, wanted DEBUG" in errors) == (4, True), arguments
+        assert "./quartet down && ./quartet up" in errors
+    code, _, errors = await quartet(stack, "up", QUARTET_PORT="29999")
+    assert (code, f"QUARTET_PORT: {stack.url.rpartition(':')[2]}, wanted 29999" in errors) == (4, True)
+    assert (await quartet(stack, "up"))[0] == 0
 
 
 async def test_a_tenant_is_made_with_secrets_that_work_and_are_shown_once(stack: Stack) -> None:
@@ -62,10 +105,10 @@ async def test_a_tenant_is_made_with_secrets_that_work_and_are_shown_once(stack:
 async def test_a_tenant_is_suspended_resumed_and_deleted(stack: Stack) -> None:
     tenant = new_tenant()
     assert (await quartet(stack, "tenant", "create", tenant))[0] == 0
-    assert await quartet(stack, "tenant", "suspend", tenant) == (0, f"{tenant} is suspended.\n", "")
+    assert await quartet(stack, "tenant", "suspend", tenant) == (0, f"Tenant {tenant} is suspended.\n", "")
     code, _, errors = await quartet(stack, "token", "--tenant", tenant)
     assert (code, "suspended" in errors) == (1, True)
-    assert await quartet(stack, "tenant", "resume", tenant) == (0, f"{tenant} is active.\n", "")
+    assert await quartet(stack, "tenant", "resume", tenant) == (0, f"Tenant {tenant} is active.\n", "")
     assert (await quartet(stack, "token", "--tenant", tenant))[0] == 0
     assert (await quartet(stack, "tenant", "delete", tenant))[0] == 1
     assert (await quartet(stack, "tenant", "delete", tenant, "--yes"))[0] == 0

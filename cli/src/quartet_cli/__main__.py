@@ -1,12 +1,12 @@
 """The command line: each command is one function that asks the stack and shows the answer."""
 
 import json
-import os
 import signal
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,10 +14,13 @@ from rich.table import Column, Table
 
 from quartet_cli import (
     client_commands,
+    completion,
     key_commands,
     logins,
     quality,
     scim_token_commands,
+    settings,
+    tables,
     tenant_commands,
     tenants,
     tokens,
@@ -25,36 +28,63 @@ from quartet_cli import (
 from quartet_cli import logs as log_files
 from quartet_cli import reset as removal
 from quartet_cli.console import progress
-from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
-from quartet_cli.layout import home_path
+from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError, SettingsDifferError
+from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
+from quartet_cli.state import State
 from quartet_cli.status import ProcessStatus, age
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 success; 1 error; 2 wrong usage; 3 the stack, or a part of it, is not running; "
+    "4 the running stack has other settings; 130 interrupted."
+)
 
 app = typer.Typer(
     name="quartet",
-    help="Quartet: users, groups, audit trail and metrics as four small services. Start with: ./quartet up",
+    help="Quartet: users, groups, audit log and metrics as four small services. To start it, run: ./quartet up",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)  # nothing is cut off in a pipe
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(client_commands.app, name="client")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(scim_token_commands.app, name="scim-token")
-for command in (logins.login, logins.whoami, logins.logout):
+for command in (logins.login, logins.whoami, logins.logout, completion.completion):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        print(f"quartet {version('quartet-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 @app.command()
 def up() -> None:
-    """Start everything that is not running; exit 0 when all of it is healthy."""
+    """Start everything that is not running. Exit code 0: all of it is healthy."""
     begun = time.monotonic()
-    stack = Stack(home_path(), port=port_wanted())
+    home = Home(home_path())
+    given = settings.port(settings.current(home.settings_file))
+    kept = State.load(home.state_file).ports.get("proxy", settings.DEFAULT_PORT)
+    stack = Stack(home.path, port=given or kept)
     with progress(out) as report:
         started = stack.up(report)
+    settings.write_example(home.settings_file)
     seconds = time.monotonic() - begun
     state = f"healthy after {seconds:.1f} s" if started else "already running"
     out.print(f"\n[green bold]Quartet is {state}[/].\n", highlight=False)
@@ -66,6 +96,7 @@ def up() -> None:
         "try it": "./quartet demo",
         "logs": f"{stack.home.logs} (./quartet logs [NAME] [-f])",
         "database": stack.state.postgres_data,
+        "settings": str(home.settings_file),
     }
     for name, text in lines.items():
         out.print(f"  {name:18} {text}", highlight=False, markup=False)
@@ -73,15 +104,15 @@ def up() -> None:
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show every process: state, pid and own address. Exit 0: all healthy; 3: something is not running."""
+    """Show the state, pid and URL of every process. Exit code 0: all are healthy; 3: one is not running."""
     stack = Stack(home_path())
     processes = stack.status()
     if as_json:
         print(json.dumps([vars(process) for process in processes], indent=1))
     elif not processes:
-        out.print("Quartet has not been started here; start it with: ./quartet up")
+        out.print("Quartet has not been started here. Run: ./quartet up")
     else:
-        out.print(table_of(processes))
+        tables.console().print(table_of(processes))
         out.print(f"home {stack.home.path}, database {stack.state.postgres_data}", style="dim", highlight=False)
     if not processes or not all(process.healthy for process in processes):
         raise typer.Exit(3)
@@ -89,9 +120,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 @app.command()
 def logs(
-    name: Annotated[str | None, typer.Argument(help="A process or a service; all where none is named.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="So many last lines of each.")] = 20,
+    name: Annotated[str | None, typer.Argument(help="A process or a service; default: all.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for new lines and show them.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Number of last lines of each log.")] = 20,
 ) -> None:
     """Show logs."""
     paths = log_files.files(Stack(home_path()).home, name)
@@ -108,17 +139,17 @@ def logs(
 
 @app.command()
 def restart(name: Annotated[str, typer.Argument(help="A process, or a service for both of its processes.")]) -> None:
-    """Stop one process gracefully and start it again."""
+    """Stop one process gracefully and start it again. Its settings stay those of the last `up`."""
     with progress(out) as report:
         Stack(home_path()).restart(name, report)
 
 
 @app.command()
 def down() -> None:
-    """Stop everything that was started here, in order and gracefully."""
+    """Stop everything in order and gracefully. Data stays."""
     with progress(out) as report:
         stopped = Stack(home_path()).down(report)
-    out.print("Quartet is stopped; its data stays." if stopped else "Quartet was not running.")
+    out.print("Quartet is stopped. Its data stays." if stopped else "Quartet was not running.")
 
 
 @app.command()
@@ -127,41 +158,37 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     stack = removal.open_stack(home_path())
     belongings = removal.belongings(stack.home)
     if not belongings:
-        out.print("There is nothing to remove.")
+        out.print("Nothing to remove.")
         return
-    out.print("This removes:", *(f"  {path}" for path in belongings), sep="\n", highlight=False)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove it?")):
+    out.print("To be removed:", *(f"  {path}" for path in belongings), sep="\n", highlight=False)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove them?")):
         raise QuartetError(
-            "nothing was removed" + ("" if sys.stdin.isatty() else "; without a terminal say: reset --yes")
+            "Nothing was removed." + ("" if sys.stdin.isatty() else " Without a terminal, use: reset --yes")
         )
     with progress(out) as report:
         stack.down(report)
     removal.remove(stack.home)
-    out.print("Everything is removed.")
+    out.print("Data, secrets and logs are removed.")
 
 
 @app.command()
 def token(
-    tenant: Annotated[str, typer.Option(help="The tenant that the token is for.")] = "default",
-    scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces; all where none are named.")] = None,
-    url: Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")] = None,
+    tenant: Annotated[str, typer.Option(help="The tenant of the token.")] = "default",
+    scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces; default: all.")] = None,
+    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
 ) -> None:
-    """Print a bearer token, and nothing else."""
+    """Print a bearer token and nothing else."""
     stack = Stack(home_path())
     print(tokens.fetch(url or stack.url, tenant, scope, tokens.own_secret(stack.home)))
 
 
 @app.command()
 def demo(
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Payload files; all of examples/ where none is named.")
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option(help="The tenant to send them to; a fresh one where none is named.")
-    ] = None,
-    url: Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Payload files; default: all in examples/.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant to send them to; default: a new one.")] = None,
+    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
 ) -> None:
-    """Send real payloads through the proxy and show what became of each."""
+    """Send real payloads through the proxy and show the effects of each."""
     from quartet_cli import demo as demonstration
 
     stack = Stack(home_path())
@@ -176,14 +203,14 @@ def demo(
 def run_tests(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(help="unit, integration, e2e, chaos, slow or a service; all but slow where none.")
+        str | None, typer.Argument(help="unit, integration, e2e, chaos, slow or a service; default: all but slow.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Run e2e against this stack instead of one of our own.")] = None,
+    url: Annotated[str | None, typer.Option(help="Run e2e against this stack instead of a private one.")] = None,
     bearer: Annotated[str | None, typer.Option("--token", help="A bearer token for --url, with all scopes.")] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="chaos: run the fault tests so often.")] = 10,
-    no_lint: Annotated[bool, typer.Option("--no-lint", help="Tests only.")] = False,
+    repeat: Annotated[int, typer.Option(min=1, help="chaos: number of runs of the fault tests.")] = 10,
+    no_lint: Annotated[bool, typer.Option("--no-lint", help="Do not lint.")] = False,
 ) -> None:
-    """Run lint, then tests; what follows -- goes to pytest."""
+    """Run lint, then tests. Arguments after -- go to pytest."""
     if what is not None and what.startswith("-"):  # what follows -- and no part
         context.args = [what, *context.args]
         what = None
@@ -195,17 +222,9 @@ def run_tests(
 
 @app.command()
 def lint() -> None:
-    """Run ruff (rules and format), bandit and mypy --strict over everything."""
+    """Run ruff (rules and format), bandit and mypy --strict."""
     if not quality.lint(out):
         raise typer.Exit(1)
-
-
-def port_wanted() -> int:
-    """`QUARTET_PORT`, 8080 where it is not set."""
-    given = os.environ.get("QUARTET_PORT") or "8080"
-    if not given.isdecimal() or not 0 < int(given) < 65536:
-        raise QuartetError(f"QUARTET_PORT is no port: {given}")
-    return int(given)
 
 
 def table_of(processes: list[ProcessStatus]) -> Table:
@@ -227,20 +246,24 @@ def complain(error: QuartetError) -> None:
     """One clear line, and for a failed process the last lines of its log."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     if isinstance(error, ProcessFailedError) and error.log:
-        errors.print(f"--- the last lines of {error.name}'s log ---", style="dim")
+        errors.print(f"--- last lines of the log of {error.name} ---", style="dim")
         errors.print("\n".join(error.log), markup=False)
     errors.print(f"quartet: {error}", style="red", markup=False)
 
 
 def main() -> None:
-    """Runs the command; expected failures are a line and exit code 1 (3 where the stack is not running)."""
+    """Run the command. An expected failure is a message and an exit code: see EXIT_CODES."""
+    completion.enable()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as a Ctrl-C: what `up` has begun to start is stopped again
         signal.signal(ending, signal.default_int_handler)
     try:
-        app(prog_name="./quartet")
+        app(prog_name="./quartet", complete_var=completion.VARIABLE)
     except NotRunningError as error:
         complain(error)
         sys.exit(3)
+    except SettingsDifferError as error:
+        complain(error)
+        sys.exit(4)
     except QuartetError as error:
         complain(error)
         sys.exit(1)

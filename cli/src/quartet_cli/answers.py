@@ -19,7 +19,7 @@ def ask(method: str, url: str, **options: Any) -> tuple[int, Document]:
         return answer.status_code, answer.json() if answer.content else {}
     except (httpx.HTTPError, ValueError) as error:
         server = "/".join(url.split("/")[:3])
-        raise QuartetError(f"{server} does not answer: {error}") from error
+        raise QuartetError(f"No answer from {server}: {error}") from error
 
 
 def explained(status: int, answer: Document) -> QuartetError:

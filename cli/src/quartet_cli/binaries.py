@@ -30,7 +30,7 @@ def find() -> Binaries:
     }
     missing = [name for name, path in found.items() if path is None]
     if missing:
-        raise QuartetError(f"not installed: {', '.join(missing)}; or use containers: docker compose up (compose.yaml)")
+        raise QuartetError(f"Not installed: {', '.join(missing)}. Install them, or use containers: docker compose up")
     return Binaries(*(path for path in found.values() if path is not None))
 
 

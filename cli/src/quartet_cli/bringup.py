@@ -47,7 +47,7 @@ def wait_ready(supervisor: Supervisor, programs: Sequence[Program], seconds: flo
                 report(program.name, f"ready after {time.monotonic() - begun:.1f} s")
             elif process.state == "FATAL" or len(starts[program.name]) >= CRASHES:
                 ended = exits(supervisor.home).get(program.name, [reason])[-1]
-                raise failed(supervisor, program.name, f"it ends by itself again and again ({ended})")
+                raise failed(supervisor, program.name, f"it keeps exiting ({ended})")
             elif time.monotonic() - begun > seconds:
                 raise failed(supervisor, program.name, f"not ready after {seconds:.0f} s: {reason}")
         time.sleep(0.05 if waiting else 0)

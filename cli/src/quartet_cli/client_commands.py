@@ -1,7 +1,6 @@
-"""The commands `client`: API clients of a tenant, made, listed, rotated and deleted by an administrator."""
+"""The commands `client`: create, list, rotate and delete the API clients of a tenant."""
 
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,33 +8,41 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from quartet_cli import tables, tokens
 from quartet_cli.administration import ask
 from quartet_cli.errors import QuartetError
+from quartet_cli.tables import Json
 
 PATH = "/users/clients"
 PAGE = 1000
+COLUMNS = {
+    "client id": "client_id", "name": "name", "created": "created_at", "expires": "expires_at",
+    "last used": "last_used_at", "scopes": "scopes",
+}  # fmt: skip
 
-app = typer.Typer(help="API clients: machines with credentials and scopes of their own.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant whose directory is meant.")]
-Url = Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")]
+app = typer.Typer(help="Create, list, rotate and delete API clients.", no_args_is_help=True)
+Tenant = Annotated[str, typer.Option(help="The tenant that the clients belong to.")]
+Url = Annotated[str | None, typer.Option(help=tokens.URL_HELP)]
 Id = Annotated[str, typer.Argument(metavar="CLIENT_ID")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What people shall call it, such as payroll.")],
-    scope: Annotated[list[str], typer.Option(help="A scope, or some with spaces between them; may be repeated.")],
+    name: Annotated[str, typer.Argument(help="A name for people, such as payroll.")],
+    scope: Annotated[list[str], typer.Option(help="Scopes, separated by spaces; may be repeated.")],
     tenant: Tenant = "default",
     keys: Annotated[
-        Path | None, typer.Option(help="A file with its public keys (a JWK Set): it has those instead of a secret.")
+        Path | None,
+        typer.Option(help="A file with public keys (JWK Set) to use instead of a secret."),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="So long it is valid; else until deleted.")] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=3650, help="Days until expiry; default: none."),
+    ] = None,
     url: Url = None,
 ) -> None:
-    """Make a client and print its id and secret, which is never shown again."""
+    """Create a client and print its id and secret. The secret is not shown again."""
     body: dict[str, Any] = {"name": name, "scopes": " ".join(scope).split()}
     if keys is not None:
         body |= {"authentication": "private_key_jwt", "jwks": _read(keys)}
@@ -45,38 +52,36 @@ def create(
 
 
 @app.command(name="list")
-def list_(tenant: Tenant = "default", url: Url = None) -> None:
-    """Show the tenant's clients: what each may do, when it ends and when it was used last."""
-    table = Table("client id", "name", "scopes", "created", "ends", "last used", box=None, pad_edge=False)
+def list_(tenant: Tenant = "default", url: Url = None, as_json: Json = False) -> None:
+    """List the tenant's clients: scopes, expiry and last use of each."""
+    found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
         page = ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
-        for one in page["clients"]:
-            times = [(one[name] or "-")[:16] for name in ("created_at", "expires_at", "last_used_at")]
-            table.add_row(one["client_id"], escape(one["name"]), " ".join(one["scopes"]), *times)
+        found += page["clients"]
         cursor = page["next"]
-    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250).print(table, highlight=False)
+    tables.show(found, COLUMNS, as_json=as_json)
 
 
 @app.command()
 def rotate(
     client_id: Id,
     tenant: Tenant = "default",
-    overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old secrets still count.")] = 86400,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds until the old secrets expire.")] = 86400,
     url: Url = None,
 ) -> None:
-    """Make another secret and print it; the old ones count until the overlap is over."""
+    """Create another secret and print it. The old ones stay valid until the overlap ends."""
     body = {"overlap_seconds": overlap}
     made = ask("POST", f"{_path(client_id)}/secrets", tenant, url, 201, json=body)
     _show({"client_id": client_id, "client_secret": made["client_secret"]})
-    Console(stderr=True, style="dim").print(f"The old secrets end at {made['others_end_at']}.", highlight=False)
+    Console(stderr=True, style="dim").print(f"The old secrets expire at {made['others_end_at']}.", highlight=False)
 
 
 @app.command()
 def delete(client_id: Id, tenant: Tenant = "default", url: Url = None) -> None:
-    """End a client; its secrets and tokens are refused from now on."""
+    """Delete a client; its secrets and tokens stop working."""
     ask("DELETE", _path(client_id), tenant, url, 204)
-    print(f"{client_id} is deleted.")
+    print(f"Client {client_id} is deleted.")
 
 
 def _path(client_id: str) -> str:
@@ -87,7 +92,7 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise QuartetError(f"{path} holds no JWK Set: {error}") from error
+        raise QuartetError(f"{path} is not a JWK Set: {error}") from error
 
 
 def _show(made: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ class Demo:
         headers = {"Content-Type": "application/scim+json", "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
         answer = self._request("POST", payload.path, json=body, headers=headers)
         if answer.status_code != 201:
-            raise QuartetError(f"{payload.file.name} was refused: {answer.status_code} {answer.text[:500]}")
+            raise QuartetError(f"The server refused {payload.file.name}: {answer.status_code} {answer.text[:500]}")
         resource: dict[str, Any] = answer.json()
         if payload.kind == "User":
             self.ids[resource["userName"].lower()] = resource["id"]
@@ -77,7 +77,7 @@ class Demo:
             answer = self._request("GET", "/scim/v2/Users", params={"filter": f'userName eq "{user_name}"'})
             found = answer.json().get("Resources", []) if answer.status_code == 200 else []
             if not found:
-                raise QuartetError(f"a payload refers to {user_name}, and there is no such user; send that user too")
+                raise QuartetError(f"A payload refers to the user {user_name}, who does not exist. Send that user too.")
             self.ids[user_name.lower()] = found[0]["id"]
         return self.ids[user_name.lower()]
 
@@ -118,7 +118,7 @@ class Demo:
         try:
             return self.client.request(method, path, **arguments)
         except httpx.HTTPError as error:
-            raise QuartetError(f"{self.client.base_url} does not answer: {error}") from error
+            raise QuartetError(f"No answer from {self.client.base_url}: {error}") from error
 
 
 def run(console: Console, url: str, bearer: str, tenant: str, files: Sequence[Path]) -> bool:
@@ -132,7 +132,7 @@ def run(console: Console, url: str, bearer: str, tenant: str, files: Sequence[Pa
             console.print(table_of(journey))
             missing += [f"{payload.file.name}: {what}" for what in journey.missing]
     for each in missing:
-        console.print(f"did not appear within {DEADLINE:.0f} s: {each}", style="red", highlight=False)
+        console.print(f"not seen within {DEADLINE:.0f} s: {each}", style="red", highlight=False)
     return not missing
 
 
@@ -177,6 +177,6 @@ def _milliseconds(begun: float) -> float:
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:
     if answer.status_code != 200:
-        raise QuartetError(f"{answer.request.url.path} answers {answer.status_code}: {answer.text[:300]}")
+        raise QuartetError(f"{answer.request.url.path} answered {answer.status_code}: {answer.text[:300]}")
     found: dict[str, Any] = answer.json()
     return found

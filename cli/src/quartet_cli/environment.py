@@ -36,6 +36,7 @@ def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
 def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[str, str]:
     """The variables of `<name>-<process>`; process is api, worker or migrate. Secrets come from files."""
     variables = {
+        "HOME": str(home.run),  # another account could not look for files in root's
         "PYTHONUNBUFFERED": "1",
         "QUARTET_SECRETS_DIR": str(home.secrets / name),
         "QUARTET_DATABASE_URL": f"postgresql://quartet_{name}@{HOST}:{ports['postgres']}/quartet",

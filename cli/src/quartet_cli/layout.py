@@ -2,12 +2,11 @@
 
 import hashlib
 import os
-import pwd
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from quartet_cli.accounts import can_reach, is_root, postgres_user
 from quartet_cli.errors import QuartetError
 
 SERVICES: Final = ("users", "groups", "audit", "metrics")
@@ -47,6 +46,11 @@ class Home:
         return self.path / "state.json"
 
     @property
+    def settings_file(self) -> Path:
+        """What a person sets for this stack."""
+        return self.path / "settings.env"
+
+    @property
     def login_file(self) -> Path:
         """The session that somebody has begun on the command line."""
         return self.path / "login.json"
@@ -72,50 +76,29 @@ class Home:
     @property
     def postgres_data(self) -> Path:
         """The cluster's folder: in the home, or below /var/lib/quartet where the user `postgres` cannot reach that."""
-        if os.getuid() != 0 or can_reach(postgres_user(), self.path.parent):
+        if not is_root() or can_reach(postgres_user(), self.path.parent):
             return self.data / "postgres"
         return Path("/var/lib/quartet") / self.digest
 
     def prepare(self) -> None:
-        """Makes the folders, closed to others; root's can be passed through, for PostgreSQL runs as another user."""
+        """Makes the folders, closed to others; root's can be passed through, for the servers run as other users."""
         if any(mark in str(self.path) for mark in (" #", " ;", "\n", "'", '"', "$", "\\", "%")):
             raise QuartetError(
-                f"the path {self.path} has characters that server configurations cannot hold; set QUARTET_HOME"
+                f"The path {self.path} has characters that the servers' configurations do not allow. Set QUARTET_HOME."
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        open_mode = 0o711 if os.getuid() == 0 else 0o700
-        for folder, mode in ((self.path, open_mode), (self.data, open_mode), *((f, 0o700) for f in self._private())):
+        open_mode = 0o711 if is_root() else 0o700
+        for folder in (self.path, self.data, self.secrets, self.run):
             folder.mkdir(exist_ok=True)
-            folder.chmod(mode)
+            folder.chmod(open_mode)
+        self.logs.mkdir(exist_ok=True)
+        self.logs.chmod(0o700)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         if self.socket.parent.stat().st_uid != os.getuid():
-            raise QuartetError(f"{self.socket.parent} belongs to somebody else")
-
-    def _private(self) -> tuple[Path, ...]:
-        return (self.secrets, self.logs, self.run)
+            raise QuartetError(f"{self.socket.parent} belongs to another user. Remove it.")
 
 
 def home_path() -> Path:
     """`QUARTET_HOME`, else `.quartet` in the checkout."""
     given = os.environ.get("QUARTET_HOME")
     return Path(given).expanduser().absolute() if given else CHECKOUT / ".quartet"
-
-
-def postgres_user() -> pwd.struct_passwd:
-    """The account that PostgreSQL runs as when we are root, whom it refuses."""
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        raise QuartetError(
-            "PostgreSQL does not run as root and there is no user postgres; run as another user"
-        ) from None
-
-
-def can_reach(user: pwd.struct_passwd, folder: Path) -> bool:
-    """Whether that user may pass through `folder`."""
-    test = ["test", "-x", f"{folder}/."]
-    while not folder.exists():
-        folder = folder.parent
-        test[2] = f"{folder}/."
-    done = subprocess.run(test, user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/", check=False)
-    return done.returncode == 0

@@ -23,14 +23,14 @@ CLIENT = "quartet-cli"
 EARLY = 30
 """Seconds before its end from which an access token is not relied on."""
 
-Url = Annotated[str | None, typer.Option(help="Another stack's URL.")]
+Url = Annotated[str | None, typer.Option(help="URL of another stack.")]
 
 
 class SessionOverError(QuartetError):
     """The server knows the session no more."""
 
     def __init__(self) -> None:
-        super().__init__("the session is over; log in again")
+        super().__init__("The session has ended. Run: ./quartet login")
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Kept:
         try:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
-            raise QuartetError("nobody is logged in; do so with: ./quartet login --tenant TENANT USER") from None
+            raise QuartetError("Not logged in. Run: ./quartet login --tenant TENANT USER") from None
         except (ValueError, TypeError):
-            raise QuartetError(f"{path} is damaged; log in again") from None
+            raise QuartetError(f"{path} is damaged. Run: ./quartet login") from None
 
     def save(self, path: Path) -> None:
         """Write the session, for its owner only from the first byte on, and never half of it."""
@@ -80,45 +80,45 @@ def login(
     tenant: Annotated[str, typer.Option(help="The tenant that the user belongs to.")] = "default",
     url: Url = None,
 ) -> None:
-    """Log in as a person; the password is asked for, or is the first line of the standard input."""
+    """Log in as a user. The password is asked for, or is the first line of standard input."""
     target = (url or Stack(home_path()).url).rstrip("/")
     body = {"tenant": tenant, "user_name": user, "password": ask_password("Password: "), "client_id": CLIENT}
     status, answer = ask("POST", f"{target}/users/login", json=body)
     if status == 403 and answer.get("code") == "password_change_required":
-        print("The password has to be changed.", file=sys.stderr)
+        print("The password must be changed.", file=sys.stderr)
         body["new_password"] = ask_password("New password: ")
         status, answer = ask("POST", f"{target}/users/login", json=body)
     if status != 200:
-        raise QuartetError(str(answer.get("detail", f"{target} answers {status}")))
+        raise QuartetError(str(answer.get("detail", f"{target} answered {status}")))
     kept = Kept(target, tenant, user, answer["session_id"], "", 0, "")
     kept.take(answer)
     with alone():
         kept.save(path())
-    print(f"{user} of {tenant} is logged in.")
+    print(f"Logged in as {user} of tenant {tenant}.")
 
 
 def whoami() -> None:
-    """Show who is logged in here, as the server sees it."""
+    """Show which user is logged in, as the server reports it."""
     kept = current()
     status, me = ask("GET", f"{kept.url}/scim/v2/Me", headers={"Authorization": f"Bearer {kept.access_token}"})
     if status != 200:
-        raise QuartetError(f"the session is over ({status}); log in again")
+        raise QuartetError(f"The session has ended ({status}). Run: ./quartet login")
     print(f"{me['userName']} of {kept.tenant} at {kept.url}, id {me['id']}, session {kept.session_id}")
 
 
 def logout() -> None:
-    """End the session that was begun here. Its tokens are forgotten whatever the server answers."""
+    """End the session and remove its tokens, also if the server does not end the session."""
     with alone():
         kept = Kept.load(path())
         try:
             end(kept)
         except QuartetError as error:
             raise QuartetError(
-                f"the tokens of {kept.user_name} are forgotten here, but the session may go on at {kept.url}: {error}"
+                f"The tokens of {kept.user_name} are removed here, but the session at {kept.url} may go on: {error}"
             ) from error
         finally:
             path().unlink(missing_ok=True)
-    print(f"{kept.user_name} is logged out.")
+    print(f"Logged out {kept.user_name}.")
 
 
 def end(kept: Kept) -> None:
@@ -173,7 +173,7 @@ def refresh(kept: Kept) -> None:
     if answer.get("error") == "invalid_grant":
         raise SessionOverError
     if status != 200:
-        raise QuartetError(f"{kept.url} gives no new token: {answer.get('error_description', status)}")
+        raise QuartetError(f"Cannot refresh the session at {kept.url}: {answer.get('error_description', status)}")
     kept.take(answer)
     kept.save(path())
 

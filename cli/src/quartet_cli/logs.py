@@ -17,7 +17,7 @@ def files(home: Home, name: str | None) -> dict[str, Path]:
         return found
     chosen = {each: path for each, path in found.items() if each == name or each.rpartition("-")[0] == name}
     if not chosen:
-        raise QuartetError(f"there is no log of {name}; there are: {', '.join(found) or 'none yet'}")
+        raise QuartetError(f"No log of {name}. The logs are: {', '.join(found) or 'none yet'}")
     return chosen
 
 

@@ -41,7 +41,7 @@ def load(files: Sequence[Path]) -> list[Payload]:
     """The payloads of these files, or of examples/: what is referred to comes first."""
     paths = list(files) or sorted(EXAMPLES.glob("*.json"))
     if not paths:
-        raise QuartetError(f"there are no payloads in {EXAMPLES}")
+        raise QuartetError(f"No payloads in {EXAMPLES}.")
     return sorted((_read(path) for path in paths), key=lambda payload: (payload.kind != "User", payload.refers))
 
 
@@ -49,13 +49,13 @@ def _read(path: Path) -> Payload:
     try:
         body = json.loads(path.read_text())
     except OSError as error:
-        raise QuartetError(f"{path} cannot be read: {error.strerror}") from error
+        raise QuartetError(f"Cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise QuartetError(f"{path} is no JSON: {error}") from error
+        raise QuartetError(f"{path} is not JSON: {error}") from error
     schemas = body.get("schemas", []) if isinstance(body, dict) else []
     kinds = [KINDS[schema] for schema in schemas if schema in KINDS]
     if len(kinds) != 1:
-        raise QuartetError(f"{path} is neither a SCIM User nor a SCIM Group: its schemas say {schemas}")
+        raise QuartetError(f"{path} must be a SCIM User or Group, got schemas {schemas}")
     return Payload(path, kinds[0], body)
 
 

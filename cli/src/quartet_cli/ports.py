@@ -36,7 +36,7 @@ def choose(count: int, taken: set[int]) -> list[int]:
         free = [port for port in block if port not in taken and is_free(port)]
         if len(free) >= count:
             return free[:count]
-    raise QuartetError(f"there are no {count} free ports together between {RANGE.start} and {RANGE.stop - 1}")
+    raise QuartetError(f"No {count} adjacent free ports between {RANGE.start} and {RANGE.stop - 1}.")
 
 
 def owner(port: int) -> str:
@@ -44,7 +44,7 @@ def owner(port: int) -> str:
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
-        return "a process that cannot be seen by this user"
+        return "a process of another user"
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
             return describe(connection.pid)
@@ -65,7 +65,7 @@ def describe(pid: int | None) -> str:
 
 def require_free(wanted: dict[str, int]) -> None:
     """Raises QuartetError that names each of these ports that is taken, and by whom."""
-    taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in wanted.items() if not is_free(port)]
+    taken = [f"Port {port} ({name}) is in use by {owner(port)}." for name, port in wanted.items() if not is_free(port)]
     if taken:
-        hint = "; choose another with QUARTET_PORT" if not is_free(wanted.get("proxy", 0)) else ""
+        hint = " Set QUARTET_PORT to another port." if not is_free(wanted.get("proxy", 0)) else ""
         raise QuartetError("\n".join(taken) + hint)

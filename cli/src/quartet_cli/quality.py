@@ -1,6 +1,8 @@
 """Lint and tests: which tools run over which folders."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,14 +69,14 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
     environment = {}
     if url is not None:
         if what not in (None, "e2e"):
-            raise QuartetError("with --url only e2e can run: the other tests start servers of their own")
+            raise QuartetError("--url is only for e2e; all other tests start servers of their own")
         if not token:
-            raise QuartetError("--url needs --token (a bearer token of that stack with all scopes)")
+            raise QuartetError("--url needs --token: a bearer token of that stack with all scopes")
         environment = {"QUARTET_E2E_URL": url, "QUARTET_E2E_TOKEN": token}
         return Selection(["tests/e2e", "-m", "not local_stack", *extra], environment)
     folders = paths(None if what == "slow" else what)
     if not folders:
-        raise QuartetError(f"there are no tests of {what}; there are: {', '.join((*KINDS, *SERVICES))}")
+        raise QuartetError(f"No such tests: {what}. The tests are: {', '.join((*KINDS, *SERVICES))}")
     chosen = {None: ["-m", "not slow", *SIDE_BY_SIDE], "slow": ["-m", "slow"]}.get(what, [])
     return Selection([*map(str, folders), *chosen, *extra])
 
@@ -107,5 +109,15 @@ def run_tests(console: Console, chosen: Selection, repeat: int = 1) -> int:
 
 
 def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
+    """The exit code of a Python that ends with this process, even if that is killed."""
     command = [sys.executable, *arguments]
-    return subprocess.run(command, check=False, cwd=CHECKOUT, env={**os.environ, **(environment or {})}).returncode
+    settings = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, check=False, cwd=CHECKOUT, env=settings, preexec_fn=_end_with_parent
+    ).returncode  # no threads run
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends: see PR_SET_PDEATHSIG(2const)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

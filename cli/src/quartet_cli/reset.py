@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from quartet_cli import settings
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
 from quartet_cli.stack import Stack
@@ -13,10 +14,10 @@ def open_stack(path: Path) -> Stack:
     """The stack of a home whose state may be damaged: that is one of the reasons to reset it."""
     home = Home(path.resolve())
     try:
-        return Stack(home.path)
+        State.load(home.state_file)
     except QuartetError:
         home.state_file.unlink()
-        return Stack(home.path)
+    return Stack(home.path)
 
 
 def belongings(home: Home) -> list[Path]:
@@ -24,6 +25,8 @@ def belongings(home: Home) -> list[Path]:
     outside = State.load(home.state_file).postgres_data or str(home.postgres_data)
     parts = [home.data, home.secrets, home.logs, home.run, home.state_file, home.socket.parent]
     parts += [home.login_file, home.login_lock]
+    if home.settings_file.exists() and home.settings_file.read_text() == settings.EXAMPLE:
+        parts.append(home.settings_file)  # what a person has set stays
     if outside and Path(outside).parent == Path("/var/lib/quartet"):
         parts.append(Path(outside))
     return [path for path in dict.fromkeys(parts) if path.exists()]

@@ -1,35 +1,40 @@
-"""The commands `scim-token`: bearer tokens for identity providers, made, listed and revoked by an administrator."""
+"""The commands `scim-token`: create, list and revoke bearer tokens for identity providers."""
 
-import sys
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from quartet_cli import tables, tokens
 from quartet_cli.administration import ask
+from quartet_cli.tables import Json
 
 PATH = "/users/scim-tokens"
 PAGE = 1000
+COLUMNS = {
+    "id": "id", "name": "name", "token": "hint", "created": "created_at", "expires": "expires_at",
+    "last used": "last_used_at", "revoked": "revoked_at", "scopes": "scopes",
+}  # fmt: skip
 
-app = typer.Typer(help="Bearer tokens for identity providers such as Okta and Entra ID.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant whose directory is meant.")]
-Url = Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")]
+app = typer.Typer(help="Create, list and revoke bearer tokens for identity providers.", no_args_is_help=True)
+Tenant = Annotated[str, typer.Option(help="The tenant that the tokens belong to.")]
+Url = Annotated[str | None, typer.Option(help=tokens.URL_HELP)]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What people shall call it, such as okta.")],
+    name: Annotated[str, typer.Argument(help="A name for people, such as okta.")],
     tenant: Tenant = "default",
     scope: Annotated[
-        str | None, typer.Option(help="Scopes, separated by spaces; all of users and groups where none are named.")
+        str | None, typer.Option(help="Scopes, separated by spaces; default: all of users and groups.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="So long it is valid; else until revoked.")] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=3650, help="Days until expiry; default: none."),
+    ] = None,
     url: Url = None,
 ) -> None:
-    """Make a token and print it, and nothing else: it is never shown again."""
+    """Create a token and print only the token. It is not shown again."""
     body: dict[str, Any] = {"name": name}
     if scope is not None:
         body["scopes"] = scope.split()
@@ -39,24 +44,19 @@ def create(
 
 
 @app.command(name="list")
-def list_(tenant: Tenant = "default", url: Url = None) -> None:
-    """Show the tenant's tokens: how each begins and ends, what it may do, when it was used last."""
-    table = Table("id", "name", "token", "scopes", "created", "ends", "last used", "state", box=None, pad_edge=False)
-    cursor = ""
-    while True:
+def list_(tenant: Tenant = "default", url: Url = None, as_json: Json = False) -> None:
+    """List the tenant's tokens: the first characters, scopes, expiry and last use of each."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
         page = ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
-        for one in page["scim_tokens"]:
-            state = "revoked" if one["revoked_at"] else ""
-            times = [(one[name] or "-")[:16] for name in ("created_at", "expires_at", "last_used_at")]
-            table.add_row(one["id"], escape(one["name"]), one["hint"], " ".join(one["scopes"]), *times, state)
+        found += page["scim_tokens"]
         cursor = page["next"]
-        if cursor is None:
-            break
-    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250).print(table, highlight=False)
+    tables.show(found, COLUMNS, as_json=as_json)
 
 
 @app.command()
 def revoke(token_id: Annotated[str, typer.Argument()], tenant: Tenant = "default", url: Url = None) -> None:
-    """End a token; it is refused from now on."""
+    """Revoke a token; it stops working."""
     ask("DELETE", f"{PATH}/{quote(token_id, safe='')}", tenant, url, 204)
-    print(f"{token_id} is revoked.")
+    print(f"SCIM token {token_id} is revoked.")

@@ -9,15 +9,18 @@ from typing import Final
 from quartet_cli import ports
 from quartet_cli.errors import QuartetError
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 @dataclass
 class State:
-    """`ports` maps the names of `port_names` and `proxy` to port numbers; `postgres_data` is the cluster's folder."""
+    """`ports` maps the names of `port_names` and `proxy` to port numbers; `postgres_data` is the cluster's folder;
+    `settings` are those of the last start.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     postgres_data: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @classmethod
@@ -29,9 +32,10 @@ class State:
         except FileNotFoundError:
             return cls()
         except (ValueError, TypeError) as error:
-            raise QuartetError(f"{path} is damaged ({error}); remove the stack with: ./quartet reset") from error
+            raise QuartetError(f"{path} is damaged ({error}). To remove the stack, run: ./quartet reset") from error
         if state.version > VERSION:
-            raise QuartetError(f"{path} was written by a newer Quartet; update this checkout")
+            raise QuartetError(f"{path} was written by a newer version of Quartet. Update this checkout.")
+        state.version = VERSION
         return state
 
     def save(self, path: Path) -> None:

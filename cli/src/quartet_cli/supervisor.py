@@ -50,11 +50,13 @@ class Supervisor:
             return False
         return True
 
-    def start(self, programs: Sequence[Program]) -> None:
-        """Starts supervisord with these programs, none of them running yet; returns when it answers."""
+    def start(self, programs: Sequence[Program], prefix: Sequence[str] = ()) -> None:
+        """Starts supervisord, its command after `prefix`, with these programs, none of them running yet; returns when
+        it answers.
+        """
         configuration = self.home.run / "supervisord.conf"
         write_private(configuration, render(self.home, programs))
-        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
+        command = [*prefix, sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
         done = subprocess.run(
             command,
             check=False,
@@ -66,8 +68,8 @@ class Supervisor:
             cwd=self.home.run,
         )
         if done.returncode != 0:
-            raise QuartetError(f"supervisord does not start: {done.stdout.strip()}")
-        wait_until(self.is_running, 10, "supervisord does not answer")
+            raise QuartetError(f"Cannot start supervisord: {done.stdout.strip()}")
+        wait_until(self.is_running, 10, "supervisord does not answer.")
 
     def pid(self) -> int:
         """Its process id."""
@@ -90,14 +92,14 @@ class Supervisor:
         """Stops these programs together and returns when all have ended; supervisord kills what overstays."""
         for name in names:
             self.stop_process(name)
-        wait_until(lambda: not self._running(names), 90, "these do not end: " + ", ".join(names), pause=0.05)
+        wait_until(lambda: not self._running(names), 90, "These processes do not stop: " + ", ".join(names), pause=0.05)
 
     def signal(self, name: str, signal: str) -> None:
         """Sends a signal by its name, such as KILL; QuartetError when the program does not run."""
         try:
             self._call("signalProcess", name, signal)
         except xmlrpc.client.Fault as fault:
-            raise QuartetError(f"{name} cannot be signalled: {fault.faultString}") from fault
+            raise QuartetError(f"Cannot send a signal to {name}: {fault.faultString}") from fault
 
     def shutdown(self) -> None:
         """Ends supervisord itself and returns when its process is gone."""
@@ -114,9 +116,9 @@ class Supervisor:
             self._call(method, *arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == NO_SUCH_NAME:
-                raise QuartetError(f"there is no process {arguments[0]}") from fault
+                raise QuartetError(f"No such process: {arguments[0]}") from fault
             if fault.faultCode != code:
-                raise QuartetError(f"supervisord refuses {method} {arguments[0]}: {fault.faultString}") from fault
+                raise QuartetError(f"supervisord refused {method} {arguments[0]}: {fault.faultString}") from fault
 
     def _call(self, method: str, *arguments: object) -> object:
         """One call on a connection of its own, so that threads need not share one."""

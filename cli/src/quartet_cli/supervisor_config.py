@@ -74,7 +74,7 @@ def _section(home: Home, program: Program) -> str:
 def _plain(text: str) -> str:
     """A value that stands for itself: per cent signs are doubled; comments begin at " ;" and " #"."""
     if any(mark in text for mark in (" ;", " #", "\n", "\r")):
-        raise QuartetError(f"{text!r} cannot be written into the supervisor's configuration")
+        raise QuartetError(f"{text!r} cannot be used: it has a line end, ' ;' or ' #'")
     return text.replace("%", "%%")
 
 
@@ -88,5 +88,5 @@ def _value(text: str) -> str:
     """One value of an environment: supervisord takes off the quotes at its ends, and knows no escapes."""
     quote = "'" if '"' in text else '"'
     if quote in text or text.strip("'\"") != text:
-        raise QuartetError(f"the value {text!r} mixes quotes in a way that cannot be handed on")
+        raise QuartetError(f"{text!r} cannot be used as a setting: it mixes kinds of quotes")
     return _plain(f"{quote}{text}{quote}")

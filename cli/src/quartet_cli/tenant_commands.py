@@ -1,4 +1,4 @@
-"""The commands of tenants: `./quartet tenant create acme` and what may become of it."""
+"""The commands `tenant`: create, list, suspend, resume and delete tenants."""
 
 import sys
 from typing import Annotated
@@ -6,35 +6,33 @@ from urllib.parse import quote, urlencode
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from quartet_cli import tenants, tokens
+from quartet_cli import tables, tenants, tokens
 from quartet_cli.answers import Document
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack
+from quartet_cli.tables import Json
 
-app = typer.Typer(help="Make, list, suspend, resume and delete tenants.", no_args_is_help=True)
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
-
+app = typer.Typer(help="Create, list, suspend, resume and delete tenants.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="TENANT", help="1 to 63 lower-case letters, digits and inner hyphens.")]
-Url = Annotated[str | None, typer.Option(help="Another stack's URL (its admin secret stands in this home).")]
+Url = Annotated[str | None, typer.Option(help=tokens.URL_HELP)]
+COLUMNS = {"tenant": "id", "name": "display_name", "status": "status", "created": "created_at"}
 SECRETS = {"client_id": "client id", "client_secret": "client secret", "scim_token": "SCIM token"}
-"""What a new tenant has that is shown once, and how people call it."""
+"""The secrets of a new tenant, which are shown once, with their labels."""
 
 
 @app.command()
 def create(
     tenant: Id,
-    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
-    administrator: Annotated[str | None, typer.Option(help="The userName of its first person.")] = None,
-    email: Annotated[str | None, typer.Option(help="That person's e-mail address.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    administrator: Annotated[str | None, typer.Option(help="The userName of the first user, an administrator.")] = None,
+    email: Annotated[str | None, typer.Option(help="The administrator's e-mail address.")] = None,
     url: Url = None,
 ) -> None:
-    """Make a tenant and print its secrets, once."""
+    """Create a tenant and print its secrets. They are not shown again."""
     if email and not administrator:
-        raise QuartetError("--email is the administrator's: name that one too")
+        raise QuartetError("--email needs --administrator")
     body: Document = {"id": tenant, "display_name": name}
     if administrator:
         body["administrator"] = {"user_name": administrator, "email": email}
@@ -51,34 +49,32 @@ def create(
 
 @app.command(name="list")
 def list_(
-    status: Annotated[str | None, typer.Option(help="Only those that are active, suspended or deleted.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only this status: active, suspended or deleted.")] = None,
     url: Url = None,
+    as_json: Json = False,
 ) -> None:
-    """Show all tenants."""
-    table = Table("tenant", "name", "status", "created", box=None, pad_edge=False)
+    """List all tenants."""
+    found: list[Document] = []
     cursor: str | None = ""
     while cursor is not None:
         page = _ask(url, "GET", f"?{urlencode({'count': 1000, 'cursor': cursor, 'status': status or ''})}")
-        for one in page["tenants"]:
-            table.add_row(
-                one["id"], escape(one["display_name"]), one["status"], one["created_at"][:19].replace("T", " ")
-            )
+        found += page["tenants"]
         cursor = page["next"]
-    out.print(table)
+    tables.show(found, COLUMNS, as_json=as_json)
 
 
 @app.command()
 def suspend(tenant: Id, url: Url = None) -> None:
-    """Have all tokens of a tenant refused until it is resumed."""
+    """Refuse all tokens of a tenant until it is resumed."""
     _ask(url, "POST", f"/{quote(tenant, safe='')}/suspend")
-    print(f"{tenant} is suspended.")
+    print(f"Tenant {tenant} is suspended.")
 
 
 @app.command()
 def resume(tenant: Id, url: Url = None) -> None:
-    """Give a suspended tenant its access back."""
+    """Accept the tokens of a suspended tenant again."""
     _ask(url, "POST", f"/{quote(tenant, safe='')}/resume")
-    print(f"{tenant} is active.")
+    print(f"Tenant {tenant} is active.")
 
 
 @app.command()
@@ -87,13 +83,13 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: Url = None,
 ) -> None:
-    """Delete a tenant and everything in it, for good."""
-    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {tenant} and all that it has, for good?")):
+    """Delete a tenant and all its data. This cannot be undone, and the id cannot be used again."""
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {tenant} and all its data?")):
         raise QuartetError(
-            "nothing was deleted" + ("" if sys.stdin.isatty() else "; without a terminal say: tenant delete --yes")
+            "Nothing was deleted." + ("" if sys.stdin.isatty() else " Without a terminal, use: tenant delete --yes")
         )
     _ask(url, "DELETE", f"/{quote(tenant, safe='')}")
-    print(f"{tenant} is deleted; its data is being removed.")
+    print(f"Tenant {tenant} is deleted; its data is being removed.")
 
 
 def _ask(url: str | None, method: str, path: str, body: Document | None = None) -> Document:

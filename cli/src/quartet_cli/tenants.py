@@ -4,9 +4,6 @@ from quartet_cli import answers, tokens
 from quartet_cli.answers import Document
 from quartet_cli.errors import QuartetError
 
-PLATFORM = "quartet"
-SCOPE = "platform:admin"
-
 
 def token_of(url: str, tenant: str, scope: str | None, secret: str) -> str:
     """A token as `tokens.fetch` gives it; a tenant that is not there yet is made first, without an administrator."""
@@ -21,17 +18,21 @@ def make_missing(url: str, tenant: str, secret: str) -> None:
     """Make a tenant; no matter if somebody else has just done so."""
     answer = _ask(url, secret, "POST", "/users/tenants", {"id": tenant})
     if answer[0] not in (201, 409):
-        raise QuartetError(f"the tenant {tenant} could not be made: {answer[0]} {answer[1]}")
+        raise QuartetError(f"Cannot create tenant {tenant}: {answer[1].get('detail', answer[1])} ({answer[0]})")
 
 
 def ask(url: str, secret: str, method: str, path: str, body: Document | None = None) -> Document:
     """The answer to a question of the platform's administrator. QuartetError says why there is none."""
     status, answer = _ask(url, secret, method, path, body)
+    if status == 409 and answer.get("code") == "tenant_taken" and body is not None:
+        taken = str(body["id"])
+        if tokens.tenant_state(url, taken, secret) == "deleted":
+            raise tokens.DeletedTenantError(taken)
     if status >= 300:
         raise answers.explained(status, answer)
     return answer
 
 
 def _ask(url: str, secret: str, method: str, path: str, body: Document | None) -> tuple[int, Document]:
-    headers = {"Authorization": f"Bearer {tokens.fetch(url, PLATFORM, SCOPE, secret)}"}
+    headers = {"Authorization": f"Bearer {tokens.fetch(url, tokens.PLATFORM, tokens.SCOPE, secret)}"}
     return answers.ask(method, f"{url.rstrip('/')}{path}", json=body, headers=headers)

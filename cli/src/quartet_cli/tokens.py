@@ -1,45 +1,95 @@
-"""Bearer tokens for people: asked for with the launcher's own API client (RFC 6749, section 4.4)."""
+"""Bearer tokens for people, requested with the launcher's own API client (RFC 6749 section 4.4)."""
 
 import os
-from urllib.parse import quote_plus
+from typing import Final
+from urllib.parse import quote, quote_plus
 
 from quartet_cli import answers
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
 
-CLIENT = "quartet-admin"
-NO_TENANT = "There is no such tenant."
+CLIENT: Final = "quartet-admin"
+PLATFORM: Final = "quartet"
+SCOPE: Final = "platform:admin"
+URL_HELP: Final = f"URL of another stack; QUARTET_CLIENT_SECRET is the secret of its client {CLIENT}."
 
 
 class NoTenantError(QuartetError):
-    """A token is asked for of a tenant that is not there."""
+    """The tenant of a token does not exist."""
 
     def __init__(self, tenant: str) -> None:
-        super().__init__(f"there is no tenant {tenant}; make it with: ./quartet tenant create {tenant}")
+        super().__init__(f"Tenant {tenant} does not exist. To create it, run: ./quartet tenant create {tenant}")
+
+
+class DeletedTenantError(QuartetError):
+    """The tenant was deleted, and its id cannot be used again."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"Tenant {tenant} was deleted. The id of a deleted tenant cannot be reused; choose another id."
+        )
 
 
 def own_secret(home: Home) -> str:
-    """The secret of the launcher's client: QUARTET_CLIENT_SECRET for a stack from elsewhere, else this home's."""
+    """The secret of the launcher's client: QUARTET_CLIENT_SECRET, or that of this home. Raises QuartetError."""
     if given := os.environ.get("QUARTET_CLIENT_SECRET"):
         return given
     path = home.secrets / "admin/quartet_client_secret"
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        raise QuartetError("there are no secrets yet; make the stack with: ./quartet up") from None
+        raise QuartetError(
+            "There are no secrets here. Run: ./quartet up\n"
+            f"For another stack (containers, --url), set QUARTET_CLIENT_SECRET to the secret of its client {CLIENT}."
+        ) from None
     except PermissionError:
-        raise QuartetError(f"{path} belongs to another user") from None
+        raise QuartetError(f"Cannot read {path}: it belongs to another user. Run the command as that user.") from None
 
 
 def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
-    """A token for one tenant; all scopes of the client where none are named. QuartetError says why there is none,
-    NoTenantError that the tenant is missing.
+    """A token for one tenant, with all scopes of the client if `scope` is None.
+
+    Raises NoTenantError, DeletedTenantError, and QuartetError for any other reason.
     """
+    status, answer = _request(url, tenant, scope, secret)
+    if status == 200:
+        return str(answer["access_token"])
+    code, description = answer.get("error"), answer.get("error_description", "")
+    if code == "invalid_request":
+        _demand_tenant(url, tenant, secret)
+    if code == "invalid_scope" and scope:
+        several = f" ({description})" if " " in scope else ""
+        raise QuartetError(f"Scope {scope} is not available{several}. Without --scope, a token has all scopes.")
+    if code == "invalid_client":
+        raise QuartetError(
+            f"{url} refused the secret of {CLIENT}. Set QUARTET_CLIENT_SECRET to the secret of that stack."
+        )
+    raise QuartetError(f"No token for tenant {tenant}: {description or answer.get('detail', answer)} ({status})"[:400])
+
+
+def _request(url: str, tenant: str, scope: str | None, secret: str) -> tuple[int, answers.Document]:
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
     proof = (CLIENT, quote_plus(secret))  # RFC 6749 section 2.3.1
-    status, answer = answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=proof)
-    if status == 400 and NO_TENANT in str(answer.get("error_description")):
-        raise NoTenantError(tenant)
+    return answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=proof)
+
+
+def _demand_tenant(url: str, tenant: str, secret: str) -> None:
+    """Raises NoTenantError or DeletedTenantError if that is the state of the tenant."""
+    if tenant != PLATFORM:
+        state = tenant_state(url, tenant, secret)
+        if state is None:
+            raise NoTenantError(tenant)
+        if state == "deleted":
+            raise DeletedTenantError(tenant)
+
+
+def tenant_state(url: str, tenant: str, secret: str) -> str | None:
+    """`active`, `suspended` or `deleted`; None if no tenant has, or has had, this id. Raises QuartetError."""
+    headers = {"Authorization": f"Bearer {fetch(url, PLATFORM, SCOPE, secret)}"}
+    path = f"/users/tenants/{quote(tenant, safe='')}"
+    status, answer = answers.ask("GET", url.rstrip("/") + path, headers=headers)
+    if status == 404 and answer.get("code") == "not_found":
+        return None
     if status != 200:
-        raise QuartetError(f"{url} gives no token: {status} {str(answer)[:300]}")
-    return str(answer["access_token"])
+        raise answers.explained(status, answer)
+    return str(answer["status"])

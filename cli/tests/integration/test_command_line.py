@@ -5,15 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from quartet_cli.layout import CHECKOUT
 from quartet_cli.state import State
 
 COMMANDS = (
     *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
-    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys"),
+    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "completion"),
 )
 
 
@@ -57,7 +59,7 @@ def test_what_needs_a_running_stack_says_so_in_one_line(tmp_path: Path, argument
     shown = quartet(tmp_path, *arguments)
     assert shown.returncode == 3
     assert shown.stdout == ""
-    assert shown.stderr == "quartet: the stack is not running; start it with: ./quartet up\n"
+    assert shown.stderr == "quartet: The stack is not running. Run: ./quartet up\n"
 
 
 def test_no_secret_goes_to_a_proxy_of_the_environment(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_no_secret_goes_to_a_proxy_of_the_environment(tmp_path: Path) -> None:
         shown = quartet(tmp_path, "token", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x", **variables)
         with pytest.raises(BlockingIOError):  # nobody has come
             proxy.accept()
-    assert "does not answer" in shown.stderr
+    assert "No answer from http://127.0.0.1:1" in shown.stderr
 
 
 def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
@@ -78,13 +80,13 @@ def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp
             path.write_text(text)
         shown = quartet(tmp_path, "client", "create", "payroll", "--scope", "users:read", "--keys", str(path))
         assert (shown.returncode, shown.stdout) == (1, "")
-        assert shown.stderr.startswith(f"quartet: {path} holds no JWK Set: ")
+        assert shown.stderr.startswith(f"quartet: {path} is not a JWK Set: ")
 
 
 def test_a_token_is_not_printed_when_there_is_none(tmp_path: Path) -> None:
     shown = quartet(tmp_path, "token", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert "http://127.0.0.1:1 does not answer" in shown.stderr
+    assert "No answer from http://127.0.0.1:1" in shown.stderr
 
 
 def test_a_tenant_is_not_deleted_without_a_yes(tmp_path: Path) -> None:
@@ -93,9 +95,61 @@ def test_a_tenant_is_not_deleted_without_a_yes(tmp_path: Path) -> None:
     assert "tenant delete --yes" in shown.stderr
 
 
-def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
-    shown = quartet(tmp_path, "up", QUARTET_PORT="http")
-    assert (shown.returncode, shown.stderr) == (1, "quartet: QUARTET_PORT is no port: http\n")
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "8080.0", "٨٠"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
+    shown = quartet(tmp_path, "up", QUARTET_PORT=port)
+    assert (shown.returncode, shown.stderr) == (1, f"quartet: QUARTET_PORT must be 1-65535, got {port!r}\n")
+
+
+def test_a_setting_that_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "settings.env").write_text("# mine\n\nQUARTET_LOG_LEVEL DEBUG\n")
+    shown = quartet(tmp_path, "up")
+    place = f"{tmp_path}/settings.env, line 3"
+    assert (shown.returncode, shown.stderr) == (
+        1,
+        f"quartet: {place}: expected NAME=VALUE, got 'QUARTET_LOG_LEVEL DEBUG'\n",
+    )
+
+
+def test_the_port_of_the_settings_file_is_used_unless_the_environment_has_another(tmp_path: Path) -> None:
+    (tmp_path / "settings.env").write_text("QUARTET_PORT=70000\n")
+    assert "got '70000'" in quartet(tmp_path, "up").stderr
+    assert "got '80000'" in quartet(tmp_path, "up", QUARTET_PORT="80000").stderr
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    assert quartet(tmp_path, "--version").stdout == f"quartet {version('quartet-cli')}\n"
+
+
+def test_help_documents_every_exit_code(tmp_path: Path) -> None:
+    shown = " ".join(quartet(tmp_path, "--help").stdout.split())
+    for code in ("0 success", "1 error", "2 wrong usage", "3 the stack, or a part", "4 the running stack", "130 inter"):
+        assert code in shown
+    assert quartet(tmp_path, "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script_that_completes_the_command(tmp_path: Path, shell: str) -> None:
+    script = quartet(tmp_path, "completion", shell).stdout
+    assert f"complete_{shell}" in script
+    assert (shell == "bash") == (f"{CHECKOUT}/quartet" not in script)  # bash calls what was typed
+
+
+def test_bash_completes_commands(tmp_path: Path) -> None:
+    (tmp_path / "quartet").write_text(f'#!/bin/sh\nexec {sys.executable} -m quartet_cli "$@"\n')
+    (tmp_path / "quartet").chmod(0o755)
+    script = quartet(tmp_path, "completion", "bash").stdout
+    line = f"{tmp_path}/quartet scim-token re"
+    asked = (
+        f'{script}\nCOMP_WORDS=({line})\nCOMP_CWORD=2\n_quartet_completion {tmp_path}/quartet\necho "${{COMPREPLY[*]}}"'
+    )
+    done = subprocess.run(["/bin/bash", "-c", asked], check=False, capture_output=True, text=True)
+    assert done.stdout == "revoke\n", done.stderr
+
+
+def test_what_needs_the_secret_of_another_stack_names_the_variable(tmp_path: Path) -> None:
+    shown = quartet(tmp_path, "token", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="")
+    assert (shown.returncode, "set QUARTET_CLIENT_SECRET to the secret of its client" in shown.stderr) == (1, True)
 
 
 def test_down_where_nothing_runs_is_no_error_and_makes_nothing(tmp_path: Path) -> None:
@@ -123,4 +177,4 @@ def test_reset_helps_out_of_a_damaged_state(tmp_path: Path) -> None:
 def test_an_unknown_word_for_tests_is_refused_before_anything_runs(tmp_path: Path) -> None:
     shown = quartet(tmp_path, "test", "nonsense")
     assert shown.returncode == 1
-    assert "there are no tests of nonsense" in shown.stderr
+    assert "No such tests: nonsense." in shown.stderr

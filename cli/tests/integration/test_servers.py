@@ -24,7 +24,7 @@ SERVERS = ("postgres", "redis", "epmd", "rabbitmq")
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of servers only, in a folder with a space in its name that the user postgres cannot reach."""
-    stack = Stack(tmp_path_factory.mktemp("a closed home"))
+    stack = Stack(tmp_path_factory.mktemp("a closed home"), temporary=True)
     stack.start_servers()
     yield stack
     stack.down()
@@ -118,7 +118,9 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(stack: Stack) -> None:
 
 def test_files_with_secrets_are_closed_to_others(stack: Stack) -> None:
     files = [*stack.home.run.rglob("*.conf"), *stack.home.secrets.rglob("*"), stack.home.run / "pgpass"]
-    assert {path.stat().st_mode & 0o077 for path in files if path.is_file()} == {0}
+    assert {path.stat().st_mode & 0o037 for path in files if path.is_file()} == {0}
+    readable = {path.parent.name for path in files if path.is_file() and path.stat().st_mode & 0o040}
+    assert readable == (set(SERVICES) if os.getuid() == 0 else set())  # by the group of their account
 
 
 def test_a_server_is_stopped_and_started_by_name(stack: Stack) -> None:
@@ -138,7 +140,7 @@ def test_a_server_that_is_killed_comes_back_with_its_data(stack: Stack) -> None:
 
 
 def test_an_unknown_process_is_named_with_the_ones_there_are(stack: Stack) -> None:
-    with pytest.raises(QuartetError, match="there is no process postgre; there are: postgres, redis"):
+    with pytest.raises(QuartetError, match=r"No such process: postgre\. The processes are: postgres, redis"):
         stack.stop("postgre")
 
 
@@ -173,16 +175,16 @@ def test_a_kept_port_that_somebody_took_is_named_and_nothing_is_started(tmp_path
     stack.state.save(stack.home.state_file)
     with (
         socket.create_server((ports.HOST, taken)),
-        pytest.raises(QuartetError, match=rf"port {taken} \(redis\) is taken by process"),
+        pytest.raises(QuartetError, match=rf"Port {taken} \(redis\) is in use by process"),
     ):
         stack.up()
     assert not stack.is_running()
 
 
 def test_a_start_that_fails_names_the_part_shows_its_log_and_leaves_nothing(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "home", services=("nobody",))
+    stack = Stack(tmp_path / "home", services=("nobody",), temporary=True)
     reports: list[tuple[str, str]] = []
-    with pytest.raises(ProcessFailedError, match="nobody-migrate failed: it ended with exit code 1") as caught:
+    with pytest.raises(ProcessFailedError, match="nobody-migrate failed: exit code 1") as caught:
         stack.up(lambda part, state: reports.append((part, state)))
     assert "No module named" in caught.value.log[-1]
     assert ("rabbitmq", "starting") in reports
@@ -205,3 +207,9 @@ def test_a_cluster_that_was_left_half_made_is_made_again(tmp_path: Path) -> None
         assert (data / "quartet-made").exists()
     finally:
         shutil.rmtree(data)
+
+
+def test_no_server_runs_as_root(stack: Stack) -> None:
+    owners = {process.name(): process.uids().effective for process in processes(stack)[1:]}
+    assert owners.keys() >= {"postgres", "redis-server", "epmd", "beam.smp"}
+    assert 0 not in owners.values(), owners

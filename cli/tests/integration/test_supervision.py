@@ -88,7 +88,7 @@ def test_starting_what_runs_and_stopping_what_does_not_is_no_error(supervisor: S
 
 
 def test_an_unknown_program_is_named(supervisor: Supervisor) -> None:
-    with pytest.raises(QuartetError, match="there is no process three"):
+    with pytest.raises(QuartetError, match="No such process: three"):
         supervisor.start_process("three")
 
 

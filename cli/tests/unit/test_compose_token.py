@@ -2,9 +2,12 @@
 
 import base64
 import importlib.util
+import urllib.error
 import urllib.request
+from email.message import Message
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote_plus
 
 import pytest
@@ -12,12 +15,36 @@ import pytest
 TOOL = Path(__file__).parents[3] / "deploy/compose/token.py"
 
 
-def test_a_secret_of_any_letters_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def load() -> ModuleType:
+    """The tool, which is no module of a package."""
     spec = importlib.util.spec_from_file_location("compose_token", TOOL)
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_refusal_is_a_sentence_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tool = load()
+    (tmp_path / "secret").write_text("example")
+    monkeypatch.setattr(tool, "SECRET", tmp_path / "secret")
+
+    def refuse(_: urllib.request.Request) -> BytesIO:
+        body = BytesIO(b'{"error": "invalid_request", "error_description": "There is no such tenant."}')
+        raise urllib.error.HTTPError("http://users-api:8000", 400, "Bad Request", Message(), body)
+
+    monkeypatch.setattr(tool, "connect", refuse)
+    assert tool.main(["--tenant", "acme", "--url", "http://users-api:8000"]) == 1
+    assert capsys.readouterr().err == (
+        "No token: There is no such tenant. (tenant acme, status 400) To create the tenant, add --create.\n"
+    )
+
+
+def test_a_secret_of_any_letters_comes_out_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = load()
     sent = []
 
     def answer(request: urllib.request.Request) -> BytesIO:

@@ -90,7 +90,7 @@ def test_a_member_is_sent_by_the_id_that_its_user_got_whatever_the_case_of_its_n
 
 
 def test_a_member_that_does_not_exist_is_named() -> None:
-    with pytest.raises(QuartetError, match=r"ann@example\.com, and there is no such user"):
+    with pytest.raises(QuartetError, match=r"the user ann@example\.com, who does not exist"):
         follow(FakeStack(), GROUP)
 
 

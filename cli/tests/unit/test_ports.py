@@ -40,7 +40,7 @@ def test_the_ports_of_a_stack_are_neighbours() -> None:
 
 
 def test_choosing_more_ports_than_there_are_is_an_error_and_no_endless_search() -> None:
-    with pytest.raises(QuartetError, match="no 3 free ports together"):
+    with pytest.raises(QuartetError, match="No 3 adjacent free ports"):
         ports.choose(3, set(ports.RANGE) - {ports.RANGE.start, ports.RANGE.start + 1})
 
 
@@ -49,7 +49,7 @@ def test_the_owner_of_a_port_is_named_by_process_and_command(taken: int) -> None
 
 
 def test_every_taken_port_is_named_with_its_part(taken: int) -> None:
-    with pytest.raises(QuartetError, match=rf"port {taken} \(redis\) is taken by process {os.getpid()}") as caught:
+    with pytest.raises(QuartetError, match=rf"Port {taken} \(redis\) is in use by process {os.getpid()}") as caught:
         ports.require_free({"redis": taken})
     assert "QUARTET_PORT" not in str(caught.value)
 

@@ -17,7 +17,7 @@ def test_without_a_word_everything_is_run() -> None:
 
 
 def test_a_word_that_names_nothing_is_an_error_and_not_an_empty_run() -> None:
-    with pytest.raises(QuartetError, match="there are no tests of nonsense; there are: unit,"):
+    with pytest.raises(QuartetError, match=r"No such tests: nonsense\. The tests are: unit,"):
         quality.selection("nonsense", [], url=None, token=None)
 
 

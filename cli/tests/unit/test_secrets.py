@@ -64,3 +64,4 @@ def test_the_servers_and_their_clients_have_the_same_passwords(tmp_path: Path) -
     for service in SERVICES:
         assert made[f"{service}/quartet_redis_password"] == made["redis/password"]
         assert made[f"{service}/quartet_broker_password"] == made["rabbitmq/password"]
+        assert made[f"{service}/quartet_private_token"] == made["prometheus/token"]

@@ -34,7 +34,7 @@ def test_a_damaged_state_says_what_to_do(tmp_path: Path, text: str) -> None:
 
 def test_the_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     State(version=VERSION + 1).save(tmp_path / "state.json")
-    with pytest.raises(QuartetError, match="newer Quartet"):
+    with pytest.raises(QuartetError, match="newer version of Quartet"):
         State.load(tmp_path / "state.json")
 
 

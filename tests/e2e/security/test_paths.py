@@ -78,9 +78,12 @@ async def test_the_private_port_of_no_process_is_reached_through_the_proxy(stack
             [answer] = await exchange(port, request("GET", target, f"X-Forwarded-Host: 127.0.0.1:{number}"))
             nothing_there(answer)
             assert b"# HELP" not in answer.body
-    [own] = await exchange(private[0], request("GET", "/metrics"))
-    assert own.status == 200
-    assert b"# HELP" in own.body
+    token = (stack.home.secrets / "prometheus/token").read_text()
+    for number in private:
+        [refused] = await exchange(number, request("GET", "/metrics"))
+        assert (refused.status, b"# HELP" in refused.body) == (401, False)
+        [own] = await exchange(number, request("GET", "/metrics", f"Authorization: Bearer {token}"))
+        assert (own.status, b"# HELP" in own.body) == (200, True)
 
 
 @pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT", "DEBUG", "PROPFIND", "get", "GET\t", "PRI"])

@@ -10,6 +10,7 @@ from secrets import token_urlsafe
 import httpx
 import pytest
 
+from quartet_cli import accounts
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.opaque import SCIM_TOKEN, make
@@ -194,8 +195,10 @@ async def test_what_is_searched_would_be_found(stack: Stack, mine: Api, token_fo
 async def test_the_files_of_secrets_are_their_owners_alone(stack: Stack) -> None:
     files: list[Path] = [path for path in stack.home.secrets.rglob("*") if path.is_file()]
     assert len(files) > 10
-    open_to_others = [str(path) for path in files if path.stat().st_mode & 0o077 and path.parent.stat().st_mode & 0o077]
+    open_to_others = [str(path) for path in files if path.stat().st_mode & 0o037 or path.parent.stat().st_mode & 0o027]
     assert open_to_others == []
+    readers = {path.stat().st_gid for path in files if path.stat().st_mode & 0o040}  # by the group of its account
+    assert readers <= {accounts.quartet_user().pw_gid for _ in readers}
     command_lines = await asyncio.to_thread(lambda: [one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline")])
     for path in files:
         secret = path.read_text().strip().encode()

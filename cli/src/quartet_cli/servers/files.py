@@ -11,7 +11,7 @@ def write_private(path: Path, text: str, owner_of: Path | None = None) -> None:
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    if owner_of is not None and os.getuid() == 0:
-        owner = owner_of.stat()
-        os.chown(new, owner.st_uid, owner.st_gid)
+        if owner_of is not None and os.getuid() == 0:
+            owner = owner_of.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
     new.replace(path)

@@ -1,8 +1,8 @@
 """The proxy: the same routes as in containers (deploy/nginx/quartet.conf.template), wrapped for a private nginx."""
 
-import os
 from pathlib import Path
 
+from quartet_cli.accounts import is_root
 from quartet_cli.binaries import Binaries
 from quartet_cli.health import http_answers
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
@@ -25,11 +25,13 @@ def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
     )
 
 
-def prepare(home: Home, ports: dict[str, int]) -> None:
-    """Writes the configuration; a service that this stack does not run leads nowhere and answers 502."""
+def prepare(home: Home, ports: dict[str, int], user: str = "root") -> None:
+    """Writes the configuration; a service that this stack does not run leads nowhere and answers 502.
+
+    Started by root, the workers run as `user`. The master stays root: it opens the logs, and ports below 1024.
+    """
     folder = home.data / "nginx"
-    folder.mkdir(exist_ok=True, mode=0o700)
-    write_private(home.run / "nginx.conf", main(home, folder))
+    write_private(home.run / "nginx.conf", main(home, folder, user))
     text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
     write_private(home.run / "quartet.conf", filled(text, values(ports)))
 
@@ -54,14 +56,14 @@ def filled(template: str, values: dict[str, str]) -> str:
     return template
 
 
-def main(home: Home, folder: Path) -> str:
+def main(home: Home, folder: Path, user: str = "root") -> str:
     """The main file round it: one private instance that writes below the home only."""
     temporary = "".join(
         f'  {kind}_temp_path "{folder}/{kind}";\n' for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    user = "user root;\n" if os.getuid() == 0 else ""  # a worker of another user could not enter the home
+    workers = f"user {user} {user};\n" if is_root() else ""
     return (
-        f'daemon off;\n{user}pid "{home.run}/nginx.pid";\nworker_processes auto;\nworker_rlimit_nofile 8192;\n'
+        f'daemon off;\n{workers}pid "{home.run}/nginx.pid";\nworker_processes auto;\nworker_rlimit_nofile 8192;\n'
         "events { worker_connections 4096; }\n"
         f"http {{\n  default_type application/octet-stream;\n{temporary}"
         f'  proxy_cache_path "{folder}/cache" keys_zone=quartet_docs:1m max_size=32m use_temp_path=off;\n'

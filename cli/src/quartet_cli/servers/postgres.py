@@ -4,9 +4,10 @@ import os
 import subprocess
 from pathlib import Path
 
+from quartet_cli.accounts import is_root, postgres_user
 from quartet_cli.binaries import Binaries
 from quartet_cli.errors import ProcessFailedError
-from quartet_cli.layout import CHECKOUT, Home, postgres_user
+from quartet_cli.layout import CHECKOUT, Home
 from quartet_cli.ports import HOST
 from quartet_cli.programs import Program
 from quartet_cli.servers.files import write_private
@@ -28,7 +29,7 @@ def program(binaries: Binaries, data: Path, port: int) -> Program:
         directory=data,
         url=f"postgresql://{HOST}:{port}/quartet",
         environment={"LANG": "C.UTF-8", "HOME": str(data)},
-        user="postgres" if os.getuid() == 0 else None,
+        user="postgres" if is_root() else None,
         stop_signal="INT",
         stop_seconds=60,
         check=check,
@@ -39,7 +40,7 @@ def prepare(home: Home, binaries: Binaries, data: Path, port: int) -> None:
     """Makes the cluster where there is none and writes its configuration; needs no running server."""
     data.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     data.mkdir(exist_ok=True, mode=0o700)
-    if os.getuid() == 0:
+    if is_root():
         account = postgres_user()
         os.chown(data, account.pw_uid, account.pw_gid)
     if not (data / "quartet-made").exists():
@@ -87,7 +88,7 @@ def _make_cluster(home: Home, binaries: Binaries, data: Path) -> None:
 def run_as_owner(command: list[str], data: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command as the owner of `data`: that is `postgres` when we are root, else ourselves."""
     account = data.stat()
-    as_root = os.getuid() == 0
+    as_root = is_root()
     return subprocess.run(
         command,
         check=False,

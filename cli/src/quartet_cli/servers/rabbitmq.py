@@ -44,7 +44,7 @@ def environment(home: Home, ports: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_NODENAME": f"quartet-{home.digest}@localhost",
         "RABBITMQ_DIST_PORT": str(ports["rabbitmq-distribution"]),
         "RABBITMQ_MNESIA_BASE": str(data / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(home.logs),
+        "RABBITMQ_LOG_BASE": str(data / "log"),
         "RABBITMQ_LOGS": "-",
         "RABBITMQ_CONFIG_FILE": str(run / "rabbitmq.conf"),
         "RABBITMQ_CONFIG_FILES": str(run / "conf.d"),
@@ -61,8 +61,6 @@ def environment(home: Home, ports: dict[str, int]) -> dict[str, str]:
 def prepare(home: Home, ports: dict[str, int]) -> None:
     """Writes the node's configuration and cookie."""
     data, run = home.data / "rabbitmq", home.run / "rabbitmq"
-    for folder in (data, run, run / "conf.d"):
-        folder.mkdir(exist_ok=True, mode=0o700)
     lines = [
         f"listeners.tcp.1 = {HOST}:{ports['rabbitmq']}",
         "disk_free_limit.absolute = 50MB",
@@ -71,8 +69,8 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
         "log.connection.level = error",  # else every health check is a line
         (home.secrets / "rabbitmq/auth.conf").read_text().strip(),
     ]
-    write_private(run / "rabbitmq.conf", "\n".join(lines) + "\n")
-    write_private(run / "environment.conf", "")
-    write_private(run / "advanced.config", "[].\n")
-    write_private(run / "enabled_plugins", "[].\n")
-    write_private(data / ".erlang.cookie", (home.secrets / "rabbitmq/cookie").read_text())
+    write_private(run / "rabbitmq.conf", "\n".join(lines) + "\n", owner_of=run)
+    write_private(run / "environment.conf", "", owner_of=run)
+    write_private(run / "advanced.config", "[].\n", owner_of=run)
+    write_private(run / "enabled_plugins", "[].\n", owner_of=run)
+    write_private(data / ".erlang.cookie", (home.secrets / "rabbitmq/cookie").read_text(), owner_of=data)

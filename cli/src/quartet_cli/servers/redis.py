@@ -22,7 +22,6 @@ def program(home: Home, binaries: Binaries, port: int) -> Program:
 def prepare(home: Home, ports: dict[str, int]) -> None:
     """Writes its configuration; when the memory is full, what was used longest ago goes first."""
     folder = home.data / "redis"
-    folder.mkdir(exist_ok=True, mode=0o700)
     lines = [
         f"bind {HOST}",
         f"port {ports['redis']}",
@@ -34,4 +33,4 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
         "maxmemory-policy allkeys-lru",
         (home.secrets / "redis/auth.conf").read_text().strip(),
     ]
-    write_private(home.run / "redis.conf", "\n".join(lines) + "\n")
+    write_private(home.run / "redis.conf", "\n".join(lines) + "\n", owner_of=folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import orjson
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from quartet_common.limits.limit import Limit, Setting
@@ -36,6 +36,7 @@ class ServiceConfig(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     private_host: str = "127.0.0.1"
     private_port: int = Field(default=9000, ge=0, le=65535)
+    private_token: SecretStr = Field(default=SecretStr(""), description="what /metrics of the private port requires")
     certfile: Path | None = Field(default=None, description="certificate and chain that the api serves with")
     keyfile: Path | None = None
     verify_client: Literal["none", "optional", "required"] = "none"
@@ -87,27 +88,30 @@ class ServiceConfig(BaseSettings):
     @classmethod
     def _read_list(cls, value: Any) -> Any:
         # not by pydantic-settings, which would stop at a list that is no JSON and not report what else is wrong
-        return orjson.loads(value) if isinstance(value, str) else value
+        try:
+            return orjson.loads(value) if isinstance(value, str) else value
+        except orjson.JSONDecodeError:
+            raise ValueError('must be a JSON list such as ["https://app.example.com"]') from None
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: list[str]) -> list[str]:
         for one in value:
             if one != "*" and ORIGIN.fullmatch(one) is None:
-                raise ValueError("each must be an origin as browsers send it, such as https://app.example.com, or *")
+                raise ValueError("must be origins such as https://app.example.com, or *")
         return value
 
     @field_validator("public_url")
     @classmethod
     def _is_an_origin(cls, value: str) -> str:
         if ORIGIN.fullmatch(value.rstrip("/").lower()) is None:
-            raise ValueError("it must be scheme://host or scheme://host:port: every service stands at the root of it")
+            raise ValueError("must be scheme://host or scheme://host:port, without a path")
         return value
 
     @model_validator(mode="after")
     def _pool_has_a_range(self) -> "ServiceConfig":
         if self.database_pool_min > self.database_pool_max:
-            raise ValueError("QUARTET_DATABASE_POOL_MIN is larger than QUARTET_DATABASE_POOL_MAX")
+            raise ValueError("QUARTET_DATABASE_POOL_MIN must not be larger than QUARTET_DATABASE_POOL_MAX")
         return self
 
     @model_validator(mode="after")
@@ -157,14 +161,14 @@ def load_config(config_class: type[C]) -> C:
     try:
         return read_config(config_class)
     except ValidationError as error:
-        sys.stderr.write(describe(error, config_class.service))
+        sys.stderr.write(describe(error, config_class))
         raise SystemExit(2) from None
 
 
-def describe(error: ValidationError, service: str) -> str:
-    """The lines that name each setting in `error` by its variable; values are not shown: they may be secrets."""
-    lines = [f"quartet-{service}: the configuration is incomplete or wrong:"]
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
+def describe(error: ValidationError, config_class: type[ServiceConfig]) -> str:
+    """The lines that name each setting in `error` by its variable, with its value unless that may hold a secret."""
+    lines = [f"quartet-{config_class.service}: invalid configuration:"]
+    for item in error.errors(include_url=False, include_context=False):
         names = [str(part) for part in item["loc"]]
         if not names:
             lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
@@ -172,9 +176,17 @@ def describe(error: ValidationError, service: str) -> str:
         name = ENV_PREFIX + names[0].upper()
         where = ".".join([name, *names[1:]])
         if item["type"] != "missing":
-            lines.append(f"  {where}: {item['msg']}")
+            reason = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            shown = "" if _may_hold_secret(config_class, names[0], item["input"]) else f", got {item['input']!r}"
+            lines.append(f"  {where}: {reason.partition(', unable to parse')[0]}{shown}")
         elif where != name:  # the setting is there, and lacks a member
             lines.append(f"  {where}: missing")
         else:
-            lines.append(f"  {name}: missing (set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR)")
+            lines.append(f"  {name}: missing. Set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR")
     return "\n".join(lines) + "\n"
+
+
+def _may_hold_secret(config_class: type[ServiceConfig], field: str, value: object) -> bool:
+    """Whether a value must not be shown: a secret, a document with secrets, or a URL with a password."""
+    kind = config_class.model_fields[field].annotation
+    return (isinstance(kind, type) and issubclass(kind, SecretStr | BaseModel)) or "@" in str(value)

@@ -1,7 +1,9 @@
 """Logs: one JSON object a line on standard output, with trace id, tenant and actor, and without secrets."""
 
+import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
@@ -9,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import stamina.instrumentation
@@ -18,6 +20,10 @@ from opentelemetry import trace
 HIDDEN = "(hidden)"
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "credential", "private_key", "master_key")
 MAX_VALUE = 2000
+DELAY = 0.005
+"""Seconds that a line may wait for others: what a SIGKILL can lose."""
+MAX_LINES = 100
+"""Lines that wait at most."""
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has: all else was given by the caller."""
 OWN_NUMBER = len(vars(logging.makeLogRecord({})))
@@ -38,7 +44,7 @@ def add_context(**names: str) -> None:
 
 def configure_logs(service: str, process: str, level: str) -> None:
     """Send everything that is logged by way of `logging` to standard output as JSON lines."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LineBatches(sys.stdout)
     handler.setFormatter(JsonLines(service, process))
     root = logging.getLogger()
     root.handlers = [handler]
@@ -54,6 +60,51 @@ def _leave_out_what_no_line_has() -> None:
     vars(logging)["_srcfile"] = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     vars(logging)["logAsyncioTasks"] = False  # unknown to Python 3.11
+
+
+class LineBatches(logging.StreamHandler[TextIO]):
+    """Writes the lines of DELAY seconds of the event loop by one call: a system call per line costs more than the line.
+
+    Outside of a loop, and for errors, lines are written at once, those that wait before them. `logging` flushes at the
+    end of the process. See docs/decisions/0026.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._flushing_loop: asyncio.AbstractEventLoop | None = None
+        os.register_at_fork(before=self.flush)  # else the child would write them too
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record. The caller, `handle`, holds the lock."""
+        try:
+            self._lines.append(self.format(record))
+            loop = _running_loop()
+            if loop is None or record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES:
+                self.flush()
+            elif self._flushing_loop is not loop:
+                self._flushing_loop = loop
+                loop.call_later(DELAY, self.flush)
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write the lines that wait. Raises OSError if they cannot be written; they are lost then."""
+        self.acquire()
+        try:
+            lines, self._lines, self._flushing_loop = self._lines, [], None
+            if lines:
+                self.stream.write("\n".join(lines) + "\n")
+            super().flush()
+        finally:
+            self.release()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class JsonLines(logging.Formatter):

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from typing import Any
 
 from opentelemetry import context, trace
@@ -54,6 +55,8 @@ class Measured:
         self._duration, self._size, self._active = _instruments()
         self._series: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._running: dict[tuple[str, str], Any] = {}
+        for method, scheme, status in product(("GET", "POST"), SCHEMES, (500, 503)):
+            self._duration.labels(method, scheme, status)  # exported from the start, since alerts count errors
 
     async def __call__(self, scope: dict[str, Any], receive: App, send: App) -> None:
         """Run the application, and measure it."""

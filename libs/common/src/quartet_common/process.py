@@ -97,7 +97,7 @@ async def _run_api(service: Service[C], config: C) -> None:
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
-    private = create_private_app(api_readiness(container))
+    private = create_private_app(api_readiness(container), config.private_token.get_secret_value())
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
     private_server.add_done_callback(lambda _: container.stopping.set())  # a dead part ends all
@@ -150,8 +150,9 @@ class Worker(Generic[C]):
         """Work until the container is to stop: then not ready, nothing new, finish what runs. A dead part ends all."""
         stopping = self._container.stopping
         private_stopping = asyncio.Event()
-        private = create_private_app(self._readiness)
-        config = private_config(self._container.config)
+        settings = self._container.config
+        private = create_private_app(self._readiness, settings.private_token.get_secret_value())
+        config = private_config(settings)
         parts = [asyncio.ensure_future(serve_app(private, config, private_stopping))]
         parts.append(asyncio.ensure_future(self._relay.run()))
         parts += [asyncio.ensure_future(consumer.run()) for consumer in self._consumers]

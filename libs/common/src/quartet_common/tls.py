@@ -128,11 +128,11 @@ def flaws(config: "ServiceConfig") -> list[str]:
     found += _bundle_flaws("QUARTET_CA_CERTS", config.ca_certs) + _bundle_flaws("QUARTET_TRUST", config.trust)
     verifies = config.verify_client != "none"
     if verifies and config.ca_certs is None:
-        found.append("QUARTET_VERIFY_CLIENT: needs QUARTET_CA_CERTS, the authority of the clients")
+        found.append("QUARTET_VERIFY_CLIENT: set QUARTET_CA_CERTS too, the authority of the clients")
     if verifies and config.certfile is None:
-        found.append("QUARTET_VERIFY_CLIENT: needs TLS, QUARTET_CERTFILE and QUARTET_KEYFILE")
+        found.append("QUARTET_VERIFY_CLIENT: set QUARTET_CERTFILE and QUARTET_KEYFILE too")
     if config.ca_certs is not None and not verifies:
-        found.append("QUARTET_CA_CERTS: nobody is asked for a certificate unless QUARTET_VERIFY_CLIENT says so")
+        found.append("QUARTET_CA_CERTS: not used unless QUARTET_VERIFY_CLIENT is optional or required")
     return found
 
 
@@ -140,7 +140,7 @@ def _pair_flaws(cert_name: str, certfile: Path | None, key_name: str, keyfile: P
     if certfile is None and keyfile is None:
         return []
     if certfile is None or keyfile is None:
-        return [f"{cert_name} and {key_name} go together: one of them is missing"]
+        return [f"{cert_name} and {key_name} must be set together"]
     missing = [line for name, file in ((cert_name, certfile), (key_name, keyfile)) for line in _missing(name, file)]
     return missing or _unusable(cert_name, key_name, (certfile, keyfile))
 
@@ -149,10 +149,10 @@ def _unusable(cert_name: str, key_name: str, pair: Pair) -> list[str]:
     try:
         load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)
     except EncryptedKeyError:
-        return [f"{key_name}: the key in {pair[1]} is encrypted; only one without a passphrase can be used"]
+        return [f"{key_name}: the key in {pair[1]} is encrypted; use a key without a passphrase"]
     except OSError as error:
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-            return [f"{key_name}: the key in {pair[1]} is not that of the certificate in {pair[0]}"]
+            return [f"{key_name}: the key in {pair[1]} does not belong to the certificate in {pair[0]}"]
         return [f"{cert_name}, {key_name}: no certificate with its key in {pair[0]} and {pair[1]}"]
     return []
 

@@ -1,7 +1,14 @@
 """Logs: one JSON object a line, with names, and without secrets."""
 
+import asyncio
+import io
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
@@ -10,7 +17,17 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from quartet_common.auth import opaque
-from quartet_common.logs import HIDDEN, MAX_VALUE, add_context, begin_context, configure_logs, hide_secrets
+from quartet_common.logs import (
+    HIDDEN,
+    MAX_LINES,
+    MAX_VALUE,
+    LineBatches,
+    add_context,
+    begin_context,
+    configure_logs,
+    hide_secrets,
+)
+from quartet_testing.conditions import eventually
 
 
 @pytest.fixture
@@ -127,3 +144,121 @@ def test_a_token_in_an_address_is_hidden_wherever_it_stands() -> None:
         token = opaque.make(prefix, "acme-1")
         assert opaque.hide(f"/users/{token}/x") == "/users/(hidden)/x"
     assert opaque.hide("/users/quartet_scimitar") == "/users/quartet_scimitar"
+
+
+class Writes(io.StringIO):
+    """A stream that keeps what each call has written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.calls.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def batches(root: None) -> Writes:
+    """What is written when everything is logged by lines that are their messages."""
+    writes = Writes()
+    logging.getLogger().handlers = [LineBatches(writes)]
+    logging.getLogger().setLevel("INFO")
+    return writes
+
+
+async def test_lines_of_one_moment_are_written_by_one_call(batches: Writes) -> None:
+    for number in range(3):
+        logging.getLogger("anything").info("%s", number)
+    assert batches.calls == []
+
+    async def written() -> bool:
+        return bool(batches.calls)
+
+    await eventually(written, "the lines to be written")
+    assert batches.calls == ["0\n1\n2\n"]
+    logging.getLogger("anything").info("next")
+
+    async def next_written() -> bool:
+        return batches.calls[1:] == ["next\n"]
+
+    await eventually(next_written, "the next batch")
+
+
+async def test_an_error_is_written_at_once_after_the_lines_before_it(batches: Writes) -> None:
+    logging.getLogger("anything").info("before")
+    logging.getLogger("anything").error("error")
+    assert batches.calls == ["before\nerror\n"]
+
+
+async def test_no_more_than_so_many_lines_wait(batches: Writes) -> None:
+    for number in range(MAX_LINES):
+        logging.getLogger("anything").info("%s", number)
+    assert [call.count("\n") for call in batches.calls] == [MAX_LINES]
+
+
+async def test_a_line_of_a_thread_is_written_at_once_and_in_order(batches: Writes) -> None:
+    logging.getLogger("anything").info("loop")
+    thread = threading.Thread(target=lambda: logging.getLogger("anything").info("thread"))
+    thread.start()
+    thread.join()
+    assert batches.calls == ["loop\nthread\n"]
+
+
+def test_a_loop_that_ended_before_its_lines_were_written_leaves_them_to_the_next(batches: Writes) -> None:
+    async def first() -> None:
+        logging.getLogger("anything").info("first")
+
+    async def second() -> None:
+        logging.getLogger("anything").info("second")
+        await eventually(written, "the lines to be written")
+
+    async def written() -> bool:
+        return bool(batches.calls)
+
+    asyncio.run(first())
+    asyncio.run(second())
+    assert batches.calls == ["first\nsecond\n"]
+
+
+def test_without_a_loop_each_line_is_written_at_once(batches: Writes) -> None:
+    logging.getLogger("anything").info("one")
+    assert batches.calls == ["one\n"]
+
+
+PROCESS = """
+import asyncio, logging, os, sys
+from quartet_common.logs import configure_logs
+configure_logs("users", "api", "INFO")
+async def main():
+    for number in range(50):
+        logging.getLogger("anything").info("line %s", number)
+    if sys.argv[1] == "fork" and os.fork() == 0:
+        os._exit(0)
+    if sys.argv[1] == "crash":
+        raise ValueError("a bug")
+    if sys.argv[1] in ("terminate", "kill"):
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def run(how: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROCESS, how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+@pytest.mark.parametrize("how", ["end", "crash", "fork"])
+def test_a_process_that_ends_has_written_every_line_once(how: str) -> None:
+    written, _ = run(how).communicate(timeout=60)
+    assert [json.loads(text)["event"] for text in written.splitlines()] == [f"line {number}" for number in range(50)]
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_a_process_that_is_killed_has_written_what_is_older_than_a_moment(how: str) -> None:
+    process = run(how)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(50)]  # nothing but time has them written
+    os.kill(process.pid, signal.SIGTERM if how == "terminate" else signal.SIGKILL)
+    assert json.loads(lines[-1])["event"] == "line 49"
+    assert process.communicate(timeout=60)[0] == ""

@@ -63,7 +63,7 @@ def test_a_key_of_another_certificate_is_refused(
     _, keyfile = authority.issue("127.0.0.1", file="other")
     environment |= {f"QUARTET_{kind}CERTFILE": str(certfile), f"QUARTET_{kind}KEYFILE": str(keyfile)}
     [line] = complaints(capsys)
-    assert line == f"QUARTET_{kind}KEYFILE: the key in {keyfile} is not that of the certificate in {certfile}"
+    assert line == f"QUARTET_{kind}KEYFILE: the key in {keyfile} does not belong to the certificate in {certfile}"
 
 
 def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(

@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def servers() -> Iterator[Stack]:
     """PostgreSQL, Redis and RabbitMQ for integration tests; no service process runs. Tests may stop and start them."""
     with tempfile.TemporaryDirectory(prefix="quartet-test-", ignore_cleanup_errors=True) as home:
-        stack = Stack(Path(home), None, extra_environment=WIDE)
+        stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.start_servers()
             yield stack

@@ -19,9 +19,10 @@ async def worker(servers: Stack) -> AsyncIterator[tuple[asyncio.subprocess.Proce
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "quartet_metrics", "worker", env=servers.environment("metrics", "worker")
     )
-    port = servers.state.ports["metrics-worker-private"]
+    url = f"http://127.0.0.1:{servers.state.ports['metrics-worker-private']}"
+    bearer = {"Authorization": f"Bearer {(servers.home.secrets / 'prometheus/token').read_text()}"}
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, headers=bearer, trust_env=False) as client:
             yield process, client
     finally:
         if process.returncode is None:

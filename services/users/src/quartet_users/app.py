@@ -47,10 +47,12 @@ PUBLIC = frozenset(
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     """The HTTP application; the imports stand in functions so that the worker does not carry them."""
     from quartet_common.app import create_base_app
+    from quartet_common.limits.limiter import EXTENSION as LIMITER
     from quartet_scim.errors import ScimError
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
     from quartet_users.errors import render_error
+    from quartet_users.lockout.lockout import LOGIN, SECRET
     from quartet_users.logins.failed_logins import FailedLogins
     from quartet_users.reference import REFERENCE
     from quartet_users.tenants.tenant_usecases import ensure_first_tenants
@@ -72,6 +74,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
         reference=REFERENCE,
         background=[failures],
     )
+    app.extensions[LIMITER].start_counts(LOGIN, SECRET)
     app.before_serving(require_keys(keys))
     app.before_serving(partial(ensure_first_tenants, container))
     passwords = _make_passwords(config)

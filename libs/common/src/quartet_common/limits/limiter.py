@@ -59,6 +59,12 @@ class Limiter:
         self._limited = metrics.get_meter(__name__).create_counter(
             "quartet.limits.refused", description="requests that were answered 429, by limit"
         )
+        self.start_counts(CLIENT, USER, ADDRESS, FAILURES)
+
+    def start_counts(self, *limits: str) -> None:
+        """Export 0 for these limits: an alert on the growth of a count would miss the first one of a new series."""
+        for name in limits:
+            self._limited.add(0, {"limit": name})
 
     def identified(self, who: Principal) -> Said | None:
         """Count a request of `who`, whose token is valid. Raises LimitedError. Services are not limited."""

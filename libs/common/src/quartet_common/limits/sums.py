@@ -80,6 +80,7 @@ class Sums:
         self._failed = metrics.get_meter(__name__).create_counter(
             "quartet.limits.unshared", description="sums that could not be made: each process limits by itself"
         )
+        self._failed.add(0)  # exported from the start
 
     async def add_up(self) -> None:
         """Add up what has changed by now. What cannot be told is not told later: the others only let more through.

@@ -39,6 +39,10 @@ async def read_outbox(connection: Connection) -> OutboxState:
     return OutboxState(row["depth"], max(0.0, row["lag"]))
 
 
+RESULTS = ("handled", "duplicate", "delayed", "dead")
+"""What can become of a message."""
+
+
 class OutboxStats:
     """Depth and lag of the outbox, and how many events went out or were refused."""
 
@@ -46,6 +50,8 @@ class OutboxStats:
         self.state = OutboxState(0, 0.0)
         self._published = meter.create_counter("quartet.outbox.published", description="events confirmed by RabbitMQ")
         self._failed = meter.create_counter("quartet.outbox.failed", description="publishes that were not confirmed")
+        for counter in (self._published, self._failed):
+            counter.add(0)  # exported from the start
         meter.create_observable_gauge("quartet.outbox.depth", [self._depth], description="events that wait")
         meter.create_observable_gauge("quartet.outbox.lag", [self._lag], unit="s", description="age of the oldest")
 
@@ -75,6 +81,8 @@ class ConsumerStats:
             description="from event to effect",
             explicit_bucket_boundaries_advisory=AGE_BUCKETS,
         )
+        for result in RESULTS:
+            self._events.add(0, {"result": result})  # exported from the start
 
     def count(self, result: str, number: int = 1) -> None:
         """`number` messages ended as `result`: handled, duplicate, delayed or dead."""

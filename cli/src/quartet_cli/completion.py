@@ -1,0 +1,34 @@
+"""The command `completion`: a script that lets a shell complete commands and options."""
+
+import re
+import shlex
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]  # imported there
+
+from quartet_cli.layout import CHECKOUT
+
+VARIABLE: Final = "_QUARTET_COMPLETE"
+"""What the scripts set when they ask the command for completions."""
+
+
+class Shell(StrEnum):
+    """The shells for which there is a script."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="The shell that runs the script.")]) -> None:
+    """Print a completion script. Bash: source <(./quartet completion bash)."""
+    script = get_completion_script(prog_name="quartet", complete_var=VARIABLE, shell=shell)  # nosec B604  # a name
+    command = shlex.quote(str(CHECKOUT / "quartet"))  # it is not on PATH
+    print(re.sub(r"(complete_zsh|\(commandline -cp\)) quartet\b", lambda found: f"{found[1]} {command}", script))
+
+
+def enable() -> None:
+    """Have the command answer those scripts."""
+    completion_init()

@@ -1,0 +1,84 @@
+"""The private port of a fresh process: what it shows, and to whom."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quartet_common.private import create_private_app
+from quartet_common.readiness import Readiness
+
+DASHBOARD = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards/quartet.json"
+FRESH = """
+import sys
+from prometheus_client import REGISTRY, generate_latest
+from quartet_common.config import ServiceConfig
+from quartet_common.limits.limiter import Limiter
+from quartet_common.messaging.stats import ConsumerStats, OutboxStats
+from quartet_common.observed import Measured
+from quartet_common.telemetry import start_telemetry
+config = ServiceConfig(**eval(sys.argv[1]))
+start_telemetry(config, "worker")
+kept = [OutboxStats(), ConsumerStats(), Limiter(config, lambda: None), Measured(None, "health")]
+print(generate_latest(REGISTRY).decode())
+"""
+SETTINGS = {
+    "database_url": "x", "database_password": "x", "redis_url": "x", "redis_password": "x", "broker_url": "x",
+    "broker_password": "x", "users_url": "x", "client_secret": "x",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fresh() -> str:
+    """The Prometheus text of a process that has done nothing yet."""
+    command = [sys.executable, "-c", FRESH, repr(SETTINGS)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("result", ["handled", "duplicate", "delayed", "dead"])
+def test_what_may_become_of_messages_is_counted_from_0(fresh: str, result: str) -> None:
+    assert re.search(rf'^quartet_consumer_events_total{{.*result="{result}".*}} 0\.0$', fresh, re.MULTILINE)
+
+
+@pytest.mark.parametrize("limit", ["client", "user", "address", "refused"])
+def test_refusals_of_each_limit_are_counted_from_0(fresh: str, limit: str) -> None:
+    assert re.search(rf'^quartet_limits_refused_total{{.*limit="{limit}".*}} 0\.0$', fresh, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["outbox_published", "outbox_failed", "limits_unshared"])
+def test_other_counts_start_at_0(fresh: str, name: str) -> None:
+    assert re.search(rf"^quartet_{name}_total{{.*}} 0\.0$", fresh, re.MULTILINE)
+
+
+@pytest.mark.parametrize("status", ["500", "503"])
+def test_errors_are_counted_from_0(fresh: str, status: str) -> None:
+    found = re.findall(
+        rf'^http_server_duration_milliseconds_count{{.*http_status_code="{status}"}} 0\.0$', fresh, re.MULTILINE
+    )
+    assert len(found) == 4  # GET and POST, with TLS and without
+
+
+def test_every_counter_of_the_dashboard_is_there(fresh: str) -> None:
+    named = set(re.findall(r"quartet_\w+_total", json.dumps(json.loads(DASHBOARD.read_text()))))
+    assert len(named) >= 3
+    assert [name for name in named if f"\n{name}{{" not in fresh] == []
+
+
+async def test_numbers_are_shown_to_whoever_has_the_token_and_health_to_everybody() -> None:
+    client = create_private_app(Readiness({}, asyncio.Event()), "the token").test_client()
+    for wrong in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic the token"}, {"Authorization": "ü"}):
+        answer = await client.get("/metrics", headers=wrong)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert b"# HELP" not in await answer.get_data()
+    answer = await client.get("/metrics", headers={"Authorization": "Bearer the token"})
+    assert (answer.status_code, b"# HELP" in await answer.get_data()) == (200, True)
+    assert [(await client.get(f"/health/{one}")).status_code for one in ("live", "ready")] == [200, 200]
+
+
+async def test_without_a_token_in_the_configuration_numbers_are_shown_to_everybody() -> None:
+    answer = await create_private_app(Readiness({}, asyncio.Event())).test_client().get("/metrics")
+    assert answer.status_code == 200

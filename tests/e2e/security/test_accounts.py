@@ -1,0 +1,20 @@
+"""The accounts of a running stack: what an attacker would get who takes over one of its processes."""
+
+import psutil
+import pytest
+
+from quartet_cli.stack import Stack
+
+pytestmark = pytest.mark.local_stack
+
+
+def test_nothing_but_the_supervisor_and_the_master_of_nginx_runs_as_root(stack: Stack) -> None:
+    below = psutil.Process(stack.supervisor.pid()).children(recursive=True)
+    assert len(below) >= 14
+    as_root = [" ".join(process.cmdline()) for process in below if process.uids().effective == 0]
+    assert [command for command in as_root if not command.startswith("nginx: master process")] == []
+    workers = [process for process in below if " ".join(process.cmdline()).startswith("nginx: worker process")]
+    assert workers
+    services = [process for process in below if "-m" in process.cmdline()]
+    assert len({process.uids().effective for process in (*workers, *services)}) == 1
+    assert len(services) == 8
