@@ -177,10 +177,8 @@ async def _patch(
     """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, user_id, if_match)
-    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
-
-    `is_large`: they come from a large body, and are applied in a thread. Raises ScimError 400, 404, 409, 412,
-    MissingScopesError 403.
+        patched = await _applied(engine, before, operations, is_large=is_large)
+        demand_size(patched.attributes, container.config.max_user_bytes, before.attributes)
         new_password = "password" in patched.secrets
         user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
         if user_domain.is_privileged(before, user, new_password=new_password):
