@@ -88,7 +88,7 @@ async def _write(config: ServiceConfig, exporters: Mapping[str, Exporter], tenan
                     if len(buffer) >= CHUNK:
                         await spool.write(bytes(buffer))
                         buffer.clear()
-        await spool.write(b'%b{"kind":"end","count":%d}\n' % (buffer, count))
+        await spool.write(b'%b{"kind":"end","count":%d}\n' % (bytes(buffer), count))
     finally:
         await spool.end()
 
