@@ -26,7 +26,9 @@ async def busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[RunningService]:
     """A service in which few passwords of a tenant may wait."""
-    monkeypatch.setitem(Passwords.__init__.__kwdefaults__, "waiting", WAITING)
+    defaults = Passwords.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "waiting", WAITING)
     async with run_service(SERVICE, config_for(UsersConfig)) as running:
         believing(running)
         yield running

@@ -172,8 +172,8 @@ async def test_who_gets_another_password_while_the_old_one_is_made_anew_does_not
     person = await people.person()
     verify = Passwords.verify
 
-    async def slow(self: Passwords, password_hash: str | None, password: str) -> bool:
-        right = await verify(self, password_hash, password)
+    async def slow(self: Passwords, password_hash: str | None, password: str, tenant: str | None) -> bool:
+        right = await verify(self, password_hash, password, tenant)
         body = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "password", "value": NEW}]}
         await people.users.client.patch(f"/scim/v2/Users/{person['id']}", headers=people.headers, json=body)
         return right

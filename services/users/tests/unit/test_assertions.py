@@ -201,6 +201,7 @@ def test_a_stored_key_for_which_anybody_can_sign_verifies_nothing() -> None:
 
 
 def test_a_stored_rsa_key_that_is_easily_factored_verifies_nothing() -> None:
+    assert RSA_4096.private_key is not None
     prime = RSA_4096.private_key.private_numbers().p
     keys = {"keys": [{"kty": "RSA", "n": base64url_number(3 * prime), "e": "AQAB", "kid": "weak"}]}
     start = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "RS256"}, claims()))

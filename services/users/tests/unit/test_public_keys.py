@@ -10,8 +10,7 @@ from quartet_testing.weak_keys import SMALL_ORDER_KEYS, base64url, base64url_num
 from quartet_users.api_clients.assertions import read_keys
 from quartet_users.api_clients.public_keys import CURVE_D, FIELD, MOST_RSA_BITS, ORDER_8, SMALL_ORDER
 
-SOUND = RSAKey.generate_key(2048).private_key.private_numbers()
-MODULUS = SOUND.p * SOUND.q
+MODULUS = RSAKey.generate_key(2048).public_key.public_numbers().n
 
 
 def ed25519(encoded: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ MEMORY_KIB, PASSES, LANES = 19 * 1024, 2, 1
 SALT_BYTES, HASH_BYTES = 16, 32
 WAITING = 100
 """Passwords of one tenant that may wait for a thread; what comes beyond gets 429."""
-PATIENCE = 8.0
+PATIENCE = 15.0
 """Seconds that a password waits for a thread; then the answer is 429, or 503 where it waited for other tenants."""
 NICENESS = 10
 """What the threads are put back by where processors are scarce: who only reads is not to notice that others log in."""
