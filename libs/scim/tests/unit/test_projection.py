@@ -246,7 +246,12 @@ def test_a_name_that_is_repeated_is_read_once(monkeypatch: pytest.MonkeyPatch) -
     projector, urn = Projector(user_resource_type()), user_resource_type().schema.id
     read: list[object] = []
     find = projector._ways_to
-    monkeypatch.setattr(projector, "_ways_to", lambda named: read.append(named) or find(named))
+
+    def watched(named: Any) -> Any:
+        read.append(named)
+        return find(named)
+
+    monkeypatch.setattr(projector, "_ways_to", watched)
     shown = projector.parse([urn, urn.upper()] * 500)
     assert shown == projector.parse([urn])
     assert len(read) == 2

@@ -1,12 +1,14 @@
 """PATCH of users over HTTP, in the shapes that clients send."""
 
 import asyncio
+import threading
 from typing import Any
 from uuid import UUID
 
 import argon2
 import pytest
 
+from quartet_scim.patch import PatchEngine
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.passwords.passwords import Passwords
 from quartet_users.scim import user_store
@@ -253,3 +255,46 @@ async def test_another_tenants_user_cannot_be_patched(users: RunningService, hea
     stranger = users.tokens.headers(new_tenant(), ["users:write"])
     response = await patch(users, stranger, made, {"op": "remove", "path": "displayName"})
     assert response.status_code == 404
+
+
+MANY_TESTS = " or ".join(f'value eq "{number}"' for number in range(90))
+
+
+@pytest.mark.parametrize(
+    ("emails", "operation", "beside"),
+    [
+        (1, {"op": "replace", "path": "displayName", "value": "B"}, False),
+        (100, {"op": "replace", "path": "displayName", "value": "B"}, False),
+        (600, {"op": "replace", "path": "displayName", "value": "B"}, True),
+        (100, {"op": "replace", "path": f"emails[{MANY_TESTS}].display", "value": "B"}, True),
+        (1, {"op": "replace", "path": "nickName", "value": "x" * 60_000}, False),
+        (
+            1,
+            {"op": "add", "path": "photos", "value": [{"value": f"{number}{'x' * 50_000}"} for number in range(3)]},
+            True,
+        ),
+    ],
+)
+async def test_operations_that_take_long_are_applied_beside_the_event_loop(
+    users: RunningService,
+    headers: Headers,
+    monkeypatch: pytest.MonkeyPatch,
+    emails: int,
+    operation: dict[str, Any],
+    beside: bool,
+) -> None:
+    sent = {**SENT, "emails": [{"value": str(number)} for number in range(emails)]}
+    response = await users.client.post("/scim/v2/Users", headers=headers, json=sent)
+    made = await response.get_json(force=True)
+    finished: list[int] = []
+    apply = PatchEngine.apply
+
+    def watched(*given: Any) -> Any:
+        found = apply(*given)
+        finished.append(threading.get_ident())
+        return found
+
+    monkeypatch.setattr(PatchEngine, "apply", watched)
+    assert (await patch(users, headers, made, operation)).status_code == 200
+    assert len(finished) == 1
+    assert (finished[0] != threading.get_ident()) is beside
