@@ -1,5 +1,6 @@
 """The proxy: the same routes as in containers (deploy/nginx/quartet.conf.template), wrapped for a private nginx."""
 
+import os
 from pathlib import Path
 
 from quartet_cli.accounts import is_root

@@ -78,6 +78,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app.before_serving(require_keys(keys))
     app.before_serving(partial(ensure_first_tenants, container))
     passwords = _make_passwords(config)
+    container.shares.append(passwords.share)
     client = container.service_client("groups", config.groups_url)  # one, so that all calls share its breaker
     _add_scim(app, container, passwords, client)
     _add_logins(app, container, keys, passwords, failures)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-import msgspec
-
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
 from quartet_common.errors import BadRequestError, NotFoundError, ServiceError
