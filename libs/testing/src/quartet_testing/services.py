@@ -8,6 +8,7 @@ from uuid import uuid4
 from quart import Quart
 from quart.typing import TestClientProtocol
 
+from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import Event, decode
@@ -48,3 +49,9 @@ async def run_service(
     app = service.create_app(container)
     async with app.test_app():
         yield RunningService(app, container, tokens)
+
+
+def direct(stack: Stack, path: str) -> str:
+    """The URL of a route at its service itself, where services call each other: the proxy does not let them through."""
+    service = f"{path.split('/')[1]}-api"
+    return f"http://127.0.0.1:{stack._ports()[service]}{path}"

@@ -6,22 +6,24 @@ import httpx
 
 from quartet_testing.client import GROUPS, group_document, patch_document
 from quartet_testing.isolation.world import World, clean, missing
-from quartet_testing.services import new_tenant
+from quartet_testing.services import direct, new_tenant
 
 
 async def group_operations_of_a_bulk_are_apart(world: World, _: str) -> None:
     change = {"method": "PUT", "id": world.group["id"], "data": group_document()}
     steal = {"method": "POST", "id": str(uuid4()), "data": group_document([world.user["id"]])}
     body = {"operations": [change, {"method": "DELETE", "id": world.group["id"]}, steal]}
-    assert (await world.owner.post("/groups/bulk", json=body)).status_code == 403
+    assert (await world.owner.post(direct(world.stack, "/groups/bulk"), json=body)).status_code == 403
     secret = (world.stack.home.secrets / "users/quartet_client_secret").read_text().strip()
     async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
         form = {"grant_type": "client_credentials"}
         token = (await client.post("/oauth2/token", data=form, auth=("quartet-users", secret))).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": new_tenant()}
-        answer = await client.post("/groups/bulk", json=body, headers=headers)
+        answer = await client.post(direct(world.stack, "/groups/bulk"), json=body, headers=headers)
         assert [one["status"] for one in answer.json()["results"]] == [404, 404, 400]
-        nameless = await client.post("/groups/bulk", json=body, headers={"Authorization": f"Bearer {token}"})
+        nameless = await client.post(
+            direct(world.stack, "/groups/bulk"), json=body, headers={"Authorization": f"Bearer {token}"}
+        )
         assert nameless.status_code == 400
     assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json() == world.group
 
