@@ -18,7 +18,7 @@ pytestmark = pytest.mark.local_stack
 @pytest.fixture
 async def documented(api: Api) -> dict[str, Any]:
     """The operations of users and groups, by method and path."""
-    found = {}
+    found: dict[str, Any] = {}
     for service in ("users", "groups"):
         paths = (await api.get(f"/{service}/openapi.json")).json()["paths"]
         found |= {f"{method.upper()} {path}": one for path, methods in paths.items() for method, one in methods.items()}
