@@ -12,6 +12,7 @@ from quartet_testing.attacks import Recorded, Stranger, exchange, request
 from quartet_testing.client import GROUPS, USERS, Api, unique, user_document
 from quartet_testing.conditions import eventually
 from quartet_testing.forgery import Forger
+from quartet_testing.services import direct
 
 pytestmark = pytest.mark.local_stack
 
@@ -72,7 +73,9 @@ async def test_a_client_that_claims_another_host_is_answered_with_the_public_add
         assert "Location" not in answer.headers or answer.headers["Location"].startswith(stack.url)
 
 
-async def test_a_client_that_is_no_service_names_no_tenant_and_no_actor(mine: Api, other: Api, forger: Forger) -> None:
+async def test_a_client_that_is_no_service_names_no_tenant_and_no_actor(
+    stack: Stack, mine: Api, other: Api, forger: Forger
+) -> None:
     victim = await other.create_user()
     theirs = (await other.entries_of(victim["id"], "users.user.created"))[0]["tenant"]
     for names in ({"Quartet-Tenant": theirs}, {"Quartet_Tenant": theirs}, {"QUARTET-TENANT": theirs}):
@@ -83,16 +86,18 @@ async def test_a_client_that_is_no_service_names_no_tenant_and_no_actor(mine: Ap
         assert entry["tenant"] != theirs
         assert entry["actor"] != "somebody-else"
         assert (await other.get(f"{USERS}/{made['id']}")).status_code == 404
-    found = await mine.post("/users/lookup", json={"ids": [victim["id"]]}, headers=as_service(forger, theirs))
+    found = await mine.post(
+        direct(stack, "/users/lookup"), json={"ids": [victim["id"]]}, headers=as_service(forger, theirs)
+    )
     assert [one["id"] for one in found.json()["users"]] == [victim["id"]]
 
 
 @pytest.mark.parametrize("tenant", [None, "", "*", "%2A", "x" * 300])
 async def test_a_service_that_names_no_tenant_is_refused(
-    stranger: Stranger, forger: Forger, tenant: str | None
+    stack: Stack, stranger: Stranger, forger: Forger, tenant: str | None
 ) -> None:
     ids = {"ids": [str(uuid4())]}
-    answer = await stranger.http.post("/users/lookup", json=ids, headers=as_service(forger, tenant))
+    answer = await stranger.http.post(direct(stack, "/users/lookup"), json=ids, headers=as_service(forger, tenant))
     assert (answer.status_code, answer.json()["code"]) == (400, "missing_tenant")
 
 

@@ -329,7 +329,7 @@ async def test_a_head_that_is_not_complete_after_ten_seconds_ends_the_connection
     assert await begun.response(begun.request()) == (200, b"")
     assert await idle.response(idle.request()) == (200, b"")
     begun.raw(HeadersFrame(3, b"\x82"))
-    await begun.until(lambda: any(one._frame_due for one in server.host.connections), "the head to begin")  # type: ignore[attr-defined]
+    await begun.until(lambda: any(one._frame_due for one in server.host.connections), "the head to begin")
     server.pass_seconds(9)
     assert not begun.closed
     server.pass_seconds(11)

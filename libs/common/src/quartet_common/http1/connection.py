@@ -46,7 +46,8 @@ class Host:
         self.stopping = stopping
         self.keep_alive = keep_alive
         self.closed = False
-        self.connections: set[Open] = set()
+        self.connections: set[Any] = set()
+        """Each is an Open, of either protocol."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = wire.Clock()
         self.loop = asyncio.get_running_loop()

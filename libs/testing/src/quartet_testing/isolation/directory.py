@@ -6,7 +6,7 @@ import httpx
 
 from quartet_testing.client import GROUPS, USERS, Document, bulk_document, group_document, patch_document, user_document
 from quartet_testing.isolation.world import SCHEMA, SCHEMA_DOCUMENT, SEARCH, World, clean, missing, newcomer
-from quartet_testing.services import new_tenant
+from quartet_testing.services import direct, new_tenant
 
 
 async def users_are_created_apart(world: World, _: str) -> None:
@@ -67,16 +67,18 @@ async def searched_apart(world: World, path: str, number: int) -> None:
 
 async def groups_are_searched_apart_by_services(world: World, _: str) -> None:
     body = {"schemas": [SEARCH], "filter": "userName pr or displayName pr"}
-    assert (await world.stranger.post("/groups/search", json=body)).status_code == 403
+    assert (await world.stranger.post(direct(world.stack, "/groups/search"), json=body)).status_code == 403
     secret = (world.stack.home.secrets / "users/quartet_client_secret").read_text().strip()
     async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
         form = {"grant_type": "client_credentials"}
         token = (await client.post("/oauth2/token", data=form, auth=("quartet-users", secret))).json()["access_token"]
         for tenant, found in ((world.tenant, [world.group["id"]]), (new_tenant(), [])):
             headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": tenant}
-            answer = await client.post("/groups/search", json=body, headers=headers)
+            answer = await client.post(direct(world.stack, "/groups/search"), json=body, headers=headers)
             assert [group["id"] for group in answer.json()["Resources"]] == found
-        nameless = await client.post("/groups/search", json=body, headers={"Authorization": f"Bearer {token}"})
+        nameless = await client.post(
+            direct(world.stack, "/groups/search"), json=body, headers={"Authorization": f"Bearer {token}"}
+        )
         assert nameless.status_code == 400
 
 
@@ -102,16 +104,18 @@ async def a_user_is_not_deleted(world: World, _: str) -> None:
 
 async def users_are_looked_up_apart(world: World, _: str) -> None:
     body = {"ids": [world.user["id"]]}
-    assert (await world.stranger.post("/users/lookup", json=body)).status_code == 403
+    assert (await world.stranger.post(direct(world.stack, "/users/lookup"), json=body)).status_code == 403
     secret = (world.stack.home.secrets / "groups/quartet_client_secret").read_text().strip()
     async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
         form = {"grant_type": "client_credentials"}
         token = (await client.post("/oauth2/token", data=form, auth=("quartet-groups", secret))).json()["access_token"]
         for tenant, found in ((world.tenant, [world.user["id"]]), (new_tenant(), [])):
             headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": tenant}
-            answer = await client.post("/users/lookup", json=body, headers=headers)
+            answer = await client.post(direct(world.stack, "/users/lookup"), json=body, headers=headers)
             assert [user["id"] for user in answer.json()["users"]] == found
-        nameless = await client.post("/users/lookup", json=body, headers={"Authorization": f"Bearer {token}"})
+        nameless = await client.post(
+            direct(world.stack, "/users/lookup"), json=body, headers={"Authorization": f"Bearer {token}"}
+        )
         assert nameless.status_code == 400
 
 

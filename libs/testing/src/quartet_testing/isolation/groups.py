@@ -6,22 +6,24 @@ import httpx
 
 from quartet_testing.client import GROUPS, group_document, patch_document
 from quartet_testing.isolation.world import World, as_service, clean, missing
-from quartet_testing.services import new_tenant
+from quartet_testing.services import direct, new_tenant
 
 
 async def group_operations_of_a_bulk_are_apart(world: World, _: str) -> None:
     change = {"method": "PUT", "id": world.group["id"], "data": group_document()}
     steal = {"method": "POST", "id": str(uuid4()), "data": group_document([world.user["id"]])}
     body = {"operations": [change, {"method": "DELETE", "id": world.group["id"]}, steal]}
-    assert (await world.owner.post("/groups/bulk", json=body)).status_code == 403
+    assert (await world.owner.post(direct(world.stack, "/groups/bulk"), json=body)).status_code == 403
     secret = (world.stack.home.secrets / "users/quartet_client_secret").read_text().strip()
     async with httpx.AsyncClient(base_url=world.stack.url, trust_env=False) as client:
         form = {"grant_type": "client_credentials"}
         token = (await client.post("/oauth2/token", data=form, auth=("quartet-users", secret))).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}", "Quartet-Tenant": new_tenant()}
-        answer = await client.post("/groups/bulk", json=body, headers=headers)
+        answer = await client.post(direct(world.stack, "/groups/bulk"), json=body, headers=headers)
         assert [one["status"] for one in answer.json()["results"]] == [404, 404, 400]
-        nameless = await client.post("/groups/bulk", json=body, headers={"Authorization": f"Bearer {token}"})
+        nameless = await client.post(
+            direct(world.stack, "/groups/bulk"), json=body, headers={"Authorization": f"Bearer {token}"}
+        )
         assert nameless.status_code == 400
     assert (await world.owner.get(f"{GROUPS}/{world.group['id']}")).json() == world.group
 
@@ -108,9 +110,11 @@ async def groups_of_a_user_are_listed_apart(world: World, _: str) -> None:
 async def groups_are_marked_apart(world: World, _: str) -> None:
     """Services mark groups of the tenant that they name, nobody else marks any."""
     body = {"ids": [world.group["id"]]}
-    assert (await world.owner.post("/groups/privileged", json=body)).status_code == 403
+    assert (await world.owner.post(direct(world.stack, "/groups/privileged"), json=body)).status_code == 403
     async with as_service(world, "users") as service:
         for tenant, marked in ((world.tenant, [world.group["id"]]), (new_tenant(), [])):
-            answer = await service.post("/groups/privileged", json=body, headers={"Quartet-Tenant": tenant})
+            answer = await service.post(
+                direct(world.stack, "/groups/privileged"), json=body, headers={"Quartet-Tenant": tenant}
+            )
             assert [one["id"] for one in answer.json()["groups"]] == marked
-        assert (await service.post("/groups/privileged", json=body)).status_code == 400
+        assert (await service.post(direct(world.stack, "/groups/privileged"), json=body)).status_code == 400

@@ -2,7 +2,7 @@
 
 from quartet_testing.client import Api, unique
 from quartet_testing.isolation.world import World, as_service, missing, newcomer
-from quartet_testing.services import new_tenant
+from quartet_testing.services import direct, new_tenant
 
 
 async def a_role(owner: Api) -> str:
@@ -78,10 +78,12 @@ async def scopes_of_groups_are_looked_up_apart(world: World, _: str) -> None:
     role, body = await a_role(world.owner), {"ids": [world.group["id"]]}
     given = await world.owner.post(f"{role}/grants", json={"type": "Group", "id": world.group["id"]})
     assert given.status_code == 201, given.text
-    assert (await world.owner.post("/users/lookup/group-scopes", json=body)).status_code == 403
+    assert (await world.owner.post(direct(world.stack, "/users/lookup/group-scopes"), json=body)).status_code == 403
     async with as_service(world, "groups") as service:
         for tenant, scopes in ((world.tenant, ["audit:read"]), (new_tenant(), [])):
-            answer = await service.post("/users/lookup/group-scopes", json=body, headers={"Quartet-Tenant": tenant})
+            answer = await service.post(
+                direct(world.stack, "/users/lookup/group-scopes"), json=body, headers={"Quartet-Tenant": tenant}
+            )
             assert answer.json() == {"scopes": scopes}
-        assert (await service.post("/users/lookup/group-scopes", json=body)).status_code == 400
+        assert (await service.post(direct(world.stack, "/users/lookup/group-scopes"), json=body)).status_code == 400
     assert (await world.owner.delete(role)).status_code == 204
