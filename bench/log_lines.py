@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/log_lines.py [LINES]
 
-The process works without a pause, WORK seconds between two lines, as an api does that answers all it can. A line is that
+The process works without a pause, WORK seconds between two lines, as an api does at its limit. A line is that
 of a request. Another process reads the pipe, as supervisord or a container runtime does. Decision 0026.
 """
 
