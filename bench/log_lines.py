@@ -59,7 +59,7 @@ def cost(kind: str, lines: int) -> float:
     """Microseconds of a line, with what is done later for it."""
     meter = Meter()
 
-    class Metered(KINDS[kind]):  # type: ignore[misc]  # one of two classes
+    class Metered(KINDS[kind]):  # type: ignore[misc, valid-type]  # one of two classes
         def flush(self) -> None:
             with meter:
                 super().flush()
