@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/log_lines.py [LINES]
 
-The process works without a pause, WORK seconds between two lines, as an api does that answers all it can. A line is that
+The process works without a pause, WORK seconds between two lines, as an api does at its limit. A line is that
 of a request. Another process reads the pipe, as supervisord or a container runtime does. Decision 0026.
 """
 
@@ -59,7 +59,7 @@ def cost(kind: str, lines: int) -> float:
     """Microseconds of a line, with what is done later for it."""
     meter = Meter()
 
-    class Metered(KINDS[kind]):  # type: ignore[misc]  # one of two classes
+    class Metered(KINDS[kind]):  # type: ignore[misc, valid-type]  # one of two classes
         def flush(self) -> None:
             with meter:
                 super().flush()

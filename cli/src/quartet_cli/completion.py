@@ -24,7 +24,7 @@ class Shell(StrEnum):
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell that runs the script.")]) -> None:
     """Print a completion script. Bash: source <(./quartet completion bash)."""
-    script = get_completion_script(prog_name="quartet", complete_var=VARIABLE, shell=shell)  # nosec B604  # a name
+    script = get_completion_script(prog_name="quartet", complete_var=VARIABLE, shell=shell)  # nosec B604  # the name of a shell, and nothing runs it
     command = shlex.quote(str(CHECKOUT / "quartet"))  # it is not on PATH
     print(re.sub(r"(complete_zsh|\(commandline -cp\)) quartet\b", lambda found: f"{found[1]} {command}", script))
 

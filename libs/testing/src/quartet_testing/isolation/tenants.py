@@ -26,7 +26,7 @@ async def tenants_are_the_platforms(world: World, _: str) -> None:
                 await one.delete(path),
             ]
             assert [answer.status_code for answer in answers] == [403] * len(answers)
-    with pytest.raises(QuartetError, match="invalid_scope"):
+    with pytest.raises(QuartetError, match="Scope platform:admin is not available"):
         await asyncio.to_thread(world.stack.token, tenant, "platform:admin")
     token = await asyncio.to_thread(world.stack.token, "quartet", "platform:admin")
     async with Api(world.stack.url, token) as platform:
