@@ -66,7 +66,7 @@ async def assert_others_are_served(service: RunningService) -> None:
     await service.container.revocations.refresh()
 
 
-@pytest.mark.parametrize(("path", "tenant"), [("/common/held", new_tenant()), ("/common/open", None)])
+@pytest.mark.parametrize(("path", "tenant"), [("/common/held", "held-by-one"), ("/common/open", None)])
 async def test_a_holder_of_all_the_connections_it_can_get_keeps_nobody_else_out(
     service: RunningService, path: str, tenant: str | None
 ) -> None:
