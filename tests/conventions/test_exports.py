@@ -44,6 +44,7 @@ NOT_EXPORTED = {
     "users": {
         "user_emails": "an index of what users have",
         "user_totals": "a count of users",
+        "unprepared_names": "ids of users whose names have become equal to others in an upgrade",
         "schema_sets": "a counter of changes of schemas",
         "signing_keys": "the platform's",
         "refresh_tokens": "hashes of tokens only; the sessions are exported",

@@ -190,8 +190,9 @@ async def test_the_command_registers_a_key_and_prints_no_secret(
     assert (await anyone.post("/oauth2/token", data=form)).status_code == 200
     form = await assertion(anyone, client_id, ECKey.generate_key("P-256"))
     assert (await anyone.post("/oauth2/token", data=form)).status_code == 401
-    [line] = [one for one in (await command(stack, "list", "--tenant", tenant)).splitlines() if client_id in one]
-    assert line.split()[-2][:10] > line.split()[-3][:10], "it ends after it was made"
+    listed = json.loads(await command(stack, "list", "--json", "--tenant", tenant))
+    [client] = [one for one in listed["clients"] if one["id"] == client_id]
+    assert client["expires_at"] > client["created_at"], "it ends after it was made"
 
 
 @pytest.mark.local_stack

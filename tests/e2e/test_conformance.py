@@ -1,4 +1,4 @@
-"""scim2-tester, whole: an independent client finds nothing to complain of, and nothing that it cannot try."""
+"""scim2-tester, whole: an independent client finds one documented deviation, and nothing that it cannot try."""
 
 import asyncio
 from typing import Any
@@ -11,6 +11,12 @@ from scim2_tester import Status, check_server
 from quartet_testing.client import TIMEOUT, Api
 
 pytestmark = pytest.mark.local_stack  # it looks for what it made on the first page: the tenant must be its own
+
+
+DEVIATIONS = [
+    # a user is never without `active`: what takes it away from a deactivated user must not let it log in again
+    "ERROR check_remove_attribute (User): PATCH modify() did not remove attribute 'active'",
+]
 
 
 class Client(BaseSyncSCIMClient):
@@ -45,4 +51,4 @@ async def test_every_check_of_scim2_tester_passes(api: Api) -> None:
             if result.status is not Status.SUCCESS
         ]
 
-    assert await asyncio.to_thread(check) == []
+    assert await asyncio.to_thread(check) == DEVIATIONS

@@ -56,9 +56,7 @@ async def test_an_export_of_the_audit_log_is_audited(api: Api) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_each_api_has_metrics_of_what_its_tenants_share(stack: Stack, service: str) -> None:
-    port = stack.state.ports[f"{service}-api-private"]
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    text = await metrics_text(stack, f"{service}-api")
     found = {
         (name, resource): float(value)
         for name, resource, value in re.findall(r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.]+)', text)

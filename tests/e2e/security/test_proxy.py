@@ -117,7 +117,13 @@ async def test_what_services_call_directly_is_not_found_through_the_proxy_howeve
     token = forger.genuine(tenant="*", scope="service", sub="quartet-groups", client_id="quartet-groups")
     bearer = (f"Authorization: Bearer {token}", "Quartet-Tenant: default", "Content-Type: application/json")
     found = list(internal_paths(apps))
-    assert sorted(path for _, path in found) == ["/groups/bulk", "/groups/search", "/users/lookup"]
+    assert sorted(path for _, path in found) == [
+        "/groups/bulk",
+        "/groups/privileged",
+        "/groups/search",
+        "/users/lookup",
+        "/users/lookup/group-scopes",
+    ]
     for service, path in found:
         for spelling in spellings(path):
             sent = request("POST", spelling, *bearer, "Content-Length: 2", body=b"{}")

@@ -98,14 +98,13 @@ class AppContainer(Generic[C_co]):
             config = self.config
             secret = config.client_secret.get_secret_value()
             remote = RemoteTokens(self.http, config.users_url, config.client_id, secret)
-            find_key = self.key_finder
-            if find_key is None:
+            if self.key_finder is None:
                 jwks_url = f"{config.users_url.rstrip('/')}/.well-known/jwks.json"
                 keys = RemoteKeys(self.http, jwks_url, withdrawn=self.forget_tokens)
-                find_key, self.key_refresh = keys.find, keys.refresh
+                self.key_finder, self.key_refresh = keys.find, keys.refresh
             self._verifier = TokenVerifier(
                 config.issuer,
-                find_key,
+                lambda key_id: _opened(self.key_finder, "keys")(key_id),
                 audiences=frozenset({AUDIENCE, f"{config.issuer}/{config.service}"}),
                 revoked=self.revocations.reason,
                 find_opaque=self.opaque_finder or remote.find,
@@ -131,8 +130,9 @@ class AppContainer(Generic[C_co]):
         from quartet_common.cache import ignore_cache_failure
 
         compact.warm_up()
+        fetches_keys = self.key_finder is None  # else the service has the keys itself, and checks them when it starts
         _ = self.verifier
-        if self.key_finder is None:  # else the service has the keys itself, and checks them when it starts
+        if fetches_keys:
             await self.refresh_keys()
         await ignore_cache_failure(self.redis.ping)
         self.is_warm = True

@@ -138,11 +138,17 @@ async def somebody_waits(connection: AnyConnection, table: str) -> None:
     await eventually(probe, f"somebody to wait for {table}", PATIENCE)
 
 
+async def metrics_text(stack: Stack, process: str) -> str:
+    """The Prometheus text of one process. Raises HTTPStatusError."""
+    headers = {"Authorization": f"Bearer {(stack.home.secrets / 'prometheus/token').read_text().strip()}"}
+    url = f"http://{ports.HOST}:{stack.state.ports[f'{process}-private']}/metrics"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(url, headers=headers)).raise_for_status().text
+
+
 async def measured(stack: Stack, process: str, name: str, **labels: str) -> float:
     """The sum of a Prometheus counter or gauge of one process, over its series that carry `labels`; 0 without any."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        port = stack.state.ports[f"{process}-private"]
-        text = (await client.get(f"http://{ports.HOST}:{port}/metrics")).text
+    text = await metrics_text(stack, process)
     lines = re.findall(rf"^{re.escape(name)}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
     wanted = [f'{label}="{value}"' for label, value in labels.items()]
     return sum(float(value) for found, value in lines if all(one in found for one in wanted))
