@@ -51,5 +51,5 @@ def _range(since: str | None, until: str | None, now: datetime) -> tuple[datetim
     except OverflowError:
         raise BadParameterError("to", "is out of range") from None
     if start >= end:
-        raise BadParameterError("to" if since is None else "from", "the range from..to must not be empty")
+        raise BadParameterError("from", "must be before to")
     return start, end

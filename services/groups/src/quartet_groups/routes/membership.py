@@ -75,7 +75,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
         given = _given(("user", "group"))
         for name in ("user", "group"):
             if name not in given:
-                raise BadParameterError(name, "must be given")
+                raise BadParameterError(name, "is required")
         answers = await membership.check(caller().tenant, [Question(given["user"], given["group"])])
         return json_response(answers[1:-1])
 

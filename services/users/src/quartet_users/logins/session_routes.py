@@ -92,7 +92,7 @@ def _user(given: dict[str, str]) -> UUID:
     """Whose sessions are meant; what is no id is nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
     if "user" not in given:
         if not principal().is_person:
-            raise BadParameterError("user", "must be given: the token is not a person's")
+            raise BadParameterError("user", "is required, because the access token is not a user's")
         return own_id()
     if given["user"] != principal().actor and ADMINISTRATOR not in principal().scopes:
         raise ForbiddenError(ADMINISTRATOR)
