@@ -75,5 +75,5 @@ async def read_form() -> MultiDict[str, str]:
     if (request.content_type or "").partition(";")[0].strip().lower() != FORM:
         return MultiDict()
     if sent.count(b"&") >= MAX_FORM_FIELDS:
-        raise BadRequestError(f"A form has at most {MAX_FORM_FIELDS} fields.", "invalid_request")
+        raise BadRequestError(f"A form may have at most {MAX_FORM_FIELDS} fields.", "invalid_request")
     return MultiDict(parse_form(sent))

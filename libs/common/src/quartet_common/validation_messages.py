@@ -26,6 +26,7 @@ _TYPES = {
 _SENT = {"int": "a number", "float": "a number with a decimal point or exponent", "bool": "a boolean"}
 _UNITS = {"str": "characters", "bytes": "bytes", "array": "values", "object": "members"}
 _LIMITS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_OTHERS = {"that's": "be a multiple of {}", "with": "have a time zone, such as 2026-01-31T09:00:00Z"}
 _FORMS = {
     "Invalid RFC3339 encoded datetime": "must be a date and time with its offset, such as 2026-01-31T09:00:00Z",
     "Invalid UUID": "must be a UUID, such as 01a2046c-4531-744c-8f2c-3eff55c91727",
@@ -72,25 +73,24 @@ def _rule(problem: str) -> str:
 
 
 def _requirement(kind: str, rest: str) -> str:
+    """What follows "must": of ("str", "of length >= 1"), ("int", "<= 9"), ("str", "got `int`"), ..."""
     length = _LENGTH.fullmatch(rest)
+    if length and length.groups() == (">=", "1"):
+        return "not be empty"
     if length:
-        if length.groups() == (">=", "1"):
-            return "not be empty"
         return f"have {_LIMITS.get(length[1], 'exactly')} {length[2]} {_UNITS.get(kind, 'values')}"
-    if rest == f"matching regex {NO_CONTROL_CHARACTERS!r}":
-        return "not contain control characters"
     if rest.startswith("matching regex "):
-        return f"match the regular expression {rest.removeprefix('matching regex ')}"
-    wanted = " or ".join(_TYPES.get(one, one) for one in kind.split(" | "))
+        pattern = rest.removeprefix("matching regex ")
+        no_controls = pattern == repr(NO_CONTROL_CHARACTERS)
+        return "not contain control characters" if no_controls else f"match the regular expression {pattern}"
     if rest.startswith("got "):
+        wanted = " or ".join(_TYPES.get(one, one) for one in kind.split(" | "))
         got = rest.removeprefix("got ").strip("`")
         return f"be {wanted}, got {_SENT.get(got) or _TYPES.get(got, got)}"
-    if rest == "with a timezone component":
-        return "have a time zone, such as 2026-01-31T09:00:00Z"
     sign, _, bound = rest.partition(" ")
-    if sign in _LIMITS:
-        return f"be {_LIMITS[sign]} {bound}"
-    return f"be {rest.removeprefix("that's ") or wanted}"
+    return (
+        f"be {_LIMITS[sign]} {bound}" if sign in _LIMITS else _OTHERS.get(sign, "be {}").format(rest.rpartition(" ")[2])
+    )
 
 
 def shown(text: str) -> str:

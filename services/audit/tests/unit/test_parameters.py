@@ -70,7 +70,7 @@ def test_nonsense_is_refused_by_the_name_of_its_parameter(name: str, text: str) 
     with pytest.raises(BadRequestError) as caught:
         ask(**{name: text})
     assert caught.value.status == 400
-    assert caught.value.detail.startswith(f"{name}: ")
+    assert caught.value.detail.startswith(f"{name} ")
 
 
 def test_a_range_that_is_empty_or_backwards_is_refused() -> None:

@@ -169,7 +169,7 @@ def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
     known = facts(message)
-    reason = message.headers.get(REASON_HEADER) or "delivered too often without an answer"
+    reason = message.headers.get(REASON_HEADER) or "delivered too often without an acknowledgement"
     return {
         "id": message.message_id,
         "type": message.type,

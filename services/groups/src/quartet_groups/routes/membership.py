@@ -140,5 +140,5 @@ def _questions(body: bytes) -> list[Question]:
 def _text(check: Any, name: str, place: int) -> str:
     found = check.get(name) if isinstance(check, dict) else None
     if not isinstance(found, str) or not 0 < len(found) <= MAX_TEXT:
-        raise BadRequestError(f"checks[{place}].{name} must be a text of 1 to {MAX_TEXT} characters.")
+        raise BadRequestError(f"checks[{place}].{name} must be a string of 1 to {MAX_TEXT} characters.")
     return found

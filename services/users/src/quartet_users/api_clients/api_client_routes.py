@@ -157,7 +157,7 @@ def _wanted(body: NewClientBody, now: datetime) -> NewClient:
     """What is asked for. Raises BadRequestError (400)."""
     keys = assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
     if keys is None and body.jwks is not None:
-        raise BadRequestError("jwks: a client with a secret has none; see authentication.", "bad_jwks")
+        raise BadRequestError("jwks is only allowed with authentication private_key_jwt.", "bad_jwks")
     return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
 
 
@@ -178,7 +178,7 @@ def _scopes(sent: list[str]) -> frozenset[str]:
     """Scopes of a client. An administrator of the tenant gives all that exist in it, as by roles."""
     known = api_client_usecases.CLIENT_SCOPES
     if not sent or not known.issuperset(sent):
-        raise BadRequestError(f"scopes: some of {', '.join(sorted(known))}.", "bad_scopes")
+        raise BadRequestError(f"scopes must be a non-empty list of: {', '.join(sorted(known))}.", "bad_scopes")
     return frozenset(sent)
 
 
@@ -187,7 +187,9 @@ def _end(sent: datetime | None, now: datetime) -> datetime | None:
         return None
     # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
     if sent.tzinfo is None or sent <= now or sent.year > MAX_YEAR:
-        raise BadRequestError("expires_at: a time with its zone, in the future.", "bad_expiry")
+        raise BadRequestError(
+            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
+        )
     return sent.astimezone(UTC)
 
 

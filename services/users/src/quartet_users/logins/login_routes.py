@@ -5,7 +5,7 @@ from uuid import UUID
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag
 
-from quartet_common.auth.guard import A_PERSON, caller, principal, requires, source_address
+from quartet_common.auth.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
 from quartet_common.bodies import read_json
 from quartet_common.errors import BadRequestError, ForbiddenError
 from quartet_common.ids import parse_id
@@ -37,7 +37,7 @@ def logins_blueprint(means: LoginMeans) -> Blueprint:
         """Begin a session of a person, in one of Quartet's own applications."""
         attempt = await read_json(Attempt)
         if attempt.client_id not in FIRST_PARTY:
-            raise BadRequestError(f"client_id: there are {', '.join(sorted(FIRST_PARTY))}.", "unknown_client")
+            raise BadRequestError(f"client_id must be one of: {', '.join(sorted(FIRST_PARTY))}.", "unknown_client")
         agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
         visitor = Visitor(attempt.client_id, source_address(), agent)
         return json_response(LoginDocument.of(await login_usecases.log_in(means, attempt, visitor)))
@@ -62,7 +62,7 @@ def own_id() -> UUID:
     """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
     found = parse_id(principal().actor)
     if found is None or not principal().is_person:
-        raise ForbiddenError(A_PERSON)
+        raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
     return found
 
 

@@ -59,7 +59,7 @@ def demand_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
     unknown = wanted - scopes_of_tenant(tenant)
     if not wanted or unknown:
         known = ", ".join(sorted(scopes_of_tenant(tenant)))
-        raise BadRequestError(f"scopes: at least one, and only of: {known}.", "unknown_scope")
+        raise BadRequestError(f"scopes must be a non-empty list of: {known}.", "unknown_scope")
     return wanted
 
 

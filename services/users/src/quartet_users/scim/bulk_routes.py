@@ -80,7 +80,7 @@ def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:
     scope = SCOPES.get(one.endpoint or "")
     if one.fault is not None or scope is None or scope in scopes:
         return one
-    return replace(one, fault=ScimError(403, f"The scope {scope} is needed."))
+    return replace(one, fault=ScimError(403, f"The access token lacks the scope {scope}."))
 
 
 def _lacking(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[str]:

@@ -152,7 +152,7 @@ def scim_blueprint(
     @document_response(ErrorDocument, 501)
     async def create_me() -> Response:
         """Nobody can make themselves (RFC 7644 section 3.11)."""
-        raise ScimError(501, "Users are created at /Users; who has a token exists already.")
+        raise ScimError(501, "Create users at /Users. The user of the access token exists already.")
 
     return blueprint
 
@@ -171,5 +171,5 @@ def _wanted(user_id: str | None) -> UUID:
         return known_id(user_id)
     me = parse_id(caller().actor)
     if me is None:
-        raise not_found("The token is not a user's, so there is nobody that /Me could stand for.")
+        raise not_found("The access token does not belong to a user, so /Me has no resource.")
     return me

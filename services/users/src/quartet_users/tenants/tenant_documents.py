@@ -120,7 +120,7 @@ class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def wanted(self) -> NewTenant:
         """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
         if TENANT_ID.fullmatch(self.id) is None:
-            raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
+            raise BadRequestError("id must be 1 to 63 lower-case letters, digits and inner hyphens.")
         person = self.administrator
         return NewTenant(self.id, self.display_name or "", None if person is None else _user(person))
 

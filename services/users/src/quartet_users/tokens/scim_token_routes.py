@@ -104,7 +104,9 @@ def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimTok
     """What the creator asks for and may have. Raises BadRequestError, ForbiddenError: nobody gives what they lack."""
     scopes = scim_tokens.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
     if not scopes or not scopes <= scim_tokens.SCOPES:
-        raise BadRequestError(f"scopes: some of {', '.join(sorted(scim_tokens.SCOPES))}", "bad_scopes")
+        raise BadRequestError(
+            f"scopes must be a non-empty list of: {', '.join(sorted(scim_tokens.SCOPES))}.", "bad_scopes"
+        )
     lacking = scopes - who.scopes
     if lacking:
         raise ForbiddenError(" and ".join(sorted(lacking)), challenge=" ".join(sorted(lacking)))
@@ -114,13 +116,15 @@ def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimTok
 def _end(body: NewScimTokenBody, now: datetime) -> datetime | None:
     if body.expires_in_days is not None:
         if body.expires_at is not None:
-            raise BadRequestError("expires_at and expires_in_days: one of them only", "bad_expiry")
+            raise BadRequestError("Use expires_at or expires_in_days, not both.", "bad_expiry")
         return now + timedelta(days=body.expires_in_days)
     if body.expires_at is None:
         return None
     # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
     if body.expires_at.tzinfo is None or body.expires_at <= now or body.expires_at.year > MAX_YEAR:
-        raise BadRequestError("expires_at: a time with its zone, in the future", "bad_expiry")
+        raise BadRequestError(
+            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
+        )
     return body.expires_at.astimezone(UTC)
 
 
