@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from quartet_common.parameters import BadParameterError, single, time
+from quartet_common.validation_messages import shown
 from quartet_metrics.domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
 from quartet_metrics.errors import TooManyPointsError
 
@@ -34,7 +35,8 @@ def read_query(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
 
 def _one_of(name: str, value: str | None, known: Mapping[str, T]) -> T:
     if value is None or value not in known:
-        raise BadParameterError(name, f"must be one of {', '.join(known)}")
+        got = "" if value is None else f", got {shown(value)}"
+        raise BadParameterError(name, f"must be one of {', '.join(known)}{got}")
     return known[value]
 
 

@@ -49,7 +49,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Make a bearer token for an identity provider; it is shown in this answer and never again."""
+        """Create a bearer token for an identity provider; it is in this response and is not shown again."""
         body = await read_json(NewScimTokenBody)
         wanted = _wanted(body, principal(), container.clock())
         made = await scim_tokens.create_scim_token(container, caller(), wanted)
@@ -62,7 +62,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_querystring(ScimTokenPageQuery)
     @document_response(ScimTokenListDocument)
     async def list_() -> Response:
-        """The tenant's SCIM tokens, oldest first, a page at a time; those that have ended stand in it for 90 days."""
+        """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
         tenant = caller().tenant
         given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
         context = ["users.scim_tokens", tenant]
@@ -80,7 +80,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ScimTokenDocument)
     @document_response(ProblemDocument, 404)
     async def read(token_id: str) -> Response:
-        """One of the tenant's SCIM tokens."""
+        """Read one of the tenant's SCIM tokens."""
         tenant = caller().tenant
         async with container.database.connection() as connection:
             row = await store.read_scim_token(connection, tenant, _id(token_id))
@@ -93,7 +93,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["SCIM tokens"])
     @document_response(ProblemDocument, 404)
     async def revoke(token_id: str) -> Response:
-        """Revoke a SCIM token; it is refused from now on."""
+        """Revoke a SCIM token."""
         await scim_tokens.revoke_scim_token(container, caller(), _id(token_id))
         return Response(b"", 204)
 
