@@ -34,7 +34,7 @@ async def test_without_a_good_token_nobody_gets_in(
     body = answer.json()
     described = f', error="invalid_token", error_description="{body["detail"]}"'
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="quartet"' + ("" if token is None else described)
-    assert body["detail"].startswith("An access token is needed." if token is None else "The access token is ")
+    assert body["detail"].startswith("An access token is required." if token is None else "The access token is ")
     if content_type == "application/scim+json":
         assert body["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
     assert str(body["status"]) == "401"

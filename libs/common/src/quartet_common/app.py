@@ -99,8 +99,8 @@ ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
 """Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
 
 DETAILS = {
-    404: "There is nothing at this address.",
-    405: "This address does not take that method.",
+    404: "No resource at this path.",
+    405: "This path does not support this method.",
 }
 
 
@@ -192,7 +192,7 @@ def _install_request_hooks(app: Quart) -> None:
         known.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
         begin_context(request_id=known.request_id)
         if "\x00" in asked.path or b"%00" in asked.query_string:
-            raise BadRequestError("The address holds a NUL character (%00), which nothing here has.", "bad_address")
+            raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")
 
     async def finish(response: Response) -> Response:
         known = running_globals()
@@ -242,19 +242,21 @@ def _install_errors(
             who: Principal = g.principal
             await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
         if isinstance(error, CapacityExceededError):
-            logger.warning("a capacity is exhausted", extra={"resource": error.resource})
+            logger.warning("capacity exceeded", extra={"resource": error.resource})
         elif isinstance(error, UnavailableError):
-            logger.warning("a server is away", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
+            logger.warning("server unavailable", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
         if isinstance(error, ContendedError):
-            logger.warning("a transaction was undone", extra={"server": error.server, "error": str(error.__cause__)})
+            logger.warning("transaction conflict", extra={"server": error.server, "error": str(error.__cause__)})
         return _render(error, render_error)
 
     async def http_error(error: HTTPException) -> Response:
         return _render(_from_http(error), render_error)
 
     async def unexpected(error: Exception) -> Response:
-        logger.error("an unexpected error", exc_info=error)
-        return _render(ServiceError(500, "internal_error", "Something went wrong on our side."), render_error)
+        logger.error("unexpected error", exc_info=error)
+        return _render(
+            ServiceError(500, "internal_error", "Internal server error. The server's log has the cause."), render_error
+        )
 
     async def other_error(error: Any) -> Response:
         return _render(error, render_error)

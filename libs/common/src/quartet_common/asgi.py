@@ -204,7 +204,7 @@ class ServiceRequest(Request):
     def args(self) -> MultiDict[str, str]:
         """The parameters of the query string. Raises BadRequestError beyond MAX_PARAMETERS."""
         if self.query_string.count(b"&") >= MAX_PARAMETERS:
-            raise BadRequestError(f"The address has more than {MAX_PARAMETERS} parameters.")
+            raise BadRequestError(f"The URL has more than {MAX_PARAMETERS} query parameters.")
         return MultiDict(parse_form(self.query_string))
 
     @property

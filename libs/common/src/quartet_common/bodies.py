@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from quartet_common.errors import BadRequestError, ServiceError
 from quartet_common.percent import parse_form
+from quartet_common.validation_messages import describe
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,7 +54,7 @@ async def read_json(kind: type[T]) -> T:
     try:
         return msgspec.json.decode(sent, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8 is a ValueError, too deep the other
-        raise BadRequestError(f"The body cannot be read: {error}.", "bad_body") from None
+        raise BadRequestError(describe(error), "bad_body") from None
 
 
 async def read_json_bytes() -> bytes:
@@ -74,5 +75,5 @@ async def read_form() -> MultiDict[str, str]:
     if (request.content_type or "").partition(";")[0].strip().lower() != FORM:
         return MultiDict()
     if sent.count(b"&") >= MAX_FORM_FIELDS:
-        raise BadRequestError(f"A form has at most {MAX_FORM_FIELDS} fields.", "invalid_request")
+        raise BadRequestError(f"A form may have at most {MAX_FORM_FIELDS} fields.", "invalid_request")
     return MultiDict(parse_form(sent))

@@ -52,5 +52,7 @@ class DatabaseClock:
         is_far = abs(self._machine() - self()) > WORTH_TELLING
         if is_far and not self._is_told:
             difference = (self._machine() - self()).total_seconds()
-            logger.warning("the clock of this machine is not that of postgresql", extra={"seconds": difference})
+            logger.warning(
+                "the clock of this machine differs from the clock of PostgreSQL", extra={"seconds": difference}
+            )
         self._is_told = is_far

@@ -51,7 +51,7 @@ def decode_cursor(text: str, context: Sequence[str], kind: type[T], key: bytes |
     except (ValueError, msgspec.MsgspecError):  # includes binascii.Error and UnicodeError
         pass
     raise BadRequestError(
-        "cursor: it was not given out for this question, or the server's secret has changed since; "
+        "cursor is not valid for this request: it belongs to another query, or the server's secret has changed since; "
         "start again without it",
         "bad_cursor",
     )

@@ -137,7 +137,7 @@ class Database:
             except HeldError:
                 raise
             except ContendedError as error:
-                logger.info("a transaction is tried again", extra={"attempt": attempt, "error": str(error.__cause__)})
+                logger.info("retrying a transaction", extra={"attempt": attempt, "error": str(error.__cause__)})
             await asyncio.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))  # noqa: S311  # nosec B311  # nothing is secret here
         async with self.transaction() as connection:
             return await command(connection)

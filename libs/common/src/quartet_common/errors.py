@@ -78,7 +78,7 @@ class BodyTooLargeError(ServiceError):
     """413: the body of the request has more than `limit` bytes (RFC 9110 section 15.5.14)."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(413, code_of(413), f"The body is larger than the {limit} bytes that this address accepts.")
+        super().__init__(413, code_of(413), f"The body is larger than {limit} bytes, the limit of this path.")
         self.limit = limit
 
 
@@ -96,7 +96,7 @@ class UnavailableError(ServiceError):
         super().__init__(
             503,
             f"{server}_unavailable",
-            f"{server} does not answer at the moment; try again.",
+            f"{server} is unavailable. Try again later.",
             {"Retry-After": str(retry_after)},
         )
         self.server = server
@@ -109,7 +109,7 @@ class ContendedError(ServiceError):
         super().__init__(
             503,
             f"{server}_contended",
-            "Others changed the same at the same time; try again.",
+            "Another request changed the same data at the same time. Try again.",
             {"Retry-After": str(retry_after)},
         )
         self.server = server
@@ -129,7 +129,7 @@ OURS = frozenset({
 _MALFORMED = ("token_malformed", "The access token is malformed. Send it as issued: Authorization: Bearer <token>.")
 _INVALID = ("token_invalid", "The access token is not valid. Request a new one.")
 TOKEN_ERRORS = {
-    "missing": ("token_missing", "An access token is needed. Send it as: Authorization: Bearer <token>."),
+    "missing": ("token_missing", "An access token is required. Send it as: Authorization: Bearer <token>."),
     "malformed": _MALFORMED,
     "too_long": _MALFORMED,
     "expired": ("token_expired", "The access token expired. Request a new one."),
@@ -168,10 +168,11 @@ class ForbiddenError(ServiceError):
     What stands in parentheses is no scope that a client could ask for.
     """
 
-    def __init__(self, scope: str, challenge: str | None = None) -> None:
+    def __init__(self, scope: str, challenge: str | None = None, detail: str | None = None) -> None:
+        detail = detail or f"The access token lacks the scope {scope}."
         named = "" if scope.startswith("(") else f', scope="{challenge or scope}"'
         challenge = f'Bearer realm="quartet", error="insufficient_scope"{named}'
-        super().__init__(403, "insufficient_scope", f"The scope {scope} is needed.", {"WWW-Authenticate": challenge})
+        super().__init__(403, "insufficient_scope", detail, {"WWW-Authenticate": challenge})
         self.scope = scope
 
 
@@ -180,8 +181,8 @@ class MissingScopesError(ForbiddenError):
 
     def __init__(self, target: str, missing: Collection[str]) -> None:
         named = sorted(missing)
-        super().__init__(" ".join(named))
-        self.detail = f"{target} holds scopes that the access token lacks: {', '.join(named)}. Use a token with them."
+        detail = f"{target} holds scopes that the access token lacks: {', '.join(named)}. Use a token with them."
+        super().__init__(" ".join(named), detail=detail)
 
 
 def problem(status: int, code: str, detail: str, title: str) -> bytes:

@@ -27,7 +27,7 @@ DIALECTS = "quartet_dialects"
 REFERENCE = "quartet_reference"
 """Where an app's extensions hold its Reference."""
 PARAMETERS = {
-    "cursor": "Where a page begins: the next cursor of the page before it. Leave it out for the first page.",
+    "cursor": "The next cursor of the previous page. Leave it out for the first page.",
     "count": "The largest number of results on a page.",
     "limit": "The largest number of messages.",
     "id": "The id of one dead letter. Leave it out for all.",

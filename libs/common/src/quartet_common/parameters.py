@@ -6,27 +6,28 @@ from datetime import UTC, datetime
 import msgspec
 
 from quartet_common.errors import BadRequestError
+from quartet_common.validation_messages import MAX_SHOWN, shown
 
 MAX_TEXT = 1024
-TIME_RULE = 'must be an RFC 3339 time with its zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'
+TIME_RULE = 'must be an RFC 3339 time with a time zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'
 
 
 class BadParameterError(BadRequestError):
     """400: the query parameter `name` makes no sense; `rule` says what it must be."""
 
     def __init__(self, name: str, rule: str) -> None:
-        super().__init__(f"{name}: {rule}", "bad_parameter")
+        super().__init__(f"{name} {rule}", "bad_parameter")
         self.name = name
 
 
 def single(name: str, values: Sequence[str], known: Collection[str]) -> str:
     """The one value of a parameter that is `known`: a text of at most 1,024 characters. Raises BadParameterError."""
     if name not in known:
-        raise BadParameterError(name, f"is not known; there are {', '.join(known)}")
+        raise BadParameterError(name[:MAX_SHOWN], f"is not a known parameter. Use: {', '.join(known)}")
     if len(values) != 1:
-        raise BadParameterError(name, "must be given once")
+        raise BadParameterError(name, f"must be given once, got {len(values)} values")
     if len(values[0]) > MAX_TEXT or "\0" in values[0]:
-        raise BadParameterError(name, f"must be a text of at most {MAX_TEXT} characters, without NUL")
+        raise BadParameterError(name, f"must have at most {MAX_TEXT} characters and no NUL character")
     return values[0]
 
 
@@ -35,14 +36,14 @@ def time(name: str, text: str) -> datetime:
     try:
         found = msgspec.convert(text, datetime)
         if found.tzinfo is None:
-            raise BadParameterError(name, TIME_RULE)
+            raise BadParameterError(name, f"{TIME_RULE}, got {shown(text)}")
         return found.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
-        raise BadParameterError(name, TIME_RULE) from None
+        raise BadParameterError(name, f"{TIME_RULE}, got {shown(text)}") from None
 
 
 def whole_number(name: str, text: str, least: int, most: int) -> int:
     """`text` as a number from `least` to `most`. Raises BadParameterError."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
-        raise BadParameterError(name, f"must be a whole number from {least} to {most}")
+        raise BadParameterError(name, f"must be a whole number from {least} to {most}, got {shown(text)}")
     return int(text)

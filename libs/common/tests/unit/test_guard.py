@@ -175,7 +175,7 @@ async def test_of_several_scopes_any_one_will_do(
     response = await app.test_client().get("/either", headers=factory.headers("default", scopes))
     assert response.status_code == status
     if status == 403:
-        assert (await response.get_json())["detail"] == "The scope users:read or groups:read is needed."
+        assert (await response.get_json())["detail"] == "The access token lacks the scope users:read or groups:read."
         assert 'scope="users:read"' in response.headers["WWW-Authenticate"]
 
 

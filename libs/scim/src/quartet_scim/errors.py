@@ -69,9 +69,7 @@ def too_many(detail: str) -> ScimError:
 
 def invalid_cursor() -> ScimError:
     """400: the cursor is not one that this question was answered with (RFC 9865 2.1)."""
-    return ScimError(
-        400, "cursor is not one that was given out for this question; begin again without one.", "invalidCursor"
-    )
+    return ScimError(400, "cursor is not valid for this query. Start again without a cursor.", "invalidCursor")
 
 
 def uniqueness(detail: str) -> ScimError:

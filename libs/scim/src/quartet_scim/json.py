@@ -42,7 +42,7 @@ def parse(body: bytes) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise invalid_syntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
-        raise invalid_syntax("The body holds a NUL character (\\u0000), which cannot be stored.")
+        raise invalid_syntax("The body contains a NUL character (\\u0000), which cannot be stored. Remove it.")
     if _may_repeat_a_key(body, value):
         _refuse_repeated_keys(body)
     return value

@@ -28,13 +28,13 @@ _ATTRIBUTE_KEYS = {
 }  # fmt: skip
 _REFUSED: Mapping[str, Mapping[str, str]] = {
     "mutability": {
-        Mutability.READ_ONLY: "readOnly is not supported: nobody could ever give it a value",
+        Mutability.READ_ONLY: "readOnly is not supported: no client could set a value",
         Mutability.WRITE_ONLY: "writeOnly is not supported: values that are never returned are not kept",
     },
     "returned": {Returned.NEVER: "never is not supported: values that are never returned are not kept"},
     "uniqueness": {
-        Uniqueness.SERVER: "server is not supported: uniqueness is not watched over",
-        Uniqueness.GLOBAL: "global is not supported: uniqueness is not watched over",
+        Uniqueness.SERVER: "server is not supported: uniqueness is not enforced",
+        Uniqueness.GLOBAL: "global is not supported: uniqueness is not enforced",
     },
 }
 
@@ -100,7 +100,7 @@ def _attributes(place: str, value: object, *, inside: bool) -> tuple[Attribute, 
     seen: set[str] = set()
     for index, attribute in enumerate(found):
         if attribute.name.lower() in seen:
-            raise invalid_value(f"{place}[{index}].name: {attribute.name} is there twice; case makes no difference.")
+            raise invalid_value(f"{place}[{index}].name: {attribute.name} occurs twice; names are case-insensitive.")
         seen.add(attribute.name.lower())
     return found
 
@@ -153,7 +153,7 @@ def _suggestions(place: str, key: str, found: Mapping[str, Any], kind: Type, wan
     if kind is not wanted:
         raise _wrong(place, key, f"only an attribute of type {wanted} has them")
     if not isinstance(value, list) or len(value) > MAX_SUGGESTIONS:
-        raise _wrong(place, key, f"must be a list of at most {MAX_SUGGESTIONS} texts")
+        raise _wrong(place, key, f"must be a list of at most {MAX_SUGGESTIONS} strings")
     return tuple(_text(f"{place}.{key}[{index}]", one, MAX_NAME, required=True) for index, one in enumerate(value))
 
 
@@ -180,11 +180,11 @@ def _text(place: str, value: object, limit: int, *, required: bool = False) -> s
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value.strip()):
-        raise invalid_value(f"{place}: must be a text{' that is not empty' if required else ''}.")
+        raise invalid_value(f"{place}: must be a string{' that is not empty' if required else ''}.")
     if len(value) > limit:
         raise invalid_value(f"{place}: must not be longer than {limit} characters.")
     if not _can_be_stored(value):
-        raise invalid_value(f"{place}: must not hold a NUL character or a lone surrogate.")
+        raise invalid_value(f"{place}: must not contain a NUL character or a lone surrogate.")
     return value
 
 
@@ -199,7 +199,7 @@ def _object(place: str, value: object, known: set[str]) -> Mapping[str, Any]:
     strange = next((key for key in value if key not in known), None)
     if strange is not None:
         shown = ascii(strange if len(strange) <= MAX_NAME else f"{strange[:MAX_NAME]}...")
-        raise invalid_value(f"{place}: {shown} is no characteristic of it (RFC 7643 section 7).")
+        raise invalid_value(f"{place}: unknown characteristic {shown} (RFC 7643 section 7).")
     return value
 
 

@@ -45,7 +45,7 @@ def text(max_bytes: int = MAX_STRING_BYTES) -> Convert:
         if not isinstance(value, str):
             raise WrongValueError("must be a string")
         if "\x00" in value:
-            raise WrongValueError("must not hold a NUL character")
+            raise WrongValueError("must not contain a NUL character")
         if (len(value) if value.isascii() else _utf8_size(value)) > max_bytes:
             raise WrongValueError(f"must not be longer than {max_bytes} bytes")
         return value
@@ -57,7 +57,7 @@ def _utf8_size(value: str) -> int:
     try:
         return len(value.encode())
     except UnicodeEncodeError:
-        raise WrongValueError("must not hold a lone surrogate") from None
+        raise WrongValueError("must not contain a lone surrogate") from None
 
 
 _text = text()

@@ -93,7 +93,7 @@ def test_what_is_no_urn_or_not_the_clients_to_give_is_refused(urn: Any) -> None:
         ({"name": "a", "subAttributes": [{"name": "b"}]}, "attributes[1].subAttributes"),
         ({"name": "a", "required": "yes"}, "attributes[1].required"),
         ({"name": "a", "multiValued": None}, "attributes[1].multiValued"),
-        ({"name": "a", "multivalued": True}, "attributes[1]: 'multivalued'"),
+        ({"name": "a", "multivalued": True}, "attributes[1]: unknown characteristic 'multivalued'"),
         ({"name": "a", "returned": "never"}, "attributes[1].returned"),
         ({"name": "a", "mutability": "writeOnly"}, "attributes[1].mutability"),
         ({"name": "a", "mutability": "readOnly"}, "attributes[1].mutability"),

@@ -10,12 +10,12 @@ from quartet_scim.http import ACCEPTED, CONTENT_TYPE
 PARAMETERS = {
     "attributes": "The attributes to return, separated by commas, such as userName,emails (RFC 7644 section 3.9).",
     "excludedAttributes": "The attributes to leave out, separated by commas (RFC 7644 section 3.9).",
-    "filter": 'Which resources, such as displayName co "a" (RFC 7644 section 3.4.2.2).',
+    "filter": 'A filter such as displayName co "a" (RFC 7644 section 3.4.2.2).',
     "sortBy": "The attribute to sort by, such as meta.created (RFC 7644 section 3.4.2.3).",
     "sortOrder": "ascending or descending.",
     "startIndex": "The number of the first result, from 1 (RFC 7644 section 3.4.2.4).",
     "count": "The largest number of results on a page.",
-    "cursor": "Empty for the first page, then the nextCursor of the page before (RFC 9865). Not with startIndex.",
+    "cursor": "Empty for the first page, then the nextCursor of the previous page (RFC 9865). Not with startIndex.",
 }
 """Descriptions of the query parameters of SCIM, by name."""
 

@@ -30,8 +30,8 @@ USUAL_BYTES = 2048
 COPIES = 2
 """How many times the resources of a page are in memory while it is made."""
 TOO_SLOW = (
-    "The query would have to read too many resources. Ask for userName, externalId, displayName of a group, id or the "
-    "value of an e-mail address by eq, or make the filter narrower."
+    "The query would read too many resources. Filter by userName, externalId, displayName of a group, id or the "
+    "value of an e-mail address with eq, or use a narrower filter."
 )
 
 Row: TypeAlias = Any

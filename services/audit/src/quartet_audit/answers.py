@@ -18,14 +18,16 @@ class EntryList(Struct, frozen=True):
 class Parameters(Struct, frozen=True, kw_only=True):
     """The query string of `/audit/events`."""
 
-    action: Annotated[
-        str, Meta(description="The whole action, or what it begins with and `*`, e.g. `users.user.*`.")
-    ] = ""
-    actor: Annotated[str, Meta(description="Who did it.")] = ""
-    resource: Annotated[str, Meta(description="The id of the resource that it was done to.")] = ""
+    action: Annotated[str, Meta(description="The whole action, or its beginning and `*`, e.g. `users.user.*`.")] = ""
+    actor: Annotated[str, Meta(description="The id of the user or client that caused the event.")] = ""
+    resource: Annotated[str, Meta(description="The id of the resource that was changed.")] = ""
     outcome: Annotated[str, Meta(description="`success` or `denied`.")] = ""
     start: Annotated[str, Meta(description="RFC 3339 time of the event, inclusive.")] = field(name="from", default="")
     end: Annotated[str, Meta(description="RFC 3339 time of the event, exclusive.")] = field(name="to", default="")
     order: Annotated[str, Meta(description="`desc` (newest first) or `asc`.")] = "desc"
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Entries on a page.")] = DEFAULT_LIMIT
-    cursor: Annotated[str, Meta(description="The `next` of the page before; everything but `limit` stays.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="The largest number of entries on a page.")] = (
+        DEFAULT_LIMIT
+    )
+    cursor: Annotated[
+        str, Meta(description="The `next` of the previous page; all parameters but `limit` must stay the same.")
+    ] = ""

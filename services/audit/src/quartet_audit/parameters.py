@@ -6,6 +6,7 @@ from datetime import datetime
 from quartet_audit.domain import BEGINNING, END, Position, Search
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.parameters import BadParameterError, single, time, whole_number
+from quartet_common.validation_messages import shown
 
 FILTERS = ("action", "actor", "resource", "outcome", "from", "to")
 NAMES = (*FILTERS, "order", "limit", "cursor")
@@ -63,5 +64,5 @@ def _range(given: Mapping[str, str]) -> tuple[Position, Position]:
 def _order(given: Mapping[str, str]) -> str:
     order = given.get("order", ORDERS[0])
     if order not in ORDERS:
-        raise BadParameterError("order", f"must be one of {', '.join(ORDERS)}")
+        raise BadParameterError("order", f"must be one of {', '.join(ORDERS)}, got {shown(order)}")
     return order

@@ -24,7 +24,7 @@ def audit_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @document_querystring(Parameters)
     @document_response(EntryList)
     async def events() -> Response:
-        """The entries of the caller's tenant that pass all filters, newest first, a page at a time."""
+        """List the entries of the caller's tenant that match all filters, newest first, in pages."""
         tenant = caller().tenant
         parameters = request.args.to_dict(flat=False)
         page = await find_entries(container, tenant, read_search(parameters, tenant))
@@ -38,7 +38,7 @@ def audit_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @tag(["audit"])
     @document_response(Entry)
     async def event(identifier: str) -> Response:
-        """One entry of the caller's tenant."""
+        """Read one entry of the caller's tenant."""
         return json_response(await read_entry(container, caller().tenant, identifier))
 
     return blueprint

@@ -42,7 +42,7 @@ async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identi
         async with container.database.connection() as connection:
             found = await store.get_entry(connection, tenant, parsed)
     if found is None:
-        raise NotFoundError("There is no such entry.")
+        raise NotFoundError("There is no entry with this id.")
     return found
 
 

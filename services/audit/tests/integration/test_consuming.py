@@ -152,7 +152,7 @@ async def test_an_event_of_an_unknown_cloudevents_version_is_dead_lettered(
     async with audit.consuming():
         await audit.publish(event)
         letter = await dead_letter(audit, str(event.id))
-    assert letter["reason"] == "CloudEvents 2.0 is not known"
+    assert letter["reason"] == "CloudEvents version 2.0 is not supported"
     assert letter["tenant"] == event.tenantid
 
 

@@ -70,17 +70,17 @@ def test_nonsense_is_refused_by_the_name_of_its_parameter(name: str, text: str) 
     with pytest.raises(BadRequestError) as caught:
         ask(**{name: text})
     assert caught.value.status == 400
-    assert caught.value.detail.startswith(f"{name}: ")
+    assert caught.value.detail.startswith(f"{name} ")
 
 
 def test_a_range_that_is_empty_or_backwards_is_refused() -> None:
     for start, end in (("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"), ("2026-01-01T00:00:00Z",) * 2):
-        with pytest.raises(BadRequestError, match="from: must be before to"):
+        with pytest.raises(BadRequestError, match="from must be before to"):
             ask(**{"from": start, "to": end})
 
 
 def test_a_parameter_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(BadRequestError, match="actor: must be given once"):
+    with pytest.raises(BadRequestError, match="actor must be given once, got 2 values"):
         read_search({"actor": ["a", "b"]}, "default")
 
 
@@ -100,9 +100,9 @@ def test_a_cursor_leads_on_in_the_same_question_only() -> None:
     assert search.before == Position(TIME, 7)
     assert search.after == read_search(question, "default").after
     for other in ({}, {"actor": ["entra"]}, {**question, "order": ["asc"]}, {**question, "action": ["x"]}):
-        with pytest.raises(BadRequestError, match="cursor: "):
+        with pytest.raises(BadRequestError, match="cursor is not valid"):
             read_search({**other, "cursor": cursor}, "default")
-    with pytest.raises(BadRequestError, match="cursor: "):
+    with pytest.raises(BadRequestError, match="cursor is not valid"):
         read_search({**question, "cursor": cursor}, "another")
 
 

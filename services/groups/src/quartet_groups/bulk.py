@@ -34,8 +34,10 @@ from quartet_scim_http.requests import known_id
 logger = logging.getLogger(__name__)
 
 POSTGRESQL = "postgresql"
-LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
-BROKEN = ScimError(500, "Something went wrong on our side.")
+LATE = ScimError(
+    503, "The operation was not carried out: the time limit of one Bulk request was reached. Send it again."
+)
+BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
 
 
 class GroupOperation(msgspec.Struct, frozen=True):

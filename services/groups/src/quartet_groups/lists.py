@@ -26,7 +26,9 @@ KEPT = "id, version, created_at, modified_at, sort_key"
 MAX_LISTED = 1000
 """Members up to which a list shows those of a group unasked: a page must not cost what its groups hold."""
 
-TOO_MANY_MEMBERS = "The groups of the page have too many members. Ask for fewer groups, or leave members out."
+TOO_MANY_MEMBERS = (
+    "The groups of this page have too many members. Request fewer groups (count), or use excludedAttributes=members."
+)
 
 
 class GroupSource:

@@ -42,10 +42,10 @@ class Parameters(Struct, frozen=True, kw_only=True):
         str, Meta(description="RFC 3339 time, inclusive, rounded down to the hour. Default: 24 hours before `to`.")
     ] = field(name="from", default="")
     end: Annotated[
-        str, Meta(description="RFC 3339 time, exclusive, rounded up to the hour. Default: the end of the hour running.")
+        str, Meta(description="RFC 3339 time, exclusive, rounded up to the hour. Default: the end of the current hour.")
     ] = field(name="to", default="")
     step: Annotated[str, Meta(description="hour (PT1H) or day (P1D); days begin at midnight UTC.")] = "hour"
-    by: Annotated[str, Meta(description="type, outcome or none: one series per value of it.")] = NO_DIMENSION
+    by: Annotated[str, Meta(description="type, outcome or none: one series for each value.")] = NO_DIMENSION
 
 
 class CatalogMetric(Struct, frozen=True):

@@ -43,12 +43,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric("events", "events", "Events of the tenant, by their own time.", ("type", "outcome")),
+            Metric(
+                "events", "events", "Events of the tenant, by the time at which they occurred.", ("type", "outcome")
+            ),
             Metric(
                 "refusals",
                 "events",
-                "Events that tell of something refused. A 403 is one event each; 401 answers, which have no tenant, "
-                "are summaries in the tenant quartet.",
+                "Events about refused requests. Each 403 is one event; 401 responses, which have no tenant, "
+                "are summarised in the tenant quartet.",
                 ("type", "outcome"),
                 DENIED,
             ),

@@ -9,7 +9,7 @@ class TooManyPointsError(BadRequestError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"The answer would have more than {MAX_POINTS} points (buckets times series). Ask for a shorter range "
-            "(from, to), for wider buckets (step=day) or for fewer series (by=none).",
+            f"The response would have more than {MAX_POINTS} points (buckets times series). Use a shorter range "
+            "(from, to), step=day, or by=none.",
             "too_many_points",
         )

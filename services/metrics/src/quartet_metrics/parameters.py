@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from quartet_common.parameters import BadParameterError, single, time
+from quartet_common.validation_messages import shown
 from quartet_metrics.domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
 from quartet_metrics.errors import TooManyPointsError
 
@@ -34,7 +35,8 @@ def read_query(parameters: Mapping[str, Sequence[str]], now: datetime) -> Query:
 
 def _one_of(name: str, value: str | None, known: Mapping[str, T]) -> T:
     if value is None or value not in known:
-        raise BadParameterError(name, f"must be one of {', '.join(known)}")
+        got = "" if value is None else f", got {shown(value)}"
+        raise BadParameterError(name, f"must be one of {', '.join(known)}{got}")
     return known[value]
 
 
@@ -51,5 +53,5 @@ def _range(since: str | None, until: str | None, now: datetime) -> tuple[datetim
     except OverflowError:
         raise BadParameterError("to", "is out of range") from None
     if start >= end:
-        raise BadParameterError("to" if since is None else "from", "the range from..to must not be empty")
+        raise BadParameterError("from", "must be before to")
     return start, end

@@ -23,7 +23,7 @@ def metrics_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @document_querystring(Parameters)
     @document_response(Answer)
     async def query() -> Response:
-        """How often something happened in the caller's tenant, as series over time without gaps."""
+        """Count events of the caller's tenant as time series without gaps."""
         asked = read_query(request.args.to_dict(flat=False), container.clock())
         return json_response(msgspec.json.encode(await answer_query(container, caller().tenant, asked)))
 
@@ -32,7 +32,7 @@ def metrics_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @tag(["metrics"])
     @document_response(Catalog)
     async def known() -> Response:
-        """The metrics, their dimensions and the steps that `/metrics/query` knows."""
+        """List the metrics, dimensions and steps that `/metrics/query` supports."""
         return json_response(msgspec.json.encode(catalog()))
 
     return blueprint

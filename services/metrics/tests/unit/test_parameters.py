@@ -77,7 +77,7 @@ def test_nonsense_is_refused_and_the_parameter_named(parameters: dict[str, list[
     with pytest.raises(BadParameterError) as refused:
         read_query(parameters, NOW)
     assert refused.value.status == 400
-    assert refused.value.detail.startswith(f"{name}: ")
+    assert refused.value.detail.startswith(f"{name} ")
 
 
 def test_an_unknown_metric_is_answered_with_the_known_ones() -> None:

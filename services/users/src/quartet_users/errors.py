@@ -7,7 +7,7 @@ import orjson
 from quartet_common.errors import BadRequestError, ServiceError, UnauthorizedError
 from quartet_scim import http
 
-TAKEN = "The userName is taken by another user of the tenant."
+TAKEN = "The userName is already used by another user of the tenant."
 """What is said of a conflict (409 uniqueness)."""
 UNSAYABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 """What may not stand in an `error_description` (RFC 6749 section 5.2); names that a client has sent may have it."""
@@ -35,7 +35,7 @@ class InvalidCredentialsError(ServiceError):
     """401 of a login, the same whatever was wrong; not an UnauthorizedError, since no token was refused."""
 
     def __init__(self) -> None:
-        detail = "The tenant, the name and the password do not belong together."
+        detail = "Wrong tenant, user name or password."
         super().__init__(401, "invalid_credentials", detail, {"WWW-Authenticate": 'Bearer realm="quartet"'})
 
 
@@ -43,14 +43,14 @@ class PasswordChangeRequiredError(ServiceError):
     """403 of a login with the right password, of which somebody else knows."""
 
     def __init__(self) -> None:
-        super().__init__(403, "password_change_required", "The password is to be changed: send a new_password with it.")
+        super().__init__(403, "password_change_required", "The password must be changed. Send new_password as well.")
 
 
 class WrongPasswordError(ServiceError):
     """403: the old password is not the one of the person who wants to change it."""
 
     def __init__(self) -> None:
-        super().__init__(403, "wrong_password", "The old password is not right.")
+        super().__init__(403, "wrong_password", "The old password is wrong.")
 
 
 class PasswordRefusedError(BadRequestError):

@@ -214,7 +214,7 @@ async def test_a_circle_is_made_as_a_whole_or_not_at_all(users: RunningService, 
     assert statuses(results) == [201, 201]
     results = await sent(users, headers, managed("c", "b"), managed("b", "c"), managed("e", "c"), post("C"))
     assert statuses(results) == [409, 409, 409, 201]
-    assert results[0]["response"]["detail"] == "The operation refers to bulkId b, which was not made."
+    assert results[0]["response"]["detail"] == "The operation refers to bulkId b, which was not created."
     assert results[1]["response"]["scimType"] == "uniqueness"
     assert "bulkId c" in results[2]["response"]["detail"]
     assert await names(users, headers) == ["a", "b", "C"]
@@ -446,5 +446,5 @@ async def test_the_time_limit_also_ends_the_hashing_within_a_run(
     operations = [post(f"user{number}", password=f"correct horse battery {number}") for number in range(10)]
     results = await sent(users, headers, *operations, post("without"))
     assert statuses(results) == [201] * 4 + [503] * 6 + [201]
-    assert "time for one Bulk was over" in results[4]["response"]["detail"]
+    assert "time limit of one Bulk request was reached" in results[4]["response"]["detail"]
     assert await names(users, headers) == [*(f"user{number}" for number in range(4)), "without"]

@@ -134,7 +134,7 @@ async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
     verify = argon2.PasswordHasher.verify
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
     status, answer = await people.try_login(**sent)
-    detail = "The tenant, the name and the password do not belong together."
+    detail = "Wrong tenant, user name or password."
     about = {"type": "about:blank", "title": "Unauthorized"}
     assert (status, answer) == (401, {**about, "status": 401, "detail": detail, "code": "invalid_credentials"})
     assert work == [argon2.extract_parameters(await Passwords().hash("another", "acme"))]

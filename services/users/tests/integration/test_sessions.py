@@ -89,7 +89,10 @@ async def test_a_used_refresh_token_ends_the_session_and_all_its_tokens(people: 
     _, second = await people.refresh(first)
     assert (await people.refresh(first)) == (
         400,
-        {"error": "invalid_grant", "error_description": "The refresh token is not valid, or not any more."},
+        {
+            "error": "invalid_grant",
+            "error_description": "The refresh token is invalid, expired or already used. Log in again.",
+        },
     )
     assert (await people.refresh(second["refresh_token"]))[0] == 400
     assert await Session(people.users.client, second).is_refused()

@@ -88,7 +88,7 @@ def test_what_a_list_lacks_is_told_by_its_place_and_not_as_a_list_that_is_missin
     assert [line.strip() for line in complaint(capsys).splitlines()[1:]] == [
         "QUARTET_BOOTSTRAP_CLIENTS.1.client_id: missing",
         "QUARTET_BOOTSTRAP_CLIENTS.1.tenants: missing",
-        "QUARTET_BOOTSTRAP_CLIENTS.2.scopes: Value error, unknown scopes: x",
+        "QUARTET_BOOTSTRAP_CLIENTS.2.scopes: unknown scopes: x",
     ]
 
 

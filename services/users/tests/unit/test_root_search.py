@@ -4,7 +4,10 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from quart import Quart
 
+from quartet_common import cursors
+from quartet_common.cursors import EXTENSION, cursor_key
 from quartet_scim.compiled import CompiledType
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
@@ -39,6 +42,9 @@ class Directory:
 
 @pytest.fixture
 def types(monkeypatch: pytest.MonkeyPatch) -> list[Searched]:
+    app = Quart("test")
+    app.extensions[EXTENSION] = cursor_key("secret")
+    monkeypatch.setattr(cursors, "current_app", app)
     monkeypatch.setattr(root_search, "PAGE_BYTES", PAGE_BYTES)
     return [
         Searched(CompiledType.of(user_resource_type()), Directory(USERS).search),

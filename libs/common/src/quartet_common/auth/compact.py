@@ -43,7 +43,7 @@ def warm_up() -> None:
 
 
 def members_of(text: bytes) -> dict[str, Any]:
-    """The JSON object in `text`. Raises UnauthorizedError("malformed") also where a member stands twice (RFC 7515
+    """The JSON object in `text`. Raises UnauthorizedError("malformed") also where a member occurs twice (RFC 7515
     section 4: some readers take the first, others the last) or a number is none (NaN, 1e999).
     """
     try:
@@ -68,12 +68,12 @@ def _decoded(part: str) -> bytes:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member occurs twice")
     return found
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite(text: str) -> float:

@@ -33,6 +33,7 @@ SCOPES_ATTRIBUTE = "quartet_scopes"
 PERSON_ATTRIBUTE = "quartet_person"
 A_PERSON = "(that of a person)"
 """What a refusal names in place of a scope where only people are let in."""
+PERSON_REQUIRED = "The access token of a user is required. Log in at /users/login."
 MAX_NAME = 256
 
 
@@ -100,7 +101,9 @@ def install_guard(
             return
         if scopes:
             raise ForbiddenError(" or ".join(scopes), challenge=scopes[0])
-        raise ForbiddenError(A_PERSON if lets_people_in(view) else "(none is declared for this route)")
+        if lets_people_in(view):
+            raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
+        raise ForbiddenError("(none is declared for this route)", detail="No scope gives access to this path.")
 
     app.before_request(check)
 
@@ -184,7 +187,7 @@ def _for_tenant(found: Principal) -> Principal:
         return found
     tenant = from_header(request.headers.get(TENANT_HEADER, ""))
     if SERVICE_SCOPE not in found.scopes or not 0 < len(tenant) <= MAX_NAME or tenant == ANY_TENANT:
-        raise BadRequestError(f"A service token needs the header {TENANT_HEADER}.", "missing_tenant")
+        raise BadRequestError(f"An access token of a service requires the header {TENANT_HEADER}.", "missing_tenant")
     named = request.headers.get(ACTOR_HEADER)
     actor = found.actor if named is None else from_header(named)
     return replace(found, tenant=tenant, actor=actor[:MAX_NAME])

@@ -195,7 +195,7 @@ class RemoteTokens:
             return msgspec.json.decode(response.content, type=_Answer)
         except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError) as error:
             self._away_until = self._now() + PAUSE
-            logger.warning("a token could not be asked about", extra={"url": self._url, "error": repr(error)[:300]})
+            logger.warning("token introspection failed", extra={"url": self._url, "error": repr(error)[:300]})
             raise UnavailableError("users") from error
 
 

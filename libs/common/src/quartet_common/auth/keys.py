@@ -74,9 +74,7 @@ class RemoteKeys:
             self._etag = response.headers.get("ETag", "")
             self._fresh_for = _max_age(response.headers.get("Cache-Control", ""))
         except (httpx.HTTPError, JoseError, AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.warning(
-                "the signing keys could not be fetched", extra={"url": self._url, "error": repr(error)[:300]}
-            )
+            logger.warning("cannot fetch the signing keys", extra={"url": self._url, "error": repr(error)[:300]})
         self._fetched_at = self._now()
 
     def _take(self, keys: dict[str, ECKey]) -> None:

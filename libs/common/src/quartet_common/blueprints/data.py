@@ -66,7 +66,7 @@ def data_blueprint(
     @requires(scope)
     @answers(NDJSON)
     async def export() -> Response:
-        """Everything that the service holds of the caller's tenant, streamed."""
+        """Export everything that the service stores for the caller's tenant, as a stream."""
         rest = pieces(caller().tenant)
         first = await anext(rest)  # an error before the first piece is still a proper answer
         response = Response(_all(first, rest), content_type=NDJSON, headers=_attachment(container.config.service))

@@ -19,13 +19,13 @@ def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, C
     @blueprint.get("/live")
     @security_scheme([])
     async def live() -> dict[str, str]:
-        """The process runs."""
+        """Check that the process runs."""
         return {"status": "live"}
 
     @blueprint.get("/ready")
     @security_scheme([])
     async def ready() -> tuple[dict[str, Any], int]:
-        """The service can answer; 503 names what is down."""
+        """Check that the service is ready; 503 names the servers that are down."""
         return await readiness.report()
 
     return blueprint

@@ -55,7 +55,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @blueprint.get("/outbox")
     @requires("events:manage")
     async def outbox() -> dict[str, Any]:
-        """How many events wait in the outbox, and since how many seconds the oldest does."""
+        """Count the events in the outbox, with the age of the oldest in seconds."""
         async with container.database.connection() as connection:
             state = await read_outbox(connection)
         return {"depth": state.depth, "lag_seconds": round(state.lag, 3)}
@@ -63,7 +63,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @blueprint.get("/queues")
     @requires("events:manage")
     async def queues() -> dict[str, Any]:
-        """The service's queues with their messages and consumers; a queue that does not exist yet is left out."""
+        """List the service's queues with their numbers of messages and consumers."""
         found = []
         async with container.broker.connection("operator") as connection:
             for name in (name for names in consumers for name in names.all):
@@ -76,7 +76,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @requires("events:manage")
     @document_querystring(ListQuery)
     async def dead_letters() -> dict[str, Any]:
-        """The oldest dead letters (`limit`, at most 100) with the reason of each; they stay where they are."""
+        """List the oldest dead letters (`limit`, at most 100) with the reason of each, without removing them."""
         limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
         total, messages = 0, list[AbstractIncomingMessage]()
         async with container.broker.connection("operator") as connection:
@@ -169,7 +169,7 @@ def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
     known = facts(message)
-    reason = message.headers.get(REASON_HEADER) or "delivered too often without an answer"
+    reason = message.headers.get(REASON_HEADER) or "delivered too often without an acknowledgement"
     return {
         "id": message.message_id,
         "type": message.type,

@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserInvalidMethodError:
                 return self._refuse(501)
             except httptools.HttpParserCallbackError:
-                logger.exception("a request could not be taken")
+                logger.exception("the parser of requests failed")
                 return self._refuse(500)
             except httptools.HttpParserError:
                 return self._refuse(400)

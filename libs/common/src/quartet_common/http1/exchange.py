@@ -172,7 +172,7 @@ class Exchange:
             if more:
                 await self._line.drained()
         else:
-            raise RuntimeError(f"the message {kind} is out of its turn")
+            raise RuntimeError(f"unexpected ASGI message {kind}")
 
     def _start(self, status: int, headers: "Iterable[tuple[bytes, bytes]]") -> None:
         kept = []

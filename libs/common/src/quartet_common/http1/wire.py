@@ -20,12 +20,12 @@ STATUS_LINES = {
 }
 
 REFUSALS = {
-    400: "The request is no HTTP that this server can read.",
+    400: "The request is not valid HTTP.",
     408: "The request arrived too slowly.",
-    431: "The head of the request is larger than this server accepts.",
-    500: "Something went wrong on our side.",
-    501: "This server does not know the method or the transfer coding of the request.",
-    505: "This server speaks HTTP/1.1.",
+    431: "The request line and headers are too large.",
+    500: "Internal server error. The server's log has the cause.",
+    501: "The method or the transfer coding of the request is not supported.",
+    505: "Use HTTP/1.1.",
 }
 
 
@@ -93,5 +93,5 @@ def head(status: int, headers: list[tuple[bytes, bytes]], added: bytes) -> bytes
         lines += (name, b": ", value, b"\r\n")
     text = b"".join(lines)
     if text.count(b"\n") != len(headers) + 1 or text.count(b"\r") != len(headers) + 1:
-        raise ValueError("a header of the response holds the end of a line")
+        raise ValueError("a response header contains a line break")
     return text + added + b"\r\n"

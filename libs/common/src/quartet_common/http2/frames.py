@@ -60,7 +60,7 @@ class FramedConnection(h2.connection.H2Connection):
         self._allowed = min(BURST, self._allowed + (now - self._counted_at) * PER_SECOND) - 1
         self._counted_at = now
         if self._allowed < 0:
-            raise TooManyFramesError("too many frames that carry nothing")
+            raise TooManyFramesError("too many frames without data")
 
 
 def _carries_data(frame: Frame) -> bool:

@@ -79,7 +79,7 @@ class Stream(Exchange):
         self._fields = [(b":status", b"%d" % status)]
         for name, value in headers:
             if b"\n" in value or b"\r" in value or b"\0" in value:
-                raise ValueError("a header of the response holds the end of a line")
+                raise ValueError("a response header contains a line break")
             if name in CONNECTION_SPECIFIC or (name == b"content-length" and status in (204, 304)):
                 continue
             if name == b"content-length":

@@ -107,7 +107,9 @@ class Limiter:
         if requests is not None and not (guesses and guesses.is_spent(_tried_by(address, tried))):
             return self._spent(requests, ADDRESS, counted_as(address))
         wait = 1 if guesses is None else guesses.wait(_tried_by(address, tried))
-        return LimitedError(FAILURES, wait, "Too many requests with wrong tokens or secrets came from this address.")
+        return LimitedError(
+            FAILURES, wait, "Too many wrong tokens or secrets from this IP address. Wait as long as Retry-After says."
+        )
 
     def count_refusal(self, error: LimitedError) -> None:
         """Count an answer 429, whoever has decided it."""

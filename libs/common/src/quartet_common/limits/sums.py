@@ -123,7 +123,7 @@ class Sums:
             self._failed.add(1)
             self._away_until = time.monotonic() + PAUSE
             if not self._is_away:
-                logger.warning("limits are not shared: redis does not answer", extra={"error": repr(error)[:300]})
+                logger.warning("limits are not shared: Redis is unavailable", extra={"error": repr(error)[:300]})
             self._is_away = True
             return None
         if self._is_away:

@@ -79,7 +79,9 @@ class Consumer:
             try:
                 await self._session()
             except BROKER_ERRORS as error:
-                logger.warning("the consumer lost RabbitMQ", extra={"error": f"{type(error).__name__}: {error}"})
+                logger.warning(
+                    "the consumer lost its connection to RabbitMQ", extra={"error": f"{type(error).__name__}: {error}"}
+                )
                 await _wait_any([self._stopping], 0.2)
             finally:
                 self.connected = False

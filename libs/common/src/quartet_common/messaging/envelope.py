@@ -63,5 +63,5 @@ def decode(body: bytes) -> Event:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # the last two are msgspec's too
         raise MalformedEventError(f"not a CloudEvents envelope: {error}") from error
     if event.specversion != "1.0":
-        raise MalformedEventError(f"CloudEvents {event.specversion} is not known")
+        raise MalformedEventError(f"CloudEvents version {event.specversion} is not supported")
     return event

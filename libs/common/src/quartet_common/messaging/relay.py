@@ -78,7 +78,9 @@ class Relay:
                 with suppress_instrumentation():  # the relay's own statements belong to nobody's trace
                     await self._session()
             except (*BROKER_ERRORS, *UNAVAILABLE, asyncpg.PostgresError) as error:
-                logger.warning("the relay lost a server", extra={"error": f"{type(error).__name__}: {error}"})
+                logger.warning(
+                    "the relay lost its connection to a server", extra={"error": f"{type(error).__name__}: {error}"}
+                )
                 await self._pause(0.2)
             finally:
                 self.connected = False

@@ -52,7 +52,9 @@ class OutboxStats:
         self._failed = meter.create_counter("quartet.outbox.failed", description="publishes that were not confirmed")
         for counter in (self._published, self._failed):
             counter.add(0)  # exported from the start
-        meter.create_observable_gauge("quartet.outbox.depth", [self._depth], description="events that wait")
+        meter.create_observable_gauge(
+            "quartet.outbox.depth", [self._depth], description="events that wait to be published"
+        )
         meter.create_observable_gauge("quartet.outbox.lag", [self._lag], unit="s", description="age of the oldest")
 
     def published(self, count: int) -> None:

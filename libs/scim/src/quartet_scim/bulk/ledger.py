@@ -79,7 +79,7 @@ class Ledger:
         """The error of an operation that refers to `needed`, which failed with `error` (409, RFC 7644 3.7.1)."""
         name = shown(self._plan.operations[needed].operation.bulk_id or "")
         status = UNAVAILABLE if error.status == UNAVAILABLE else 409
-        return ScimError(status, f"The operation refers to {name}, which was not made.")
+        return ScimError(status, f"The operation refers to {name}, which was not created.")
 
     def response(self, location: Location) -> dict[str, Any]:
         """The BulkResponse: what was carried out or failed, in the order of the request."""

@@ -133,9 +133,9 @@ def _fault(
     if method is not Method.DELETE and not isinstance(members.get("data"), dict | list):
         return invalid_syntax(f"A {method} needs data, an object.")
     if not isinstance(members.get("bulkid"), str | None) or members.get("bulkid") == "":
-        return invalid_value("bulkId must be a text.")
+        return invalid_value("bulkId must be a string.")
     if not isinstance(members.get("version"), str | None):
-        return ScimError(400, 'version must be a text such as W/"1".', "invalidVers")
+        return ScimError(400, 'version must be a string such as W/"1".', "invalidVers")
     return None
 
 
@@ -144,7 +144,7 @@ def _path_fault(method: Method, endpoint: str | None, target: str | None, endpoi
         known = " or ".join(sorted(endpoints))
         return f"path must be {known}, followed by an id for all methods but POST."
     if method is Method.POST and target is not None:
-        return f"The path of a POST is {endpoint} alone: the server makes the id."
+        return f"The path of a POST must be {endpoint}, without an id: the server assigns it."
     if method is not Method.POST and (target is None or "/" in target):
         return f"path must name the resource, as in {endpoint}/{{id}}."
     return None
@@ -153,5 +153,5 @@ def _path_fault(method: Method, endpoint: str | None, target: str | None, endpoi
 def _lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
     members = {name.lower(): value for name, value in sent.items()}
     if len(members) != len(sent):
-        raise invalid_syntax(f"{where} gives a name twice, in different case.")
+        raise invalid_syntax(f"{where} has a member twice, in different case.")
     return members

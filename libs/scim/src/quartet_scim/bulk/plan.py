@@ -67,7 +67,7 @@ class _Planner:
         if one.fault is not None:
             return _at_fault(one, one.fault)
         if one.method is Method.POST and one.bulk_id is not None and self._makers[one.bulk_id] != one.index:
-            return _at_fault(one, invalid_value(f"An earlier operation has the {shown(one.bulk_id)} already."))
+            return _at_fault(one, invalid_value(f"An earlier operation already has the {shown(one.bulk_id)}."))
         inside = references(one.data)
         about = None if one.target is None else referred(one.target)
         names = inside if about is None else inside | {about}

@@ -85,7 +85,7 @@ class Parser:
         if words.kind != "[":
             return self._test(path(word))
         if inside:
-            raise words.refused("brackets cannot stand inside brackets")
+            raise words.refused("brackets cannot be nested")
         return self._value_path(path(word))
 
     def _grouped(self, *, inside: bool) -> Filter:

@@ -103,7 +103,7 @@ class _Reader:
         if known is None:
             return Constant(holds=False)
         if known.inner is None:
-            raise invalid_filter(f"{known.target.name} has a single value, and nothing to select with brackets.")
+            raise invalid_filter(f"{known.target.name} has a single value and cannot be filtered with brackets.")
         inner = _Reader(known.inner, "", lenient=self._lenient, outer=known.target.name)
         return Some(known.target, inner.condition(tree.filter))
 
@@ -113,7 +113,7 @@ class _Reader:
             known = self._named(f"{path.urn}:{path.attribute}:{path.sub}")  # urn:...:User.manager, as some clients send
         if known is not None:
             if known.secret:
-                raise invalid_filter(f"{known.target.name} is sensitive: it cannot be filtered by.")
+                raise invalid_filter(f"{known.target.name} is sensitive and cannot be used in a filter.")
             return known
         if self._lenient:
             return None

@@ -179,7 +179,7 @@ def _in_rows(rows: Rows | None, text: str) -> str:
 
 def _stored(target: Target, place: _Document) -> str:
     if place.base is None or not target.stored or isinstance(place.columns.get(target.name.rpartition(".")[0]), Rows):
-        raise invalid_filter(f"{target.name} cannot be filtered by here.")
+        raise invalid_filter(f"{target.name} cannot be used in a filter here.")
     return place.base
 
 

@@ -81,7 +81,7 @@ class Words:
         except (orjson.JSONDecodeError, UnicodeEncodeError):
             raise self.refused("this is not a valid JSON string") from None
         if "\x00" in found:
-            raise self.refused("a string must not hold a NUL character")
+            raise self.refused("a string must not contain a NUL character")
         return found
 
     def _number(self) -> int | float:

@@ -20,4 +20,4 @@ class Effort:
         """Account for values that are looked at. Raises ScimError 400 tooMany when it is enough."""
         self._left -= visits
         if self._left < 0:
-            raise too_many("The operations compare more values than one request may.")
+            raise too_many("The operations compare too many values. Split the request.")

@@ -75,7 +75,7 @@ class _Run:
             return
         target = self._targets.find(operation.path)
         if target is None:
-            raise invalid_path("names no attribute of this type of resource")
+            raise invalid_path("is not an attribute of this resource type")
         if target.read_only:
             raise WrongValueError("is read-only", "mutability").under(target.name)
         if target.slot is None:
@@ -94,7 +94,7 @@ class _Run:
             self._state.drop_extension(container.urn, self._index)
             return
         if op is Op.REMOVE:
-            raise WrongValueError("must name what is to be removed", "noTarget").under("path")
+            raise WrongValueError("must name the attribute to remove", "noTarget").under("path")
         for target, item in self._targets_in(container, value):
             if target.slot is None:
                 self._write_all(target, op, item)
@@ -109,7 +109,7 @@ class _Run:
         if len(value) > MAX_KEYS:
             raise WrongValueError(f"must not have more than {MAX_KEYS} attributes").under(container.urn or "value")
         if len({name.lower() for name in value}) != len(value):
-            twice = WrongValueError("gives an attribute twice, in different case", "invalidSyntax")
+            twice = WrongValueError("has an attribute twice, in different case", "invalidSyntax")
             raise twice.under(container.urn or "value")
         for name, item in value.items():
             target = self._targets.find(prefix + name)

@@ -171,7 +171,7 @@ def _ids(tree: Filter) -> Iterator[str]:
         ):
             yield term.value
         else:
-            raise WrongValueError('can be chosen by value eq "id" only, joined by or', "invalidPath").under("members")
+            raise WrongValueError('can be selected by value eq "id" only, joined by or', "invalidPath").under("members")
 
 
 def _listed(value: Any) -> Any:

@@ -97,14 +97,14 @@ def _path(where: str, path: object) -> str | None:
     if path is None:
         return None
     if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
-        raise _wrong(where, f"path must be a text of at most {MAX_PATH_CHARACTERS} characters", "invalidPath")
+        raise _wrong(where, f"path must be a string of at most {MAX_PATH_CHARACTERS} characters", "invalidPath")
     return path.strip() or None
 
 
 def _lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
     members = {name.lower(): value for name, value in sent.items()}
     if len(members) != len(sent):
-        raise invalid_syntax(f"{where} gives a name twice, in different case.")
+        raise invalid_syntax(f"{where} has a member twice, in different case.")
     return members
 
 

@@ -97,4 +97,4 @@ def _object(slot: Slot, value: Any) -> dict[str, Any]:
 
 def no_target() -> WrongValueError:
     """The filter of the path chooses nothing (RFC 7644 3.12)."""
-    return WrongValueError("has no value that the filter chooses", "noTarget")
+    return WrongValueError("has no value that matches the filter", "noTarget")

@@ -73,10 +73,10 @@ class Targets:
             return None
         slot = whole.slot
         if not slot.many:
-            raise invalid_path("has a filter on what has a single value")
+            raise invalid_path("has a filter on an attribute with a single value")
         sub = None if parsed.sub is None else slot.sub(parsed.sub)
         if parsed.sub is not None and sub is None:
-            raise invalid_path(f"names a sub-attribute that {slot.name} do not have")
+            raise invalid_path(f"names an unknown sub-attribute of {slot.name}")
         condition = self._resolver.resolve_inside(Path(slot.name, urn=whole.urn), parsed.filter)
         return Target(whole.urn, slot, Selection(condition), sub)
 

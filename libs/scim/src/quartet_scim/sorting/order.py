@@ -50,7 +50,7 @@ class Sorter:
         prefix = "" if named.urn is None else f"{named.urn}:"
         name = f"{prefix}{named.attribute.name}{'' if named.sub is None else f'.{named.sub.name}'}"
         if named.attribute.is_secret or (named.sub is not None and named.sub.is_secret):
-            raise invalid_value(f"sortBy: {name} is sensitive: it cannot be sorted by.")
+            raise invalid_value(f"sortBy: {name} is sensitive and cannot be sorted by.")
         known = self._known[name.lower()]
         if known.target.type is not Type.COMPLEX:
             return known.target

@@ -149,7 +149,7 @@ def test_an_operation_that_refers_to_a_failure_names_it() -> None:
     ledger.record(0, Outcome.failed(uniqueness("taken")))
     refusal = ledger.refusal(1)
     assert refusal is not None
-    assert (refusal.status, str(refusal)) == (409, "The operation refers to bulkId a, which was not made.")
+    assert (refusal.status, str(refusal)) == (409, "The operation refers to bulkId a, which was not created.")
 
 
 def test_what_refers_to_something_not_carried_out_was_not_carried_out_either() -> None:

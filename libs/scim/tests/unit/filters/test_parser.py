@@ -42,7 +42,7 @@ def refusal(text: str) -> ScimError:
         ("(a pr", 6, "`)` is expected"),
         ("a pr)", 5, "the end is expected"),
         ("emails[type pr", 15, "`]` is expected"),
-        ("emails[a[b pr]]", 9, "brackets cannot stand inside brackets"),
+        ("emails[a[b pr]]", 9, "brackets cannot be nested"),
         ("emails.type[a pr]", 12, "brackets can follow an attribute only"),
         ("emails[type pr].a.b pr", 17, "the name of a sub-attribute is expected"),
         ("not active eq true", 5, "`(` is expected after `not`"),

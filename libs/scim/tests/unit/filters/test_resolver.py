@@ -54,7 +54,7 @@ def test_an_attribute_is_known_by_its_name_in_any_case(resolver: Resolver, writt
         ("urn:example:other:userName pr", "There is no attribute urn:example:other:userName."),
         ("emails[kind pr]", "emails has no sub-attribute kind."),
         ("emails[emails.type pr]", "emails has no sub-attribute emails.type."),
-        ("name[familyName pr]", "name has a single value, and nothing to select with brackets."),
+        ("name[familyName pr]", "name has a single value and cannot be filtered with brackets."),
         ('name eq "x"', "name is complex: compare one of its sub-attributes."),
         ('addresses co "x"', "addresses is complex: compare one of its sub-attributes."),
         ("active gt true", "active is of type boolean, which cannot be compared with gt."),
@@ -93,7 +93,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(resolver: Resolver, text
 )
 @pytest.mark.parametrize("unknown_is_absent", [False, True])
 def test_a_secret_is_never_filterable(resolver: Resolver, text: str, unknown_is_absent: bool) -> None:
-    with pytest.raises(ScimError, match="is sensitive: it cannot be filtered by") as caught:
+    with pytest.raises(ScimError, match="is sensitive and cannot be used in a filter") as caught:
         resolver.resolve(parse(text), unknown_is_absent=unknown_is_absent)
     assert (caught.value.status, caught.value.scim_type) == (400, "invalidFilter")
     assert "t1me" not in caught.value.detail

@@ -67,6 +67,6 @@ def test_elements_that_are_rows_are_asked_for_in_their_table(text: str) -> None:
 )
 def test_what_is_neither_stored_nor_a_column_is_refused(text: str) -> None:
     condition = Resolver(group_resource_type()).resolve(parse(text))
-    with pytest.raises(ScimError, match="cannot be filtered by here") as caught:
+    with pytest.raises(ScimError, match="cannot be used in a filter here") as caught:
         to_sql(condition, MEMBERS)
     assert caught.value.scim_type == "invalidFilter"

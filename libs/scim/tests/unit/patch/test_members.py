@@ -192,7 +192,7 @@ def test_a_rename_changes_no_members() -> None:
             (
                 {"op": "remove", "path": f"members[{text}]"},
                 "invalidPath",
-                'members can be chosen by value eq "id" only, joined by or.',
+                'members can be selected by value eq "id" only, joined by or.',
             )
             for text in (
                 'display sw "B"',

@@ -80,15 +80,19 @@ def test_a_message_has_1_to_1000_operations(operations: Any) -> None:
         ({"path": "title"}, "invalidSyntax", "Operations[1]: op must be add, replace or remove."),
         ({**GOOD, "op": "move"}, "invalidSyntax", "Operations[1]: op must be add, replace or remove."),
         ({**GOOD, "op": 1}, "invalidSyntax", "Operations[1]: op must be add, replace or remove."),
-        ({**GOOD, "OP": "add"}, "invalidSyntax", "Operations[1] gives a name twice, in different case."),
+        ({**GOOD, "OP": "add"}, "invalidSyntax", "Operations[1] has a member twice, in different case."),
         ({"op": "add", "path": "title"}, "invalidValue", "Operations[1]: an add needs a value."),
         ({"op": "replace"}, "invalidValue", "Operations[1]: a replace needs a value."),
         ({"op": "remove"}, "noTarget", "Operations[1]: a remove needs a path."),
-        ({**GOOD, "path": ["title"]}, "invalidPath", "Operations[1]: path must be a text of at most 4096 characters."),
+        (
+            {**GOOD, "path": ["title"]},
+            "invalidPath",
+            "Operations[1]: path must be a string of at most 4096 characters.",
+        ),
         (
             {**GOOD, "path": "t" * (MAX_PATH_CHARACTERS + 1)},
             "invalidPath",
-            "Operations[1]: path must be a text of at most 4096 characters.",
+            "Operations[1]: path must be a string of at most 4096 characters.",
         ),
     ],
 )

@@ -52,21 +52,21 @@ def test_two_new_primaries_are_refused(refused: Any) -> None:
 )
 def test_a_filter_that_chooses_nothing_has_no_target(refused: Any, operation: dict[str, Any]) -> None:
     name = operation["path"].partition("[")[0]
-    problem = ("noTarget", f"Operations[1]: {name} has no value that the filter chooses.")
+    problem = ("noTarget", f"Operations[1]: {name} has no value that matches the filter.")
     assert refused(MAILED, add("title", "T"), operation) == problem
 
 
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("shoeSize", "path names no attribute of this type of resource"),
-        ("name.shoeSize", "path names no attribute of this type of resource"),
-        ("urn:example:other:title", "path names no attribute of this type of resource"),
-        ("name.familyName.x", "path names no attribute of this type of resource"),
-        ("nic\u212aName", "path names no attribute of this type of resource"),
-        ('shoes[type eq "x"]', "path names no attribute of this type of resource"),
-        ('name[familyName eq "x"]', "path has a filter on what has a single value"),
-        ('emails[type eq "x"].shoe', "path names a sub-attribute that emails do not have"),
+        ("shoeSize", "path is not an attribute of this resource type"),
+        ("name.shoeSize", "path is not an attribute of this resource type"),
+        ("urn:example:other:title", "path is not an attribute of this resource type"),
+        ("name.familyName.x", "path is not an attribute of this resource type"),
+        ("nic\u212aName", "path is not an attribute of this resource type"),
+        ('shoes[type eq "x"]', "path is not an attribute of this resource type"),
+        ('name[familyName eq "x"]', "path has a filter on an attribute with a single value"),
+        ('emails[type eq "x"].shoe', "path names an unknown sub-attribute of emails"),
     ],
 )
 @pytest.mark.parametrize("change", [add, replace, lambda path, _: remove(path)])

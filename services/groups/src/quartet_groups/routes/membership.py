@@ -53,7 +53,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_querystring(PageQuery)
     @document_response(MembersDocument)
     async def members(group_id: str) -> Response:
-        """The members of a group, users before groups, each in the order of their ids, a page at a time."""
+        """List the members of a group in pages: users by id, then groups by id."""
         tenant = caller().tenant
         given = _given(("cursor", "count"))
         context = ["groups.members", tenant, group_id]
@@ -71,11 +71,11 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_querystring(CheckQuery)
     @document_response(CheckDocument)
     async def check() -> Response:
-        """Whether a user is in a group, directly or by nested groups, and by which way."""
+        """Check whether a user is in a group, directly or through nested groups, and return the path."""
         given = _given(("user", "group"))
         for name in ("user", "group"):
             if name not in given:
-                raise BadParameterError(name, "must be given")
+                raise BadParameterError(name, "is required")
         answers = await membership.check(caller().tenant, [Question(given["user"], given["group"])])
         return json_response(answers[1:-1])
 
@@ -86,7 +86,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_request(CheckListRequest)
     @document_response(CheckListDocument)
     async def check_many() -> Response:
-        """Up to 1,000 checks at once; the answers stand in the order of the questions."""
+        """Carry out up to 1,000 checks; the results are in the order of the checks."""
         stop_on_disconnect()
         questions = _questions(await read_json_bytes())
         return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
@@ -97,7 +97,7 @@ def membership_blueprint(membership: Membership) -> Blueprint:
     @document_querystring(PageQuery)
     @document_response(GroupsOfDocument)
     async def of(user: str) -> Response:
-        """The groups that a user is in, directly or by nested groups, in the order of their ids, a page at a time."""
+        """List the groups of a user by id in pages, direct ones and those through nested groups."""
         tenant = caller().tenant
         given = _given(("cursor", "count"))
         context = ["groups.of", tenant, user]
@@ -140,5 +140,5 @@ def _questions(body: bytes) -> list[Question]:
 def _text(check: Any, name: str, place: int) -> str:
     found = check.get(name) if isinstance(check, dict) else None
     if not isinstance(found, str) or not 0 < len(found) <= MAX_TEXT:
-        raise BadRequestError(f"checks[{place}].{name} must be a text of 1 to {MAX_TEXT} characters.")
+        raise BadRequestError(f"checks[{place}].{name} must be a string of 1 to {MAX_TEXT} characters.")
     return found

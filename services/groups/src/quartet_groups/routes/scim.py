@@ -121,7 +121,7 @@ def scim_blueprint(
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 404)
     async def patch(group_id: str) -> Response:
-        """Change a group by operations, all or none (RFC 7644 3.5.2); many members are answered only if asked for."""
+        """Change a group by operations, all or none (RFC 7644 3.5.2); more than 100 members need `attributes`."""
         shown = read_projection(group_type.projector)
         known = known_id(group_id)
         members = patch_members(shown)

@@ -32,7 +32,7 @@ def search_blueprint(container: AppContainer[GroupsConfig], group_type: Compiled
     @document_response(GroupListDocument)
     @document_response(ErrorDocument, 400)
     async def groups() -> Response:
-        """List groups by index or by cursor, all of them or those that a filter finds, in any order."""
+        """List groups by index or cursor, optionally filtered and sorted."""
         return await _answer(container, group_type, view, read_query())
 
     @blueprint.post("/Groups/.search")
@@ -43,7 +43,7 @@ def search_blueprint(container: AppContainer[GroupsConfig], group_type: Compiled
     @document_response(GroupListDocument)
     @document_response(ErrorDocument, 400)
     async def groups_by_post() -> Response:
-        """Search groups by a message instead of a query string (RFC 7644 section 3.4.3)."""
+        """Search groups by POST (RFC 7644 section 3.4.3)."""
         return await _answer(container, group_type, view, await read_search())
 
     return blueprint
@@ -63,7 +63,7 @@ def internal_search_blueprint(
     @document_response(GroupListDocument)
     @document_response(ErrorDocument, 400)
     async def groups_among_others() -> Response:
-        """Search groups where attributes of users may be asked for too; groups have no values of them."""
+        """Search groups with queries that may name attributes of users; groups have no values of these."""
         stop_on_disconnect()
         query = query_of_body(await read_body(), maximum=MAX_MERGED)
         return await _answer(container, group_type, view, query, unknown_is_absent=True)

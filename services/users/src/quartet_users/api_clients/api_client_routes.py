@@ -59,7 +59,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Make an API client; its secret is shown in this answer and never again."""
+        """Create an API client; its secret is in this response and is not shown again."""
         wanted = _wanted(await read_json(NewClientBody), container.clock())
         made = await api_client_usecases.create_client(container, caller(), wanted)
         shown = CreatedClientDocument(**asdict(_document(made.client)), client_secret=made.secret)
@@ -71,7 +71,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_querystring(ClientPageQuery)
     @document_response(ClientListDocument)
     async def list_() -> Response:
-        """The tenant's API clients by id, a page at a time."""
+        """List the tenant's API clients by id, in pages."""
         tenant = caller().tenant
         given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
         context = ["users.clients", tenant]
@@ -89,7 +89,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(WholeClientDocument)
     @document_response(ProblemDocument, 404)
     async def read(client_id: str) -> Response:
-        """One of the tenant's API clients, with its secrets but for what they are."""
+        """Read an API client with the ids and hints of its secrets."""
         tenant = caller().tenant
         async with container.database.snapshot() as connection:
             row = await store.read_client(connection, tenant, _id(client_id))
@@ -109,7 +109,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def change(client_id: str) -> Response:
-        """Give an API client another name, scopes, end or keys; where it may do less, its tokens are revoked."""
+        """Change name, scopes, expiry or keys of an API client; its tokens are revoked if it loses any."""
         changes = _changes(await read_json(ChangedClientBody), container.clock())
         return json_response(
             _document(await api_client_usecases.change_client(container, caller(), _id(client_id), changes))
@@ -120,7 +120,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["API clients"])
     @document_response(ProblemDocument, 404)
     async def delete(client_id: str) -> Response:
-        """Remove an API client; its tokens are revoked."""
+        """Delete an API client; its tokens are revoked."""
         await api_client_usecases.delete_client(container, caller(), _id(client_id))
         return Response(b"", 204)
 
@@ -133,7 +133,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def rotate(client_id: str) -> Response:
-        """Make another secret; those before it count until the overlap is over (24 hours unless another is named)."""
+        """Create another secret; earlier ones stay valid for the overlap (24 hours by default)."""
         overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)
         made = await api_client_usecases.rotate_secret(container, caller(), _id(client_id), overlap)
         return json_response(CreatedSecretDocument(str(made.id), made.secret, made.old_end_at.isoformat()), 201)
@@ -143,7 +143,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["API clients"])
     @document_response(ProblemDocument, 404)
     async def end_secret(client_id: str, secret_id: str) -> Response:
-        """Remove a secret at once; the client's tokens are revoked, since whoever had it may have some."""
+        """Delete a secret at once; the client's tokens are revoked."""
         known = parse_id(secret_id)
         if known is None:
             raise NotFoundError
@@ -157,7 +157,7 @@ def _wanted(body: NewClientBody, now: datetime) -> NewClient:
     """What is asked for. Raises BadRequestError (400)."""
     keys = assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
     if keys is None and body.jwks is not None:
-        raise BadRequestError("jwks: a client with a secret has none; see authentication.", "bad_jwks")
+        raise BadRequestError("jwks is only allowed with authentication private_key_jwt.", "bad_jwks")
     return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
 
 
@@ -178,7 +178,7 @@ def _scopes(sent: list[str]) -> frozenset[str]:
     """Scopes of a client. An administrator of the tenant gives all that exist in it, as by roles."""
     known = api_client_usecases.CLIENT_SCOPES
     if not sent or not known.issuperset(sent):
-        raise BadRequestError(f"scopes: some of {', '.join(sorted(known))}.", "bad_scopes")
+        raise BadRequestError(f"scopes must be a non-empty list of: {', '.join(sorted(known))}.", "bad_scopes")
     return frozenset(sent)
 
 
@@ -187,7 +187,9 @@ def _end(sent: datetime | None, now: datetime) -> datetime | None:
         return None
     # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
     if sent.tzinfo is None or sent <= now or sent.year > MAX_YEAR:
-        raise BadRequestError("expires_at: a time with its zone, in the future.", "bad_expiry")
+        raise BadRequestError(
+            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
+        )
     return sent.astimezone(UTC)
 
 

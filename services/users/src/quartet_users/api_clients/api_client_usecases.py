@@ -108,7 +108,9 @@ async def add_client(container: Container, connection: Connection, caller: Calle
     now, tenant = container.clock(), caller.tenant
     await store.lock_clients(connection, tenant)
     if await store.count_clients(connection, tenant) >= MAX_CLIENTS:
-        raise ClientConflictError("too_many_clients", f"A tenant has at most {MAX_CLIENTS} API clients.")
+        raise ClientConflictError(
+            "too_many_clients", f"A tenant has at most {MAX_CLIENTS} API clients. Delete one first."
+        )
     client_id = f"{tenant}.{''.join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))}"
     row = await store.insert_client(
         connection,
@@ -143,7 +145,10 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
     async with container.database.transaction() as connection:
         before = await _lock(connection, caller.tenant, client_id)
         if "jwks" in changes and before.authentication != "private_key_jwt":
-            raise ClientConflictError("no_keys", "The client has secrets; a client with keys is another one.")
+            raise ClientConflictError(
+                "no_keys",
+                "jwks cannot be set: the client authenticates with a secret. Create a client with private_key_jwt.",
+            )
         after = replace(before, **changes)
         if after == before:
             return before
@@ -185,12 +190,16 @@ async def rotate_secret(
     async with container.database.transaction() as connection:
         client = await _lock(connection, caller.tenant, client_id)
         if client.authentication != "client_secret_basic":
-            raise ClientConflictError("no_secrets", "The client has keys; put new ones into its jwks.")
+            raise ClientConflictError(
+                "no_secrets", "The client authenticates with keys and has no secrets. Change its jwks instead."
+            )
         await store.forget_secrets(connection, caller.tenant, client_id, now - KEPT)
         await store.end_secrets(connection, caller.tenant, client_id, now + overlap)
         rows = await store.list_secrets(connection, caller.tenant, client_id)
         if sum(row["expires_at"] > now for row in rows) >= MAX_SECRETS:
-            raise ClientConflictError("too_many_secrets", f"A client has at most {MAX_SECRETS} secrets that count.")
+            raise ClientConflictError(
+                "too_many_secrets", f"A client has at most {MAX_SECRETS} valid secrets. Delete one first."
+            )
         secret_id, secret = await _add_secret(connection, client, now)
         version = await store.count_change(connection, caller.tenant, client_id)
         told = [events.client_secret_created(replace(client, version=version), secret_id)]

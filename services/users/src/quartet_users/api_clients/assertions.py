@@ -117,21 +117,21 @@ def _find_key(jwks: dict[str, Any], key_id: object) -> dict[str, Any] | None:
 
 def _read_key(sent: Any, where: str) -> dict[str, Any]:
     if not isinstance(sent, dict):
-        raise _bad(f"{where} is no object")
+        raise _bad(f"{where} must be an object")
     if PRIVATE_MEMBERS & sent.keys():
-        raise _bad(f"{where} is a private or secret key: send public halves only, and take this one out of use")
+        raise _bad(f"{where} is a private or secret key. Send the public key only, and stop using this private key")
     if sent.get("use", "sig") != "sig":
-        raise _bad(f"{where} is not for signatures")
+        raise _bad(f"{where} is not a signature key")
     try:
         key = _import(sent)
         algorithms = algorithms_of(key)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise _bad(f"{where} cannot be used: {error}"[:300]) from None
     if sent.get("alg", algorithms[0]) not in algorithms:
-        raise _bad(f"{where} cannot be used with its alg; there are {', '.join(algorithms)}")
+        raise _bad(f"{where} cannot be used with its alg. Supported: {', '.join(algorithms)}")
     key_id = sent.get("kid", key.thumbprint())
     if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_ID or not _is_plain(key_id):
-        raise _bad(f"{where} has a kid that is no text of at most {MAX_ID} characters of ASCII")
+        raise _bad(f"{where}.kid must be a string of at most {MAX_ID} ASCII characters")
     named = {"alg": sent["alg"]} if "alg" in sent else {}  # then it verifies by no other (RFC 8725 section 3.1)
     return {**key.as_dict(private=False), **named, "kid": key_id}
 
@@ -143,7 +143,7 @@ def _is_plain(text: str) -> bool:
 def _import(sent: dict[str, Any]) -> PublicKey:
     key = JWKRegistry.import_key({name: value for name, value in sent.items() if name not in ("key_ops", "use", "alg")})
     if not isinstance(key, PublicKey):
-        raise ValueError("the kty is one of EC, RSA, OKP")  # what is sent is wrong, not what is called
+        raise ValueError("kty must be EC, RSA or OKP")  # what is sent is wrong, not what is called
     return key
 
 

@@ -82,11 +82,11 @@ async def _by_any_secret(
 def _read(form: Form, authorization: str | None) -> _Proof:
     secret, assertion = form.get("client_secret"), form.get("client_assertion")
     if sum(one is not None for one in (authorization, secret, assertion)) > 1:
-        raise OAuthError("invalid_request", "A client proves who it is in one way at a time: header, form, assertion.")
+        raise OAuthError("invalid_request", "Use one method of client authentication: header, form or assertion.")
     if authorization is not None:
         found = _read_basic(authorization)
         if form.get("client_id", found.client_id) != found.client_id:
-            raise OAuthError("invalid_request", "The header and the form name different clients.")
+            raise OAuthError("invalid_request", "The Authorization header and client_id name different clients.")
         return found
     if assertion is not None:
         return _read_assertion(form, assertion)
@@ -116,7 +116,7 @@ def _read_assertion(form: Form, assertion: str) -> _Proof:
     except UnauthorizedError as error:
         raise InvalidClientError(error.reason) from None
     if form.get("client_id", client_id) != client_id:
-        raise OAuthError("invalid_request", "The assertion and the form name different clients.")
+        raise OAuthError("invalid_request", "The assertion and client_id name different clients.")
     return _Proof(client_id, assertion=assertion)
 
 

@@ -41,7 +41,7 @@ def algorithms_of(key: PublicKey) -> Sequence[str]:
         return RSA
     curve = str(key.as_dict(private=False).get("crv"))
     if curve not in CURVES:
-        raise ValueError(f"the curve is one of {', '.join(CURVES)}, not {curve[:32]}")
+        raise ValueError(f"the curve must be one of {', '.join(CURVES)}, got {curve[:32]}")
     if isinstance(key, OKPKey):
         _demand_sound_ed25519(key.public_key.public_bytes_raw())
     return CURVES[curve]
@@ -51,11 +51,11 @@ def _demand_sound_rsa(modulus: int, exponent: int) -> None:
     """Raises ValueError for an RSA key that is too small, too costly to verify with, or easily factored."""
     bits = modulus.bit_length()
     if not LEAST_RSA_BITS <= bits <= MOST_RSA_BITS:
-        raise ValueError(f"an RSA modulus has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits, this one has {bits}")
+        raise ValueError(f"an RSA modulus must have {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits, got {bits}")
     if not LEAST_EXPONENT <= exponent < MOST_EXPONENT or exponent % 2 == 0:
-        raise ValueError(f"an RSA exponent is odd, at least {LEAST_EXPONENT} and below {MOST_EXPONENT}; use 65537")
+        raise ValueError(f"an RSA exponent must be odd, at least {LEAST_EXPONENT} and below {MOST_EXPONENT}; use 65537")
     if math.gcd(modulus, SMALL_FACTORS) != 1 or math.isqrt(modulus) ** 2 == modulus:
-        raise ValueError(f"an RSA modulus is odd, no square, and has no factor below {LEAST_FACTOR}")
+        raise ValueError(f"an RSA modulus must be odd, not a square, and have no factor below {LEAST_FACTOR}")
 
 
 def _demand_sound_ed25519(encoded: bytes) -> None:

@@ -113,7 +113,11 @@ class Lockout:
         await self._change(partial(lockout_rules.released, attempt.places), attempt.keys)
 
     def _refusal(self, wait: float) -> LimitedError:
-        return LimitedError(self._kind, max(1, math.ceil(wait)), "Too many attempts have failed; wait, and try again.")
+        return LimitedError(
+            self._kind,
+            max(1, math.ceil(wait)),
+            "Too many failed attempts. Wait as long as Retry-After says, then try again.",
+        )
 
     async def _change(self, step: Step, keys: Keys) -> Decision:
         async with self._turn:
@@ -132,7 +136,10 @@ class Lockout:
             decision, seen = await self._shared.change(keys, self._rules, step, owed)
         except (RedisError, OSError, TimeoutError, ContendedError) as error:
             self._away_until = time.monotonic() + PAUSE
-            logger.warning("the lock-out goes by this process alone", extra={"error": repr(error)[:300]})
+            logger.warning(
+                "login attempts are counted by this process alone: Redis is unavailable",
+                extra={"error": repr(error)[:300]},
+            )
             return None
         self._owed.pop(keys, None)
         self._local.put(keys, seen)

@@ -5,11 +5,12 @@ from uuid import UUID
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag
 
-from quartet_common.auth.guard import A_PERSON, caller, principal, requires, source_address
+from quartet_common.auth.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
 from quartet_common.bodies import read_json
 from quartet_common.errors import BadRequestError, ForbiddenError
 from quartet_common.ids import parse_id
 from quartet_common.responses import json_response
+from quartet_common.validation_messages import shown
 from quartet_users.api_clients.authenticated import FIRST_PARTY
 from quartet_users.documents import ProblemDocument
 from quartet_users.logins import login_usecases
@@ -34,10 +35,13 @@ def logins_blueprint(means: LoginMeans) -> Blueprint:
     @document_response(ProblemDocument, 403)
     @document_response(ProblemDocument, 429)
     async def log_in() -> Response:
-        """Begin a session of a person, in one of Quartet's own applications."""
+        """Log in as a user of one of Quartet's own applications."""
         attempt = await read_json(Attempt)
         if attempt.client_id not in FIRST_PARTY:
-            raise BadRequestError(f"client_id: there are {', '.join(sorted(FIRST_PARTY))}.", "unknown_client")
+            raise BadRequestError(
+                f"client_id must be one of {', '.join(sorted(FIRST_PARTY))}, got {shown(attempt.client_id)}.",
+                "unknown_client",
+            )
         agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
         visitor = Visitor(attempt.client_id, source_address(), agent)
         return json_response(LoginDocument.of(await login_usecases.log_in(means, attempt, visitor)))
@@ -50,7 +54,7 @@ def logins_blueprint(means: LoginMeans) -> Blueprint:
     @document_response(ProblemDocument, 403)
     @document_response(ProblemDocument, 429)
     async def change_password() -> Response:
-        """Give oneself another password; one's other sessions end."""
+        """Change the caller's own password; the caller's other sessions end."""
         change = await read_json(PasswordChange)
         await login_usecases.change_password(means, caller(), own_id(), own_session(), change)
         return Response(b"", 204)
@@ -62,7 +66,7 @@ def own_id() -> UUID:
     """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
     found = parse_id(principal().actor)
     if found is None or not principal().is_person:
-        raise ForbiddenError(A_PERSON)
+        raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
     return found
 
 

@@ -213,7 +213,7 @@ async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, at
     """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
-            raise PasswordRefusedError("It must be another than the old one.")
+            raise PasswordRefusedError("It must differ from the old password.")
         _demand_good(means, attempt.new_password, credential.user_name, attempt.tenant)
         return await means.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
     if credential.must_change:

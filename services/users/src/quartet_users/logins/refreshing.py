@@ -38,7 +38,7 @@ async def refresh(container: Container, keys: KeyRing, form: Form, address: str 
     pair = await keys.signing_pair()  # before the token is used up: what fails here can be tried again
     turn = None if tenant is None else await _turn(container, tenant, token, form, address)
     if turn is None:
-        raise OAuthError("invalid_grant", "The refresh token is not valid, or not any more.")
+        raise OAuthError("invalid_grant", "The refresh token is invalid, expired or already used. Log in again.")
     return sessions.make_tokens(container, pair, turn, audience)
 
 
@@ -88,5 +88,5 @@ async def _next(
     wanted = read_scope(form["scope"]) if "scope" in form else frozenset()
     if wanted - turn.scopes:
         lacking = ", ".join(sorted(wanted - turn.scopes))[:200]
-        raise OAuthError("invalid_scope", f"The person does not have: {lacking}.")
+        raise OAuthError("invalid_scope", f"The user does not have the scopes: {lacking}.")
     return replace(turn, scopes=wanted) if wanted else turn

@@ -37,7 +37,7 @@ def sessions_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(SessionListDocument)
     @document_response(ProblemDocument, 400)
     async def list_() -> Response:
-        """One's own sessions, newest first, a page at a time; for administrators those of any `user`."""
+        """List the caller's sessions, newest first, in pages; administrators can name another `user`."""
         given, tenant = _given(("user", "cursor", "count")), caller().tenant
         user_id = _user(given)
         context = ["users.sessions", tenant, str(user_id)]
@@ -55,7 +55,7 @@ def sessions_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 404)
     async def end_all() -> Response:
-        """End one's own sessions, or with `others=true` all but the current; for administrators those of any `user`."""
+        """End the caller's sessions, with `others=true` all but the current; administrators can name a `user`."""
         given = _given(("user", "others"))
         user_id = _user(given)
         if given.get("others", "false") not in ("true", "false"):
@@ -71,7 +71,7 @@ def sessions_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["Sessions"])
     @document_response(ProblemDocument, 404)
     async def end(session_id: str) -> Response:
-        """End a session: one's own, for administrators anybody's in the tenant."""
+        """End a session of the caller; administrators can end any session of the tenant."""
         known = parse_id(session_id)
         if known is None:
             raise NotFoundError
@@ -92,7 +92,7 @@ def _user(given: dict[str, str]) -> UUID:
     """Whose sessions are meant; what is no id is nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
     if "user" not in given:
         if not principal().is_person:
-            raise BadParameterError("user", "must be given: the token is not a person's")
+            raise BadParameterError("user", "is required, because the access token is not a user's")
         return own_id()
     if given["user"] != principal().actor and ADMINISTRATOR not in principal().scopes:
         raise ForbiddenError(ADMINISTRATOR)

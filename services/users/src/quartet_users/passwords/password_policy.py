@@ -89,11 +89,11 @@ class PasswordPolicy:
     def _guess_fault(self, password: str, wanted: str, user_name: str, tenant: str) -> str | None:
         local_part = user_name.partition("@")[0]
         if fold(wanted) in (fold(normalise(user_name)), fold(normalise(local_part))):
-            return "It must be another than the user's name."
+            return "It must differ from the user's name."
         if is_common(wanted, (normalise(user_name), normalise(local_part), tenant, PRODUCT)):
-            return "It is a common password, a name, a repeated text or a row of keys, or a simple variation of one."
+            return "It is too easy to guess: a common password, a name, a repeated text, a row of keys, or a variation."
         if wanted in self._breached or password in self._breached:
-            return "It is on a list of passwords that are known to others."
+            return "It is on the list of breached passwords. Choose another one."
         return None
 
 

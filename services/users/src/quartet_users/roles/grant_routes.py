@@ -41,7 +41,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
     @document_querystring(RolePageQuery)
     @document_response(GrantListDocument)
     async def list_(role_id: str) -> Response:
-        """Who has a role, in the order of their ids, a page at a time."""
+        """List the users and groups that have a role by id, in pages."""
         tenant, role = caller().tenant, known_id(role_id)
         context = ["users.roles.grants", tenant, str(role)]
         after, count = read_page(context)
@@ -59,7 +59,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
     @document_response(GrantDocument)
     @document_response(GrantDocument, 201)
     async def give(role_id: str) -> Response:
-        """Give a role to a user or a group; 200 when they have it. Who is in a group has it too, also by nesting."""
+        """Grant a role to a user or a group and its members, also nested ones; 200 if it was granted before."""
         body, role = await read_json(NewGrantBody), known_id(role_id)
         is_new = await role_usecases.give_role(container, groups, decider(), role, body.type, body.id)
         async with container.database.connection() as connection:
@@ -73,7 +73,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
     @tag(["Roles"])
     @document_response(ProblemDocument, 409)
     async def take(role_id: str, grantee_id: str) -> Response:
-        """Take a role from a user or a group; people who lose a scope by it have their access tokens refused."""
+        """Revoke a role from a user or a group; access tokens of users who lose a scope are refused."""
         await role_usecases.take_role(container, decider(), known_id(role_id), known_id(grantee_id))
         return Response(b"", 204)
 
@@ -82,7 +82,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
     @tag(["Roles"])
     @document_response(RolesOfDocument)
     async def of(user_id: str) -> Response:
-        """The roles and scopes that a user has, and through what: given to it, or to which group that it is in."""
+        """List the roles and scopes of a user, and the groups through which the user has them."""
         tenant, user = caller().tenant, known_id(user_id)
         async with container.database.connection() as connection:
             if not await user_store.find_by_ids(connection, tenant, [user]):

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_users.roles.role_domain import MAX_DESCRIPTION, MAX_NAME, GranteeType
 
-PLAIN = r"^[^\x00-\x1f\x7f]*\Z"
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=PLAIN)]
-Description = Annotated[str, msgspec.Meta(max_length=MAX_DESCRIPTION, pattern=PLAIN)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=NO_CONTROL_CHARACTERS)]
+Description = Annotated[str, msgspec.Meta(max_length=MAX_DESCRIPTION, pattern=NO_CONTROL_CHARACTERS)]
 Scopes = Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.errors import BadRequestError, ForbiddenError
 from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.validation_messages import shown
 
 GranteeType = Literal["User", "Group"]
 
@@ -59,7 +60,10 @@ def demand_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
     unknown = wanted - scopes_of_tenant(tenant)
     if not wanted or unknown:
         known = ", ".join(sorted(scopes_of_tenant(tenant)))
-        raise BadRequestError(f"scopes: at least one, and only of: {known}.", "unknown_scope")
+        raise BadRequestError(
+            f"scopes must be a non-empty list of: {known}{'; got ' + shown(min(unknown)) if unknown else ''}.",
+            "unknown_scope",
+        )
     return wanted
 
 

@@ -45,7 +45,7 @@ def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(RoleDocument, 201)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Make a role: a named set of scopes."""
+        """Create a role: a named set of scopes."""
         body = await read_json(NewRoleBody)
         role = role_domain.create(body.name, body.description, body.scopes, container.clock())
         await role_usecases.create_role(container, decider(), role)
@@ -57,7 +57,7 @@ def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_querystring(RolePageQuery)
     @document_response(RoleListDocument)
     async def list_() -> Response:
-        """The tenant's roles, oldest first, a page at a time."""
+        """List the tenant's roles, oldest first, in pages."""
         tenant = caller().tenant
         context = ["users.roles", tenant]
         after, count = read_page(context)
@@ -71,7 +71,7 @@ def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["Roles"])
     @document_response(RoleDocument)
     async def read(role_id: str) -> Response:
-        """One role."""
+        """Read a role."""
         async with container.database.connection() as connection:
             role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
         if role is None:
@@ -85,7 +85,7 @@ def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(RoleDocument)
     @document_response(ProblemDocument, 409)
     async def change(role_id: str) -> Response:
-        """Change a role; people who lose a scope by it have their access tokens refused from then on."""
+        """Change a role; access tokens of users who lose a scope are refused."""
         body = await read_json(RoleChangeBody)
         wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
         return json_response(
@@ -97,7 +97,7 @@ def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["Roles"])
     @document_response(ProblemDocument, 409)
     async def delete(role_id: str) -> Response:
-        """Remove a role and take it from all who have it."""
+        """Delete a role; all users and groups lose it."""
         await role_usecases.delete_role(container, decider(), known_id(role_id))
         return Response(b"", 204)
 

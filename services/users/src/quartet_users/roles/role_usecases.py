@@ -45,7 +45,7 @@ class NameTakenError(ServiceError):
     """409: another role of the tenant has that name, whatever its case."""
 
     def __init__(self) -> None:
-        super().__init__(409, "name_taken", "The name is taken by another role of the tenant.")
+        super().__init__(409, "name_taken", "The name is already used by another role of the tenant.")
 
 
 class LastAdministratorError(ServiceError):
@@ -55,7 +55,7 @@ class LastAdministratorError(ServiceError):
         super().__init__(
             409,
             "last_administrator",
-            f"No active user would have {TENANT_ADMIN} any more: give it to another one first.",
+            f"No active user would have {TENANT_ADMIN} any more. Grant it to another user first.",
         )
 
 
@@ -67,7 +67,9 @@ async def create_role(container: Container, who: Decider, role: Role) -> Role:
 
     async def command(connection: Connection) -> None:
         if await role_store.count_roles(connection, tenant) >= role_domain.MAX_ROLES:
-            raise ServiceError(409, "too_many_roles", f"A tenant has at most {role_domain.MAX_ROLES} roles.")
+            raise ServiceError(
+                409, "too_many_roles", f"A tenant has at most {role_domain.MAX_ROLES} roles. Delete one first."
+            )
         await add_role(container, connection, who.caller, role)
 
     await _decide(container, tenant, command)
@@ -223,7 +225,7 @@ async def _demand_grantee(
             await memberships.learn_groups(connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)])
         is_there = bool(await role_store.hold_group(connection, tenant, grantee))
     if not is_there:
-        raise BadRequestError(f"id: there is no such {kind.lower()}.", "unknown_grantee")
+        raise BadRequestError(f"id: there is no {kind.lower()} with this id.", "unknown_grantee")
 
 
 async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:

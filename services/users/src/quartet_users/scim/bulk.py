@@ -37,9 +37,9 @@ ANSWER_LIMIT = 50.0
 BREATH = 0.01
 """Seconds of work after which other requests have their turn."""
 
-STOPPING = ScimError(503, "The operation was not carried out: the server is being stopped. Send it again.")
-GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other in a circle of references.")
-BROKEN = ScimError(500, "Something went wrong on our side.")
+STOPPING = ScimError(503, "The operation was not carried out: the server is shutting down. Send it again.")
+GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other: the references form a cycle.")
+BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ class Bulk:
             try:
                 await ways[run.kind](run)
             except UnavailableError as error:  # of this service's own database: nothing else can be done either
-                logger.warning("a bulk lost a server", extra={"server": error.server, "error": repr(error.__cause__)})
+                logger.warning(
+                    "a server became unavailable during a Bulk request",
+                    extra={"server": error.server, "error": repr(error.__cause__)},
+                )
                 away = ScimError(error.status, error.detail)
                 self._refuse(run.indexes, away)
             except ShareExceededError as error:
@@ -117,7 +120,7 @@ class Bulk:
             raise
         except Exception as error:
             # One of them may be the reason, or a deadlock: each has its own chance then, and its own result.
-            logger.error("a set of users could not be stored", exc_info=error)
+            logger.error("cannot store a set of users", exc_info=error)
             for step in run.steps:
                 away = self._no_more()
                 if away is None:
@@ -139,7 +142,7 @@ class Bulk:
         except ScimError as error:
             self._refuse(step, error)
         except Exception as error:
-            logger.error("a user could not be stored", exc_info=error)
+            logger.error("cannot store a user", exc_info=error)
             self._refuse(step, BROKEN)
 
     async def _wanted(self, index: int) -> Wanted | ScimError:

@@ -21,9 +21,11 @@ TIMEOUT = 30.0
 SPARE = 5.0
 """Seconds before the end of a call from which on groups begins nothing more, so that its answer still comes in time."""
 
-LATE = ScimError(503, "The operation was not carried out: the time for one Bulk was over. Send it again.")
+LATE = ScimError(
+    503, "The operation was not carried out: the time limit of one Bulk request was reached. Send it again."
+)
 NOT_TRIED = ScimError(
-    503, "The operation was not carried out: the groups service had not answered before. Send it again."
+    503, "The operation was not carried out: the groups service did not answer an earlier one. Send it again."
 )
 
 
@@ -97,7 +99,7 @@ class GroupsClient:
             "POST", "/groups/bulk", caller, content=body, headers=headers, timeout=timeout
         )
         if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-            refused = ScimError(413, "The operation is larger than the groups service accepts.")
+            refused = ScimError(413, "The operation is larger than the groups service accepts. Split it.")
             return [Outcome.failed(refused)] * len(operations)
         if response.status_code != httpx.codes.OK:
             raise UnavailableError("groups")

@@ -43,7 +43,7 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
     @document_response(ErrorDocument, 400)
     @document_response(ErrorDocument, 413)
     async def carry_out() -> Response:
-        """Carry out up to 1,000 operations; each has a result of its own (RFC 7644 section 3.7)."""
+        """Carry out up to 1,000 operations with one result each (RFC 7644 section 3.7)."""
         body = await _body(limit)
         # Megabytes of JSON take longer than other requests should wait.
         request, plan, large, mentioned = await asyncio.to_thread(_planned, body, principal().scopes)
@@ -80,7 +80,7 @@ def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:
     scope = SCOPES.get(one.endpoint or "")
     if one.fault is not None or scope is None or scope in scopes:
         return one
-    return replace(one, fault=ScimError(403, f"The scope {scope} is needed."))
+    return replace(one, fault=ScimError(403, f"The access token lacks the scope {scope}."))
 
 
 def _lacking(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[str]:

@@ -47,7 +47,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def config_document() -> Response:
-        """What is supported."""
+        """Read which features are supported."""
         refuse_filter()
         return _json(
             service_provider_config(
@@ -67,7 +67,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_types() -> Response:
-        """The resource types: User and Group."""
+        """List the resource types: User and Group."""
         refuse_filter()
         return _json(resource_types(base, await known()))
 
@@ -77,7 +77,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @document_response(dict[str, Any])
     @document_response(ErrorDocument, 404)
     async def one_type(name: str) -> Response:
-        """One resource type."""
+        """Read a resource type."""
         refuse_filter()
         return _one({one.name: resource_type_document(base, one) for one in await known()}.get(name))
 
@@ -86,7 +86,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_schema_documents() -> Response:
-        """The schemas of all resource types."""
+        """List the schemas of all resource types."""
         refuse_filter()
         return _json(schemas(base, await known()))
 
@@ -96,7 +96,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
     @document_response(dict[str, Any])
     @document_response(ErrorDocument, 404)
     async def one_schema(urn: str) -> Response:
-        """One schema by its URN."""
+        """Read a schema by its URN."""
         refuse_filter()
         return _one(
             next(

@@ -35,7 +35,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_request(LookupRequest)
     @document_response(LookupDocument)
     async def lookup() -> Response:
-        """Which of up to 1,000 ids are users of the tenant, and their names."""
+        """Find which of up to 1,000 ids are users of the tenant, with their names."""
         stop_on_disconnect()
         ids = _ids(await read_body())
         known = [found for found in map(parse_id, ids) if found is not None]
@@ -50,7 +50,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_request(LookupRequest)
     @document_response(GroupScopesDocument)
     async def group_scopes() -> Response:
-        """The scopes of the roles that are granted to up to 1,000 groups themselves."""
+        """List the scopes of the roles that are granted directly to up to 1,000 groups."""
         known = [found for found in map(parse_id, _ids(await read_body())) if found is not None]
         async with container.database.connection() as connection:
             scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)

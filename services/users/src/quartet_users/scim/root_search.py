@@ -38,7 +38,7 @@ async def search_all(query: Query, types: Sequence[Searched], tenant: str) -> Fo
     """
     orders = [one.compiled.sorter.order(query.sort_by, unknown_is_absent=True) for one in types if query.sort_by]
     if query.sort_by and not any(orders):
-        raise invalid_value("sortBy names an attribute that no type of resource has.")
+        raise invalid_value("sortBy names an attribute that no resource type has.")
     if len(types) == 1:
         return await types[0].search(query)
     context = ["", tenant, query.filter or "", query.sort_by or "", str(query.descending)]
@@ -84,7 +84,7 @@ async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str
     offset = query.page.offset if query.cursor is None else _read(query.cursor, context, int, 0)
     end = offset + query.page.count
     if not 0 <= offset <= end <= MAX_JOINED:
-        raise too_many(f"Over all types, only the first {MAX_JOINED} of a sorted list can be read; search one type.")
+        raise too_many(f"A sorted search over all types returns only the first {MAX_JOINED} results. Search one type.")
     ranked: list[tuple[Rank, int]] = []
     total = 0
     for number, one in enumerate(types):

@@ -43,7 +43,7 @@ def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) ->
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Register an extension of User (RFC 7643 section 7); from then on users can have values of it."""
+        """Register a schema that extends User (RFC 7643 section 7)."""
         schema = read_schema(await read_body())
         await schema_usecases.register_schema(container, caller(), schema)
         types.forget(caller().tenant)
@@ -55,7 +55,7 @@ def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) ->
     @tag(["Tenant schemas"])
     @document_response(dict[str, Any])
     async def list_() -> Response:
-        """The tenant's own schemas, in the order in which they were registered."""
+        """List the tenant's own schemas in the order of registration."""
         return json_response(schema_list(base, await registered()))
 
     @blueprint.get("/schemas/<urn>")
@@ -64,7 +64,7 @@ def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) ->
     @document_response(SchemaDocument)
     @document_response(ProblemDocument, 404)
     async def read(urn: str) -> Response:
-        """One of the tenant's own schemas."""
+        """Read one of the tenant's own schemas."""
         found = next((schema for schema in await registered() if schema.id.lower() == urn.lower()), None)
         if found is None:
             raise not_found()
@@ -76,7 +76,7 @@ def schemas_blueprint(container: AppContainer[UsersConfig], types: UserTypes) ->
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def delete(urn: str) -> Response:
-        """Remove one of the tenant's own schemas, of which no user has values any more."""
+        """Delete one of the tenant's own schemas; 409 while a user has values of it."""
         await schema_usecases.delete_schema(container, caller(), urn)
         types.forget(caller().tenant)
         return Response(b"", 204)

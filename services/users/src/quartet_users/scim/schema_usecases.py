@@ -38,7 +38,7 @@ async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
         if schema is None:
             raise not_found()
         if await extensions.has_values(connection, caller.tenant, schema.id):
-            raise ScimError(409, "Users have values of this schema: remove these first.")
+            raise ScimError(409, "Users have values of this schema. Remove the values first.")
         await extensions.delete_schema(connection, caller.tenant, urn)
         told = [events.schema_deleted(schema, version)]
         await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
@@ -52,7 +52,7 @@ async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Ma
     """
     urns = own_urns(written)
     if urns and not await extensions.hold_schemas(connection, tenant, sorted(urns)):
-        raise ScimError(409, "A schema of which values were sent has just been deleted; try again.")
+        raise ScimError(409, "A schema used by the request was deleted at the same time. Try again.")
 
 
 def own_urns(written: Iterable[Mapping[str, Any]]) -> set[str]:

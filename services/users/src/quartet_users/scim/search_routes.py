@@ -59,7 +59,7 @@ def search_blueprint(
     @document_response(UserListDocument)
     @document_response(ErrorDocument, 400)
     async def users() -> Response:
-        """List users by index or by cursor, all of them or those that a filter finds, in any order."""
+        """List users by index or cursor, optionally filtered and sorted."""
         return await answer(read_query())
 
     @blueprint.post("/Users/.search")
@@ -70,7 +70,7 @@ def search_blueprint(
     @document_response(UserListDocument)
     @document_response(ErrorDocument, 400)
     async def users_by_post() -> Response:
-        """Search users by a message instead of a query string (RFC 7644 section 3.4.3)."""
+        """Search users by POST (RFC 7644 section 3.4.3)."""
         return await answer(await read_search())
 
     @blueprint.get("")
@@ -80,7 +80,7 @@ def search_blueprint(
     @document_response(UserListDocument)
     @document_response(ErrorDocument, 400)
     async def everything() -> Response:
-        """List what the token may read, users and then groups (RFC 7644 section 3.4.2.1)."""
+        """List users, then groups, as far as the token may read them (RFC 7644 section 3.4.2.1)."""
         return await answer_of_all(read_query())
 
     @blueprint.post("/.search")
@@ -91,7 +91,7 @@ def search_blueprint(
     @document_response(UserListDocument)
     @document_response(ErrorDocument, 400)
     async def everything_by_post() -> Response:
-        """Search users and groups at once (RFC 7644 section 3.4.3); only what the token may read is found."""
+        """Search users and groups (RFC 7644 section 3.4.3), as far as the token may read them."""
         return await answer_of_all(await read_search())
 
     return blueprint

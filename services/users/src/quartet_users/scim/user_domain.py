@@ -86,9 +86,9 @@ def demand_room(schema: Schema, known: Sequence[Schema]) -> None:
     """
     taken = find_conflict(schema.id, [*urns_of(user_resource_type(*known)), group_schema().id])
     if taken is not None:
-        raise uniqueness(f"id: the URN is taken by the schema {taken}, or could be taken for an attribute of it.")
+        raise uniqueness(f"id: the URN equals, or could be confused with, the schema {taken} or an attribute of it.")
     if len(known) >= MAX_SCHEMAS:
-        raise too_many(f"A tenant has at most {MAX_SCHEMAS} schemas of its own.")
+        raise too_many(f"A tenant has at most {MAX_SCHEMAS} schemas of its own. Delete one first.")
 
 
 def _facts(user: User) -> UserFacts:

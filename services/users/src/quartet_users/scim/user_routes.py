@@ -86,7 +86,7 @@ def scim_blueprint(
     @document_response(UserDocument)
     @document_response(ErrorDocument, 404)
     async def read_me() -> Response:
-        """Read oneself (RFC 7644 section 3.11); people need no scope for it."""
+        """Read the caller's own user (RFC 7644 section 3.11); users need no scope for it."""
         return await read_user(_wanted(None))
 
     @blueprint.put("/Users/<user_id>")
@@ -151,8 +151,8 @@ def scim_blueprint(
     @tag(["SCIM users"])
     @document_response(ErrorDocument, 501)
     async def create_me() -> Response:
-        """Nobody can make themselves (RFC 7644 section 3.11)."""
-        raise ScimError(501, "Users are created at /Users; who has a token exists already.")
+        """Not supported: 501 (RFC 7644 section 3.11)."""
+        raise ScimError(501, "Create users at /Users. The user of the access token exists already.")
 
     return blueprint
 
@@ -171,5 +171,5 @@ def _wanted(user_id: str | None) -> UUID:
         return known_id(user_id)
     me = parse_id(caller().actor)
     if me is None:
-        raise not_found("The token is not a user's, so there is nobody that /Me could stand for.")
+        raise not_found("The access token does not belong to a user, so /Me has no resource.")
     return me

@@ -8,6 +8,7 @@ import msgspec
 
 from quartet_common.errors import BadRequestError
 from quartet_common.ids import TENANT_ID
+from quartet_common.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_scim.compiled import CompiledType
 from quartet_scim.normalise import Normalised
 from quartet_scim.schema import user_resource_type, user_schema
@@ -18,7 +19,7 @@ MAX_NAME = 256
 ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
 """A tenant's first person comes before any schema of its own."""
 
-Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=NO_CONTROL_CHARACTERS)]
 
 
 @dataclass
@@ -119,7 +120,7 @@ class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def wanted(self) -> NewTenant:
         """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
         if TENANT_ID.fullmatch(self.id) is None:
-            raise BadRequestError("id: 1 to 63 lower-case letters, digits and inner hyphens.")
+            raise BadRequestError("id must be 1 to 63 lower-case letters, digits and inner hyphens.")
         person = self.administrator
         return NewTenant(self.id, self.display_name or "", None if person is None else _user(person))
 

@@ -46,7 +46,7 @@ Change = tuple[Tenant, Sequence[DomainEvent], Sequence[Revocation]]
 def taken() -> TenantConflictError:
     """The error for an id that a tenant has, had, or must not have."""
     return TenantConflictError(
-        "tenant_taken", "The id is taken, was taken by a tenant that is deleted, or is reserved."
+        "tenant_taken", "The id is used by a tenant, was used by a deleted tenant, or is reserved. Choose another id."
     )
 
 
@@ -57,7 +57,7 @@ def create(tenant: str, display_name: str, now: datetime) -> tuple[Tenant, Seque
 
 def administrators(tenant: str, now: datetime) -> Role:
     """The role of those who administer the tenant."""
-    return role_domain.create(ADMINISTRATOR, "All that can be done inside the tenant.", scopes_of_tenant(tenant), now)
+    return role_domain.create(ADMINISTRATOR, "All operations inside the tenant.", scopes_of_tenant(tenant), now)
 
 
 def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:

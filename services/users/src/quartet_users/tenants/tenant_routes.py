@@ -15,6 +15,7 @@ from quartet_common.ids import SYSTEM_TENANT
 from quartet_common.messaging.outbox import Caller
 from quartet_common.parameters import BadParameterError, single, whole_number
 from quartet_common.responses import json_response
+from quartet_common.validation_messages import shown
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 from quartet_users.passwords.passwords import Passwords
@@ -50,7 +51,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Make a tenant with all that it begins with; its secrets are shown this once."""
+        """Create a tenant; its secrets are in this response and are not shown again."""
         who, wanted = _platform(), (await read_json(TenantBody)).wanted()
         made = await tenant_usecases.create_tenant(container, passwords, who, wanted)
         headers = {"Location": f"{container.config.issuer}/users/tenants/{made.tenant.id}"}
@@ -63,7 +64,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(TenantListDocument)
     @document_response(ProblemDocument, 400)
     async def list_() -> Response:
-        """All tenants, or those of one status, in the order of their ids, a page at a time."""
+        """List all tenants, or those of one status, by id, in pages."""
         _platform()
         given = _given()
         status = _status(given.get("status"))
@@ -81,7 +82,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(TenantDocument)
     @document_response(ProblemDocument, 404)
     async def read(tenant: str) -> Response:
-        """One tenant."""
+        """Read a tenant."""
         _platform()
         async with container.database.connection() as connection:
             found = await tenant_store.read_tenant(connection, tenant)
@@ -98,7 +99,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def rename(tenant: str) -> Response:
-        """Give a tenant another name."""
+        """Rename a tenant."""
         who, display_name = _platform(), (await read_json(PatchBody)).display_name
         return json_response(document_of(await tenant_usecases.rename_tenant(container, who, tenant, display_name)))
 
@@ -109,7 +110,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def suspend(tenant: str) -> Response:
-        """Have all tokens of a tenant refused, in every service, until it is resumed."""
+        """Suspend a tenant: all services refuse its tokens until it is resumed."""
         return json_response(document_of(await tenant_usecases.suspend_tenant(container, _platform(), tenant)))
 
     @blueprint.post("/tenants/<tenant>/resume")
@@ -119,7 +120,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def resume(tenant: str) -> Response:
-        """Give a suspended tenant its access back: tokens that have not expired count again."""
+        """Resume a suspended tenant: tokens that have not expired are valid again."""
         return json_response(document_of(await tenant_usecases.resume_tenant(container, _platform(), tenant)))
 
     @blueprint.delete("/tenants/<tenant>")
@@ -129,7 +130,7 @@ def tenants_blueprint(container: AppContainer[UsersConfig], passwords: Passwords
     @document_response(ProblemDocument, 404)
     @document_response(ProblemDocument, 409)
     async def delete(tenant: str) -> Response:
-        """End a tenant for good: access at once, its data in every service from then on."""
+        """Delete a tenant: its tokens are refused at once, its data is removed in the background."""
         return json_response(document_of(await tenant_usecases.delete_tenant(container, _platform(), tenant)), 202)
 
     return blueprint
@@ -153,5 +154,5 @@ def _status(text: str | None) -> Status | None:
         if text == status:
             return status
     if text is not None:
-        raise BadParameterError("status", f"must be one of {', '.join(STATUSES)}")
+        raise BadParameterError("status", f"must be one of {', '.join(STATUSES)}, got {shown(text)}")
     return None

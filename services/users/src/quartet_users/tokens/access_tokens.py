@@ -46,14 +46,14 @@ def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | N
     Raises OAuthError `invalid_scope`, `invalid_request` or `unauthorized_client` (RFC 6749 section 5.2).
     """
     if client.is_public:
-        raise OAuthError("unauthorized_client", "The client acts for people only; they log in at /users/login.")
+        raise OAuthError("unauthorized_client", "This client is for users only. Users log in at /users/login.")
     scopes = read_scope(scope) if scope else client.scopes
     lacking = scopes - client.scopes
     if lacking:
-        raise OAuthError("invalid_scope", f"The client does not have: {', '.join(sorted(lacking))[:200]}.")
+        raise OAuthError("invalid_scope", f"The client does not have the scopes: {', '.join(sorted(lacking))[:200]}.")
     tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
     if scope and scopes != within(tenant, scopes):
-        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is given in the tenant {SYSTEM_TENANT} only.")
+        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is available in the tenant {SYSTEM_TENANT} only.")
     return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
 
 
@@ -65,7 +65,9 @@ def audience_of(issuer: str, resources: Sequence[str]) -> str:
         return AUDIENCE
     if len(resources) > 1 or resources[0] not in {f"{issuer}/{service}" for service in SERVICES}:
         known = ", ".join(f"{issuer}/{service}" for service in SERVICES)
-        raise OAuthError("invalid_target", f"The resource is one of {known}; without one, the token is for all.")
+        raise OAuthError(
+            "invalid_target", f"resource must be one of {known}. Without it, the token is for all services."
+        )
     return resources[0]
 
 
@@ -73,7 +75,7 @@ def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> 
     if tenant is None:
         return otherwise if ANY_TENANT in client.tenants else min(client.tenants)
     if TENANT_ID.fullmatch(tenant) is None:
-        raise OAuthError("invalid_request", "A tenant is 1 to 63 lower-case letters, digits and inner hyphens.")
+        raise OAuthError("invalid_request", "tenant must be 1 to 63 lower-case letters, digits and inner hyphens.")
     if ANY_TENANT not in client.tenants and tenant not in client.tenants:
         raise OAuthError("invalid_request", "The client does not belong to that tenant.")
     return tenant

@@ -81,7 +81,7 @@ class RefreshTokens:
     async def __call__(self, form: Form, client: AuthenticatedClient) -> Tokens:
         """The tokens. Raises OAuthError (400)."""
         if not client.is_public:
-            raise OAuthError("unauthorized_client", "Sessions are of people, in our own applications.")
+            raise OAuthError("unauthorized_client", "Refresh tokens are for users of Quartet's own applications only.")
         stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
         return await refresh(self._container, self._keys, form, source_address())
 

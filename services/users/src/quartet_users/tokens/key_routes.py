@@ -51,7 +51,7 @@ def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Bluep
     @tag(["Signing keys"])
     @document_response(KeyListDocument)
     async def list_() -> Response:
-        """The keys that sign and verify access tokens, by id, state and age; no key itself."""
+        """List the keys of access tokens with id, state and age, without the keys themselves."""
         return _answer(await key_usecases.list_keys(container))
 
     @blueprint.post("/keys/rotate")
@@ -60,7 +60,7 @@ def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Bluep
     @document_querystring(RotateQuery)
     @document_response(KeyListDocument)
     async def rotate() -> Response:
-        """Have another key sign: in a minute, when everybody knows it, or at once where the old one is lost."""
+        """Rotate the signing key: after a minute, or at once with `now=true` if the old key has leaked."""
         given = {name: single(name, texts, ("now",)) for name, texts in request.args.lists()}
         at_once = TRUTH.get((given.get("now") or "false").lower())
         if at_once is None:

@@ -43,7 +43,9 @@ class WrongMasterKeyError(Exception):
     """A signing key that is in the database cannot be decrypted."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"signing key {key_id} cannot be decrypted: QUARTET_MASTER_KEY is another than at its making")
+        super().__init__(
+            f"signing key {key_id} cannot be decrypted: QUARTET_MASTER_KEY has changed since the key was created"
+        )
 
 
 class Vault:

@@ -32,7 +32,7 @@ def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, gran
     @tag(["OAuth"])
     @document_response(KeySetDocument)
     async def jwks() -> Response:
-        """The public keys of access tokens, also of those that will be signed soon."""
+        """List the public keys that verify access tokens, including the next one."""
         return _cached(orjson.dumps(KeySetDocument(await keys.published())))
 
     @blueprint.get("/.well-known/oauth-authorization-server")
@@ -40,7 +40,7 @@ def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, gran
     @tag(["OAuth"])
     @document_response(ServerDocument)
     async def server() -> Response:
-        """What this authorization server can do, and where (RFC 8414 section 2)."""
+        """Read the metadata of the authorization server (RFC 8414 section 2)."""
         return _cached(document)
 
     return blueprint

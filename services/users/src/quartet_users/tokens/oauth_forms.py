@@ -23,7 +23,7 @@ async def read_parameters() -> Form:
     sent = await read_form()
     for name, values in sent.lists():
         if len(values) > 1 and name not in REPEATED:
-            raise OAuthError("invalid_request", f"The form has {name[:64]} more than once.")
+            raise OAuthError("invalid_request", f"The parameter {name[:64]} must be given once.")
     return MultiDict([(name, value) for name, value in sent.items(multi=True) if value])
 
 
@@ -31,12 +31,12 @@ def demand_parameter(form: Form, name: str) -> str:
     """A parameter that must be there. Raises OAuthError `invalid_request`."""
     found = form.get(name)
     if found is None:
-        raise OAuthError("invalid_request", f"{name} must be given, in a body of {FORM}.")
+        raise OAuthError("invalid_request", f"The parameter {name} is missing. Send it in a body of {FORM}.")
     return found
 
 
 def read_scope(text: str) -> frozenset[str]:
     """The scopes in `text` (RFC 6749 section 3.3). Raises OAuthError `invalid_scope`."""
     if SCOPE.fullmatch(text) is None:
-        raise OAuthError("invalid_scope", "A scope is words of printable ASCII with one space between two of them.")
+        raise OAuthError("invalid_scope", "scope must be words of printable ASCII, separated by single spaces.")
     return frozenset(text.split(" "))

@@ -45,7 +45,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockou
     @document_response(TokenErrorDocument, 400)
     @document_response(TokenErrorDocument, 401)
     async def token() -> Response:
-        """Give a client an access token, or the next tokens for a refresh token."""
+        """Issue an access token to a client, or new tokens for a refresh token."""
         form = await read_parameters()
         grant = grants.get(demand_parameter(form, "grant_type"))
         if grant is None:

@@ -49,7 +49,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ProblemDocument, 400)
     @document_response(ProblemDocument, 409)
     async def create() -> Response:
-        """Make a bearer token for an identity provider; it is shown in this answer and never again."""
+        """Create a bearer token for an identity provider; it is in this response and is not shown again."""
         body = await read_json(NewScimTokenBody)
         wanted = _wanted(body, principal(), container.clock())
         made = await scim_tokens.create_scim_token(container, caller(), wanted)
@@ -62,7 +62,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_querystring(ScimTokenPageQuery)
     @document_response(ScimTokenListDocument)
     async def list_() -> Response:
-        """The tenant's SCIM tokens, oldest first, a page at a time; those that have ended stand in it for 90 days."""
+        """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
         tenant = caller().tenant
         given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
         context = ["users.scim_tokens", tenant]
@@ -80,7 +80,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @document_response(ScimTokenDocument)
     @document_response(ProblemDocument, 404)
     async def read(token_id: str) -> Response:
-        """One of the tenant's SCIM tokens."""
+        """Read one of the tenant's SCIM tokens."""
         tenant = caller().tenant
         async with container.database.connection() as connection:
             row = await store.read_scim_token(connection, tenant, _id(token_id))
@@ -93,7 +93,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
     @tag(["SCIM tokens"])
     @document_response(ProblemDocument, 404)
     async def revoke(token_id: str) -> Response:
-        """Revoke a SCIM token; it is refused from now on."""
+        """Revoke a SCIM token."""
         await scim_tokens.revoke_scim_token(container, caller(), _id(token_id))
         return Response(b"", 204)
 
@@ -104,7 +104,9 @@ def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimTok
     """What the creator asks for and may have. Raises BadRequestError, ForbiddenError: nobody gives what they lack."""
     scopes = scim_tokens.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
     if not scopes or not scopes <= scim_tokens.SCOPES:
-        raise BadRequestError(f"scopes: some of {', '.join(sorted(scim_tokens.SCOPES))}", "bad_scopes")
+        raise BadRequestError(
+            f"scopes must be a non-empty list of: {', '.join(sorted(scim_tokens.SCOPES))}.", "bad_scopes"
+        )
     lacking = scopes - who.scopes
     if lacking:
         raise ForbiddenError(" and ".join(sorted(lacking)), challenge=" ".join(sorted(lacking)))
@@ -114,13 +116,15 @@ def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimTok
 def _end(body: NewScimTokenBody, now: datetime) -> datetime | None:
     if body.expires_in_days is not None:
         if body.expires_at is not None:
-            raise BadRequestError("expires_at and expires_in_days: one of them only", "bad_expiry")
+            raise BadRequestError("Use expires_at or expires_in_days, not both.", "bad_expiry")
         return now + timedelta(days=body.expires_in_days)
     if body.expires_at is None:
         return None
     # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
     if body.expires_at.tzinfo is None or body.expires_at <= now or body.expires_at.year > MAX_YEAR:
-        raise BadRequestError("expires_at: a time with its zone, in the future", "bad_expiry")
+        raise BadRequestError(
+            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
+        )
     return body.expires_at.astimezone(UTC)
 
 

@@ -117,7 +117,9 @@ async def add_scim_token(
     now = container.clock()
     await store.forget_ended(connection, caller.tenant, now - KEPT)
     if await store.count_valid(connection, caller.tenant, now) >= MAX_VALID:
-        raise ServiceError(409, "too_many_scim_tokens", f"A tenant has at most {MAX_VALID} valid SCIM tokens.")
+        raise ServiceError(
+            409, "too_many_scim_tokens", f"A tenant has at most {MAX_VALID} valid SCIM tokens. Revoke one first."
+        )
     secret = make(SCIM_TOKEN, caller.tenant)
     made = ScimToken(
         tenant=caller.tenant,
@@ -230,4 +232,4 @@ class LastUses:
                 async with database.transaction() as connection:
                     await store.note_uses(connection, uses, GRAIN)
             except (ServiceError, asyncpg.PostgresError) as error:  # the next use is noted again
-                logger.info("the last use of tokens was not written", extra={"error": repr(error)[:300]})
+                logger.info("cannot record when tokens were last used", extra={"error": repr(error)[:300]})

@@ -79,7 +79,9 @@ class TokenStatus:
         tokens, UnavailableError (503).
         """
         if token.startswith(CLIENT_SECRET):
-            raise OAuthError("unsupported_token_type", "A client secret is no token; see /users/clients.")
+            raise OAuthError(
+                "unsupported_token_type", "A client secret cannot be revoked here. Delete it at /users/clients."
+            )
         if token.startswith(SCIM_TOKEN):
             await self._revoke_scim(asker, address, token)
         elif token.startswith(REFRESH_TOKEN):

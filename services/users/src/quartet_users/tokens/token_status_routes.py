@@ -36,7 +36,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 400)
     @document_response(TokenErrorDocument, 401)
     async def introspect() -> Response:
-        """What a token stands for; one that is not valid, or not the client's business, is not active."""
+        """Introspect a token (RFC 7662); invalid ones and those of others are not active."""
         form = await read_parameters()
         asker = await asker_of(form)
         stop_on_disconnect()
@@ -49,7 +49,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
     @document_response(TokenErrorDocument, 400)
     @document_response(TokenErrorDocument, 401)
     async def revoke() -> Response:
-        """End a token that was given to the client; of any other the answer is the same, and nothing happens."""
+        """Revoke a token of the client (RFC 7009); other tokens get the same response and are not changed."""
         form = await read_parameters()
         asker = await asker_of(form, public=True)
         await status.revoke(asker, source_address(), _token(form))
