@@ -95,7 +95,8 @@ async def test_what_is_no_object_is_refused_everywhere(api: Api, collection: str
 @pytest.mark.parametrize("path", [f"{USERS}/.search", f"{GROUPS}/.search", "/scim/v2/.search", "/scim/v2/Bulk"])
 async def test_what_is_no_message_is_refused(api: Api, path: str) -> None:
     for body in (*NO_OBJECTS.values(), b"{}", b'{"schemas": "x"}', b'{"schemas": [1]}'):
-        refused(await api.post(path, content=body, headers=JSON))
+        is_long = len(body) > 64 * 1024 and path.endswith(".search")
+        refused(await api.post(path, content=body, headers=JSON), 413 if is_long else 400)
 
 
 NO_NAMES: list[Any] = [None, 1, True, [], {}, "", "  ", "x" * 1025, ["b"]]
@@ -175,7 +176,7 @@ async def test_operations_that_are_none_are_refused_and_change_nothing(api: Api,
 
 
 HOSTILE_FILTERS = [
-    "", " ", "x", "userName", "userName eq", 'userName eq "', "userName eq b", 'userName xx "b"', 'eq "b"',
+    " ", "x", "userName", "userName eq", 'userName eq "', "userName eq b", 'userName xx "b"', 'eq "b"',
     'userName eq "b" and', "(userName pr", "userName pr)", "not userName pr", 'emails[type eq "work"', "[]", "emails[]",
     'password eq "x"', "password pr", 'nobody eq "x"', "active gt true", 'meta.created gt "yesterday"', "userName eq 1",
     "(" * 21 + "userName pr" + ")" * 21,
@@ -205,14 +206,16 @@ async def test_hostile_filters_are_refused_by_query_and_by_message(api: Api, pat
 
 async def test_a_filter_of_ten_thousand_terms_is_refused(api: Api) -> None:
     text = " or ".join(["userName pr"] * 10_000)
-    refused(await api.post(f"{USERS}/.search", json={"schemas": [SEARCH], "filter": text}))
+    refused(await api.post(f"{USERS}/.search", json={"schemas": [SEARCH], "filter": text[:60_000]}))
+    refused(await api.post(f"{USERS}/.search", json={"schemas": [SEARCH], "filter": text}), 413)
     answer = await api.get(USERS, params={"filter": text[:40_000]})
     assert answer.status_code in (400, 414)
 
 
 ODD_QUERIES = [
     {"startIndex": "one"}, {"count": "many"}, {"count": "1e3"}, {"count": "9" * 30}, {"startIndex": "1.5"},
-    {"count": ""}, {"sortBy": "nobody"}, {"sortBy": "password"}, {"sortBy": "userName", "sortOrder": "sideways"},
+    {"excludedAttributes": "\x00"}, {"sortBy": "nobody"}, {"sortBy": "password"},
+    {"sortBy": "userName", "sortOrder": "sideways"},
     {"cursor": "forged"},
     {"cursor": "A" * 3000}, {"attributes": "id", "excludedAttributes": "userName"}, {"cursor": "\x00"},
 ]  # fmt: skip
@@ -226,8 +229,8 @@ async def test_odd_queries_are_refused(api: Api) -> None:
 
 TAKEN_QUERIES = [
     {"startIndex": "-5"}, {"startIndex": "999999999999"}, {"count": "-1"}, {"count": "100000"}, {"attributes": ""},
-    {"attributes": "," * 500}, {"excludedAttributes": "\x00,\ud7ff,nobody"}, {"attributes": "x" * 3000},
-    {"unknown": "1"},
+    {"attributes": "," * 500}, {"excludedAttributes": "\ud7ff,nobody"}, {"attributes": "x" * 3000},
+    {"unknown": "1"}, {"count": ""}, {"filter": ""},
 ]  # fmt: skip
 
 
@@ -290,9 +293,9 @@ async def test_conditions_that_are_none_do_no_harm(api: Api) -> None:
 
 
 async def test_headers_that_are_too_large_are_refused_by_the_proxy(api: Api) -> None:
-    answer = await api.get(USERS, headers={"X-Padding": "x" * 200_000})
-    assert answer.status_code == 400
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    refused(await api.get(USERS, headers={"X-Padding": "x" * 200_000}), 400)
+    answer = await api.get("/audit/events", headers={"X-Padding": "x" * 200_000})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
     answer = await api.get(USERS, headers={"Authorization": "Bearer " + "x" * 12_000})
     refused(answer, 401)
 
@@ -305,7 +308,8 @@ async def test_bodies_that_are_too_large_are_refused_while_others_are_served(api
         refused(await api.post("/scim/v2/Bulk", content=big, headers=JSON), 413, 400)
     async with others_do_not_wait(api, f"{GROUPS}/{group['id']}"):
         refused(await api.post(GROUPS, content=big, headers=JSON), 413, 400)
-    answer = await api.post(GROUPS, content=b"x" * 14_000_000, headers=JSON)
+    refused(await api.post(GROUPS, content=b"x" * 14_000_000, headers=JSON), 413)
+    answer = await api.post("/users/schemas", content=b"x" * 14_000_000, headers=JSON)
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
 
 

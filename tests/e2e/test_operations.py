@@ -4,12 +4,12 @@ import json
 import re
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, Document
 from quartet_testing.conditions import eventually
+from quartet_testing.faults import metrics_text
 
 SERVICES = ("users", "groups", "audit", "metrics")
 

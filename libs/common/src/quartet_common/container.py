@@ -22,6 +22,7 @@ from quartet_common.telemetry import instrument_http
 from quartet_common.tls import Certificates
 
 if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
     from redis.asyncio import Redis
 
     from quartet_common.auth.tokens import KeyFinder, OpaqueFinder, TokenVerifier
@@ -104,12 +105,15 @@ class AppContainer(Generic[C_co]):
                 self.key_finder, self.key_refresh = keys.find, keys.refresh
             self._verifier = TokenVerifier(
                 config.issuer,
-                lambda key_id: _opened(self.key_finder, "keys")(key_id),
+                self._find_key,
                 audiences=frozenset({AUDIENCE, f"{config.issuer}/{config.service}"}),
                 revoked=self.revocations.reason,
                 find_opaque=self.opaque_finder or remote.find,
             )
         return self._verifier
+
+    async def _find_key(self, key_id: str) -> "ECKey | None":
+        return await _opened(self.key_finder, "keys")(key_id)
 
     def forget_tokens(self) -> None:
         """Have every token verified anew when it comes: a key that has signed some of them is withdrawn."""

@@ -193,6 +193,8 @@ async def test_a_client_that_goes_gives_back_what_its_request_held(server: Serve
     await eventually(lambda: holds(server, len(PAGE) + BODY_WEIGHT * MIB, begun=1), "the body to be read")
     client.writer.transport.abort()
     body.writer.transport.abort()
+    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the page to be given back")
+    server.go_on.set()  # a request that writes is finished although its client has gone
     await eventually(lambda: holds(server, 0, begun=1), "both to be given back")
 
 

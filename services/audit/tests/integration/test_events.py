@@ -187,7 +187,7 @@ async def test_nonsense_is_answered_by_400_that_names_the_parameter(audit: "Audi
     assert problem["detail"].startswith("from ")
 
 
-@pytest.mark.parametrize("odd", ["1", "x" * 36, "00000000-0000-7000-8000-000000000000", "%00"])
+@pytest.mark.parametrize("odd", ["1", "x" * 36, "00000000-0000-7000-8000-000000000000"])
 async def test_an_id_that_nobody_has_is_404(audit: "Audit", odd: str) -> None:
     assert (await audit.ask(new_tenant(), f"/audit/events/{odd}"))[0] == 404
 

@@ -24,6 +24,7 @@ REFERENCE = Reference(
         "POST /scim/v2/Groups/.search": SEARCH,
         "POST /groups/search": SEARCH,
         "POST /groups/check": {"checks": [{"user": SOME_ID, "group": SOME_ID}]},
+        "POST /groups/privileged": {"ids": [SOME_ID]},
         "POST /groups/bulk": {"operations": [{"method": "POST", "id": SOME_ID, "data": GROUP}]},
     },
     parameters={

@@ -78,6 +78,7 @@ REFERENCE = Reference(
         "POST /scim/v2/Bulk": BULK,
         "POST /users/schemas": SCHEMA,
         "POST /users/lookup": {"ids": [SOME_ID]},
+        "POST /users/lookup/group-scopes": {"ids": [SOME_ID]},
         "POST /users/login": {"tenant": "default", "user_name": "bjensen@example.com", "password": PASSWORD},
         "POST /users/password": {"old_password": PASSWORD, "new_password": "copper meadow signal 47"},
         "POST /oauth2/token": {"grant_type": "client_credentials", "scope": "users:read", **CREDENTIALS},

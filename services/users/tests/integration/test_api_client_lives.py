@@ -130,7 +130,6 @@ async def test_what_is_not_there_is_not_found(machines: Machines) -> None:
         f"{machines.tenant}.{'a' * 16}",
         "x",
         "quartet-admin",
-        "%00",
         made["client_id"] + "x",
         "é",
         "." * 300,
@@ -141,7 +140,7 @@ async def test_what_is_not_there_is_not_found(machines: Machines) -> None:
         assert (await machines.ask("POST", f"/{wrong}/secrets", json={}))[0] == 404
     another = await machines.make()
     [foreign] = (await machines.read(another))["secrets"]
-    for secret in (str(uuid4()), "x", "%00", foreign["id"]):
+    for secret in (str(uuid4()), "x", foreign["id"]):
         assert (await machines.ask("DELETE", f"/{made['client_id']}/secrets/{secret}"))[0] == 404
     assert (await machines.token(another))[0] == 200
 

@@ -229,7 +229,7 @@ async def test_tokens_are_listed_by_page(users: RunningService, tenant: str, hea
 async def test_tokens_of_others_and_none_are_not_found(users: RunningService, headers: Headers) -> None:
     made = await create(users, headers)
     other = users.tokens.headers(new_tenant(), ALL)
-    for who, token_id in ((other, made["id"]), (headers, str(uuid4())), (headers, "x"), (headers, "%00")):
+    for who, token_id in ((other, made["id"]), (headers, str(uuid4())), (headers, "x")):
         path = f"{PATH}/{token_id}"
         assert (await get(users, who, path))[0] == 404
         assert (await users.client.delete(path, headers=who)).status_code == 404
