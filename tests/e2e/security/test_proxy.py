@@ -89,6 +89,15 @@ async def test_a_service_that_is_away_is_a_502_in_the_dialect_of_its_path(stack:
         await asyncio.to_thread(stack.up)
 
 
+# ---- large bodies ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_early_answer_to_a_large_body_says_that_the_connection_ends(anyone: httpx.AsyncClient) -> None:
+    for path in (USERS, GROUPS):
+        answer = await anyone.post(path, content=b"x" * 500_000, headers={"Content-Type": "application/scim+json"})
+        assert (answer.status_code, answer.headers["Connection"]) == (401, "close")
+
+
 # ---- internal routes ----------------------------------------------------------------------------------------------
 
 
@@ -102,7 +111,7 @@ def internal_paths(apps: dict[str, Quart]) -> Iterator[tuple[str, str]]:
 
 def spellings(path: str) -> Iterator[str]:
     """Ways to write a path that a service could read as the same."""
-    _, service, name = path.split("/")
+    _, service, name = path.split("/", 2)
     encoded = "".join(f"%{ord(letter):02x}" for letter in name)
     yield from (path, f"{path}/", f"{path}?x=1", f"{path};x", f"/{service}/{encoded}", f"/{service}/{encoded.upper()}")
     yield from (f"//{service}/{name}", f"/{service}//{name}", f"{path}//", f"/{service}/./{name}", f"{path}/.")
