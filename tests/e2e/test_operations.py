@@ -65,7 +65,7 @@ async def test_each_api_has_metrics_of_what_its_tenants_share(stack: Stack, serv
     }
     for resource, capacity, share in (
         ("database connections", 8, 4),
-        ("exports", 4, 1),
+        ("bytes of exports on disk", 4 * 256 * 1024**2, 256 * 1024**2),
         ("searches without an index", 4, 2),
     ):
         assert (found["capacity", resource], found["per_tenant", resource]) == (capacity, share)
