@@ -57,12 +57,12 @@ async def test_an_export_of_the_audit_log_is_audited(api: Api) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 async def test_each_api_has_metrics_of_what_its_tenants_share(stack: Stack, service: str) -> None:
     port = stack.state.ports[f"{service}-api-private"]
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
-    found = {
-        (name, resource): float(value)
-        for name, resource, value in re.findall(r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.]+)', text)
-    }
+    token = (stack.home.secrets / "prometheus/token").read_text().strip()
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+    assert answer.status_code == 200
+    line = r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.e+]+)'
+    found = {(name, resource): float(value) for name, resource, value in re.findall(line, answer.text)}
     for resource, capacity, share in (
         ("database connections", 8, 4),
         ("bytes of exports on disk", 4 * 256 * 1024**2, 256 * 1024**2),
