@@ -123,7 +123,8 @@ def peer_environment(stack: Stack, environment: Mapping[str, str]) -> dict[str, 
 def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, str]]:
     """The users service's api and the peer, running, and a token for both."""
     python = install(venv)
-    stack = Stack(home, None, extra_environment={**WIDE, "QUARTET_LIMIT_CLIENT": "1000000/1"})  # counted, never reached
+    limits = {**WIDE, "QUARTET_LIMIT_CLIENT": "1000000/1"}  # counted, never reached
+    stack = Stack(home, None, extra_environment=limits, temporary=True)
     with ExitStack() as stack_of_blocks:
         stack_of_blocks.callback(remove, stack.home)
         stack_of_blocks.callback(stack.down)

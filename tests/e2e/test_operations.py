@@ -57,13 +57,11 @@ async def test_an_export_of_the_audit_log_is_audited(api: Api) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 async def test_each_api_has_metrics_of_what_its_tenants_share(stack: Stack, service: str) -> None:
     text = await metrics_text(stack, f"{service}-api")
-    found = {
-        (name, resource): float(value)
-        for name, resource, value in re.findall(r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.]+)', text)
-    }
+    line = r'quartet_shares_(\w+)\{[^}]*resource="([^"]+)"[^}]*} ([0-9.e+]+)'
+    found = {(name, resource): float(value) for name, resource, value in re.findall(line, text)}
     for resource, capacity, share in (
         ("database connections", 8, 4),
-        ("exports", 4, 1),
+        ("bytes of exports on disk", 4 * 256 * 1024**2, 256 * 1024**2),
         ("searches without an index", 4, 2),
     ):
         assert (found["capacity", resource], found["per_tenant", resource]) == (capacity, share)

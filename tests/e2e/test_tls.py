@@ -139,7 +139,7 @@ async def proxy(closed: Closed, servers: Stack, tmp_path: Path) -> AsyncIterator
     """The proxy with our own routes, which calls both over mutual TLS; its URL."""
     [port] = ports.choose(1, set(closed.ports.values()))
     certfile, keyfile = closed.authority.issue("proxy", file="proxy")
-    values = nginx.values({f"{name}-api": number for name, number in closed.ports.items()} | {"proxy": port}) | {
+    values = nginx.values({f"{name}-api": number for name, number in closed.ports.items()} | {"proxy": port}, {}) | {
         "QUARTET_UPSTREAM_SCHEME": "https",
         "QUARTET_UPSTREAM_VERIFY": "on",
         "QUARTET_UPSTREAM_TRUST": str(closed.authority.bundle),

@@ -59,9 +59,9 @@ def give(folder: Path, account: pwd.struct_passwd) -> None:
     """Make `account` the owner of a folder and of everything in it, once: a stack of before ran as root."""
     if folder.stat().st_uid == account.pw_uid:
         return
-    for place, folders, files in os.walk(folder):
+    for _, folders, files, descriptor in os.fwalk(folder):  # opens no symbolic link, also if one replaces a folder
         for name in (*folders, *files):
-            os.chown(Path(place) / name, account.pw_uid, account.pw_gid, follow_symlinks=False)
+            os.chown(name, account.pw_uid, account.pw_gid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(folder, account.pw_uid, account.pw_gid)  # last: if this is interrupted, it is repeated
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -94,7 +95,8 @@ class Home:
         self.logs.mkdir(exist_ok=True)
         self.logs.chmod(0o700)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        if self.socket.parent.stat().st_uid != os.getuid():
+        made = self.socket.parent.lstat()  # in /tmp, another user may have put a symbolic link there
+        if made.st_uid != os.getuid() or not stat.S_ISDIR(made.st_mode):
             raise QuartetError(f"{self.socket.parent} belongs to another user. Remove it.")
 
 

@@ -11,6 +11,8 @@ from quartet_cli.errors import QuartetError
 
 PORT: Final = "QUARTET_PORT"
 DEFAULT_PORT: Final = 8080
+PROXY_CONNECTIONS: Final = "QUARTET_PROXY_CONNECTIONS"
+DEFAULT_PROXY_CONNECTIONS: Final = 256
 LINE: Final = re.compile(r"(?:export\s+)?(\w+)\s*=\s*(.*)")
 EXAMPLE: Final = """\
 # Settings of this stack, read by ./quartet up; a variable of the environment wins over a line here.
@@ -65,9 +67,19 @@ def write_example(path: Path) -> None:
 
 def port(settings: Mapping[str, str]) -> int | None:
     """The proxy's port, None if it is not set. Raises QuartetError."""
-    given = settings.get(PORT)
+    return _number(settings, PORT)
+
+
+def proxy_connections(settings: Mapping[str, str]) -> int:
+    """The requests of one address that the proxy serves at a time. Raises QuartetError."""
+    return _number(settings, PROXY_CONNECTIONS) or DEFAULT_PROXY_CONNECTIONS
+
+
+def _number(settings: Mapping[str, str], name: str) -> int | None:
+    """The setting as a number that nginx accepts as a port, or as a limit of connections; None if it is not set."""
+    given = settings.get(name)
     if not given:
         return None
     if not given.isascii() or not given.isdecimal() or not 0 < int(given) < 65536:
-        raise QuartetError(f"{PORT} must be 1-65535, got {given!r}")
+        raise QuartetError(f"{name} must be 1-65535, got {given!r}")
     return int(given)

@@ -189,7 +189,7 @@ class Stack:
         self._hand_over(report)
         redis.prepare(self.home, self.state.ports)
         rabbitmq.prepare(self.home, self.state.ports)
-        nginx.prepare(self.home, self.state.ports, self.user or "root")
+        nginx.prepare(self.home, self.state.ports, self.extra_environment, self.user or "root")
         Path(self.state.postgres_data).parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         return found
 
@@ -198,7 +198,7 @@ class Stack:
         ran as root, and lets it read the services' secrets.
         """
         home = self.home
-        folders = [*(home.data / name for name in ("redis", "rabbitmq", "nginx")), home.run / "rabbitmq"]
+        folders = [home.data / "redis", home.data / "rabbitmq", home.run / "rabbitmq"]
         for folder in (*folders, home.run / "rabbitmq/conf.d"):
             folder.mkdir(exist_ok=True, mode=0o700)
         if self.user == "root":

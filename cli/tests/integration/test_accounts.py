@@ -5,10 +5,14 @@ import pwd
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from quartet_cli import accounts, confined
+from quartet_cli import accounts, binaries, confined
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import Home
+from quartet_cli.servers import nginx
 from quartet_cli.servers.files import write_private
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root changes accounts; others run a stack as themselves")
@@ -65,6 +69,55 @@ def test_what_a_stack_that_ran_as_root_left_is_given_to_the_account_once(tmp_pat
     (tmp_path / "data/of-root").touch()
     accounts.give(tmp_path / "data", account)
     assert (tmp_path / "data/of-root").stat().st_uid == 0
+
+
+def test_the_folder_of_the_proxy_is_roots_also_if_an_earlier_version_gave_it_to_the_account(tmp_path: Path) -> None:
+    """nginx's master would give the target of the link to the account."""
+    account, outside = accounts.quartet_user(), tmp_path / "outside"
+    home = Home(tmp_path / "home")
+    home.prepare()
+    (home.data / "nginx/cache").mkdir(parents=True)
+    outside.mkdir()
+    (home.data / "nginx/proxy").symlink_to(outside)
+    accounts.give(home.data / "nginx", account)
+    nginx.prepare(home, {"proxy": 8080}, {}, account.pw_name)
+    command = [str(binaries.find().nginx), "-t", "-p", str(home.run), "-c", str(home.run / "nginx.conf")]
+    subprocess.run([*command, "-e", "/dev/stderr"], check=True, capture_output=True)  # creates the subfolders
+    made = (home.data / "nginx").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (0, 0, 0o711)
+    assert {path.name for path in (home.data / "nginx").iterdir()} > {"cache", "proxy"}
+    assert [path.lstat().st_uid for path in (home.data / "nginx").iterdir()] == [account.pw_uid] * 6
+    assert outside.stat().st_uid == 0
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_given_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("data/below", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+        for file in ("a", "b"):
+            (tmp_path / name / file).touch()
+    chown = os.chown
+
+    def replace_at_first_file(path: str, *given: Any, **options: Any) -> None:
+        chown(path, *given, **options)
+        if Path(path).name in ("a", "b") and not (tmp_path / "moved").exists():
+            (tmp_path / "data/below").rename(tmp_path / "moved")
+            (tmp_path / "data/below").symlink_to(tmp_path / "outside")
+
+    monkeypatch.setattr(os, "chown", replace_at_first_file)
+    accounts.give(tmp_path / "data", pwd.getpwnam("nobody"))
+    assert (tmp_path / "data/below").is_symlink()
+    assert [file.stat().st_uid for file in (tmp_path / "outside").iterdir()] == [0, 0]
+
+
+def test_a_socket_folder_that_is_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    home = Home(tmp_path / ("long-" * 20))
+    (tmp_path / "target").mkdir()
+    home.socket.parent.symlink_to(tmp_path / "target")
+    with pytest.raises(QuartetError, match="Remove it"):
+        home.prepare()
 
 
 def test_secrets_are_read_by_the_account_and_changed_by_nobody(tmp_path: Path) -> None:

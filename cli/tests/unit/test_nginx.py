@@ -4,18 +4,22 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from quartet_cli import binaries
+from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
 from quartet_cli.servers import nginx
+from quartet_cli.stack import Stack
 from quartet_common.errors import TITLES, code_of
 
 PORTS = {"proxy": 8080} | {f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)}
 
 
-def configuration(folder: Path) -> str:
+def configuration(folder: Path, given: dict[str, str] | None = None) -> str:
     home = Home(folder)
     home.prepare()
-    nginx.prepare(home, PORTS)
+    nginx.prepare(home, PORTS, given or {})
     return (home.run / "quartet.conf").read_text()
 
 
@@ -25,6 +29,21 @@ def test_every_variable_of_ours_is_filled_and_nginx_keeps_its_own(tmp_path: Path
     assert "$remote_addr" in text
     assert "listen 127.0.0.1:8080;" in text
     assert "server 127.0.0.1:20000 " in text
+
+
+def test_the_limit_of_connections_is_a_setting_of_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUARTET_PROXY_CONNECTIONS", raising=False)
+    home = Home(tmp_path)
+    home.settings_file.write_text("QUARTET_PROXY_CONNECTIONS=32\n")
+    text = configuration(tmp_path, dict(Stack(tmp_path).extra_environment))
+    assert "limit_conn quartet_addresses 32;" in text
+    assert "limit_conn quartet_addresses 256;" in configuration(tmp_path, {"QUARTET_PROXY_CONNECTIONS": ""})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "65536", "1.5", "32; include /etc/passwd", "many"])
+def test_a_limit_of_connections_that_nginx_does_not_accept_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(QuartetError, match=f"QUARTET_PROXY_CONNECTIONS must be 1-65535, got '{value}'"):
+        configuration(tmp_path, {"QUARTET_PROXY_CONNECTIONS": value})
 
 
 def test_the_template_names_one_upstream_per_service() -> None:

@@ -1,8 +1,11 @@
 """The proxy: the same routes as in containers (deploy/nginx/quartet.conf.template), wrapped for a private nginx."""
 
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from quartet_cli import settings
 from quartet_cli.accounts import is_root
 from quartet_cli.binaries import Binaries
 from quartet_cli.health import http_answers
@@ -26,25 +29,39 @@ def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
     )
 
 
-def prepare(home: Home, ports: dict[str, int], user: str = "root") -> None:
+def prepare(home: Home, ports: dict[str, int], given: Mapping[str, str], user: str = "root") -> None:
     """Writes the configuration; a service that this stack does not run leads nowhere and answers 502.
 
-    Started by root, the workers run as `user`. The master stays root: it opens the logs, and ports below 1024.
+    `given` are the settings of the stack. Started by root, the workers run as `user`. The master stays root: it opens
+    the logs, and ports below 1024. Raises QuartetError for a setting that cannot be used.
     """
     folder = home.data / "nginx"
+    _make_folder(folder)
     write_private(home.run / "nginx.conf", main(home, folder, user))
     text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
-    write_private(home.run / "quartet.conf", filled(text, values(ports)))
+    write_private(home.run / "quartet.conf", filled(text, values(ports, given)))
 
 
-def values(ports: dict[str, int]) -> dict[str, str]:
+def _make_folder(folder: Path) -> None:
+    """Creates the folder of the cache and of temporary files, writable by the owner of the stack only.
+
+    The master creates subfolders in it, as root, and gives them to the workers' account. It follows symbolic links:
+    if the account could write in the folder, it could have any file of the machine given to itself.
+    """
+    if folder.is_dir() and folder.stat().st_uid != os.getuid():
+        shutil.rmtree(folder)  # an earlier version gave it to the account
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
+
+
+def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
     """What the template's variables are natively: everybody on this machine's loopback address, without TLS."""
     found = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
     found |= {f"QUARTET_{s.upper()}_NAME": f"{s}-api" for s in SERVICES}
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
     return found | {
         "QUARTET_PROXY_LISTEN": f"{HOST}:{ports['proxy']}",
-        "QUARTET_PROXY_CONNECTIONS": os.environ.get("QUARTET_PROXY_CONNECTIONS") or "256",
+        "QUARTET_PROXY_CONNECTIONS": str(settings.proxy_connections(given)),
         "QUARTET_UPSTREAM_SCHEME": "http",
         "QUARTET_UPSTREAM_VERIFY": "off",
     }

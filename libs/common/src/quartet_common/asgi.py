@@ -343,7 +343,7 @@ def _start(response: Any) -> HTTPResponseStartEvent:
 
 
 class SlowClientError(Exception):
-    """A client reads a streamed response more slowly than MIN_RATE for longer than STALL."""
+    """A client reads a streamed response more slowly than MIN_RATE for longer than STALL, or than its route allows."""
 
 
 def _at_min_rate(send: ASGISendCallable) -> ASGISendCallable:

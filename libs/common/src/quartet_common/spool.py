@@ -1,15 +1,33 @@
 """A spool: a bounded file on disk between a writer and a reader that each work at their own speed."""
 
 import asyncio
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TypeVar
 
+from quartet_common.errors import ServiceError
+
 T = TypeVar("T")
+
+
+class SpoolError(ServiceError):
+    """503: a file in `folder` cannot be written; the code is `disk_full`, or `disk_unavailable` for other reasons."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        super().__init__(
+            503,
+            "disk_full" if is_full else "disk_unavailable",
+            f"The export cannot be written to {folder} ({error.strerror}). Ask the operator to free disk space there, "
+            "or to set QUARTET_EXPORT_DIR to another folder.",
+            {"Retry-After": "60"},
+        )
 
 
 class Spool:
@@ -20,8 +38,10 @@ class Spool:
     """
 
     def __init__(self, folder: Path, limit: int, disk: Executor) -> None:
-        """Raises OSError when `folder` cannot be written to."""
-        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # __exit__ closes it
+        """Raises SpoolError (503) when `folder` cannot be written to."""
+        self._folder = folder
+        with self._errors():
+            self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # __exit__ closes it
         self._limit = limit
         self._disk = disk
         self._written = self._read = 0
@@ -36,10 +56,15 @@ class Spool:
     ) -> None:
         self._disk.submit(self._file.close)
 
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._written
+
     async def write(self, data: bytes) -> None:
         """Append `data`, of at most `limit` bytes; when the file is full, wait until all of it is read.
 
-        Raises OSError when the disk is full.
+        Raises SpoolError (503) when the disk is full.
         """
         if self._written + len(data) > self._limit:
             async with self._changed:
@@ -70,7 +95,15 @@ class Spool:
         return data
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+        with self._errors():
+            return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolError(self._folder, error) from error
 
 
 def _write_all(descriptor: int, data: bytes, start: int) -> None:

@@ -1,8 +1,11 @@
 """Exports and clients that read them slowly, or not at all: what they hold, and for how long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,7 +15,8 @@ from quart import Quart
 from quartet_common import asgi
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import requires
-from quartet_common.blueprints.data import data_blueprint
+from quartet_common.blueprints import data
+from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
@@ -60,7 +64,7 @@ async def serving(config: ServiceConfig, **changes: Any) -> AsyncIterator[Runnin
 
 
 def shares_of(service: RunningService) -> FairShare:
-    [found] = [one for one in service.container.shares if one.resource == "exports"]
+    [found] = [one for one in service.container.shares if one.resource == "bytes of exports on disk"]
     return found
 
 
@@ -111,7 +115,8 @@ async def test_clients_that_do_not_read_their_exports_hold_one_share_and_no_conn
         await eventually(the_rest_is_refused, "all but one export are refused")
         await assert_others_are_served(service)
         await eventually(lambda: no_snapshot(service), "the export that nobody reads has ended its transaction")
-        assert (exports.used, service.container.database.connections.used) == (1, 0)
+        assert (exports.holders, service.container.database.connections.used) == (1, 0)
+        assert exports.used < exports.share, "the rest of its share is free when it is written"
         found = {await status(reader): reader for reader, _ in clients}
         assert sorted(found) == [200, 429]
         assert b"retry-after: " in (await found[429].readuntil(b"\r\n\r\n")).lower()
@@ -137,7 +142,7 @@ async def test_a_client_that_reads_too_slowly_is_disconnected_and_its_share_is_f
         reader, _ = await begin(service, tenant, stack)
 
         async def runs() -> bool:
-            return exports.used == 1
+            return exports.used > 0
 
         async def is_free() -> bool:
             return exports.used == 0
@@ -163,7 +168,7 @@ async def test_a_client_that_disconnects_ends_its_export(config: ServiceConfig) 
         _, writer = await begin(service, new_tenant(), stack)
 
         async def runs() -> bool:
-            return exports.used == 1
+            return exports.used > 0
 
         async def is_free() -> bool:
             return exports.used == 0 and await no_snapshot(service)
@@ -171,3 +176,64 @@ async def test_a_client_that_disconnects_ends_its_export(config: ServiceConfig) 
         await eventually(runs, "the export runs")
         writer.close()
         await eventually(is_free, "the export has ended")
+
+
+async def test_tenants_that_read_slowly_keep_no_other_tenant_from_its_export(
+    config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asgi, "STALL", 60.0)  # so that a slow machine does not need the time
+    async with serving(config, export_bytes=64 * 1024 * 1024) as service, AsyncExitStack() as stack:
+        exports = shares_of(service)
+        for number in range(1, EXPORTS + 1):
+
+            async def is_written(number: int = number) -> bool:
+                return exports.holders == number and exports.used < number * exports.share
+
+            reader, _ = await begin(service, new_tenant(), stack)
+            assert await status(reader) == 200
+            await eventually(lambda: no_snapshot(service), "the export is written")
+            await eventually(is_written, "it holds only the disk that it uses")
+        another, _ = await begin(service, new_tenant(), stack)
+        assert await status(another) == 200
+        assert (await lines(another))[-1] == {"kind": "end", "count": ROWS}
+
+
+async def test_a_client_that_reads_an_export_below_its_rate_is_disconnected(
+    config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "EXPORT_PATIENCE", 0.2)
+    monkeypatch.setattr(data, "EXPORT_RATE", 1024 * 1024 * 1024)
+    async with serving(config) as service, AsyncExitStack() as stack:
+        exports = shares_of(service)
+        reader, _ = await begin(service, new_tenant(), stack)
+        assert await status(reader) == 200
+        await reader.readuntil(b"\r\n\r\n")
+        size = 0
+        while piece := await reader.read(CHUNK):
+            size += len(piece)
+            await asyncio.sleep(0.01)  # fast enough for MIN_RATE
+        assert 0 < size < ROWS * 1000, "the export is not whole"
+
+        async def is_free() -> bool:
+            return exports.used == 0
+
+        await eventually(is_free, "its share is free")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for less than the first rows."""
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=32k", "none", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["/bin/umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a small file system")
+async def test_a_full_disk_is_reported_as_such(config: ServiceConfig, small_disk: Path) -> None:
+    async with serving(config, export_dir=small_disk) as service:
+        headers = service.tokens.headers(new_tenant(), ["tenant:admin"])
+        response = await service.client.get("/common/data/export", headers=headers)
+        found = await response.json
+        assert (response.status_code, found["code"]) == (503, "disk_full")
+        assert str(small_disk) in found["detail"]
+        assert shares_of(service).used == 0

@@ -1,13 +1,15 @@
 """Spools: what is written is read, in order, from a file that stays within its limit."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from quartet_common.spool import Spool
+from quartet_common.spool import Spool, SpoolError
 
 
 @pytest.fixture
@@ -75,5 +77,21 @@ async def test_the_file_is_closed_after_what_was_begun_though_nobody_waits_for_i
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, disk: ThreadPoolExecutor) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SpoolError) as caught:
         Spool(tmp_path / "missing", 10, disk)
+    assert (caught.value.status, caught.value.code) == (503, "disk_unavailable")
+
+
+async def test_a_full_disk_is_an_error_that_names_the_folder_and_the_setting(
+    tmp_path: Path, disk: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Spool(tmp_path, 10, disk) as spool:
+        monkeypatch.setattr(os, "pwrite", fail)
+        with pytest.raises(SpoolError) as caught:
+            await spool.write(b"abc")
+    assert (caught.value.status, caught.value.code) == (503, "disk_full")
+    assert f"{tmp_path} (No space left on device)" in caught.value.detail
+    assert "QUARTET_EXPORT_DIR" in caught.value.detail

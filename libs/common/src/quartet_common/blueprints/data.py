@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from quart import Blueprint, Response
 from quart_schema import tag_blueprint
 
+from quartet_common.asgi import SlowClientError
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
@@ -20,7 +22,11 @@ from quartet_common.tasks import end_tasks
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024
 EXPORTS = 4
-"""Exports that a process runs at a time, one for each tenant."""
+"""Exports of the largest size that a process has on disk at a time; smaller ones that are written use their size."""
+EXPORT_RATE = 512 * 1024
+"""Bytes per second that a client has to read of an export on average: its file uses disk that other tenants need."""
+EXPORT_PATIENCE = 60.0
+"""Seconds that a client may take beyond that."""
 
 Exporter = Callable[[Connection, str], AsyncIterator[bytes]]
 """Yields a tenant's rows as JSON objects (bytes without a newline), given a connection in a snapshot and the tenant."""
@@ -28,6 +34,43 @@ Exporter = Callable[[Connection, str], AsyncIterator[bytes]]
 
 async def _nothing() -> None:
     return None
+
+
+@dataclass(frozen=True)
+class _Exports:
+    """The exports of a process: what they contain, and the disk that they share."""
+
+    config: ServiceConfig
+    exporters: Mapping[str, Exporter]
+    share: FairShare
+    disk: ThreadPoolExecutor
+
+    async def pieces(self, tenant: str, before: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes, None]:
+        """Pieces of the export. Its rows go to disk as fast as PostgreSQL gives them, and its connection ends then,
+        however slowly the client reads. Raises SlowClientError for a client slower than EXPORT_RATE.
+        """
+        await self.share.acquire(tenant, self.config.export_bytes)
+        try:
+            await before()
+            with Spool(self.config.export_dir, self.config.export_bytes, self.disk) as spool:
+                writing = asyncio.get_running_loop().create_task(self._write(tenant, spool))
+                try:
+                    async with aclosing(_read(spool)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                    await writing  # raises its error
+                finally:
+                    await end_tasks([writing])
+        finally:
+            self.share.release(tenant, self.share.used_by(tenant))  # a tenant has one export at a time
+
+    async def _write(self, tenant: str, spool: Spool) -> None:
+        """Write all rows, then keep only the bytes of the share that the file uses."""
+        try:
+            await _write_rows(self.config, self.exporters, tenant, spool)
+        finally:
+            await spool.end()
+        self.share.release(tenant, self.config.export_bytes - spool.size)
 
 
 def data_blueprint(
@@ -43,54 +86,49 @@ def data_blueprint(
     """
     blueprint = Blueprint("data", __name__)
     tag_blueprint(blueprint, ["Operations"])
-    exports = FairShare("exports", EXPORTS, 1, queue=0, timeout=1)
-    container.shares.append(exports)
-    disk = ThreadPoolExecutor(1, "export")
-
-    async def pieces(tenant: str) -> AsyncGenerator[bytes, None]:
-        """Pieces of the export. Its rows go to disk as fast as PostgreSQL gives them, and its connection ends then,
-        however slowly the client reads.
-        """
-        async with exports.hold(tenant):
-            await before()
-            with Spool(container.config.export_dir, container.config.export_bytes, disk) as spool:
-                writing = asyncio.get_running_loop().create_task(_write(container.config, exporters, tenant, spool))
-                try:
-                    while piece := await spool.read(CHUNK):
-                        yield piece
-                    await writing  # raises its error
-                finally:
-                    await end_tasks([writing])
+    size = container.config.export_bytes
+    share = FairShare("bytes of exports on disk", EXPORTS * size, size, queue=0, timeout=1)
+    container.shares.append(share)
+    exports = _Exports(container.config, exporters, share, ThreadPoolExecutor(1, "export"))
 
     @blueprint.get("/export")
     @requires(scope)
     @answers(NDJSON)
     async def export() -> Response:
         """Export everything that the service stores for the caller's tenant, as a stream."""
-        rest = pieces(caller().tenant)
+        rest = exports.pieces(caller().tenant, before)
         first = await anext(rest)  # an error before the first piece is still a proper answer
         response = Response(_all(first, rest), content_type=NDJSON, headers=_attachment(container.config.service))
-        response.timeout = None  # it takes as long as there is data and a client that reads
+        response.timeout = None  # `pieces` limits the time that the client takes
         return response
 
     return blueprint
 
 
-async def _write(config: ServiceConfig, exporters: Mapping[str, Exporter], tenant: str, spool: Spool) -> None:
+async def _write_rows(config: ServiceConfig, exporters: Mapping[str, Exporter], tenant: str, spool: Spool) -> None:
     count = 0
     buffer = bytearray()
-    try:
-        async with separate_snapshot(config) as connection:
-            for kind, exporter in exporters.items():
-                async for row in exporter(connection, tenant):
-                    count += 1
-                    buffer += b'{"kind":"%b","data":%b}\n' % (kind.encode(), row)
-                    if len(buffer) >= CHUNK:
-                        await spool.write(bytes(buffer))
-                        buffer.clear()
-        await spool.write(b'%b{"kind":"end","count":%d}\n' % (bytes(buffer), count))
-    finally:
-        await spool.end()
+    async with separate_snapshot(config) as connection:
+        for kind, exporter in exporters.items():
+            async for row in exporter(connection, tenant):
+                count += 1
+                buffer += b'{"kind":"%b","data":%b}\n' % (kind.encode(), row)
+                if len(buffer) >= CHUNK:
+                    await spool.write(bytes(buffer))
+                    buffer.clear()
+    await spool.write(b'%b{"kind":"end","count":%d}\n' % (bytes(buffer), count))
+
+
+async def _read(spool: Spool) -> AsyncGenerator[bytes, None]:
+    """What is written, as long as the client takes it fast enough. The time of writing does not count."""
+    clock = asyncio.get_running_loop().time
+    left = EXPORT_PATIENCE
+    while piece := await spool.read(CHUNK):
+        started = clock()
+        yield piece
+        left += len(piece) / EXPORT_RATE - (clock() - started)
+        if left < 0:
+            raise SlowClientError
 
 
 async def _all(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
