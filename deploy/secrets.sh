@@ -63,6 +63,18 @@ bootstrap_clients() {
     done
     printf ']'
 }
+add_privileged_write() { # to the scopes of quartet-admin as releases before that scope wrote them; others stay
+    file=$directory/users/quartet_bootstrap_clients
+    text=$(cat "$file")
+    old='"events:manage","tenant:admin","platform:admin"'
+    case $text in
+        *"$old"*) ;;
+        *) return 0 ;;
+    esac
+    new='"events:manage","tenant:admin","privileged:write","platform:admin"'
+    printf '%s' "${text%%"$old"*}$new${text#*"$old"}" >"$file.new.$$"
+    mv "$file.new.$$" "$file"
+}
 
 keep postgres/password password
 keep redis/password password
@@ -81,3 +93,4 @@ for service in $services; do
 done
 keep users/quartet_master_key key
 keep users/quartet_bootstrap_clients bootstrap_clients
+add_privileged_write

@@ -65,3 +65,19 @@ def test_the_servers_and_their_clients_have_the_same_passwords(tmp_path: Path) -
         assert made[f"{service}/quartet_redis_password"] == made["redis/password"]
         assert made[f"{service}/quartet_broker_password"] == made["rabbitmq/password"]
         assert made[f"{service}/quartet_private_token"] == made["prometheus/token"]
+
+
+def test_the_scope_that_a_release_before_did_not_give_to_the_administrator_is_added_once(tmp_path: Path) -> None:
+    new = make(tmp_path)
+    file = tmp_path / "users/quartet_bootstrap_clients"
+    file.write_text(file.read_text().replace('"privileged:write",', ""))
+    assert make(tmp_path) == new == make(tmp_path)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_scopes_of_the_administrator_that_an_operator_has_chosen_stay(tmp_path: Path) -> None:
+    make(tmp_path)
+    file = tmp_path / "users/quartet_bootstrap_clients"
+    chosen = file.read_text().replace('"tenant:admin","privileged:write","platform:admin"', '"tenant:admin"')
+    file.write_text(chosen)
+    assert make(tmp_path)["users/quartet_bootstrap_clients"] == chosen

@@ -7,7 +7,9 @@ import msgspec
 from quartet_common.database import Connection
 
 PREFETCH = 500
-"""Rows that one round trip to PostgreSQL fetches."""
+"""Rows that one round trip to PostgreSQL fetches, where they are small."""
+FETCH_BYTES = 8 * 1024 * 1024
+"""Bytes that the rows of one round trip have at most, where a row can be large: all of them are in memory at once."""
 
 
 def json_rows(query: str, jsonb: Collection[str] = ()) -> Callable[[Connection, str], AsyncIterator[bytes]]:

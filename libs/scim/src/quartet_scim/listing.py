@@ -20,6 +20,8 @@ from quartet_scim.sorting import Key, Order, key_of
 
 NOTHING = Sql("TRUE", ())
 LAST_MODIFIED = "meta.lastModified"
+FEW_TESTS = 3
+"""Tests of one element that an index finds which leave a search cheap."""
 PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of resources after which a page ends (RFC 7644 3.4.2.4 allows to return fewer than `count`)."""
 
@@ -175,13 +177,28 @@ def _is_indexed(condition: Condition, searched: Columns) -> bool:
             is_looked_up = isinstance(searched.get(condition.target.name), Lookup)
             return is_row or is_looked_up or _finds_rows(condition, searched)
         case Some():
-            return _is_indexed(condition.condition, searched)
+            return _finds_elements(condition.condition, searched)
         case AllOf():
-            return any(_is_indexed(one, searched) for one in condition.conditions)
+            # The other conditions are tested on each row that the index finds: few only if its values are unique.
+            return any(_finds_one(one, searched) for one in condition.conditions)
         case AnyOf():  # PostgreSQL combines indexes of the table itself, no lookups in other tables
             return all(_finds_rows(one, searched) for one in condition.conditions)
         case _:
             return False
+
+
+def _finds_elements(condition: Condition, searched: Columns) -> bool:
+    """The same inside brackets, where a few more tests of the element cost little (`type eq "work"`)."""
+    parts = condition.conditions if isinstance(condition, AllOf) else (condition,)
+    simple = len(parts) <= FEW_TESTS and all(isinstance(one, Test) for one in parts)
+    return simple and any(_is_indexed(one, searched) for one in parts)
+
+
+def _finds_one(condition: Condition, searched: Columns) -> bool:
+    if isinstance(condition, AllOf):
+        return _is_indexed(condition, searched)
+    column = searched.get(condition.target.name) if isinstance(condition, Test) else None
+    return isinstance(column, Column) and column.unique and _finds_rows(condition, searched)
 
 
 def _finds_rows(condition: Condition, searched: Columns) -> bool:

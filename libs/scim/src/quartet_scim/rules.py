@@ -94,7 +94,8 @@ def compiled(attribute: Attribute) -> Field:
         return Field(attribute.name, ignore)
     one = element_of(attribute)
     if not attribute.multi_valued:
-        return Field(attribute.name, _single(one) if _has_simple_value(attribute) else one, required)
+        kept = _clearable(one) if _has_simple_value(attribute) else one
+        return Field(attribute.name, single(kept, is_complex=bool(attribute.sub_attributes)), required)
     limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
     identity = identity_of(attribute) if _has_simple_value(attribute) else None
     return Field(attribute.name, _list(one, limit, identity), required)
@@ -140,12 +141,29 @@ def _object_or_its_value(convert: Convert) -> Convert:
     return either
 
 
-def _single(one: Convert) -> Convert:
-    """A single-valued attribute with a `value`: may be a list of one; an empty text, alone or as `value`, clears it."""
+def single(one: Convert, *, is_complex: bool = False) -> Convert:
+    """A single-valued attribute: may be sent as a list of one."""
 
     def convert(value: Any) -> Any:
-        sent = value[0] if isinstance(value, list) and len(value) == 1 else value
-        return None if sent == "" else unassigned_if_blank(one(sent))
+        return one(out_of_list(value, is_complex=is_complex) if isinstance(value, list) else value)
+
+    return convert
+
+
+def out_of_list(value: Any, *, is_complex: bool) -> Any:
+    """The value of a single-valued attribute that was sent as a list of one; anything else as it is."""
+    # Entra ID sent single values as [{"value": ...}] before its flag aadOptscim062020, and some tenants still do.
+    # Others send ["..."].
+    if not isinstance(value, list) or len(value) != 1 or value[0] is None:
+        return value
+    return value[0].get("value", value) if isinstance(value[0], dict) and not is_complex else value[0]
+
+
+def _clearable(one: Convert) -> Convert:
+    """A single-valued attribute with a `value`: an empty text, alone or as `value`, clears it."""
+
+    def convert(value: Any) -> Any:
+        return None if value == "" else unassigned_if_blank(one(value))
 
     return convert
 

@@ -12,8 +12,8 @@ from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type
 
 SEARCHED: Columns = {
-    "id": Column("id", Kind.UUID, required=True, indexed=True),
-    "userName": Column("name_key", Kind.FOLDED, required=True, indexed=True),
+    "id": Column("id", Kind.UUID, required=True, indexed=True, unique=True),
+    "userName": Column("name_key", Kind.FOLDED, required=True, indexed=True, unique=True),
     "externalId": Column("external_id", indexed=True),
     "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),
     "groups": Rows(
@@ -38,7 +38,9 @@ def is_indexed(**query: Any) -> bool:
         {"filter": 'emails[type eq "work" and value eq "a@b.c"]'},
         {"filter": 'groups.value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10"'},
         {"filter": 'groups[value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10"]'},
+        {"filter": 'emails[type eq "work"].value eq "a@b.c"'},
         {"filter": 'nickName co "a" and userName eq "a"'},
+        {"filter": 'nickName co "a" and (title co "b" and id eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10")'},
         {"filter": 'userName eq "a" or userName eq "b" or externalId eq "c"'},
         {"filter": 'userName eq "a"', "sort_by": "nickName"},
         {"sort_by": "userName"},
@@ -59,6 +61,12 @@ def test_an_index_finds_the_few_resources_that_can_match(query: dict[str, Any]) 
         {"filter": 'userName eq "a" or nickName eq "b"'},
         {"filter": 'userName eq "a" or emails.value eq "a@b.c"'},
         {"filter": 'emails[type eq "work"]'},
+        {"filter": 'externalId eq "a" and nickName co "b"'},
+        {"filter": 'emails.value eq "a@b.c" and nickName co "b"'},
+        {"filter": 'groups.value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10" and nickName co "b"'},
+        {"filter": 'groups[value eq "6d7f8a52-0c0a-4c3c-9a3f-0d9b5b8f7a10"] and nickName co "b"'},
+        {"filter": 'emails[value eq "a@b.c" and display co "1" and display co "2" and display co "3"]'},
+        {"filter": 'emails[value eq "a@b.c" and (display co "a" or display co "b")]'},
         {"filter": "groups.value pr"},
         {"filter": 'meta.lastModified gt "2020-01-01T00:00:00Z"'},
         {"sort_by": "nickName"},

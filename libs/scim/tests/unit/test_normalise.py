@@ -137,7 +137,7 @@ def test_an_error_names_the_path_also_inside_an_extension() -> None:
 
 
 def test_an_error_never_repeats_a_value() -> None:
-    error = refused(user(password=["t1meMa$heen"]))
+    error = refused(user(password=["t1meMa$heen", "t1meMa$heen"]))
     assert error.detail == "password must be a string."
 
 
@@ -249,3 +249,29 @@ def test_the_case_of_names_makes_no_difference(attributes: dict[str, Any], cased
 
     payload = user(**attributes)
     assert USERS.normalise({**recased(payload), cased("schemas"): [CORE]}) == USERS.normalise(payload)
+
+
+def test_a_list_of_one_stands_for_the_value_of_a_single_valued_attribute() -> None:
+    name, manager = {"familyName": "B", "givenName": "A"}, {"value": "26118915"}
+    sent = user(
+        displayName=["B"],
+        title=[{"value": "boss"}],
+        active=[False],
+        name=[{"familyName": ["B"], "givenName": "A"}],
+        emails=[{"value": ["b@example.com"]}],
+        **{ENTERPRISE: {"manager": [manager]}},
+    )
+    sent["userName"] = ["bjensen"]
+    found = USERS.normalise(sent).attributes
+    assert found.pop("schemas") == [CORE, ENTERPRISE]
+    assert found == {
+        "userName": "bjensen",
+        "displayName": "B",
+        "title": "boss",
+        "active": False,
+        "name": name,
+        "emails": [{"value": "b@example.com"}],
+        ENTERPRISE: {"manager": manager},
+    }
+    for wrong in (["B", "C"], [None], [{"x": "B"}], [["B"]]):
+        assert refused(user(title=wrong)).detail == "title must be a string."

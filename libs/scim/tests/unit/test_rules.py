@@ -121,7 +121,7 @@ def test_a_single_object_stands_for_a_list_of_one() -> None:
         ({"tags": ["a", 1]}, "tags[1]", "string"),
         ({"tags": "a"}, "tags", "list"),
         ({"name": "Babs"}, "name", "object"),
-        ({"name": [{"givenName": "Babs"}]}, "name", "object"),
+        ({"name": [{"givenName": "Babs"}, {}]}, "name", "object"),
         ({"name": {"givenName": {}}}, "name.givenName", "string"),
         ({"manager": 26118915}, "manager", "object"),
     ],

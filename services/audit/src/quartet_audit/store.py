@@ -9,7 +9,8 @@ from quartet_audit.domain import Entry
 from quartet_common.database import Connection
 from quartet_common.messaging.envelope import Event
 
-EXPORT_PREFETCH = 500
+EXPORT_PREFETCH = 100
+"""Entries that one round trip fetches. One has up to 64 KiB or so, all together some 6 MiB."""
 
 LOCK_LOGS = """
 INSERT INTO logs (tenant_id) SELECT tenant_id FROM unnest($1::text[]) AS wanted (tenant_id) ORDER BY tenant_id

@@ -59,8 +59,12 @@ class UsersClient:
 
     async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:
         """The scopes of the roles that are granted to `groups` themselves. Raises UnavailableError (503)."""
-        body = {"ids": [str(one) for one in groups]}
-        response = await self._client.request("POST", "/users/lookup/group-scopes", caller, json=body)
-        if response.status_code != 200:
-            raise UnavailableError("users")
-        return msgspec.json.decode(response.content, type=_Scopes).scopes
+        ids = [str(one) for one in groups]
+        scopes: frozenset[str] = frozenset()
+        for start in range(0, len(ids), MAX_IDS):
+            body = {"ids": ids[start : start + MAX_IDS]}
+            response = await self._client.request("POST", "/users/lookup/group-scopes", caller, json=body)
+            if response.status_code != 200:
+                raise UnavailableError("users")
+            scopes |= msgspec.json.decode(response.content, type=_Scopes).scopes
+        return scopes

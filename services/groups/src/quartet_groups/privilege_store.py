@@ -14,7 +14,9 @@ async def mark(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict
     """Mark those of `ids` that are groups, and return them with their names."""
     rows = await connection.fetch(
         """
-        WITH found AS (SELECT id, display_name FROM groups WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id),
+        WITH found AS (
+            SELECT id, display_name FROM groups WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR KEY SHARE
+        ),
         marked AS (
             INSERT INTO privileged_groups (tenant_id, group_id, marked_at) SELECT $1, id, now() FROM found
             ON CONFLICT (tenant_id, group_id) DO UPDATE SET marked_at = now()

@@ -28,7 +28,7 @@ WHERE f.tenant_id = g.tenant_id AND f.group_id = g.id"""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("g.id", Kind.UUID, required=True, indexed=True),
+        "id": Column("g.id", Kind.UUID, required=True, indexed=True, unique=True),
         "displayName": Column('(lower(g.display_name) COLLATE "C")', Kind.FOLDED, required=True, indexed=True),
         "externalId": Column("g.external_id", indexed=True),
         "meta.resourceType": Column("'Group'", required=True),

@@ -57,6 +57,22 @@ async def test_many_ids_are_asked_for_in_parts_with_the_callers_names() -> None:
     assert [(user.id, user.user_name, user.version) for user in found] == [(ids[0], "b", 3), (ids[1000], "b", 3)]
 
 
+async def test_the_scopes_of_many_groups_are_asked_for_in_parts() -> None:
+    app = Quart("users")
+    seen: list[int] = []
+
+    @app.post("/users/lookup/group-scopes")
+    async def group_scopes() -> dict[str, object]:
+        seen.append(len((await request.get_json())["ids"]))
+        return {"scopes": [f"s{len(seen)}"]}
+
+    ids = frozenset(new_id() for _ in range(1001))
+    async with served(app) as url, open_http() as http:
+        found = await UsersClient(ServiceClient("users", url, lambda: http, a_token)).scopes_of_groups(CALLER, ids)
+    assert seen == [1000, 1]
+    assert found == {"s1", "s2"}
+
+
 @pytest.mark.parametrize("status", [401, 404, 500, 503])
 async def test_any_answer_but_200_means_that_users_is_unavailable(status: int) -> None:
     app = Quart("users")

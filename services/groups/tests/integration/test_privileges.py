@@ -1,5 +1,6 @@
 """Privileges: who may change the members of groups that carry roles."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from quartet_testing.client import GROUP, GROUPS, patch_document
+from quartet_testing.faults import somebody_waits
 from quartet_testing.services import RunningService, new_tenant
 
 Headers = dict[str, str]
@@ -235,3 +237,18 @@ async def test_only_services_mark_and_only_groups_of_the_tenant_are_marked(place
     marked = {"groups": [{"id": place.ids["it"], "displayName": "g"}]}
     assert await place.send(("service",), "POST", "/groups/privileged", {"ids": ids}) == (200, marked)
     assert (await place.send(("service",), "POST", "/groups/privileged", {"ids": ["x"]}))[0] == 400
+
+
+async def test_a_thousand_groups_are_marked_at_once(place: Place) -> None:
+    ids = [place.ids["it"], *(str(uuid4()) for _ in range(999))]
+    marked = {"groups": [{"id": place.ids["it"], "displayName": "g"}]}
+    assert await place.send(("service",), "POST", "/groups/privileged", {"ids": ids}) == (200, marked)
+
+
+async def test_a_group_that_is_deleted_meanwhile_keeps_no_other_from_being_marked(place: Place) -> None:
+    ids = [place.ids["it"], place.ids["above"]]
+    async with place.groups.container.database.transaction() as connection:
+        await connection.execute("DELETE FROM groups WHERE tenant_id = $1 AND id = $2", place.tenant, UUID(ids[0]))
+        marking = asyncio.create_task(place.send(("service",), "POST", "/groups/privileged", {"ids": ids}))
+        await somebody_waits(connection, "INTO privileged_groups")
+    assert await marking == (200, {"groups": [{"id": ids[1], "displayName": "g"}]})

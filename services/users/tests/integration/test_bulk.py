@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quartet_common.errors import UnavailableError
+from quartet_common.fair_share import CapacityExceededError
 from quartet_common.ids import new_id, utc_now
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Method, Outcome, Planned
@@ -448,3 +449,35 @@ async def test_the_time_limit_also_ends_the_hashing_within_a_run(
     assert statuses(results) == [201] * 4 + [503] * 6 + [201]
     assert "time limit of one Bulk request was reached" in results[4]["response"]["detail"]
     assert await names(users, headers) == [*(f"user{number}" for number in range(4)), "without"]
+
+
+async def test_a_lack_of_capacity_refuses_the_operation_that_meets_it_and_not_what_follows(
+    users: RunningService, headers: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await sent(users, headers, *(post(name) for name in "abcd"))
+    paths = [one["location"].partition("/scim/v2")[2] for one in made]
+
+    async def refused(*_arguments: Any, **_options: Any) -> str:
+        raise CapacityExceededError("password hashes")
+
+    monkeypatch.setattr(Passwords, "hash", refused)
+    data = {"schemas": [USER], "userName": "a", "password": "correct horse battery staple"}
+    change = {"method": "PUT", "path": paths[0], "data": data}
+    results = await sent(users, headers, change, *({"method": "DELETE", "path": path} for path in paths[1:]))
+    assert statuses(results) == [503, 204, 204, 204]
+    assert "capacity of password hashes" in results[0]["response"]["detail"]
+    assert await names(users, headers) == ["a"]
+
+
+async def test_a_lack_of_connections_refuses_one_run_and_not_those_that_follow(
+    users: RunningService, headers: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [made] = await sent(users, headers, post("a"))
+
+    async def refused(*_: Any) -> Any:
+        raise CapacityExceededError("database connections")
+
+    monkeypatch.setattr(user_store, "insert_users", refused)
+    deletion = {"method": "DELETE", "path": made["location"].partition("/scim/v2")[2]}
+    results = await sent(users, headers, post("b"), deletion)
+    assert statuses(results) == [503, 204]

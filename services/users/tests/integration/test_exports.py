@@ -1,11 +1,14 @@
 """The export: everything that a tenant has in the users service, and no secret of it."""
 
 import json
+import tracemalloc
 from typing import Any
 from uuid import UUID
 
+from quartet_common.exports import FETCH_BYTES
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
+from quartet_users.scim import exports
 
 
 async def exported(users: RunningService, headers: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
@@ -73,3 +76,28 @@ async def test_nothing_of_another_tenant_is_exported(
     await admin.give(await admin.role("r", "audit:read"), user)
     assert len(await exported(users, headers)) == 9
     assert await exported(users, users.tokens.headers(new_tenant(), ["tenant:admin"])) == {}
+
+
+async def test_an_export_holds_few_large_users_in_memory_at_a_time(users: RunningService, tenant: str) -> None:
+    size, count = 400_000, 80
+    async with users.container.database.transaction() as connection:
+        await connection.execute(
+            """
+            INSERT INTO users (tenant_id, id, user_name_key, version, created_at, modified_at, resource)
+            SELECT $1, gen_random_uuid(), n::text, 1, now(), now(),
+                   jsonb_build_object('userName', n::text, 'title', repeat('x', $2))
+            FROM generate_series(1, $3) AS n
+            """,
+            tenant,
+            size,
+            count,
+        )
+    read = 0
+    async with users.container.database.snapshot() as connection:
+        tracemalloc.start()
+        async for row in exports.users(connection, tenant):
+            read += len(row)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert read > size * count
+    assert peak < 3 * FETCH_BYTES

@@ -1,19 +1,23 @@
 """Privileges: who may change how a user logs in, when that user holds scopes by roles."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from quartet_common.database import Connection
+from quartet_common.fair_share import ShareExceededError
 from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.client import USER, USERS, bulk_document, patch_document
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
-from quartet_testing.services import RunningService
+from quartet_testing.services import RunningService, new_tenant
 from quartet_users.roles import mark_store, marks
 from quartet_users.scim import user_store
 from quartet_users.subscriptions import subscriptions
@@ -295,6 +299,9 @@ async def test_services_are_told_the_scopes_of_groups_by_their_own_roles(
     for ids, scopes in (([one, two], ["audit:read", "users:read"]), ([two], []), (["x"], [])):
         body = {"ids": [str(group) for group in ids]}
         assert await send(users, service, "POST", "/users/lookup/group-scopes", body) == (200, {"scopes": scopes})
+    many = {"ids": [str(one), *(str(new_id()) for _ in range(999))]}
+    expected = (200, {"scopes": ["audit:read", "users:read"]})
+    assert await send(users, service, "POST", "/users/lookup/group-scopes", many) == expected
     assert (await send(users, having("tenant:admin"), "POST", "/users/lookup/group-scopes", {"ids": []}))[0] == 403
 
 
@@ -321,3 +328,80 @@ async def test_the_worker_has_groups_of_older_grants_marked_until_the_groups_ser
     assert (first.marked.count((tenant, group)), second.marked) == (1, [])
     async with users.container.database.connection() as connection:
         assert await mark_store.find_unmarked(connection, 10) == []
+
+
+async def test_a_tenant_whose_groups_cannot_be_marked_does_not_keep_those_after_it_from_it(
+    users: RunningService,
+) -> None:
+    first, second = f"a{new_tenant()}", f"b{new_tenant()}"
+    for tenant in (first, second):
+        group = new_id()
+        async with users.container.database.transaction() as connection:
+            await dispatch(connection, subscriptions(users.container), [Told(tenant).created(group, 1, "a")])
+        admin = RoleAdmin(users, tenant, users.tokens.headers(tenant, ["tenant:admin", "audit:read"]))
+        await admin.give(await admin.role("r", "audit:read"), group, "Group")
+
+    class Refusing(marks.GroupMarker):
+        def __init__(self, *refused: str) -> None:
+            self.refused = refused
+            self.marked: list[str] = []
+
+        async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:
+            if caller.tenant in self.refused:
+                raise ShareExceededError("calls")
+            self.marked.append(caller.tenant)
+            return dict.fromkeys(ids, "")
+
+    refusing, again = Refusing(first), Refusing()
+    await marks.mark_granted_groups(users.container, refusing)
+    await marks.mark_granted_groups(users.container, again)
+    assert (refusing.marked.count(second), first in refusing.marked) == (1, False)
+    assert again.marked == [first]
+
+
+async def test_changes_of_a_user_and_of_its_roles_and_groups_that_race_end_without_a_deadlock(
+    users: RunningService,
+    admin: RoleAdmin,
+    having: Callable[..., Headers],
+    tenant: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "quartet_common.database")
+    told, everything = Told(tenant), having("tenant:admin", "users:write", "audit:read", "users:read")
+
+    async def heard(*events: Event) -> None:
+        async def command(connection: Connection) -> None:
+            await dispatch(connection, subscriptions(users.container), list(events))
+
+        await users.container.database.run(command)
+
+    for number in range(10):
+        user, group = UUID(await admin.user(f"babs{number}")), new_id()
+        await heard(told.created(group, 1), told.users("added", group, 2, user))
+        one, other = [await admin.role(f"{name}{number}", "audit:read", "users:read") for name in "ab"]
+        await admin.give(one, group, "Group")
+
+        def patch(**value: Any) -> Any:
+            document = patch_document({"op": "replace", "value": value})
+            return send(users, everything, "PATCH", f"{USERS}/{user}", document)  # noqa: B023
+
+        def give(role: str, kind: str, grantee: UUID) -> Any:
+            return send(users, everything, "POST", f"/users/roles/{role}/grants", {"type": kind, "id": str(grantee)})
+
+        answers = await asyncio.gather(
+            patch(active=False),
+            give(one, "User", user),
+            give(other, "Group", group),
+            heard(told.deleted(group, 3)),
+            patch(userName=f"barbara{number}"),
+            give(other, "User", user),
+            send(users, everything, "DELETE", f"/users/roles/{one}", None),
+            send(users, everything, "DELETE", f"{USERS}/{user}", None),
+        )
+        statuses = [answer[0] for answer in answers if answer is not None]
+        assert set(statuses) <= {200, 201, 204, 400, 404}, answers
+        async with users.container.database.connection() as connection:
+            gone = [user, group]
+            left = "SELECT count(*) FROM role_grants WHERE tenant_id = $1 AND grantee_id = ANY($2::uuid[])"
+            assert await connection.fetchval(left, tenant, gone) == 0
+    assert "deadlock" not in caplog.text

@@ -166,3 +166,24 @@ async def test_names_that_an_upgrade_finds_equal_lose_nobody_and_are_reported_un
         assert len([record for record in caplog.records if "equal names" in record.message]) == 2
         left = await connection.fetch("SELECT user_id FROM unprepared_names")
         assert {row["user_id"] for row in left} == {ids[nfd], ids[final]}
+
+
+async def test_a_name_that_an_older_api_stores_after_the_migration_is_prepared_by_the_next_one(servers: Stack) -> None:
+    wide, user = "\uff21bc", UUID(int=1)
+    async with empty_schema(servers) as connection:
+        await migrate(connection, "quartet_common", find_migrations("quartet_common"))
+        await migrate(connection, "quartet_users", find_migrations("quartet_users"))
+        await name_keys.prepare_all(connection)
+        await connection.execute(
+            """
+            INSERT INTO users (tenant_id, id, user_name_key, version, created_at, modified_at, resource)
+            VALUES ('acme', $1, $2, 1, $3, $3, $4)
+            """,
+            user,
+            fold(wide),
+            LOST,
+            dump({"userName": wide}),
+        )
+        await name_keys.prepare_all(connection)
+        assert await connection.fetchval("SELECT user_name_key FROM users WHERE id = $1", user) == "abc"
+        assert await connection.fetchval("SELECT count(*) FROM unprepared_names") == 0

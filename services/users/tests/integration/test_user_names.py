@@ -124,3 +124,21 @@ async def test_two_users_whose_names_became_equal_both_stay_and_can_be_told_apar
         await name_keys.prepare_all(connection)
         left = await connection.fetchval("SELECT count(*) FROM unprepared_names WHERE tenant_id = $1", people.tenant)
     assert left == 0
+
+
+async def test_a_name_with_a_dotted_capital_i_is_no_spelling_of_the_name_with_a_plain_i(people: People) -> None:
+    dotted = "\u0130smail"
+    await create(people, "ismail", f"{PASSWORD} 1")
+    assert (await people.try_login(dotted, f"{PASSWORD} 1"))[0] == 401, "nobody has that name yet"
+    assert await found(people, f'userName eq "{dotted}"') == []
+    await create(people, dotted, f"{PASSWORD} 2")
+    for name, number in (("ismail", 1), (dotted, 2)):
+        assert [(await people.try_login(name, f"{PASSWORD} {one}"))[0] == 200 for one in (1, 2)] == [
+            number == 1,
+            number == 2,
+        ]
+        assert await found(people, f'userName eq "{name}"') == [name]
+        assert await found(people, f'userName ne "{name}"') == [one for one in ("ismail", dotted) if one != name]
+    guesses = [(await people.try_login(dotted, "a wrong guess"))[0] for _ in range(6)]
+    assert guesses[-1] == 429
+    assert (await people.try_login("ismail", f"{PASSWORD} 1"))[0] == 200, "the other account is not locked"

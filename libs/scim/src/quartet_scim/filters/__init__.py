@@ -2,7 +2,7 @@
 
 from quartet_scim.filters.columns import Column, Columns, Kind, Lookup, Rows
 from quartet_scim.filters.conditions import Condition, mentions
-from quartet_scim.filters.evaluate import fold, matches
+from quartet_scim.filters.evaluate import fold, matches, old_key
 from quartet_scim.filters.parser import MAX_CHARACTERS, parse, parse_path
 from quartet_scim.filters.resolver import Resolver
 from quartet_scim.filters.sql import Sql, to_sql
@@ -31,6 +31,7 @@ __all__ = [
     "fold",
     "matches",
     "mentions",
+    "old_key",
     "parse",
     "parse_path",
     "to_sql",

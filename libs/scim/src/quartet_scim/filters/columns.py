@@ -24,13 +24,14 @@ class Column:
     """expression: SQL that can stand before an operator: a column's name, or a call; never made from input.
 
     required: whether it is NOT NULL, so that a list in its order can go on from a value by one range of an index.
-    indexed: whether an index finds the rows of a value, which then are few.
+    indexed: whether an index finds the rows of a value, which then are few. unique: whether that is at most one row.
     """
 
     expression: str
     kind: Kind = Kind.TEXT
     required: bool = False
     indexed: bool = False
+    unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)

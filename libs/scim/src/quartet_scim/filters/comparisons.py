@@ -5,7 +5,7 @@ from uuid import UUID
 
 from quartet_scim.filters.columns import Column, Kind
 from quartet_scim.filters.conditions import Step, Test
-from quartet_scim.filters.evaluate import comparable, decimal, fold
+from quartet_scim.filters.evaluate import comparable, decimal, old_key
 from quartet_scim.filters.instants import INSTANT, microseconds, timestamptz
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
@@ -91,9 +91,10 @@ def _of_text(operator: Operator, text: str, operand: str, parameters: Parameters
 
 def _of_folded(test: Test, expression: str, operand: str, parameters: Parameters) -> str:
     wanted = comparable(test.target, operand)
-    if test.operator is Operator.EQ and wanted != fold(operand):
+    old = old_key(operand, wanted)
+    if test.operator is Operator.EQ and old != wanted:
         # A row that an upgrade could not give the prepared form, since another has it, is found by its own spelling.
-        return f"{expression} = ANY ({parameters.add([wanted, fold(operand)], 'text[]')})"
+        return f"{expression} = ANY ({parameters.add([wanted, old], 'text[]')})"
     return _of_text(test.operator, expression, wanted, parameters, lower=False)
 
 

@@ -52,6 +52,15 @@ def fold(text: str) -> str:
     return "".join("i" if character == "\u0130" else character.lower() for character in text)
 
 
+def old_key(name: str, key: str) -> str:
+    """The key by which the same name may be stored since before names were prepared; `key`, its present one, if none.
+
+    A folded dotted capital I is the key of another name, which starts with a plain i.
+    """
+    folded = fold(name)
+    return folded if prepare(folded) == key else key
+
+
 def comparable(target: Target, text: str) -> str:
     """The form in which texts of the attribute are compared: as they are, or without regard to case."""
     if target.case_exact:

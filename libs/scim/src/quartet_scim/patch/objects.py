@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
-from quartet_scim.rules import MAX_KEYS, unassigned_if_blank
+from quartet_scim.rules import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.values import WrongValueError
 
 Json = Mapping[str, Any]
@@ -16,7 +16,7 @@ def written(slot: Slot, old: Any, op: Op, value: Any) -> Any:
 
     null and empty objects add nothing, and replace what is there by nothing (RFC 7643 2.5).
     """
-    sent = _out_of_a_list(slot, value)
+    sent = out_of_list(value, is_complex=bool(slot.subs))
     if isinstance(sent, str) and "value" in slot.subs:
         sent = {"value": sent}  # Entra ID sends a manager as the bare id
     if slot.subs and isinstance(sent, dict):
@@ -83,15 +83,7 @@ def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
             if sub.name in seen:
                 raise WrongValueError("is given twice, in different case", "invalidSyntax")
             seen.add(sub.name)
-            kept = None if value is None else sub.whole(value if sub.many else _out_of_a_list(sub, value))
+            kept = None if value is None else sub.whole(value)
         except WrongValueError as wrong:
             raise wrong.under(f".{sub.name}") from None
         yield sub, kept
-
-
-def _out_of_a_list(slot: Slot, value: Any) -> Any:
-    # Entra ID sent single values as [{"value": ...}] before its flag aadOptscim062020, and some tenants still do.
-    # Others send ["..."].
-    if not isinstance(value, list) or len(value) != 1 or value[0] is None:
-        return value
-    return value[0].get("value", value) if isinstance(value[0], dict) and not slot.subs else value[0]

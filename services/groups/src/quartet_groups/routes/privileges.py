@@ -5,12 +5,15 @@ from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import read_json
+from quartet_common.bodies import read_json, takes
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
 from quartet_groups import privilege_store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.routes.documents import MarkBody, MarkDocument, MarkedDocument, MarkedGroupDocument
+
+MAX_MARK_BYTES = 64 * 1024
+"""Bytes of a body with 1,000 ids."""
 
 
 def privileges_blueprint(container: AppContainer[GroupsConfig]) -> Blueprint:
@@ -19,6 +22,7 @@ def privileges_blueprint(container: AppContainer[GroupsConfig]) -> Blueprint:
 
     @blueprint.post("/privileged")
     @requires(SERVICE_SCOPE)
+    @takes(MAX_MARK_BYTES)
     @tag(["Services"])
     @document_request(MarkDocument)
     @document_response(MarkedDocument)

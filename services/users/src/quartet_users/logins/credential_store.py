@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.database import Connection
-from quartet_scim.filters import fold
+from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
 
 
@@ -38,9 +38,10 @@ async def find_by_name(connection: Connection, tenant: str, user_name: str) -> C
 
     A user whose name an upgrade found equal to another's keeps its old key and is found by its own spelling alone.
     """
-    key, old_key = prepare(user_name), fold(user_name)
+    key = prepare(user_name)
+    old = old_key(user_name, key)
     query = f"{FOUND} u.user_name_key = ANY ($2::text[]) ORDER BY u.user_name_key = $3 DESC LIMIT 1"
-    return _credential(await connection.fetchrow(query, tenant, [key, old_key], old_key))
+    return _credential(await connection.fetchrow(query, tenant, [key, old], old))
 
 
 async def find_by_id(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:

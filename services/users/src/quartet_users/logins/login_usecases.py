@@ -40,7 +40,7 @@ MAX_NAME = 1024
 
 
 class LoginGuard(Protocol):
-    """Keeps passwords from being tried out. Names are in lower case; `address` is None where it is not known."""
+    """Keeps passwords from being tried out. Names are prepared forms; `address` is None where it is not known."""
 
     async def demand(self, tenant: str, user_name: str, address: str | None) -> lockout.Attempt:
         """Let a login go on, or raise a ServiceError (429 with Retry-After). Nothing was hashed yet."""

@@ -1,6 +1,6 @@
 """SQL of marks: which groups with a role are to be marked by the groups service; connection first; never commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,14 +9,19 @@ import asyncpg
 from quartet_common.database import Connection
 
 
-async def find_unmarked(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """`tenant_id, grantee_id` of groups with a role of which the groups service has not confirmed the mark."""
+async def find_unmarked(connection: Connection, limit: int, without: Collection[str] = ()) -> list[asyncpg.Record]:
+    """`tenant_id, grantee_id` of groups with a role of which the groups service has not confirmed the mark.
+
+    without: tenants that are left out.
+    """
     return await connection.fetch(
         """
         SELECT DISTINCT tenant_id, grantee_id FROM role_grants
-        WHERE grantee_type = 'Group' AND marked_at IS NULL ORDER BY tenant_id, grantee_id LIMIT $1
+        WHERE grantee_type = 'Group' AND marked_at IS NULL AND tenant_id <> ALL($2::text[])
+        ORDER BY tenant_id, grantee_id LIMIT $1
         """,
         limit,
+        list(without),
     )
 
 

@@ -1,5 +1,6 @@
 """Marks: the worker has the groups service mark every group with a role, also those of older versions' grants."""
 
+import logging
 from collections.abc import Sequence
 from itertools import groupby
 from uuid import UUID
@@ -7,11 +8,13 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ServiceError, UnavailableError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig
 from quartet_users.roles import mark_store
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 10.0
 """Seconds between two looks for groups that are not marked."""
@@ -47,14 +50,23 @@ class GroupMarker:
 
 
 async def mark_granted_groups(container: AppContainer[UsersConfig], groups: GroupMarker) -> None:
-    """Have groups marked until none is left. Raises UnavailableError (503); the next round tries again."""
+    """Have groups marked until none is left but those of tenants for which that failed; the next round tries again.
+
+    Raises UnavailableError (503) where the database does not answer.
+    """
+    failed: set[str] = set()
     while container.config.groups_url:
         async with container.database.connection() as connection:
-            rows = await mark_store.find_unmarked(connection, AT_ONCE)
+            rows = await mark_store.find_unmarked(connection, AT_ONCE, failed)
         if not rows:
             return
         for tenant, some in groupby(rows, key=lambda row: row["tenant_id"]):
             ids = [row["grantee_id"] for row in some]
-            await groups.mark(Caller(tenant, container.config.client_id), ids)
+            try:
+                await groups.mark(Caller(tenant, container.config.client_id), ids)
+            except ServiceError as error:
+                logger.warning("groups with roles could not be marked", extra={"tenant": tenant, "error": str(error)})
+                failed.add(tenant)
+                continue
             async with container.database.transaction() as connection:
                 await mark_store.note_marked(connection, tenant, ids, container.clock())

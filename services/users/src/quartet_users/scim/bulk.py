@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import ContendedError, ForbiddenError, ServiceError, UnavailableError
-from quartet_common.fair_share import ShareExceededError
+from quartet_common.errors import ForbiddenError, ServiceError, UnavailableError
+from quartet_common.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.messaging.outbox import Caller
 from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
@@ -87,6 +87,8 @@ class Bulk:
                 continue
             try:
                 await ways[run.kind](run)
+            except (CapacityExceededError, ShareExceededError) as error:  # may be over at the next run
+                self._refuse(run.indexes, ScimError(error.status, error.detail))
             except UnavailableError as error:  # of this service's own database: nothing else can be done either
                 logger.warning(
                     "a server became unavailable during a Bulk request",
@@ -94,8 +96,6 @@ class Bulk:
                 )
                 away = ScimError(error.status, error.detail)
                 self._refuse(run.indexes, away)
-            except ShareExceededError as error:
-                self._refuse(run.indexes, ScimError(error.status, error.detail))
             if self.ledger.stopped:
                 return
 
@@ -223,11 +223,9 @@ class Bulk:
         except ForbiddenError as error:
             await record_partial_refusal(error.scope)
             return Outcome.failed(ScimError(error.status, error.detail))
-        except (ContendedError, ShareExceededError) as error:
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except UnavailableError:
-            raise
         except ServiceError as error:
+            if isinstance(error, UnavailableError) and not isinstance(error, CapacityExceededError):
+                raise  # the server is lost for all operations; a lack of capacity may be over at the next one
             return Outcome.failed(ScimError(error.status, error.detail))
         except Exception as error:
             logger.error("an operation of a bulk failed", exc_info=error)

@@ -10,6 +10,10 @@ ROWS = "SELECT id, version, created_at, modified_at, resource FROM users WHERE t
 SCHEMAS = "SELECT document FROM tenant_schemas WHERE tenant_id = $1 ORDER BY created_at, urn_key"
 
 
+PREFETCH = 16
+"""Users that one round trip fetches: FETCH_BYTES of the largest that the default QUARTET_MAX_USER_BYTES allows."""
+
+
 async def schemas(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
     """Each schema that the tenant has registered, without meta."""
     async for row in connection.cursor(SCHEMAS, tenant):
@@ -18,7 +22,7 @@ async def schemas(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
 
 async def users(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
     """Each user of the tenant: id, version, times and the SCIM document; no passwords."""
-    async for row in connection.cursor(ROWS, tenant, prefetch=500):
+    async for row in connection.cursor(ROWS, tenant, prefetch=PREFETCH):
         yield (
             f'{{"id":"{row["id"]}","version":{row["version"]},"created":"{timestamp(row["created_at"])}",'
             f'"modified":"{timestamp(row["modified_at"])}","resource":{row["resource"]}}}'

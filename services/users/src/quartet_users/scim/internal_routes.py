@@ -46,6 +46,7 @@ def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
     @blueprint.post("/lookup/group-scopes")
     @requires(SERVICE_SCOPE)
+    @takes(MAX_LOOKUP_BYTES)
     @tag(["Services"])
     @document_request(LookupRequest)
     @document_response(GroupScopesDocument)

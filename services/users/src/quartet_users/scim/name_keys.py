@@ -15,6 +15,11 @@ SELECT u.tenant_id, u.id, u.user_name_key, u.resource ->> 'userName' AS user_nam
 FROM unprepared_names n JOIN users u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
 ORDER BY u.created_at, u.id
 """
+NOT_ASCII = """
+SELECT tenant_id, id, user_name_key, resource ->> 'userName' AS user_name FROM users
+WHERE octet_length(resource ->> 'userName') <> char_length(resource ->> 'userName')
+"""
+ADD = "INSERT INTO unprepared_names SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING"
 HOLDERS = """
 SELECT u.tenant_id, u.user_name_key, u.id FROM unnest($1::text[], $2::text[]) AS k (tenant_id, user_name_key)
 JOIN users u USING (tenant_id, user_name_key)
@@ -38,6 +43,7 @@ async def prepare_all(connection: Connection) -> None:
     own spelling, and its row, until one of the two is renamed or deleted. Each one is logged as a warning.
     """
     async with connection.transaction():
+        await _find_more(connection)
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM unprepared_names)"):
             return
         await connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")  # nobody takes a key meanwhile
@@ -57,6 +63,13 @@ async def prepare_all(connection: Connection) -> None:
             "two users have equal names: rename or delete one of them, then run migrate again",
             extra={"tenant": tenant, "user": str(user_id), "equal_to": str(holder)},
         )
+
+
+async def _find_more(connection: Connection) -> None:
+    """Add users to `unprepared_names` whom an api of the release before has stored since the migration."""
+    rows = connection.cursor(NOT_ASCII, prefetch=500)
+    found = [(row["tenant_id"], row["id"]) async for row in rows if row["user_name_key"] != prepare(row["user_name"])]
+    await connection.execute(ADD, *_columns(found, 2))
 
 
 async def _holders(connection: Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str], UUID]:

@@ -21,8 +21,8 @@ from quartet_users.scim.user_domain import User
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
-        "id": Column("id", Kind.UUID, required=True, indexed=True),
-        "userName": Column("user_name_key", Kind.FOLDED, required=True, indexed=True),
+        "id": Column("id", Kind.UUID, required=True, indexed=True, unique=True),
+        "userName": Column("user_name_key", Kind.FOLDED, required=True, indexed=True, unique=True),
         "externalId": Column("external_id", indexed=True),
         "meta.resourceType": Column("'User'", required=True),
         "meta.created": Column("created_at", Kind.INSTANT, required=True),
