@@ -35,7 +35,7 @@ TOO_SLOW = (
 )
 
 Row: TypeAlias = Any
-"""What a service reads of a resource: its own kind of record, which has `id`, `sort_key`, `resource`, `bytes_so_far`."""
+"""What a service reads of a resource: its own kind of record with `id`, `sort_key`, `resource` and `bytes_so_far`."""
 
 
 class Reader(Protocol):

@@ -37,8 +37,8 @@ class Http2Connection(asyncio.Protocol):
         self._deadline: float | None = None
         """When the connection is given up if nothing changes; None while streams are open."""
         self._frame_due: float | None = None
-        """When a frame or a header block that has begun must be complete; None while there is none. A DATA frame has more
-        time: its bytes may arrive at MIN_BODY_RATE."""
+        """When a frame or a header block that has begun must be complete; None while there is none. The bytes of a DATA
+        frame may arrive at MIN_BODY_RATE."""
         self._unsent = 0
         self._patience_ends = 0.0
 
