@@ -94,7 +94,9 @@ class Application:
     async def whole(self, scope: Scope, _: Callable[..., Any], __: Callable[..., Any]) -> None:
         exchange = scope["extensions"]["quartet.exchange"]
         assert exchange.take_whole() == b""
-        exchange.on_disconnect = asyncio.current_task().cancel
+        task = asyncio.current_task()
+        assert task is not None
+        exchange.on_disconnect = task.cancel
         try:
             await self.go_on.wait()
         except asyncio.CancelledError:
