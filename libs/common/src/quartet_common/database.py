@@ -190,7 +190,7 @@ class _Acquired:
         self._shares = shares
         self._timeout = timeout
         self._holder = HOLDER.get()
-        self._connection: "PoolConnectionProxy[asyncpg.Record]"
+        self._connection: PoolConnectionProxy[asyncpg.Record]
 
     async def __aenter__(self) -> Connection:
         if self._holder is not None:
