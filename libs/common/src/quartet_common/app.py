@@ -15,7 +15,7 @@ from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
 from quartet_common import clocks, memory
-from quartet_common.asgi import BYTES_IN_FLIGHT, ServiceApp, add_headers, running_globals, running_request
+from quartet_common.asgi import ServiceApp
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
@@ -49,6 +49,8 @@ from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Publi
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.sending import add_headers
+from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
 from quartet_common.tasks import end_tasks
 from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 

@@ -20,7 +20,7 @@ MAX_FORM_FIELDS = 50
 
 SMALL_BODY = 16 * 1024
 """Bytes that the body of a route may have that declares nothing."""
-LARGE_BODY = 2**40
+ANY_SIZE = 2**40
 """For `takes`: as many bytes as QUARTET_MAX_BODY_BYTES allows."""
 LIMIT_ATTRIBUTE = "quartet_max_body"
 

@@ -167,21 +167,8 @@ class Database:
             ):
                 yield connection
 
-    @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[Connection]:
-        holder = HOLDER.get()
-        async with nullcontext() if holder is None else self.connections.hold(holder):
-            try:
-                connection = await self.pool.acquire(timeout=self._acquire_timeout)
-            except TimeoutError:
-                if self.pool.get_idle_size() or self.pool.get_size() < self.pool.get_max_size():
-                    raise  # there is room for a connection: PostgreSQL did not accept it in time
-                self.connections.refusals[CAPACITY] += 1
-                raise CapacityExceededError(self.connections.resource) from None
-            try:
-                yield connection
-            finally:
-                await self.pool.release(connection)
+    def _acquire(self) -> "_Acquired":
+        return _Acquired(self.pool, self.connections, self._acquire_timeout)
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
@@ -190,6 +177,47 @@ class Database:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:
             self.pool.terminate()
+
+
+class _Acquired:
+    """A connection of the pool within its tenant's share of connections, for a block.
+
+    Every statement needs one: a class costs less than a generator with `FairShare.hold` inside.
+    """
+
+    def __init__(self, pool: Pool, shares: FairShare, timeout: float) -> None:
+        self._pool = pool
+        self._shares = shares
+        self._timeout = timeout
+        self._holder = HOLDER.get()
+        self._connection: PoolConnectionProxy[asyncpg.Record]
+
+    async def __aenter__(self) -> Connection:
+        if self._holder is not None:
+            await self._shares.acquire(self._holder)
+        try:
+            self._connection = await self._pool.acquire(timeout=self._timeout)
+        except BaseException as error:
+            self._release_share()
+            if isinstance(error, TimeoutError) and not self._has_room():
+                self._shares.refusals[CAPACITY] += 1
+                raise CapacityExceededError(self._shares.resource) from None
+            raise
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._pool.release(self._connection)
+        finally:
+            self._release_share()
+
+    def _has_room(self) -> bool:
+        """Whether the pool has room for a connection: then it was PostgreSQL that did not accept it in time."""
+        return bool(self._pool.get_idle_size()) or self._pool.get_size() < self._pool.get_max_size()
+
+    def _release_share(self) -> None:
+        if self._holder is not None:
+            self._shares.release(self._holder)
 
 
 class OutboxWaker:

@@ -154,6 +154,19 @@ class FairShare:
             raise refused from None
         return amount
 
+    def take(self, holder: Hashable, amount: int = 1) -> int:
+        """As `acquire`, without waiting: take what fits now, although other requests wait, or raise at once.
+
+        For a request that holds units already: in the queue it could wait for itself.
+        """
+        amount = min(amount, self.share)
+        entry = self._holders.get(holder) or _Holder()
+        if not self._fits(entry, amount):
+            raise self._refused(entry, amount)
+        self._holders[holder] = entry
+        self._take(entry, amount)
+        return amount
+
     def release(self, holder: Hashable, amount: int = 1) -> None:
         """Give back what `acquire` has returned."""
         entry = self._holders[holder]
@@ -162,11 +175,6 @@ class FairShare:
         self._forget(holder, entry)
         if self._ring:
             self._serve()
-
-    def used_by(self, holder: Hashable) -> int:
-        """Units that `holder` uses now."""
-        entry = self._holders.get(holder)
-        return 0 if entry is None else entry.used
 
     @property
     def waiting(self) -> int:
@@ -226,8 +234,9 @@ class FairShare:
         self._serve()
 
     def _forget(self, holder: Hashable, entry: _Holder) -> None:
-        if not entry.used and not entry.waiting:
-            self._holders.pop(holder, None)
+        # A wait that was cancelled ends later: then the holder may have another entry already.
+        if not entry.used and not entry.waiting and self._holders.get(holder) is entry:
+            del self._holders[holder]
 
     def _refused(self, entry: _Holder, amount: int) -> ServiceError:
         lacks_capacity = self.used + amount > self.capacity

@@ -107,7 +107,7 @@ class ServiceClient:
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_BEFORE_OPEN,
             recovery_timeout=SECONDS_OPEN,
-            expected_exception=httpx.HTTPError,
+            expected_exception=_is_failure,
             name=name,
         )
 
@@ -154,6 +154,23 @@ class ServiceClient:
         if caller.source_address is not None:  # so that what is done there is told with the client's address
             headers["X-Forwarded-For"] = caller.source_address
         return await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
+
+
+def _is_failure(_: type[Exception], error: Exception) -> bool:
+    """Whether the circuit breaker counts `error`: a service that is busy, or undid a transaction, is not down."""
+    return isinstance(error, httpx.HTTPError) and not (
+        isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 503 and _is_busy(error.response)
+    )
+
+
+def _is_busy(response: httpx.Response) -> bool:
+    """Whether the problem document says `capacity_exceeded` or a code of ContendedError."""
+    try:
+        document = response.json()
+    except ValueError:
+        return False
+    code = str(document.get("code", "")) if isinstance(document, dict) else ""
+    return code == "capacity_exceeded" or code.endswith("_contended")
 
 
 def _policy(error: Exception) -> bool:

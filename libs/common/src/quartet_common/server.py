@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import ssl
 from typing import Any, cast
@@ -17,6 +18,8 @@ from quartet_common.http1.connection import Connection, Host
 from quartet_common.http2.connection import Http2Connection
 from quartet_common.tasks import end_tasks
 from quartet_common.tls import Certificates
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
@@ -154,7 +157,11 @@ class _Server:
             await asyncio.sleep(LATE_INTERVAL)
             now = self._host.loop.time()
             for connection in list(self._host.connections):
-                connection.close_if_late(now)
+                try:
+                    connection.close_if_late(now)
+                except Exception:  # one connection must not end the time limits of all others
+                    logger.exception("the time limits of a connection could not be checked")
+                    connection.abort()
 
 
 class _Negotiated(Connection):

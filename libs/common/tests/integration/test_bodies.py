@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 
 import pytest
-from quart import Response, g, request
+from quart import Response, request
 
-from quartet_common.asgi import BODY_WEIGHT, BYTES_IN_FLIGHT, FREE_BYTES, ServiceApp
-from quartet_common.bodies import LARGE_BODY, SMALL_BODY, takes
+from quartet_common.asgi import ServiceApp
+from quartet_common.bodies import ANY_SIZE, SMALL_BODY, takes
 from quartet_common.errors import ServiceError, problem
-from quartet_common.fair_share import FairShare
+from quartet_common.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
 from quartet_common.http1.connection import Connection, Host
+from quartet_common.limits.addresses import counted_as
+from quartet_common.memory import LARGE_REQUEST
+from quartet_common.service_request import BODY_WEIGHT, BYTES_IN_FLIGHT, FREE_BYTES, hold_bytes
 from quartet_testing.conditions import eventually
 
 MIB = 1024 * 1024
@@ -33,6 +35,7 @@ class Server:
         self.app.register_error_handler(ServiceError, answer_error)
         self.app.add_url_rule("/small", "small", self.length, methods=["POST"])
         self.app.add_url_rule("/large", "large", self.large, methods=["POST"])
+        self.app.add_url_rule("/dense", "dense", self.dense, methods=["POST"])
         self.app.add_url_rule("/page", "page", self.page, methods=["GET", "POST"])
         self.app.add_url_rule("/free", "free", self.free)
         self.port = 0
@@ -40,12 +43,19 @@ class Server:
     async def length(self) -> str:
         return str(len(await request.get_data()))
 
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     async def large(self) -> str:
         size = len(await request.get_data(cache=False))
         self.begun += 1
         await self.go_on.wait()
         return str(size)
+
+    @takes(ANY_SIZE)
+    async def dense(self) -> str:
+        """Its body takes a MiB more in memory than is usual."""
+        size = await self.large()
+        await hold_bytes((BODY_WEIGHT + 1) * MIB, at_once=True)
+        return size
 
     async def page(self) -> Response:
         return Response(PAGE)
@@ -92,7 +102,7 @@ class Client:
 
 
 async def identify() -> None:
-    g.principal = SimpleNamespace(tenant=request.headers["Tenant"])
+    HOLDER.set(request.headers["Tenant"])
 
 
 async def answer_error(error: ServiceError) -> Response:
@@ -159,6 +169,44 @@ async def test_a_large_body_waits_for_the_share_of_its_tenant_and_for_nobody_els
         assert await client.answer() == (200, b"%d" % MIB)
 
 
+async def test_a_dense_body_is_charged_the_rest_at_once_although_another_of_its_tenant_waits(server: Server) -> None:
+    first = await server.post(b"/dense", MIB)
+    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the first body to be read")
+    second = await server.post(b"/dense", MIB)
+    await eventually(lambda: waits(server), "the second body to wait")
+    server.go_on.set()
+    for client in (first, second):
+        assert await client.answer() == (200, b"%d" % MIB)
+
+
+async def test_a_dense_body_that_does_not_fit_beside_others_of_its_tenant_is_refused_at_once(server: Server) -> None:
+    first = await server.post(b"/dense", MIB)
+    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the first body to be read")
+    other = server.share.take("acme", MIB + 1)
+    server.go_on.set()
+    status, body = await first.answer()
+    assert (status, b"share_exceeded" in body) == (429, True)
+    server.share.release("acme", other)
+
+
+async def test_a_request_that_waits_for_more_holds_nothing_meanwhile(server: Server) -> None:
+    """Two of one tenant that each hold a part and need a whole share would wait for each other."""
+
+    @server.app.get("/two-passes")
+    async def two_passes() -> str:
+        await hold_bytes(SHARE // 2)
+        server.begun += 1
+        await server.go_on.wait()
+        await hold_bytes(SHARE)
+        return "done"
+
+    clients = [await server.get(b"/two-passes") for _ in range(2)]
+    await eventually(lambda: holds(server, SHARE // 2 * 2, begun=2), "both to hold half of the share")
+    server.go_on.set()
+    for client in clients:
+        assert await client.answer() == (200, b"done")
+
+
 async def test_a_body_of_unknown_length_is_charged_what_its_route_allows(server: Server) -> None:
     client = await server.send(b"POST /large", b"5\r\nhello\r\n")
     client.finish(b"Transfer-Encoding: chunked\r\n")
@@ -194,8 +242,38 @@ async def test_a_client_that_goes_gives_back_what_its_request_held(server: Serve
     client.writer.transport.abort()
     body.writer.transport.abort()
     await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the page to be given back")
-    server.go_on.set()  # a request that writes is finished although its client has gone
+    server.go_on.set()  # a write that has arrived is finished although its client has disconnected
     await eventually(lambda: holds(server, 0, begun=1), "both to be given back")
+
+
+@pytest.mark.parametrize(("held", "counted"), [(LARGE_REQUEST, 0), (LARGE_REQUEST + 1, 1)])
+async def test_only_requests_above_4_mib_cause_a_collection(server: Server, held: int, counted: int) -> None:
+    @server.app.get("/list")
+    async def some_list() -> str:
+        await hold_bytes(held)
+        return "done"
+
+    assert (await (await server.get(b"/list")).answer()) == (200, b"done")
+    await eventually(lambda: holds(server, 0), "the request to end")
+    assert server.app.memory.requests == counted
+
+
+async def test_bytes_are_held_by_the_holder_that_the_guard_has_set(server: Server) -> None:
+    """So all addresses of an IPv6 /64 are one holder."""
+
+    @server.app.post("/anonymous")
+    @takes(ANY_SIZE)
+    async def anonymous() -> str:
+        HOLDER.set(address_holder(counted_as("2001:db8::1")))
+        await server.large()
+        return "done"
+
+    client = await server.post(b"/anonymous", MIB)
+    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the body to be read")
+    with pytest.raises(ShareExceededError):
+        server.share.take(address_holder(counted_as("2001:db8::2")), SHARE)
+    server.go_on.set()
+    assert await client.answer() == (200, b"done")
 
 
 async def test_what_is_small_is_not_charged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from quart import Quart
 
-from quartet_common import asgi
+from quartet_common import sending
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
@@ -103,7 +103,7 @@ async def no_snapshot(service: RunningService) -> bool:
 async def test_clients_that_do_not_read_their_exports_hold_one_share_and_no_connection(
     config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asgi, "STALL", 60.0)  # so that a slow machine does not need the time
+    monkeypatch.setattr(sending, "STALL", 60.0)  # so that a slow machine does not need the time
     tenant = new_tenant()
     async with serving(config) as service, AsyncExitStack() as stack:
         exports = shares_of(service)
@@ -134,8 +134,8 @@ async def test_clients_that_do_not_read_their_exports_hold_one_share_and_no_conn
 async def test_a_client_that_reads_too_slowly_is_disconnected_and_its_share_is_free(
     config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asgi, "STALL", 0.2)
-    monkeypatch.setattr(asgi, "MIN_RATE", 1024 * 1024)
+    monkeypatch.setattr(sending, "STALL", 0.2)
+    monkeypatch.setattr(sending, "MIN_READ_RATE", 1024 * 1024)
     tenant = new_tenant()
     async with serving(config) as service, AsyncExitStack() as stack:
         exports = shares_of(service)

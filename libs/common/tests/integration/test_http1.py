@@ -94,7 +94,9 @@ class Application:
     async def whole(self, scope: Scope, _: Callable[..., Any], __: Callable[..., Any]) -> None:
         exchange = scope["extensions"]["quartet.exchange"]
         assert exchange.take_whole() == b""
-        exchange.on_disconnect = exchange.task.cancel
+        task = asyncio.current_task()
+        assert task is not None
+        exchange.on_disconnect = task.cancel
         try:
             await self.go_on.wait()
         except asyncio.CancelledError:
@@ -712,8 +714,31 @@ async def test_a_head_that_is_not_complete_after_ten_seconds_is_refused_and_an_i
         status, headers, body = await begun.response()
         assert (status, headers[b"connection"]) == (408, b"close")
         assert json.loads(body)["code"] == "request_timeout"
+        for seconds in (14, 17, 100):
+            late.close_if_late(now + seconds)
+        await eventually(lambda: is_forgotten(server, late), "the server to close, although the client does not")
         idle.send(get(b"/path"))
         assert (await idle.response())[0] == 200
+
+
+async def test_a_client_that_reads_no_response_and_sends_half_a_head_is_given_up() -> None:
+    async with serve(keep_alive=5.0) as server:
+        client = await server.client(limit=1)
+        client.send(get(b"/huge") + b"GET / HT")
+        await eventually(lambda: is_answered(server), "the response to be written")
+        [one] = server.host.connections
+        now = asyncio.get_running_loop().time()
+        for seconds in (11, 12, 24, 36):
+            one.close_if_late(now + seconds)
+        await eventually(lambda: is_forgotten(server, one), "the server to close")
+
+
+async def is_answered(server: Running) -> bool:
+    return bool(server.application.seen) and not server.host.tasks
+
+
+async def is_forgotten(server: Running, one: Connection) -> bool:
+    return one not in server.host.connections
 
 
 async def head_begins(one: Connection, received: int = 1) -> bool:

@@ -24,6 +24,7 @@ from hyperframe.frame import (
 
 from quartet_common.http1.connection import Host
 from quartet_common.http2.connection import Http2Connection
+from quartet_common.http2.frames import MAX_STREAMS
 from quartet_testing.conditions import eventually
 
 LARGE = 3 * 1024 * 1024
@@ -94,6 +95,7 @@ class Client:
         self.ended: set[int] = set()
         self.resets: dict[int, int] = {}
         self.goaway: int | None = None
+        self.pongs = 0
         self.closed = False
         self.takes = True
         self.h2.initiate_connection()
@@ -139,6 +141,8 @@ class Client:
             self.ended.add(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self.resets[event.stream_id] = event.error_code
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = event.error_code
 
@@ -335,6 +339,62 @@ async def test_a_head_that_is_not_complete_after_ten_seconds_ends_the_connection
     server.pass_seconds(11)
     await begun.until(lambda: begun.closed, "the end")
     assert await idle.response(idle.request()) == (200, b"")
+
+
+async def test_a_request_that_is_reset_in_the_same_packet_leaves_the_other_streams_alone(server: Running) -> None:
+    client = await server.client()
+    other = client.request("/slow")
+    pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "quartet"), (":path", "/x y")]
+    malformed = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(malformed, pseudo, end_stream=True)
+    client.h2.reset_stream(malformed)
+    client.flush()
+    await client.until(lambda: bool(server.application.seen), "the other request to run")
+    [one] = server.host.connections
+    one._running = MAX_STREAMS  # as with as many requests that were reset and still run
+    client.h2.send_headers(client.h2.get_next_available_stream_id(), [*pseudo[:3], (":path", "/")], end_stream=True)
+    client.h2.reset_stream(malformed + 2)
+    client.h2.ping(b"12345678")
+    client.flush()
+    await client.until(lambda: client.pongs == 1, "the answer to what was sent after it")
+    one._running = 1
+    server.application.go_on.set()
+    assert await client.response(other) == (200, b"done")
+
+
+async def test_data_for_a_stream_that_was_reset_does_not_end_the_connection(server: Running) -> None:
+    client = await server.client()
+    other = client.request("/slow")
+    refused = client.request("/x y", method="POST", ends=False)
+    await client.reset(refused)
+    client.raw(DataFrame(refused, b"x" * 100))
+    client.h2.ping(b"12345678")
+    client.flush()
+    await client.until(lambda: client.pongs == 1, "the answer to what was sent after it")
+    client.raw(DataFrame(refused, b"x" * 100))
+    received = next(iter(server.host.connections))._h2
+    await client.until(lambda: received.inbound_flow_control_window < 100 * 65_535 - 100, "the data to arrive")
+    server.pass_seconds(11)
+    server.application.go_on.set()
+    assert await client.response(other) == (200, b"done")
+
+
+async def test_a_data_frame_that_arrives_at_the_minimum_rate_is_waited_for_and_a_slower_one_is_not() -> None:
+    for size, is_closed in ((2048, False), (100, True)):
+        async with serve() as server:
+            client = await server.client()
+            number = client.request("/slow", method="POST", ends=False)
+            await client.until(lambda s=server: bool(s.application.seen), "the request to run")  # type: ignore[misc]
+            [one] = server.host.connections
+            frame = DataFrame(number, b"x" * 16_000).serialize()
+            client.writer.write(frame[:100])
+            await client.until(lambda c=one: c._frame_due is not None, "the frame to begin")  # type: ignore[misc]
+            one._frame_due -= 9  # nine seconds later
+            client.writer.write(frame[100 : 100 + size])
+            held = one._h2.incoming_buffer
+            await client.until(lambda b=held, n=size: len(b._data) == 100 + n, "more of the frame")  # type: ignore[misc]
+            server.pass_seconds(2)
+            assert one._closing is is_closed
 
 
 async def test_a_body_that_arrives_too_slowly_is_refused_and_the_connection_goes_on(server: Running) -> None:

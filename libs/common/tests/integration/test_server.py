@@ -17,9 +17,12 @@ from hyperframe.frame import DataFrame
 from quart import Quart, Response, request
 
 from quartet_cli import ports
+from quartet_common import server
 from quartet_common.app import create_base_app
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_common.http1 import wire
+from quartet_common.http2.connection import Http2Connection
 from quartet_common.server import hypercorn_config, serve_app
 from quartet_testing.conditions import eventually
 
@@ -320,3 +323,50 @@ async def test_a_client_that_keeps_sending_after_an_early_answer_does_not_hold_u
         served.stopping.set()
         await asyncio.wait_for(asyncio.shield(served.running), 6)  # though two requests run and the client stays
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("flaw", [None, ValueError("a bug")])
+async def test_the_time_limits_hold_for_all_after_connections_that_fail_while_they_are_checked(
+    serve: Serve,
+    authority: trustme.CA,
+    files: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flaw: Exception | None,
+) -> None:
+    """Also over TLS on uvloop, where a transport that has ended has no socket for one turn of the loop."""
+    monkeypatch.setattr(server, "LATE_INTERVAL", 0.001)
+    looked_at = asyncio.Event()
+    look = wire.unsent
+
+    def fail_at_first(transport: asyncio.Transport) -> int:
+        if not looked_at.is_set():
+            looked_at.set()
+            if flaw is not None:
+                raise flaw
+            return look(Ended())
+        return look(transport)
+
+    async with serve(protocol="h2", **files) as served:
+        monkeypatch.setattr(wire, "unsent", fail_at_first)
+        context = trusting(authority)
+        context.set_alpn_protocols(["h2"])
+        port = int(served.url.rpartition(":")[2])
+        _, failing = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        await asyncio.wait_for(looked_at.wait(), 10)
+        failing.transport.abort()
+        monkeypatch.setattr(Http2Connection, "close_if_late", lambda one, _: one.abort())
+        reader, _ = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 10)  # the server looks at connections, and closes this one
+    assert ("could not be checked" in caplog.text) is (flaw is not None)
+
+
+class Ended(asyncio.Transport):
+    """uvloop's TLS transport between its end and `connection_lost`."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, _: str, default: Any = None) -> Any:
+        return default

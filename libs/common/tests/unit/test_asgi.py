@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 from quart import Blueprint, Quart, Response, request
 
-from quartet_common.asgi import HttpConnection, ReceivedHeaders, ServiceApp
+from quartet_common.asgi import HttpConnection, ServiceApp
 from quartet_common.http1.exchange import EXTENSION
+from quartet_common.service_request import ReceivedHeaders
 
 RECEIVED = [
     (b"host", b"a"),

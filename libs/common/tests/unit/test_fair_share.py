@@ -29,7 +29,7 @@ async def test_a_holder_at_its_share_waits_while_another_gets_what_is_free() -> 
     assert await asyncio.wait_for(shares.acquire("b"), 1) == 1
     shares.release("a")
     assert await asyncio.wait_for(third, 1) == 1
-    assert (shares.used_by("a"), shares.used_by("b"), shares.used) == (2, 1, 3)
+    assert shares.used == 3
 
 
 async def test_free_units_go_to_the_holders_in_turn_however_long_one_queue_is() -> None:
@@ -176,8 +176,58 @@ async def test_units_that_are_granted_in_the_moment_in_which_the_time_is_up_are_
     asyncio.get_running_loop().call_later(0.01, shares.release, "a")
     time.sleep(0.1)  # noqa: ASYNC251  # the event loop then runs both timers at once
     assert await waiting == 1
-    assert shares.used_by("b") == 1
+    assert shares.used == 1
     assert shares.refusals == {SHARE: 0, CAPACITY: 0}
+
+
+async def test_take_takes_what_fits_although_others_wait_and_never_waits_itself() -> None:
+    shares = share_of(capacity=10, share=4)
+    assert shares.take("a", 2) == 2
+    waiting = asyncio.create_task(shares.acquire("a", 3))
+    await let_run()
+    assert shares.take("a", 1) == 1
+    with pytest.raises(ShareExceededError):
+        shares.take("a", 2)
+    assert (shares.take("b", 4), shares.take("c", 3)) == (4, 3)
+    with pytest.raises(CapacityExceededError):
+        shares.take("d", 1)
+    assert (shares.used, shares.holders, shares.refusals) == (10, 3, {SHARE: 1, CAPACITY: 1})
+    shares.release("c", 3)
+    shares.release("a", 2)
+    assert await asyncio.wait_for(waiting, 1) == 3
+
+
+async def test_a_wait_cancelled_in_the_same_turn_as_its_grant_gives_the_units_to_the_next_waiter() -> None:
+    for order in ("release first", "cancel first"):
+        shares = share_of(capacity=2, share=2)
+        await shares.acquire("a", 2)
+        cancelled, next_one = (asyncio.create_task(shares.acquire("a", 2)) for _ in range(2))
+        await let_run()
+        if order == "release first":
+            shares.release("a", 2)
+        cancelled.cancel()
+        if order == "cancel first":
+            shares.release("a", 2)
+        assert await asyncio.wait_for(next_one, 1) == 2
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        shares.release("a", 2)
+        assert (shares.used, shares.waiting, shares.holders) == (0, 0, 0)
+
+
+async def test_a_cancelled_wait_does_not_forget_units_that_its_holder_has_acquired_since() -> None:
+    shares = share_of(capacity=1, share=1)
+    await shares.acquire("a")
+    waiting = asyncio.create_task(shares.acquire("a"))
+    await let_run()
+    waiting.cancel()
+    shares.release("a")
+    shares.release("a", await shares.acquire("a"))  # the cancelled task has not run since
+    await shares.acquire("a")
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    shares.release("a")
+    assert (shares.used, shares.waiting, shares.holders) == (0, 0, 0)
 
 
 def test_a_share_larger_than_the_capacity_is_refused() -> None:

@@ -153,6 +153,30 @@ async def test_after_many_failures_the_circuit_opens_and_nobody_is_asked() -> No
     assert len(server.requests) == FAILURES_BEFORE_OPEN
 
 
+@pytest.mark.parametrize("code", ["capacity_exceeded", "postgresql_contended"])
+async def test_a_service_that_is_busy_does_not_open_the_circuit(code: str) -> None:
+    server = Server(httpx.Response(503, json={"status": 503, "code": code}))
+    client = server.client()
+    for _ in range(FAILURES_BEFORE_OPEN + 1):
+        with pytest.raises(UnavailableError):
+            await client.request("POST", "/", CALLER)
+    server.answers = [httpx.Response(200)]
+    assert (await client.request("POST", "/", CALLER)).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"code": "postgresql_unavailable"}'])
+async def test_a_service_that_is_down_opens_the_circuit_whatever_its_answer_holds(content: bytes) -> None:
+    server = Server(httpx.Response(503, content=content))
+    client = server.client()
+    for _ in range(FAILURES_BEFORE_OPEN):
+        with pytest.raises(UnavailableError):
+            await client.request("POST", "/", CALLER)
+    server.answers = [httpx.Response(200)]
+    with pytest.raises(UnavailableError):
+        await client.request("POST", "/", CALLER)
+    assert len(server.requests) == FAILURES_BEFORE_OPEN
+
+
 async def test_an_open_circuit_closes_when_the_service_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common_http, "SECONDS_OPEN", 0.05)
     server = Server(httpx.Response(500))

@@ -99,13 +99,15 @@ def cut_query(selected: str, kept: str, texts: Sequence[str], number: int) -> st
     """The query `selected` with NULL in place of `texts` in every row before which there are ${number} bytes of them.
 
     kept: the other columns, as SQL. texts: the columns that are measured, of type text. The first row is always whole.
-    The rows that are cut still tell where they stand, and that there are more. The order is that of `selected`: the
+    The rows that are cut still tell where they stand, that there are more, and how many bytes the rows up to them have
+    (`bytes_so_far`). The order is that of `selected`: the
     window has none of its own, and PostgreSQL takes the rows as they come.
     """
     size = " + ".join(f"coalesce(octet_length({text}), 0)" for text in texts)
-    shown = ", ".join(f"CASE WHEN bytes_before < ${number}::bigint THEN {text} END AS {text}" for text in texts)
-    before = f"coalesce(sum({size}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
-    return f"SELECT {kept}, {shown} FROM (SELECT *, {before} AS bytes_before FROM ({selected}) AS page) AS measured"
+    before = f"bytes_so_far - ({size})"
+    shown = ", ".join(f"CASE WHEN {before} < ${number}::bigint THEN {text} END AS {text}" for text in texts)
+    so_far = f"sum({size}) OVER (ROWS UNBOUNDED PRECEDING)::bigint AS bytes_so_far"
+    return f"SELECT {kept}, bytes_so_far, {shown} FROM (SELECT *, {so_far} FROM ({selected}) AS page) AS measured"
 
 
 def unreadable_value() -> ScimError:

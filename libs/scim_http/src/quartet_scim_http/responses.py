@@ -2,7 +2,7 @@
 
 from quart import Response, request
 
-from quartet_common.asgi import add_headers
+from quartet_common.sending import add_headers
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.preconditions import is_known_version
 from quartet_scim.projection import Projection

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from quart import Response
 
-from quartet_common.asgi import FREE_BYTES, hold_bytes
 from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.errors import BadRequestError
 from quartet_common.fair_share import HOLDER, FairShare
 from quartet_common.large import LARGE_BODY
+from quartet_common.service_request import FREE_BYTES, hold_bytes
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
@@ -35,14 +35,16 @@ TOO_SLOW = (
 )
 
 Row: TypeAlias = Any
-"""What a service reads of a resource: its own kind of record, which has `id`, `sort_key` and `resource`."""
+"""What a service reads of a resource: its own kind of record with `id`, `sort_key`, `resource` and `bytes_so_far`."""
 
 
 class Reader(Protocol):
     """Reads from one connection. Where `limit` (seconds) is given, a slower statement ends with TimeoutError."""
 
     async def rows(self, page: PageSql, shown: Projection, limit: float | None, max_bytes: int) -> Sequence[Row]:
-        """The resources of a page; `resource` is None in those behind the first `max_bytes` (`cut_query`)."""
+        """The resources of a page; `resource` is None in those behind the first `max_bytes` (`cut_query`), and
+        `bytes_so_far` says how many bytes those up to it have.
+        """
 
     async def settled_until(self) -> datetime:
         """Before which time no change of the tenant's resources is still to come; read before what it is used for."""
@@ -105,32 +107,34 @@ async def _read(
 ) -> tuple[Sequence[Row], int | None]:
     """The rows of a page, those behind its end without their text, and how many there are in all.
 
-    What is read is charged before it is read: first what a usual page needs, and if that is too little, a whole one.
+    What is read is charged before it is read: first what a usual page needs, and if that is too little, what the rows
+    have shown that they need.
     """
     # One resource more tells whether there is a next page.
     wanted = query.page.count + (query.cursor is not None and query.page.count > 0)
     offset = query.page.offset if query.cursor is None else 0
     limit = None if selection.is_plain else source.limit
     is_indexed = selection.is_indexed(source.place.searched)
-    async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()):
-        for max_bytes in (min(PAGE_BYTES, max(FREE_BYTES, query.page.count * USUAL_BYTES)), PAGE_BYTES):
-            if max_bytes > FREE_BYTES:
-                await hold_bytes(COPIES * max_bytes)
-            async with source.open() as reader:
-                # A client that goes on from the newest time that it was shown must not miss a write that commits later.
-                before = await reader.settled_until() if selection.is_by_time else None
-                page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
-                try:
-                    rows = await reader.rows(page, shown, limit, max_bytes) if wanted else []
-                    if max_bytes < PAGE_BYTES and not all(map(_is_whole, rows)):
-                        del rows
-                        continue
+    max_bytes = min(PAGE_BYTES, max(FREE_BYTES, query.page.count * USUAL_BYTES))
+    for is_last in (False, True):
+        # The order in which a request takes shares: bytes (waiting for them it holds none), `searches`, a connection.
+        if max_bytes > FREE_BYTES:
+            await hold_bytes(COPIES * max_bytes)
+        async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()), source.open() as reader:
+            # A client that goes on from the newest time that it was shown must not miss a write that commits later.
+            before = await reader.settled_until() if selection.is_by_time else None
+            page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
+            try:
+                rows = await reader.rows(page, shown, limit, max_bytes) if wanted else []
+                if is_last or max_bytes == PAGE_BYTES or all(map(_is_whole, rows)):
                     return rows, await _total(query, selection, reader, len(rows), page.where, limit)
-                except TimeoutError:
-                    if limit is None:
-                        raise
-                    raise too_many(TOO_SLOW) from None
-    raise AssertionError("a page ends at PAGE_BYTES")
+            except TimeoutError:
+                if limit is None:
+                    raise
+                raise too_many(TOO_SLOW) from None
+        max_bytes = min(PAGE_BYTES, rows[-1]["bytes_so_far"])
+        del rows
+    raise AssertionError("the second pass returns")
 
 
 async def _shown(rows: Sequence[Row], source: Source, shown: Projection) -> list[bytes]:

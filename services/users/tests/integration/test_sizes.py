@@ -1,5 +1,6 @@
 """How large a user and a page may be: one user is limited, and a page ends at its bytes; on the real PostgreSQL."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -119,6 +120,17 @@ async def test_a_search_request_has_at_most_64_kb(users: RunningService, headers
     assert status == 413
     status, error = await send(users, headers, "post", path, {"schemas": [SEARCH], "attributes": ["a"] * 1_001})
     assert (status, error["scimType"]) == (400, "invalidValue")
+
+
+async def test_many_lists_at_a_time_of_users_that_are_larger_than_usual_are_all_answered(
+    users: RunningService, headers: Headers, tenant: str
+) -> None:
+    """200 users of 3 kB are more than the first pass allows."""
+    await store(users, tenant, *({**user(f"user{number:03}"), "title": "x" * 3_000} for number in range(200)))
+    path = f"{USERS}?count=200"
+    answers = await asyncio.gather(*(users.client.get(path, headers=headers) for _ in range(40)))
+    assert [one.status_code for one in answers] == [200] * 40
+    assert {len((await one.get_json(force=True))["Resources"]) for one in answers} == {200}
 
 
 async def test_a_page_ends_at_4_mib_and_every_user_is_on_one_page(

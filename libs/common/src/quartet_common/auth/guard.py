@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, Request, request
 
-from quartet_common.asgi import running_globals, running_request
 from quartet_common.auth.principal import (
     ACTOR_HEADER,
     ANY_TENANT,
@@ -22,6 +21,7 @@ from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.limiter import SECRET
 from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
+from quartet_common.service_request import running_globals, running_request
 
 if TYPE_CHECKING:
     from quartet_common.auth.tokens import TokenVerifier

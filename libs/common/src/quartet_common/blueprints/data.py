@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from quart import Blueprint, Response
 from quart_schema import tag_blueprint
 
-from quartet_common.asgi import SlowClientError
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection, separate_snapshot
 from quartet_common.fair_share import FairShare
 from quartet_common.openapi import answers
+from quartet_common.sending import SlowClientError
 from quartet_common.spool import Spool
 from quartet_common.tasks import end_tasks
 

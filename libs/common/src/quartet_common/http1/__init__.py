@@ -1,1 +1,1 @@
-"""HTTP/1.1: connections parsed by llhttp (httptools) that run an ASGI application; HTTP/2 stays Hypercorn's."""
+"""HTTP/1.1: connections parsed by llhttp (httptools) that run an ASGI application."""

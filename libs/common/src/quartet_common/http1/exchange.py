@@ -17,7 +17,7 @@ HEAD_TIMEOUT = 10.0
 """Seconds in which the head of a request must be complete."""
 BODY_TIMEOUT = 10.0
 """Seconds for which the application waits for a body of which nothing arrives."""
-MIN_RATE = 1024
+MIN_BODY_RATE = 1024
 """Bytes per second that a body must have over longer times."""
 
 
@@ -63,7 +63,6 @@ class Exchange:
         self.keep_alive = keep_alive
         self.is_read = False
         """Whether the whole request has arrived."""
-        self.task: asyncio.Task[None] | None = None
         self._line = line
         self._expects = expects
         self._body = bytearray()
@@ -88,7 +87,7 @@ class Exchange:
         if self._stage is Stage.COMPLETE:
             return  # nobody will read it
         self._body += data
-        self._due = min(self._due + len(data) / MIN_RATE, self._loop.time() + BODY_TIMEOUT)
+        self._due = min(self._due + len(data) / MIN_BODY_RATE, self._loop.time() + BODY_TIMEOUT)
         if len(self._body) > HIGH_WATER:
             self._line.hold()
         self._wake()

@@ -62,8 +62,11 @@ def unsent(transport: asyncio.Transport) -> int:
     The system's queue is asked too: over TLS a transport does not tell of what waits below it.
     """
     waiting = transport.get_write_buffer_size()
+    connected = transport.get_extra_info("socket")
+    if connected is None:  # uvloop's TLS transport has ended, and connection_lost follows in the next turn of the loop
+        return waiting
     try:
-        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        queued = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):  # it is closed already
         return waiting
     return waiting + int.from_bytes(queued, sys.byteorder)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import cast
 
 import h2.events
@@ -10,7 +11,7 @@ from h2.errors import ErrorCodes
 
 from quartet_common.http1 import wire
 from quartet_common.http1.connection import LINGER, Host, address_of
-from quartet_common.http1.exchange import EXTENSION, HEAD_TIMEOUT
+from quartet_common.http1.exchange import EXTENSION, HEAD_TIMEOUT, MIN_BODY_RATE
 from quartet_common.http1.head import Address, Head
 from quartet_common.http2.frames import MAX_STREAMS, STREAM_WINDOW, FramedConnection
 from quartet_common.http2.stream import Stream
@@ -36,7 +37,8 @@ class Http2Connection(asyncio.Protocol):
         self._deadline: float | None = None
         """When the connection is given up if nothing changes; None while streams are open."""
         self._frame_due: float | None = None
-        """When a frame or a header block that has begun must be complete."""
+        """When a frame or a header block that has begun must be complete; None while there is none. The bytes of a DATA
+        frame may arrive at MIN_BODY_RATE."""
         self._unsent = 0
         self._patience_ends = 0.0
 
@@ -76,16 +78,19 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of frames."""
+        frames = self._h2.frames
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError as error:
             logger.info("an HTTP/2 connection was refused", extra={"error": f"{type(error).__name__}: {error}"[:200]})
             self._close(announced=True)
             return
-        if events:
+        if not self._h2.is_unfinished:
             self._frame_due = None
-        elif self._frame_due is None:
+        elif self._frame_due is None or self._h2.frames != frames:
             self._frame_due = self._now + HEAD_TIMEOUT
+        elif self._h2.is_in_data:
+            self._frame_due = min(self._frame_due + len(data) / MIN_BODY_RATE, self._now + HEAD_TIMEOUT)
         for event in events:
             self._take(event)
         self._pump()
@@ -111,7 +116,8 @@ class Http2Connection(asyncio.Protocol):
     def _accept(self, event: h2.events.RequestReceived) -> None:
         number = event.stream_id
         if self._running >= MAX_STREAMS or self._host.closed:
-            self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)  # nothing was done (RFC 9113 section 8.7)
+            with suppress(h2.exceptions.StreamClosedError):  # reset in the same packet
+                self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)  # nothing was done (RFC 9113 section 8.7)
             return
         self._deadline = None
         method, head = _head(event.headers)
@@ -126,7 +132,7 @@ class Http2Connection(asyncio.Protocol):
             self._refuse(stream, status)
             return
         self._running += 1
-        task = stream.task = self._host.loop.create_task(self._run(stream), context=self._host.context.copy())
+        task = self._host.loop.create_task(self._run(stream), context=self._host.context.copy())
         self._host.tasks.add(task)
         task.add_done_callback(self._host.tasks.discard)
 
@@ -165,6 +171,12 @@ class Http2Connection(asyncio.Protocol):
 
     def _refuse(self, stream: Stream, status: int) -> None:
         """Answer with a problem document instead of the application, which sees a disconnect."""
+        with suppress(h2.exceptions.StreamClosedError):  # the client has reset it in the same packet
+            self._send_refusal(stream, status)
+        self._drop(stream.number)
+        self._flush()
+
+    def _send_refusal(self, stream: Stream, status: int) -> None:
         headers, body = wire.refusal_parts(status)
         fields = [(b":status", b"%d" % status), *headers, (b"date", self.date)]
         has_room = self._h2.local_flow_control_window(stream.number) >= len(body)
@@ -174,8 +186,6 @@ class Http2Connection(asyncio.Protocol):
             self._h2.send_data(stream.number, body, end_stream=True)
         if not stream.is_read or not (is_head or has_room):
             self._h2.reset_stream(stream.number, ErrorCodes.NO_ERROR)
-        self._drop(stream.number)
-        self._flush()
 
     def _reset(self, stream: Stream, code: ErrorCodes) -> None:
         self._h2.reset_stream(stream.number, code)

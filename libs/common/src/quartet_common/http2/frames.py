@@ -44,8 +44,22 @@ class FramedConnection(h2.connection.H2Connection):
         self.decoder.max_header_list_size = MAX_HEAD
         self._allowed = float(BURST)
         self._counted_at = time.monotonic()
+        self.frames = 0
+        """Frames received that are complete; a header block counts as one."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a frame, a header block or the preface has begun and is not complete."""
+        buffer = self.incoming_buffer
+        return bool(buffer._data or buffer._headers_buffer or buffer._preamble_len)
+
+    @property
+    def is_in_data(self) -> bool:
+        """Whether the unfinished frame is a DATA frame (RFC 9113 section 4.1: its fourth byte is the type)."""
+        return self.incoming_buffer._data[3:4] == b"\0"
 
     def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:
+        self.frames += 1
         if not isinstance(frame, HeadersFrame | WindowUpdateFrame) and not _carries_data(frame):
             self._count()
         try:

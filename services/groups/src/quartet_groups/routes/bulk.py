@@ -10,7 +10,7 @@ from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import LARGE_BODY, read_json_bytes, takes
+from quartet_common.bodies import ANY_SIZE, read_json_bytes, takes
 from quartet_common.errors import BadRequestError
 from quartet_common.responses import json_response
 from quartet_groups.bulk import GroupBulk, GroupOperations
@@ -24,7 +24,7 @@ def bulk_blueprint(bulk: GroupBulk) -> Blueprint:
 
     @blueprint.post("/bulk")
     @requires(SERVICE_SCOPE)
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     @tag(["Services"])
     @document_request(GroupOperationsDocument)
     @document_response(GroupResultsDocument)

@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import LARGE_BODY, takes
+from quartet_common.bodies import ANY_SIZE, takes
 from quartet_common.container import AppContainer
 from quartet_common.large import work_on
 from quartet_groups import store, usecases
@@ -73,7 +73,7 @@ def scim_blueprint(
 
     @blueprint.post("/Groups")
     @requires("groups:write")
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     @tag(["SCIM groups"])
     @document_request(GroupDocument)
     @document_response(GroupDocument, 201)
@@ -98,7 +98,7 @@ def scim_blueprint(
 
     @blueprint.put("/Groups/<group_id>")
     @requires("groups:write")
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     @tag(["SCIM groups"])
     @document_request(GroupDocument)
     @document_response(GroupDocument)
@@ -114,7 +114,7 @@ def scim_blueprint(
 
     @blueprint.patch("/Groups/<group_id>")
     @requires("groups:write")
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     @tag(["SCIM groups"])
     @document_request(PatchDocument)
     @document_response(GroupDocument)

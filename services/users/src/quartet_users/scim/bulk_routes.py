@@ -9,10 +9,10 @@ from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, principal, requires
-from quartet_common.bodies import LARGE_BODY, takes
+from quartet_common.bodies import ANY_SIZE, takes
 from quartet_common.errors import BodyTooLargeError
 from quartet_common.ids import new_id
-from quartet_common.large import LARGE_BODY as LARGE
+from quartet_common.large import LARGE_BODY
 from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument
@@ -36,7 +36,7 @@ def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
 
     @blueprint.post("/Bulk")
     @requires(*SCOPES.values())
-    @takes(LARGE_BODY)
+    @takes(ANY_SIZE)
     @tag(["SCIM bulk"])
     @document_request(BulkRequestDocument)
     @document_response(BulkResponseDocument)
@@ -70,7 +70,7 @@ def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan, set[int]
     request = parse_bulk(parse(body), ENDPOINTS)
     allowed = [_allowed(one, scopes) for one in request.operations]
     plan = make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
-    large = {one.operation.index for one in plan.operations if len(orjson.dumps(one.data)) >= LARGE}
+    large = {one.operation.index for one in plan.operations if len(orjson.dumps(one.data)) >= LARGE_BODY}
     mentioned = {urn for one in plan.operations if isinstance(one.data, dict) for urn in urns_in_message(one.data)}
     return request, plan, large, mentioned
 
