@@ -32,7 +32,7 @@ def response_start(response: Any) -> HTTPResponseStartEvent:
 
 
 class SlowClientError(Exception):
-    """A client reads a streamed response more slowly than MIN_READ_RATE for longer than STALL, or than its route allows."""
+    """A client reads a response more slowly than MIN_READ_RATE for longer than STALL, or than its route allows."""
 
 
 def at_min_rate(send: ASGISendCallable) -> ASGISendCallable:

@@ -181,7 +181,7 @@ async def test_a_client_that_disconnects_ends_its_export(config: ServiceConfig) 
 async def test_tenants_that_read_slowly_keep_no_other_tenant_from_its_export(
     config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asgi, "STALL", 60.0)  # so that a slow machine does not need the time
+    monkeypatch.setattr(sending, "STALL", 60.0)  # so that a slow machine does not need the time
     async with serving(config, export_bytes=64 * 1024 * 1024) as service, AsyncExitStack() as stack:
         exports = shares_of(service)
         for number in range(1, EXPORTS + 1):
