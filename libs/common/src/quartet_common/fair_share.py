@@ -79,11 +79,6 @@ class _Holder:
     urgent: deque[_Waiter] = field(default_factory=deque)
     others: deque[_Waiter] = field(default_factory=deque)
 
-    def used_by(self, holder: Hashable) -> int:
-        """Units that `holder` uses now."""
-        entry = self._holders.get(holder)
-        return 0 if entry is None else entry.used
-
     @property
     def waiting(self) -> int:
         return len(self.urgent) + len(self.others)
@@ -180,6 +175,11 @@ class FairShare:
         self._forget(holder, entry)
         if self._ring:
             self._serve()
+
+    def used_by(self, holder: Hashable) -> int:
+        """Units that `holder` uses now."""
+        entry = self._holders.get(holder)
+        return 0 if entry is None else entry.used
 
     @property
     def waiting(self) -> int:
