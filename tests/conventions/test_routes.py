@@ -99,6 +99,7 @@ LARGER_BODIES = {
         "search.everything_by_post": 64 * KB,
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
         "internal.lookup": 64 * KB,  # 1,000 ids
+        "internal.group_scopes": 64 * KB,
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },
@@ -108,6 +109,7 @@ LARGER_BODIES = {
         "scim.patch": ANY_SIZE,
         "bulk.carry_out": ANY_SIZE,
         "search.groups_by_post": 64 * KB,
+        "privileges.mark": 64 * KB,  # 1,000 ids
         "internal_search.groups_among_others": 128 * KB,
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
