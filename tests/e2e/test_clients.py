@@ -191,7 +191,7 @@ async def test_the_command_registers_a_key_and_prints_no_secret(
     form = await assertion(anyone, client_id, ECKey.generate_key("P-256"))
     assert (await anyone.post("/oauth2/token", data=form)).status_code == 401
     listed = json.loads(await command(stack, "list", "--json", "--tenant", tenant))
-    [client] = [one for one in listed if one["id"] == client_id]
+    [client] = [one for one in listed if one["client_id"] == client_id]
     assert client["expires_at"] > client["created_at"], "it ends after it was made"
 
 

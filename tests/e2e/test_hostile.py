@@ -99,7 +99,7 @@ async def test_what_is_no_message_is_refused(api: Api, path: str) -> None:
         refused(await api.post(path, content=body, headers=JSON), 413 if is_long else 400)
 
 
-NO_NAMES: list[Any] = [None, 1, True, [], {}, "", "  ", "x" * 1025, ["b"]]
+NO_NAMES: list[Any] = [None, 1, True, [], {}, "", "  ", "x" * 1025, ["b", "c"]]
 WRONG_USERS: list[dict[str, Any]] = [
     {},
     {"schemas": None},
@@ -121,7 +121,7 @@ WRONG_USERS: list[dict[str, Any]] = [
             ("emails", [{"value": 1}]),
             ("emails", [{"value": "a", "primary": True}, {"value": "b", "primary": True}]),
             ("emails", [{"value": f"{number}@example.com"} for number in range(1001)]),
-            ("password", ["x"]),
+            ("password", ["x", "y"]),
             ("displayName", "x" * 1025),
             ("title", "x" * 70_000),
             ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", 7),

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
-from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare
+from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
 from quartet_common.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class Database:
         self.pool = pool
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
+        self.last_answer = 0.0
+        """When PostgreSQL has last finished something for this process, by time.monotonic."""
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
 
@@ -168,7 +171,7 @@ class Database:
                 yield connection
 
     def _acquire(self) -> "_Acquired":
-        return _Acquired(self.pool, self.connections, self._acquire_timeout)
+        return _Acquired(self, self._acquire_timeout)
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
@@ -185,16 +188,17 @@ class _Acquired:
     Every statement needs one: a class costs less than a generator with `FairShare.hold` inside.
     """
 
-    def __init__(self, pool: Pool, shares: FairShare, timeout: float) -> None:
-        self._pool = pool
-        self._shares = shares
+    def __init__(self, database: Database, timeout: float) -> None:
+        self._database = database
+        self._pool = database.pool
+        self._shares = database.connections
         self._timeout = timeout
         self._holder = HOLDER.get()
         self._connection: PoolConnectionProxy[asyncpg.Record]
 
     async def __aenter__(self) -> Connection:
         if self._holder is not None:
-            await self._shares.acquire(self._holder)
+            await self._acquire_share(self._holder)
         try:
             self._connection = await self._pool.acquire(timeout=self._timeout)
         except BaseException as error:
@@ -205,11 +209,26 @@ class _Acquired:
             raise
         return self._connection
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            self._database.last_answer = time.monotonic()
         try:
             await self._pool.release(self._connection)
         finally:
             self._release_share()
+
+    async def _acquire_share(self, holder: Hashable) -> None:
+        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL has answered
+        nobody meanwhile, not even the schedules that ask twice a second: then it keeps the connections, not the tenant.
+        """
+        started = time.monotonic()
+        try:
+            await self._shares.acquire(holder)
+        except (ShareExceededError, CapacityExceededError):
+            waited = time.monotonic() - started
+            if waited >= self._timeout and self._database.last_answer < started:
+                raise UnavailableError("postgresql") from None
+            raise
 
     def _has_room(self) -> bool:
         """Whether the pool has room for a connection: then it was PostgreSQL that did not accept it in time."""
