@@ -30,7 +30,7 @@ def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
 
 
 def prepare(home: Home, ports: dict[str, int], given: Mapping[str, str], user: str = "root") -> None:
-    """Writes the configuration; a service that this stack does not run leads nowhere and answers 502.
+    """Writes the configuration; requests for a service that this stack does not run get 502.
 
     `given` are the settings of the stack. Started by root, the workers run as `user`. The master stays root: it opens
     the logs, and ports below 1024. Raises QuartetError for a setting that cannot be used.
