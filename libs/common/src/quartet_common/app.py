@@ -38,7 +38,7 @@ from quartet_common.errors import (
     title_of,
 )
 from quartet_common.fair_share import CapacityExceededError, FairShare
-from quartet_common.ids import new_id
+from quartet_common.ids import new_id_text
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
@@ -191,7 +191,7 @@ def _install_request_hooks(app: Quart) -> None:
         known.started = time.perf_counter()
         asked = running_request()
         sent = asked.headers.get("X-Request-Id", "")
-        known.request_id = sent if REQUEST_ID.fullmatch(sent) else str(new_id())
+        known.request_id = sent if REQUEST_ID.fullmatch(sent) else new_id_text()
         begin_context(request_id=known.request_id)
         if "\x00" in asked.path or b"%00" in asked.query_string:
             raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")

@@ -70,7 +70,7 @@ class HttpConnection(ASGIHTTPConnection):
             if exchange is None or body is None:
                 return await self._receive(request, receive, send)
             request.body.set_result(body)
-            request.handler = asyncio.current_task()
+            request.handler = exchange.task
             exchange.on_disconnect = request.abandon
             return await self.handle_request(request, send)
         finally:

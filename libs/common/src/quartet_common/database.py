@@ -43,6 +43,10 @@ CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
+GATHERING = 0.002
+"""Seconds in which commits share one NOTIFY: each costs the writer, PostgreSQL and the relay as much as a small read."""
+WAKERS = 1
+"""Connections of the pool that the OutboxWaker may use."""
 MAX_WAITING = 1000
 """Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
@@ -92,6 +96,8 @@ class Database:
         self.pool = pool
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
+        self.in_use = 0
+        """Connections that blocks use or wait for, the share of their tenant granted."""
         self.last_answer = 0.0
         """When PostgreSQL has last finished something for this process, by time.monotonic."""
         self._waker = OutboxWaker(pool, channel)
@@ -116,12 +122,11 @@ class Database:
         outgoing = _Outgoing()
         token = _running.set(outgoing)
         try:
-            with _unavailable():
-                async with self._acquire() as connection:
-                    async with connection.transaction() if begins else nullcontext():
-                        yield connection
-                    for action in outgoing.actions:
-                        action()
+            async with self.connection() as connection:
+                async with connection.transaction() if begins else nullcontext():
+                    yield connection
+                for action in outgoing.actions:
+                    action()
         finally:
             _running.reset(token)
         if outgoing.has_events:
@@ -153,25 +158,18 @@ class Database:
         """
         return await self._turns.run(what, lambda: self.run(command))
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection without a transaction, for reads of one statement. Raises UnavailableError (503)."""
-        with _unavailable():
-            async with self._acquire() as connection:
-                yield connection
+        return _Acquired(self, self._acquire_timeout)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """A connection in a read-only transaction that sees one moment, for reads of many statements."""
-        with _unavailable():
-            async with (
-                self._acquire() as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                yield connection
-
-    def _acquire(self) -> "_Acquired":
-        return _Acquired(self, self._acquire_timeout)
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
@@ -182,8 +180,9 @@ class Database:
             self.pool.terminate()
 
 
-class _Acquired:
-    """A connection of the pool within its tenant's share of connections, for a block.
+class _Acquired(AbstractAsyncContextManager[Connection]):
+    """A connection of the pool within its tenant's share of connections, for a block. Errors of the driver that mean
+    that PostgreSQL is away become UnavailableError, contention becomes ContendedError.
 
     Every statement needs one: a class costs less than a generator with `FairShare.hold` inside.
     """
@@ -199,13 +198,12 @@ class _Acquired:
     async def __aenter__(self) -> Connection:
         if self._holder is not None:
             await self._acquire_share(self._holder)
+        self._database.in_use += 1
         try:
-            self._connection = await self._pool.acquire(timeout=self._timeout)
-        except BaseException as error:
+            with _unavailable():
+                self._connection = await self._take()
+        except BaseException:
             self._release_share()
-            if isinstance(error, TimeoutError) and not self._has_room():
-                self._shares.refusals[CAPACITY] += 1
-                raise CapacityExceededError(self._shares.resource) from None
             raise
         return self._connection
 
@@ -213,9 +211,23 @@ class _Acquired:
         if error is None:
             self._database.last_answer = time.monotonic()
         try:
-            await self._pool.release(self._connection)
+            with _unavailable():
+                await self._pool.release(self._connection, timeout=self._timeout)
         finally:
             self._release_share()
+        _raise_for(error)
+
+    async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        """A connection of the pool. Raises CapacityExceededError when all are in use for `timeout` seconds."""
+        if self._database.in_use + WAKERS <= self._pool.get_max_size():
+            return await self._pool.acquire()  # one is free: there is nothing to wait for, but connecting has a limit
+        try:
+            return await self._pool.acquire(timeout=self._timeout)
+        except TimeoutError:
+            if self._has_room():
+                raise
+            self._shares.refusals[CAPACITY] += 1
+            raise CapacityExceededError(self._shares.resource) from None
 
     async def _acquire_share(self, holder: Hashable) -> None:
         """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL has answered
@@ -235,6 +247,7 @@ class _Acquired:
         return bool(self._pool.get_idle_size()) or self._pool.get_size() < self._pool.get_max_size()
 
     def _release_share(self) -> None:
+        self._database.in_use -= 1
         if self._holder is not None:
             self._shares.release(self._holder)
 
@@ -260,6 +273,7 @@ class OutboxWaker:
 
     async def _notify(self) -> None:
         while self._pending:
+            await asyncio.sleep(GATHERING)
             self._pending = False
             try:
                 await self._pool.execute("SELECT pg_notify($1, '')", self._channel)
@@ -279,16 +293,21 @@ class _unavailable:  # noqa: N801  # reads as a statement
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UNAVAILABLE):
-            raise UnavailableError("postgresql") from error
-        if isinstance(error, CONTENDED):
-            raise ContendedError("postgresql") from error
+        _raise_for(error)
+
+
+def _raise_for(error: BaseException | None) -> None:
+    """Raise what an error of the driver means, if it means that PostgreSQL is away or that transactions contend."""
+    if isinstance(error, UNAVAILABLE):
+        raise UnavailableError("postgresql") from error
+    if isinstance(error, CONTENDED):
+        raise ContendedError("postgresql") from error
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:
-    """How tenants share a pool of `size` connections: one uses at most half of what requests may use."""
+    """How tenants share a pool of `size` connections: one uses at most three quarters of what requests may use."""
     capacity = max(1, size - OWN_CONNECTIONS)
-    return FairShare("database connections", capacity, max(1, capacity // 2), queue=MAX_WAITING, timeout=timeout)
+    return FairShare("database connections", capacity, max(1, capacity * 3 // 4), queue=MAX_WAITING, timeout=timeout)
 
 
 def outbox_channel(service: str) -> str:

@@ -70,7 +70,18 @@ class CapacityExceededError(UnavailableError):
 @dataclass(eq=False, slots=True)
 class _Waiter:
     amount: int
-    granted: asyncio.Future[None]
+    granted: asyncio.Future[bool]
+    """True when the units are taken, False when the time is up."""
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the units are taken, whatever has become of the request that waited for them."""
+        return self.granted.done() and not self.granted.cancelled() and self.granted.result()
+
+    def time_out(self) -> None:
+        """End the wait, unless it has ended."""
+        if not self.granted.done():
+            self.granted.set_result(False)
 
 
 @dataclass(eq=False, slots=True)
@@ -138,21 +149,30 @@ class FairShare:
         if entry.waiting >= self._queue:
             self._forget(holder, entry)
             raise self._refused(entry, amount)
-        waiter = _Waiter(amount, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(amount, loop.create_future())
         if not entry.waiting:
             self._ring.append(holder)
         (entry.urgent if urgent else entry.others).append(waiter)
         self._serve()
+        timer = loop.call_later(self._timeout, waiter.time_out)  # a third of what asyncio.timeout costs
         try:
-            async with asyncio.timeout(self._timeout):
-                await waiter.granted
-        except BaseException as error:
-            if isinstance(error, TimeoutError) and not waiter.granted.cancelled():
-                return amount  # granted in the moment in which the time was up
-            refused = self._refused(entry, amount) if isinstance(error, TimeoutError) else error
+            if await waiter.granted:
+                return amount
+        except BaseException:
             self._give_up(holder, entry, waiter)
-            raise refused from None
-        return amount
+            raise
+        finally:
+            timer.cancel()
+        refused = self._refused(entry, amount)
+        self._give_up(holder, entry, waiter)
+        raise refused
+
+    def demand_room(self, holder: Hashable) -> None:
+        """Raise what `acquire` would raise at once, before work that would be for nothing."""
+        entry = self._holders.get(holder)
+        if entry is not None and entry.waiting >= self._queue:
+            raise self._refused(entry, 1)
 
     def take(self, holder: Hashable, amount: int = 1) -> int:
         """As `acquire`, without waiting: take what fits now, although other requests wait, or raise at once.
@@ -209,7 +229,7 @@ class FairShare:
             holder = self._ring[0]
             entry = self._holders[holder]
             waiter = entry.first
-            if not waiter.granted.cancelled():  # one that was cancelled has not run since, and only leaves the queue
+            if not waiter.granted.done():  # one that has ended has not run since, and only leaves the queue
                 if entry.used + waiter.amount > self.share:
                     self._ring.rotate(-1)
                     passed += 1
@@ -217,7 +237,7 @@ class FairShare:
                 if self.used + waiter.amount > self.capacity:
                     return
                 self._take(entry, waiter.amount)
-                waiter.granted.set_result(None)
+                waiter.granted.set_result(True)
             passed = 0
             entry.pop()
             if entry.waiting:
@@ -227,7 +247,7 @@ class FairShare:
 
     def _give_up(self, holder: Hashable, entry: _Holder, waiter: _Waiter) -> None:
         """End a wait that timed out or was cancelled; units granted in the same moment go back."""
-        if not waiter.granted.cancelled():
+        if waiter.is_granted:
             self.release(holder, waiter.amount)
             return
         for queue in (entry.urgent, entry.others):

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -73,20 +74,28 @@ class LineBatches(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._lines: list[str] = []
         self._flushing_loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        """That of the loop."""
         os.register_at_fork(before=self.flush)  # else the child would write them too
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record. The caller, `handle`, holds the lock."""
         try:
             self._lines.append(self.format(record))
-            loop = _running_loop()
-            if loop is None or record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES:
+            if record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES or not self._will_flush():
                 self.flush()
-            elif self._flushing_loop is not loop:
-                self._flushing_loop = loop
-                loop.call_later(DELAY, self.flush)
         except Exception:
             self.handleError(record)
+
+    def _will_flush(self) -> bool:
+        """Whether the event loop of this thread will flush; a line that follows another needs no look for the loop."""
+        if self._flushing_loop is None:
+            self._flushing_loop, self._thread = _running_loop(), threading.get_ident()
+            if self._flushing_loop is not None:
+                self._flushing_loop.call_later(DELAY, self.flush)
+        elif self._thread != threading.get_ident() or not self._flushing_loop.is_running():
+            return False
+        return self._flushing_loop is not None
 
     def flush(self) -> None:
         """Write the lines that wait. Raises OSError if they cannot be written; they are lost then."""

@@ -32,6 +32,21 @@ async def test_a_holder_at_its_share_waits_while_another_gets_what_is_free() -> 
     assert shares.used == 3
 
 
+async def test_room_is_demanded_as_it_is_acquired_but_nothing_is_taken() -> None:
+    shares = share_of(capacity=2, share=1, queue=1)
+    shares.demand_room("a")
+    await shares.acquire("a")
+    shares.demand_room("a")  # it would wait
+    waiting = asyncio.create_task(shares.acquire("a"))
+    await let_run()
+    with pytest.raises(ShareExceededError):
+        shares.demand_room("a")
+    shares.demand_room("b")
+    assert (shares.used, shares.waiting, shares.refusals[SHARE]) == (1, 1, 1)
+    shares.release("a")
+    assert await asyncio.wait_for(waiting, 1) == 1
+
+
 async def test_free_units_go_to_the_holders_in_turn_however_long_one_queue_is() -> None:
     shares, order = share_of(capacity=1, share=1), list[str]()
     await shares.acquire("first")

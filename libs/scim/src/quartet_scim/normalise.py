@@ -1,11 +1,11 @@
 """From what a client sent to what is kept: names, types and rules of the schemas, compiled once per resource type."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quartet_scim.errors import invalid_syntax
-from quartet_scim.rules import Field, ObjectRules, compiled, ignore, single
+from quartet_scim.rules import Field, ObjectRules, compiled, ignore
 from quartet_scim.schema import Attribute, ResourceType, Schema, common_attributes
 from quartet_scim.usernames import prepare
 from quartet_scim.values import WrongValueError, text
@@ -87,7 +87,7 @@ def core_field(attribute: Attribute) -> Field:
     one = compiled(attribute)
     if attribute.name in SEARCHED and one.convert is not ignore:
         convert = _user_name if attribute.name == "userName" else _searched_text
-        return Field(one.name, single(convert), one.required)
+        return replace(one, convert=convert)
     return one
 
 

@@ -126,7 +126,9 @@ class Projector:
 
 
 def _listed(parameter: str, names: str | Iterable[str] | None) -> list[str]:
-    texts = [names] if isinstance(names, str) else list(names or ())
+    if not names:
+        return []
+    texts = [names] if isinstance(names, str) else list(names)
     if not all(isinstance(text, str) for text in texts):
         raise invalid_value(f"{parameter} must be names of attributes.")
     if len(texts) + sum(text.count(",") for text in texts) > MAX_NAMES:

@@ -63,7 +63,9 @@ def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds and Z; ValueError for a time without zone, whose instant would be a guess."""
     if moment.tzinfo is None:
         raise ValueError("a time without a time zone is not an instant")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _meta(resource_type: str, created: datetime, modified: datetime, version: int, location: str) -> str:

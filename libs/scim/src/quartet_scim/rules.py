@@ -29,6 +29,15 @@ class Field:
     name: str
     convert: Convert
     required: ScimType | None = None
+    is_single: bool = False
+    """Whether a list of one stands for the value."""
+    is_complex: bool = False
+
+    def convert_sent(self, value: Any) -> Any:
+        """`convert`, of a list of one too where one value is wanted."""
+        if self.is_single and type(value) is list:
+            value = out_of_list(value, is_complex=self.is_complex)
+        return self.convert(value)
 
 
 class ObjectRules:
@@ -55,7 +64,7 @@ class ObjectRules:
             if field is None or item is None:
                 continue
             try:
-                kept = field.convert(item)
+                kept = field.convert(item) if type(item) is not list else field.convert_sent(item)
             except WrongValueError as wrong:
                 raise wrong.under(self._separator + field.name) from None
             if kept is not None:
@@ -95,7 +104,7 @@ def compiled(attribute: Attribute) -> Field:
     one = element_of(attribute)
     if not attribute.multi_valued:
         kept = _clearable(one) if _has_simple_value(attribute) else one
-        return Field(attribute.name, single(kept, is_complex=bool(attribute.sub_attributes)), required)
+        return Field(attribute.name, kept, required, is_single=True, is_complex=bool(attribute.sub_attributes))
     limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
     identity = identity_of(attribute) if _has_simple_value(attribute) else None
     return Field(attribute.name, _list(one, limit, identity), required)
@@ -139,15 +148,6 @@ def _object_or_its_value(convert: Convert) -> Convert:
         return convert({"value": value} if isinstance(value, str) else value)
 
     return either
-
-
-def single(one: Convert, *, is_complex: bool = False) -> Convert:
-    """A single-valued attribute: may be sent as a list of one."""
-
-    def convert(value: Any) -> Any:
-        return one(out_of_list(value, is_complex=is_complex) if isinstance(value, list) else value)
-
-    return convert
 
 
 def out_of_list(value: Any, *, is_complex: bool) -> Any:
@@ -206,6 +206,8 @@ def _elements(one: Convert, items: list[Any]) -> list[Any]:
 
 def _merged(found: list[dict[str, Any]], identity: Identity) -> list[dict[str, Any]]:
     # RFC 7643 2.4: the same value and type should not be returned twice. What the later one says counts.
+    if len({item.get("value") for item in found}) == len(found):
+        return found
     distinct: dict[Any, dict[str, Any]] = {}
     for place, item in enumerate(found):
         key = place if item.get("value") is None else identity(item)

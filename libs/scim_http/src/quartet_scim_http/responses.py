@@ -1,8 +1,9 @@
 """Answers of SCIM routes: a resource with its version and address."""
 
-from quart import Response, request
+from quart import Response
 
 from quartet_common.sending import add_headers
+from quartet_common.service_request import running_request
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.preconditions import is_known_version
 from quartet_scim.projection import Projection
@@ -16,7 +17,8 @@ def resource_response(
 
     `location` is the resource's absolute URL, the same as its meta.location (RFC 7644 sections 3.1, 3.14).
     """
-    if request.method in ("GET", "HEAD") and is_known_version(request.headers.get("If-None-Match"), version):
+    asked = running_request()
+    if asked.method in ("GET", "HEAD") and is_known_version(asked.headers.get("If-None-Match"), version):
         response = Response(b"", 304)
         del response.headers["Content-Type"]
     else:

@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             exchange = self._running = self._waiting.popleft()
             self.deadline = None
-            task = self._host.loop.create_task(self._run(exchange), context=self._host.context.copy())
+            task = exchange.task = self._host.loop.create_task(self._run(exchange), context=self._host.context.copy())
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
             self.go_on()  # its body may still be to come

@@ -67,6 +67,8 @@ class Exchange:
         self._expects = expects
         self._body = bytearray()
         self._disconnected = False
+        self.task: asyncio.Task[None] | None = None
+        """Runs the application."""
         self.on_disconnect: Callable[[], None] | None = None
         """Called when the client disconnects before the response is complete."""
         self._waiter: asyncio.Future[None] | None = None

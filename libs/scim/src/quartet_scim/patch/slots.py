@@ -69,6 +69,6 @@ def demand_optional(slot: Slot) -> None:
 def slot_of(attribute: Attribute, whole: Convert) -> Slot:
     """The attribute as a slot, whose whole value is converted so."""
     one = element_of(attribute) if attribute.multi_valued else whole
-    subs = {sub.name.lower(): slot_of(sub, compiled(sub).convert) for sub in attribute.sub_attributes}
+    subs = {sub.name.lower(): slot_of(sub, compiled(sub).convert_sent) for sub in attribute.sub_attributes}
     limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
     return Slot(attribute, whole, one, subs, limit, identity_of(attribute))

@@ -46,9 +46,9 @@ class Targets:
         self.slots: dict[tuple[str | None, str], Slot] = {}
         self.extensions: dict[str, tuple[Slot, ...]] = {}
         for attribute in core_attributes(resource_type):
-            self.slots[None, attribute.name] = slot_of(attribute, core_field(attribute).convert)
+            self.slots[None, attribute.name] = slot_of(attribute, core_field(attribute).convert_sent)
         for extension in resource_type.extensions:
-            slots = tuple(slot_of(attribute, compiled(attribute).convert) for attribute in extension.attributes)
+            slots = tuple(slot_of(attribute, compiled(attribute).convert_sent) for attribute in extension.attributes)
             self.extensions[extension.id] = slots
             self.slots.update({(extension.id, slot.name): slot for slot in slots})
         self._by_name = {text: self._target(named) for text, named in name_table(resource_type).items()}
