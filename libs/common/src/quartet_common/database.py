@@ -44,7 +44,7 @@ CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 GATHERING = 0.002
-"""Seconds in which commits share one NOTIFY: each costs the writer, PostgreSQL and the relay as much as a small read."""
+"""Seconds in which commits share one NOTIFY, which costs the writer, PostgreSQL and the relay a round trip each."""
 WAKERS = 1
 """Connections of the pool that the OutboxWaker may use."""
 MAX_WAITING = 1000
