@@ -67,13 +67,17 @@ MISTAKES: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("path", [USERS, f"{GROUPS}/x", "/scim/v2/Bulk", ELSEWHERE, "/users/login"])
-async def test_an_error_of_the_proxy_is_in_the_dialect_of_its_path(port: int, mistake: str, path: str) -> None:
+async def test_an_error_of_the_proxy_is_in_the_dialect_of_its_path(port: int, mistake: str) -> None:
     status, sent = MISTAKES[mistake]
-    [answer] = await exchange(port, sent.replace(b"{}", path.encode()))
     has_a_path = status not in (414, 505)  # nginx does not read such a request line to its end
-    document = is_the_proxys_own(answer, status, scim=has_a_path and path.startswith("/scim"))
-    assert ("token" in document["detail"]) == (mistake == "a token in the address")
+
+    async def check(path: str) -> None:
+        [answer] = await exchange(port, sent.replace(b"{}", path.encode()))
+        document = is_the_proxys_own(answer, status, scim=has_a_path and path.startswith("/scim"))
+        assert ("token" in document["detail"]) == (mistake == "a token in the address")
+
+    paths = (USERS, f"{GROUPS}/x", "/scim/v2/Bulk", ELSEWHERE, "/users/login")
+    await asyncio.gather(*map(check, paths))  # some connections linger for 5 s
 
 
 async def test_a_service_that_is_away_is_a_502_in_the_dialect_of_its_path(stack: Stack, port: int) -> None:
@@ -149,17 +153,20 @@ async def test_what_services_call_directly_is_not_found_through_the_proxy_howeve
 # ---- how much is taken --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["/users/login", "/users/password", "/oauth2/token", "/oauth2/introspect", "/users/clients", "/users/roles"]
-)
-async def test_a_small_endpoint_takes_small_bodies_and_refuses_others_before_they_are_read(
-    port: int, path: str
-) -> None:
-    [announced] = await exchange(port, request("POST", path, f"Content-Length: {TOO_MUCH}"))
-    is_the_proxys_own(announced, 413, scim=False)
-    chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (TOO_MUCH, b"x" * TOO_MUCH)
-    [unannounced] = await exchange(port, request("POST", path, "Transfer-Encoding: chunked", body=chunk))
-    is_the_proxys_own(unannounced, 413, scim=False)
+SMALL_ENDPOINTS = (
+    "/users/login", "/users/password", "/oauth2/token", "/oauth2/introspect", "/users/clients", "/users/roles",
+)  # fmt: skip
+
+
+async def test_small_endpoints_take_small_bodies_and_refuse_others_before_they_are_read(port: int) -> None:
+    async def check(path: str) -> None:
+        [announced] = await exchange(port, request("POST", path, f"Content-Length: {TOO_MUCH}"))
+        is_the_proxys_own(announced, 413, scim=False)
+        chunk = b"%x\r\n%b\r\n0\r\n\r\n" % (TOO_MUCH, b"x" * TOO_MUCH)
+        [unannounced] = await exchange(port, request("POST", path, "Transfer-Encoding: chunked", body=chunk))
+        is_the_proxys_own(unannounced, 413, scim=False)
+
+    await asyncio.gather(*map(check, SMALL_ENDPOINTS))  # each connection lingers for 5 s
 
 
 async def test_a_large_body_without_a_token_is_refused_before_it_is_sent(port: int) -> None:

@@ -1,6 +1,7 @@
 """Bodies and responses over a real connection: what is refused unread, and what tenants share of the memory."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,7 +66,11 @@ class Server:
 
     async def send(self, head: bytes, body: bytes = b"", tenant: bytes = b"acme") -> "Client":
         """A new connection with a request on it."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**16)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)  # else the kernel may take a whole page
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=2**16)
         writer.write(head + b" HTTP/1.1\r\nHost: quartet\r\nTenant: " + tenant + b"\r\n")
         return Client(reader, writer, body)
 

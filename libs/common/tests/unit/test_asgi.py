@@ -143,7 +143,7 @@ async def test_a_response_is_cut_off_by_its_limit_alone_and_that_is_logged(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message.get("body", b""))
 
-    exchange = SimpleNamespace(take_whole=lambda: b"")
+    exchange = SimpleNamespace(take_whole=lambda: b"", task=None)
     scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/", "query_string": b""}
     await HttpConnection(app, cast(Any, {**scope, "headers": [], "extensions": {EXTENSION: exchange}}))(
         cast(Any, None), cast(Any, send)
