@@ -19,7 +19,7 @@ from quartet_common.container import AppContainer
 from quartet_common.database import Connection, connect_once
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
-from quartet_common.messaging import inbox
+from quartet_common.messaging import inbox, journal
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, read_outbox
@@ -137,6 +137,7 @@ class Worker(Generic[C]):
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
+            Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", clocks.INTERVAL, container.set_clock),
@@ -179,6 +180,12 @@ class Worker(Generic[C]):
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
             await inbox.prune(connection)
+
+    async def _prune_journal(self) -> None:
+        pruned = journal.SLICE
+        while pruned == journal.SLICE:
+            async with self._container.database.transaction() as connection:
+                pruned = await journal.prune(connection, self._container.config.journal_hours)
 
     async def _prune_revocations(self) -> None:
         async with self._container.database.transaction() as connection:

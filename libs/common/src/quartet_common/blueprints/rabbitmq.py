@@ -3,21 +3,24 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
+from quartet_common import parameters
 from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
-from quartet_common.messaging.dead_letters import facts
+from quartet_common.messaging import journal
+from quartet_common.messaging.consumer import CONFIRM_TIMEOUT
+from quartet_common.messaging.dead_letters import facts, tenants_of
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of
 from quartet_common.messaging.stats import read_outbox
-from quartet_common.messaging.topology import QueueNames
+from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
@@ -41,11 +44,18 @@ class RedriveQuery:
     id: str | None = None
 
 
-def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
-    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage.
+@dataclass
+class ReplayQuery:
+    """The RFC 3339 time from which on published events are published again."""
 
-    Dead letters are those of the caller's tenant; with the scope platform:admin too, those of all, and what belongs to
-    none because it cannot be read.
+    since: str
+
+
+def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
+    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`, `/replay`; scope events:manage.
+
+    Events and dead letters are those of the caller's tenant; with the scope platform:admin too, those of all, and what
+    belongs to none because it cannot be read.
     """
     blueprint = Blueprint("rabbitmq", __name__)
     tag_blueprint(blueprint, ["Operations"])
@@ -102,6 +112,17 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
                     redriven += await _redrive(channel, names, limit - redriven, only, principal())
         return {"redriven": redriven}
 
+    @blueprint.post("/replay")
+    @requires("events:manage")
+    @document_querystring(ReplayQuery)
+    async def replay() -> dict[str, int]:
+        """Publish again what was published since a time (`since`), for a RabbitMQ that has lost its data. An event that
+        had arrived has no second effect.
+        """
+        since = parameters.time("since", request.args.get("since", ""))
+        tenant = None if EVERYTHING in principal().scopes else principal().tenant
+        return {"replayed": await journal.replay(container.database, since, tenant)}
+
     return blueprint
 
 
@@ -151,20 +172,15 @@ async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only
 
 def _fresh(message: AbstractIncomingMessage) -> Message:
     """A copy that has not failed yet; the trace goes on."""
-    dropped = (ATTEMPT_HEADER, REASON_HEADER)
-    headers = {key: value for key, value in message.headers.items() if key not in dropped and not key.startswith("x-")}
-    return Message(
-        message.body,
-        content_type=message.content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=message.message_id,
-        type=message.type,
-        headers=headers,
-    )
+    copy = copy_of(message)
+    copy.headers = {
+        key: value for key, value in copy.headers.items() if key == EVENTS_HEADER or not key.startswith("x-")
+    }
+    return copy
 
 
 def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
-    return EVERYTHING in who.scopes or facts(message).get("tenantid") == who.tenant
+    return EVERYTHING in who.scopes or set(tenants_of(message)) == {who.tenant}
 
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
