@@ -80,7 +80,7 @@ def test_an_element_of_another_version_of_cloudevents_is_malformed(event: Callab
     one: Any = event("t", specversion="2.0")
     [first, second] = decode_batch(encode_batch([encode(one), encode(event("t"))]))
     assert isinstance(first, Malformed)
-    assert first.reason == "CloudEvents 2.0 is not known"
+    assert first.reason == "CloudEvents version 2.0 is not supported"
     assert isinstance(second, Event)
 
 

@@ -16,8 +16,7 @@ MAX_QUEUED = 6
 """Messages that may wait in a queue before it counts as a backlog; each holds up to 200 events."""
 PATIENCE = 2.0
 """Seconds after which a queue that does not get shorter counts no more: its consumer is stuck, and others go on."""
-INTERVAL = 0.05
-"""Seconds between two looks."""
+LOOK_TIMEOUT = 5.0
 
 
 @dataclass
@@ -34,26 +33,26 @@ class Backlog:
         self._connection = connection
         self._channel: AbstractChannel | None = None
         self._queues = [_Queue(QueueNames(name).main) for name in consumers]
-        self._next_look = 0.0
+        self._looked_at = float("-inf")
         self._is_large = False
 
-    async def is_large(self) -> bool:
-        """Whether a consumer that works has more than MAX_QUEUED messages waiting.
+    async def is_large(self, max_age: float) -> bool:
+        """Whether a consumer that works has more than MAX_QUEUED messages waiting, as seen at most `max_age` s ago.
 
-        Raises ChannelNotFoundEntity, one of BROKER_ERRORS, for a queue that does not exist.
+        Raises one of BROKER_ERRORS: ChannelNotFoundEntity for a queue that does not exist, TimeoutError.
         """
         now = asyncio.get_running_loop().time()
-        if now >= self._next_look:
+        if now - self._looked_at >= max_age:
             if self._channel is None:
                 self._channel = await self._connection.channel()
             self._is_large = False
             for queue in self._queues:
                 self._is_large |= await self._look(self._channel, queue, now)
-            self._next_look = asyncio.get_running_loop().time() + INTERVAL
+            self._looked_at = asyncio.get_running_loop().time()
         return self._is_large
 
     async def _look(self, channel: AbstractChannel, queue: _Queue, now: float) -> bool:
-        found = (await channel.declare_queue(queue.name, passive=True)).declaration_result
+        found = (await channel.declare_queue(queue.name, passive=True, timeout=LOOK_TIMEOUT)).declaration_result
         depth = found.message_count or 0
         if depth < queue.depth or depth <= MAX_QUEUED:
             queue.shrank_at = now

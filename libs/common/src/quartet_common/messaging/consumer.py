@@ -2,25 +2,26 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import isqrt
 
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.database import Database
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices
 from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
+from quartet_common.messaging.session import Session
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
-from quartet_common.messaging.topology import DELAYS, EVENTS_HEADER, QueueNames, declare_consumer
+from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_common.retry import connect_with_retry
 from quartet_common.tasks import end_tasks
@@ -37,6 +38,8 @@ ENDED_WORKERS = 2
 """Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
 CONFIRM_TIMEOUT = 30.0
 DATABASE_PAUSE = 0.5
+CONTENTION_PAUSE = 0.1
+"""Seconds at most before a transaction that PostgreSQL undid for the sake of another is tried again."""
 
 
 class Consumer:
@@ -99,72 +102,90 @@ class Consumer:
             closed = closed_event(connection, channel)
             await set_when_cancelled(channel, closed)
             queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
-            session = _Session(channel, await connection.channel(), queue, closed)
+            session = Session(channel, await connection.channel(), queue, closed)
             # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
             await self._consume(session, prefetch=1)
             await self._consume(session, prefetch=PREFETCH)
+            await self._finish(session)
 
-    async def _consume(self, session: "_Session", *, prefetch: int) -> None:
+    async def _consume(self, session: Session, *, prefetch: int) -> None:
         """Handle messages until the end; with a `prefetch` of 1 until one was delivered for the first time."""
-        ends = [self._stopping, session.closed]
-        if any(end.is_set() for end in ends):
+        if self._has_ended(session):
             return
         await session.channel.set_qos(prefetch_count=prefetch)
         tag = await session.queue.consume(session.arrived.put)
         self.connected = True
-        while not any(end.is_set() for end in ends):
-            messages = await _take(session.arrived, self._batch, ends, CHECK_INTERVAL)
+        while not self._has_ended(session):
+            messages = await session.take(self._batch, self._stopping, CHECK_INTERVAL)
             if messages:
-                await self._handle(session.channel, messages, session.closed)
+                await self._handle(session, messages)
                 if prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER):
                     break
-            else:
-                await _check(session)
+            elif not self._has_ended(session):
+                await session.check()
         if not session.closed.is_set():
             await session.queue.cancel(tag)
 
-    async def _handle(
-        self, channel: AbstractChannel, messages: Sequence[AbstractIncomingMessage], closed: asyncio.Event
-    ) -> None:
-        """Give the events of `messages` their effect, and acknowledge them all at once when each is settled."""
-        items = [item for message in messages for item in await self._open(channel, message)]
-        if await self._settle(channel, items, closed):
-            await messages[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
+    async def _finish(self, session: Session) -> None:
+        """Handle what is in hand when the consumer is stopped. What went back would count as a delivery that a worker
+        has ended in.
+        """
+        while not session.closed.is_set() and (messages := session.taken(self._batch)):
+            await self._handle(session, messages)
+
+    def _has_ended(self, session: Session) -> bool:
+        return self._stopping.is_set() or session.closed.is_set()
+
+    async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage]) -> None:
+        """Give the events of `messages` their effect, and acknowledge them all at once when each is settled. If the end
+        comes before, the session ends too: an acknowledgement of later messages would include them.
+        """
+        suspects = [one for one in messages if header_number(one, DELIVERIES_HEADER) >= ENDED_WORKERS]
+        for message in suspects:
+            await self._isolate(session.channel, message)
+        others = [one for one in messages if one not in suspects]
+        items = [item for message in others for item in await self._open(session.channel, message)]
+        if not await self._settle(session.channel, items, session.closed):
+            session.closed.set()
+        elif others and not session.closed.is_set():
+            await others[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
 
     async def _open(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> list[Item]:
         """The events in `message` that this service asks for; what cannot be read is dead-lettered."""
         try:
             found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
         except MalformedEventError as error:
-            await self._put(channel, copy_of(message, reason=str(error)), self._names.dead)
-            self._stats.count("dead")
-            return []
-        if header_number(message, DELIVERIES_HEADER) >= ENDED_WORKERS:
-            await self._isolate(channel, message, found)
+            await self._bury(channel, message, str(error))
             return []
         items = []
         for number, one in enumerate(found):
             if isinstance(one, Malformed):
-                await self._put(channel, copy_of(message, one.body, reason=one.reason), self._names.dead)
-                self._stats.count("dead")
+                await self._bury(channel, message, one.reason, one.body)
             elif wanted(self._subscriptions, one):
                 items.append(Item(message, number, one))
-        self._stats.count("passed over", len(found) - len(items))
+        self._stats.count("passed over", sum(isinstance(one, Event) for one in found) - len(items))
         return items
 
-    async def _isolate(
-        self, channel: AbstractChannel, message: AbstractIncomingMessage, found: Sequence[Event | Malformed]
-    ) -> None:
+    async def _isolate(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
         """Take apart a message whose delivery workers have ended in (a crash, no memory): each event goes back into the
         queue alone. One that is alone already has failed, as if its handler had raised an error.
+
+        The message is acknowledged at once: nothing that follows can have it taken apart again.
         """
-        facts = {"queue": self._names.main, "message_id": message.message_id, "events": len(found)}
+        facts = {"queue": self._names.main, "message_id": message.message_id}
         logger.error("workers ended while they handled a message; its events are handled alone", extra=facts)
-        if len(found) == 1 and isinstance(found[0], Event):
-            await self._fail(channel, Item(message, 0, found[0]), WorkerEndedError())
-            return
-        for body in elements(message.body):
-            await self._put(channel, copy_of(message, body), self._names.main)
+        try:
+            bodies = elements(message.body) if is_batch(message) else [message.body]
+            alone = decode(bodies[0]) if len(bodies) == 1 else None
+        except MalformedEventError as error:
+            await self._bury(channel, message, str(error))
+        else:
+            if alone is not None:
+                await self._fail(channel, Item(message, 0, alone), WorkerEndedError())
+            else:
+                for body in bodies:
+                    await self._put(channel, copy_of(message, body), self._names.main)
+        await message.ack()
 
     async def _settle(self, channel: AbstractChannel, items: Sequence[Item], closed: asyncio.Event) -> bool:
         """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
@@ -183,6 +204,9 @@ class Consumer:
                     await _wait_any([self._stopping, closed], DATABASE_PAUSE)
                     if self._stopping.is_set():
                         return False
+                elif isinstance(error, ContendedError):
+                    groups.append(group)
+                    await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
                 elif len(group) == 1:
                     await self._fail(channel, group[0], error)
                 else:
@@ -235,20 +259,16 @@ class Consumer:
         await self._put(channel, copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
+    async def _bury(
+        self, channel: AbstractChannel, message: AbstractIncomingMessage, reason: str, body: bytes | None = None
+    ) -> None:
+        """Dead-letter a message that cannot be read, or the element `body` of its batch."""
+        await self._put(channel, copy_of(message, body, reason=reason), self._names.dead)
+        self._stats.count("dead")
+
     async def _put(self, channel: AbstractChannel, message: Message, queue: str) -> None:
         """Put a copy into `queue`, confirmed. The original is acknowledged later, so nothing is lost."""
         await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
-
-
-@dataclass
-class _Session:
-    """One connection of a consumer: its channel, one for checks, the queue, what has arrived, and whether it ended."""
-
-    channel: AbstractChannel
-    checks: AbstractChannel
-    queue: AbstractQueue
-    closed: asyncio.Event
-    arrived: "asyncio.Queue[AbstractIncomingMessage]" = field(default_factory=asyncio.Queue)
 
 
 class WorkerEndedError(Exception):
@@ -256,38 +276,6 @@ class WorkerEndedError(Exception):
 
     def __str__(self) -> str:
         return f"the worker ended {ENDED_WORKERS} times while it handled this event"
-
-
-async def _check(session: _Session) -> None:
-    """End the session unless its queue has a consumer. Raises ChannelNotFoundEntity unless there is such a queue."""
-    found = await session.checks.declare_queue(session.queue.name, passive=True)
-    if not found.declaration_result.consumer_count:
-        logger.warning("the queue has lost its consumer", extra={"queue": session.queue.name})
-        session.closed.set()
-
-
-async def _take(
-    arrived: "asyncio.Queue[AbstractIncomingMessage]", most: int, ends: Sequence[asyncio.Event], timeout: float
-) -> list[AbstractIncomingMessage]:
-    """The messages that have arrived, with `most` events in all; waits for the first, at most `timeout` seconds.
-
-    Empty when one of `ends` is set before.
-    """
-    first = asyncio.ensure_future(arrived.get())
-    waits = [asyncio.ensure_future(end.wait()) for end in ends]
-    try:
-        await asyncio.wait([first, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            return []
-        batch = [first.result()]
-        events = header_number(batch[0], EVENTS_HEADER, 1)
-        while events < most and not arrived.empty():
-            batch.append(arrived.get_nowait())
-            events += header_number(batch[-1], EVENTS_HEADER, 1)
-        return batch
-    finally:
-        for task in (first, *waits):
-            task.cancel()
 
 
 async def _wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:

@@ -1,7 +1,7 @@
 """The journal: events that RabbitMQ has confirmed stay for some hours, so that they can be sent again if it loses them.
 
-The relay moves rows from the outbox into the table `published_events`. Replaying puts copies into the outbox, with the
-ids of the events: the inbox of each consumer leaves out those that had arrived.
+The relay moves rows from the outbox into the table `published_events`. Replaying moves them back, with the ids of the
+events: the inbox of each consumer leaves out those that had arrived.
 """
 
 from datetime import datetime
@@ -14,9 +14,11 @@ SLICE = 10_000
 LAST = "SELECT coalesce(max(id), 0) FROM published_events"
 REPLAY = """
 WITH chosen AS (
-    SELECT * FROM published_events
-    WHERE published_at >= $1 AND ($2::text IS NULL OR tenant_id = $2) AND id > $3 AND id <= $4 ORDER BY id LIMIT $5
-), copied AS (
+    DELETE FROM published_events WHERE id = ANY(ARRAY(
+        SELECT id FROM published_events
+        WHERE published_at >= $1 AND ($2::text IS NULL OR tenant_id = $2) AND id > $3 AND id <= $4 ORDER BY id LIMIT $5
+    )) RETURNING *
+), moved AS (
     INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
     SELECT tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent FROM chosen ORDER BY id
 )

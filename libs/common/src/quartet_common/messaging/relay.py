@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import DeliveryError
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
@@ -34,6 +35,8 @@ SMALL_ROUND = 10
 MAX_TENANTS = 200
 """Tenants of one look; the next one begins with those that follow."""
 POLL_INTERVAL = 1.0
+BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
+"""Seconds after which the queues are looked at again."""
 BACKLOG_PAUSE = 0.1
 CONFIRM_TIMEOUT = 30.0
 HOLD = 5.0
@@ -42,7 +45,7 @@ HOLD = 5.0
 COLUMNS = "id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event"
 WAITING = f"""
 WITH RECURSIVE tenants AS (
-    (SELECT tenant_id, 1 AS number FROM outbox WHERE NOT urgent AND tenant_id > $4 ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id, 1 AS number FROM outbox WHERE NOT urgent AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
     UNION ALL
     SELECT (SELECT o.tenant_id FROM outbox o WHERE NOT o.urgent AND o.tenant_id > t.tenant_id
             ORDER BY o.tenant_id LIMIT 1), number + 1
@@ -50,9 +53,10 @@ WITH RECURSIVE tenants AS (
 )
 SELECT o.* FROM tenants t CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM outbox WHERE NOT urgent AND tenant_id = t.tenant_id AND aggregate <> ALL($1::text[])
-    ORDER BY id LIMIT $2
-) o LIMIT $3"""
-"""The oldest rows of each tenant, from the tenant after $4 on: a loose scan of the index (tenant_id, id)."""
+    ORDER BY id
+    LIMIT coalesce($2::int, (SELECT greatest({SMALL_ROUND}, {ROUND} / greatest(1, count(tenant_id))) FROM tenants))
+) o"""
+"""The oldest rows of each tenant, from the tenant after $3 on: a loose scan of the index (tenant_id, id)."""
 URGENT = f"SELECT {COLUMNS} FROM outbox WHERE urgent AND aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"
 MOVE = """
 WITH published AS (
@@ -60,7 +64,7 @@ WITH published AS (
     RETURNING id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent
 )
 INSERT INTO published_events (id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
-SELECT * FROM published WHERE $2
+SELECT * FROM published WHERE $2 AND tenant_id NOT IN (SELECT tenant_id FROM deleted_tenants)
 ON CONFLICT DO NOTHING"""
 
 
@@ -75,7 +79,6 @@ class Relay:
         self._wake = asyncio.Event()
         self._held: dict[str, float] = {}
         self._last_tenant = ""
-        self._tenants = 1
         self._is_busy = False
         self._is_taken = matcher(pattern for patterns in config.consumers.values() for pattern in patterns)
         self.connected = False
@@ -129,11 +132,14 @@ class Relay:
         if await self._until_stopped(waiting, closed) is None:
             return
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
+        is_behind = False
         while not self._stopping.is_set() and not closed.is_set():
             self._wake.clear()
-            is_behind = self._is_busy and await backlog.is_large()
             rows = await self._read_waiting(database, SMALL_ROUND if is_behind else None)
             done = await self._publish_all(database, exchange, rows)
+            # also looked at while there is little to do: a queue that was deleted is declared again
+            is_large = await backlog.is_large(BUSY_LOOK if self._is_busy else IDLE_LOOK)
+            is_behind = is_large and self._is_busy
             if is_behind:
                 await self._pause(BACKLOG_PAUSE, closed)
             elif not done or not self._is_busy:
@@ -146,7 +152,8 @@ class Relay:
             for batch in batches(rows, self._is_taken):
                 await self._urgent_first(database, exchange)
                 done += await self._publish(exchange, batch)
-            await self._urgent_first(database, exchange)
+            if not rows:
+                await self._urgent_first(database, exchange)
         finally:
             await self._move(database, done)
         return len(done)
@@ -167,19 +174,17 @@ class Relay:
 
         Those of tenants with few come first.
         """
-        limit = each or max(SMALL_ROUND, ROUND // self._tenants)
-        records = await database.fetch(WAITING, self._resting(), limit, ROUND, self._last_tenant)
+        records = await database.fetch(WAITING, self._resting(), each, self._last_tenant)
         if not records and self._last_tenant:  # that was the last one that had any: begin with the first again
-            records = await database.fetch(WAITING, self._resting(), limit, ROUND, "")
+            records = await database.fetch(WAITING, self._resting(), each, "")
         by_tenant: dict[str, list[Row]] = {}
         for record in records:
             by_tenant.setdefault(record["tenant_id"], []).append(Row(**dict(record)))
-        self._tenants = max(1, len(by_tenant))
-        self._is_busy = len(records) >= min(BATCH, limit)
-        # the last tenant of a full round may have been cut short: the next round begins with it
         names = list(by_tenant)
-        is_full = len(records) == ROUND or len(names) == MAX_TENANTS
-        self._last_tenant = names[-2] if is_full and len(names) > 1 else ""
+        limit = each or max(SMALL_ROUND, ROUND // max(1, len(names)))
+        is_cut = any(len(rows) >= limit for rows in by_tenant.values()) or len(names) == MAX_TENANTS
+        self._is_busy = is_cut or len(records) >= BATCH
+        self._last_tenant = names[-1] if len(names) == MAX_TENANTS else ""
         return [row for rows in sorted(by_tenant.values(), key=len) for row in rows]
 
     def _resting(self) -> list[str]:
@@ -195,6 +200,8 @@ class Relay:
     async def _publish(self, exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
         """Publish `rows` in one message and return the ids of those confirmed. If it is refused, publish each alone.
         The aggregates of those that are refused rest: an event waits for the one before it.
+
+        Raises one of BROKER_ERRORS where RabbitMQ does not answer, which says nothing of the events.
         """
         going = [row for row in rows if row.aggregate not in self._held]
         if not going or await self._publish_message(exchange, going):
@@ -210,12 +217,12 @@ class Relay:
         return done
 
     async def _publish_message(self, exchange: AbstractExchange, rows: Sequence[Row]) -> bool:
-        """Whether RabbitMQ has confirmed `rows` as one message."""
+        """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
         keys = list(dict.fromkeys(row.routing_key for row in rows))
         span = publish_span(rows, keys[0])
         try:
             await exchange.publish(message_of(rows, keys, span), keys[0], mandatory=True, timeout=CONFIRM_TIMEOUT)
-        except BROKER_ERRORS as error:
+        except DeliveryError as error:
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
             facts = {"events": len(rows), "event_id": str(rows[0].event_id), "type": rows[0].type}
             reason = f"{type(error).__name__}: {error}"[:300]
