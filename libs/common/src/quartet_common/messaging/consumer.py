@@ -34,6 +34,8 @@ PREFETCH = 8
 """Messages in hand. Events in hand are out of the relays' reach, which divide the others among the tenants."""
 CHECK_INTERVAL = 2.0
 """Seconds between two looks whether the queue still exists and this consumer is still known to it."""
+LAST_WAIT = 0.1
+"""Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
 ENDED_WORKERS = 2
 """Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
 CONFIRM_TIMEOUT = 30.0
@@ -113,24 +115,23 @@ class Consumer:
         if self._has_ended(session):
             return
         await session.channel.set_qos(prefetch_count=prefetch)
-        tag = await session.queue.consume(session.arrived.put)
+        await session.consume()
         self.connected = True
         while not self._has_ended(session):
-            messages = await session.take(self._batch, self._stopping, CHECK_INTERVAL)
+            messages = await session.take(self._batch, [session.closed, self._stopping], CHECK_INTERVAL)
             if messages:
                 await self._handle(session, messages)
                 if prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER):
                     break
             elif not self._has_ended(session):
                 await session.check()
-        if not session.closed.is_set():
-            await session.queue.cancel(tag)
+        await session.cancel()
 
     async def _finish(self, session: Session) -> None:
         """Handle what is in hand when the consumer is stopped. What went back would count as a delivery that a worker
         has ended in.
         """
-        while not session.closed.is_set() and (messages := session.taken(self._batch)):
+        while messages := await session.take(self._batch, [session.closed], LAST_WAIT):
             await self._handle(session, messages)
 
     def _has_ended(self, session: Session) -> bool:
@@ -145,7 +146,10 @@ class Consumer:
             await self._isolate(session.channel, message)
         others = [one for one in messages if one not in suspects]
         items = [item for message in others for item in await self._open(session.channel, message)]
-        if not await self._settle(session.channel, items, session.closed):
+        is_settled = await self._settle(session.channel, items, session.closed)
+        if self._stopping.is_set():
+            await session.cancel()  # before the acknowledgement, which RabbitMQ would answer with more messages
+        if not is_settled:
             session.closed.set()
         elif others and not session.closed.is_set():
             await others[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already

@@ -24,25 +24,35 @@ class Session:
     queue: AbstractQueue
     closed: asyncio.Event
     arrived: "asyncio.Queue[AbstractIncomingMessage]" = field(default_factory=asyncio.Queue)
+    _tag: str | None = None
 
-    async def take(self, most: int, stopping: asyncio.Event, timeout: float) -> list[AbstractIncomingMessage]:
-        """What has arrived, as `taken` gives it; waits for the first message, at most `timeout` seconds.
+    async def consume(self) -> None:
+        """Have messages arrive."""
+        self._tag = await self.queue.consume(self.arrived.put)
 
-        Empty when `stopping` is set or the session has ended before.
+    async def cancel(self) -> None:
+        """Have no more messages arrive; again changes nothing."""
+        tag, self._tag = self._tag, None
+        if tag is not None and not self.closed.is_set():
+            await self.queue.cancel(tag)
+
+    async def take(self, most: int, ends: Sequence[asyncio.Event], timeout: float) -> list[AbstractIncomingMessage]:
+        """The messages that have arrived, in their order, until they hold `most` events or more.
+
+        Waits for the first, at most `timeout` seconds. Empty when one of `ends` is set before.
         """
         first = asyncio.ensure_future(self.arrived.get())
-        waits = [asyncio.ensure_future(end.wait()) for end in (stopping, self.closed)]
+        waits = [asyncio.ensure_future(end.wait()) for end in ends]
         try:
             await asyncio.wait([first, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return self.taken(most, [first.result()]) if first.done() else []
+            return self._begun_with(first.result(), most) if first.done() else []
         finally:
             for task in (first, *waits):
                 task.cancel()
 
-    def taken(self, most: int, begun: Sequence[AbstractIncomingMessage] = ()) -> list[AbstractIncomingMessage]:
-        """`begun` and messages that have arrived, in their order, until they hold `most` events or more."""
-        messages = list(begun)
-        events = sum(header_number(message, EVENTS_HEADER, 1) for message in messages)
+    def _begun_with(self, first: AbstractIncomingMessage, most: int) -> list[AbstractIncomingMessage]:
+        messages = [first]
+        events = header_number(first, EVENTS_HEADER, 1)
         while events < most and not self.arrived.empty():
             messages.append(self.arrived.get_nowait())
             events += header_number(messages[-1], EVENTS_HEADER, 1)
