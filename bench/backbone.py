@@ -3,9 +3,9 @@
 Run `.venv/bin/python bench/backbone.py [EVENTS] [--before CHECKOUT]`. With --before, the checkout of an earlier commit
 (whose .venv exists) is measured first, by the same script. It starts a stack, holds the workers, and writes mixed
 events by the API: of each four, two users are created, one is changed, and one becomes a member of a group. Then the
-workers go on until audit and metrics hold every event. Printed: events per second, and microseconds of CPU per event of
-each process, PostgreSQL's own included. Meanwhile another tenant creates a user each half second: how late its audit
-entries are, by the entries' own times.
+workers go on until every service has taken in its events. Printed: events per second, and microseconds of CPU per
+event of each process, PostgreSQL's own included. Meanwhile another tenant creates a user each half second: how late
+its audit entries are, by the entries' own times.
 """
 
 import argparse
@@ -24,16 +24,18 @@ import orjson
 import psutil
 from bulk import WORKERS, a_user, processor_seconds
 
-from quartet_cli.layout import CHECKOUT
+from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, bulk_document
-from quartet_testing.faults import paused, pids
+from quartet_testing.faults import database, paused, pids
 
 PER_BULK = 1_000
 GROUPS = 5
 SMALL, LARGE = "small", "large"
-TIMEOUT = 600.0
+TIMEOUT = 300.0
+QUIET = 2.0
+"""Seconds without an arrival after which all has arrived."""
 OPEN = {"QUARTET_LIMIT_CLIENT": "off", "QUARTET_LIMIT_ADDRESS": "off"}
 
 
@@ -75,21 +77,21 @@ def patch(path: str, operation: str, attribute: str, value: Any) -> dict[str, An
     return {"method": "PATCH", "path": path, "data": body}
 
 
-async def counted(api: Api) -> int:
-    """How many events the metrics hold of the tenant."""
-    answer = await api.get("/metrics/query", params={"metric": "events", "step": "day", "by": "type"})
-    return int(answer.raise_for_status().json()["total"])
+async def arrived(stack: Stack) -> dict[str, int]:
+    """How many events of the large tenant each service has taken in, by its inbox."""
+    found = {}
+    for service in SERVICES:
+        async with database(stack, service) as connection:
+            found[service] = await connection.fetchval("SELECT count(*) FROM inbox WHERE tenant_id = $1", LARGE)
+    return found
 
 
-async def depth(stack: Stack, token: str) -> int:
-    """How many events wait in the outboxes and messages in the main queues of all services."""
+async def waiting(stack: Stack) -> int:
+    """How many events of the large tenant are in the outboxes."""
     total = 0
-    async with httpx.AsyncClient(base_url=stack.url, trust_env=False, timeout=30) as http:
-        headers = {"Authorization": f"Bearer {token}"}
-        for service in ("users", "groups", "audit", "metrics"):
-            total += (await http.get(f"/{service}/rabbitmq/outbox", headers=headers)).json()["depth"]
-            queues = (await http.get(f"/{service}/rabbitmq/queues", headers=headers)).json()["queues"]
-            total += sum(queue["messages"] for queue in queues if queue["name"] == f"quartet.{service}")
+    for service in SERVICES:
+        async with database(stack, service) as connection:
+            total += await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant_id = $1", LARGE)
     return total
 
 
@@ -115,31 +117,40 @@ async def delays(api: Api) -> list[float]:
             return sorted(found)
 
 
+async def settled(stack: Stack) -> tuple[dict[str, int], float, dict[str, float]]:
+    """Wait until nothing has arrived for QUIET seconds; what had arrived, when the last of it did, and the processor
+    time of each program at that moment.
+    """
+    last, changed, spent = await arrived(stack), time.perf_counter(), processor_seconds(stack)
+    deadline = changed + TIMEOUT
+    while time.perf_counter() < changed + QUIET or await waiting(stack):
+        if time.perf_counter() > deadline:
+            raise SystemExit(f"not all events arrived within {TIMEOUT:.0f} s: {last}")
+        now = await arrived(stack)
+        if now != last:
+            last, changed, spent = now, time.perf_counter(), processor_seconds(stack)
+        await asyncio.sleep(0.1)
+    return last, changed, spent
+
+
 async def measure(stack: Stack, events: int) -> None:
     """Write, let the workers go on, and print what was seen."""
     tokens = [await asyncio.to_thread(stack.token, tenant) for tenant in (LARGE, SMALL)]
     async with Api(stack.url, tokens[0]) as large, Api(stack.url, tokens[1]) as small:
         await asyncio.gather(large.create_user(), small.create_user())
+        before, _, _ = await settled(stack)
         async with AsyncExitStack() as held:
             for worker in WORKERS:
                 await held.enter_async_context(paused(stack, worker))
-            before_events = await counted(large)
             await write(stack.url, tokens[0], events)
-            waiting = await depth(stack, tokens[0])
-        before, begun, done = processor_seconds(stack), time.perf_counter(), asyncio.Event()
+        begun_with, begun, done = processor_seconds(stack), time.perf_counter(), asyncio.Event()
         trickling = asyncio.ensure_future(trickle(small, done))
-        while await depth(stack, tokens[0]) > 0:  # the queues are in another process
-            await asyncio.sleep(0.25)
-            if time.perf_counter() - begun > TIMEOUT:
-                raise SystemExit("the events did not arrive")
-        number = waiting
-        while await counted(large) - before_events < waiting:  # noqa: ASYNC110  # the same
-            await asyncio.sleep(0.05)
-        took = time.perf_counter() - begun
+        after, ended, spent = await settled(stack)
         done.set()
         await trickling
-        spent = {name: total - before[name] for name, total in processor_seconds(stack).items()}
-        report(number, took, spent, await delays(small), stack)
+        assert after["audit"] == after["metrics"], after
+        cost = {name: total - begun_with[name] for name, total in spent.items()}
+        report(after["audit"] - before["audit"], ended - begun, cost, await delays(small), stack)
 
 
 def report(number: int, took: float, spent: dict[str, float], late: list[float], stack: Stack) -> None:

@@ -202,7 +202,10 @@ class Consumer:
             try:
                 await self._apply(group)
             except Exception as error:
-                if isinstance(error, UnavailableError) and await self._is_server_failure(error):
+                is_server = isinstance(error, UnavailableError) and await self._is_server_failure(error)
+                if closed.is_set():
+                    return False  # all of it comes again, so nothing of it has failed
+                if is_server:
                     # no fault of the events: they stay in hand, unacknowledged, until PostgreSQL is back
                     groups.append(group)
                     await _wait_any([self._stopping, closed], DATABASE_PAUSE)
