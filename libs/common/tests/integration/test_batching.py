@@ -7,8 +7,11 @@ from typing import Any
 
 import aio_pika
 import orjson
+import pytest
+from aio_pika import Exchange, Message
 
 from quartet_common.database import Connection
+from quartet_common.messaging import dead_letters
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Event, encode
 from quartet_common.messaging.outbox import DomainEvent
@@ -100,6 +103,51 @@ async def test_a_batch_is_one_call_of_the_handler_without_events_that_others_ask
     assert [len(call) for call in handler.calls] == [50]
     assert noted == 50
     assert totals.results == {"handled": 50, "passed over": 50}
+
+
+async def test_of_a_batch_that_is_a_dead_letter_only_the_events_of_a_deleted_tenant_are_dropped(
+    container: Container, channel: Channel, event: MakeEvent
+) -> None:
+    deleted, other = new_tenant(), new_tenant()
+    events = [event(tenant, subject=f"s/{number}") for number, tenant in enumerate([deleted, other, deleted, other])]
+    await put_batch(channel, [encode(one) for one in events], NAMES.dead)
+    assert await dead_letters.drop(container.broker, [NAMES], [deleted]) == {deleted: 2}
+    left = [await taken_from(channel, NAMES.dead) for _ in range(2)]
+    assert [one.body for one in left] == [encode(events[1]), encode(events[3])]
+    assert [one.message_id for one in left] == [str(events[1].id), str(events[3].id)]
+    assert [dead_letters.tenants_of(one) for one in left] == [[other], [other]]
+    assert await messages_in(channel, NAMES.dead) == 0
+
+
+async def test_an_operator_sees_a_batch_only_if_all_of_its_events_are_of_the_own_tenant(
+    channel: Channel, event: MakeEvent
+) -> None:
+    one, other = new_tenant(), new_tenant()
+    for tenants in ([one, one], [one, other]):
+        await put_batch(channel, [encode(event(tenant)) for tenant in tenants], NAMES.dead)
+        message = await taken_from(channel, NAMES.dead)
+        assert dead_letters.tenants_of(message) == tenants
+        assert dead_letters.is_of(message, one) is (tenants == [one, one])
+        assert not dead_letters.is_of(message, other)
+
+
+async def test_events_that_rabbitmq_did_not_answer_are_not_held_back(
+    container: Container, thing: Thing, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, publish, calls = relay_of(container), Exchange.publish, list[int]()
+
+    async def silent(self: Exchange, message: Message, *arguments: Any, **options: Any) -> Any:
+        calls.append(len(message.body))
+        if len(calls) == 1:
+            raise TimeoutError
+        return await publish(self, message, *arguments, **options)
+
+    monkeypatch.setattr(Exchange, "publish", silent)
+    await add(container, new_tenant(), [thing(str(number)) for number in range(20)])
+    async with running(relay):
+        await drained(container)
+    assert len(calls) == 2, "the same message again, at once"
+    assert calls[0] == calls[1]
 
 
 async def test_a_tenant_with_one_event_does_not_wait_behind_the_many_of_another(

@@ -79,11 +79,11 @@ async def drained(container: Container) -> None:
     await eventually(is_empty, "the outbox is empty")
 
 
-async def put_batch(channel: AbstractChannel, bodies: Sequence[bytes]) -> None:
-    """Put one batch into the service's queue."""
+async def put_batch(channel: AbstractChannel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
+    """Put one batch into a queue, by default the service's."""
     headers: dict[str, Any] = {EVENTS_HEADER: len(bodies), "CC": ["nobody.listens"]}
     message = Message(encode_batch(bodies), content_type=BATCH_CONTENT_TYPE, message_id="the-batch", headers=headers)
-    await channel.default_exchange.publish(message, NAMES.main)
+    await channel.default_exchange.publish(message, queue)
 
 
 async def taken_from(channel: AbstractChannel, name: str) -> AbstractIncomingMessage:

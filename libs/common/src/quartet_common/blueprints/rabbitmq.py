@@ -17,7 +17,7 @@ from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
 from quartet_common.messaging.consumer import CONFIRM_TIMEOUT
-from quartet_common.messaging.dead_letters import facts, tenants_of
+from quartet_common.messaging.dead_letters import facts, is_of
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of
 from quartet_common.messaging.stats import read_outbox
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
@@ -180,7 +180,7 @@ def _fresh(message: AbstractIncomingMessage) -> Message:
 
 
 def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
-    return EVERYTHING in who.scopes or set(tenants_of(message)) == {who.tenant}
+    return EVERYTHING in who.scopes or is_of(message, who.tenant)
 
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:

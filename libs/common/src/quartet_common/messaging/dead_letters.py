@@ -62,7 +62,7 @@ def facts(message: AbstractIncomingMessage) -> dict[str, Any]:
 
 
 def tenants_of(message: AbstractIncomingMessage) -> list[str]:
-    """The tenant of each event in a dead letter, as far as it can be read.
+    """The tenant of each event in a dead letter; empty for what cannot be read.
 
     A dead letter is one event, unless RabbitMQ itself has dead-lettered a batch (its delivery limit).
     """
@@ -71,7 +71,12 @@ def tenants_of(message: AbstractIncomingMessage) -> list[str]:
     except MalformedEventError:
         return []
     found = [_read(body).get("tenantid") for body in bodies]
-    return [tenant for tenant in found if isinstance(tenant, str)]
+    return [tenant if isinstance(tenant, str) else "" for tenant in found]
+
+
+def is_of(message: AbstractIncomingMessage, tenant: str) -> bool:
+    """Whether all that is in a dead letter is of `tenant`."""
+    return set(tenants_of(message)) == {tenant}
 
 
 def _read(body: bytes) -> dict[str, Any]:

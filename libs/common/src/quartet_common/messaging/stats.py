@@ -39,8 +39,8 @@ async def read_outbox(connection: Connection) -> OutboxState:
     return OutboxState(row["depth"], max(0.0, row["lag"]))
 
 
-RESULTS = ("handled", "duplicate", "delayed", "dead")
-"""What can become of a message."""
+RESULTS = ("handled", "duplicate", "delayed", "dead", "passed over")
+"""What can become of an event; those passed over were in a batch with others that the service asked for."""
 
 
 class OutboxStats:
@@ -76,7 +76,7 @@ class ConsumerStats:
     """Events handled, doubled, delayed and dead-lettered, and how old they were when they had been handled."""
 
     def __init__(self) -> None:
-        self._events = meter.create_counter("quartet.consumer.events", description="messages by what became of them")
+        self._events = meter.create_counter("quartet.consumer.events", description="events by what became of them")
         self._age = meter.create_histogram(
             "quartet.consumer.age",
             unit="s",
@@ -87,7 +87,7 @@ class ConsumerStats:
             self._events.add(0, {"result": result})  # exported from the start
 
     def count(self, result: str, number: int = 1) -> None:
-        """`number` messages ended as `result`: handled, duplicate, delayed or dead."""
+        """`number` events ended as `result`, one of RESULTS."""
         if number:
             self._events.add(number, {"result": result})
 
