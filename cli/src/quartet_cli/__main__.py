@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from quartet_cli import (
     client_commands,
     completion,
+    event_commands,
     key_commands,
     logins,
     quality,
@@ -53,6 +54,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(client_commands.app, name="client")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(scim_token_commands.app, name="scim-token")
+app.add_typer(event_commands.app, name="events")
 for command in (logins.login, logins.whoami, logins.logout, completion.completion):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
