@@ -21,6 +21,7 @@ from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox, journal
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.redrive import AutomaticRedrive
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
@@ -40,6 +41,8 @@ NICENESS = 10
 """What workers are put back by where processors are scarce: whoever waits for an answer goes first, events catch up."""
 
 REVOCATIONS_AT_ONCE = 50
+REDRIVE_INTERVAL = 15.0
+"""Seconds between two looks whether there are new dead letters."""
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -134,11 +137,13 @@ class Worker(Generic[C]):
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
         self._consumers = _consumers(container, service.subscriptions(container))
+        self._automatic_redrive = AutomaticRedrive(container.broker, [config.service, revocations.lane(config.service)])
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
             Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
+            Schedule("redrive", REDRIVE_INTERVAL, self._redrive),
             Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", clocks.INTERVAL, container.set_clock),
             *service.schedules(container),
@@ -172,6 +177,11 @@ class Worker(Generic[C]):
 
     async def _connected(self) -> bool:
         return self._relay.connected and all(consumer.connected for consumer in self._consumers)
+
+    async def _redrive(self) -> None:
+        _, status = await self._readiness.report()
+        if status == 200:
+            await self._automatic_redrive.run_once()
 
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:

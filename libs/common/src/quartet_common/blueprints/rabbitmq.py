@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
@@ -16,15 +14,15 @@ from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
-from quartet_common.messaging.consumer import CONFIRM_TIMEOUT
 from quartet_common.messaging.dead_letters import facts, is_of
-from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
+from quartet_common.messaging.redrive import MAX_REDRIVEN, count
+from quartet_common.messaging.redrive import redrive as redrive_letters
 from quartet_common.messaging.stats import read_outbox
-from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
+from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
-MAX_REDRIVEN = 1000
 EVERYTHING = "platform:admin"
 """The scope that lets an operator see the dead letters of all tenants."""
 
@@ -77,7 +75,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         found = []
         async with container.broker.connection("operator") as connection:
             for name in (name for names in consumers for name in names.all):
-                counts = await _count(connection, name)
+                counts = await count(connection, name)
                 if counts is not None:
                     found.append({"name": name, "messages": counts[0], "consumers": counts[1]})
         return {"queues": found}
@@ -91,7 +89,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         total, messages = 0, list[AbstractIncomingMessage]()
         async with container.broker.connection("operator") as connection:
             for names in consumers:
-                counts = await _count(connection, names.dead)
+                counts = await count(connection, names.dead)
                 if counts:
                     total += counts[0]
                     left = limit - len(messages)
@@ -104,12 +102,15 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     async def redrive() -> dict[str, int]:
         """Put dead letters back into their queues (`limit`, at most 1,000): all, or the one with `id`."""
         limit = whole_number("limit", request.args.get("limit", str(MAX_REDRIVEN)), 1, MAX_REDRIVEN)
-        only, redriven = request.args.get("id"), 0
+        only, who, redriven = request.args.get("id"), principal(), 0
+
+        def is_wanted(message: AbstractIncomingMessage) -> bool:
+            return _may_see(who, message) and only in (None, message.message_id)
+
         async with container.broker.connection("operator") as connection:
             for names in consumers:
-                if await _count(connection, names.dead):
-                    channel = await connection.channel(on_return_raises=True)
-                    redriven += await _redrive(channel, names, limit - redriven, only, principal())
+                if await count(connection, names.dead):
+                    redriven += await redrive_letters(connection, names, is_wanted, limit - redriven)
         return {"redriven": redriven}
 
     @blueprint.post("/replay")
@@ -126,18 +127,6 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     return blueprint
 
 
-async def _count(connection: AbstractConnection, name: str) -> tuple[int, int] | None:
-    """Messages and consumers of a queue, or None. Asked on a channel of its own, since a miss closes the channel."""
-    channel = await connection.channel()
-    try:
-        queue = await channel.declare_queue(name, passive=True)
-    except ChannelNotFoundEntity:
-        return None
-    result = queue.declaration_result
-    await channel.close()
-    return result.message_count or 0, result.consumer_count or 0
-
-
 async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal) -> list[AbstractIncomingMessage]:
     queue = await channel.get_queue(name)
     looked_at: list[AbstractIncomingMessage] = []
@@ -152,31 +141,6 @@ async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal)
     for message in reversed(looked_at):
         await message.nack(requeue=True)
     return found
-
-
-async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None, who: Principal) -> int:
-    """All are taken before the first is put back: one that dies again at once would else be taken again, and again."""
-    queue = await channel.get_queue(names.dead)
-    wanted: list[AbstractIncomingMessage] = []
-    passed: list[AbstractIncomingMessage] = []
-    while len(wanted) < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
-        is_wanted = _may_see(who, message) and only in (None, message.message_id)
-        (wanted if is_wanted else passed).append(message)
-    for message in wanted:
-        await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
-        await message.ack()
-    for message in reversed(passed):
-        await message.nack(requeue=True)
-    return len(wanted)
-
-
-def _fresh(message: AbstractIncomingMessage) -> Message:
-    """A copy that has not failed yet; the trace goes on."""
-    copy = copy_of(message)
-    copy.headers = {
-        key: value for key, value in copy.headers.items() if key == EVENTS_HEADER or not key.startswith("x-")
-    }
-    return copy
 
 
 def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:

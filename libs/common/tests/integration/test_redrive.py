@@ -1,0 +1,167 @@
+"""Dead letters whose reason is a server's failure go back by themselves; others stay."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika import DeliveryMode, Message
+
+from quartet_common import process
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
+from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
+from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, AutomaticRedrive
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.process import Service, Worker
+from quartet_testing.conditions import eventually
+from quartet_testing.services import new_tenant
+
+Container = AppContainer[ServiceConfig]
+Channel = aio_pika.abc.AbstractChannel
+MakeEvent = Callable[..., Event]
+NAMES = QueueNames("common")
+READ_ONLY = "ReadOnlySQLTransactionError: cannot execute INSERT in a read-only transaction"
+SERVER_FAILURES = [
+    READ_ONLY,
+    'DiskFullError: could not extend file "base/16384/16385": No space left on device',
+    "TooManyConnectionsError: sorry, too many clients already",
+    "UnavailableError: 503 postgresql_unavailable: postgresql is unavailable. Try again later.",
+]
+OTHERS = [
+    "ValueError: the handler cannot do that",
+    "WorkerEndedError: the worker ended 2 times while it handled this event",
+    "not a CloudEvents envelope: ReadOnlySQLTransactionError: is no field",
+]
+
+
+class Recording:
+    """A handler that keeps what it has handled."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def __call__(self, _: Connection, events: Sequence[Event]) -> None:
+        self.events += events
+
+    @property
+    def ids(self) -> list[str]:
+        return sorted(str(event.id) for event in self.events)
+
+
+async def bury(channel: Channel, event: Event, reason: str | None, **headers: Any) -> str:
+    """Put an event among the dead letters, as a worker leaves it; returns its id."""
+    known = {ATTEMPT_HEADER: len(DELAYS) + 1, "traceparent": "the-trace", **headers}
+    message = Message(
+        encode(event),
+        content_type=CONTENT_TYPE,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=str(event.id),
+        headers=known if reason is None else {**known, REASON_HEADER: reason},
+    )
+    await channel.default_exchange.publish(message, NAMES.dead)
+    return str(event.id)
+
+
+async def buried(channel: Channel) -> list[str]:
+    """The ids of all dead letters, which stay."""
+    queue = await channel.get_queue(NAMES.dead)
+    found = []
+    while (message := await queue.get(fail=False)) is not None:
+        found.append(message)
+    for message in reversed(found):
+        await message.nack(requeue=True)
+    return sorted(str(message.message_id) for message in found)
+
+
+@asynccontextmanager
+async def consuming(container: Container, handler: Recording, totals: Any) -> AsyncIterator[None]:
+    consumer = Consumer("common", container.broker, container.database, [Subscription("common.#", handler)], totals)
+    running = asyncio.ensure_future(consumer.run())
+    try:
+        yield
+    finally:
+        consumer.stop()
+        await running
+
+
+async def test_only_those_of_a_servers_failure_go_back_and_each_has_its_effect_once(
+    container: Container, channel: Channel, event: MakeEvent, totals: Any
+) -> None:
+    tenant, handler = new_tenant(), Recording()
+    events = [event(tenant) for _ in SERVER_FAILURES]
+    failed = [await bury(channel, one, reason) for one, reason in zip(events, SERVER_FAILURES, strict=True)]
+    await bury(channel, events[0], READ_ONLY)  # a second copy: two workers had it
+    others = [await bury(channel, event(tenant), reason) for reason in [*OTHERS, None]]
+    automatic = AutomaticRedrive(container.broker, ["common", "nobody"])
+    async with consuming(container, handler, totals):
+        await automatic.run_once()
+        await totals.reach(len(events) + 1)
+    assert handler.ids == sorted(failed)
+    assert totals.results == {"handled": len(events), "duplicate": 1}
+    assert await buried(channel) == sorted(others)
+
+
+async def test_one_that_goes_back_begins_with_its_first_attempt_and_is_counted(
+    container: Container, channel: Channel, event: MakeEvent
+) -> None:
+    await bury(channel, event(new_tenant()), READ_ONLY, **{RETURNS_HEADER: 1})
+    await AutomaticRedrive(container.broker, ["common"]).run_once()
+    message = await (await channel.get_queue(NAMES.main)).get(no_ack=True)
+    assert dict(message.headers) == {"traceparent": "the-trace", RETURNS_HEADER: 2, DELIVERIES_HEADER: 0}
+
+
+async def test_one_that_went_back_in_vain_often_enough_stays(
+    container: Container, channel: Channel, event: MakeEvent
+) -> None:
+    stays = await bury(channel, event(new_tenant()), READ_ONLY, **{RETURNS_HEADER: MAX_RETURNS})
+    await AutomaticRedrive(container.broker, ["common"]).run_once()
+    assert await buried(channel) == [stays]
+
+
+async def test_dead_letters_that_stay_are_looked_at_again_only_when_others_have_come(
+    container: Container, channel: Channel, event: MakeEvent
+) -> None:
+    automatic = AutomaticRedrive(container.broker, ["common"])
+    stays = await bury(channel, event(new_tenant()), OTHERS[0])
+    await automatic.run_once()
+    await automatic.run_once()
+    queue = await channel.get_queue(NAMES.dead)
+    [letter] = [await queue.get()]
+    assert letter.headers[DELIVERIES_HEADER] == 1
+    await letter.nack(requeue=True)
+    await bury(channel, event(new_tenant()), READ_ONLY)
+    await automatic.run_once()
+    assert await buried(channel) == [stays]
+
+
+async def test_a_worker_that_is_ready_puts_them_back(
+    container: Container, channel: Channel, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "REDRIVE_INTERVAL", 0.1)
+    handler = Recording()
+    service: Service[Any] = Service(
+        "quartet_common", type(container.config), _no_app, lambda _: [Subscription("common.#", handler)]
+    )
+    failed = await bury(channel, event(new_tenant()), READ_ONLY)
+    worker = asyncio.ensure_future(Worker(service, container).run())
+
+    async def handled() -> bool:
+        return handler.ids == [failed]
+
+    try:
+        await eventually(handled, "the dead letter to be handled")
+    finally:
+        container.stopping.set()
+        await worker
+    assert await buried(channel) == []
+
+
+def _no_app(_: object) -> Any:
+    raise AssertionError("a worker needs no app")
