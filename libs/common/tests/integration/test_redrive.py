@@ -17,6 +17,7 @@ from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, AutomaticRedrive
+from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
 from quartet_common.process import Service, Worker
@@ -91,6 +92,10 @@ async def consuming(container: Container, handler: Recording, totals: Any) -> As
         await running
 
 
+async def look(automatic: AutomaticRedrive, connection: aio_pika.abc.AbstractConnection) -> None:
+    await automatic.run_once(connection, await read_queues(connection, [NAMES.dead]))
+
+
 async def test_only_those_of_a_servers_failure_go_back_and_each_has_its_effect_once(
     container: Container, channel: Channel, event: MakeEvent, totals: Any
 ) -> None:
@@ -99,9 +104,8 @@ async def test_only_those_of_a_servers_failure_go_back_and_each_has_its_effect_o
     failed = [await bury(channel, one, reason) for one, reason in zip(events, SERVER_FAILURES, strict=True)]
     await bury(channel, events[0], READ_ONLY)  # a second copy: two workers had it
     others = [await bury(channel, event(tenant), reason) for reason in [*OTHERS, None]]
-    automatic = AutomaticRedrive(container.broker, ["common", "nobody"])
-    async with consuming(container, handler, totals):
-        await automatic.run_once()
+    async with consuming(container, handler, totals), container.broker.connection("redrive") as connection:
+        await look(AutomaticRedrive(["common", "nobody"]), connection)
         await totals.reach(len(events) + 1)
     assert handler.ids == sorted(failed)
     assert totals.results == {"handled": len(events), "duplicate": 1}
@@ -112,7 +116,8 @@ async def test_one_that_goes_back_begins_with_its_first_attempt_and_is_counted(
     container: Container, channel: Channel, event: MakeEvent
 ) -> None:
     await bury(channel, event(new_tenant()), READ_ONLY, **{RETURNS_HEADER: 1})
-    await AutomaticRedrive(container.broker, ["common"]).run_once()
+    async with container.broker.connection("redrive") as connection:
+        await look(AutomaticRedrive(["common"]), connection)
     message = await (await channel.get_queue(NAMES.main)).get(no_ack=True)
     assert dict(message.headers) == {"traceparent": "the-trace", RETURNS_HEADER: 2, DELIVERIES_HEADER: 0}
 
@@ -121,30 +126,31 @@ async def test_one_that_went_back_in_vain_often_enough_stays(
     container: Container, channel: Channel, event: MakeEvent
 ) -> None:
     stays = await bury(channel, event(new_tenant()), READ_ONLY, **{RETURNS_HEADER: MAX_RETURNS})
-    await AutomaticRedrive(container.broker, ["common"]).run_once()
+    async with container.broker.connection("redrive") as connection:
+        await look(AutomaticRedrive(["common"]), connection)
     assert await buried(channel) == [stays]
 
 
 async def test_dead_letters_that_stay_are_looked_at_again_only_when_others_have_come(
     container: Container, channel: Channel, event: MakeEvent
 ) -> None:
-    automatic = AutomaticRedrive(container.broker, ["common"])
+    automatic = AutomaticRedrive(["common"])
     stays = await bury(channel, event(new_tenant()), OTHERS[0])
-    await automatic.run_once()
-    await automatic.run_once()
-    queue = await channel.get_queue(NAMES.dead)
-    [letter] = [await queue.get()]
-    assert letter.headers[DELIVERIES_HEADER] == 1
-    await letter.nack(requeue=True)
-    await bury(channel, event(new_tenant()), READ_ONLY)
-    await automatic.run_once()
+    async with container.broker.connection("redrive") as connection:
+        await look(automatic, connection)
+        await look(automatic, connection)
+        letter = await (await channel.get_queue(NAMES.dead)).get()
+        assert letter.headers[DELIVERIES_HEADER] == 1
+        await letter.nack(requeue=True)
+        await bury(channel, event(new_tenant()), READ_ONLY)
+        await look(automatic, connection)
     assert await buried(channel) == [stays]
 
 
 async def test_a_worker_that_is_ready_puts_them_back(
     container: Container, channel: Channel, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "REDRIVE_INTERVAL", 0.1)
+    monkeypatch.setattr(process, "QUEUES_INTERVAL", 0.1)
     handler = Recording()
     service: Service[Any] = Service(
         "quartet_common", type(container.config), _no_app, lambda _: [Subscription("common.#", handler)]

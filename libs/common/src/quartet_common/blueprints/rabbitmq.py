@@ -16,9 +16,9 @@ from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
 from quartet_common.messaging.dead_letters import facts, is_of
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
-from quartet_common.messaging.redrive import MAX_REDRIVEN, count
+from quartet_common.messaging.redrive import MAX_REDRIVEN
 from quartet_common.messaging.redrive import redrive as redrive_letters
-from quartet_common.messaging.stats import read_outbox
+from quartet_common.messaging.stats import read_outbox, read_queues
 from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
 
@@ -59,6 +59,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     tag_blueprint(blueprint, ["Operations"])
     service = container.config.service
     consumers = [QueueNames(name) for name in (service, lane(service))]
+    dead = [names.dead for names in consumers]
 
     @blueprint.get("/outbox")
     @requires("events:manage")
@@ -72,13 +73,14 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @requires("events:manage")
     async def queues() -> dict[str, Any]:
         """List the service's queues with their numbers of messages and consumers."""
-        found = []
         async with container.broker.connection("operator") as connection:
-            for name in (name for names in consumers for name in names.all):
-                counts = await count(connection, name)
-                if counts is not None:
-                    found.append({"name": name, "messages": counts[0], "consumers": counts[1]})
-        return {"queues": found}
+            found = await read_queues(connection, (name for names in consumers for name in names.all))
+        return {
+            "queues": [
+                {"name": name, "messages": state.messages, "consumers": state.consumers}
+                for name, state in found.items()
+            ]
+        }
 
     @blueprint.get("/dead-letters")
     @requires("events:manage")
@@ -88,12 +90,9 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
         total, messages = 0, list[AbstractIncomingMessage]()
         async with container.broker.connection("operator") as connection:
-            for names in consumers:
-                counts = await count(connection, names.dead)
-                if counts:
-                    total += counts[0]
-                    left = limit - len(messages)
-                    messages += await _peek(await connection.channel(), names.dead, left, principal())
+            for name, state in (await read_queues(connection, dead)).items():
+                total += state.messages
+                messages += await _peek(await connection.channel(), name, limit - len(messages), principal())
         return {"total": total, "dead_letters": [_describe(message) for message in messages]}
 
     @blueprint.post("/dead-letters/redrive")
@@ -108,8 +107,9 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
             return _may_see(who, message) and only in (None, message.message_id)
 
         async with container.broker.connection("operator") as connection:
+            found = await read_queues(connection, dead)
             for names in consumers:
-                if await count(connection, names.dead):
+                if names.dead in found:
                     redriven += await redrive_letters(connection, names, is_wanted, limit - redriven)
         return {"redriven": redriven}
 

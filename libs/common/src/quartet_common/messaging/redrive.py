@@ -2,17 +2,16 @@
 reason is a server's failure."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.database import UNAVAILABLE
 from quartet_common.errors import UnavailableError
 from quartet_common.fair_share import CapacityExceededError
-from quartet_common.messaging.broker import BROKER_ERRORS, Broker
 from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
+from quartet_common.messaging.stats import QueueState
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 
 logger = logging.getLogger(__name__)
@@ -34,18 +33,6 @@ def _names(classes: Iterable[type[BaseException]]) -> Iterator[str]:
 
 SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, *UNAVAILABLE)))
 """Errors that are a server's fault, by the names with which reasons begin."""
-
-
-async def count(connection: AbstractConnection, name: str) -> tuple[int, int] | None:
-    """Messages and consumers of a queue, or None. Asked on a channel of its own, since a miss closes the channel."""
-    channel = await connection.channel()
-    try:
-        queue = await channel.declare_queue(name, passive=True)
-    except ChannelNotFoundEntity:
-        return None
-    result = queue.declaration_result
-    await channel.close()
-    return result.message_count or 0, result.consumer_count or 0
 
 
 async def redrive(
@@ -93,29 +80,24 @@ class AutomaticRedrive:
     events whose statements timed out while the server counted as up.
     """
 
-    def __init__(self, broker: Broker, consumers: Iterable[str]) -> None:
-        self._broker = broker
+    def __init__(self, consumers: Iterable[str]) -> None:
         self._consumers = [QueueNames(name) for name in consumers]
         self._left: dict[str, int] = {}
 
-    async def run_once(self) -> None:
-        """Look at the queues whose number of dead letters has changed. Raises UnavailableError without RabbitMQ."""
-        try:
-            async with self._broker.connection("redrive") as connection:
-                for names in self._consumers:
-                    await self._redrive(connection, names)
-        except BROKER_ERRORS as error:
-            raise UnavailableError("rabbitmq") from error
+    async def run_once(self, connection: AbstractConnection, queues: Mapping[str, QueueState]) -> None:
+        """Look at the dead letters where, by the state of `queues`, their number has changed.
 
-    async def _redrive(self, connection: AbstractConnection, names: QueueNames) -> None:
-        waiting, _ = await count(connection, names.dead) or (0, 0)
-        if waiting == self._left.get(names.dead, 0):  # those that were looked at before
-            return
-        redriven = await redrive(connection, names, _is_returned, by_itself=True)
-        self._left[names.dead] = waiting - redriven
-        if redriven:
-            facts = {"queue": names.main, "events": redriven}
-            logger.warning("dead letters of a server's failure were put back into their queue", extra=facts)
+        Raises one of BROKER_ERRORS.
+        """
+        for names in self._consumers:
+            waiting = queues[names.dead].messages if names.dead in queues else 0
+            if waiting == self._left.get(names.dead, 0):  # those that were looked at before
+                continue
+            redriven = await redrive(connection, names, _is_returned, by_itself=True)
+            self._left[names.dead] = waiting - redriven
+            if redriven:
+                facts = {"queue": names.main, "events": redriven}
+                logger.warning("dead letters of a server's failure were put back into their queue", extra=facts)
 
 
 def _is_returned(message: AbstractIncomingMessage) -> bool:

@@ -1,9 +1,11 @@
-"""Numbers of the outbox and the consumer, kept by the worker and shown as OpenTelemetry metrics."""
+"""Numbers of the outbox, the consumer and the queues, kept by the worker and shown as OpenTelemetry metrics."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
@@ -39,6 +41,29 @@ async def read_outbox(connection: Connection) -> OutboxState:
     return OutboxState(row["depth"], max(0.0, row["lag"]))
 
 
+@dataclass(frozen=True)
+class QueueState:
+    """How many messages wait in a queue, and how many consumers it has."""
+
+    messages: int
+    consumers: int
+
+
+async def read_queues(connection: AbstractConnection, names: Iterable[str]) -> dict[str, QueueState]:
+    """The state of each of these queues that exists. Raises one of BROKER_ERRORS."""
+    found: dict[str, QueueState] = {}
+    channel = await connection.channel()
+    for name in names:
+        try:
+            result = (await channel.declare_queue(name, passive=True)).declaration_result
+        except ChannelNotFoundEntity:  # which closes the channel
+            channel = await connection.channel()
+        else:
+            found[name] = QueueState(result.message_count or 0, result.consumer_count or 0)
+    await channel.close()
+    return found
+
+
 RESULTS = ("handled", "duplicate", "delayed", "dead", "passed over")
 """What can become of an event; those passed over were in a batch with others that the service asked for."""
 
@@ -70,6 +95,23 @@ class OutboxStats:
 
     def _lag(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self.state.lag)]
+
+
+class QueueStats:
+    """Messages and consumers of the queues of all registered consumers, also of those that do not run."""
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, QueueState] = {}
+        meter.create_observable_gauge(
+            "quartet.queue.messages", [self._messages], description="messages that wait, of up to 200 events each"
+        )
+        meter.create_observable_gauge("quartet.queue.consumers", [self._consumers], description="consumers of a queue")
+
+    def _messages(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(state.messages, {"queue": name}) for name, state in self.state.items()]
+
+    def _consumers(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(state.consumers, {"queue": name}) for name, state in self.state.items()]
 
 
 class ConsumerStats:
