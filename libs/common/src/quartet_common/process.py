@@ -190,7 +190,8 @@ class Worker(Generic[C]):
                 self._queue_stats.state = queues
                 if status == 200:
                     await self._automatic_redrive.run_once(connection, queues)
-        except BROKER_ERRORS as error:
+        except (UnavailableError, *BROKER_ERRORS) as error:
+            self._queue_stats.state = {}  # not known
             raise UnavailableError("rabbitmq") from error
 
     async def _measure_outbox(self) -> None:
