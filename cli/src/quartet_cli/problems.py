@@ -1,7 +1,7 @@
 """What is amiss with the events of a running stack, by the numbers of its workers."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +47,8 @@ def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessS
     numbers = {one.name.removesuffix(WORKER): found for one, found in zip(workers, answers, strict=True) if found}
     names = {process.name for process in processes}
     places: dict[str, tuple[str, ...]] = {}
-    for service, texts in of_events(numbers).items():
+    ready = {process.name.removesuffix(WORKER) for process in workers if process.healthy}
+    for service, texts in of_events(numbers, ready).items():
         name = f"{service}{WORKER}" if f"{service}{WORKER}" in names else f"{next(iter(numbers))}{WORKER}"
         places[name] = (*places.get(name, ()), *texts)
     return [replace(process, problems=places.get(process.name, ())) for process in processes]
@@ -77,10 +78,11 @@ def parse(text: str) -> EventNumbers:
     return found
 
 
-def of_events(numbers: Mapping[str, EventNumbers]) -> dict[str, list[str]]:
+def of_events(numbers: Mapping[str, EventNumbers], ready: Collection[str]) -> dict[str, list[str]]:
     """The problems of each service, from what the worker of each service tells.
 
-    All workers count all queues: the queue of a service that does not run has its problem from another's worker.
+    All workers count all queues: the queue of a service that does not run has its problem from another's worker. A
+    worker that is `ready` consumes: what others have counted is some seconds old.
     """
     problems: dict[str, list[str]] = {}
     for service, own in numbers.items():
@@ -88,13 +90,13 @@ def of_events(numbers: Mapping[str, EventNumbers]) -> dict[str, list[str]]:
             text = f"{EVENTS_WAIT}: {own.depth:,} in the outbox of {service}, the oldest for {own.lag:,.0f} s"
             problems.setdefault(service, []).append(text)
     for queue in sorted({queue for each in numbers.values() for queue in each.messages}):
-        problems.setdefault(queue.split(".")[1], []).extend(_of_queue(queue, numbers.values()))
+        service = queue.split(".")[1]
+        waiting = max(each.messages.get(queue, 0) for each in numbers.values())
+        consumers = max(each.consumers.get(queue, 0) for each in numbers.values())
+        if queue.endswith(DEAD):
+            if waiting:
+                problems.setdefault(service, []).append(f"{DEAD_LETTERS}: {waiting:,} in {queue}")
+        elif not consumers and service not in ready:
+            text = f"{NO_CONSUMER}: {queue}, in which {waiting:,} messages wait"
+            problems.setdefault(service, []).append(text)
     return problems
-
-
-def _of_queue(queue: str, numbers: Iterable[EventNumbers]) -> list[str]:
-    waiting = max(each.messages.get(queue, 0) for each in numbers)
-    if queue.endswith(DEAD):
-        return [f"{DEAD_LETTERS}: {waiting:,} in {queue}"] if waiting else []
-    consumers = max(each.consumers.get(queue, 0) for each in numbers)
-    return [] if consumers else [f"{NO_CONSUMER}: {queue}, in which {waiting:,} messages wait"]

@@ -32,18 +32,23 @@ def test_the_numbers_of_a_worker_are_read() -> None:
 
 
 def test_events_that_wait_queues_without_consumers_and_dead_letters_are_problems() -> None:
-    assert of_events({"users": NUMBERS}) == {"users": [WAITING], "audit": AUDIT}
+    assert of_events({"users": NUMBERS}, {"users"}) == {"users": [WAITING], "audit": AUDIT}
 
 
 def test_nothing_is_a_problem_where_all_is_well() -> None:
     well = EventNumbers(9, 9.9, {"quartet.audit": 7, "quartet.audit.dead": 0}, {"quartet.audit": 1})
-    assert of_events({"users": well, "audit": well}) == {"audit": []}
+    assert of_events({"users": well, "audit": well}, ()) == {}
 
 
 def test_a_consumer_that_one_worker_has_seen_is_one() -> None:
     seen = EventNumbers(0, 0, {"quartet.audit": 7}, {"quartet.audit": 1})
     missed = EventNumbers(0, 0, {"quartet.audit": 7}, {"quartet.audit": 0})
-    assert of_events({"users": missed, "audit": seen}) == {"audit": []}
+    assert of_events({"users": missed, "audit": seen}, ()) == {}
+
+
+def test_a_worker_that_is_ready_consumes_whatever_others_have_counted_before() -> None:
+    missed = EventNumbers(0, 0, {"quartet.audit": 7}, {"quartet.audit": 0})
+    assert of_events({"users": missed}, {"audit"}) == {}
 
 
 def test_a_problem_is_at_the_worker_of_its_service_and_else_at_one_that_answers(
@@ -53,7 +58,7 @@ def test_a_problem_is_at_the_worker_of_its_service_and_else_at_one_that_answers(
     monkeypatch.setattr(problems, "read", lambda url, _: answers.get(url))
     (tmp_path / "token").write_text("the token\n")
     users = ProcessStatus("users-worker", "running", 7, "http://users", 9, 0)
-    audit = ProcessStatus("audit-worker", "running", 8, "http://audit", 9, 0, "rabbitmq is down")
+    audit = ProcessStatus("audit-worker", "unhealthy", 8, "http://audit", 9, 0, "rabbitmq is down")
     both = problems.added([users, audit], tmp_path / "token")
     assert [one.problems for one in both] == [(WAITING,), tuple(AUDIT)]
     assert problems_of(both) == {
