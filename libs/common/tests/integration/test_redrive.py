@@ -1,8 +1,7 @@
 """Dead letters whose reason is a server's failure go back by themselves; others stay."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import aio_pika
@@ -12,27 +11,26 @@ from aio_pika import DeliveryMode, Message
 from quartet_common import process
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
-from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, AutomaticRedrive
 from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.messaging.topology import DELAYS
 from quartet_common.process import Service, Worker
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import NAMES, Recording, consumer_of, running
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
 Channel = aio_pika.abc.AbstractChannel
 MakeEvent = Callable[..., Event]
-NAMES = QueueNames("common")
 READ_ONLY = "ReadOnlySQLTransactionError: cannot execute INSERT in a read-only transaction"
 SERVER_FAILURES = [
     READ_ONLY,
     'DiskFullError: could not extend file "base/16384/16385": No space left on device',
     "TooManyConnectionsError: sorry, too many clients already",
+    "ContendedError: 503 postgresql_contended: Another request changed the same data at the same time. Try again.",
     "UnavailableError: 503 postgresql_unavailable: postgresql is unavailable. Try again later.",
 ]
 OTHERS = [
@@ -42,18 +40,9 @@ OTHERS = [
 ]
 
 
-class Recording:
-    """A handler that keeps what it has handled."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def __call__(self, _: Connection, events: Sequence[Event]) -> None:
-        self.events += events
-
-    @property
-    def ids(self) -> list[str]:
-        return sorted(str(event.id) for event in self.events)
+def ids(handler: Recording) -> list[str]:
+    """Of all events handled."""
+    return sorted(str(event.id) for call in handler.calls for event in call)
 
 
 async def bury(channel: Channel, event: Event, reason: str | None, **headers: Any) -> str:
@@ -81,17 +70,6 @@ async def buried(channel: Channel) -> list[str]:
     return sorted(str(message.message_id) for message in found)
 
 
-@asynccontextmanager
-async def consuming(container: Container, handler: Recording, totals: Any) -> AsyncIterator[None]:
-    consumer = Consumer("common", container.broker, container.database, [Subscription("common.#", handler)], totals)
-    running = asyncio.ensure_future(consumer.run())
-    try:
-        yield
-    finally:
-        consumer.stop()
-        await running
-
-
 async def look(automatic: AutomaticRedrive, connection: aio_pika.abc.AbstractConnection) -> None:
     await automatic.run_once(connection, await read_queues(connection, [NAMES.dead]))
 
@@ -104,10 +82,10 @@ async def test_only_those_of_a_servers_failure_go_back_and_each_has_its_effect_o
     failed = [await bury(channel, one, reason) for one, reason in zip(events, SERVER_FAILURES, strict=True)]
     await bury(channel, events[0], READ_ONLY)  # a second copy: two workers had it
     others = [await bury(channel, event(tenant), reason) for reason in [*OTHERS, None]]
-    async with consuming(container, handler, totals), container.broker.connection("redrive") as connection:
+    async with running(consumer_of(container, handler, totals)), container.broker.connection("redrive") as connection:
         await look(AutomaticRedrive(["common", "nobody"]), connection)
         await totals.reach(len(events) + 1)
-    assert handler.ids == sorted(failed)
+    assert ids(handler) == sorted(failed)
     assert totals.results == {"handled": len(events), "duplicate": 1}
     assert await buried(channel) == sorted(others)
 
@@ -159,7 +137,7 @@ async def test_a_worker_that_is_ready_puts_them_back(
     worker = asyncio.ensure_future(Worker(service, container).run())
 
     async def handled() -> bool:
-        return handler.ids == [failed]
+        return ids(handler) == [failed]
 
     try:
         await eventually(handled, "the dead letter to be handled")

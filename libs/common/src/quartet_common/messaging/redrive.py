@@ -8,7 +8,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from quartet_common.database import UNAVAILABLE
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
 from quartet_common.messaging.stats import QueueState
@@ -31,8 +31,8 @@ def _names(classes: Iterable[type[BaseException]]) -> Iterator[str]:
         yield from _names(one.__subclasses__())
 
 
-SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, *UNAVAILABLE)))
-"""Errors that are a server's fault, by the names with which reasons begin."""
+SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, ContendedError, *UNAVAILABLE)))
+"""Errors that are no event's fault, by the names with which reasons begin."""
 
 
 async def redrive(
