@@ -36,6 +36,7 @@ EXPORTED = {
 """The kind of line that has the rows of a table."""
 EVERYWHERE = {
     "outbox": "events of what is exported, for milliseconds",
+    "published_events": "the same events, for some hours",
     "inbox": "ids of events that were taken in",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
     "deleted_tenants": "only deleted tenants, which have no export",

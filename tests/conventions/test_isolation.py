@@ -62,6 +62,7 @@ from quartet_testing.isolation.records import (
     dead_letters_are_apart,
     dead_letters_are_redriven_apart,
     entries_are_listed_apart,
+    events_are_replayed_apart,
     exports_are_apart,
 )
 from quartet_testing.isolation.roles import (
@@ -112,6 +113,7 @@ EVERYWHERE: dict[str, Check] = {
     "data.export": exports_are_apart,
     "rabbitmq.dead_letters": dead_letters_are_apart,
     "rabbitmq.redrive": dead_letters_are_redriven_apart,
+    "rabbitmq.replay": events_are_replayed_apart,
 }
 TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
 CHECKS: dict[str, dict[str, Check]] = {

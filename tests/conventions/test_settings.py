@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from quartet_cli import environment
 from quartet_cli.layout import CHECKOUT, SERVICES
-from quartet_common.config import ENV_PREFIX, ServiceConfig
+from quartet_common.config import CONSUMERS, ENV_PREFIX, ServiceConfig
 from quartet_common.limits.limit import Limit
 
 INSIDE = {"QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT"}
@@ -114,8 +114,8 @@ def shown(field: FieldInfo) -> str:
     value = field.default
     if field.is_required():
         return "needed"
-    if value is None or value == "":
-        return "none"
+    if value is None or value == "" or value is CONSUMERS:
+        return "the four services" if value else "none"
     if isinstance(value, Limit):
         return f"{value.quota}/{value.seconds}"
     if isinstance(value, list | tuple):

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.local_stack
 
 TENANTLESS = {
     "outbox": "a queue over all tenants, read in the order of its ids; rows live for milliseconds",
+    "published_events": "the journal of the outbox, in the same order; rows live for some hours",
     "schema_migrations": "says which migrations were run; holds nothing of any tenant",
 }
 INDEXES = """
@@ -20,6 +21,7 @@ FROM pg_index JOIN pg_class index ON index.oid = indexrelid JOIN pg_class relati
 WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
 MAINTENANCE = {
+    "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",
     "inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once",
     "sessions_ends_at": "finds what is over, of all tenants at once",
     "revocations_written_by": "finds what is new, of all tenants at once",

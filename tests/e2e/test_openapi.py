@@ -29,13 +29,14 @@ TRUE = [
 ]
 HELD = (
     "/rabbitmq/dead-letters/redrive",
+    "/rabbitmq/replay",
     "/users/lookup",
     "/users/lookup/group-scopes",
     "/groups/search",
     "/groups/bulk",
     "/groups/privileged",
 )
-"""Endings of paths that other tests try: redrive has effects, the others are not reached through the proxy."""
+"""Endings of paths that other tests try: redrive and replay have effects, the others are not reached by the proxy."""
 
 
 @pytest.mark.parametrize("service", ["users", "groups"])

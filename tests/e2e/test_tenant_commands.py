@@ -1,34 +1,15 @@
 """`./quartet tenant`, as a person types it, and what it says where a tenant is missing."""
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS, Api
+from quartet_testing.command_line import quartet
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
-
-
-async def quartet(stack: Stack, *arguments: str, **variables: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command on the stack."""
-    environment = {**os.environ, "QUARTET_HOME": str(stack.home.path), "COLUMNS": "80", **variables}
-    command = [sys.executable, "-m", "quartet_cli", *arguments]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 async def test_a_token_for_a_tenant_that_is_not_there_says_how_to_make_it(stack: Stack) -> None:

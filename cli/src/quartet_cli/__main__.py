@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from quartet_cli import (
     client_commands,
     completion,
+    event_commands,
     key_commands,
     logins,
     quality,
@@ -32,7 +33,7 @@ from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError
 from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
 from quartet_cli.state import State
-from quartet_cli.status import ProcessStatus, age
+from quartet_cli.status import ProcessStatus, age, problems_of
 
 EXIT_CODES: Final = (
     "Exit codes: 0 success; 1 error; 2 wrong usage; 3 the stack, or a part of it, is not running; "
@@ -53,6 +54,7 @@ app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(client_commands.app, name="client")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(scim_token_commands.app, name="scim-token")
+app.add_typer(event_commands.app, name="events")
 for command in (logins.login, logins.whoami, logins.logout, completion.completion):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
@@ -113,6 +115,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         out.print("Quartet has not been started here. Run: ./quartet up")
     else:
         tables.console().print(table_of(processes))
+        show_problems(processes)
         out.print(f"home {stack.home.path}, database {stack.state.postgres_data}", style="dim", highlight=False)
     if not processes or not all(process.healthy for process in processes):
         raise typer.Exit(3)
@@ -237,9 +240,16 @@ def table_of(processes: list[ProcessStatus]) -> Table:
         pid = str(process.pid or "-")
         uptime = age(process.uptime) if process.pid else "-"
         table.add_row(process.name, state, pid, uptime, str(process.restarts), process.url)
-        if process.detail:
-            table.add_row("", f"[red]{process.detail}[/]")
     return table
+
+
+def show_problems(processes: list[ProcessStatus]) -> None:
+    """What is amiss, each with the processes that say so."""
+    found = problems_of(processes)
+    if found:
+        print("\nproblems (what to do: docs/operations.md, Problems)")
+    for text, names in found.items():
+        tables.console().print(f"  {text} ({', '.join(names)})", style="red", markup=False)
 
 
 def complain(error: QuartetError) -> None:

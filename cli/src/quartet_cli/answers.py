@@ -15,7 +15,7 @@ def ask(method: str, url: str, **options: Any) -> tuple[int, Document]:
     import httpx  # the commands that ask nothing start a quarter of a second earlier without it
 
     try:
-        answer = httpx.request(method, url, timeout=10, trust_env=False, **options)
+        answer = httpx.request(method, url, trust_env=False, **{"timeout": 10, **options})
         return answer.status_code, answer.json() if answer.content else {}
     except (httpx.HTTPError, ValueError) as error:
         server = "/".join(url.split("/")[:3])

@@ -3,50 +3,60 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from quartet_cli.ports import HOST
 
 TIMEOUT = 2.0  # seconds
+LONGEST: Final = 1024**2
+NO_ANSWER: Final = (OSError, http.client.HTTPException)
+"""What `fetch` raises when a process does not answer."""
 
 
 def http_ready(url: str) -> str | None:
-    """None when `url` answers 200, else what it said."""
+    """None when `url` answers 200, else what is amiss in words."""
     try:
         status, body = fetch(url)
-    except (OSError, http.client.HTTPException) as error:
+    except NO_ANSWER as error:
         return f"{url}: {error}"
-    return None if status == 200 else f"{url}: {status} {summary(body)}".rstrip()
+    return None if status == 200 else said(body) or f"{url}: {status}"
 
 
 def http_answers(url: str) -> str | None:
     """None when `url` answers anything at all."""
     try:
         fetch(url)
-    except (OSError, http.client.HTTPException) as error:
+    except NO_ANSWER as error:
         return f"{url}: {error}"
     return None
 
 
-def fetch(url: str) -> tuple[int, bytes]:
-    """Status and body of a GET; OSError or HTTPException when there is no answer."""
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and body, of at most 1 MB, of a GET; one of NO_ANSWER when there is no answer."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=TIMEOUT)
     try:
-        connection.request("GET", parts.path or "/")
+        connection.request("GET", parts.path or "/", headers=headers or {})
         response = connection.getresponse()
-        return response.status, response.read(4096)
+        return response.status, response.read(LONGEST)
     finally:
         connection.close()
 
 
-def summary(body: bytes) -> str:
-    """What is down, if the health answer names it, in one line."""
+def said(body: bytes) -> str:
+    """What a health answer says: what is `down`, each with its reason where there is one, or its status."""
     try:
         found = json.loads(body)
     except ValueError:
         return ""
-    return json.dumps(found)[:300] if isinstance(found, dict) else ""
+    if not isinstance(found, dict):
+        return ""
+    reasons = next((value for value in found.values() if isinstance(value, dict)), {})
+    down = ", ".join(f"{name} {reasons.get(name, 'is down')}" for name in found.get("down", []))
+    status = str(found.get("status", ""))
+    return f"{status}: {down}" if down and status == "stopping" else down or status
 
 
 def connects(port: int) -> str | None:

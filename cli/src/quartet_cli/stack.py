@@ -21,6 +21,7 @@ from quartet_cli import (
     environment,
     leftovers,
     ports,
+    problems,
     settings,
     status,
     tenants,
@@ -96,7 +97,8 @@ class Stack:
         """Every process with its state, address and health; all stopped where the stack does not run."""
         if not self.state.ports:
             return []
-        return status.gather(self.supervisor, list(self.programs.values()))
+        found = status.gather(self.supervisor, list(self.programs.values()))
+        return problems.added(found, self.home.secrets / "prometheus/token")
 
     def is_running(self) -> bool:
         """Whether its supervisor is there."""

@@ -23,7 +23,8 @@ WORDS = {
 @dataclass(frozen=True)
 class ProcessStatus:
     """`state` is running, starting, stopped, stopping, crashed (comes back by itself), failed or unhealthy; `uptime` in
-    seconds; `restarts` since the stack was started; `detail` says what is amiss."""
+    seconds; `restarts` since the stack was started; `detail` says what is amiss with the process, `problems` what is
+    amiss with the events of its service."""
 
     name: str
     state: str
@@ -32,6 +33,7 @@ class ProcessStatus:
     uptime: float
     restarts: int
     detail: str = ""
+    problems: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -77,3 +79,13 @@ def _alive(process: Process, reason: str | None) -> str:
 def age(seconds: float) -> str:
     """A duration for people."""
     return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86400 else f"{seconds / 86400:.1f} d"
+
+
+def problems_of(processes: Sequence[ProcessStatus]) -> dict[str, list[str]]:
+    """What is amiss, and with which processes."""
+    found: dict[str, list[str]] = {}
+    for process in processes:
+        for text in (process.detail, *process.problems):
+            if text:
+                found.setdefault(text, []).append(process.name)
+    return found

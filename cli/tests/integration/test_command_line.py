@@ -15,7 +15,7 @@ from quartet_cli.state import State
 
 COMMANDS = (
     *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
-    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "completion"),
+    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "events", "completion"),
 )
 
 

@@ -30,6 +30,7 @@ CREATE ROLE quartet_common LOGIN PASSWORD '{PASSWORD}';
 GRANT CONNECT, CREATE ON DATABASE quartet TO quartet_common;
 CREATE SCHEMA common AUTHORIZATION quartet_common;
 """
+CONSUMERS = {"common": ("common.#",), "common.revocations": ("users.token.revoked.v1",)}
 
 
 class CommonConfig(ServiceConfig):
@@ -104,7 +105,7 @@ async def config(servers: Stack) -> CommonConfig:
         "QUARTET_TRUSTED_PROXIES": "0",
     }
     with patch.dict(os.environ, variables, clear=True):
-        made = read_config(CommonConfig)
+        made = read_config(CommonConfig).model_copy(update={"consumers": CONSUMERS})
     await prepare(make_service([]), made)
     return made
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from quartet_common.limits.limit import Limit, Setting
@@ -18,6 +18,22 @@ DEFAULT_SECRETS_DIR = "/run/secrets"
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 """RFC 6454 section 6.2; never `null`, which any page can be."""
+
+CONSUMERS: dict[str, tuple[str, ...]] = {
+    "users": ("groups.*.*.v1",),
+    "groups": ("users.user.*.v1", "users.tenant.deleted.v1"),
+    "audit": ("#", "users.tenant.deleted.v1"),
+    "metrics": ("#", "users.tenant.deleted.v1"),
+    **{f"{service}.revocations": ("users.token.revoked.v1",) for service in ("users", "groups", "audit", "metrics")},
+}
+"""Who consumes events: the name of each consumer's queue without `quartet.`, and the patterns that it is bound to.
+
+Relays declare these queues before they publish, so that an event reaches a consumer that is stopped, also when RabbitMQ
+has lost its data.
+"""
+
+EXAMPLES = {"cors_origins": '["https://app.example.com"]', "consumers": '{"audit": ["#"]}'}
+"""JSON settings, as error messages show them."""
 
 Secret = Annotated[SecretStr, Field(min_length=1)]
 """A secret; an empty file or variable is none."""
@@ -59,6 +75,8 @@ class ServiceConfig(BaseSettings):
     redis_password: Secret
     broker_url: str
     broker_password: Secret
+    consumers: Annotated[dict[str, tuple[str, ...]], NoDecode] = CONSUMERS
+    journal_hours: float = Field(default=24.0, ge=0, description="hours for which published events can be replayed")
 
     users_url: str
     client_secret: Secret
@@ -84,14 +102,14 @@ class ServiceConfig(BaseSettings):
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
     shutdown_timeout: float = Field(default=10.0, gt=0, description="seconds that running work may take to finish")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "consumers", mode="before")
     @classmethod
-    def _read_list(cls, value: Any) -> Any:
-        # not by pydantic-settings, which would stop at a list that is no JSON and not report what else is wrong
+    def _read_json(cls, value: Any, info: ValidationInfo) -> Any:
+        # not by pydantic-settings, which would stop at what is no JSON and not report what else is wrong
         try:
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError:
-            raise ValueError('must be a JSON list such as ["https://app.example.com"]') from None
+            raise ValueError(f"must be JSON such as {EXAMPLES[info.field_name or '']}") from None
 
     @field_validator("cors_origins")
     @classmethod

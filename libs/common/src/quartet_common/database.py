@@ -37,10 +37,14 @@ UNAVAILABLE = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # class 53: no disk space, no memory, too many connections
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
+    asyncpg.PostgresSystemError,  # class 58: the files of the server
 )
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
+FULL_PERIOD = 5.0
+"""Seconds after an error of a full disk in which the database does not count as writable."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 GATHERING = 0.002
@@ -102,6 +106,7 @@ class Database:
         """When PostgreSQL has last finished something for this process, by time.monotonic."""
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
+        self._full_until = 0.0
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -171,6 +176,24 @@ class Database:
         ):
             yield connection
 
+    async def note_failure(self, error: BaseException) -> None:
+        """Remember what an error says of the server, before its connection goes back to the pool."""
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            await self.pool.expire_connections()  # to what was the primary; new ones find the primary of now
+        elif isinstance(error, asyncpg.DiskFullError):
+            self._full_until = asyncio.get_running_loop().time() + FULL_PERIOD
+
+    async def is_writable(self) -> bool:
+        """Whether PostgreSQL answers as a primary, and no statement has met a full disk lately.
+
+        Raises UnavailableError (503) when PostgreSQL does not answer.
+        """
+        async with self.connection() as connection:
+            is_primary = bool(await connection.fetchval("SELECT current_setting('transaction_read_only') = 'off'"))
+        if not is_primary:
+            await self.pool.expire_connections()
+        return is_primary and asyncio.get_running_loop().time() >= self._full_until
+
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
         await self._waker.close()
@@ -212,6 +235,8 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
             self._database.last_answer = time.monotonic()
         try:
             with _unavailable():
+                if error is not None:
+                    await self._database.note_failure(error)
                 await self._pool.release(self._connection, timeout=self._timeout)
         finally:
             self._release_share()
@@ -299,9 +324,20 @@ class _unavailable:  # noqa: N801  # reads as a statement
 def _raise_for(error: BaseException | None) -> None:
     """Raise what an error of the driver means, if it means that PostgreSQL is away or that transactions contend."""
     if isinstance(error, UNAVAILABLE):
-        raise UnavailableError("postgresql") from error
+        raise UnavailableError("postgresql", problem=_problem(error)) from error
     if isinstance(error, CONTENDED):
         raise ContendedError("postgresql") from error
+
+
+def _problem(error: BaseException) -> str:
+    """What PostgreSQL cannot do, as an error message says it."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return "is read-only"
+    if isinstance(error, asyncpg.DiskFullError):
+        return "has no disk space left"
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return "accepts no more connections"
+    return "is unavailable"
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:

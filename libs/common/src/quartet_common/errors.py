@@ -90,13 +90,13 @@ class NotFoundError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """503 with Retry-After: a backing server or another service does not answer."""
+    """503 with Retry-After: a backing server or another service does not answer, or has the `problem` that is named."""
 
-    def __init__(self, server: str, retry_after: int = 1) -> None:
+    def __init__(self, server: str, retry_after: int = 1, problem: str = "is unavailable") -> None:
         super().__init__(
             503,
             f"{server}_unavailable",
-            f"{server} is unavailable. Try again later.",
+            f"{server} {problem}. Try again later.",
             {"Retry-After": str(retry_after)},
         )
         self.server = server

@@ -54,6 +54,8 @@ def configure_logs(service: str, process: str, level: str) -> None:
     stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt itself
     for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # a connection that is lost it tells of by a traceback; relay and consumer tell of it by a line
+    logging.getLogger("aiormq.connection").setLevel(logging.ERROR)
 
 
 def _leave_out_what_no_line_has() -> None:

@@ -31,6 +31,7 @@ PARAMETERS = {
     "count": "The largest number of results on a page.",
     "limit": "The largest number of messages.",
     "id": "The id of one dead letter. Leave it out for all.",
+    "since": "The time from which on events are published again (RFC 3339).",
 }
 """Descriptions of parameters that routes of several services have, by name."""
 CACHE = "public, max-age=300"

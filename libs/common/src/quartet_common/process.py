@@ -19,12 +19,14 @@ from quartet_common.container import AppContainer
 from quartet_common.database import Connection, connect_once
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
-from quartet_common.messaging import inbox
+from quartet_common.messaging import inbox, journal
+from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.redrive import AutomaticRedrive
 from quartet_common.messaging.relay import Relay
-from quartet_common.messaging.stats import ConsumerStats, OutboxStats, read_outbox
+from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import declare_consumer, declare_exchange
+from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
 from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
 from quartet_common.private import create_private_app
 from quartet_common.readiness import Readiness, database_check
@@ -40,6 +42,8 @@ NICENESS = 10
 """What workers are put back by where processors are scarce: whoever waits for an answer goes first, events catch up."""
 
 REVOCATIONS_AT_ONCE = 50
+QUEUES_INTERVAL = 5.0
+"""Seconds between two looks at the queues."""
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -134,10 +138,15 @@ class Worker(Generic[C]):
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
         self._consumers = _consumers(container, service.subscriptions(container))
+        self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
+        self._queue_stats = QueueStats()
+        self._automatic_redrive = AutomaticRedrive([config.service, revocations.lane(config.service)])
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
+            Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
+            Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
             Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", clocks.INTERVAL, container.set_clock),
             *service.schedules(container),
@@ -172,6 +181,19 @@ class Worker(Generic[C]):
     async def _connected(self) -> bool:
         return self._relay.connected and all(consumer.connected for consumer in self._consumers)
 
+    async def _look_at_queues(self) -> None:
+        """Count what is in the queues of all consumers, and put back what servers that are up again had failed."""
+        _, status = await self._readiness.report()
+        try:
+            async with self._container.broker.connection("queues") as connection:
+                queues = await read_queues(connection, self._queues)
+                self._queue_stats.state = queues
+                if status == 200:
+                    await self._automatic_redrive.run_once(connection, queues)
+        except (UnavailableError, *BROKER_ERRORS) as error:
+            self._queue_stats.state = {}  # not known
+            raise UnavailableError("rabbitmq") from error
+
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
             self._outbox_stats.state = await read_outbox(connection)
@@ -179,6 +201,12 @@ class Worker(Generic[C]):
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
             await inbox.prune(connection)
+
+    async def _prune_journal(self) -> None:
+        pruned = journal.SLICE
+        while pruned == journal.SLICE:
+            async with self._container.database.transaction() as connection:
+                pruned = await journal.prune(connection, self._container.config.journal_hours)
 
     async def _prune_revocations(self) -> None:
         async with self._container.database.transaction() as connection:

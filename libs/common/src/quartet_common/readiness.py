@@ -47,10 +47,9 @@ async def _passes(check: Check) -> bool:
 
 
 def database_check(container: AppContainer[ServiceConfig]) -> Check:
-    """Whether PostgreSQL answers."""
+    """Whether PostgreSQL can be written to."""
 
-    async def answers() -> bool:
-        async with container.database.connection() as connection:
-            return bool(await connection.fetchval("SELECT true"))
+    async def is_writable() -> bool:
+        return await container.database.is_writable()
 
-    return answers
+    return is_writable

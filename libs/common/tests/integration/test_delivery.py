@@ -191,9 +191,10 @@ async def test_the_events_of_an_aggregate_leave_in_the_order_of_its_changes(
     seen: dict[str, list[int]] = defaultdict(list)
 
     async def keep(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        event = orjson.loads(message.body)
-        if event["tenantid"] == tenant:
-            seen[event["subject"]].append(event["sequence"])
+        found = orjson.loads(message.body)
+        for event in found if isinstance(found, list) else [found]:
+            if event["tenantid"] == tenant:
+                seen[event["subject"]].append(event["sequence"])
 
     await listening.consume(keep, no_ack=True)
     async with relaying(container):

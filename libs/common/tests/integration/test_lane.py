@@ -21,12 +21,14 @@ from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.database import Connection
+from quartet_common.messaging import batches as batching
 from quartet_common.messaging import outbox
-from quartet_common.messaging import relay as relays
-from quartet_common.messaging.consumer import ATTEMPT_HEADER, Consumer
+from quartet_common.messaging.batches import Row
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.outbox import Caller, DomainEvent
-from quartet_common.messaging.relay import Relay, Row
+from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
@@ -72,7 +74,10 @@ async def arrived(container: Container, channel: Channel, number: int) -> list[s
 
     await eventually(drained, "the outbox is empty")
     queue = await channel.get_queue(NAMES.main)
-    bodies = [orjson.loads((await queue.get(no_ack=True)).body) for _ in range(number)]
+    bodies: list[dict[str, Any]] = []
+    while len(bodies) < number:
+        found = orjson.loads((await queue.get(no_ack=True)).body)
+        bodies += found if isinstance(found, list) else [found]
     return [f"{body['subject']}:{body['sequence']}" for body in bodies]
 
 
@@ -95,7 +100,7 @@ async def test_what_is_urgent_leaves_before_all_that_waits_and_in_its_own_order(
 async def test_what_becomes_urgent_while_others_leave_does_not_wait_for_all_of_them(
     container: Container, channel: Channel, thing: Thing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "TOGETHER", 20)
+    monkeypatch.setattr(batching, "BATCH", 20)
     tenant, relay = new_tenant(), relay_of(container)
     publish = relay._publish
     batches: list[int] = []

@@ -105,7 +105,7 @@ def test_everything_wrong_is_reported_at_once_with_its_value(
     environment["QUARTET_MAX_BODY_BYTES"] = "much"
     lines = complaints(capsys)
     assert sorted(lines) == [
-        "QUARTET_CORS_ORIGINS: must be a JSON list such as [\"https://app.example.com\"], got 'https://app.example.com'",
+        "QUARTET_CORS_ORIGINS: must be JSON such as [\"https://app.example.com\"], got 'https://app.example.com'",
         "QUARTET_LOG_LEVEL: must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR', got 'loud'",
         "QUARTET_MAX_BODY_BYTES: must be a valid integer, got 'much'",
         "QUARTET_PORT: must be less than or equal to 65535, got '70000'",

@@ -59,7 +59,7 @@ class Api(httpx.AsyncClient):
         headers = {"Authorization": f"Bearer {token}"}
         super().__init__(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False, **options)
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        self._window = {
+        self.window = {
             "from": (hour - timedelta(hours=1)).isoformat(),
             "to": (hour + timedelta(hours=3)).isoformat(),
         }
@@ -75,7 +75,7 @@ class Api(httpx.AsyncClient):
     async def entries(self, **filters: str) -> list[Document]:
         """All audit entries of the last hours that pass `filters` (action, actor, resource, outcome), newest first."""
         found: list[Document] = []
-        parameters: dict[str, str | int] = {**self._window, **filters, "limit": PAGE}
+        parameters: dict[str, str | int] = {**self.window, **filters, "limit": PAGE}
         while True:
             page = await self._read("/audit/events", parameters)
             found += page["events"]
@@ -89,7 +89,7 @@ class Api(httpx.AsyncClient):
 
     async def count(self, action: str) -> int:
         """How often `action` was counted in the last hours."""
-        answer = await self._read("/metrics/query", {**self._window, "metric": "events", "by": "type"})
+        answer = await self._read("/metrics/query", {**self.window, "metric": "events", "by": "type"})
         points = [series["points"] for series in answer["series"] if series["key"] == action]
         return sum(point["value"] for some in points for point in some)
 

@@ -207,6 +207,7 @@ async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Au
         "/audit/rabbitmq/queues": ("events:manage",),
         "/audit/rabbitmq/dead-letters": ("events:manage",),
         "/audit/rabbitmq/dead-letters/redrive": ("events:manage",),
+        "/audit/rabbitmq/replay": ("events:manage",),
     }
     assert (await audit.client.get("/audit/events")).status_code == 401
     headers = audit.tokens.headers(new_tenant(), ["users:read", "audit:export"])

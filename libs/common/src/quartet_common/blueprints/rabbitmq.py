@@ -3,25 +3,26 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
+from quartet_common import parameters
 from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.messaging.consumer import ATTEMPT_HEADER, CONFIRM_TIMEOUT, REASON_HEADER
-from quartet_common.messaging.dead_letters import facts
-from quartet_common.messaging.stats import read_outbox
+from quartet_common.messaging import journal
+from quartet_common.messaging.dead_letters import facts, is_of
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
+from quartet_common.messaging.redrive import MAX_REDRIVEN
+from quartet_common.messaging.redrive import redrive as redrive_letters
+from quartet_common.messaging.stats import read_outbox, read_queues
 from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
-MAX_REDRIVEN = 1000
 EVERYTHING = "platform:admin"
 """The scope that lets an operator see the dead letters of all tenants."""
 
@@ -41,16 +42,24 @@ class RedriveQuery:
     id: str | None = None
 
 
-def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
-    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`; scope events:manage.
+@dataclass
+class ReplayQuery:
+    """The RFC 3339 time from which on published events are published again."""
 
-    Dead letters are those of the caller's tenant; with the scope platform:admin too, those of all, and what belongs to
-    none because it cannot be read.
+    since: str
+
+
+def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
+    """`/outbox`, `/queues`, `/dead-letters`, `/dead-letters/redrive`, `/replay`; scope events:manage.
+
+    Events and dead letters are those of the caller's tenant; with the scope platform:admin too, those of all, and what
+    belongs to none because it cannot be read.
     """
     blueprint = Blueprint("rabbitmq", __name__)
     tag_blueprint(blueprint, ["Operations"])
     service = container.config.service
     consumers = [QueueNames(name) for name in (service, lane(service))]
+    dead = [names.dead for names in consumers]
 
     @blueprint.get("/outbox")
     @requires("events:manage")
@@ -64,13 +73,14 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     @requires("events:manage")
     async def queues() -> dict[str, Any]:
         """List the service's queues with their numbers of messages and consumers."""
-        found = []
         async with container.broker.connection("operator") as connection:
-            for name in (name for names in consumers for name in names.all):
-                counts = await _count(connection, name)
-                if counts is not None:
-                    found.append({"name": name, "messages": counts[0], "consumers": counts[1]})
-        return {"queues": found}
+            found = await read_queues(connection, (name for names in consumers for name in names.all))
+        return {
+            "queues": [
+                {"name": name, "messages": state.messages, "consumers": state.consumers}
+                for name, state in found.items()
+            ]
+        }
 
     @blueprint.get("/dead-letters")
     @requires("events:manage")
@@ -80,12 +90,9 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
         total, messages = 0, list[AbstractIncomingMessage]()
         async with container.broker.connection("operator") as connection:
-            for names in consumers:
-                counts = await _count(connection, names.dead)
-                if counts:
-                    total += counts[0]
-                    left = limit - len(messages)
-                    messages += await _peek(await connection.channel(), names.dead, left, principal())
+            for name, state in (await read_queues(connection, dead)).items():
+                total += state.messages
+                messages += await _peek(await connection.channel(), name, limit - len(messages), principal())
         return {"total": total, "dead_letters": [_describe(message) for message in messages]}
 
     @blueprint.post("/dead-letters/redrive")
@@ -94,27 +101,30 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     async def redrive() -> dict[str, int]:
         """Put dead letters back into their queues (`limit`, at most 1,000): all, or the one with `id`."""
         limit = whole_number("limit", request.args.get("limit", str(MAX_REDRIVEN)), 1, MAX_REDRIVEN)
-        only, redriven = request.args.get("id"), 0
+        only, who, redriven = request.args.get("id"), principal(), 0
+
+        def is_wanted(message: AbstractIncomingMessage) -> bool:
+            return _may_see(who, message) and only in (None, message.message_id)
+
         async with container.broker.connection("operator") as connection:
+            found = await read_queues(connection, dead)
             for names in consumers:
-                if await _count(connection, names.dead):
-                    channel = await connection.channel(on_return_raises=True)
-                    redriven += await _redrive(channel, names, limit - redriven, only, principal())
+                if names.dead in found:
+                    redriven += await redrive_letters(connection, names, is_wanted, limit - redriven)
         return {"redriven": redriven}
 
+    @blueprint.post("/replay")
+    @requires("events:manage")
+    @document_querystring(ReplayQuery)
+    async def replay() -> dict[str, int]:
+        """Publish again what was published since a time (`since`), for a RabbitMQ that has lost its data. An event that
+        had arrived has no second effect.
+        """
+        since = parameters.time("since", request.args.get("since", ""))
+        tenant = None if EVERYTHING in principal().scopes else principal().tenant
+        return {"replayed": await journal.replay(container.database, since, tenant)}
+
     return blueprint
-
-
-async def _count(connection: AbstractConnection, name: str) -> tuple[int, int] | None:
-    """Messages and consumers of a queue, or None. Asked on a channel of its own, since a miss closes the channel."""
-    channel = await connection.channel()
-    try:
-        queue = await channel.declare_queue(name, passive=True)
-    except ChannelNotFoundEntity:
-        return None
-    result = queue.declaration_result
-    await channel.close()
-    return result.message_count or 0, result.consumer_count or 0
 
 
 async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal) -> list[AbstractIncomingMessage]:
@@ -133,38 +143,8 @@ async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal)
     return found
 
 
-async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only: str | None, who: Principal) -> int:
-    """All are taken before the first is put back: one that dies again at once would else be taken again, and again."""
-    queue = await channel.get_queue(names.dead)
-    wanted: list[AbstractIncomingMessage] = []
-    passed: list[AbstractIncomingMessage] = []
-    while len(wanted) < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
-        is_wanted = _may_see(who, message) and only in (None, message.message_id)
-        (wanted if is_wanted else passed).append(message)
-    for message in wanted:
-        await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
-        await message.ack()
-    for message in reversed(passed):
-        await message.nack(requeue=True)
-    return len(wanted)
-
-
-def _fresh(message: AbstractIncomingMessage) -> Message:
-    """A copy that has not failed yet; the trace goes on."""
-    dropped = (ATTEMPT_HEADER, REASON_HEADER)
-    headers = {key: value for key, value in message.headers.items() if key not in dropped and not key.startswith("x-")}
-    return Message(
-        message.body,
-        content_type=message.content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=message.message_id,
-        type=message.type,
-        headers=headers,
-    )
-
-
 def _may_see(who: Principal, message: AbstractIncomingMessage) -> bool:
-    return EVERYTHING in who.scopes or facts(message).get("tenantid") == who.tenant
+    return EVERYTHING in who.scopes or is_of(message, who.tenant)
 
 
 def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:

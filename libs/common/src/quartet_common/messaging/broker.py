@@ -59,3 +59,15 @@ def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> as
     connection.close_callbacks.add(lambda *_: closed.set())
     channel.close_callbacks.add(lambda *_: closed.set())
     return closed
+
+
+async def set_when_cancelled(channel: AbstractChannel, closed: asyncio.Event) -> None:
+    """Have `closed` set when RabbitMQ cancels a consumer of `channel` (basic.cancel): its queue was deleted, or the
+    queue's leader has moved.
+    """
+
+    def cancelled(frame: object) -> None:
+        logger.warning("RabbitMQ has cancelled a consumer", extra={"frame": str(frame)})
+        closed.set()
+
+    (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(cancelled)

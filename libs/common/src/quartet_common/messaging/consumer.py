@@ -1,48 +1,47 @@
-"""The consumer: takes batches off the service's queue and gives each event its effect exactly once."""
+"""The consumer: takes messages off the service's queue and gives each event in them its effect exactly once."""
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
+from math import isqrt
 
-import msgspec
-from aio_pika import DeliveryMode, Message
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.database import Database
-from quartet_common.errors import UnavailableError
+from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.fair_share import CapacityExceededError
+from quartet_common.large import slices
 from quartet_common.messaging import inbox
-from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
-from quartet_common.messaging.envelope import Event, MalformedEventError, decode
+from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
+from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
+from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
+from quartet_common.messaging.session import Session
 from quartet_common.messaging.stats import ConsumerStats
-from quartet_common.messaging.subscriptions import Subscription, dispatch
+from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
-from quartet_common.messaging.tracing import context_of
+from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_common.retry import connect_with_retry
 from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
-BATCH = 200
-ATTEMPT_HEADER = "x-quartet-attempt"
-REASON_HEADER = "x-quartet-reason"
+BATCH = 500
+"""Events of one transaction, unless one message holds more."""
+PREFETCH = 8
+"""Messages in hand. Events in hand are out of the relays' reach, which divide the others among the tenants."""
+CHECK_INTERVAL = 2.0
+"""Seconds between two looks whether the queue still exists and this consumer is still known to it."""
+LAST_WAIT = 0.1
+"""Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
+ENDED_WORKERS = 2
+"""Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
 CONFIRM_TIMEOUT = 30.0
 DATABASE_PAUSE = 0.5
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """A message and the event in it."""
-
-    message: AbstractIncomingMessage
-    event: Event
-
-    @property
-    def attempt(self) -> int:
-        """How often the event has failed before."""
-        value = self.message.headers.get(ATTEMPT_HEADER, 0)
-        return value if isinstance(value, int) else 0
+CONTENTION_PAUSE = 0.1
+"""Seconds at most before a transaction that PostgreSQL undid for the sake of another is tried again."""
 
 
 class Consumer:
@@ -59,8 +58,8 @@ class Consumer:
         batch: int = BATCH,
         with_inbox: bool = True,
     ) -> None:
-        """`batch` events at most are handled at a time. Without the inbox an event may have its effect more than once:
-        for handlers that do not mind.
+        """`batch` events at most are handled at a time, or those of one message. Without the inbox an event may have
+        its effect more than once: for handlers that do not mind.
         """
         self._batch = batch
         self._with_inbox = with_inbox
@@ -79,9 +78,8 @@ class Consumer:
             try:
                 await self._session()
             except BROKER_ERRORS as error:
-                logger.warning(
-                    "the consumer lost its connection to RabbitMQ", extra={"error": f"{type(error).__name__}: {error}"}
-                )
+                facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
+                logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
                 await _wait_any([self._stopping], 0.2)
             finally:
                 self.connected = False
@@ -103,70 +101,142 @@ class Consumer:
             return
         async with connecting.result() as connection:
             channel = await connection.channel(on_return_raises=True)
-            await channel.set_qos(prefetch_count=2 * self._batch)
-            await self._consume(channel, closed_event(connection, channel))
+            closed = closed_event(connection, channel)
+            await set_when_cancelled(channel, closed)
+            queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
+            session = Session(channel, await connection.channel(), queue, closed)
+            # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
+            await self._consume(session, prefetch=1)
+            await self._consume(session, prefetch=PREFETCH)
+            await self._finish(session)
 
-    async def _consume(self, channel: AbstractChannel, closed: asyncio.Event) -> None:
-        queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
-        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        tag = await queue.consume(arrived.put)
-        self.connected = True
-        while not self._stopping.is_set() and not closed.is_set():
-            batch = await _take(arrived, self._batch, [self._stopping, closed])
-            if batch:
-                await self._handle(channel, batch, closed)
-        if not closed.is_set():
-            await queue.cancel(tag)
-
-    async def _handle(
-        self, channel: AbstractChannel, batch: Sequence[AbstractIncomingMessage], closed: asyncio.Event
-    ) -> None:
-        deliveries = []
-        for message in batch:
-            try:
-                deliveries.append(Delivery(message, decode(message.body)))
-            except MalformedEventError as error:
-                await self._move(channel, message, self._names.dead, 0, str(error))
-                self._stats.count("dead")
-        while deliveries and not closed.is_set():
-            try:
-                await self._apply_all(channel, deliveries)
-                return
-            except UnavailableError:
-                # no fault of the messages: they stay in hand, unacked, until PostgreSQL is back
-                await _wait_any([self._stopping, closed], DATABASE_PAUSE)
-                if self._stopping.is_set():
-                    return
-                deliveries = [delivery for delivery in deliveries if not delivery.message.processed]
-
-    async def _apply_all(self, channel: AbstractChannel, deliveries: Sequence[Delivery]) -> None:
-        try:
-            await self._apply(deliveries)
-        except Exception as error:
-            if isinstance(error, UnavailableError) and not await self._database_answers():
-                raise
-            if len(deliveries) == 1:
-                await self._fail(channel, deliveries[0], error)
-                return
-            for delivery in deliveries:  # one by one, so that one bad message does not hold up the rest
-                await self._apply_all(channel, [delivery])
+    async def _consume(self, session: Session, *, prefetch: int) -> None:
+        """Handle messages until the end; with a `prefetch` of 1 until one was delivered for the first time."""
+        if self._has_ended(session):
             return
-        await deliveries[-1].message.ack(multiple=True)  # what came before on this channel has been answered already
+        await session.channel.set_qos(prefetch_count=prefetch)
+        await session.consume()
+        self.connected = True
+        while not self._has_ended(session):
+            messages = await session.take(self._batch, [session.closed, self._stopping], CHECK_INTERVAL)
+            if messages:
+                await self._handle(session, messages)
+                if prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER):
+                    break
+            elif not self._has_ended(session):
+                await session.check()
+        await session.cancel()
 
-    async def _database_answers(self) -> bool:
-        """Tells a PostgreSQL that is away from one that only cannot digest a message, since its statement times out."""
+    async def _finish(self, session: Session) -> None:
+        """Handle what is in hand when the consumer is stopped. What went back would count as a delivery that a worker
+        has ended in.
+        """
+        while messages := await session.take(self._batch, [session.closed], LAST_WAIT):
+            await self._handle(session, messages)
+
+    def _has_ended(self, session: Session) -> bool:
+        return self._stopping.is_set() or session.closed.is_set()
+
+    async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage]) -> None:
+        """Give the events of `messages` their effect, and acknowledge them all at once when each is settled. If the end
+        comes before, the session ends too: an acknowledgement of later messages would include them.
+        """
+        suspects = [one for one in messages if header_number(one, DELIVERIES_HEADER) >= ENDED_WORKERS]
+        for message in suspects:
+            await self._isolate(session.channel, message)
+        others = [one for one in messages if one not in suspects]
+        items = [item for message in others for item in await self._open(session.channel, message)]
+        is_settled = await self._settle(session.channel, items, session.closed)
+        if self._stopping.is_set():
+            await session.cancel()  # before the acknowledgement, which RabbitMQ would answer with more messages
+        if not is_settled:
+            session.closed.set()
+        elif others and not session.closed.is_set():
+            await others[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
+
+    async def _open(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> list[Item]:
+        """The events in `message` that this service asks for; what cannot be read is dead-lettered."""
         try:
-            async with self._database.connection() as connection:
-                return bool(await connection.fetchval("SELECT true"))
+            found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
+        except MalformedEventError as error:
+            await self._bury(channel, message, str(error))
+            return []
+        items = []
+        for number, one in enumerate(found):
+            if isinstance(one, Malformed):
+                await self._bury(channel, message, one.reason, one.body)
+            elif wanted(self._subscriptions, one):
+                items.append(Item(message, number, one))
+        self._stats.count("passed over", sum(isinstance(one, Event) for one in found) - len(items))
+        return items
+
+    async def _isolate(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+        """Take apart a message whose delivery workers have ended in (a crash, no memory): each event goes back into the
+        queue alone. One that is alone already has failed, as if its handler had raised an error.
+
+        The message is acknowledged at once: nothing that follows can have it taken apart again.
+        """
+        facts = {"queue": self._names.main, "message_id": message.message_id}
+        logger.error("workers ended while they handled a message; its events are handled alone", extra=facts)
+        try:
+            bodies = elements(message.body) if is_batch(message) else [message.body]
+            alone = decode(bodies[0]) if len(bodies) == 1 else None
+        except MalformedEventError as error:
+            await self._bury(channel, message, str(error))
+        else:
+            if alone is not None:
+                await self._fail(channel, Item(message, 0, alone), WorkerEndedError())
+            else:
+                for body in bodies:
+                    await self._put(channel, copy_of(message, body), self._names.main)
+        await message.ack()
+
+    async def _settle(self, channel: AbstractChannel, items: Sequence[Item], closed: asyncio.Event) -> bool:
+        """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
+
+        A group that fails is rolled back and taken apart, in order: 500 events in groups of 22, those in single events.
+        """
+        groups = [items] if items else []
+        while groups and not closed.is_set():
+            group = groups.pop()
+            try:
+                await self._apply(group)
+            except Exception as error:
+                is_server = isinstance(error, UnavailableError) and await self._is_server_failure(error)
+                if closed.is_set():
+                    return False  # all of it comes again, so nothing of it has failed
+                if is_server:
+                    # no fault of the events: they stay in hand, unacknowledged, until PostgreSQL is back
+                    groups.append(group)
+                    await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+                    if self._stopping.is_set():
+                        return False
+                elif isinstance(error, ContendedError):
+                    groups.append(group)
+                    await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
+                elif len(group) == 1:
+                    await self._fail(channel, group[0], error)
+                else:
+                    groups += reversed(list(slices(group, isqrt(len(group)))))
+        return not groups
+
+    async def _is_server_failure(self, error: UnavailableError) -> bool:
+        """Whether PostgreSQL is the reason, and not one event whose statement takes too long: any event would fail."""
+        is_certain = error.server == "postgresql" and not isinstance(error.__cause__, TimeoutError)
+        if is_certain or isinstance(error, CapacityExceededError):
+            return True
+        try:
+            return not await self._database.is_writable()
         except UnavailableError:
-            return False
+            return True
 
-    async def _apply(self, deliveries: Sequence[Delivery]) -> None:
-        """Inbox and effect of `deliveries` in one transaction."""
-        events = [delivery.event for delivery in deliveries]
-        spans = [self._start_span(delivery) for delivery in deliveries]
+    async def _apply(self, items: Sequence[Item]) -> None:
+        """Inbox and effect of `items` in one transaction."""
+        events = [item.event for item in items]
+        recorded = items if len(items) == 1 else [item for item in items if is_sampled(item.event.traceparent)]
+        spans = [process_span(item.event, item.message, self._names.main) for item in recorded]
         try:
-            with _current(spans, self._service):
+            with handling(spans, len(items), self._service):
                 async with self._database.transaction() as connection:
                     fresh = await inbox.add(connection, events) if self._with_inbox else events
                     await dispatch(connection, self._subscriptions, fresh)
@@ -179,88 +249,40 @@ class Consumer:
                 span.end()
         self._stats.count("handled", len(fresh))
         self._stats.count("duplicate", len(events) - len(fresh))
-        for event in fresh:
-            self._stats.age(event.time.timestamp())
+        if fresh:
+            self._stats.age(min(event.time for event in fresh).timestamp())
 
-    def _start_span(self, delivery: Delivery) -> Span:
-        header = delivery.message.headers.get("traceparent")
-        return tracer.start_span(
-            f"process {delivery.event.type}",
-            context=context_of(header if isinstance(header, str) else delivery.event.traceparent),
-            kind=SpanKind.CONSUMER,
-            attributes={
-                "messaging.system": "rabbitmq",
-                "messaging.operation.type": "process",
-                "messaging.destination.name": self._names.main,
-                "messaging.message.id": str(delivery.event.id),
-                "quartet.tenant": delivery.event.tenantid,
-            },
-        )
-
-    async def _fail(self, channel: AbstractChannel, delivery: Delivery, error: Exception) -> None:
-        attempt = delivery.attempt
+    async def _fail(self, channel: AbstractChannel, item: Item, error: Exception) -> None:
+        """Have one event retried after a delay, or dead-letter it after the last; the rest of its message goes on."""
+        attempt = item.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
-        facts = {"event_id": str(delivery.event.id), "type": delivery.event.type, "attempt": attempt + 1}
+        facts = {"event_id": str(item.event.id), "type": item.event.type, "attempt": attempt + 1}
         if attempt < len(DELAYS):
             logger.warning("an event failed and will be retried", extra=facts, exc_info=error)
             target, result = self._names.delay(DELAYS[attempt]), "delayed"
         else:
             logger.error("an event failed for the last time and is dead-lettered", extra=facts, exc_info=error)
             target, result = self._names.dead, "dead"
-        await self._move(channel, delivery.message, target, attempt + 1, reason)
+        await self._put(channel, copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
-    async def _move(
-        self, channel: AbstractChannel, message: AbstractIncomingMessage, queue: str, attempt: int, reason: str
+    async def _bury(
+        self, channel: AbstractChannel, message: AbstractIncomingMessage, reason: str, body: bytes | None = None
     ) -> None:
-        """Put a copy into `queue`, confirmed, and only then ack the original: nothing is lost, a double is harmless."""
-        copy = Message(
-            message.body,
-            content_type=message.content_type,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            message_id=message.message_id,
-            type=message.type,
-            headers={**message.headers, ATTEMPT_HEADER: attempt, REASON_HEADER: reason},
-        )
-        await channel.default_exchange.publish(copy, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
-        await message.ack()
+        """Dead-letter a message that cannot be read, or the element `body` of its batch."""
+        await self._put(channel, copy_of(message, body, reason=reason), self._names.dead)
+        self._stats.count("dead")
+
+    async def _put(self, channel: AbstractChannel, message: Message, queue: str) -> None:
+        """Put a copy into `queue`, confirmed. The original is acknowledged later, so nothing is lost."""
+        await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
 
 
-class _current:  # noqa: N801  # reads as a statement
-    """Makes the span of a lone event the current one; for several, a span of the batch that links to each."""
+class WorkerEndedError(Exception):
+    """An event that workers were handling when they ended, more than once."""
 
-    def __init__(self, spans: Sequence[Span], service: str) -> None:
-        self._own = len(spans) > 1
-        self._span = spans[0]
-        if self._own:
-            links = [Link(span.get_span_context()) for span in spans]
-            self._span = tracer.start_span(f"process batch {service}", kind=SpanKind.CONSUMER, links=links)
-        self._use = trace.use_span(self._span, end_on_exit=self._own, record_exception=False)
-
-    def __enter__(self) -> None:
-        self._use.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._use.__exit__(*error)  # type: ignore[arg-type]  # the three values that Python gives
-
-
-async def _take(
-    arrived: "asyncio.Queue[AbstractIncomingMessage]", most: int, ends: Sequence[asyncio.Event]
-) -> list[AbstractIncomingMessage]:
-    """What has arrived, `most` of it; waits for the first message. Empty when one of `ends` is set before."""
-    first = asyncio.ensure_future(arrived.get())
-    waits = [asyncio.ensure_future(end.wait()) for end in ends]
-    try:
-        await asyncio.wait([first, *waits], return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            return []
-        batch = [first.result()]
-        while len(batch) < most and not arrived.empty():
-            batch.append(arrived.get_nowait())
-        return batch
-    finally:
-        for task in (first, *waits):
-            task.cancel()
+    def __str__(self) -> str:
+        return f"the worker ended {ENDED_WORKERS} times while it handled this event"
 
 
 async def _wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:

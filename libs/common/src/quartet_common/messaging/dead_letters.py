@@ -10,6 +10,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker
+from quartet_common.messaging.deliveries import copy_of, is_batch
+from quartet_common.messaging.envelope import MalformedEventError, elements
 from quartet_common.messaging.topology import QueueNames
 
 
@@ -35,20 +37,51 @@ async def _drop(connection: AbstractConnection, name: str, tenants: Collection[s
     try:
         queue = await channel.declare_queue(name, passive=True)
         while (message := await queue.get(fail=False)) is not None:
-            tenant = facts(message).get("tenantid")
-            if isinstance(tenant, str) and tenant in tenants:
+            dropped = Counter(tenant for tenant in tenants_of(message) if tenant in tenants)
+            if dropped:
+                for body in _others(message, tenants):
+                    await channel.default_exchange.publish(copy_of(message, body), name, mandatory=True)
                 await message.ack()
-                found[tenant] += 1
+            found += dropped
     except ChannelNotFoundEntity:  # a consumer without queues
         return found
     await channel.close()
     return found
 
 
+def _others(message: AbstractIncomingMessage, tenants: Collection[str]) -> list[bytes]:
+    """The events of other tenants in a batch; they go back as messages of their own."""
+    if not is_batch(message):
+        return []
+    return [body for body in elements(message.body) if _read(body).get("tenantid") not in tenants]
+
+
 def facts(message: AbstractIncomingMessage) -> dict[str, Any]:
-    """The envelope in a dead letter, as far as it is one."""
+    """The envelope in a dead letter, as far as it is one; empty for a batch, which has several."""
+    return _read(message.body)
+
+
+def tenants_of(message: AbstractIncomingMessage) -> list[str]:
+    """The tenant of each event in a dead letter; empty for what cannot be read.
+
+    A dead letter is one event, unless RabbitMQ itself has dead-lettered a batch (its delivery limit).
+    """
     try:
-        event = orjson.loads(message.body)
+        bodies = elements(message.body) if is_batch(message) else [message.body]
+    except MalformedEventError:
+        return []
+    found = [_read(body).get("tenantid") for body in bodies]
+    return [tenant if isinstance(tenant, str) else "" for tenant in found]
+
+
+def is_of(message: AbstractIncomingMessage, tenant: str) -> bool:
+    """Whether all that is in a dead letter is of `tenant`."""
+    return set(tenants_of(message)) == {tenant}
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        event = orjson.loads(body)
     except orjson.JSONDecodeError:
         event = None
     return event if isinstance(event, dict) else {}

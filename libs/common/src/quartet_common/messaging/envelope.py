@@ -1,5 +1,6 @@
-"""The envelope: CloudEvents 1.0 as structured JSON, with Quartet's extensions."""
+"""The envelope: CloudEvents 1.0 as structured JSON, with Quartet's extensions; one event, or a batch of them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 import msgspec
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+BATCH_CONTENT_TYPE = "application/cloudevents-batch+json; charset=utf-8"
+"""A JSON array of events (CloudEvents JSON format, section 4)."""
 TYPE_PREFIX = "quartet."
 SUCCESS = "success"
 DENIED = "denied"
@@ -47,13 +50,27 @@ class MalformedEventError(Exception):
     """A message that is no event of ours; it is dead-lettered, not retried."""
 
 
+class Malformed(msgspec.Struct, frozen=True):
+    """An element of a batch that is no event: its JSON, and why."""
+
+    body: bytes
+    reason: str
+
+
 _decoder = msgspec.json.Decoder(Event)
+_batch_decoder = msgspec.json.Decoder(list[Event])
+_elements_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
 
 def encode(event: Event) -> bytes:
     """`event` in the structured JSON format."""
     return _encoder.encode(event)
+
+
+def encode_batch(events: Sequence[bytes]) -> bytes:
+    """A batch of events that are encoded already."""
+    return b"[%b]" % b",".join(events)
 
 
 def decode(body: bytes) -> Event:
@@ -65,3 +82,29 @@ def decode(body: bytes) -> Event:
     if event.specversion != "1.0":
         raise MalformedEventError(f"CloudEvents version {event.specversion} is not supported")
     return event
+
+
+def decode_batch(body: bytes) -> list[Event | Malformed]:
+    """The elements of a batch, in order. Raises MalformedEventError where it is no JSON array."""
+    try:
+        events = _batch_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [_decode_element(element) for element in elements(body)]
+    if all(event.specversion == "1.0" for event in events):
+        return list[Event | Malformed](events)
+    return [_decode_element(element) for element in elements(body)]
+
+
+def elements(body: bytes) -> list[bytes]:
+    """The JSON of each element of a batch, as it is in `body`. Raises MalformedEventError."""
+    try:
+        return [bytes(element) for element in _elements_decoder.decode(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEventError(f"not a CloudEvents batch: {error}") from error
+
+
+def _decode_element(element: bytes) -> Event | Malformed:
+    try:
+        return decode(element)
+    except MalformedEventError as error:
+        return Malformed(element, str(error))

@@ -1,62 +1,71 @@
-"""The relay: takes rows out of the outbox, publishes them with confirms, and deletes what RabbitMQ has confirmed."""
+"""The relay: takes rows out of the outbox, publishes them in batches with confirms, and moves what RabbitMQ has
+confirmed to the journal."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
-from uuid import UUID
 
 import asyncpg
-from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
-from opentelemetry import context as otel_context
-from opentelemetry import trace
+from aio_pika.exceptions import DeliveryError
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config import ServiceConfig
 from quartet_common.database import UNAVAILABLE, connect_once, outbox_channel
-from quartet_common.large import slices
+from quartet_common.messaging.backlog import Backlog
+from quartet_common.messaging.batches import BATCH, Row, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
-from quartet_common.messaging.envelope import CONTENT_TYPE, TYPE_PREFIX
 from quartet_common.messaging.stats import OutboxStats
-from quartet_common.messaging.topology import EXCHANGE, declare_exchange
-from quartet_common.messaging.tracing import context_of, inject
+from quartet_common.messaging.subscriptions import matcher
+from quartet_common.messaging.topology import declare_all, declare_exchange
 from quartet_common.retry import connect_with_retry
 from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 T = TypeVar("T")
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-BATCH = 500
+ROUND = 1000
+"""Events that one look into the outbox takes, divided among the tenants that have some."""
+SMALL_ROUND = 10
+"""Events of each tenant in one look while consumers lag behind: what else waits stays where it can be divided."""
+MAX_TENANTS = 200
+"""Tenants of one look; the next one begins with those that follow."""
 POLL_INTERVAL = 1.0
+BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
+"""Seconds after which the queues are looked at again."""
+BACKLOG_PAUSE = 0.1
 CONFIRM_TIMEOUT = 30.0
 HOLD = 5.0
 """Seconds for which an aggregate rests after RabbitMQ refused one of its events."""
 
 COLUMNS = "id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event"
-WAITING = f"SELECT {COLUMNS} FROM outbox WHERE NOT urgent AND aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"
+WAITING = f"""
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id, 1 AS number FROM outbox WHERE NOT urgent AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.tenant_id FROM outbox o WHERE NOT o.urgent AND o.tenant_id > t.tenant_id
+            ORDER BY o.tenant_id LIMIT 1), number + 1
+    FROM tenants t WHERE t.tenant_id IS NOT NULL AND number < {MAX_TENANTS}
+)
+SELECT o.* FROM tenants t CROSS JOIN LATERAL (
+    SELECT {COLUMNS} FROM outbox WHERE NOT urgent AND tenant_id = t.tenant_id AND aggregate <> ALL($1::text[])
+    ORDER BY id
+    LIMIT coalesce($2::int, (SELECT greatest({SMALL_ROUND}, {ROUND} / greatest(1, count(tenant_id))) FROM tenants))
+) o"""
+"""The oldest rows of each tenant, from the tenant after $3 on: a loose scan of the index (tenant_id, id)."""
 URGENT = f"SELECT {COLUMNS} FROM outbox WHERE urgent AND aggregate <> ALL($1::text[]) ORDER BY id LIMIT $2"
-TOGETHER = 100
-"""Events that are on their way to RabbitMQ at once; in between the relay looks for urgent ones."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """An outbox row."""
-
-    id: int
-    tenant_id: str
-    actor_id: str
-    aggregate: str
-    type: str
-    event_id: UUID
-    traceparent: str | None
-    event: bytes
+MOVE = """
+WITH published AS (
+    DELETE FROM outbox WHERE id = ANY($1::bigint[])
+    RETURNING id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent
+)
+INSERT INTO published_events (id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
+SELECT * FROM published WHERE $2 AND tenant_id NOT IN (SELECT tenant_id FROM deleted_tenants)
+ON CONFLICT DO NOTHING"""
 
 
 class Relay:
@@ -69,6 +78,9 @@ class Relay:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._held: dict[str, float] = {}
+        self._last_tenant = ""
+        self._is_busy = False
+        self._is_taken = matcher(pattern for patterns in config.consumers.values() for pattern in patterns)
         self.connected = False
 
     async def run(self) -> None:
@@ -104,98 +116,117 @@ class Relay:
                 return
             async with connection:
                 channel = await connection.channel(on_return_raises=True)
-                await self._publish_while_open(database, channel, closed_event(connection, channel))
+                backlog = Backlog(connection, self._config.consumers)
+                await self._publish_while_open(database, channel, backlog, closed_event(connection, channel))
         finally:
             await _close(database)
 
-    async def _publish_while_open(self, database: Session, channel: AbstractChannel, closed: asyncio.Event) -> None:
+    async def _publish_while_open(
+        self, database: Session, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
+    ) -> None:
         exchange = await declare_exchange(channel)
+        await declare_all(channel, self._config.consumers)
         self.connected = True
         lock = f"quartet-relay-{self._config.service}"
         waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock)
         if await self._until_stopped(waiting, closed) is None:
             return
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
+        is_behind = False
         while not self._stopping.is_set() and not closed.is_set():
             self._wake.clear()
-            rows = await self._read(database, WAITING)
-            done: list[int] = []
-            for wave in waves(rows):
-                for some in slices(wave, TOGETHER):
-                    await self._urgent_first(database, exchange)
-                    done += await self._publish(exchange, some)
-            await self._urgent_first(database, exchange)
-            await self._delete(database, done)
-            if len(done) < BATCH:
+            rows = await self._read_waiting(database, SMALL_ROUND if is_behind else None)
+            done = await self._publish_all(database, exchange, rows)
+            # also looked at while there is little to do: a queue that was deleted is declared again
+            is_large = await backlog.is_large(BUSY_LOOK if self._is_busy else IDLE_LOOK)
+            is_behind = is_large and self._is_busy
+            if is_behind:
+                await self._pause(BACKLOG_PAUSE, closed)
+            elif not done or not self._is_busy:
                 await self._pause(POLL_INTERVAL, closed)
+
+    async def _publish_all(self, database: Session, exchange: AbstractExchange, rows: Sequence[Row]) -> int:
+        """Publish `rows` one message after the other, urgent events before each; returns how many were confirmed."""
+        done: list[int] = []
+        try:
+            for batch in batches(rows, self._is_taken):
+                await self._urgent_first(database, exchange)
+                done += await self._publish(exchange, batch)
+            if not rows:
+                await self._urgent_first(database, exchange)
+        finally:
+            await self._move(database, done)
+        return len(done)
 
     async def _urgent_first(self, database: Session, exchange: AbstractExchange) -> None:
         """Publish what is urgent, in its order, until there is nothing left that RabbitMQ takes."""
-        while rows := await self._read(database, URGENT):
-            done = [number for wave in waves(rows) for number in await self._publish(exchange, wave)]
-            await self._delete(database, done)
+        while records := await database.fetch(URGENT, self._resting(), ROUND):
+            rows = [Row(**dict(record)) for record in records]
+            done = [
+                number for batch in batches(rows, self._is_taken) for number in await self._publish(exchange, batch)
+            ]
+            await self._move(database, done)
             if not done:
                 return
 
-    async def _read(self, database: Session, query: str) -> list[Row]:
+    async def _read_waiting(self, database: Session, each: int | None) -> list[Row]:
+        """Rows of the tenants in turn, `each` of each tenant; by default ROUND divided by the tenants that wait.
+
+        Those of tenants with few come first.
+        """
+        records = await database.fetch(WAITING, self._resting(), each, self._last_tenant)
+        if not records and self._last_tenant:  # that was the last one that had any: begin with the first again
+            records = await database.fetch(WAITING, self._resting(), each, "")
+        by_tenant: dict[str, list[Row]] = {}
+        for record in records:
+            by_tenant.setdefault(record["tenant_id"], []).append(Row(**dict(record)))
+        names = list(by_tenant)
+        limit = each or max(SMALL_ROUND, ROUND // max(1, len(names)))
+        is_cut = any(len(rows) >= limit for rows in by_tenant.values()) or len(names) == MAX_TENANTS
+        self._is_busy = is_cut or len(records) >= BATCH
+        self._last_tenant = names[-1] if len(names) == MAX_TENANTS else ""
+        return [row for rows in sorted(by_tenant.values(), key=len) for row in rows]
+
+    def _resting(self) -> list[str]:
         now = asyncio.get_running_loop().time()
         self._held = {aggregate: until for aggregate, until in self._held.items() if until > now}
-        return [Row(**dict(record)) for record in await database.fetch(query, list(self._held), BATCH)]
+        return list(self._held)
 
-    async def _delete(self, database: Session, done: Sequence[int]) -> None:
+    async def _move(self, database: Session, done: Sequence[int]) -> None:
         if done:
-            await database.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", done)
+            await database.execute(MOVE, done, self._config.journal_hours > 0)
             self._stats.published(len(done))
 
     async def _publish(self, exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
-        """Publish `rows`, of each aggregate one, and return the ids of those confirmed. The aggregates of the others
-        rest: an event waits for the one before it.
+        """Publish `rows` in one message and return the ids of those confirmed. If it is refused, publish each alone.
+        The aggregates of those that are refused rest: an event waits for the one before it.
+
+        Raises one of BROKER_ERRORS where RabbitMQ does not answer, which says nothing of the events.
         """
-        done: list[int] = []
         going = [row for row in rows if row.aggregate not in self._held]
-        results = await asyncio.gather(*(self._publish_one(exchange, row) for row in going))
-        for row, confirmed in zip(going, results, strict=True):
-            if confirmed:
+        if not going or await self._publish_message(exchange, going):
+            return [row.id for row in going]
+        done: list[int] = []
+        for row in going:
+            if row.aggregate in self._held:
+                continue
+            if len(going) > 1 and await self._publish_message(exchange, [row]):
                 done.append(row.id)
             else:
                 self._held[row.aggregate] = asyncio.get_running_loop().time() + HOLD
         return done
 
-    async def _publish_one(self, exchange: AbstractExchange, row: Row) -> bool:
-        routing_key = row.type.removeprefix(TYPE_PREFIX)
-        span = tracer.start_span(
-            f"publish {row.type}",
-            context=context_of(row.traceparent),
-            kind=SpanKind.PRODUCER,
-            attributes={
-                "messaging.system": "rabbitmq",
-                "messaging.operation.type": "send",
-                "messaging.destination.name": EXCHANGE,
-                "messaging.rabbitmq.destination.routing_key": routing_key,
-                "messaging.message.id": str(row.event_id),
-                "quartet.tenant": row.tenant_id,
-            },
-        )
-        message = Message(
-            row.event,
-            content_type=CONTENT_TYPE,
-            delivery_mode=DeliveryMode.PERSISTENT,
-            message_id=str(row.event_id),
-            type=row.type,
-            headers=inject(trace.set_span_in_context(span, otel_context.Context())),
-        )
+    async def _publish_message(self, exchange: AbstractExchange, rows: Sequence[Row]) -> bool:
+        """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
+        keys = list(dict.fromkeys(row.routing_key for row in rows))
+        span = publish_span(rows, keys[0])
         try:
-            await exchange.publish(message, routing_key, mandatory=True, timeout=CONFIRM_TIMEOUT)
-        except BROKER_ERRORS as error:
+            await exchange.publish(message_of(rows, keys, span), keys[0], mandatory=True, timeout=CONFIRM_TIMEOUT)
+        except DeliveryError as error:
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-            logger.warning(
-                "an event was not confirmed and stays in the outbox",
-                extra={
-                    "event_id": str(row.event_id),
-                    "type": row.type,
-                    "error": f"{type(error).__name__}: {error}"[:300],
-                },
-            )
+            facts = {"events": len(rows), "event_id": str(rows[0].event_id), "type": rows[0].type}
+            reason = f"{type(error).__name__}: {error}"[:300]
+            logger.warning("events were not confirmed and stay in the outbox", extra={**facts, "error": reason})
             self._stats.failed()
             return False
         finally:
@@ -225,19 +256,6 @@ class Relay:
         finally:
             for task in (main, *ends):
                 task.cancel()
-
-
-def waves(rows: Sequence[Row]) -> list[list[Row]]:
-    """`rows` in groups that may be published at once: the n-th group holds the n-th event of each aggregate."""
-    groups: list[list[Row]] = []
-    seen: dict[str, int] = {}
-    for row in rows:
-        index = seen.get(row.aggregate, 0)
-        seen[row.aggregate] = index + 1
-        if index == len(groups):
-            groups.append([])
-        groups[index].append(row)
-    return groups
 
 
 async def _close(database: Session) -> None:

@@ -1,9 +1,11 @@
-"""Numbers of the outbox and the consumer, kept by the worker and shown as OpenTelemetry metrics."""
+"""Numbers of the outbox, the consumer and the queues, kept by the worker and shown as OpenTelemetry metrics."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
@@ -39,8 +41,31 @@ async def read_outbox(connection: Connection) -> OutboxState:
     return OutboxState(row["depth"], max(0.0, row["lag"]))
 
 
-RESULTS = ("handled", "duplicate", "delayed", "dead")
-"""What can become of a message."""
+@dataclass(frozen=True)
+class QueueState:
+    """How many messages wait in a queue, and how many consumers it has."""
+
+    messages: int
+    consumers: int
+
+
+async def read_queues(connection: AbstractConnection, names: Iterable[str]) -> dict[str, QueueState]:
+    """The state of each of these queues that exists. Raises one of BROKER_ERRORS."""
+    found: dict[str, QueueState] = {}
+    channel = await connection.channel()
+    for name in names:
+        try:
+            result = (await channel.declare_queue(name, passive=True)).declaration_result
+        except ChannelNotFoundEntity:  # which closes the channel
+            channel = await connection.channel()
+        else:
+            found[name] = QueueState(result.message_count or 0, result.consumer_count or 0)
+    await channel.close()
+    return found
+
+
+RESULTS = ("handled", "duplicate", "delayed", "dead", "passed over")
+"""What can become of an event; those passed over were in a batch with others that the service asked for."""
 
 
 class OutboxStats:
@@ -72,11 +97,28 @@ class OutboxStats:
         return [Observation(self.state.lag)]
 
 
+class QueueStats:
+    """Messages and consumers of the queues of all registered consumers, also of those that do not run."""
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, QueueState] = {}
+        meter.create_observable_gauge(
+            "quartet.queue.messages", [self._messages], description="messages that wait, of up to 200 events each"
+        )
+        meter.create_observable_gauge("quartet.queue.consumers", [self._consumers], description="consumers of a queue")
+
+    def _messages(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(state.messages, {"queue": name}) for name, state in self.state.items()]
+
+    def _consumers(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(state.consumers, {"queue": name}) for name, state in self.state.items()]
+
+
 class ConsumerStats:
     """Events handled, doubled, delayed and dead-lettered, and how old they were when they had been handled."""
 
     def __init__(self) -> None:
-        self._events = meter.create_counter("quartet.consumer.events", description="messages by what became of them")
+        self._events = meter.create_counter("quartet.consumer.events", description="events by what became of them")
         self._age = meter.create_histogram(
             "quartet.consumer.age",
             unit="s",
@@ -87,7 +129,7 @@ class ConsumerStats:
             self._events.add(0, {"result": result})  # exported from the start
 
     def count(self, result: str, number: int = 1) -> None:
-        """`number` messages ended as `result`: handled, duplicate, delayed or dead."""
+        """`number` events ended as `result`, one of RESULTS."""
         if number:
             self._events.add(number, {"result": result})
 

@@ -1,6 +1,6 @@
 """The topology: one exchange; for each consumer a queue, delay queues and dead letters, all of them quorum queues."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
 EXCHANGE = "quartet.events"
+EVENTS_HEADER = "x-quartet-events"
+"""How many events a message holds, where they are several."""
 DELAYS = (1, 5, 30, 120, 600)
 """Seconds before the 1st, 2nd, ... retry of a message that failed; after the last it is dead-lettered."""
 
@@ -70,6 +72,16 @@ async def declare_consumer(channel: AbstractChannel, service: str, patterns: Ite
     for pattern in patterns:
         await queue.bind(exchange, routing_key=pattern)
     return queue
+
+
+async def declare_all(channel: AbstractChannel, consumers: Mapping[str, Sequence[str]]) -> None:
+    """Declare the queues of all `consumers`, by name, with their patterns, as each consumer does itself.
+
+    `mandatory` is satisfied by any one queue. So before a relay publishes, the queue of every consumer exists, also
+    when RabbitMQ has lost its data and a consumer is stopped.
+    """
+    for name, patterns in consumers.items():
+        await declare_consumer(channel, name, patterns)
 
 
 def _arguments(

@@ -6,6 +6,7 @@ from uuid import uuid4
 import aio_pika
 from yarl import URL
 
+from quartet_testing.faults import database
 from quartet_testing.isolation.world import World, clean, missing, newcomer
 
 
@@ -71,6 +72,22 @@ async def dead_letters_are_redriven_apart(world: World, service: str) -> None:
     assert (await world.stranger.post(path)).json() == {"redriven": 0}
     assert (await world.stranger.post(path, params={"id": letter})).json() == {"redriven": 0}
     assert (await world.owner.post(path, params={"id": letter})).json() == {"redriven": 1}
+
+
+async def events_are_replayed_apart(world: World, service: str) -> None:
+    path, since = f"/{service}/rabbitmq/replay", {"since": "2026-01-01T00:00:00Z"}
+    before = await kept_events(world, service)
+    assert (await world.stranger.post(path, params=since)).status_code == 200
+    assert before <= await kept_events(world, service)  # replaying moves an event, so it has another number then
+    assert (await world.owner.post(path, params=since)).json()["replayed"] >= len(before)
+    assert not before & await kept_events(world, service)
+
+
+async def kept_events(world: World, service: str) -> set[int]:
+    """The numbers of the owner's events in the journal of `service`."""
+    async with database(world.stack, service) as connection:
+        rows = await connection.fetch("SELECT id FROM published_events WHERE tenant_id = $1", world.tenant)
+    return {row["id"] for row in rows}
 
 
 async def put_dead_letter(world: World, service: str) -> str:

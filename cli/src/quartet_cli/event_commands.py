@@ -1,0 +1,90 @@
+"""The commands `events`: publish again what a lost RabbitMQ had confirmed."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import typer
+
+from quartet_cli import answers, tokens
+from quartet_cli.errors import QuartetError
+from quartet_cli.layout import SERVICES, home_path
+from quartet_cli.stack import Stack
+
+app = typer.Typer(help="Publish events again that RabbitMQ has lost.", no_args_is_help=True)
+SCOPE: Final = f"events:manage {tokens.SCOPE}"
+UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
+RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
+REPLAY_SECONDS: Final = 300.0
+"""What an answer may take: 10,000 events take about a quarter of a second."""
+
+
+@app.callback()
+def events() -> None:
+    """Publish events again that RabbitMQ has lost."""
+
+
+@app.command()
+def replay(
+    since: Annotated[str, typer.Option(help=f"From which publishing time on: {RULE}.")],
+    service: Annotated[
+        list[str] | None, typer.Option(help="Only what this service has published; may be repeated. Default: all.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
+) -> None:
+    """Publish again what was published since a time. What a service has taken in already has no second effect."""
+    begin = time_of(since, datetime.now(UTC))
+    chosen = _known(service or SERVICES)
+    stack = Stack(home_path())
+    target = (url or stack.url).rstrip("/")
+    bearer = tokens.fetch(target, tokens.PLATFORM, SCOPE, tokens.own_secret(stack.home))
+    failed = []
+    for name in chosen:
+        try:
+            print(f"{name:10} {_replay(target, bearer, name, begin)}", flush=True)
+        except QuartetError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise QuartetError("Some events were not published again. Repeat the command.\n" + "\n".join(failed))
+
+
+def time_of(text: str, now: datetime) -> datetime:
+    """The time that `text` names, in UTC; a duration counts back from `now`. Raises QuartetError."""
+    try:
+        duration = _duration(text)
+        begin = datetime.fromisoformat(text.upper()) if duration is None else now - duration
+        if begin.tzinfo is None:
+            raise ValueError("it has no time zone")
+        begin = begin.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise QuartetError(f"--since must be {RULE}, got {text!r}") from None
+    if begin > now:
+        raise QuartetError(f"--since must be a time in the past, got {text}; now it is {now:%Y-%m-%dT%H:%M:%SZ}")
+    return begin
+
+
+def _duration(text: str) -> timedelta | None:
+    found = DURATION.fullmatch(text)
+    if found is None:
+        return None
+    return timedelta(seconds=sum(int(n or 0) * size for n, size in zip(found.groups(), UNITS.values(), strict=True)))
+
+
+def _known(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in SERVICES:
+            raise QuartetError(f"--service must be one of {', '.join(SERVICES)}, got {name!r}")
+    return list(dict.fromkeys(names))
+
+
+def _replay(url: str, bearer: str, service: str, begin: datetime) -> int:
+    """How many events of `service` are published again. Raises QuartetError."""
+    path = f"{url}/{service}/rabbitmq/replay?since={quote(begin.isoformat())}"
+    headers = {"Authorization": f"Bearer {bearer}"}
+    status, answer = answers.ask("POST", path, headers=headers, timeout=REPLAY_SECONDS)
+    if status != 200:
+        raise answers.explained(status, answer)
+    return int(answer["replayed"])

@@ -1,0 +1,60 @@
+"""The backlog: how many messages wait at the consumers, so that the relay leaves more of them in the outbox.
+
+A queue is first in, first out: whatever a relay has published of one tenant, every other tenant waits behind. In the
+outbox events can be divided among the tenants, so they wait there.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from quartet_common.messaging.topology import QueueNames
+
+MAX_QUEUED = 6
+"""Messages that may wait in a queue before it counts as a backlog; each holds up to 200 events."""
+PATIENCE = 2.0
+"""Seconds after which a queue that does not get shorter counts no more: its consumer is stuck, and others go on."""
+LOOK_TIMEOUT = 5.0
+
+
+@dataclass
+class _Queue:
+    name: str
+    depth: int = 0
+    shrank_at: float = 0.0
+
+
+class Backlog:
+    """Looks at the queues of `consumers`, on a channel of its own."""
+
+    def __init__(self, connection: AbstractConnection, consumers: Iterable[str]) -> None:
+        self._connection = connection
+        self._channel: AbstractChannel | None = None
+        self._queues = [_Queue(QueueNames(name).main) for name in consumers]
+        self._looked_at = float("-inf")
+        self._is_large = False
+
+    async def is_large(self, max_age: float) -> bool:
+        """Whether a consumer that works has more than MAX_QUEUED messages waiting, as seen at most `max_age` s ago.
+
+        Raises one of BROKER_ERRORS: ChannelNotFoundEntity for a queue that does not exist, TimeoutError.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= max_age:
+            if self._channel is None:
+                self._channel = await self._connection.channel()
+            self._is_large = False
+            for queue in self._queues:
+                self._is_large |= await self._look(self._channel, queue, now)
+            self._looked_at = asyncio.get_running_loop().time()
+        return self._is_large
+
+    async def _look(self, channel: AbstractChannel, queue: _Queue, now: float) -> bool:
+        found = (await channel.declare_queue(queue.name, passive=True, timeout=LOOK_TIMEOUT)).declaration_result
+        depth = found.message_count or 0
+        if depth < queue.depth or depth <= MAX_QUEUED:
+            queue.shrank_at = now
+        queue.depth = depth
+        return bool(found.consumer_count) and depth > MAX_QUEUED and now - queue.shrank_at < PATIENCE

@@ -1,0 +1,105 @@
+"""Redriving: dead letters go back into their queue, those that an operator asks for, and by themselves those whose
+reason is a server's failure."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from aio_pika import Message
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from quartet_common.database import UNAVAILABLE
+from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.fair_share import CapacityExceededError
+from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
+from quartet_common.messaging.stats import QueueState
+from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
+
+logger = logging.getLogger(__name__)
+
+MAX_REDRIVEN = 1000
+"""Dead letters that are put back, or passed over, at a time."""
+CONFIRM_TIMEOUT = 30.0
+RETURNS_HEADER = "x-quartet-returns"
+"""How often a dead letter was put back by itself."""
+MAX_RETURNS = 3
+"""After each return there are six attempts within 13 minutes; what still fails then is left to an operator."""
+
+
+def _names(classes: Iterable[type[BaseException]]) -> Iterator[str]:
+    for one in classes:
+        yield one.__name__
+        yield from _names(one.__subclasses__())
+
+
+SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, ContendedError, *UNAVAILABLE)))
+"""Errors that are no event's fault, by the names with which reasons begin."""
+
+
+async def redrive(
+    connection: AbstractConnection,
+    names: QueueNames,
+    is_wanted: Callable[[AbstractIncomingMessage], bool],
+    limit: int = MAX_REDRIVEN,
+    *,
+    by_itself: bool = False,
+) -> int:
+    """Put the wanted dead letters of a consumer back into its queue, at most `limit`; how many there were.
+
+    All are taken before the first is put back: one that dies again at once would else be taken again, and again.
+    """
+    channel = await connection.channel(on_return_raises=True)
+    queue = await channel.get_queue(names.dead)
+    taken: list[AbstractIncomingMessage] = []
+    passed: list[AbstractIncomingMessage] = []
+    while len(taken) < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
+        (taken if is_wanted(message) else passed).append(message)
+    for message in taken:
+        fresh = _fresh(message)
+        if by_itself:
+            fresh.headers[RETURNS_HEADER] = header_number(message, RETURNS_HEADER) + 1
+        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        await message.ack()
+    for message in reversed(passed):
+        await message.nack(requeue=True)
+    return len(taken)
+
+
+def _fresh(message: AbstractIncomingMessage) -> Message:
+    """A copy that has not failed yet; the trace goes on."""
+    copy = copy_of(message)
+    copy.headers = {
+        key: value for key, value in copy.headers.items() if key == EVENTS_HEADER or not key.startswith("x-")
+    }
+    return copy
+
+
+class AutomaticRedrive:
+    """Puts back the dead letters of `consumers` whose reason is a server's failure: each at most MAX_RETURNS times.
+
+    A consumer keeps what it cannot apply while a server is down. So these dead letters are of earlier versions, or of
+    events whose statements timed out while the server counted as up.
+    """
+
+    def __init__(self, consumers: Iterable[str]) -> None:
+        self._consumers = [QueueNames(name) for name in consumers]
+        self._left: dict[str, int] = {}
+
+    async def run_once(self, connection: AbstractConnection, queues: Mapping[str, QueueState]) -> None:
+        """Look at the dead letters where, by the state of `queues`, their number has changed.
+
+        Raises one of BROKER_ERRORS.
+        """
+        for names in self._consumers:
+            waiting = queues[names.dead].messages if names.dead in queues else 0
+            if waiting == self._left.get(names.dead, 0):  # those that were looked at before
+                continue
+            redriven = await redrive(connection, names, _is_returned, by_itself=True)
+            self._left[names.dead] = waiting - redriven
+            if redriven:
+                facts = {"queue": names.main, "events": redriven}
+                logger.warning("dead letters of a server's failure were put back into their queue", extra=facts)
+
+
+def _is_returned(message: AbstractIncomingMessage) -> bool:
+    failure = str(message.headers.get(REASON_HEADER)).partition(":")[0]
+    return failure in SERVER_FAILURES and header_number(message, RETURNS_HEADER) < MAX_RETURNS

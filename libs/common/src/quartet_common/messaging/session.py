@@ -1,0 +1,69 @@
+"""The session: one connection of a consumer, the messages that have arrived on it, and whether it has ended."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from quartet_common.messaging.deliveries import header_number
+from quartet_common.messaging.topology import EVENTS_HEADER
+
+logger = logging.getLogger(__name__)
+
+CHECK_TIMEOUT = 5.0
+
+
+@dataclass
+class Session:
+    """`queue` is consumed on `channel`; `checks` is a channel for questions, since a wrong answer closes it."""
+
+    channel: AbstractChannel
+    checks: AbstractChannel
+    queue: AbstractQueue
+    closed: asyncio.Event
+    arrived: "asyncio.Queue[AbstractIncomingMessage]" = field(default_factory=asyncio.Queue)
+    _tag: str | None = None
+
+    async def consume(self) -> None:
+        """Have messages arrive."""
+        self._tag = await self.queue.consume(self.arrived.put)
+
+    async def cancel(self) -> None:
+        """Have no more messages arrive; again changes nothing."""
+        tag, self._tag = self._tag, None
+        if tag is not None and not self.closed.is_set():
+            await self.queue.cancel(tag)
+
+    async def take(self, most: int, ends: Sequence[asyncio.Event], timeout: float) -> list[AbstractIncomingMessage]:
+        """The messages that have arrived, in their order, until they hold `most` events or more.
+
+        Waits for the first, at most `timeout` seconds. Empty when one of `ends` is set before.
+        """
+        first = asyncio.ensure_future(self.arrived.get())
+        waits = [asyncio.ensure_future(end.wait()) for end in ends]
+        try:
+            await asyncio.wait([first, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            return self._begun_with(first.result(), most) if first.done() else []
+        finally:
+            for task in (first, *waits):
+                task.cancel()
+
+    def _begun_with(self, first: AbstractIncomingMessage, most: int) -> list[AbstractIncomingMessage]:
+        messages = [first]
+        events = header_number(first, EVENTS_HEADER, 1)
+        while events < most and not self.arrived.empty():
+            messages.append(self.arrived.get_nowait())
+            events += header_number(messages[-1], EVENTS_HEADER, 1)
+        return messages
+
+    async def check(self) -> None:
+        """End the session unless its queue has a consumer.
+
+        Raises ChannelNotFoundEntity where there is no such queue, TimeoutError where RabbitMQ does not say.
+        """
+        found = await self.checks.declare_queue(self.queue.name, passive=True, timeout=CHECK_TIMEOUT)
+        if not found.declaration_result.consumer_count:
+            logger.warning("the queue has lost its consumer", extra={"queue": self.queue.name})
+            self.closed.set()

@@ -1,0 +1,104 @@
+"""Messaging in tests: relays and consumers of the service `common` in this process, and what they have done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.messaging import outbox
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, Event, encode_batch
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.relay import Relay
+from quartet_common.messaging.stats import OutboxStats, read_outbox
+from quartet_common.messaging.subscriptions import Handler, Subscription
+from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
+from quartet_testing.conditions import eventually
+
+Container = AppContainer[ServiceConfig]
+NAMES = QueueNames("common")
+
+
+class Recording:
+    """A handler that keeps what it has handled, and refuses events whose subject is `bad`."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Event]] = []
+
+    async def __call__(self, _: Connection, events: Sequence[Event]) -> None:
+        if any(event.subject == "bad" for event in events):
+            raise ValueError("the handler cannot do that")
+        self.calls.append(list(events))
+
+    @property
+    def subjects(self) -> list[str]:
+        """Of all events handled, in their order."""
+        return [event.subject for call in self.calls for event in call]
+
+
+@asynccontextmanager
+async def running(part: Relay | Consumer) -> AsyncIterator[None]:
+    """The part runs inside the block, and is stopped gracefully after it."""
+    task = asyncio.ensure_future(part.run())
+    try:
+        yield
+    finally:
+        part.stop()
+        await task
+
+
+def relay_of(container: Container) -> Relay:
+    """As the worker has it."""
+    return Relay(container.config, container.broker, OutboxStats())
+
+
+def consumer_of(container: Container, handler: Handler, totals: Any) -> Consumer:
+    """A consumer of the service's queue that gives `handler` all events of the service."""
+    return Consumer("common", container.broker, container.database, [Subscription("common.#", handler)], totals)
+
+
+async def add(container: Container, tenant: str, events: Sequence[DomainEvent]) -> None:
+    """Write the events into the outbox, in a transaction of their own."""
+    async with container.database.transaction() as connection:
+        await outbox.add(connection, Caller(tenant, "tester"), events, now=container.clock(), service="common")
+
+
+async def drained(container: Container) -> None:
+    """Wait until the outbox is empty."""
+
+    async def is_empty() -> bool:
+        async with container.database.connection() as connection:
+            return (await read_outbox(connection)).depth == 0
+
+    await eventually(is_empty, "the outbox is empty")
+
+
+async def put_batch(channel: AbstractChannel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
+    """Put one batch into a queue, by default the service's."""
+    headers: dict[str, Any] = {EVENTS_HEADER: len(bodies), "CC": ["nobody.listens"]}
+    message = Message(encode_batch(bodies), content_type=BATCH_CONTENT_TYPE, message_id="the-batch", headers=headers)
+    await channel.default_exchange.publish(message, queue)
+
+
+async def taken_from(channel: AbstractChannel, name: str) -> AbstractIncomingMessage:
+    """The message that is in that queue, as soon as there is one."""
+    queue = await channel.get_queue(name)
+
+    async def found() -> AbstractIncomingMessage | None:
+        return await queue.get(no_ack=True, fail=False)
+
+    message = await eventually(found, f"a message is in {name}")
+    assert message is not None
+    return message
+
+
+async def messages_in(channel: AbstractChannel, name: str) -> int:
+    """How many messages wait in that queue; those in a consumer's hand are not among them."""
+    declared = await (await channel.get_queue(name)).declare()
+    return declared.message_count or 0

@@ -1,0 +1,18 @@
+"""The consumers of events: what relays declare by default is what the services subscribe to."""
+
+from typing import Any
+
+from quartet_common.auth import revocations
+from quartet_common.config import CONSUMERS, ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.process import Service
+
+
+def test_relays_declare_the_queue_of_every_consumer_with_its_patterns(
+    services: dict[str, Service[Any]], containers: dict[str, AppContainer[ServiceConfig]]
+) -> None:
+    found: dict[str, set[str]] = {}
+    for name, service in services.items():
+        found[name] = {one.pattern for one in service.subscriptions(containers[name])}
+        found[revocations.lane(name)] = {revocations.REVOKED}
+    assert {name: set(patterns) for name, patterns in CONSUMERS.items()} == found

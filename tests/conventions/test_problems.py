@@ -1,0 +1,32 @@
+"""Problems: docs/operations.md says what each that `./quartet status` or an alert can name means, and what to do."""
+
+import re
+from typing import Any
+
+import pytest
+
+from quartet_cli import problems
+from quartet_cli.layout import CHECKOUT
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.process import Service, Worker, api_readiness
+
+ALERT = re.compile(r"^\s*- alert: *(\S+)", re.MULTILINE)
+
+
+async def test_each_problem_and_each_alert_has_a_section(
+    services: dict[str, Service[Any]],
+    containers: dict[str, AppContainer[ServiceConfig]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(AppContainer, "database", None)  # a worker that never runs needs none
+    named = {problems.EVENTS_WAIT, problems.NO_CONSUMER, problems.DEAD_LETTERS}
+    for name, service in services.items():
+        for readiness in (api_readiness(containers[name]), Worker(service, containers[name])._readiness):
+            named.update(readiness._checks)
+    for path in (CHECKOUT / "deploy").rglob("*.y*ml"):
+        named.update(ALERT.findall(path.read_text()))
+    text = (CHECKOUT / "docs/operations.md").read_text()
+    section = text.partition("\n## Problems\n")[2].partition("\n## ")[0]
+    sections = dict(re.findall(r"^### (.+)\n\n(.+)", section, re.MULTILINE))
+    assert named - sections.keys() == set()
