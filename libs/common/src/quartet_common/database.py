@@ -17,6 +17,8 @@ from asyncpg.pool import PoolConnectionProxy
 from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
+from quartet_common.probe import Answer, Probe
+from quartet_common.tasks import end_tasks
 from quartet_common.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -43,8 +45,13 @@ UNAVAILABLE = (
 )
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
+NO_SPACE = "has no disk space left"
 FULL_PERIOD = 5.0
 """Seconds after an error of a full disk in which the database does not count as writable."""
+SILENCE = 0.2
+"""Seconds without an answer after which PostgreSQL is asked whether it answers at all."""
+PROBE_INTERVAL = 1.0
+"""Seconds between two questions when all is well: they find a primary that was demoted."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 MAX_WAITING = 1000
@@ -92,8 +99,9 @@ class Database:
     CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
     """
 
-    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float) -> None:
+    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float, probe: Probe) -> None:
         self.pool = pool
+        self.probe = probe
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
         self.last_answer = 0.0
@@ -101,6 +109,11 @@ class Database:
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
         self._full_until = 0.0
+        self.is_hanging = False
+        """Whether PostgreSQL answers nobody: then nothing is sent to it but the probe."""
+        self.in_use: set[Connection] = set()
+        self._left_at = -PROBE_INTERVAL
+        self._watching: asyncio.Task[None] | None = None
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -175,30 +188,96 @@ class Database:
             ):
                 yield connection
 
+    @asynccontextmanager
+    async def separate_snapshot(self, config: ServiceConfig) -> AsyncIterator[Connection]:
+        """As `snapshot`, on a connection outside the pool: for reads that take longer than a request."""
+        with _unavailable():
+            connection = await connect_once(config, config.database_timeout, timeout=self._acquire_timeout)
+            self.in_use.add(connection)
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+                await connection.close(timeout=2)
+            finally:
+                self.in_use.discard(connection)
+                connection.terminate()  # does nothing to one that is closed
+
     def _acquire(self) -> "_Acquired":
         return _Acquired(self, self._acquire_timeout)
 
     async def note_failure(self, error: BaseException) -> None:
         """Remember what an error says of the server, before its connection goes back to the pool."""
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-            await self.pool.expire_connections()  # to what was the primary; new ones find the primary of now
+            await self._leave_server()
         elif isinstance(error, asyncpg.DiskFullError):
-            self._full_until = asyncio.get_running_loop().time() + FULL_PERIOD
+            self._full_until = time.monotonic() + FULL_PERIOD
 
-    async def is_writable(self) -> bool:
-        """Whether PostgreSQL answers as a primary, and no statement has met a full disk lately.
-
-        Raises UnavailableError (503) when PostgreSQL does not answer.
+    async def answers(self) -> bool:
+        """Whether PostgreSQL answers anybody. If not, the statements that wait for it end with UnavailableError (503);
+        whether they take effect later is not known.
         """
-        async with self.connection() as connection:
-            is_primary = bool(await connection.fetchval("SELECT current_setting('transaction_read_only') = 'off'"))
-        if not is_primary:
-            await self.pool.expire_connections()
-        return is_primary and asyncio.get_running_loop().time() >= self._full_until
+        return await self._ask() in (Answer.PRIMARY, Answer.READ_ONLY)
+
+    async def check_writable(self) -> None:
+        """Raises UnavailableError (503), which says why, unless PostgreSQL answers as a primary and no statement has
+        met a full disk lately.
+        """
+        answer = await self._ask()
+        if answer is not Answer.PRIMARY:
+            raise UnavailableError("postgresql", problem=answer.value)
+        if time.monotonic() < self._full_until:
+            raise UnavailableError("postgresql", problem=NO_SPACE)
+
+    def watch(self) -> None:
+        """Begin to watch whether PostgreSQL answers, until `close`."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        asked = time.monotonic()
+        while True:
+            await asyncio.sleep(SILENCE)
+            now = time.monotonic()
+            is_silent = bool(self.in_use) and now - self.last_answer >= SILENCE
+            if is_silent or self.is_hanging or now - asked >= PROBE_INTERVAL:
+                asked = now
+                try:
+                    await self._ask()
+                except Exception:  # the watch goes on, whatever a driver raises
+                    logger.exception("PostgreSQL could not be asked whether it answers")
+
+    async def _ask(self) -> Answer:
+        asked = time.monotonic()
+        answer = await self.probe.ask()
+        if answer is Answer.NONE and self.last_answer >= asked:
+            answer = Answer.PRIMARY  # it is slow, but others have got their answers
+        if answer is Answer.READ_ONLY:
+            await self._leave_server()
+        self._set_hanging(answer is Answer.NONE)
+        return answer
+
+    def _set_hanging(self, is_hanging: bool) -> None:
+        if is_hanging != self.is_hanging:
+            logger.warning("PostgreSQL does not answer" if is_hanging else "PostgreSQL answers again")
+        self.is_hanging = is_hanging
+        if is_hanging:
+            for connection in list(self.in_use):
+                connection.terminate()
+
+    async def _leave_server(self) -> None:
+        """Replace the connections, which lead to what was the primary, by new ones that find the primary of now."""
+        now = time.monotonic()
+        if now - self._left_at < PROBE_INTERVAL:
+            return  # they are new
+        self._left_at = now
+        self.probe.reconnect()
+        await self.pool.expire_connections()
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
+        if self._watching is not None:
+            await end_tasks([self._watching])
         await self._waker.close()
+        await self.probe.close()
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:
@@ -223,16 +302,20 @@ class _Acquired:
         if self._holder is not None:
             await self._acquire_share(self._holder)
         try:
+            if self._database.is_hanging:
+                raise UnavailableError("postgresql", problem=Answer.NONE.value)
             self._connection = await self._pool.acquire(timeout=self._timeout)
         except BaseException as error:
             self._release_share()
-            if isinstance(error, TimeoutError) and not self._has_room():
+            if isinstance(error, TimeoutError) and not self._has_room() and await self._database.answers():
                 self._shares.refusals[CAPACITY] += 1
                 raise CapacityExceededError(self._shares.resource) from None
             raise
+        self._database.in_use.add(self._connection)
         return self._connection
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._database.in_use.discard(self._connection)
         if error is None:
             self._database.last_answer = time.monotonic()
         try:
@@ -243,16 +326,14 @@ class _Acquired:
             self._release_share()
 
     async def _acquire_share(self, holder: Hashable) -> None:
-        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL has answered
-        nobody meanwhile, not even the schedules that ask twice a second: then it keeps the connections, not the tenant.
+        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL does not answer:
+        then it keeps the connections, not the tenant.
         """
-        started = time.monotonic()
         try:
             await self._shares.acquire(holder)
         except (ShareExceededError, CapacityExceededError):
-            waited = time.monotonic() - started
-            if waited >= self._timeout and self._database.last_answer < started:
-                raise UnavailableError("postgresql") from None
+            if not await self._database.answers():
+                raise UnavailableError("postgresql", problem=Answer.NONE.value) from None
             raise
 
     def _has_room(self) -> bool:
@@ -313,12 +394,12 @@ class _unavailable:  # noqa: N801  # reads as a statement
 def _problem(error: BaseException) -> str:
     """What PostgreSQL cannot do, as an error message says it."""
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return "is read-only"
+        return Answer.READ_ONLY.value
     if isinstance(error, asyncpg.DiskFullError):
-        return "has no disk space left"
+        return NO_SPACE
     if isinstance(error, asyncpg.TooManyConnectionsError):
         return "accepts no more connections"
-    return "is unavailable"
+    return Answer.ERROR.value
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:
@@ -333,32 +414,19 @@ def outbox_channel(service: str) -> str:
 
 
 async def connect_once(
-    config: ServiceConfig, statement_timeout: float | None = None
+    config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations, the relay and exports. `statement_timeout`: seconds."""
+    """One connection outside any pool, for migrations, the relay, the probe and exports.
+
+    `statement_timeout` and `timeout`, that of connecting, are in seconds.
+    """
     return await asyncpg.connect(
         _url(config),
         password=config.database_password.get_secret_value(),
-        timeout=5,
+        timeout=timeout,
         command_timeout=statement_timeout,
         server_settings=_server_settings(config),
     )
-
-
-@asynccontextmanager
-async def separate_snapshot(config: ServiceConfig) -> AsyncIterator[Connection]:
-    """As `Database.snapshot`, on a connection outside the pool: for reads that take longer than a request.
-
-    Raises UnavailableError (503).
-    """
-    with _unavailable():
-        connection = await connect_once(config, config.database_timeout)
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield connection
-            await connection.close(timeout=2)
-        finally:
-            connection.terminate()  # does nothing to one that is closed
 
 
 async def open_database(config: ServiceConfig) -> Database:
@@ -373,7 +441,14 @@ async def open_database(config: ServiceConfig) -> Database:
         server_settings=_server_settings(config),
         reset=_no_reset,
     )
-    return Database(pool, channel=outbox_channel(config.service), acquire_timeout=config.database_acquire_timeout)
+    database = Database(
+        pool,
+        channel=outbox_channel(config.service),
+        acquire_timeout=config.database_acquire_timeout,
+        probe=Probe(lambda: connect_once(config)),
+    )
+    database.watch()
+    return database
 
 
 def _url(config: ServiceConfig) -> str:

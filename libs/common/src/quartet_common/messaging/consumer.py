@@ -195,9 +195,10 @@ class Consumer:
         if is_certain or isinstance(error, CapacityExceededError):
             return True
         try:
-            return not await self._database.is_writable()
+            await self._database.check_writable()
         except UnavailableError:
             return True
+        return False
 
     async def _apply(self, items: Sequence[Item]) -> None:
         """Inbox and effect of `items` in one transaction."""
