@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import asyncpg
@@ -17,16 +17,12 @@ from asyncpg.pool import PoolConnectionProxy
 from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
-from quartet_common.probe import Answer, Probe
-from quartet_common.tasks import end_tasks
 from quartet_common.turns import Turns
+from quartet_common.watch import NO_SPACE, Answer, Connection, Pool, Watch
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 OUTBOX_CHANNEL = "quartet_outbox"
 
@@ -45,13 +41,6 @@ UNAVAILABLE = (
 )
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
-NO_SPACE = "has no disk space left"
-FULL_PERIOD = 5.0
-"""Seconds after an error of a full disk in which the database does not count as writable."""
-SILENCE = 0.2
-"""Seconds without an answer after which PostgreSQL is asked whether it answers at all."""
-PROBE_INTERVAL = 1.0
-"""Seconds between two questions when all is well: they find a primary that was demoted."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 MAX_WAITING = 1000
@@ -99,21 +88,13 @@ class Database:
     CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
     """
 
-    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float, probe: Probe) -> None:
+    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float, watch: Watch) -> None:
         self.pool = pool
-        self.probe = probe
+        self.watch = watch
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
-        self.last_answer = 0.0
-        """When PostgreSQL has last finished something for this process, by time.monotonic."""
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
-        self._full_until = 0.0
-        self.is_hanging = False
-        """Whether PostgreSQL answers nobody: then nothing is sent to it but the probe."""
-        self.in_use: set[Connection] = set()
-        self._left_at = -PROBE_INTERVAL
-        self._watching: asyncio.Task[None] | None = None
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -193,91 +174,22 @@ class Database:
         """As `snapshot`, on a connection outside the pool: for reads that take longer than a request."""
         with _unavailable():
             connection = await connect_once(config, config.database_timeout, timeout=self._acquire_timeout)
-            self.in_use.add(connection)
+            self.watch.in_use.add(connection)
             try:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     yield connection
                 await connection.close(timeout=2)
             finally:
-                self.in_use.discard(connection)
+                self.watch.in_use.discard(connection)
                 connection.terminate()  # does nothing to one that is closed
 
     def _acquire(self) -> "_Acquired":
         return _Acquired(self, self._acquire_timeout)
 
-    async def note_failure(self, error: BaseException) -> None:
-        """Remember what an error says of the server, before its connection goes back to the pool."""
-        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-            await self._leave_server()
-        elif isinstance(error, asyncpg.DiskFullError):
-            self._full_until = time.monotonic() + FULL_PERIOD
-
-    async def answers(self) -> bool:
-        """Whether PostgreSQL answers anybody. If not, the statements that wait for it end with UnavailableError (503);
-        whether they take effect later is not known.
-        """
-        return await self._ask() in (Answer.PRIMARY, Answer.READ_ONLY)
-
-    async def check_writable(self) -> None:
-        """Raises UnavailableError (503), which says why, unless PostgreSQL answers as a primary and no statement has
-        met a full disk lately.
-        """
-        answer = await self._ask()
-        if answer is not Answer.PRIMARY:
-            raise UnavailableError("postgresql", problem=answer.value)
-        if time.monotonic() < self._full_until:
-            raise UnavailableError("postgresql", problem=NO_SPACE)
-
-    def watch(self) -> None:
-        """Begin to watch whether PostgreSQL answers, until `close`."""
-        self._watching = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        asked = time.monotonic()
-        while True:
-            await asyncio.sleep(SILENCE)
-            now = time.monotonic()
-            is_silent = bool(self.in_use) and now - self.last_answer >= SILENCE
-            if is_silent or self.is_hanging or now - asked >= PROBE_INTERVAL:
-                asked = now
-                try:
-                    await self._ask()
-                except Exception:  # the watch goes on, whatever a driver raises
-                    logger.exception("PostgreSQL could not be asked whether it answers")
-
-    async def _ask(self) -> Answer:
-        asked = time.monotonic()
-        answer = await self.probe.ask()
-        if answer is Answer.NONE and self.last_answer >= asked:
-            answer = Answer.PRIMARY  # it is slow, but others have got their answers
-        if answer is Answer.READ_ONLY:
-            await self._leave_server()
-        self._set_hanging(answer is Answer.NONE)
-        return answer
-
-    def _set_hanging(self, is_hanging: bool) -> None:
-        if is_hanging != self.is_hanging:
-            logger.warning("PostgreSQL does not answer" if is_hanging else "PostgreSQL answers again")
-        self.is_hanging = is_hanging
-        if is_hanging:
-            for connection in list(self.in_use):
-                connection.terminate()
-
-    async def _leave_server(self) -> None:
-        """Replace the connections, which lead to what was the primary, by new ones that find the primary of now."""
-        now = time.monotonic()
-        if now - self._left_at < PROBE_INTERVAL:
-            return  # they are new
-        self._left_at = now
-        self.probe.reconnect()
-        await self.pool.expire_connections()
-
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
-        if self._watching is not None:
-            await end_tasks([self._watching])
+        await self.watch.close()
         await self._waker.close()
-        await self.probe.close()
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:
@@ -291,8 +203,8 @@ class _Acquired:
     """
 
     def __init__(self, database: Database, timeout: float) -> None:
-        self._database = database
         self._pool = database.pool
+        self._watch = database.watch
         self._shares = database.connections
         self._timeout = timeout
         self._holder = HOLDER.get()
@@ -302,25 +214,25 @@ class _Acquired:
         if self._holder is not None:
             await self._acquire_share(self._holder)
         try:
-            if self._database.is_hanging:
+            if self._watch.is_hanging:
                 raise UnavailableError("postgresql", problem=Answer.NONE.value)
             self._connection = await self._pool.acquire(timeout=self._timeout)
         except BaseException as error:
             self._release_share()
-            if isinstance(error, TimeoutError) and not self._has_room() and await self._database.answers():
+            if isinstance(error, TimeoutError) and not self._has_room() and await self._watch.answers():
                 self._shares.refusals[CAPACITY] += 1
                 raise CapacityExceededError(self._shares.resource) from None
             raise
-        self._database.in_use.add(self._connection)
+        self._watch.in_use.add(self._connection)
         return self._connection
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._database.in_use.discard(self._connection)
+        self._watch.in_use.discard(self._connection)
         if error is None:
-            self._database.last_answer = time.monotonic()
+            self._watch.last_answer = time.monotonic()
         try:
             if error is not None:
-                await self._database.note_failure(error)
+                await self._watch.note_failure(error)
             await self._pool.release(self._connection)
         finally:
             self._release_share()
@@ -332,7 +244,7 @@ class _Acquired:
         try:
             await self._shares.acquire(holder)
         except (ShareExceededError, CapacityExceededError):
-            if not await self._database.answers():
+            if not await self._watch.answers():
                 raise UnavailableError("postgresql", problem=Answer.NONE.value) from None
             raise
 
@@ -441,14 +353,10 @@ async def open_database(config: ServiceConfig) -> Database:
         server_settings=_server_settings(config),
         reset=_no_reset,
     )
-    database = Database(
-        pool,
-        channel=outbox_channel(config.service),
-        acquire_timeout=config.database_acquire_timeout,
-        probe=Probe(lambda: connect_once(config)),
-    )
-    database.watch()
-    return database
+    watch = Watch(pool, lambda: connect_once(config))
+    watch.start()
+    channel = outbox_channel(config.service)
+    return Database(pool, channel=channel, acquire_timeout=config.database_acquire_timeout, watch=watch)
 
 
 def _url(config: ServiceConfig) -> str:

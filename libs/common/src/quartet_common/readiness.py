@@ -55,7 +55,7 @@ def database_check(container: AppContainer[ServiceConfig]) -> Check:
     """Whether PostgreSQL can be written to."""
 
     async def is_writable() -> bool:
-        await container.database.check_writable()
+        await container.database.watch.check_writable()
         return True
 
     return is_writable

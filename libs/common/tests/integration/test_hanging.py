@@ -112,7 +112,7 @@ async def test_a_slow_statement_of_a_postgresql_that_answers_is_not_ended(contai
 async def test_a_process_that_was_busy_does_not_take_its_own_delay_for_that_of_postgresql(container: Container) -> None:
     async with container.database.connection() as connection:
         await connection.fetchval("SELECT 1")
-        asking = asyncio.create_task(container.database.answers())
+        asking = asyncio.create_task(container.database.watch.answers())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         time.sleep(1)  # noqa: ASYNC251  # as a large document does that is parsed

@@ -195,7 +195,7 @@ class Consumer:
         if is_certain or isinstance(error, CapacityExceededError):
             return True
         try:
-            await self._database.check_writable()
+            await self._database.watch.check_writable()
         except UnavailableError:
             return True
         return False
