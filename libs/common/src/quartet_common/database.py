@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
 import asyncpg
@@ -18,11 +18,14 @@ from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
 from quartet_common.turns import Turns
-from quartet_common.watch import NO_SPACE, Answer, Connection, Pool, Watch
+from quartet_common.watch import NO_SPACE, Answer, Watch
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 OUTBOX_CHANNEL = "quartet_outbox"
 

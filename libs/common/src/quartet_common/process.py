@@ -171,11 +171,18 @@ class Worker(Generic[C]):
         await _finish(parts)
 
     async def _connected(self) -> bool:
-        return self._relay.connected and all(consumer.connected for consumer in self._consumers)
+        """Raises UnavailableError while RabbitMQ blocks what this worker publishes."""
+        parts: list[Relay | Consumer] = [self._relay, *self._consumers]
+        if any(part.is_blocked for part in parts):
+            state = self._outbox_stats.state
+            waiting = f"{state.depth} events wait, the oldest for {state.lag:.0f} s"
+            raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
+        return all(part.connected for part in parts)
 
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
             self._outbox_stats.state = await read_outbox(connection)
+        self._outbox_stats.is_blocked = self._relay.is_blocked
 
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:

@@ -5,20 +5,20 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from quartet_common.errors import UnavailableError
 from quartet_common.tasks import end_tasks
 
+if TYPE_CHECKING:
+    from quartet_common.database import Connection, Pool
+
 logger = logging.getLogger(__name__)
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 SILENCE = 0.2
 """Seconds without an answer after which PostgreSQL is asked whether it answers at all."""
@@ -99,7 +99,7 @@ class Watch:
     While PostgreSQL answers nobody, `is_hanging` is true and nothing but the probe is sent to it.
     """
 
-    def __init__(self, pool: Pool, connect: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(self, pool: "Pool", connect: Callable[[], Awaitable[Session]]) -> None:
         self._pool = pool
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None

@@ -16,9 +16,9 @@ from quartet_common.auth.revocations import lane
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
-from quartet_common.messaging.consumer import CONFIRM_TIMEOUT
 from quartet_common.messaging.dead_letters import facts, tenants_of
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of
+from quartet_common.messaging.publisher import CONFIRM_TIMEOUT
 from quartet_common.messaging.stats import read_outbox
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 from quartet_common.parameters import whole_number

@@ -18,6 +18,7 @@ from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
+from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, EVENTS_HEADER, QueueNames, declare_consumer
@@ -35,7 +36,6 @@ CHECK_INTERVAL = 2.0
 """Seconds between two looks whether the queue still exists and this consumer is still known to it."""
 ENDED_WORKERS = 2
 """Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
-CONFIRM_TIMEOUT = 30.0
 DATABASE_PAUSE = 0.5
 
 
@@ -65,7 +65,13 @@ class Consumer:
         self._subscriptions = subscriptions
         self._stats = stats
         self._stopping = asyncio.Event()
+        self._publisher: Publisher | None = None
         self.connected = False
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether RabbitMQ takes no messages because of an alarm: then events that fail wait, with their batch."""
+        return self._publisher is not None and self._publisher.is_blocked
 
     async def run(self) -> None:
         """Consume until `stop()`; a broken connection is opened anew and what was not acked comes again."""
@@ -99,6 +105,7 @@ class Consumer:
             closed = closed_event(connection, channel)
             await set_when_cancelled(channel, closed)
             queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
+            self._publisher = Publisher(connection, channel.default_exchange)
             session = _Session(channel, await connection.channel(), queue, closed)
             # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
             await self._consume(session, prefetch=1)
@@ -115,7 +122,7 @@ class Consumer:
         while not any(end.is_set() for end in ends):
             messages = await _take(session.arrived, self._batch, ends, CHECK_INTERVAL)
             if messages:
-                await self._handle(session.channel, messages, session.closed)
+                await self._handle(messages, session.closed)
                 if prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER):
                     break
             else:
@@ -123,50 +130,46 @@ class Consumer:
         if not session.closed.is_set():
             await session.queue.cancel(tag)
 
-    async def _handle(
-        self, channel: AbstractChannel, messages: Sequence[AbstractIncomingMessage], closed: asyncio.Event
-    ) -> None:
+    async def _handle(self, messages: Sequence[AbstractIncomingMessage], closed: asyncio.Event) -> None:
         """Give the events of `messages` their effect, and acknowledge them all at once when each is settled."""
-        items = [item for message in messages for item in await self._open(channel, message)]
-        if await self._settle(channel, items, closed):
+        items = [item for message in messages for item in await self._open(message)]
+        if await self._settle(items, closed):
             await messages[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
 
-    async def _open(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> list[Item]:
+    async def _open(self, message: AbstractIncomingMessage) -> list[Item]:
         """The events in `message` that this service asks for; what cannot be read is dead-lettered."""
         try:
             found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
         except MalformedEventError as error:
-            await self._put(channel, copy_of(message, reason=str(error)), self._names.dead)
+            await self._put(copy_of(message, reason=str(error)), self._names.dead)
             self._stats.count("dead")
             return []
         if header_number(message, DELIVERIES_HEADER) >= ENDED_WORKERS:
-            await self._isolate(channel, message, found)
+            await self._isolate(message, found)
             return []
         items = []
         for number, one in enumerate(found):
             if isinstance(one, Malformed):
-                await self._put(channel, copy_of(message, one.body, reason=one.reason), self._names.dead)
+                await self._put(copy_of(message, one.body, reason=one.reason), self._names.dead)
                 self._stats.count("dead")
             elif wanted(self._subscriptions, one):
                 items.append(Item(message, number, one))
         self._stats.count("passed over", len(found) - len(items))
         return items
 
-    async def _isolate(
-        self, channel: AbstractChannel, message: AbstractIncomingMessage, found: Sequence[Event | Malformed]
-    ) -> None:
+    async def _isolate(self, message: AbstractIncomingMessage, found: Sequence[Event | Malformed]) -> None:
         """Take apart a message whose delivery workers have ended in (a crash, no memory): each event goes back into the
         queue alone. One that is alone already has failed, as if its handler had raised an error.
         """
         facts = {"queue": self._names.main, "message_id": message.message_id, "events": len(found)}
         logger.error("workers ended while they handled a message; its events are handled alone", extra=facts)
         if len(found) == 1 and isinstance(found[0], Event):
-            await self._fail(channel, Item(message, 0, found[0]), WorkerEndedError())
+            await self._fail(Item(message, 0, found[0]), WorkerEndedError())
             return
         for body in elements(message.body):
-            await self._put(channel, copy_of(message, body), self._names.main)
+            await self._put(copy_of(message, body), self._names.main)
 
-    async def _settle(self, channel: AbstractChannel, items: Sequence[Item], closed: asyncio.Event) -> bool:
+    async def _settle(self, items: Sequence[Item], closed: asyncio.Event) -> bool:
         """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
 
         A group that fails is rolled back and taken apart, in order: 500 events in groups of 22, those in single events.
@@ -184,7 +187,7 @@ class Consumer:
                     if self._stopping.is_set():
                         return False
                 elif len(group) == 1:
-                    await self._fail(channel, group[0], error)
+                    await self._fail(group[0], error)
                 else:
                     groups += reversed(list(slices(group, isqrt(len(group)))))
         return not groups
@@ -222,7 +225,7 @@ class Consumer:
         if fresh:
             self._stats.age(min(event.time for event in fresh).timestamp())
 
-    async def _fail(self, channel: AbstractChannel, item: Item, error: Exception) -> None:
+    async def _fail(self, item: Item, error: Exception) -> None:
         """Have one event retried after a delay, or dead-letter it after the last; the rest of its message goes on."""
         attempt = item.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
@@ -233,12 +236,14 @@ class Consumer:
         else:
             logger.error("an event failed for the last time and is dead-lettered", extra=facts, exc_info=error)
             target, result = self._names.dead, "dead"
-        await self._put(channel, copy_of(item.message, item.body, attempt + 1, reason), target)
+        await self._put(copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
-    async def _put(self, channel: AbstractChannel, message: Message, queue: str) -> None:
+    async def _put(self, message: Message, queue: str) -> None:
         """Put a copy into `queue`, confirmed. The original is acknowledged later, so nothing is lost."""
-        await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        if self._publisher is None:
+            raise RuntimeError("the consumer is not connected")
+        await self._publisher.publish(message, queue)
 
 
 @dataclass
