@@ -42,6 +42,8 @@ UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
     asyncpg.PostgresSystemError,  # class 58: the files of the server
 )
+OF_ONE_STATEMENT = (TimeoutError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+"""Of UNAVAILABLE, what one statement may meet again and again while the server does well by all others."""
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
 OWN_CONNECTIONS = 2
@@ -308,6 +310,8 @@ class _unavailable:  # noqa: N801  # reads as a statement
 
 def _problem(error: BaseException) -> str:
     """What PostgreSQL cannot do, as an error message says it."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "has no server that can be written to"
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         return Answer.READ_ONLY.value
     if isinstance(error, asyncpg.DiskFullError):

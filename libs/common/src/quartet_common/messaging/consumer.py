@@ -10,7 +10,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from opentelemetry.trace import Status, StatusCode
 
-from quartet_common.database import Database
+from quartet_common.database import OF_ONE_STATEMENT, Database
 from quartet_common.errors import UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices
@@ -193,8 +193,8 @@ class Consumer:
         return not groups
 
     async def _is_server_failure(self, error: UnavailableError) -> bool:
-        """Whether PostgreSQL is the reason, and not one event whose statement takes too long: any event would fail."""
-        is_certain = error.server == "postgresql" and not isinstance(error.__cause__, TimeoutError)
+        """Whether PostgreSQL is the reason, and not one event whose statement takes too long or too much memory."""
+        is_certain = error.server == "postgresql" and not isinstance(error.__cause__, OF_ONE_STATEMENT)
         if is_certain or isinstance(error, CapacityExceededError):
             return True
         try:

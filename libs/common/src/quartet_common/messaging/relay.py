@@ -107,9 +107,7 @@ class Relay:
         self._wake.set()
 
     async def _session(self) -> None:
-        database = await self._until_stopped(
-            connect_with_retry(lambda: connect_once(self._config, self._config.database_timeout), "postgresql", None, 5)
-        )
+        database = await self._until_stopped(connect_with_retry(self._connect, "postgresql", None, 5))
         if database is None:
             return
         try:
@@ -126,6 +124,15 @@ class Relay:
         finally:
             await _close(database)
 
+    async def _connect(self) -> Session:
+        database = await connect_once(self._config, self._config.database_timeout)
+        try:
+            await _check_primary(database)
+        except BaseException:
+            database.terminate()
+            raise
+        return database
+
     async def _publish_while_open(
         self, database: Session, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
     ) -> None:
@@ -138,6 +145,7 @@ class Relay:
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
         while not self._stopping.is_set() and not closed.is_set():
             self._wake.clear()
+            await _check_primary(database)
             is_behind = self._is_busy and await backlog.is_large()
             rows = await self._read_waiting(database, SMALL_ROUND if is_behind else None)
             done = await self._publish_all(database, rows)
@@ -193,11 +201,9 @@ class Relay:
         return list(self._held)
 
     async def _move(self, database: Session, done: Sequence[int]) -> None:
-        """Move what is `done`. PostgreSQL is asked even if that is nothing: once it is no primary any more it refuses,
-        and the relay looks for the one that is, where the events are.
-        """
-        await database.execute(MOVE, done, self._config.journal_hours > 0)
-        self._stats.published(len(done))
+        if done:
+            await database.execute(MOVE, done, self._config.journal_hours > 0)
+            self._stats.published(len(done))
 
     async def _publish(self, rows: Sequence[Row]) -> list[int]:
         """Publish `rows` in one message and return the ids of those confirmed. If it is refused, publish each alone.
@@ -258,6 +264,13 @@ class Relay:
         finally:
             for task in (main, *ends):
                 task.cancel()
+
+
+async def _check_primary(database: Session) -> None:
+    """Raises the driver's error unless PostgreSQL takes writes: what is published could not be moved, and if another
+    server is the primary now, the events are there.
+    """
+    await database.execute(MOVE, [], False)
 
 
 async def _close(database: Session) -> None:
