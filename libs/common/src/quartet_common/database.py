@@ -311,7 +311,7 @@ class _unavailable:  # noqa: N801  # reads as a statement
 def _problem(error: BaseException) -> str:
     """What PostgreSQL cannot do, as an error message says it."""
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return "has no server that can be written to"
+        return "has no server of the kind that target_session_attrs asks for"
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         return Answer.READ_ONLY.value
     if isinstance(error, asyncpg.DiskFullError):
