@@ -348,6 +348,36 @@ async def connect_once(
     )
 
 
+async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
+    """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
+    PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
+    """
+    try:
+        connection = await connect_once(config)
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" in str(error):
+            raise _pooler_refused(config) from error
+        raise
+    try:
+        # a pooler makes up the number that a client is told, which cancels statements through the pooler
+        is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+        is_direct = False
+    if not is_direct:
+        connection.terminate()
+        raise _pooler_refused(config)
+    return connection
+
+
+def _pooler_refused(config: ServiceConfig) -> SystemExit:
+    there = config.database_url.rpartition("@")[2].partition("/")[0]
+    return SystemExit(
+        f"QUARTET_DATABASE_URL leads to a connection pooler at {there}. Sessions of PostgreSQL are needed (LISTEN, "
+        "advisory locks, prepared statements, search_path): set it to the address of PostgreSQL. Each process has a "
+        "pool of its own; QUARTET_DATABASE_POOL_MAX is its size."
+    )
+
+
 async def open_database(config: ServiceConfig) -> Database:
     """Connect a pool to the service's schema. Raises the driver's error when PostgreSQL is away."""
     pool = await asyncpg.create_pool(

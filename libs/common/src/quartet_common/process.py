@@ -16,7 +16,7 @@ from quartet_common import clocks, tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, connect_once
+from quartet_common.database import Connection, connect_directly
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox, journal
@@ -236,7 +236,7 @@ async def prepare(service: Service[C], config: C) -> None:
 
     Raises SystemExit with the reason when it cannot be done.
     """
-    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await migrate(connection, COMMON, find_migrations("quartet_common"))
         await migrate(connection, config.service, find_migrations(service.package))
@@ -258,7 +258,7 @@ async def prepare(service: Service[C], config: C) -> None:
 
 async def require_schema(package: str, config: ServiceConfig) -> None:
     """End the process unless the schema is the one that this release knows."""
-    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await check_schema(connection, COMMON, find_migrations("quartet_common"))
         await check_schema(connection, config.service, find_migrations(package))

@@ -122,7 +122,7 @@ async def add(container: Container, things: list[DomainEvent]) -> None:
 async def worker(container: Container, handler: Any, totals: Any) -> AsyncIterator[None]:
     """A relay and a consumer that run."""
     consumer = Consumer("common", container.broker, container.database, [Subscription("common.#", handler)], totals)
-    parts = [Relay(container.config, container.broker, OutboxStats()), consumer]
+    parts: list[Relay | Consumer] = [Relay(container.config, container.broker, OutboxStats()), consumer]
     tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
         yield
