@@ -169,6 +169,10 @@ async def read_only(servers: Stack, way: str) -> AsyncIterator[None]:
             await connection.execute("SELECT pg_reload_conf()")
 
 
+async def is_connected(consumer: Consumer) -> bool:
+    return consumer.connected
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_postgresql_that_is_read_only_is_named_and_nothing_is_lost_or_counted(
     container: Container,
@@ -198,6 +202,8 @@ async def test_a_postgresql_that_is_read_only_is_named_and_nothing_is_lost_or_co
         things = [thing(str(number)) for number in range(10)]
         await outbox.add(connection, Caller(new_tenant(), "me"), things, now=container.clock(), service="common")
     async with AsyncExitStack() as parts:
+        await parts.enter_async_context(running(consumer))
+        await eventually(lambda: is_connected(consumer), "the consumer to be connected")
         async with read_only(servers, way):
 
             async def is_named() -> bool:
@@ -209,7 +215,7 @@ async def test_a_postgresql_that_is_read_only_is_named_and_nothing_is_lost_or_co
                 assert await connection.fetchval("SELECT 1") == 1
             with pytest.raises(UnavailableError, match="is read-only"):
                 await container.database.watch.check_writable()
-            await parts.enter_async_context(running(relay, consumer))
+            await parts.enter_async_context(running(relay))
             await channel.default_exchange.publish(
                 aio_pika.Message(encode(event(new_tenant(), subject="published"))), NAMES.main
             )
@@ -221,3 +227,32 @@ async def test_a_postgresql_that_is_read_only_is_named_and_nothing_is_lost_or_co
         await totals.reach(11)
     assert totals.results == {"handled": 11}
     assert len(subjects) == 11
+
+
+async def test_a_consumer_takes_no_message_that_it_could_not_handle(
+    container: Container, channel: Channel, servers: Stack, event: MakeEvent, totals: Any
+) -> None:
+    async def ignore(*_: Any) -> None:
+        return None
+
+    consumer = Consumer("common", container.broker, container.database, [Subscription("common.#", ignore)], totals)
+    asked, ask = 0, container.database.watch.check_writable
+
+    async def counted() -> None:
+        nonlocal asked
+        asked += 1
+        await ask()
+
+    async def has_asked_again() -> bool:
+        return asked >= 2
+
+    container.database.watch.check_writable = counted  # type: ignore[method-assign]  # to see that it waits
+    await channel.default_exchange.publish(aio_pika.Message(encode(event(new_tenant()))), NAMES.main)
+    queue = await channel.get_queue(NAMES.main)
+    async with read_only(servers, "new connections"), running(consumer):
+        await eventually(has_asked_again, "the consumer to wait for PostgreSQL")
+        declared = await queue.declare()
+        assert (declared.message_count, declared.consumer_count) == (1, 0)
+    async with running(Consumer("common", container.broker, container.database, [Subscription("#", ignore)], totals)):
+        await totals.reach(1)
+    assert totals.results == {"handled": 1}

@@ -107,9 +107,22 @@ class Consumer:
             queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
             self._publisher = Publisher(connection, channel.default_exchange)
             session = _Session(channel, await connection.channel(), queue, closed)
+            await self._until_writable(closed)
             # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
             await self._consume(session, prefetch=1)
             await self._consume(session, prefetch=PREFETCH)
+
+    async def _until_writable(self, closed: asyncio.Event) -> None:
+        """Wait until PostgreSQL can be written to. RabbitMQ takes a message back that is not acknowledged for half an
+        hour; delivered again while PostgreSQL is away, it would soon count as one that ends workers.
+        """
+        while not self._stopping.is_set() and not closed.is_set():
+            try:
+                await self._database.watch.check_writable()
+            except UnavailableError:
+                await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+            else:
+                return
 
     async def _consume(self, session: "_Session", *, prefetch: int) -> None:
         """Handle messages until the end; with a `prefetch` of 1 until one was delivered for the first time."""
