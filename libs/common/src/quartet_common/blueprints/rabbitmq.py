@@ -18,13 +18,14 @@ from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
 from quartet_common.messaging.dead_letters import facts, tenants_of
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of
-from quartet_common.messaging.publisher import CONFIRM_TIMEOUT
 from quartet_common.messaging.stats import read_outbox
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 from quartet_common.parameters import whole_number
 
 MAX_LISTED = 100
 MAX_REDRIVEN = 1000
+PATIENCE = 5.0
+"""Seconds that RabbitMQ may take to confirm a message that is put back; with an alarm it takes none."""
 EVERYTHING = "platform:admin"
 """The scope that lets an operator see the dead letters of all tenants."""
 
@@ -163,7 +164,7 @@ async def _redrive(channel: AbstractChannel, names: QueueNames, limit: int, only
         is_wanted = _may_see(who, message) and only in (None, message.message_id)
         (wanted if is_wanted else passed).append(message)
     for message in wanted:
-        await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        await channel.default_exchange.publish(_fresh(message), names.main, mandatory=True, timeout=PATIENCE)
         await message.ack()
     for message in reversed(passed):
         await message.nack(requeue=True)
