@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 RELAY = "users-worker"
 HOLD_ALL = "SELECT FROM outbox FOR UPDATE"
 END_DELETE = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'"
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM outbox%'"
 )
 
 
