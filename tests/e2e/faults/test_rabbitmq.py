@@ -1,11 +1,15 @@
 """RabbitMQ goes away: writes go on, and everything arrives exactly once when it is back."""
 
+import asyncio
+import re
+
 import pytest
 
 from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api
-from quartet_testing.faults import kill, paused, pids, stopped
+from quartet_testing.conditions import eventually
+from quartet_testing.faults import PATIENCE, alarm, back, kill, measured, paused, pids, stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -52,4 +56,26 @@ async def test_rabbitmq_that_is_killed_before_it_confirms_loses_and_doubles_noth
     async with paused(stack, "rabbitmq"):
         users = await Burst(api, 100).done()  # by now the relay has sent the first of them and waits for an answer
         await kill(stack, "rabbitmq")
+    await arrived_exactly_once(api, users)
+
+
+async def test_an_alarm_of_rabbitmq_is_reported_with_what_waits_and_loses_and_doubles_nothing(
+    api: Api, stack: Stack
+) -> None:
+    check = stack.programs["users-worker"].check
+    async with alarm(stack):
+        users = await Burst(api, 50).done()
+
+        async def is_reported() -> bool:
+            said = await asyncio.to_thread(check) or ""
+            waiting = re.search(r"blocks publishing \(memory or disk alarm\): (\d+) events wait", said)
+            return waiting is not None and int(waiting[1]) >= 50
+
+        await eventually(is_reported, "the worker to say that RabbitMQ blocks it", PATIENCE)
+        assert await measured(stack, "users-worker", "quartet_outbox_blocked") == 1
+        assert await measured(stack, "users-worker", "quartet_outbox_depth") >= 50
+        [state] = [one for one in stack.status() if one.name == "users-worker"]
+        assert "blocks publishing" in str(state)
+        assert (await api.get("/users/health/ready")).status_code == 200
+    await back(stack, "users-worker")
     await arrived_exactly_once(api, users)

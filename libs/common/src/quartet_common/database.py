@@ -18,6 +18,7 @@ from quartet_common.config import ServiceConfig
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
 from quartet_common.turns import Turns
+from quartet_common.watch import NO_SPACE, Answer, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +42,10 @@ UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
     asyncpg.PostgresSystemError,  # class 58: the files of the server
 )
+OF_ONE_STATEMENT = (TimeoutError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
+"""Of UNAVAILABLE, what one statement may meet again and again while the server does well by all others."""
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
-FULL_PERIOD = 5.0
-"""Seconds after an error of a full disk in which the database does not count as writable."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 GATHERING = 0.002
@@ -96,17 +97,15 @@ class Database:
     CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
     """
 
-    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float) -> None:
+    def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float, watch: Watch) -> None:
         self.pool = pool
+        self.watch = watch
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
-        self.in_use = 0
-        """Connections that blocks use or wait for, the share of their tenant granted."""
-        self.last_answer = 0.0
-        """When PostgreSQL has last finished something for this process, by time.monotonic."""
+        self.taken = 0
+        """Connections of the pool that blocks use, or are about to get."""
         self._waker = OutboxWaker(pool, channel)
         self._turns = Turns()
-        self._full_until = 0.0
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -176,26 +175,23 @@ class Database:
         ):
             yield connection
 
-    async def note_failure(self, error: BaseException) -> None:
-        """Remember what an error says of the server, before its connection goes back to the pool."""
-        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-            await self.pool.expire_connections()  # to what was the primary; new ones find the primary of now
-        elif isinstance(error, asyncpg.DiskFullError):
-            self._full_until = asyncio.get_running_loop().time() + FULL_PERIOD
-
-    async def is_writable(self) -> bool:
-        """Whether PostgreSQL answers as a primary, and no statement has met a full disk lately.
-
-        Raises UnavailableError (503) when PostgreSQL does not answer.
-        """
-        async with self.connection() as connection:
-            is_primary = bool(await connection.fetchval("SELECT current_setting('transaction_read_only') = 'off'"))
-        if not is_primary:
-            await self.pool.expire_connections()
-        return is_primary and asyncio.get_running_loop().time() >= self._full_until
+    @asynccontextmanager
+    async def separate_snapshot(self, config: ServiceConfig) -> AsyncIterator[Connection]:
+        """As `snapshot`, on a connection outside the pool: for reads that take longer than a request."""
+        with _unavailable():
+            connection = await connect_once(config, config.database_timeout, timeout=self._acquire_timeout)
+            self.watch.in_use.add(connection)
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+                await connection.close(timeout=2)
+            finally:
+                self.watch.in_use.discard(connection)
+                connection.terminate()  # does nothing to one that is closed
 
     async def close(self) -> None:
         """Let what runs finish, then close every connection; a server that is away is not waited for."""
+        await self.watch.close()
         await self._waker.close()
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
@@ -213,6 +209,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
     def __init__(self, database: Database, timeout: float) -> None:
         self._database = database
         self._pool = database.pool
+        self._watch = database.watch
         self._shares = database.connections
         self._timeout = timeout
         self._holder = HOLDER.get()
@@ -221,22 +218,24 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
     async def __aenter__(self) -> Connection:
         if self._holder is not None:
             await self._acquire_share(self._holder)
-        self._database.in_use += 1
+        self._database.taken += 1
         try:
             with _unavailable():
                 self._connection = await self._take()
         except BaseException:
             self._release_share()
             raise
+        self._watch.in_use.add(self._connection)
         return self._connection
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._watch.in_use.discard(self._connection)
         if error is None:
-            self._database.last_answer = time.monotonic()
+            self._watch.last_answer = time.monotonic()
         try:
             with _unavailable():
                 if error is not None:
-                    await self._database.note_failure(error)
+                    await self._watch.note_failure(error)
                 await self._pool.release(self._connection, timeout=self._timeout)
         finally:
             self._release_share()
@@ -244,27 +243,27 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
 
     async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
         """A connection of the pool. Raises CapacityExceededError when all are in use for `timeout` seconds."""
-        if self._database.in_use + WAKERS <= self._pool.get_max_size():
+        if self._watch.is_hanging:
+            raise UnavailableError("postgresql", problem=Answer.NONE.value)
+        if self._database.taken + WAKERS <= self._pool.get_max_size():
             return await self._pool.acquire()  # one is free: there is nothing to wait for, but connecting has a limit
         try:
             return await self._pool.acquire(timeout=self._timeout)
         except TimeoutError:
-            if self._has_room():
+            if self._has_room() or not await self._watch.answers():
                 raise
             self._shares.refusals[CAPACITY] += 1
             raise CapacityExceededError(self._shares.resource) from None
 
     async def _acquire_share(self, holder: Hashable) -> None:
-        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL has answered
-        nobody meanwhile, not even the schedules that ask twice a second: then it keeps the connections, not the tenant.
+        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL does not answer:
+        then it keeps the connections, not the tenant.
         """
-        started = time.monotonic()
         try:
             await self._shares.acquire(holder)
         except (ShareExceededError, CapacityExceededError):
-            waited = time.monotonic() - started
-            if waited >= self._timeout and self._database.last_answer < started:
-                raise UnavailableError("postgresql") from None
+            if not await self._watch.answers():
+                raise UnavailableError("postgresql", problem=Answer.NONE.value) from None
             raise
 
     def _has_room(self) -> bool:
@@ -272,7 +271,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         return bool(self._pool.get_idle_size()) or self._pool.get_size() < self._pool.get_max_size()
 
     def _release_share(self) -> None:
-        self._database.in_use -= 1
+        self._database.taken -= 1
         if self._holder is not None:
             self._shares.release(self._holder)
 
@@ -331,13 +330,15 @@ def _raise_for(error: BaseException | None) -> None:
 
 def _problem(error: BaseException) -> str:
     """What PostgreSQL cannot do, as an error message says it."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "has no server of the kind that target_session_attrs asks for"
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return "is read-only"
+        return Answer.READ_ONLY.value
     if isinstance(error, asyncpg.DiskFullError):
-        return "has no disk space left"
+        return NO_SPACE
     if isinstance(error, asyncpg.TooManyConnectionsError):
         return "accepts no more connections"
-    return "is unavailable"
+    return Answer.ERROR.value
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:
@@ -352,32 +353,49 @@ def outbox_channel(service: str) -> str:
 
 
 async def connect_once(
-    config: ServiceConfig, statement_timeout: float | None = None
+    config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations, the relay and exports. `statement_timeout`: seconds."""
+    """One connection outside any pool, for migrations, the relay, the probe and exports.
+
+    `statement_timeout` and `timeout`, that of connecting, are in seconds.
+    """
     return await asyncpg.connect(
         _url(config),
         password=config.database_password.get_secret_value(),
-        timeout=5,
+        timeout=timeout,
         command_timeout=statement_timeout,
         server_settings=_server_settings(config),
     )
 
 
-@asynccontextmanager
-async def separate_snapshot(config: ServiceConfig) -> AsyncIterator[Connection]:
-    """As `Database.snapshot`, on a connection outside the pool: for reads that take longer than a request.
-
-    Raises UnavailableError (503).
+async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
+    """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
+    PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
     """
-    with _unavailable():
-        connection = await connect_once(config, config.database_timeout)
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield connection
-            await connection.close(timeout=2)
-        finally:
-            connection.terminate()  # does nothing to one that is closed
+    try:
+        connection = await connect_once(config)
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" in str(error):
+            raise _pooler_refused(config) from error
+        raise
+    try:
+        # a pooler makes up the number that a client is told, which cancels statements through the pooler
+        is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+        is_direct = False
+    if not is_direct:
+        connection.terminate()
+        raise _pooler_refused(config)
+    return connection
+
+
+def _pooler_refused(config: ServiceConfig) -> SystemExit:
+    there = config.database_url.rpartition("@")[2].partition("/")[0]
+    return SystemExit(
+        f"QUARTET_DATABASE_URL leads to a connection pooler at {there}. Sessions of PostgreSQL are needed (LISTEN, "
+        "advisory locks, prepared statements, search_path): set it to the address of PostgreSQL. Each process has a "
+        "pool of its own; QUARTET_DATABASE_POOL_MAX is its size."
+    )
 
 
 async def open_database(config: ServiceConfig) -> Database:
@@ -392,7 +410,10 @@ async def open_database(config: ServiceConfig) -> Database:
         server_settings=_server_settings(config),
         reset=_no_reset,
     )
-    return Database(pool, channel=outbox_channel(config.service), acquire_timeout=config.database_acquire_timeout)
+    watch = Watch(pool, lambda: connect_once(config))
+    watch.start()
+    channel = outbox_channel(config.service)
+    return Database(pool, channel=channel, acquire_timeout=config.database_acquire_timeout, watch=watch)
 
 
 def _url(config: ServiceConfig) -> str:

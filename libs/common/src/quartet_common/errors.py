@@ -100,6 +100,7 @@ class UnavailableError(ServiceError):
             {"Retry-After": str(retry_after)},
         )
         self.server = server
+        self.problem = problem
 
 
 class ContendedError(ServiceError):

@@ -16,7 +16,7 @@ from quartet_common import clocks, tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, connect_once
+from quartet_common.database import Connection, connect_directly
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox, journal
@@ -179,7 +179,13 @@ class Worker(Generic[C]):
         await _finish(parts)
 
     async def _connected(self) -> bool:
-        return self._relay.connected and all(consumer.connected for consumer in self._consumers)
+        """Raises UnavailableError while RabbitMQ blocks what this worker publishes."""
+        parts: list[Relay | Consumer] = [self._relay, *self._consumers]
+        if any(part.is_blocked for part in parts):
+            state = self._outbox_stats.state
+            waiting = f"{state.depth} events wait, the oldest for {state.lag:.0f} s"
+            raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
+        return all(part.connected for part in parts)
 
     async def _look_at_queues(self) -> None:
         """Count what is in the queues of all consumers, and put back what servers that are up again had failed."""
@@ -197,6 +203,7 @@ class Worker(Generic[C]):
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
             self._outbox_stats.state = await read_outbox(connection)
+        self._outbox_stats.is_blocked = self._relay.is_blocked
 
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
@@ -250,7 +257,7 @@ async def prepare(service: Service[C], config: C) -> None:
 
     Raises SystemExit with the reason when it cannot be done.
     """
-    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await migrate(connection, COMMON, find_migrations("quartet_common"))
         await migrate(connection, config.service, find_migrations(service.package))
@@ -272,7 +279,7 @@ async def prepare(service: Service[C], config: C) -> None:
 
 async def require_schema(package: str, config: ServiceConfig) -> None:
     """End the process unless the schema is the one that this release knows."""
-    connection = await connect_with_retry(lambda: connect_once(config), "postgresql")
+    connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await check_schema(connection, COMMON, find_migrations("quartet_common"))
         await check_schema(connection, config.service, find_migrations(package))

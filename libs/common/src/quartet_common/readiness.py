@@ -9,7 +9,7 @@ from quartet_common.container import AppContainer
 from quartet_common.errors import UnavailableError
 
 Check = Callable[[], Awaitable[bool]]
-"""True when the thing answers; may raise UnavailableError instead of False."""
+"""True when the thing answers; may raise UnavailableError, whose problem is reported, instead of False."""
 
 CHECK_TIMEOUT = 0.8
 
@@ -20,36 +20,42 @@ class Readiness:
     def __init__(self, checks: dict[str, Check], stopping: asyncio.Event) -> None:
         self._checks = checks
         self._stopping = stopping
-        self._running: asyncio.Task[list[bool]] | None = None
+        self._running: asyncio.Task[list[str | None]] | None = None
 
     async def report(self) -> tuple[dict[str, Any], int]:
         """The body and status of `ready`. Requests at the same time share one run of the checks."""
         names = list(self._checks)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._check())
-        results = await asyncio.shield(self._running)
-        down = [name for name, good in zip(names, results, strict=True) if not good]
+        problems = await asyncio.shield(self._running)
+        reasons = {name: problem for name, problem in zip(names, problems, strict=True) if problem is not None}
+        down = list(reasons)
         if self._stopping.is_set():
-            return {"status": "stopping", "down": down}, 503
+            return {"status": "stopping", "down": down, "reasons": reasons}, 503
         if down:
-            return {"status": "not ready", "down": down}, 503
+            return {"status": "not ready", "down": down, "reasons": reasons}, 503
         return {"status": "ready", "checked": names}, 200
 
-    async def _check(self) -> list[bool]:
-        return await asyncio.gather(*(_passes(check) for check in self._checks.values()))
+    async def _check(self) -> list[str | None]:
+        return await asyncio.gather(*(_problem(check) for check in self._checks.values()))
 
 
-async def _passes(check: Check) -> bool:
+async def _problem(check: Check) -> str | None:
     try:
-        return await asyncio.wait_for(check(), CHECK_TIMEOUT)
-    except (UnavailableError, TimeoutError, RuntimeError):
-        return False
+        return None if await asyncio.wait_for(check(), CHECK_TIMEOUT) else "is not ready"
+    except UnavailableError as error:
+        return error.problem
+    except TimeoutError:
+        return "does not answer"
+    except RuntimeError:
+        return "is not ready"
 
 
 def database_check(container: AppContainer[ServiceConfig]) -> Check:
     """Whether PostgreSQL can be written to."""
 
     async def is_writable() -> bool:
-        return await container.database.is_writable()
+        await container.database.watch.check_writable()
+        return True
 
     return is_writable

@@ -242,7 +242,10 @@ async def test_an_api_is_ready_when_it_is_warm(service: RunningService) -> None:
     assert (await readiness.report())[1] == 200
     service.container.is_warm = False
     try:
-        assert await readiness.report() == ({"status": "not ready", "down": ["warm-up"]}, 503)
+        assert await readiness.report() == (
+            {"status": "not ready", "down": ["warm-up"], "reasons": {"warm-up": "is not ready"}},
+            503,
+        )
     finally:
         service.container.is_warm = True
 

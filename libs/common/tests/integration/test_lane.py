@@ -11,7 +11,6 @@ import aio_pika
 import orjson
 import pytest
 from aio_pika import Message
-from aio_pika.abc import AbstractExchange
 from quart import Quart
 
 from quartet_common.app import create_base_app
@@ -105,8 +104,8 @@ async def test_what_becomes_urgent_while_others_leave_does_not_wait_for_all_of_t
     publish = relay._publish
     batches: list[int] = []
 
-    async def publishing(exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
-        done = await publish(exchange, rows)
+    async def publishing(rows: Sequence[Row]) -> list[int]:
+        done = await publish(rows)
         batches.append(len(rows))
         if len(batches) == 2:
             await add(container, tenant, [replace(thing("urgent"), urgent=True)])

@@ -131,7 +131,8 @@ async def test_without_postgresql_it_lives_but_is_not_ready_and_says_why(
         assert (await service.client.get("/common/health/live")).status_code == 200
         response = await service.client.get("/common/health/ready")
         assert response.status_code == 503
-        assert await response.get_json() == {"status": "not ready", "down": ["postgresql"]}
+        problem = {"postgresql": "is unavailable"}
+        assert await response.get_json() == {"status": "not ready", "down": ["postgresql"], "reasons": problem}
 
     async def ready() -> bool:
         return (await service.client.get("/common/health/ready")).status_code == 200

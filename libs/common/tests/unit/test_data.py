@@ -6,11 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from quart import Quart, g
 
 from quartet_common.auth.principal import Principal
-from quartet_common.blueprints import data
 from quartet_common.blueprints.data import data_blueprint
 
 
@@ -23,11 +21,10 @@ async def things(_: Any, tenant: str) -> AsyncIterator[bytes]:
     yield b'"%b"' % tenant.encode()
 
 
-async def test_an_export_is_not_cut_off_however_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "separate_snapshot", snapshot)
+async def test_an_export_is_not_cut_off_however_long_it_takes(tmp_path: Path) -> None:
     app = Quart("test")
     config = SimpleNamespace(service="common", export_dir=tmp_path, export_bytes=1_000_000)
-    container = SimpleNamespace(config=config, shares=[])
+    container = SimpleNamespace(config=config, shares=[], database=SimpleNamespace(separate_snapshot=snapshot))
     app.register_blueprint(data_blueprint(cast(Any, container), {"thing": things}, "users:read"))
     async with app.test_request_context("/export"):
         g.principal = Principal("acme", "bjensen", "scim", frozenset(), 0)

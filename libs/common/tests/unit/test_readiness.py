@@ -16,7 +16,7 @@ async def bad() -> bool:
 
 
 async def away() -> bool:
-    raise UnavailableError("postgresql")
+    raise UnavailableError("postgresql", problem="is read-only")
 
 
 async def silent() -> bool:
@@ -33,13 +33,17 @@ async def test_it_is_ready_when_all_checks_pass() -> None:
 
 async def test_what_is_down_is_named() -> None:
     report = await Readiness({"a": good, "b": bad, "c": away}, asyncio.Event()).report()
-    assert report == ({"status": "not ready", "down": ["b", "c"]}, 503)
+    assert report == (
+        {"status": "not ready", "down": ["b", "c"], "reasons": {"b": "is not ready", "c": "is read-only"}},
+        503,
+    )
 
 
 async def test_checks_that_do_not_answer_are_down_and_waited_for_once() -> None:
     started = time.monotonic()
     report = await Readiness({"a": silent, "b": silent, "c": silent}, asyncio.Event()).report()
-    assert report == ({"status": "not ready", "down": ["a", "b", "c"]}, 503)
+    reasons = dict.fromkeys("abc", "does not answer")
+    assert report == ({"status": "not ready", "down": ["a", "b", "c"], "reasons": reasons}, 503)
     assert time.monotonic() - started < 2 * CHECK_TIMEOUT
 
 
@@ -47,7 +51,7 @@ async def test_a_process_that_stops_is_not_ready_though_all_is_well() -> None:
     stopping = asyncio.Event()
     stopping.set()
     readiness = Readiness({"a": good}, stopping)
-    assert await readiness.report() == ({"status": "stopping", "down": []}, 503)
+    assert await readiness.report() == ({"status": "stopping", "down": [], "reasons": {}}, 503)
 
 
 async def test_requests_at_the_same_time_share_one_check() -> None:

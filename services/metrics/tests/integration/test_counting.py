@@ -111,7 +111,8 @@ async def test_a_worker_that_dies_between_commit_and_ack_doubles_nothing(
 ) -> None:
     tenant, container = new_tenant(), metrics.container
     await publish([event(tenant, now()) for _ in range(30)])
-    mortal = DiesAfterCommit(container.database.pool, channel=outbox_channel("metrics"), acquire_timeout=2)
+    database = container.database
+    mortal = DiesAfterCommit(database.pool, channel=outbox_channel("metrics"), acquire_timeout=2, watch=database.watch)
     subscriptions = SERVICE.subscriptions(container)
     with suppress(asyncio.CancelledError):
         await Consumer("metrics", container.broker, mortal, subscriptions, ConsumerStats()).run()

@@ -12,7 +12,7 @@ from quart_schema import tag_blueprint
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, separate_snapshot
+from quartet_common.database import Connection
 from quartet_common.fair_share import FairShare
 from quartet_common.openapi import answers
 from quartet_common.sending import SlowClientError
@@ -40,7 +40,7 @@ async def _nothing() -> None:
 class _Exports:
     """The exports of a process: what they contain, and the disk that they share."""
 
-    config: ServiceConfig
+    container: AppContainer[ServiceConfig]
     exporters: Mapping[str, Exporter]
     share: FairShare
     disk: ThreadPoolExecutor
@@ -49,10 +49,11 @@ class _Exports:
         """Pieces of the export. Its rows go to disk as fast as PostgreSQL gives them, and its connection ends then,
         however slowly the client reads. Raises SlowClientError for a client slower than EXPORT_RATE.
         """
-        await self.share.acquire(tenant, self.config.export_bytes)
+        config = self.container.config
+        await self.share.acquire(tenant, config.export_bytes)
         try:
             await before()
-            with Spool(self.config.export_dir, self.config.export_bytes, self.disk) as spool:
+            with Spool(config.export_dir, config.export_bytes, self.disk) as spool:
                 writing = asyncio.get_running_loop().create_task(self._write(tenant, spool))
                 try:
                     async with aclosing(_read(spool)) as pieces:
@@ -67,10 +68,10 @@ class _Exports:
     async def _write(self, tenant: str, spool: Spool) -> None:
         """Write all rows, then keep only the bytes of the share that the file uses."""
         try:
-            await _write_rows(self.config, self.exporters, tenant, spool)
+            await _write_rows(self.container, self.exporters, tenant, spool)
         finally:
             await spool.end()
-        self.share.release(tenant, self.config.export_bytes - spool.size)
+        self.share.release(tenant, self.container.config.export_bytes - spool.size)
 
 
 def data_blueprint(
@@ -89,7 +90,7 @@ def data_blueprint(
     size = container.config.export_bytes
     share = FairShare("bytes of exports on disk", EXPORTS * size, size, queue=0, timeout=1)
     container.shares.append(share)
-    exports = _Exports(container.config, exporters, share, ThreadPoolExecutor(1, "export"))
+    exports = _Exports(container, exporters, share, ThreadPoolExecutor(1, "export"))
 
     @blueprint.get("/export")
     @requires(scope)
@@ -105,10 +106,12 @@ def data_blueprint(
     return blueprint
 
 
-async def _write_rows(config: ServiceConfig, exporters: Mapping[str, Exporter], tenant: str, spool: Spool) -> None:
+async def _write_rows(
+    container: AppContainer[ServiceConfig], exporters: Mapping[str, Exporter], tenant: str, spool: Spool
+) -> None:
     count = 0
     buffer = bytearray()
-    async with separate_snapshot(config) as connection:
+    async with container.database.separate_snapshot(container.config) as connection:
         for kind, exporter in exporters.items():
             async for row in exporter(connection, tenant):
                 count += 1

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPConnectionError, AMQPError
 from yarl import URL
 
 from quartet_common.config import ServiceConfig
@@ -43,14 +43,19 @@ class Broker:
     async def connection(self, name: str) -> AsyncIterator[AbstractConnection]:
         """A connection that is closed at the end, for operators' calls.
 
-        Raises UnavailableError (503) when RabbitMQ cannot be reached.
+        Raises UnavailableError (503) when RabbitMQ cannot be reached, goes away, or does not answer a call in time.
         """
         try:
             connection = await self.connect(name)
         except BROKER_ERRORS as error:
             raise UnavailableError("rabbitmq") from error
-        async with connection:
-            yield connection
+        try:
+            async with connection:
+                yield connection
+        except (AMQPConnectionError, ConnectionError) as error:
+            raise UnavailableError("rabbitmq") from error
+        except TimeoutError as error:
+            raise UnavailableError("rabbitmq", problem="does not answer, or has an alarm") from error
 
 
 def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> asyncio.Event:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from math import isqrt
 
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from opentelemetry.trace import Status, StatusCode
 
-from quartet_common.database import Database
+from quartet_common.database import OF_ONE_STATEMENT, Database
 from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices
@@ -18,6 +18,7 @@ from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
+from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.session import Session
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
@@ -38,7 +39,6 @@ LAST_WAIT = 0.1
 """Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
 ENDED_WORKERS = 2
 """Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
-CONFIRM_TIMEOUT = 30.0
 DATABASE_PAUSE = 0.5
 CONTENTION_PAUSE = 0.1
 """Seconds at most before a transaction that PostgreSQL undid for the sake of another is tried again."""
@@ -70,7 +70,13 @@ class Consumer:
         self._subscriptions = subscriptions
         self._stats = stats
         self._stopping = asyncio.Event()
+        self._publisher: Publisher | None = None
         self.connected = False
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether RabbitMQ takes no messages because of an alarm: then events that fail wait, with their batch."""
+        return self._publisher is not None and self._publisher.is_blocked
 
     async def run(self) -> None:
         """Consume until `stop()`; a broken connection is opened anew and what was not acked comes again."""
@@ -104,11 +110,25 @@ class Consumer:
             closed = closed_event(connection, channel)
             await set_when_cancelled(channel, closed)
             queue = await declare_consumer(channel, self._service, [item.pattern for item in self._subscriptions])
+            self._publisher = Publisher(connection, channel.default_exchange)
             session = Session(channel, await connection.channel(), queue, closed)
+            await self._until_writable(closed)
             # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
             await self._consume(session, prefetch=1)
             await self._consume(session, prefetch=PREFETCH)
             await self._finish(session)
+
+    async def _until_writable(self, closed: asyncio.Event) -> None:
+        """Wait until PostgreSQL can be written to. RabbitMQ takes a message back that is not acknowledged for half an
+        hour; delivered again while PostgreSQL is away, it would soon count as one that ends workers.
+        """
+        while not self._stopping.is_set() and not closed.is_set():
+            try:
+                await self._database.watch.check_writable()
+            except UnavailableError:
+                await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+            else:
+                return
 
     async def _consume(self, session: Session, *, prefetch: int) -> None:
         """Handle messages until the end; with a `prefetch` of 1 until one was delivered for the first time."""
@@ -143,10 +163,10 @@ class Consumer:
         """
         suspects = [one for one in messages if header_number(one, DELIVERIES_HEADER) >= ENDED_WORKERS]
         for message in suspects:
-            await self._isolate(session.channel, message)
+            await self._isolate(message)
         others = [one for one in messages if one not in suspects]
-        items = [item for message in others for item in await self._open(session.channel, message)]
-        is_settled = await self._settle(session.channel, items, session.closed)
+        items = [item for message in others for item in await self._open(message)]
+        is_settled = await self._settle(items, session.closed)
         if self._stopping.is_set():
             await session.cancel()  # before the acknowledgement, which RabbitMQ would answer with more messages
         if not is_settled:
@@ -154,23 +174,23 @@ class Consumer:
         elif others and not session.closed.is_set():
             await others[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
 
-    async def _open(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> list[Item]:
+    async def _open(self, message: AbstractIncomingMessage) -> list[Item]:
         """The events in `message` that this service asks for; what cannot be read is dead-lettered."""
         try:
             found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
         except MalformedEventError as error:
-            await self._bury(channel, message, str(error))
+            await self._bury(message, str(error))
             return []
         items = []
         for number, one in enumerate(found):
             if isinstance(one, Malformed):
-                await self._bury(channel, message, one.reason, one.body)
+                await self._bury(message, one.reason, one.body)
             elif wanted(self._subscriptions, one):
                 items.append(Item(message, number, one))
         self._stats.count("passed over", sum(isinstance(one, Event) for one in found) - len(items))
         return items
 
-    async def _isolate(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+    async def _isolate(self, message: AbstractIncomingMessage) -> None:
         """Take apart a message whose delivery workers have ended in (a crash, no memory): each event goes back into the
         queue alone. One that is alone already has failed, as if its handler had raised an error.
 
@@ -182,16 +202,16 @@ class Consumer:
             bodies = elements(message.body) if is_batch(message) else [message.body]
             alone = decode(bodies[0]) if len(bodies) == 1 else None
         except MalformedEventError as error:
-            await self._bury(channel, message, str(error))
+            await self._bury(message, str(error))
         else:
             if alone is not None:
-                await self._fail(channel, Item(message, 0, alone), WorkerEndedError())
+                await self._fail(Item(message, 0, alone), WorkerEndedError())
             else:
                 for body in bodies:
-                    await self._put(channel, copy_of(message, body), self._names.main)
+                    await self._put(copy_of(message, body), self._names.main)
         await message.ack()
 
-    async def _settle(self, channel: AbstractChannel, items: Sequence[Item], closed: asyncio.Event) -> bool:
+    async def _settle(self, items: Sequence[Item], closed: asyncio.Event) -> bool:
         """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
 
         A group that fails is rolled back and taken apart, in order: 500 events in groups of 22, those in single events.
@@ -215,20 +235,21 @@ class Consumer:
                     groups.append(group)
                     await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
                 elif len(group) == 1:
-                    await self._fail(channel, group[0], error)
+                    await self._fail(group[0], error)
                 else:
                     groups += reversed(list(slices(group, isqrt(len(group)))))
         return not groups
 
     async def _is_server_failure(self, error: UnavailableError) -> bool:
-        """Whether PostgreSQL is the reason, and not one event whose statement takes too long: any event would fail."""
-        is_certain = error.server == "postgresql" and not isinstance(error.__cause__, TimeoutError)
+        """Whether PostgreSQL is the reason, and not one event whose statement takes too long or too much memory."""
+        is_certain = error.server == "postgresql" and not isinstance(error.__cause__, OF_ONE_STATEMENT)
         if is_certain or isinstance(error, CapacityExceededError):
             return True
         try:
-            return not await self._database.is_writable()
+            await self._database.watch.check_writable()
         except UnavailableError:
             return True
+        return False
 
     async def _apply(self, items: Sequence[Item]) -> None:
         """Inbox and effect of `items` in one transaction."""
@@ -252,7 +273,7 @@ class Consumer:
         if fresh:
             self._stats.age(min(event.time for event in fresh).timestamp())
 
-    async def _fail(self, channel: AbstractChannel, item: Item, error: Exception) -> None:
+    async def _fail(self, item: Item, error: Exception) -> None:
         """Have one event retried after a delay, or dead-letter it after the last; the rest of its message goes on."""
         attempt = item.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
@@ -263,19 +284,19 @@ class Consumer:
         else:
             logger.error("an event failed for the last time and is dead-lettered", extra=facts, exc_info=error)
             target, result = self._names.dead, "dead"
-        await self._put(channel, copy_of(item.message, item.body, attempt + 1, reason), target)
+        await self._put(copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
-    async def _bury(
-        self, channel: AbstractChannel, message: AbstractIncomingMessage, reason: str, body: bytes | None = None
-    ) -> None:
+    async def _bury(self, message: AbstractIncomingMessage, reason: str, body: bytes | None = None) -> None:
         """Dead-letter a message that cannot be read, or the element `body` of its batch."""
-        await self._put(channel, copy_of(message, body, reason=reason), self._names.dead)
+        await self._put(copy_of(message, body, reason=reason), self._names.dead)
         self._stats.count("dead")
 
-    async def _put(self, channel: AbstractChannel, message: Message, queue: str) -> None:
+    async def _put(self, message: Message, queue: str) -> None:
         """Put a copy into `queue`, confirmed. The original is acknowledged later, so nothing is lost."""
-        await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        if self._publisher is None:
+            raise RuntimeError("the consumer is not connected")
+        await self._publisher.publish(message, queue)
 
 
 class WorkerEndedError(Exception):

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 MAX_REDRIVEN = 1000
 """Dead letters that are put back, or passed over, at a time."""
-CONFIRM_TIMEOUT = 30.0
+PATIENCE = 5.0
+"""Seconds that RabbitMQ may take to confirm a message that is put back; with an alarm it takes none."""
 RETURNS_HEADER = "x-quartet-returns"
 """How often a dead letter was put back by itself."""
 MAX_RETURNS = 3
@@ -57,7 +58,7 @@ async def redrive(
         fresh = _fresh(message)
         if by_itself:
             fresh.headers[RETURNS_HEADER] = header_number(message, RETURNS_HEADER) + 1
-        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
+        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=PATIENCE)
         await message.ack()
     for message in reversed(passed):
         await message.nack(requeue=True)

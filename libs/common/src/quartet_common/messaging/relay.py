@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
@@ -17,6 +17,7 @@ from quartet_common.database import UNAVAILABLE, connect_once, outbox_channel
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import BATCH, Row, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
+from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
@@ -38,7 +39,7 @@ POLL_INTERVAL = 1.0
 BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
 """Seconds after which the queues are looked at again."""
 BACKLOG_PAUSE = 0.1
-CONFIRM_TIMEOUT = 30.0
+LOCK_TIMEOUT = 3600.0
 HOLD = 5.0
 """Seconds for which an aggregate rests after RabbitMQ refused one of its events."""
 
@@ -81,7 +82,13 @@ class Relay:
         self._last_tenant = ""
         self._is_busy = False
         self._is_taken = matcher(pattern for patterns in config.consumers.values() for pattern in patterns)
+        self._publisher: Publisher | None = None
         self.connected = False
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether RabbitMQ takes no messages because of an alarm (memory, disk)."""
+        return self._publisher is not None and self._publisher.is_blocked
 
     async def run(self) -> None:
         """Publish until `stop()`; whatever connection breaks is opened anew."""
@@ -103,9 +110,7 @@ class Relay:
         self._wake.set()
 
     async def _session(self) -> None:
-        database = await self._until_stopped(
-            connect_with_retry(lambda: connect_once(self._config), "postgresql", None, 5)
-        )
+        database = await self._until_stopped(connect_with_retry(self._connect, "postgresql", None, 5))
         if database is None:
             return
         try:
@@ -117,26 +122,36 @@ class Relay:
             async with connection:
                 channel = await connection.channel(on_return_raises=True)
                 backlog = Backlog(connection, self._config.consumers)
+                self._publisher = Publisher(connection, await declare_exchange(channel))
                 await self._publish_while_open(database, channel, backlog, closed_event(connection, channel))
         finally:
             await _close(database)
 
+    async def _connect(self) -> Session:
+        database = await connect_once(self._config, self._config.database_timeout)
+        try:
+            await _check_primary(database)
+        except BaseException:
+            database.terminate()
+            raise
+        return database
+
     async def _publish_while_open(
         self, database: Session, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
     ) -> None:
-        exchange = await declare_exchange(channel)
         await declare_all(channel, self._config.consumers)
         self.connected = True
         lock = f"quartet-relay-{self._config.service}"
-        waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock)
+        waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=LOCK_TIMEOUT)
         if await self._until_stopped(waiting, closed) is None:
             return
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
         is_behind = False
         while not self._stopping.is_set() and not closed.is_set():
             self._wake.clear()
+            await _check_primary(database)
             rows = await self._read_waiting(database, SMALL_ROUND if is_behind else None)
-            done = await self._publish_all(database, exchange, rows)
+            done = await self._publish_all(database, rows)
             # also looked at while there is little to do: a queue that was deleted is declared again
             is_large = await backlog.is_large(BUSY_LOOK if self._is_busy else IDLE_LOOK)
             is_behind = is_large and self._is_busy
@@ -145,26 +160,24 @@ class Relay:
             elif not done or not self._is_busy:
                 await self._pause(POLL_INTERVAL, closed)
 
-    async def _publish_all(self, database: Session, exchange: AbstractExchange, rows: Sequence[Row]) -> int:
+    async def _publish_all(self, database: Session, rows: Sequence[Row]) -> int:
         """Publish `rows` one message after the other, urgent events before each; returns how many were confirmed."""
         done: list[int] = []
         try:
             for batch in batches(rows, self._is_taken):
-                await self._urgent_first(database, exchange)
-                done += await self._publish(exchange, batch)
+                await self._urgent_first(database)
+                done += await self._publish(batch)
             if not rows:
-                await self._urgent_first(database, exchange)
+                await self._urgent_first(database)
         finally:
             await self._move(database, done)
         return len(done)
 
-    async def _urgent_first(self, database: Session, exchange: AbstractExchange) -> None:
+    async def _urgent_first(self, database: Session) -> None:
         """Publish what is urgent, in its order, until there is nothing left that RabbitMQ takes."""
         while records := await database.fetch(URGENT, self._resting(), ROUND):
             rows = [Row(**dict(record)) for record in records]
-            done = [
-                number for batch in batches(rows, self._is_taken) for number in await self._publish(exchange, batch)
-            ]
+            done = [number for batch in batches(rows, self._is_taken) for number in await self._publish(batch)]
             await self._move(database, done)
             if not done:
                 return
@@ -197,31 +210,33 @@ class Relay:
             await database.execute(MOVE, done, self._config.journal_hours > 0)
             self._stats.published(len(done))
 
-    async def _publish(self, exchange: AbstractExchange, rows: Sequence[Row]) -> list[int]:
+    async def _publish(self, rows: Sequence[Row]) -> list[int]:
         """Publish `rows` in one message and return the ids of those confirmed. If it is refused, publish each alone.
         The aggregates of those that are refused rest: an event waits for the one before it.
 
         Raises one of BROKER_ERRORS where RabbitMQ does not answer, which says nothing of the events.
         """
         going = [row for row in rows if row.aggregate not in self._held]
-        if not going or await self._publish_message(exchange, going):
+        if not going or await self._publish_message(going):
             return [row.id for row in going]
         done: list[int] = []
         for row in going:
             if row.aggregate in self._held:
                 continue
-            if len(going) > 1 and await self._publish_message(exchange, [row]):
+            if len(going) > 1 and await self._publish_message([row]):
                 done.append(row.id)
             else:
                 self._held[row.aggregate] = asyncio.get_running_loop().time() + HOLD
         return done
 
-    async def _publish_message(self, exchange: AbstractExchange, rows: Sequence[Row]) -> bool:
+    async def _publish_message(self, rows: Sequence[Row]) -> bool:
         """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
+        if self._publisher is None:
+            raise RuntimeError("the relay is not connected")
         keys = list(dict.fromkeys(row.routing_key for row in rows))
         span = publish_span(rows, keys[0])
         try:
-            await exchange.publish(message_of(rows, keys, span), keys[0], mandatory=True, timeout=CONFIRM_TIMEOUT)
+            await self._publisher.publish(message_of(rows, keys, span), keys[0])
         except DeliveryError as error:
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
             facts = {"events": len(rows), "event_id": str(rows[0].event_id), "type": rows[0].type}
@@ -256,6 +271,13 @@ class Relay:
         finally:
             for task in (main, *ends):
                 task.cancel()
+
+
+async def _check_primary(database: Session) -> None:
+    """Raises the driver's error unless PostgreSQL takes writes: what is published could not be moved, and if another
+    server is the primary now, the events are there.
+    """
+    await database.execute(MOVE, [], False)
 
 
 async def _close(database: Session) -> None:

@@ -73,6 +73,8 @@ class OutboxStats:
 
     def __init__(self) -> None:
         self.state = OutboxState(0, 0.0)
+        self.is_blocked = False
+        """Whether RabbitMQ takes no messages because of an alarm."""
         self._published = meter.create_counter("quartet.outbox.published", description="events confirmed by RabbitMQ")
         self._failed = meter.create_counter("quartet.outbox.failed", description="publishes that were not confirmed")
         for counter in (self._published, self._failed):
@@ -81,6 +83,9 @@ class OutboxStats:
             "quartet.outbox.depth", [self._depth], description="events that wait to be published"
         )
         meter.create_observable_gauge("quartet.outbox.lag", [self._lag], unit="s", description="age of the oldest")
+        meter.create_observable_gauge(
+            "quartet.outbox.blocked", [self._blocked], description="1 while an alarm of RabbitMQ blocks publishing"
+        )
 
     def published(self, count: int) -> None:
         """`count` events were confirmed."""
@@ -95,6 +100,9 @@ class OutboxStats:
 
     def _lag(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self.state.lag)]
+
+    def _blocked(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(int(self.is_blocked))]
 
 
 class QueueStats:

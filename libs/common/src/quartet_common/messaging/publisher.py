@@ -1,0 +1,50 @@
+"""The publisher: sends messages to one exchange and waits for the confirm of each, also while RabbitMQ blocks it."""
+
+import asyncio
+
+from aio_pika import Message
+from aio_pika.abc import AbstractConnection, AbstractExchange
+
+CONFIRM_TIMEOUT = 30.0
+"""Seconds that RabbitMQ may take to confirm a message, an alarm not counted."""
+INTERVAL = 0.5
+"""Seconds between two looks whether RabbitMQ has blocked the connection."""
+
+
+class Publisher:
+    """Publishes persistent messages that must be routed (`mandatory`).
+
+    With a memory or disk alarm RabbitMQ blocks a connection that publishes (connection.blocked) and reads nothing from
+    it until the alarm is over. What was sent is confirmed then, so sending it again would only double it.
+    """
+
+    def __init__(self, connection: AbstractConnection, exchange: AbstractExchange) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self.is_blocked = False
+
+    async def publish(self, message: Message, key: str) -> None:
+        """Raises one of BROKER_ERRORS: DeliveryError when RabbitMQ refuses it, TimeoutError without a confirm."""
+        publishing = asyncio.ensure_future(self._exchange.publish(message, key, mandatory=True))
+        left = CONFIRM_TIMEOUT
+        try:
+            while not (await asyncio.wait([publishing], timeout=INTERVAL))[0]:
+                self.is_blocked = await _is_blocked(self._connection)
+                left -= 0 if self.is_blocked else INTERVAL
+                if left <= 0:
+                    raise TimeoutError(f"RabbitMQ has not confirmed a message within {CONFIRM_TIMEOUT:.0f} s")
+            await publishing
+        finally:
+            self.is_blocked = False
+            publishing.cancel()
+
+
+async def _is_blocked(connection: AbstractConnection) -> bool:
+    if connection.transport is None:
+        return False
+    try:
+        async with asyncio.timeout(0):
+            await connection.transport.connection.ready()  # returns at once unless the connection is blocked
+    except TimeoutError:
+        return True
+    return False

@@ -1,0 +1,185 @@
+"""The watch: whether PostgreSQL answers and can be written to, and what follows for connections if not."""
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from quartet_common.errors import UnavailableError
+from quartet_common.tasks import end_tasks
+
+if TYPE_CHECKING:
+    from quartet_common.database import Connection, Pool
+
+logger = logging.getLogger(__name__)
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SILENCE = 0.2
+"""Seconds without an answer after which PostgreSQL is asked whether it answers at all."""
+PROBE_INTERVAL = 1.0
+"""Seconds between two questions when all is well: they find a primary that was demoted."""
+NO_SPACE = "has no disk space left"
+FULL_PERIOD = 5.0
+"""Seconds after an error of a full disk in which the database does not count as writable."""
+
+WINDOWS, WINDOW = 3, 0.2
+"""How long PostgreSQL may take to answer the probe: WINDOWS times WINDOW seconds. After each, the event loop reads what
+has arrived, so a process that was busy for longer than that does not take its own delay for PostgreSQL's.
+"""
+
+
+class Answer(enum.Enum):
+    """What PostgreSQL answers to the probe."""
+
+    PRIMARY = "can be written to"
+    READ_ONLY = "is read-only"
+    ERROR = "is unavailable"
+    NONE = "does not answer"
+
+
+class Probe:
+    """One question at a time; whoever asks meanwhile gets the same answer."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
+        self._connect = connect
+        self._session: Session | None = None
+        self._asking: asyncio.Task[Answer] | None = None
+
+    async def ask(self) -> Answer:
+        """What PostgreSQL answers now; takes WINDOWS * WINDOW seconds at most."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Answer:
+        question = asyncio.create_task(self._question())
+        for _ in range(WINDOWS):
+            await asyncio.wait([question], timeout=WINDOW)
+            if question.done():
+                return question.result()
+        self.reconnect()
+        await end_tasks([question])
+        return Answer.NONE
+
+    async def _question(self) -> Answer:
+        try:
+            with suppress_instrumentation():  # it belongs to nobody's trace
+                if self._session is None or self._session.is_closed():
+                    self._session = await self._connect()
+                is_primary = await self._session.fetchval("SELECT current_setting('transaction_read_only') = 'off'")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            logger.debug("the probe failed", extra={"error": f"{type(error).__name__}: {error}"})
+            return Answer.ERROR
+        if is_primary:
+            return Answer.PRIMARY
+        self.reconnect()
+        return Answer.READ_ONLY
+
+    def reconnect(self) -> None:
+        """Ask the next question on a new connection, which may lead to another server."""
+        if self._session is not None:
+            self._session.terminate()
+
+    async def close(self) -> None:
+        """End a question that runs, and close the connection."""
+        if self._asking is not None:
+            await end_tasks([self._asking])
+        self.reconnect()
+
+
+class Watch:
+    """Asks when statements wait for an answer, and once a second.
+
+    While PostgreSQL answers nobody, `is_hanging` is true and nothing but the probe is sent to it.
+    """
+
+    def __init__(self, pool: "Pool", connect: Callable[[], Awaitable[Session]]) -> None:
+        self._pool = pool
+        self._probe = Probe(connect)
+        self._watching: asyncio.Task[None] | None = None
+        self._full_until = 0.0
+        self._left_at = -PROBE_INTERVAL
+        self.is_hanging = False
+        self.in_use: set[Connection] = set()
+        """Connections on which statements may wait."""
+        self.last_answer = 0.0
+        """When PostgreSQL has last finished something for this process, by time.monotonic."""
+
+    async def note_failure(self, error: BaseException) -> None:
+        """Remember what an error says of the server, before its connection goes back to the pool."""
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            await self._leave_server()
+        elif isinstance(error, asyncpg.DiskFullError):
+            self._full_until = time.monotonic() + FULL_PERIOD
+
+    async def answers(self) -> bool:
+        """Whether PostgreSQL answers anybody. If not, the statements that wait for it end with UnavailableError (503);
+        whether they take effect later is not known.
+        """
+        return await self._ask() in (Answer.PRIMARY, Answer.READ_ONLY)
+
+    async def check_writable(self) -> None:
+        """Raises UnavailableError (503), which says why, unless PostgreSQL answers as a primary and no statement has
+        met a full disk lately.
+        """
+        answer = await self._ask()
+        if answer is not Answer.PRIMARY:
+            raise UnavailableError("postgresql", problem=answer.value)
+        if time.monotonic() < self._full_until:
+            raise UnavailableError("postgresql", problem=NO_SPACE)
+
+    def start(self) -> None:
+        """Begin to watch, until `close`."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """End the watch and its connection."""
+        if self._watching is not None:
+            await end_tasks([self._watching])
+        await self._probe.close()
+
+    async def _watch(self) -> None:
+        asked = time.monotonic()
+        while True:
+            await asyncio.sleep(SILENCE)
+            now = time.monotonic()
+            is_silent = bool(self.in_use) and now - self.last_answer >= SILENCE
+            if is_silent or self.is_hanging or now - asked >= PROBE_INTERVAL:
+                asked = now
+                try:
+                    await self._ask()
+                except Exception:  # the watch goes on, whatever a driver raises
+                    logger.exception("PostgreSQL could not be asked whether it answers")
+
+    async def _ask(self) -> Answer:
+        asked = time.monotonic()
+        answer = await self._probe.ask()
+        if answer is Answer.NONE and self.last_answer >= asked:
+            answer = Answer.PRIMARY  # it is slow, but others have got their answers
+        if answer is Answer.READ_ONLY:
+            await self._leave_server()
+        self._set_hanging(answer is Answer.NONE)
+        return answer
+
+    def _set_hanging(self, is_hanging: bool) -> None:
+        if is_hanging != self.is_hanging:
+            logger.warning("PostgreSQL does not answer" if is_hanging else "PostgreSQL answers again")
+        self.is_hanging = is_hanging
+        if is_hanging:
+            for connection in list(self.in_use):
+                connection.terminate()
+
+    async def _leave_server(self) -> None:
+        """Replace the connections, which lead to what was the primary, by new ones that find the primary of now."""
+        now = time.monotonic()
+        if now - self._left_at < PROBE_INTERVAL:
+            return  # they are new
+        self._left_at = now
+        self._probe.reconnect()
+        await self._pool.expire_connections()

@@ -1,0 +1,84 @@
+"""A RabbitMQ with an alarm (no memory, no disk): publishing waits, says so, and goes on without a loss or a double."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aio_pika
+import pytest
+
+from quartet_cli.stack import Stack
+from quartet_common.config import ServiceConfig
+from quartet_common.container import AppContainer
+from quartet_common.database import Connection
+from quartet_common.errors import UnavailableError
+from quartet_common.messaging import outbox
+from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.envelope import Event, encode
+from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.publisher import INTERVAL
+from quartet_common.messaging.relay import Relay
+from quartet_common.messaging.stats import OutboxStats
+from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.messaging.topology import QueueNames
+from quartet_testing.conditions import eventually
+from quartet_testing.faults import alarm
+from quartet_testing.services import new_tenant
+
+Container = AppContainer[ServiceConfig]
+NAMES = QueueNames("common")
+
+
+async def refuse(_: Connection, events: Sequence[Event]) -> None:
+    if any(event.subject == "bad" for event in events):
+        raise ValueError("the handler cannot do that")
+
+
+async def put(container: Container) -> None:
+    """What an operator's call does."""
+    async with container.broker.connection("operator") as connection:
+        channel = await connection.channel()
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), NAMES.dead, timeout=0.2)
+
+
+async def test_an_alarm_of_rabbitmq_is_waited_for_and_loses_and_doubles_nothing(
+    container: Container,
+    channel: aio_pika.abc.AbstractChannel,
+    servers: Stack,
+    event: Callable[..., Event],
+    thing: Callable[..., DomainEvent],
+    totals: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quartet_common.messaging.publisher.CONFIRM_TIMEOUT", INTERVAL)  # an alarm may last longer
+    relay = Relay(container.config, container.broker, OutboxStats())
+    subscriptions = [Subscription("common.#", refuse)]
+    consumer = Consumer("common", container.broker, container.database, subscriptions, totals)
+    tasks = [asyncio.create_task(part.run()) for part in (relay, consumer)]
+
+    async def consumes() -> bool:
+        return consumer.connected
+
+    await eventually(consumes, "the consumer to be connected")
+    await channel.default_exchange.publish(aio_pika.Message(encode(event(new_tenant(), subject="bad"))), NAMES.main)
+    await totals.reach(1)
+    async with alarm(servers):
+        async with container.database.transaction() as connection:
+            things = [thing(str(number)) for number in range(30)]
+            await outbox.add(connection, Caller(new_tenant(), "me"), things, now=container.clock(), service="common")
+
+        async def both_are_blocked() -> bool:  # the bad event is back after a second, and is to wait again
+            return relay.is_blocked and consumer.is_blocked
+
+        await eventually(both_are_blocked, "RabbitMQ to block the relay and the consumer")
+        with pytest.raises(UnavailableError, match="rabbitmq does not answer, or has an alarm"):
+            await put(container)
+        assert relay.is_blocked
+        assert consumer.connected
+    await totals.reach(32)
+    assert totals.results["handled"] == 30
+    assert set(totals.results) == {"handled", "delayed"}  # and none is a duplicate
+    assert (relay.is_blocked, consumer.is_blocked) == (False, False)
+    for part in (relay, consumer):
+        part.stop()
+    await asyncio.gather(*tasks)
