@@ -15,10 +15,11 @@ from pathlib import Path
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config import read_config
-from quartet_common.database import Database, open_database, outbox_channel
+from quartet_common.database import Database, open_database
 from quartet_common.ids import utc_now
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.outbox_waker import outbox_channel
 from quartet_common.process import prepare
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig

@@ -8,48 +8,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
-from urllib.parse import quote
+from typing import TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection, Pool, connect_once, server_settings, url_of
+from quartet_common.database_errors import raise_meaning, unavailable
 from quartet_common.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
+from quartet_common.outbox_waker import OutboxWaker, outbox_channel
 from quartet_common.turns import Turns
-from quartet_common.watch import NO_SPACE, Answer, Watch
+from quartet_common.watch import Answer, Watch
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-
-OUTBOX_CHANNEL = "quartet_outbox"
-
-UNAVAILABLE = (
-    OSError,  # connection refused or reset
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's farewell came between two statements of a transaction
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InsufficientResourcesError,  # class 53: no disk space, no memory, too many connections
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
-    asyncpg.PostgresSystemError,  # class 58: the files of the server
-)
-OF_ONE_STATEMENT = (TimeoutError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
-"""Of UNAVAILABLE, what one statement may meet again and again while the server does well by all others."""
-CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-"""PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
-GATHERING = 0.002
-"""Seconds in which commits share one NOTIFY, which costs the writer, PostgreSQL and the relay a round trip each."""
 WAKERS = 1
 """Connections of the pool that the OutboxWaker may use."""
 MAX_WAITING = 1000
@@ -178,7 +156,7 @@ class Database:
     @asynccontextmanager
     async def separate_snapshot(self, config: ServiceConfig) -> AsyncIterator[Connection]:
         """As `snapshot`, on a connection outside the pool: for reads that take longer than a request."""
-        with _unavailable():
+        with unavailable():
             connection = await connect_once(config, config.database_timeout, timeout=self._acquire_timeout)
             self.watch.in_use.add(connection)
             try:
@@ -220,7 +198,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
             await self._acquire_share(self._holder)
         self._database.taken += 1
         try:
-            with _unavailable():
+            with unavailable():
                 self._connection = await self._take()
         except BaseException:
             self._release_share()
@@ -233,13 +211,13 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         if error is None:
             self._watch.last_answer = time.monotonic()
         try:
-            with _unavailable():
+            with unavailable():
                 if error is not None:
                     await self._watch.note_failure(error)
                 await self._pool.release(self._connection, timeout=self._timeout)
         finally:
             self._release_share()
-        _raise_for(error)
+        raise_meaning(error)
 
     async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
         """A connection of the pool. Raises CapacityExceededError when all are in use for `timeout` seconds."""
@@ -276,156 +254,28 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
             self._shares.release(self._holder)
 
 
-class OutboxWaker:
-    """Tells the relay, after a commit, that the outbox has rows.
-
-    The NOTIFY is sent outside the writing transaction: inside, PostgreSQL would serialise all commits of the database
-    on one lock while each is flushed. Many commits share one NOTIFY; one that is lost costs a poll interval.
-    """
-
-    def __init__(self, pool: Pool, channel: str) -> None:
-        self._pool = pool
-        self._channel = channel
-        self._pending = False
-        self._task: asyncio.Task[None] | None = None
-
-    def wake(self) -> None:
-        """Have a NOTIFY sent soon; returns at once."""
-        self._pending = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._notify())
-
-    async def _notify(self) -> None:
-        while self._pending:
-            await asyncio.sleep(GATHERING)
-            self._pending = False
-            try:
-                await self._pool.execute("SELECT pg_notify($1, '')", self._channel)
-            except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                logger.debug("the relay was not woken and will poll", extra={"error": str(error)})
-
-    async def close(self) -> None:
-        """Wait for a NOTIFY that is on its way."""
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=1)
-
-
-class _unavailable:  # noqa: N801  # reads as a statement
-    """Turns the driver's many ways to say that PostgreSQL is away into UnavailableError; contention into its own."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        _raise_for(error)
-
-
-def _raise_for(error: BaseException | None) -> None:
-    """Raise what an error of the driver means, if it means that PostgreSQL is away or that transactions contend."""
-    if isinstance(error, UNAVAILABLE):
-        raise UnavailableError("postgresql", problem=_problem(error)) from error
-    if isinstance(error, CONTENDED):
-        raise ContendedError("postgresql") from error
-
-
-def _problem(error: BaseException) -> str:
-    """What PostgreSQL cannot do, as an error message says it."""
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return "has no server of the kind that target_session_attrs asks for"
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return Answer.READ_ONLY.value
-    if isinstance(error, asyncpg.DiskFullError):
-        return NO_SPACE
-    if isinstance(error, asyncpg.TooManyConnectionsError):
-        return "accepts no more connections"
-    return Answer.ERROR.value
-
-
 def _connection_shares(size: int, timeout: float) -> FairShare:
     """How tenants share a pool of `size` connections: one uses at most three quarters of what requests may use."""
     capacity = max(1, size - OWN_CONNECTIONS)
     return FairShare("database connections", capacity, max(1, capacity * 3 // 4), queue=MAX_WAITING, timeout=timeout)
 
 
-def outbox_channel(service: str) -> str:
-    """The NOTIFY channel on which `service`'s relay listens."""
-    return f"{OUTBOX_CHANNEL}_{service}"
-
-
-async def connect_once(
-    config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
-) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations, the relay, the probe and exports.
-
-    `statement_timeout` and `timeout`, that of connecting, are in seconds.
-    """
-    return await asyncpg.connect(
-        _url(config),
-        password=config.database_password.get_secret_value(),
-        timeout=timeout,
-        command_timeout=statement_timeout,
-        server_settings=_server_settings(config),
-    )
-
-
-async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
-    """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
-    PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
-    """
-    try:
-        connection = await connect_once(config)
-    except asyncpg.ProtocolViolationError as error:
-        if "startup parameter" in str(error):
-            raise _pooler_refused(config) from error
-        raise
-    try:
-        # a pooler makes up the number that a client is told, which cancels statements through the pooler
-        is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
-    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
-        is_direct = False
-    if not is_direct:
-        connection.terminate()
-        raise _pooler_refused(config)
-    return connection
-
-
-def _pooler_refused(config: ServiceConfig) -> SystemExit:
-    there = config.database_url.rpartition("@")[2].partition("/")[0]
-    return SystemExit(
-        f"QUARTET_DATABASE_URL leads to a connection pooler at {there}. Sessions of PostgreSQL are needed (LISTEN, "
-        "advisory locks, prepared statements, search_path): set it to the address of PostgreSQL. Each process has a "
-        "pool of its own; QUARTET_DATABASE_POOL_MAX is its size."
-    )
-
-
 async def open_database(config: ServiceConfig) -> Database:
     """Connect a pool to the service's schema. Raises the driver's error when PostgreSQL is away."""
     pool = await asyncpg.create_pool(
-        _url(config),
+        url_of(config),
         password=config.database_password.get_secret_value(),
         min_size=config.database_pool_min,
         max_size=config.database_pool_max,
         command_timeout=config.database_timeout,
         timeout=config.database_acquire_timeout,
-        server_settings=_server_settings(config),
+        server_settings=server_settings(config),
         reset=_no_reset,
     )
     watch = Watch(pool, lambda: connect_once(config))
     watch.start()
     channel = outbox_channel(config.service)
     return Database(pool, channel=channel, acquire_timeout=config.database_acquire_timeout, watch=watch)
-
-
-def _url(config: ServiceConfig) -> str:
-    """The URL; where it asks for a verified server and does not say by whom, by QUARTET_TRUST."""
-    url = config.database_url
-    if config.trust is None or "sslmode=verify-" not in url or "sslrootcert=" in url:
-        return url
-    return f"{url}&sslrootcert={quote(str(config.trust), safe='/')}"
-
-
-def _server_settings(config: ServiceConfig) -> dict[str, str]:
-    return {"search_path": config.service, "application_name": f"quartet-{config.service}", "jit": "off"}
 
 
 async def _no_reset(connection: object) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from quartet_common.database import Connection
+from quartet_common.connecting import Connection
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from quart import Quart
 from quartet_common import clocks, tls
 from quartet_common.auth import revocations
 from quartet_common.config import ServiceConfig, load_config
+from quartet_common.connecting import Connection, connect_directly
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, connect_directly
 from quartet_common.errors import UnavailableError
 from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox, journal

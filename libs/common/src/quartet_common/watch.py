@@ -5,16 +5,14 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from quartet_common.connecting import Connection, Pool
 from quartet_common.errors import UnavailableError
 from quartet_common.tasks import end_tasks
-
-if TYPE_CHECKING:
-    from quartet_common.database import Connection, Pool
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +97,7 @@ class Watch:
     While PostgreSQL answers nobody, `is_hanging` is true and nothing but the probe is sent to it.
     """
 
-    def __init__(self, pool: "Pool", connect: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(self, pool: Pool, connect: Callable[[], Awaitable[Session]]) -> None:
         self._pool = pool
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None

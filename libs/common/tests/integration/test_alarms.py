@@ -9,8 +9,8 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import UnavailableError
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer

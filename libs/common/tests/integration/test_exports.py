@@ -18,8 +18,8 @@ from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
 from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.fair_share import FairShare
 from quartet_common.process import Service
 from quartet_testing.conditions import eventually

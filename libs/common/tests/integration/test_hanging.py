@@ -9,8 +9,9 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, Database
+from quartet_common.database import Database
 from quartet_common.errors import UnavailableError
 from quartet_common.fair_share import HOLDER
 from quartet_testing.conditions import eventually

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_common.config import ServiceConfig
-from quartet_common.database import Connection, connect_once
+from quartet_common.connecting import Connection, connect_once
 from quartet_common.migrations import Migration, MigrationError, check_schema, migrate
 from quartet_common.process import COMMON, require_schema
 

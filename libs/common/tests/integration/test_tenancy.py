@@ -14,8 +14,8 @@ from quartet_common import tenancy
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import UnavailableError
 from quartet_common.ids import utc_now
 from quartet_common.messaging import dead_letters, inbox

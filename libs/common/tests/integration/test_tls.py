@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from quartet_cli import ports
 from quartet_common.cache import open_cache
 from quartet_common.config import ServiceConfig
-from quartet_common.database import connect_once
+from quartet_common.connecting import connect_once
 from quartet_common.http import open_http
 from quartet_common.messaging.broker import Broker
 from quartet_common.server import hypercorn_config, serve_app

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any, cast
 
-from quartet_common.database import OutboxWaker, Pool
+from quartet_common.connecting import Pool
+from quartet_common.outbox_waker import OutboxWaker
 
 
 class RecordingPool:

@@ -9,8 +9,8 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, Event, encode_batch

@@ -8,8 +8,8 @@ from quartet_audit.domain import Search, append
 from quartet_audit.events import data_exported
 from quartet_audit.pages import Page
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError
 from quartet_common.ids import parse_id
 from quartet_common.messaging import outbox

@@ -7,8 +7,8 @@ import asyncpg
 import msgspec
 import orjson
 
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError
 from quartet_common.ids import parse_id
 from quartet_groups import graph_store, member_store, store

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from uuid import UUID
 
 from quartet_common.auth.principal import missing_scopes
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import MissingScopesError
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import privilege_store

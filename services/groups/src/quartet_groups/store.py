@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.database import Connection
+from quartet_common.connecting import Connection
 from quartet_common.large import slices
 from quartet_groups.domain import Group
 from quartet_groups.lookups import each

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 
 from quartet_common import tenancy
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.large import slices
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event

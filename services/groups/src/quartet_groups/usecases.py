@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.ids import new_id
 from quartet_common.large import slices
 from quartet_common.messaging import outbox

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.database import Connection
+from quartet_common.connecting import Connection
 from quartet_common.fair_share import ShareExceededError
 from quartet_common.ids import SYSTEM_TENANT, new_id
 from quartet_common.messaging.envelope import Event

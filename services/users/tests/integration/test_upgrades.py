@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
-from quartet_common.database import Connection
+from quartet_common.connecting import Connection
 from quartet_common.migrations import find_migrations, migrate
 from quartet_scim.filters import fold
 from quartet_scim.json import dump

@@ -11,7 +11,8 @@ import asyncpg
 import msgspec
 
 from quartet_common.auth.principal import Principal
-from quartet_common.database import Connection, Database
+from quartet_common.connecting import Connection
+from quartet_common.database import Database
 from quartet_common.errors import UnavailableError
 from quartet_common.large import slices
 from quartet_common.messaging.envelope import Event

@@ -11,8 +11,8 @@ from quart_schema import tag_blueprint
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config import ServiceConfig
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.fair_share import FairShare
 from quartet_common.openapi import answers
 from quartet_common.sending import SlowClientError

@@ -10,7 +10,8 @@ from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
 from opentelemetry.trace import Status, StatusCode
 
-from quartet_common.database import OF_ONE_STATEMENT, Database
+from quartet_common.database import Database
+from quartet_common.database_errors import OF_ONE_STATEMENT
 from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices

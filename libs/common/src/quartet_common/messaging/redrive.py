@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from quartet_common.database import UNAVAILABLE
+from quartet_common.database_errors import UNAVAILABLE
 from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number

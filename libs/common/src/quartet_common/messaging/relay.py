@@ -13,7 +13,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config import ServiceConfig
-from quartet_common.database import UNAVAILABLE, connect_once, outbox_channel
+from quartet_common.connecting import connect_once
+from quartet_common.database_errors import UNAVAILABLE
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import BATCH, Row, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
@@ -21,6 +22,7 @@ from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
+from quartet_common.outbox_waker import outbox_channel
 from quartet_common.retry import connect_with_retry
 from quartet_common.tasks import end_tasks
 

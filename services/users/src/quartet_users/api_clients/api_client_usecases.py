@@ -12,8 +12,8 @@ import orjson
 from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import revocation
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError, ServiceError
 from quartet_common.ids import new_id
 from quartet_common.messaging import outbox

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.ids import TENANT_ID
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller

@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.ids import new_id
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig

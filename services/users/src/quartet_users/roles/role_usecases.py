@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import BadRequestError, NotFoundError, ServiceError
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent

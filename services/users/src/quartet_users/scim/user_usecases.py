@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.ids import new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent

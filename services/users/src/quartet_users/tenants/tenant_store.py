@@ -4,7 +4,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.database import Connection
+from quartet_common.connecting import Connection
 from quartet_common.ids import TENANT_ID
 from quartet_users.tenants.tenant_domain import Status, Tenant
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from quartet_common import tenancy
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection
 from quartet_common.errors import NotFoundError
 from quartet_common.ids import SYSTEM_TENANT, new_id
 from quartet_common.messaging import outbox

@@ -12,7 +12,8 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
-from quartet_common.database import Connection, Database
+from quartet_common.connecting import Connection
+from quartet_common.database import Database
 from quartet_common.fair_share import as_own_work
 from quartet_common.ids import Clock, new_id
 from quartet_users.config import decode_master_key

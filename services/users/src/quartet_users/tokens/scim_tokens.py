@@ -12,8 +12,9 @@ import asyncpg
 from quartet_common.auth.opaque import SCIM_TOKEN, digest, make, tenant_of
 from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
 from quartet_common.auth.revocations import revocation
+from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import Connection, Database
+from quartet_common.database import Database
 from quartet_common.errors import NotFoundError, ServiceError, UnauthorizedError
 from quartet_common.fair_share import as_own_work
 from quartet_common.ids import Clock, new_id
