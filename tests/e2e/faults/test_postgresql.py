@@ -41,7 +41,7 @@ async def test_without_postgresql_every_service_says_so_within_a_second_and_reco
             begun = time.monotonic()
             answer = await api.request(method, path, json=body)
             took = time.monotonic() - begun
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1"), (method, path, answer.text)
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1"), (method, path, answer.text)
             assert took < AT_ONCE, f"{method} {path} took {took:.2f} s"
         for service in SERVICES:
             begun = time.monotonic()
@@ -114,7 +114,11 @@ async def test_postgresql_that_stands_still_is_a_503_and_what_was_sent_to_it_is_
             answers = await asyncio.gather(*(api.request(method, path, json=body) for method, path, body in requests))
             assert time.monotonic() - begun < WITHOUT_AN_ANSWER
             for (method, path, _), answer in zip(requests, answers, strict=True):
-                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1"), (method, path, answer.text)
+                assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1"), (
+                    method,
+                    path,
+                    answer.text,
+                )
                 assert "postgresql" in answer.text, (method, path, answer.text)
         ready = await api.get("/users/health/ready")
         assert (ready.status_code, ready.json()["down"]) == (503, ["postgresql"])

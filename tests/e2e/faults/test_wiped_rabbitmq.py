@@ -50,7 +50,7 @@ async def status_names_problems(stack: Stack) -> bool:
     code, output, errors = await quartet(stack, "status")
     assert (code, errors) == (3, "")
     assert "\n  queue without consumer: quartet.audit, in which " in output, output
-    assert f"\n  dead letters: 1 in {DEAD} (audit-worker)\n" in output, output
+    assert re.search(rf"\n  dead letters: [1-9]\d* in {DEAD} \(audit-worker\)\n", output), output
     return True
 
 
