@@ -43,6 +43,9 @@ async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg
         is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
         is_direct = False
+    except BaseException:
+        connection.terminate()
+        raise
     if not is_direct:
         connection.terminate()
         raise _pooler_refused(config)

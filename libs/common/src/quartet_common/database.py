@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
-WAKERS = 1
-"""Connections of the pool that the OutboxWaker may use."""
+OTHERS = 2
+"""Connections of the pool that the OutboxWaker, or the pool itself while it connects, may use beside."""
 MAX_WAITING = 1000
 """Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
@@ -208,6 +208,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._watch.in_use.discard(self._connection)
+        is_ended = error is not None and _has_ended(self._connection)
         if error is None:
             self._watch.last_answer = time.monotonic()
         try:
@@ -217,13 +218,15 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
                 await self._pool.release(self._connection, timeout=self._timeout)
         finally:
             self._release_share()
+        if isinstance(error, AttributeError) and is_ended:
+            raise UnavailableError("postgresql") from error  # what asyncpg raises if it ends between two of its steps
         raise_meaning(error)
 
     async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
         """A connection of the pool. Raises CapacityExceededError when all are in use for `timeout` seconds."""
         if self._watch.is_hanging:
             raise UnavailableError("postgresql", problem=Answer.NONE.value)
-        if self._database.taken + WAKERS <= self._pool.get_max_size():
+        if self._database.taken + OTHERS <= self._pool.get_max_size():
             return await self._pool.acquire()  # one is free: there is nothing to wait for, but connecting has a limit
         try:
             return await self._pool.acquire(timeout=self._timeout)
@@ -252,6 +255,14 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         self._database.taken -= 1
         if self._holder is not None:
             self._shares.release(self._holder)
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether a connection of the pool was closed, by the server or by the watch."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken it back
+        return True
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:

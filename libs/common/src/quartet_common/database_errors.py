@@ -14,6 +14,9 @@ UNAVAILABLE = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InsufficientResourcesError,  # class 53: no disk space, no memory, too many connections
     asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
     asyncpg.PostgresSystemError,  # class 58: the files of the server

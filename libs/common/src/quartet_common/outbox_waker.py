@@ -14,6 +14,9 @@ OUTBOX_CHANNEL = "quartet_outbox"
 GATHERING = 0.002
 """Seconds in which commits share one NOTIFY, which costs the writer, PostgreSQL and the relay a round trip each."""
 
+TIMEOUT = 1.0
+"""Seconds that a NOTIFY may take; the relay polls as often."""
+
 
 class OutboxWaker:
     """Tells the relay, after a commit, that the outbox has rows.
@@ -39,7 +42,7 @@ class OutboxWaker:
             await asyncio.sleep(GATHERING)
             self._pending = False
             try:
-                await self._pool.execute("SELECT pg_notify($1, '')", self._channel)
+                await self._pool.execute("SELECT pg_notify($1, '')", self._channel, timeout=TIMEOUT)
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                 logger.debug("the relay was not woken and will poll", extra={"error": str(error)})
 

@@ -5,6 +5,7 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -30,6 +31,8 @@ WINDOWS, WINDOW = 3, 0.2
 """How long PostgreSQL may take to answer the probe: WINDOWS times WINDOW seconds. After each, the event loop reads what
 has arrived, so a process that was busy for longer than that does not take its own delay for PostgreSQL's.
 """
+WINDOWS_OF_RETURN = 10
+"""The same while PostgreSQL does not answer: the probe connects anew then, which takes longer, and nobody waits."""
 
 
 class Answer(enum.Enum):
@@ -42,27 +45,23 @@ class Answer(enum.Enum):
 
 
 class Probe:
-    """One question at a time; whoever asks meanwhile gets the same answer."""
+    """A connection on which PostgreSQL is asked whether it answers, one question at a time."""
 
     def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
         self._connect = connect
         self._session: Session | None = None
-        self._asking: asyncio.Task[Answer] | None = None
 
-    async def ask(self) -> Answer:
-        """What PostgreSQL answers now; takes WINDOWS * WINDOW seconds at most."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-        return await asyncio.shield(self._asking)
-
-    async def _ask(self) -> Answer:
+    async def ask(self, windows: int) -> Answer:
+        """What PostgreSQL answers now; takes `windows` * WINDOW seconds at most."""
         question = asyncio.create_task(self._question())
-        for _ in range(WINDOWS):
-            await asyncio.wait([question], timeout=WINDOW)
-            if question.done():
-                return question.result()
-        self.reconnect()
-        await end_tasks([question])
+        try:
+            for _ in range(windows):
+                await asyncio.wait([question], timeout=WINDOW)
+                if question.done():
+                    return question.result()
+            self.reconnect()
+        finally:
+            await end_tasks([question])
         return Answer.NONE
 
     async def _question(self) -> Answer:
@@ -74,21 +73,12 @@ class Probe:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             logger.debug("the probe failed", extra={"error": f"{type(error).__name__}: {error}"})
             return Answer.ERROR
-        if is_primary:
-            return Answer.PRIMARY
-        self.reconnect()
-        return Answer.READ_ONLY
+        return Answer.PRIMARY if is_primary else Answer.READ_ONLY
 
     def reconnect(self) -> None:
         """Ask the next question on a new connection, which may lead to another server."""
         if self._session is not None:
             self._session.terminate()
-
-    async def close(self) -> None:
-        """End a question that runs, and close the connection."""
-        if self._asking is not None:
-            await end_tasks([self._asking])
-        self.reconnect()
 
 
 class Watch:
@@ -101,8 +91,11 @@ class Watch:
         self._pool = pool
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Answer] | None = None
         self._full_until = 0.0
         self._left_at = -PROBE_INTERVAL
+        self._may_be_elsewhere = False
+        """Whether the pool may have connections to a server that is no primary."""
         self.is_hanging = False
         self.in_use: set[Connection] = set()
         """Connections on which statements may wait."""
@@ -138,9 +131,8 @@ class Watch:
 
     async def close(self) -> None:
         """End the watch and its connection."""
-        if self._watching is not None:
-            await end_tasks([self._watching])
-        await self._probe.close()
+        await end_tasks([task for task in (self._watching, self._asking) if task is not None])
+        self._probe.reconnect()
 
     async def _watch(self) -> None:
         asked = time.monotonic()
@@ -156,12 +148,21 @@ class Watch:
                     logger.exception("PostgreSQL could not be asked whether it answers")
 
     async def _ask(self) -> Answer:
+        """What PostgreSQL answers. Whoever asks while a question runs gets the same answer."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_once())
+        return await asyncio.shield(self._asking)
+
+    async def _ask_once(self) -> Answer:
         asked = time.monotonic()
-        answer = await self._probe.ask()
+        answer = await self._probe.ask(WINDOWS_OF_RETURN if self.is_hanging else WINDOWS)
         if answer is Answer.NONE and self.last_answer >= asked:
             answer = Answer.PRIMARY  # it is slow, but others have got their answers
-        if answer is Answer.READ_ONLY:
+        elif answer is Answer.READ_ONLY:
             await self._leave_server()
+        elif answer is Answer.PRIMARY and self._may_be_elsewhere:
+            self._may_be_elsewhere = False
+            await self._pool.expire_connections()  # those that were opened before the address led to the primary
         self._set_hanging(answer is Answer.NONE)
         return answer
 
@@ -171,10 +172,12 @@ class Watch:
         self.is_hanging = is_hanging
         if is_hanging:
             for connection in list(self.in_use):
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # it has ended already
+                    connection.terminate()
 
     async def _leave_server(self) -> None:
         """Replace the connections, which lead to what was the primary, by new ones that find the primary of now."""
+        self._may_be_elsewhere = True
         now = time.monotonic()
         if now - self._left_at < PROBE_INTERVAL:
             return  # they are new

@@ -15,7 +15,7 @@ class RecordingPool:
         self.begun = asyncio.Event()
         self.may_end = asyncio.Event()
 
-    async def execute(self, _statement: str, channel: str) -> None:
+    async def execute(self, _statement: str, channel: str, **_options: float) -> None:
         self.channels.append(channel)
         self.begun.set()
         await self.may_end.wait()
