@@ -71,8 +71,11 @@ async def test_an_alarm_of_rabbitmq_is_reported_with_what_waits_and_loses_and_do
             waiting = re.search(r"blocks publishing \(memory or disk alarm\): (\d+) events wait", said)
             return waiting is not None and int(waiting[1]) >= 50
 
+        async def is_measured() -> bool:
+            return await measured(stack, "users-worker", "quartet_outbox_blocked") == 1
+
         await eventually(is_reported, "the worker to say that RabbitMQ blocks it", PATIENCE)
-        assert await measured(stack, "users-worker", "quartet_outbox_blocked") == 1
+        await eventually(is_measured, "the metric to say so", PATIENCE)
         assert await measured(stack, "users-worker", "quartet_outbox_depth") >= 50
         [state] = [one for one in stack.status() if one.name == "users-worker"]
         assert "blocks publishing" in str(state)

@@ -138,3 +138,14 @@ async def sleep(database: Database) -> None:
     """Use a connection for longer than anybody waits for one."""
     async with database.connection() as connection:
         await connection.execute("SELECT pg_sleep(1.2)")
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "open"])
+async def test_what_the_driver_raises_where_a_connection_ends_between_two_steps_is_a_503(
+    container: Container, ends: bool
+) -> None:
+    with pytest.raises(UnavailableError if ends else AttributeError):
+        async with container.database.connection() as connection:
+            if ends:
+                connection.terminate()
+            raise AttributeError("'NoneType' object has no attribute 'bind_execute'")

@@ -120,8 +120,10 @@ class Ledger:
             outbox = await self._read(f"/{service}/rabbitmq/outbox")
             assert outbox["depth"] == 0, f"{outbox} in the outbox of {service}"
             queues = (await self._read(f"/{service}/rabbitmq/queues"))["queues"]
-            waiting = [queue for queue in queues if queue["messages"]]
+            waiting = [queue for queue in queues if queue["messages"] and not queue["name"].endswith(".dead")]
             assert not waiting, waiting
+            dead = (await self._read(f"/{service}/rabbitmq/dead-letters"))["dead_letters"]  # of this tenant
+            assert not dead, dead
         return True
 
     async def _compare(self) -> bool:
