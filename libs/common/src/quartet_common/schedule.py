@@ -28,7 +28,8 @@ async def run_schedule(schedule: Schedule) -> None:
             with suppress_instrumentation():  # nobody asked for it: no trace of its own each few seconds
                 await schedule.action()
         except ServiceError as error:
-            logger.warning("a schedule failed", extra={"schedule": schedule.name, "error": str(error)})
+            cause = f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ is not None else ""
+            logger.warning("a schedule failed", extra={"schedule": schedule.name, "error": str(error), "cause": cause})
         except Exception:
             logger.exception("a schedule failed", extra={"schedule": schedule.name})
         await asyncio.sleep(schedule.interval)
