@@ -26,7 +26,7 @@ from quartet_common.messaging.subscriptions import Subscription, dispatch, wante
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_common.retry import connect_with_retry
-from quartet_common.tasks import end_tasks
+from quartet_common.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Consumer:
             except BROKER_ERRORS as error:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
-                await _wait_any([self._stopping], 0.2)
+                await wait_any([self._stopping], 0.2)
             finally:
                 self.connected = False
 
@@ -127,7 +127,7 @@ class Consumer:
             try:
                 await self._database.watch.check_writable()
             except UnavailableError:
-                await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+                await wait_any([self._stopping, closed], DATABASE_PAUSE)
             else:
                 return
 
@@ -229,7 +229,7 @@ class Consumer:
                 if is_server:
                     # no fault of the events: they stay in hand, unacknowledged, until PostgreSQL is back
                     groups.append(group)
-                    await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+                    await wait_any([self._stopping, closed], DATABASE_PAUSE)
                     if self._stopping.is_set():
                         return False
                 elif isinstance(error, ContendedError):
@@ -305,10 +305,3 @@ class WorkerEndedError(Exception):
 
     def __str__(self) -> str:
         return f"the worker ended {ENDED_WORKERS} times while it handled this event"
-
-
-async def _wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
