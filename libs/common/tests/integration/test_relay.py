@@ -19,7 +19,9 @@ from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
     Container,
+    Recording,
     add,
+    consumer_of,
     drained,
     left,
     messages_in,
@@ -85,6 +87,75 @@ async def test_what_was_confirmed_but_could_not_be_moved_is_moved_before_anythin
             assert await messages_in(channel, NAMES.main) == 1
         await drained(container)
     assert await messages_in(channel, NAMES.main) == 1
+
+
+def cancelled_once(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[str]:
+    """Has the first call of a method end as aiormq ends what waits for an answer when heartbeats are missed. The list
+    that it gives has the call once it has happened.
+    """
+    method, done = getattr(owner, name), list[str]()
+
+    async def call(*arguments: Any, **options: Any) -> Any:
+        if not done:
+            done.append(name)
+            raise asyncio.CancelledError
+        return await method(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, call)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(aio_pika.Exchange, "publish"), (Backlog, "is_large"), (aio_pika.Channel, "declare_exchange")]
+)
+async def test_a_relay_whose_wait_for_rabbitmq_is_cancelled_by_the_driver_connects_anew(
+    container: Container, channel: Channel, thing: Thing, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    done = cancelled_once(monkeypatch, owner, name)
+    await add(container, new_tenant(), [thing("one")])
+    task = asyncio.create_task((relay := relay_of(container)).run())
+
+    async def was_cancelled() -> bool:
+        return bool(done)
+
+    await eventually(was_cancelled, f"{name} to be cancelled")
+    await add(container, new_tenant(), [thing("two")])
+    await drained(container)
+    assert not task.done()
+    relay.stop()
+    await task
+
+
+@pytest.mark.parametrize(("owner", "name"), [(aio_pika.IncomingMessage, "ack"), (aio_pika.Queue, "consume")])
+async def test_a_consumer_whose_wait_for_rabbitmq_is_cancelled_by_the_driver_connects_anew(
+    container: Container,
+    channel: Channel,
+    thing: Thing,
+    totals: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+) -> None:
+    cancelled_once(monkeypatch, owner, name)
+    await add(container, new_tenant(), [thing("one")])
+    async with running(relay_of(container)):
+        await drained(container)
+    handler = Recording()
+    async with running(consumer_of(container, handler, totals)):
+        await totals.reach(2 if name == "ack" else 1)  # without the acknowledgement it comes again
+    assert handler.subjects == ["things/one"]
+
+
+async def test_a_task_that_is_cancelled_itself_ends(container: Container, channel: Channel) -> None:
+    task = asyncio.create_task((relay := relay_of(container)).run())
+
+    async def is_connected() -> bool:
+        return relay.connected
+
+    await eventually(is_connected, "the relay to be connected")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
 
 
 async def test_an_event_waits_for_the_refused_one_before_it_also_when_the_rest_ends_within_a_round(

@@ -16,7 +16,7 @@ from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices
 from quartet_common.messaging import inbox
-from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
+from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
 from quartet_common.messaging.publisher import Publisher
@@ -83,7 +83,8 @@ class Consumer:
         """Consume until `stop()`; a broken connection is opened anew and what was not acked comes again."""
         while not self._stopping.is_set():
             try:
-                await self._session()
+                with as_lost_connection():
+                    await self._session()
             except BROKER_ERRORS as error:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)

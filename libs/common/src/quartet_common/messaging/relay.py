@@ -17,7 +17,7 @@ from quartet_common.connecting import connect_once
 from quartet_common.database_errors import UNAVAILABLE
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import Row, batches, message_of, publish_span
-from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event
+from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event
 from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader, Session
 from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
@@ -71,7 +71,8 @@ class Relay:
         """Publish until `stop()`; whatever connection breaks is opened anew."""
         while not self._stopping.is_set():
             try:
-                with suppress_instrumentation():  # the relay's own statements belong to nobody's trace
+                # without traces: the relay's own statements belong to nobody's
+                with suppress_instrumentation(), as_lost_connection():
                     await self._session()
             except (*BROKER_ERRORS, *UNAVAILABLE, asyncpg.PostgresError) as error:
                 logger.warning(
