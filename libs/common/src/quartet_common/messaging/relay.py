@@ -60,6 +60,7 @@ class Relay:
         self._is_taken = matcher(pattern for patterns in config.consumers.values() for pattern in patterns)
         self._reader = OutboxReader(self._is_taken)
         self._publisher: Publisher | None = None
+        self._backlog: Backlog | None = None
         self.connected = False
 
     @property
@@ -99,7 +100,7 @@ class Relay:
                 return
             async with connection:
                 channel = await connection.channel(on_return_raises=True)
-                backlog = Backlog(connection, self._config.consumers)
+                self._backlog = backlog = Backlog(connection, self._config.consumers)
                 self._publisher = Publisher(connection, await declare_exchange(channel))
                 await self._publish_while_open(database, channel, backlog, closed_event(connection, channel))
         finally:
@@ -196,7 +197,7 @@ class Relay:
 
     async def _publish_message(self, rows: Sequence[Row]) -> bool:
         """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
-        if self._publisher is None:
+        if self._publisher is None or self._backlog is None:
             raise RuntimeError("the relay is not connected")
         keys = list(dict.fromkeys(row.routing_key for row in rows))
         span = publish_span(rows, keys[0])
@@ -213,6 +214,7 @@ class Relay:
             span.end()
         self._confirmed += rows
         self._reader.confirmed(rows)
+        self._backlog.published(keys)
         return True
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T], closed: asyncio.Event | None = None) -> T | None:
