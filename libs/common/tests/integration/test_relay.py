@@ -15,6 +15,7 @@ from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import BACKLOG_PAUSE, Relay
 from quartet_common.messaging.stats import OutboxStats
+from quartet_common.messaging.topology import EXCHANGE
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
@@ -226,3 +227,25 @@ async def test_a_relay_that_waits_for_its_consumers_is_not_woken_by_every_commit
     async with running(relay):
         await eventually(enough, "the relay to look")
     assert looks[5] - looks[1] >= 4 * BACKLOG_PAUSE
+
+
+async def test_a_relay_that_stood_by_declares_the_queues_once_more_before_it_publishes(
+    container: Container, channel: Channel, thing: Thing
+) -> None:
+    taking = await channel.declare_queue(exclusive=True)
+    await taking.bind(EXCHANGE, "common.#")  # so that no event is refused
+    async with container.database.connection() as connection:
+        lock = "hashtextextended('quartet-relay-common', 0)"
+        await connection.execute(f"SELECT pg_advisory_lock({lock})")
+        async with running(relay_of(container)):
+
+            async def waits() -> bool:
+                waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                return bool(await connection.fetchval(waiting))
+
+            await eventually(waits, "the relay to stand by")
+            await channel.queue_delete(NAMES.main)
+            await add(container, new_tenant(), [thing("one")])
+            await connection.execute(f"SELECT pg_advisory_unlock({lock})")
+            await drained(container)
+            assert await published(channel) == ["things/one"]

@@ -124,6 +124,7 @@ class Relay:
         waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=LOCK_TIMEOUT)
         if await self._until_stopped(waiting, closed) is None:
             return
+        await declare_all(channel, self._config.consumers)  # once more: it may have stood by for an hour
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
         is_behind = False
         while not self._stopping.is_set() and not closed.is_set():
