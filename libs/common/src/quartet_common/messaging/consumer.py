@@ -234,6 +234,8 @@ class Consumer:
                     if self._stopping.is_set():
                         return False
                 elif isinstance(error, ContendedError):
+                    if self._stopping.is_set():
+                        return False  # it may go on for ever
                     groups.append(group)
                     await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
                 elif len(group) == 1:

@@ -84,7 +84,7 @@ class Relay:
                 self.connected = False
 
     def stop(self) -> None:
-        """Have `run` return once the batch that is under way is confirmed."""
+        """Have `run` return once the message that is under way is confirmed, and its events are moved."""
         self._stopping.set()
         self._wake.set()
 
@@ -146,6 +146,8 @@ class Relay:
         try:
             for batch in batches(rows, self._is_taken):
                 await self._urgent_first(database)
+                if self._stopping.is_set():
+                    break
                 count += await self._publish(batch)
             if not rows:
                 await self._urgent_first(database)
@@ -160,6 +162,8 @@ class Relay:
             count = 0
             for batch in batches(rows, self._is_taken):
                 count += await self._publish(batch)
+                if self._stopping.is_set():
+                    return
             await self._move(database)
             if not count:
                 return
