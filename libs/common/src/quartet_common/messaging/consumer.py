@@ -31,11 +31,11 @@ from quartet_common.tasks import end_tasks, wait_any
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Events of one transaction, unless one message holds more."""
+"""Events of one transaction: one more message, of up to 200 events, is taken as long as it holds fewer."""
 PREFETCH = 8
 """Messages in hand. Events in hand are out of the relays' reach, which divide the others among the tenants."""
 CHECK_INTERVAL = 2.0
-"""Seconds between two looks whether the queue still exists and this consumer is still known to it."""
+"""Seconds without a message after which it looks whether the queue still exists and has a consumer, this or another."""
 LAST_WAIT = 0.1
 """Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
 ENDED_WORKERS = 2
@@ -59,8 +59,8 @@ class Consumer:
         batch: int = BATCH,
         with_inbox: bool = True,
     ) -> None:
-        """`batch` events at most are handled at a time, or those of one message. Without the inbox an event may have
-        its effect more than once: for handlers that do not mind.
+        """One more message is handled with the others as long as they hold fewer than `batch` events. Without the inbox
+        an event may have its effect more than once: for handlers that do not mind.
         """
         self._batch = batch
         self._with_inbox = with_inbox
