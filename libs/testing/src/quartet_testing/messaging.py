@@ -114,9 +114,12 @@ async def messages_in(channel: AbstractChannel, name: str) -> int:
 
 @asynccontextmanager
 async def without_queues_that_take_everything(container: Container) -> AsyncIterator[None]:
-    """Unbinds the queues of services that consume `#`, if their tests have made them, and binds them again."""
+    """Unbinds the queues of services that consume `#`, if their tests have made them, and binds them again. The queue
+    of `common`, which consumes all in some tests, is only unbound.
+    """
     async with container.broker.connection("test") as connection:
         found = []
+        await (await (await connection.channel()).get_queue(NAMES.main)).unbind(EXCHANGE, "#")
         for name in SOMEBODY_ELSES:
             channel = await connection.channel()
             try:
