@@ -1,7 +1,7 @@
-"""Tasks: how one that runs on its own is ended."""
+"""Tasks: how one that runs on its own is ended, and how one waits for the first of several events."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 AGAIN = 0.25
@@ -21,3 +21,13 @@ async def end_tasks(tasks: Collection["asyncio.Future[Any]"]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:
+    """Wait until one of `events` is set, or for `timeout` seconds."""
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -12,6 +12,7 @@ from aio_pika import Exchange, Message
 
 from quartet_common.connecting import Connection
 from quartet_common.messaging import dead_letters
+from quartet_common.messaging.backlog import MAX_QUEUED, Backlog
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Event, encode
 from quartet_common.messaging.outbox import DomainEvent
@@ -193,3 +194,39 @@ async def test_a_large_tenant_waits_in_the_outbox_while_consumers_lag_behind_and
         go_on.set()
         assert handled.index(small) < 8_000, "it has overtaken most of what waited before it"
         await totals.reach(20_001)
+
+
+async def test_a_queue_that_grows_although_its_consumer_works_counts_and_one_of_a_stuck_consumer_does_not(
+    container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = 0.3
+    monkeypatch.setattr("quartet_common.messaging.backlog.PATIENCE", patience)
+    queue, loop = await channel.get_queue(NAMES.main), asyncio.get_running_loop()
+    async with container.broker.connection("consumer") as connection:
+        consuming = await connection.channel()
+        await consuming.set_qos(prefetch_count=1)
+
+        async def keep(_: aio_pika.abc.AbstractIncomingMessage) -> None:
+            """The message is never acknowledged, so no other comes: those that are taken, the test takes itself."""
+
+        await (await consuming.get_queue(NAMES.main)).consume(keep)
+        backlog = Backlog(connection, {"common": ["common.#"], "common.revocations": ["users.#"]})
+
+        async def look(added: int, taken: int) -> bool:
+            for _ in range(added):
+                await channel.default_exchange.publish(Message(b"{}"), NAMES.main)
+                backlog.published(["common.thing.happened.v1", "common.thing.changed.v1"])
+            for _ in range(taken):
+                await queue.get(no_ack=True)
+            return await backlog.is_large(0)
+
+        await look(MAX_QUEUED + 2, 0)
+        until = loop.time() + 3 * patience
+        while loop.time() < until:
+            assert await look(2, 1)
+
+        async def counts_no_more() -> bool:
+            backlog.published(["users.user.created.v1"])  # is in another queue
+            return not await look(1, 0)
+
+        await eventually(counts_no_more, "the queue to count no more", 5)

@@ -24,6 +24,7 @@ from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import EXCHANGE
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import without_queues_that_take_everything
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
@@ -31,8 +32,6 @@ Channel = aio_pika.abc.AbstractChannel
 Thing = Callable[..., DomainEvent]
 
 EFFECTS = "CREATE TABLE IF NOT EXISTS effects (tenant text, subject text, sequence integer)"
-SOMEBODY_ELSES = ("quartet.audit", "quartet.metrics")
-"""Queues that take every event, when their services' tests have run before."""
 
 
 @pytest.fixture
@@ -213,26 +212,6 @@ async def test_the_events_of_an_aggregate_leave_in_the_order_of_its_changes(
 
         await eventually(all_there, "all 480 events have arrived")
     assert seen == {f"things/{name}": list(range(1, 41)) for name in names}
-
-
-@asynccontextmanager
-async def without_queues_that_take_everything(container: Container) -> AsyncIterator[None]:
-    """Unbinds the queues of services that consume `#`, if their tests have made them, and binds them again."""
-    async with container.broker.connection("test") as connection:
-        found = []
-        for name in SOMEBODY_ELSES:
-            channel = await connection.channel()
-            try:
-                found.append(await channel.get_queue(name, ensure=True))
-            except aio_pika.exceptions.ChannelNotFoundEntity:
-                continue
-        for queue in found:
-            await queue.unbind(EXCHANGE, "#")
-        try:
-            yield
-        finally:
-            for queue in found:
-                await queue.bind(EXCHANGE, "#")
 
 
 async def test_an_event_that_no_queue_takes_stays_and_holds_up_only_its_own_aggregate(

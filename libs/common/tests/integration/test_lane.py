@@ -104,7 +104,7 @@ async def test_what_becomes_urgent_while_others_leave_does_not_wait_for_all_of_t
     publish = relay._publish
     batches: list[int] = []
 
-    async def publishing(rows: Sequence[Row]) -> list[int]:
+    async def publishing(rows: Sequence[Row]) -> int:
         done = await publish(rows)
         batches.append(len(rows))
         if len(batches) == 2:

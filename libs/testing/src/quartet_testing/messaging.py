@@ -7,6 +7,7 @@ from typing import Any
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.config import ServiceConfig
 from quartet_common.connecting import Connection
@@ -18,11 +19,13 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Handler, Subscription
-from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
+from quartet_common.messaging.topology import EVENTS_HEADER, EXCHANGE, QueueNames
 from quartet_testing.conditions import eventually
 
 Container = AppContainer[ServiceConfig]
 NAMES = QueueNames("common")
+SOMEBODY_ELSES = ("quartet.audit", "quartet.metrics")
+"""Queues that take every event, when their services' tests have run before."""
 
 
 class Recording:
@@ -71,12 +74,17 @@ async def add(container: Container, tenant: str, events: Sequence[DomainEvent]) 
 
 async def drained(container: Container) -> None:
     """Wait until the outbox is empty."""
+    await left(container, 0)
 
-    async def is_empty() -> bool:
+
+async def left(container: Container, number: int, timeout: float = 20) -> None:
+    """Wait until so many events are in the outbox, `timeout` seconds at most."""
+
+    async def counted() -> bool:
         async with container.database.connection() as connection:
-            return (await read_outbox(connection)).depth == 0
+            return (await read_outbox(connection)).depth == number
 
-    await eventually(is_empty, "the outbox is empty")
+    await eventually(counted, f"{number} events are in the outbox", timeout)
 
 
 async def put_batch(channel: AbstractChannel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
@@ -102,3 +110,26 @@ async def messages_in(channel: AbstractChannel, name: str) -> int:
     """How many messages wait in that queue; those in a consumer's hand are not among them."""
     declared = await (await channel.get_queue(name)).declare()
     return declared.message_count or 0
+
+
+@asynccontextmanager
+async def without_queues_that_take_everything(container: Container) -> AsyncIterator[None]:
+    """Unbinds the queues of services that consume `#`, if their tests have made them, and binds them again. The queue
+    of `common`, which consumes all in some tests, is only unbound.
+    """
+    async with container.broker.connection("test") as connection:
+        found = []
+        await (await (await connection.channel()).get_queue(NAMES.main)).unbind(EXCHANGE, "#")
+        for name in SOMEBODY_ELSES:
+            channel = await connection.channel()
+            try:
+                found.append(await channel.get_queue(name, ensure=True))
+            except ChannelNotFoundEntity:
+                continue
+        for queue in found:
+            await queue.unbind(EXCHANGE, "#")
+        try:
+            yield
+        finally:
+            for queue in found:
+                await queue.bind(EXCHANGE, "#")

@@ -5,36 +5,44 @@ outbox events can be divided among the tenants, so they wait there.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import QueueNames
 
 MAX_QUEUED = 6
 """Messages that may wait in a queue before it counts as a backlog; each holds up to 200 events."""
 PATIENCE = 2.0
-"""Seconds after which a queue that does not get shorter counts no more: its consumer is stuck, and others go on."""
+"""Seconds after which a queue counts no more from which nothing is taken: its consumer is stuck, and others go on."""
 LOOK_TIMEOUT = 5.0
 
 
 @dataclass
 class _Queue:
     name: str
+    takes: Callable[[str], bool]
     depth: int = 0
-    shrank_at: float = 0.0
+    """Messages at the last look, and those that this relay has added since."""
+    moved_at: float = 0.0
 
 
 class Backlog:
-    """Looks at the queues of `consumers`, on a channel of its own."""
+    """Looks at the queues of `consumers`, by name, with their patterns, on a channel of its own."""
 
-    def __init__(self, connection: AbstractConnection, consumers: Iterable[str]) -> None:
+    def __init__(self, connection: AbstractConnection, consumers: Mapping[str, Sequence[str]]) -> None:
         self._connection = connection
         self._channel: AbstractChannel | None = None
-        self._queues = [_Queue(QueueNames(name).main) for name in consumers]
+        self._queues = [_Queue(QueueNames(name).main, matcher(patterns)) for name, patterns in consumers.items()]
         self._looked_at = float("-inf")
         self._is_large = False
+
+    def published(self, keys: Sequence[str]) -> None:
+        """Note that RabbitMQ has confirmed a message with these routing keys: queues grow although consumers work."""
+        for queue in self._queues:
+            queue.depth += any(map(queue.takes, keys))
 
     async def is_large(self, max_age: float) -> bool:
         """Whether a consumer that works has more than MAX_QUEUED messages waiting, as seen at most `max_age` s ago.
@@ -54,7 +62,8 @@ class Backlog:
     async def _look(self, channel: AbstractChannel, queue: _Queue, now: float) -> bool:
         found = (await channel.declare_queue(queue.name, passive=True, timeout=LOOK_TIMEOUT)).declaration_result
         depth = found.message_count or 0
+        # what relays of other services have added is not known: while they add more than is taken, it looks stuck
         if depth < queue.depth or depth <= MAX_QUEUED:
-            queue.shrank_at = now
+            queue.moved_at = now
         queue.depth = depth
-        return bool(found.consumer_count) and depth > MAX_QUEUED and now - queue.shrank_at < PATIENCE
+        return bool(found.consumer_count) and depth > MAX_QUEUED and now - queue.moved_at < PATIENCE

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -56,6 +56,20 @@ class Broker:
             raise UnavailableError("rabbitmq") from error
         except TimeoutError as error:
             raise UnavailableError("rabbitmq", problem="does not answer, or has an alarm") from error
+
+
+@contextmanager
+def as_lost_connection() -> Iterator[None]:
+    """Turns a cancellation that nobody asked for into ConnectionError: when RabbitMQ misses its heartbeats, aiormq
+    cancels what waits for its answer, and the waiting task would end as if it had been cancelled itself.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("RabbitMQ missed its heartbeats: the connection is closed") from error
 
 
 def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> asyncio.Event:

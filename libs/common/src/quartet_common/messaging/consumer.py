@@ -16,7 +16,7 @@ from quartet_common.errors import ContendedError, UnavailableError
 from quartet_common.fair_share import CapacityExceededError
 from quartet_common.large import slices
 from quartet_common.messaging import inbox
-from quartet_common.messaging.broker import BROKER_ERRORS, Broker, closed_event, set_when_cancelled
+from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
 from quartet_common.messaging.publisher import Publisher
@@ -26,16 +26,16 @@ from quartet_common.messaging.subscriptions import Subscription, dispatch, wante
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_common.retry import connect_with_retry
-from quartet_common.tasks import end_tasks
+from quartet_common.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Events of one transaction, unless one message holds more."""
+"""Events of one transaction: one more message, of up to 200 events, is taken as long as it holds fewer."""
 PREFETCH = 8
 """Messages in hand. Events in hand are out of the relays' reach, which divide the others among the tenants."""
 CHECK_INTERVAL = 2.0
-"""Seconds between two looks whether the queue still exists and this consumer is still known to it."""
+"""Seconds without a message after which it looks whether the queue still exists and has a consumer, this or another."""
 LAST_WAIT = 0.1
 """Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
 ENDED_WORKERS = 2
@@ -59,8 +59,8 @@ class Consumer:
         batch: int = BATCH,
         with_inbox: bool = True,
     ) -> None:
-        """`batch` events at most are handled at a time, or those of one message. Without the inbox an event may have
-        its effect more than once: for handlers that do not mind.
+        """One more message is handled with the others as long as they hold fewer than `batch` events. Without the inbox
+        an event may have its effect more than once: for handlers that do not mind.
         """
         self._batch = batch
         self._with_inbox = with_inbox
@@ -83,11 +83,12 @@ class Consumer:
         """Consume until `stop()`; a broken connection is opened anew and what was not acked comes again."""
         while not self._stopping.is_set():
             try:
-                await self._session()
+                with as_lost_connection():
+                    await self._session()
             except BROKER_ERRORS as error:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
-                await _wait_any([self._stopping], 0.2)
+                await wait_any([self._stopping], 0.2)
             finally:
                 self.connected = False
 
@@ -127,7 +128,7 @@ class Consumer:
             try:
                 await self._database.watch.check_writable()
             except UnavailableError:
-                await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+                await wait_any([self._stopping, closed], DATABASE_PAUSE)
             else:
                 return
 
@@ -229,10 +230,12 @@ class Consumer:
                 if is_server:
                     # no fault of the events: they stay in hand, unacknowledged, until PostgreSQL is back
                     groups.append(group)
-                    await _wait_any([self._stopping, closed], DATABASE_PAUSE)
+                    await wait_any([self._stopping, closed], DATABASE_PAUSE)
                     if self._stopping.is_set():
                         return False
                 elif isinstance(error, ContendedError):
+                    if self._stopping.is_set():
+                        return False  # it may go on for ever
                     groups.append(group)
                     await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
                 elif len(group) == 1:
@@ -305,10 +308,3 @@ class WorkerEndedError(Exception):
 
     def __str__(self) -> str:
         return f"the worker ended {ENDED_WORKERS} times while it handled this event"
-
-
-async def _wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

@@ -5,6 +5,8 @@ import asyncio
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
 
+from quartet_common.messaging.broker import as_lost_connection
+
 CONFIRM_TIMEOUT = 30.0
 """Seconds that RabbitMQ may take to confirm a message, an alarm not counted."""
 INTERVAL = 0.5
@@ -33,7 +35,8 @@ class Publisher:
                 left -= 0 if self.is_blocked else INTERVAL
                 if left <= 0:
                     raise TimeoutError(f"RabbitMQ has not confirmed a message within {CONFIRM_TIMEOUT:.0f} s")
-            await publishing
+            with as_lost_connection():
+                await publishing
         finally:
             self.is_blocked = False
             publishing.cancel()

@@ -12,7 +12,8 @@ from quartet_common.messaging.topology import EVENTS_HEADER
 
 logger = logging.getLogger(__name__)
 
-CHECK_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5.0
+"""Seconds that RabbitMQ may take to answer."""
 
 
 @dataclass
@@ -31,10 +32,10 @@ class Session:
         self._tag = await self.queue.consume(self.arrived.put)
 
     async def cancel(self) -> None:
-        """Have no more messages arrive; again changes nothing."""
+        """Have no more messages arrive; again changes nothing. Raises TimeoutError where RabbitMQ does not answer."""
         tag, self._tag = self._tag, None
         if tag is not None and not self.closed.is_set():
-            await self.queue.cancel(tag)
+            await self.queue.cancel(tag, timeout=ANSWER_TIMEOUT)
 
     async def take(self, most: int, ends: Sequence[asyncio.Event], timeout: float) -> list[AbstractIncomingMessage]:
         """The messages that have arrived, in their order, until they hold `most` events or more.
@@ -63,7 +64,7 @@ class Session:
 
         Raises ChannelNotFoundEntity where there is no such queue, TimeoutError where RabbitMQ does not say.
         """
-        found = await self.checks.declare_queue(self.queue.name, passive=True, timeout=CHECK_TIMEOUT)
+        found = await self.checks.declare_queue(self.queue.name, passive=True, timeout=ANSWER_TIMEOUT)
         if not found.declaration_result.consumer_count:
             logger.warning("the queue has lost its consumer", extra={"queue": self.queue.name})
             self.closed.set()
