@@ -32,6 +32,9 @@ Relays declare these queues before they publish, so that an event reaches a cons
 has lost its data.
 """
 
+MAX_JOURNAL_HOURS = 28 * 24
+"""Two days less than `inbox.RETENTION`, for events that wait once more after a replay."""
+
 EXAMPLES = {"cors_origins": '["https://app.example.com"]', "consumers": '{"audit": ["#"]}'}
 """JSON settings, as error messages show them."""
 
@@ -117,6 +120,16 @@ class ServiceConfig(BaseSettings):
         for one in value:
             if one != "*" and ORIGIN.fullmatch(one) is None:
                 raise ValueError("must be origins such as https://app.example.com, or *")
+        return value
+
+    @field_validator("journal_hours")
+    @classmethod
+    def _is_shorter_than_the_inbox(cls, value: float) -> float:
+        if value > MAX_JOURNAL_HOURS:
+            raise ValueError(
+                f"must be at most {MAX_JOURNAL_HOURS} (28 days): consumers know for 30 days which events they have had,"
+                " and older ones would have a second effect when they are published again"
+            )
         return value
 
     @field_validator("public_url")

@@ -12,7 +12,7 @@ from quartet_common.config import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnavailableError
-from quartet_common.messaging import outbox
+from quartet_common.messaging import dead_letters, outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.outbox import Caller, DomainEvent
@@ -23,6 +23,7 @@ from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import alarm
+from quartet_testing.messaging import put_batch, taken_from
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
@@ -82,3 +83,26 @@ async def test_an_alarm_of_rabbitmq_is_waited_for_and_loses_and_doubles_nothing(
     for part in (relay, consumer):
         part.stop()
     await asyncio.gather(*tasks)
+
+
+async def test_dead_letters_of_deleted_tenants_are_dropped_after_an_alarm_and_nothing_hangs_meanwhile(
+    container: Container,
+    channel: aio_pika.abc.AbstractChannel,
+    servers: Stack,
+    event: Callable[..., Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dead_letters, "PATIENCE", 0.2)
+    deleted, other = new_tenant(), new_tenant()
+    await put_batch(channel, [encode(event(deleted)), encode(event(other))], NAMES.dead)
+    async with alarm(servers):
+        with pytest.raises(UnavailableError, match="rabbitmq"):
+            await asyncio.wait_for(dead_letters.drop(container.broker, [NAMES], [deleted]), 20)
+    dropped: list[int] = []
+
+    async def is_dropped() -> bool:
+        dropped.append((await dead_letters.drop(container.broker, [NAMES], [deleted])).get(deleted, 0))
+        return sum(dropped) == 1
+
+    await eventually(is_dropped, "the event of the deleted tenant is dropped")
+    assert dead_letters.is_of(await taken_from(channel, NAMES.dead), other)

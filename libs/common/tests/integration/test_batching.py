@@ -120,6 +120,16 @@ async def test_of_a_batch_that_is_a_dead_letter_only_the_events_of_a_deleted_ten
     assert await messages_in(channel, NAMES.dead) == 0
 
 
+async def test_of_a_batch_that_is_a_dead_letter_what_cannot_be_read_stays(
+    container: Container, channel: Channel, event: MakeEvent
+) -> None:
+    deleted = new_tenant()
+    odd = [b'{"tenantid":["%s"]}' % deleted.encode(), b'{"tenantid":{}}', b"{}", b"1"]
+    await put_batch(channel, [odd[0], encode(event(deleted)), *odd[1:]], NAMES.dead)
+    assert await dead_letters.drop(container.broker, [NAMES], {deleted}) == {deleted: 1}
+    assert [(await taken_from(channel, NAMES.dead)).body for _ in odd] == odd
+
+
 async def test_an_operator_sees_a_batch_only_if_all_of_its_events_are_of_the_own_tenant(
     channel: Channel, event: MakeEvent
 ) -> None:

@@ -11,6 +11,7 @@ from aio_pika import DeliveryMode, Message
 from quartet_common import process
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
+from quartet_common.messaging import redrive
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, AutomaticRedrive
@@ -19,7 +20,7 @@ from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS
 from quartet_common.process import Service, Worker
 from quartet_testing.conditions import eventually
-from quartet_testing.messaging import NAMES, Recording, consumer_of, running
+from quartet_testing.messaging import NAMES, Recording, consumer_of, messages_in, running, taken_from
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
@@ -123,6 +124,49 @@ async def test_dead_letters_that_stay_are_looked_at_again_only_when_others_have_
         await bury(channel, event(new_tenant()), READ_ONLY)
         await look(automatic, connection)
     assert await buried(channel) == [stays]
+
+
+async def test_one_that_came_when_another_went_is_looked_at_within_a_minute(
+    container: Container, channel: Channel, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(redrive, "monotonic", lambda: now)
+    automatic = AutomaticRedrive(["common"])
+    await bury(channel, event(new_tenant()), OTHERS[0])
+    async with container.broker.connection("redrive") as connection:
+        await look(automatic, connection)
+        await taken_from(channel, NAMES.dead)
+        failed = await bury(channel, event(new_tenant()), READ_ONLY)
+        now += 59
+        await look(automatic, connection)
+        assert await buried(channel) == [failed]
+        now += 1
+        await look(automatic, connection)
+    assert await buried(channel) == []
+    assert (await taken_from(channel, NAMES.main)).message_id == failed
+
+
+async def test_looks_at_very_many_take_a_tenth_of_the_time_at_most(
+    container: Container, channel: Channel, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 10  # twice for each look: it takes ten seconds
+        return now
+
+    monkeypatch.setattr(redrive, "monotonic", clock)
+    automatic = AutomaticRedrive(["common"])
+    await bury(channel, event(new_tenant()), OTHERS[0])
+    async with container.broker.connection("redrive") as connection:
+        await look(automatic, connection)
+        failed = await bury(channel, event(new_tenant()), READ_ONLY)
+        for _ in range(8):
+            await look(automatic, connection)
+        assert await messages_in(channel, NAMES.main) == 0
+        await look(automatic, connection)
+    assert (await taken_from(channel, NAMES.main)).message_id == failed
 
 
 async def test_a_worker_that_is_ready_puts_them_back(

@@ -142,6 +142,23 @@ async def test_a_worker_that_ends_in_the_middle_leaves_the_rest_to_the_next(serv
     assert await service.left(tenant) == [0, 0, 0]
 
 
+async def test_a_tenant_whose_rows_cannot_be_removed_stays_due_and_stops_no_other(service: Service) -> None:
+    tenants = [new_tenant(), new_tenant()]
+    for tenant in tenants:
+        await service.fill(tenant)
+        await service.bury(tenant)
+
+    async def erase(connection: Connection, who: str, limit: int) -> int:
+        if who == tenants[0]:
+            raise UnavailableError("postgresql")
+        return await tenancy.erase_rows(connection, "Leaves", who, limit)
+
+    await service.eraser(own={"Leaves": erase}).run()
+    assert await service.left(tenants[1]) == [0, 0, 0]
+    await service.eraser().run()
+    assert await service.left(tenants[0]) == [0, 0, 0]
+
+
 async def test_workers_that_erase_at_once_do_it_once(service: Service) -> None:
     tenant = new_tenant()
     await service.fill(tenant, 100)

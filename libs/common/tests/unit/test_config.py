@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -10,7 +11,8 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from quartet_common.config import ServiceConfig, load_config, read_config
+from quartet_common.config import MAX_JOURNAL_HOURS, ServiceConfig, load_config, read_config
+from quartet_common.messaging import inbox
 
 SECRETS = {
     "quartet_database_password": "database-secret",
@@ -182,3 +184,16 @@ def test_what_no_browser_sends_as_an_origin_ends_the_start(settings: dict[str, A
         ServiceConfig(**settings, cors_origins=[origin])
     for good in ("https://a.example.com", "http://localhost:3000", "https://[::1]:8443", "*"):
         assert ServiceConfig(**settings, cors_origins=[good]).cors_origins == [good]
+
+
+def test_the_journal_is_shorter_than_the_inbox_knows_what_has_arrived(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert timedelta(hours=MAX_JOURNAL_HOURS) <= inbox.RETENTION - timedelta(days=2)
+    environment["QUARTET_JOURNAL_HOURS"] = "672"
+    assert read_config(ProbeConfig).journal_hours == MAX_JOURNAL_HOURS
+    for wrong in ("672.5", "inf"):
+        environment["QUARTET_JOURNAL_HOURS"] = wrong
+        (line,) = complaints(capsys)
+        assert line.startswith("QUARTET_JOURNAL_HOURS: must be at most 672 (28 days): consumers know for 30 days")
+        assert line.endswith(f"got {wrong!r}")

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import ChannelInvalidStateError
 from aio_pika.message import IncomingMessage
 
 from quartet_common.messaging import inbox
-from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
@@ -194,6 +196,34 @@ async def test_putting_all_dead_letters_back_takes_each_once_though_some_die_aga
         assert await dead_letter(audit, name)
 
 
+async def test_dead_letters_behind_the_many_of_another_tenant_are_found_and_put_back(
+    audit: "Audit", make_event: "MakeEvent"
+) -> None:
+    other, tenant = new_tenant(), new_tenant()
+    letters = [make_event(tenant=other) for _ in range(1200)] + [make_event(tenant=tenant) for _ in range(2)]
+    headers, path = audit.tokens.headers(tenant, ["events:manage"]), "/audit/rabbitmq/dead-letters"
+    mine = [str(event.id) for event in letters[-2:]]
+    async with audit.service.container.broker.connection("test") as connection:
+        channel = await connection.channel(publisher_confirms=False)
+        dead = await channel.get_queue("quartet.audit.dead")
+        await dead.purge()
+        try:
+            for event in letters:
+                await channel.default_exchange.publish(Message(encode(event), message_id=str(event.id)), dead.name)
+            await holds(dead, 1202)
+            listed = await (await audit.client.get(path, headers=headers)).get_json()
+            assert [letter["id"] for letter in listed["dead_letters"]] == mine
+            await holds(dead, 1202)
+            answer = await audit.client.post(f"{path}/redrive", headers=headers, query_string={"id": mine[1]})
+            assert await answer.get_json() == {"redriven": 1}
+            await holds(dead, 1201)
+            answer = await audit.client.post(f"{path}/redrive", headers=headers)
+            assert await answer.get_json() == {"redriven": 1}
+            await holds(dead, 1200)
+        finally:
+            await dead.purge()
+
+
 async def dead_letter(audit: "Audit", message_id: str) -> dict[str, Any]:
     """The dead letter of a message, once it is there."""
 
@@ -204,3 +234,12 @@ async def dead_letter(audit: "Audit", message_id: str) -> dict[str, Any]:
         return next((dict(letter) for letter in answer["dead_letters"] if letter["id"] == message_id), {})
 
     return await eventually(probe, f"the dead letter {message_id}")
+
+
+async def holds(queue: AbstractQueue, number: int) -> None:
+    """Until so many messages wait in a queue: RabbitMQ takes a moment to put back what was looked at."""
+
+    async def probe() -> bool:
+        return (await queue.declare()).message_count == number
+
+    await eventually(probe, f"{number} messages in {queue.name}")

@@ -128,18 +128,16 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
 
 
 async def _peek(channel: AbstractChannel, name: str, limit: int, who: Principal) -> list[AbstractIncomingMessage]:
+    """The first letters that `who` may see. All go back to the front of the queue: many of them, in another order."""
     queue = await channel.get_queue(name)
-    looked_at: list[AbstractIncomingMessage] = []
+    last: AbstractIncomingMessage | None = None
     found: list[AbstractIncomingMessage] = []
-    while len(found) < limit and len(looked_at) < MAX_REDRIVEN:
-        message = await queue.get(fail=False)
-        if message is None:
-            break
-        looked_at.append(message)
+    while len(found) < limit and (message := await queue.get(fail=False)) is not None:
+        last = message
         if _may_see(who, message):
             found.append(message)
-    for message in reversed(looked_at):
-        await message.nack(requeue=True)
+    if last is not None:
+        await last.nack(multiple=True, requeue=True)
     return found
 
 

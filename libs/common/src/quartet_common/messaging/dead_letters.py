@@ -12,14 +12,16 @@ from quartet_common.errors import UnavailableError
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker
 from quartet_common.messaging.deliveries import copy_of, is_batch
 from quartet_common.messaging.envelope import MalformedEventError, elements
+from quartet_common.messaging.redrive import PATIENCE
 from quartet_common.messaging.topology import QueueNames
 
 
 async def drop(broker: Broker, consumers: Iterable[QueueNames], tenants: Collection[str]) -> Mapping[str, int]:
     """Drop the dead letters of `tenants`; how many there were of each. Raises UnavailableError without RabbitMQ.
 
-    Those of others are held unanswered meanwhile, and go back where they were when the channel is closed: nothing is
-    copied, so nothing can be lost or doubled, whatever ends this.
+    Those of others are held unanswered meanwhile, and go back into their queue when the channel is closed: without
+    copies nothing is lost or doubled. Only of a batch the events of others are copied, before it is dropped. If this
+    ends between the two, they are doubled, and the inbox leaves out the second.
     """
     found: Counter[str] = Counter()
     try:
@@ -40,7 +42,8 @@ async def _drop(connection: AbstractConnection, name: str, tenants: Collection[s
             dropped = Counter(tenant for tenant in tenants_of(message) if tenant in tenants)
             if dropped:
                 for body in _others(message, tenants):
-                    await channel.default_exchange.publish(copy_of(message, body), name, mandatory=True)
+                    copy = copy_of(message, body)
+                    await channel.default_exchange.publish(copy, name, mandatory=True, timeout=PATIENCE)
                 await message.ack()
             found += dropped
     except ChannelNotFoundEntity:  # a consumer without queues
@@ -53,7 +56,7 @@ def _others(message: AbstractIncomingMessage, tenants: Collection[str]) -> list[
     """The events of other tenants in a batch; they go back as messages of their own."""
     if not is_batch(message):
         return []
-    return [body for body in elements(message.body) if _read(body).get("tenantid") not in tenants]
+    return [body for body in elements(message.body) if _tenant_of(body) not in tenants]
 
 
 def facts(message: AbstractIncomingMessage) -> dict[str, Any]:
@@ -70,13 +73,18 @@ def tenants_of(message: AbstractIncomingMessage) -> list[str]:
         bodies = elements(message.body) if is_batch(message) else [message.body]
     except MalformedEventError:
         return []
-    found = [_read(body).get("tenantid") for body in bodies]
-    return [tenant if isinstance(tenant, str) else "" for tenant in found]
+    return [_tenant_of(body) for body in bodies]
 
 
 def is_of(message: AbstractIncomingMessage, tenant: str) -> bool:
     """Whether all that is in a dead letter is of `tenant`."""
     return set(tenants_of(message)) == {tenant}
+
+
+def _tenant_of(body: bytes) -> str:
+    """The tenant of an event; empty for what has none that can be read."""
+    tenant = _read(body).get("tenantid")
+    return tenant if isinstance(tenant, str) else ""
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -10,23 +10,26 @@ from quartet_common.connecting import Connection
 from quartet_common.database import Database, note_outgoing
 
 SLICE = 10_000
-"""Events of one transaction."""
+"""Events of one transaction; of a replay a few more, those that were published at the same time as the last one."""
 
-LAST = "SELECT coalesce(max(id), 0) FROM published_events"
-REPLAY = """
+OF_ALL = "published_at >= $1 AND published_at < $2"
+OF_TENANT = "tenant_id = $4 AND published_at >= $1 AND published_at < $2"
+CHOSEN = "SELECT id FROM published_events WHERE {which} ORDER BY published_at FETCH FIRST ($3) ROWS WITH TIES"
+MOVE_BACK = """
 WITH chosen AS (
-    DELETE FROM published_events WHERE id = ANY(ARRAY(
-        SELECT id FROM published_events
-        WHERE published_at >= $1 AND ($2::text IS NULL OR tenant_id = $2) AND id > $3 AND id <= $4 ORDER BY id LIMIT $5
-    )) RETURNING *
+    DELETE FROM published_events WHERE id = ANY(ARRAY({ids})) RETURNING *
 ), moved AS (
     INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
-    SELECT tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent FROM chosen ORDER BY id
+    SELECT tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent
+    FROM chosen ORDER BY published_at, id
 )
-SELECT count(*) AS count, max(id) AS last FROM chosen"""
+SELECT count(*) AS count, max(published_at) AS last FROM chosen"""
+REPLAY = MOVE_BACK.format(ids=CHOSEN.format(which=OF_ALL))
+REPLAY_TENANT = MOVE_BACK.format(ids=CHOSEN.format(which=OF_TENANT))
 PRUNE = """
 DELETE FROM published_events WHERE id = ANY(ARRAY(
-    SELECT id FROM published_events WHERE published_at < now() - make_interval(secs => $1) LIMIT $2))"""
+    SELECT id FROM published_events WHERE published_at < now() - make_interval(secs => $1)
+    ORDER BY published_at LIMIT $2))"""
 
 
 async def replay(database: Database, since: datetime, tenant: str | None) -> int:
@@ -34,16 +37,17 @@ async def replay(database: Database, since: datetime, tenant: str | None) -> int
 
     Those of all tenants if `tenant` is None. What is published meanwhile is left out. Raises UnavailableError.
     """
+    statement, tenants = (REPLAY, []) if tenant is None else (REPLAY_TENANT, [tenant])
     async with database.connection() as connection:
-        last = await connection.fetchval(LAST)
-    replayed, after = 0, -1
+        begun = await connection.fetchval("SELECT now()")
+    replayed = 0
     while True:
         async with database.transaction() as connection:
-            row = await connection.fetchrow(REPLAY, since, tenant, after, last, SLICE)
+            row = await connection.fetchrow(statement, since, begun, SLICE, *tenants)
             note_outgoing()
         if row is None or not row["count"]:
             return replayed
-        replayed, after = replayed + row["count"], row["last"]
+        replayed, since = replayed + row["count"], row["last"]
 
 
 async def prune(connection: Connection, hours: float) -> int:

@@ -3,6 +3,8 @@ reason is a server's failure."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from time import monotonic
 
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -17,9 +19,13 @@ from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 logger = logging.getLogger(__name__)
 
 MAX_REDRIVEN = 1000
-"""Dead letters that are put back, or passed over, at a time."""
+"""Dead letters that are put back at a time."""
 PATIENCE = 5.0
 """Seconds that RabbitMQ may take to confirm a message that is put back; with an alarm it takes none."""
+LOOK_INTERVAL = 60.0
+"""Seconds after which the dead letters of a consumer are looked at again though their number is the same."""
+SLOW = 0.5
+"""Seconds."""
 RETURNS_HEADER = "x-quartet-returns"
 """How often a dead letter was put back by itself."""
 MAX_RETURNS = 3
@@ -47,21 +53,26 @@ async def redrive(
     """Put the wanted dead letters of a consumer back into its queue, at most `limit`; how many there were.
 
     All are taken before the first is put back: one that dies again at once would else be taken again, and again.
+    Others are held unanswered meanwhile, however many, and go back to the front of their queue; if they are many, in
+    another order.
     """
     channel = await connection.channel(on_return_raises=True)
     queue = await channel.get_queue(names.dead)
     taken: list[AbstractIncomingMessage] = []
-    passed: list[AbstractIncomingMessage] = []
-    while len(taken) < limit and len(passed) < MAX_REDRIVEN and (message := await queue.get(fail=False)) is not None:
-        (taken if is_wanted(message) else passed).append(message)
+    passed: AbstractIncomingMessage | None = None
+    while len(taken) < limit and (message := await queue.get(fail=False)) is not None:
+        if is_wanted(message):
+            taken.append(message)
+        else:
+            passed = message
     for message in taken:
         fresh = _fresh(message)
         if by_itself:
             fresh.headers[RETURNS_HEADER] = header_number(message, RETURNS_HEADER) + 1
         await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=PATIENCE)
         await message.ack()
-    for message in reversed(passed):
-        await message.nack(requeue=True)
+    if passed is not None:
+        await passed.nack(multiple=True, requeue=True)  # all that were passed over
     return len(taken)
 
 
@@ -74,6 +85,15 @@ def _fresh(message: AbstractIncomingMessage) -> Message:
     return copy
 
 
+@dataclass(frozen=True)
+class Look:
+    """A look at the dead letters of a consumer: when it ended, how long it took, in seconds, and how many it left."""
+
+    ended: float
+    took: float
+    left: int
+
+
 class AutomaticRedrive:
     """Puts back the dead letters of `consumers` whose reason is a server's failure: each at most MAX_RETURNS times.
 
@@ -83,22 +103,36 @@ class AutomaticRedrive:
 
     def __init__(self, consumers: Iterable[str]) -> None:
         self._consumers = [QueueNames(name) for name in consumers]
-        self._left: dict[str, int] = {}
+        self._looks: dict[str, Look] = {}
 
     async def run_once(self, connection: AbstractConnection, queues: Mapping[str, QueueState]) -> None:
-        """Look at the dead letters where, by the state of `queues`, their number has changed.
+        """Look at the dead letters where, by the state of `queues`, there are some to look at.
 
         Raises one of BROKER_ERRORS.
         """
         for names in self._consumers:
             waiting = queues[names.dead].messages if names.dead in queues else 0
-            if waiting == self._left.get(names.dead, 0):  # those that were looked at before
+            begun = monotonic()
+            if not waiting or not _is_due(self._looks.get(names.dead), waiting, begun):
                 continue
             redriven = await redrive(connection, names, _is_returned, by_itself=True)
-            self._left[names.dead] = waiting - redriven
+            ended = monotonic()
+            self._looks[names.dead] = Look(ended, ended - begun, waiting - redriven)
             if redriven:
                 facts = {"queue": names.main, "events": redriven}
                 logger.warning("dead letters of a server's failure were put back into their queue", extra=facts)
+
+
+def _is_due(last: Look | None, waiting: int, now: float) -> bool:
+    """Whether to look at `waiting` dead letters: at once if their number has changed, else after LOOK_INTERVAL (one may
+    have gone and another come). Looks that are slow, since there are very many, take a tenth of the time at most.
+    """
+    if last is None:
+        return True
+    pause = now - last.ended
+    if last.took > SLOW and pause < 9 * last.took:
+        return False
+    return waiting != last.left or pause >= LOOK_INTERVAL
 
 
 def _is_returned(message: AbstractIncomingMessage) -> bool:
