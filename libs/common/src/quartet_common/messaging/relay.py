@@ -109,8 +109,8 @@ class Relay:
     async def _connect(self) -> Session:
         database = await connect_once(self._config, self._config.database_timeout)
         try:
-            # a plan that was made when the outbox was almost empty reads all of a large one
-            await database.execute("SET plan_cache_mode = force_custom_plan")
+            # else a plan that was made while the outbox was almost empty reads all of a large one
+            await database.execute("SET enable_seqscan = off")
             await self._move(database)
         except BaseException:
             database.terminate()
