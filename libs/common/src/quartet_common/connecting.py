@@ -39,7 +39,7 @@ async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg
             raise _pooler_refused(config) from error
         raise
     try:
-        # a pooler makes up the number that a client is told, which cancels statements through the pooler
+        # a pooler gives its clients process ids of its own, for cancel requests that go through the pooler
         is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
         is_direct = False

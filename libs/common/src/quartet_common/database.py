@@ -29,7 +29,7 @@ T = TypeVar("T")
 OWN_CONNECTIONS = 2
 """Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
 OTHERS = 2
-"""Connections of the pool that the OutboxWaker, or the pool itself while it connects, may use beside."""
+"""Connections of the pool that the OutboxWaker, or the pool itself while it connects, may use at the same time."""
 MAX_WAITING = 1000
 """Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
@@ -227,7 +227,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         if self._watch.is_hanging:
             raise UnavailableError("postgresql", problem=Answer.NONE.value)
         if self._database.taken + OTHERS <= self._pool.get_max_size():
-            return await self._pool.acquire()  # one is free: there is nothing to wait for, but connecting has a limit
+            return await self._pool.acquire()  # one is free: only connecting may take time, and has its own timeout
         try:
             return await self._pool.acquire(timeout=self._timeout)
         except TimeoutError:

@@ -148,7 +148,7 @@ class Watch:
                     logger.exception("PostgreSQL could not be asked whether it answers")
 
     async def _ask(self) -> Answer:
-        """What PostgreSQL answers. Whoever asks while a question runs gets the same answer."""
+        """What PostgreSQL answers. Callers that ask while a question runs share its answer."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_once())
         return await asyncio.shield(self._asking)

@@ -18,7 +18,7 @@ from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
 
 MOST = 2.0
-"""Seconds within which whoever waits is told."""
+"""Seconds within which a waiting request is answered."""
 MANY = 20
 """More than a pool has connections."""
 

@@ -43,7 +43,7 @@ PROBLEMS = {
     "08000": "is unavailable",
     "08006": "is unavailable",
 }
-"""SQLSTATEs that are the server's failure, and what clients are told."""
+"""SQLSTATEs that are the server's failure, and the problem in the response."""
 
 
 async def fail(connection: Connection, code: str) -> None:
