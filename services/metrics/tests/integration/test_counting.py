@@ -98,7 +98,7 @@ async def test_consumers_that_race_on_one_queue_count_right(
     actions = [f"users.thing{number}.happened" for number in range(8)]
     events = [event(tenants[n % 5], now() - timedelta(hours=n % 3), actions[n % 8]) for n in range(1200)]
     await publish([*events, *reversed(events)])
-    async with consuming(count=4) as totals:
+    async with consuming(count=12) as totals:
         await totals.reach(2 * len(events))
     assert totals.results == {"handled": len(events), "duplicate": len(events)}
     for tenant in tenants:

@@ -142,8 +142,9 @@ class Consumer:
         while not self._has_ended(session):
             messages = await session.take(self._batch, [session.closed, self._stopping], CHECK_INTERVAL)
             if messages:
-                await self._handle(session, messages)
-                if prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER):
+                is_last = prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER)
+                await self._handle(session, messages, is_last=is_last)
+                if is_last:
                     break
             elif not self._has_ended(session):
                 await session.check()
@@ -154,14 +155,17 @@ class Consumer:
         has ended in.
         """
         while messages := await session.take(self._batch, [session.closed], LAST_WAIT):
-            await self._handle(session, messages)
+            await self._handle(session, messages, is_last=True)
 
     def _has_ended(self, session: Session) -> bool:
         return self._stopping.is_set() or session.closed.is_set()
 
-    async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage]) -> None:
+    async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage], *, is_last: bool) -> None:
         """Give the events of `messages` their effect, and acknowledge them all at once when each is settled. If the end
         comes before, the session ends too: an acknowledgement of later messages would include them.
+
+        After the last messages RabbitMQ must deliver no more. The consumer is cancelled before it acknowledges them:
+        messages that RabbitMQ sends to a cancelled consumer go back into the queue with a higher delivery count.
         """
         suspects = [one for one in messages if header_number(one, DELIVERIES_HEADER) >= ENDED_WORKERS]
         for message in suspects:
@@ -169,8 +173,8 @@ class Consumer:
         others = [one for one in messages if one not in suspects]
         items = [item for message in others for item in await self._open(message)]
         is_settled = await self._settle(items, session.closed)
-        if self._stopping.is_set():
-            await session.cancel()  # before the acknowledgement, which RabbitMQ would answer with more messages
+        if is_last or self._stopping.is_set():
+            await session.cancel()
         if not is_settled:
             session.closed.set()
         elif others and not session.closed.is_set():
