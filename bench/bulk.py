@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import orjson
 import psutil
-from scim_normalise import enterprise_user
+from payloads import enterprise_user
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack

@@ -1,14 +1,15 @@
-"""Cuts requirements.lock down to what some packages need: the step of an image build before anything is installed."""
+"""What an image build installs: the part of requirements.lock that some packages need, or their workspace folders."""
 
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-USAGE = "usage: subset.py NAME... (packages of this workspace, or packages of requirements.lock)\n"
+USAGE = "usage: subset.py [--folders] NAME... (packages of this workspace, or packages of requirements.lock)\n"
+FOLDERS = "--folders"
 REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(\[[^]]*\])?==")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VIA = re.compile(r"    #\s+(via\s+)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)$")
@@ -48,14 +49,34 @@ def read_lock(text: str) -> list[Entry]:
     return entries
 
 
-def read_workspace(root: Path) -> dict[str, set[str]]:
-    """Each package of the workspace that is there, with the names that its pyproject.toml depends on."""
-    found: dict[str, set[str]] = {}
+def _projects(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for pattern in PROJECTS:
         for file in sorted(root.glob(f"{pattern}/pyproject.toml")):
-            project: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-            found[normalise(project["name"])] = {_name(text) for text in project.get("dependencies", [])}
-    return found
+            yield file.parent, tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+
+
+def read_workspace(root: Path) -> dict[str, set[str]]:
+    """Each package of the workspace that is there, with the names that its pyproject.toml depends on."""
+    return {
+        normalise(project["name"]): {_name(text) for text in project.get("dependencies", [])}
+        for _, project in _projects(root)
+    }
+
+
+def folders(root: Path, wanted: Iterable[str]) -> list[str]:
+    """The folders below `root` of the workspace packages that `wanted` need. SubsetError for a name that is none."""
+    workspace = read_workspace(root)
+    needed = {normalise(name) for name in wanted}
+    if unknown := needed - set(workspace):
+        raise SubsetError(f"not in the workspace: {', '.join(sorted(unknown))}")
+    while more := _own(workspace, needed) - needed:
+        needed |= more
+    return [str(path.relative_to(root)) for path, project in _projects(root) if normalise(project["name"]) in needed]
+
+
+def _own(workspace: dict[str, set[str]], needed: set[str]) -> set[str]:
+    """Workspace packages that `needed` depend on directly."""
+    return set().union(*(workspace[name] for name in needed)) & set(workspace)
 
 
 def _name(dependency: str) -> str:
@@ -88,18 +109,23 @@ def _asked_for(entries: Sequence[Entry], workspace: dict[str, set[str]], needed:
 
 
 def main(arguments: Sequence[str], root: Path) -> int:
-    """Print the part of the lock below `root` that the packages named need; 2 where it cannot be made."""
-    if not arguments:
+    """Print what the packages named need of `root`, a line each; 2 where it cannot be found."""
+    names = [name for name in arguments if name != FOLDERS]
+    if not names:
         sys.stderr.write(USAGE)
         return 2
     try:
-        entries = read_lock((root / "requirements.lock").read_text(encoding="utf-8"))
-        chosen = subset(entries, read_workspace(root), arguments)
+        lines = folders(root, names) if FOLDERS in arguments else _requirements(root, names)
     except (SubsetError, OSError) as error:
         sys.stderr.write(f"subset.py: {error}\n")
         return 2
-    sys.stdout.writelines(f"{line}\n" for entry in chosen for line in entry.lines)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+def _requirements(root: Path, names: Sequence[str]) -> list[str]:
+    entries = read_lock((root / "requirements.lock").read_text(encoding="utf-8"))
+    return [line for entry in subset(entries, read_workspace(root), names) for line in entry.lines]
 
 
 if __name__ == "__main__":

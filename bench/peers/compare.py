@@ -146,7 +146,7 @@ def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, s
 def document() -> bytes:
     """An enterprise user to send, whose userName is filled in by post.lua."""
     sys.path.insert(0, str(HERE.parent))
-    from scim_normalise import enterprise_user
+    from payloads import enterprise_user
 
     user = orjson.loads(enterprise_user())
     del user["password"]  # hashing it would take longer than all the rest

@@ -1,4 +1,4 @@
-"""Settings: each that a service knows can be set in compose and natively, and stands in the README with its default."""
+"""Settings: each can be set in compose and natively, and is in docs/configuration.md with the default of the code."""
 
 import importlib
 import json
@@ -20,7 +20,7 @@ INSIDE = {"QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVA
 OF_A_SERVICE = {"QUARTET_DATABASE_URL"}
 """Has another value for each service, so that one variable cannot give it."""
 PASSED_ON = re.compile(r"\$\{(QUARTET_[A-Z_]+):-(.*)\}")
-README = CHECKOUT / "README.md"
+DOCUMENT = CHECKOUT / "docs/configuration.md"
 
 
 def config_of(service: str) -> type[ServiceConfig]:
@@ -98,9 +98,9 @@ def test_every_secret_is_withheld_by_its_name_and_nothing_else_is() -> None:
 
 
 def documented() -> dict[str, str]:
-    """The variables of README's table, each with the text of its defaults; `_MIN` stands for another last word."""
+    """The variables of the tables, each with the text of its defaults; `_MIN` stands for another last word."""
     found: dict[str, str] = {}
-    for line in README.read_text().partition("## Configuration")[2].partition("\n## ")[0].splitlines():
+    for line in DOCUMENT.read_text().splitlines():
         cells = line.split(" | ")
         last = ""
         for name in re.findall(r"`(\w+)`", cells[0]) if line.startswith("| `") else []:
@@ -113,7 +113,7 @@ def shown(field: FieldInfo) -> str:
     """A default as the table says it."""
     value = field.default
     if field.is_required():
-        return "needed"
+        return "required"
     if value is None or value == "" or value is CONSUMERS:
         return "the four services" if value else "none"
     if isinstance(value, Limit):
@@ -125,7 +125,7 @@ def shown(field: FieldInfo) -> str:
     return f"{value:g}" if isinstance(value, float) and value != 1 else str(value)
 
 
-def test_the_table_of_settings_is_complete_and_says_the_defaults_of_the_code() -> None:
+def test_the_tables_of_settings_are_complete_and_say_the_defaults_of_the_code() -> None:
     table = documented()
     known = {name for service in SERVICES for name in settings(service)}
     assert table.keys() == known | {"QUARTET_SECRETS_DIR"}

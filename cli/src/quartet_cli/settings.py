@@ -16,7 +16,7 @@ DEFAULT_PROXY_CONNECTIONS: Final = 256
 LINE: Final = re.compile(r"(?:export\s+)?(\w+)\s*=\s*(.*)")
 EXAMPLE: Final = """\
 # Settings of this stack, read by ./quartet up; a variable of the environment wins over a line here.
-# To apply a change: ./quartet down && ./quartet up. README.md lists all settings. Secrets cannot be set here.
+# To apply a change: ./quartet down && ./quartet up. docs/configuration.md lists all settings. Secrets cannot be set here.
 #
 # QUARTET_PORT=8080
 # QUARTET_LOG_LEVEL=INFO
@@ -48,7 +48,7 @@ def _setting(line: str, place: str) -> tuple[str, str]:
     if SECRETS.fullmatch(name):
         raise QuartetError(f"{place}: {name} is a secret and cannot be set here")
     if SETTING.fullmatch(name) is None or name in OWN - {PORT}:
-        raise QuartetError(f"{place}: {name} cannot be set here; README.md lists the settings")
+        raise QuartetError(f"{place}: {name} cannot be set here; docs/configuration.md lists the settings")
     if value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1:
         value = value[1:-1]
     return name, value

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # it says nothing of its types
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("users", "groups", "audit", "metrics")
@@ -119,25 +120,31 @@ def test_an_image_holds_the_service_its_libraries_and_no_tools(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_dockerfile_brings_exactly_the_packages_that_its_service_depends_on(service: str) -> None:
-    text = (ROOT / f"services/{service}/Dockerfile").read_text()
-    project = tomllib.loads((ROOT / f"services/{service}/pyproject.toml").read_text())["project"]
-    libraries = {
-        name.removeprefix("quartet-").replace("-", "_")
-        for name in project["dependencies"]
-        if name.startswith("quartet-")
-    }
-    wanted = {f"libs/{name}" for name in libraries} | {f"services/{service}"}
-    copied = set(re.findall(r"^COPY ((?:libs|services)/[a-z_]+) ", text, flags=re.MULTILINE))
-    described = set(re.findall(r"^COPY ((?:libs|services)/[a-z_]+)/pyproject\.toml ", text, flags=re.MULTILINE))
-    built = re.search(r"for package in ([^;]+);", text)
-    assert built is not None
-    assert copied == described == set(built[1].split()) == wanted
+def test_an_image_holds_the_libraries_that_its_service_depends_on_and_no_other_service(service: str) -> None:
+    found = subset.folders(ROOT, [f"quartet-{service}"])
+    assert f"services/{service}" in found
+    assert [name for name in found if name.startswith("services/")] == [f"services/{service}"]
+    for folder in found:
+        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        own = [name for name in project["dependencies"] if name.startswith("quartet-")]
+        assert {f"libs/{name.removeprefix('quartet-').replace('-', '_')}" for name in own} <= set(found)
 
 
-def test_the_dockerfiles_differ_in_nothing_but_their_service_and_its_libraries() -> None:
-    texts = set()
-    for service in SERVICES:
-        text = (ROOT / f"services/{service}/Dockerfile").read_text().replace(service, "SERVICE")
-        texts.add(re.sub(r"^COPY libs/scim.*\n|libs/scim(_http)? ", "", text, flags=re.MULTILINE))
-    assert len(texts) == 1
+def test_folders_of_a_package_that_is_not_ours_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert subset.main(["--folders", "quart"], ROOT) == 2
+    assert capsys.readouterr().err == "subset.py: not in the workspace: quart\n"
+
+
+def test_an_image_build_sees_every_package_of_the_workspace() -> None:
+    parts = {f"!{part}/*/{name}" for part in ("libs", "services") for name in ("pyproject.toml", "src", "migrations")}
+    assert parts <= set((ROOT / ".dockerignore").read_text().split())
+
+
+def test_compose_builds_each_service_from_the_one_dockerfile() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    built = {name: one["build"] for name, one in services.items() if "build" in one}
+    assert built.keys() == {f"{service}-migrate" for service in SERVICES}
+    for name, build in built.items():
+        assert "dockerfile" not in build
+        assert build["args"].keys() == {"PYTHON", "SERVICE"}
+        assert build["args"]["SERVICE"] == name.removesuffix("-migrate")

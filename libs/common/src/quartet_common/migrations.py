@@ -1,6 +1,6 @@
 """Migrations: numbered SQL files, applied in order under an advisory lock; a schema newer than the code is refused.
 
-Hand-written (70 lines) because the kept migration libraries need SQLAlchemy or psycopg beside asyncpg.
+docs/decisions/0004 says why no migration library is used.
 """
 
 import hashlib
