@@ -118,16 +118,19 @@ def test_an_image_holds_the_service_its_libraries_and_no_tools(
     assert ("argon2-cffi" in found) == (service == "users")
 
 
+def libraries_of(folder: str) -> set[str]:
+    """The folders of the libraries that the package in `folder` depends on."""
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    ours = [name.removeprefix("quartet-") for name in project["dependencies"] if name.startswith("quartet-")]
+    return {f"libs/{name.replace('-', '_')}" for name in ours}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_dockerfile_brings_exactly_the_packages_that_its_service_depends_on(service: str) -> None:
     text = (ROOT / f"services/{service}/Dockerfile").read_text()
-    project = tomllib.loads((ROOT / f"services/{service}/pyproject.toml").read_text())["project"]
-    libraries = {
-        name.removeprefix("quartet-").replace("-", "_")
-        for name in project["dependencies"]
-        if name.startswith("quartet-")
-    }
-    wanted = {f"libs/{name}" for name in libraries} | {f"services/{service}"}
+    wanted = {f"services/{service}"}
+    while more := {library for folder in wanted for library in libraries_of(folder)} - wanted:
+        wanted |= more
     copied = set(re.findall(r"^COPY ((?:libs|services)/[a-z_]+) ", text, flags=re.MULTILINE))
     described = set(re.findall(r"^COPY ((?:libs|services)/[a-z_]+)/pyproject\.toml ", text, flags=re.MULTILINE))
     built = re.search(r"for package in ([^;]+);", text)
