@@ -22,11 +22,12 @@ SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
         f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}"
-        for name in ("common", "scim", "scim_http", "testing")
+        for name in ("common", "scim", "scim_http", "serving", "testing")
     },
     "quartet_cli": CHECKOUT / "cli/src/quartet_cli",
 }
 SERVICE_PACKAGES = {f"quartet_{name}" for name in SERVICES}
+LIBRARIES = ("quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
 
 
 def modules(package: str) -> list[Path]:
@@ -87,15 +88,13 @@ def test_a_service_imports_no_other_service_and_no_tools(package: str) -> None:
         assert not packages_of(path) & foreign, path
 
 
-@pytest.mark.parametrize(
-    "package", ["quartet_common", "quartet_scim", "quartet_scim_http", "quartet_testing", "quartet_cli"]
-)
+@pytest.mark.parametrize("package", [*LIBRARIES, "quartet_testing", "quartet_cli"])
 def test_what_services_are_built_on_imports_no_service(package: str) -> None:
     for path in modules(package):
         assert not packages_of(path) & SERVICE_PACKAGES, path
 
 
-@pytest.mark.parametrize("package", ["quartet_common", "quartet_scim", "quartet_scim_http"])
+@pytest.mark.parametrize("package", LIBRARIES)
 def test_what_is_deployed_imports_no_tools(package: str) -> None:
     for path in modules(package):
         assert not packages_of(path) & {"quartet_cli", "quartet_testing", "pytest"}, path
@@ -106,9 +105,27 @@ def test_libs_common_knows_no_scim() -> None:
         assert "quartet_scim" not in packages_of(path), path
 
 
-def test_libs_scim_knows_no_database_no_web_framework_and_no_libs_common() -> None:
+@pytest.mark.parametrize("package", ["quartet_scim", "quartet_serving"])
+def test_a_library_of_a_protocol_imports_no_package_of_ours(package: str) -> None:
+    for path in modules(package):
+        assert not packages_of(path) & (SOURCES.keys() - {package}), path
+
+
+def test_the_server_is_started_and_configured_in_one_place_each() -> None:
+    users = {
+        name_of(path, "quartet_common")
+        for path in modules("quartet_common")
+        if any(name.startswith("quartet_serving.server.") for name in imports(path))
+    }
+    assert users == {"process", "server_settings"}
+    for package in SERVICE_PACKAGES:
+        for path in modules(package):
+            assert "quartet_serving.server" not in {name.rpartition(".")[0] for name in imports(path)}, path
+
+
+def test_libs_scim_knows_no_database_and_no_web_framework() -> None:
     for path in modules("quartet_scim"):
-        assert not packages_of(path) & (WEB_AND_DATABASE | {"quartet_common"}), path
+        assert not packages_of(path) & WEB_AND_DATABASE, path
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))

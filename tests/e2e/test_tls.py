@@ -20,7 +20,8 @@ from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig, read_config
 from quartet_common.container import AppContainer
 from quartet_common.process import Service, prepare
-from quartet_common.server import hypercorn_config, serve_app
+from quartet_common.server_settings import hypercorn_config
+from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
 from quartet_testing.client import GROUPS, USERS, Api, group_document, user_document
 from quartet_testing.conditions import eventually

@@ -15,7 +15,6 @@ from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
 from quartet_common import clocks, memory
-from quartet_common.asgi import ServiceApp
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
@@ -44,15 +43,16 @@ from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
 from quartet_common.logs import begin_context
-from quartet_common.observed import observed
 from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.schedule import Schedule, run_schedule
-from quartet_common.sending import add_headers
+from quartet_common.service_app import ServiceApp
 from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
-from quartet_common.tasks import end_tasks
 from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
+from quartet_serving.request_metrics import observed
+from quartet_serving.sending import add_headers
+from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,8 @@ def create_base_app(
     install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
     _install_errors(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
-    app.asgi_app = observed(app.asgi_app, config)  # type: ignore[method-assign]  # how Quart documents middleware
+    measured = observed(app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint))
+    app.asgi_app = measured  # type: ignore[method-assign]  # how Quart documents middleware
     return _with_origins(app, config.cors_origins)
 
 

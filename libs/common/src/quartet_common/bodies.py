@@ -8,8 +8,8 @@ from quart import request
 from werkzeug.datastructures import MultiDict
 
 from quartet_common.errors import BadRequestError, ServiceError
-from quartet_common.percent import parse_form
 from quartet_common.validation_messages import describe
+from quartet_serving.percent import parse_form
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

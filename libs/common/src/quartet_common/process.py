@@ -27,14 +27,15 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
+from quartet_common.metrics_port import create_private_app
 from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
-from quartet_common.private import create_private_app
 from quartet_common.readiness import Readiness, database_check
 from quartet_common.retry import connect_with_retry
 from quartet_common.schedule import Schedule, run_schedule
-from quartet_common.server import hypercorn_config, private_config, serve_app, stop_on_signals
-from quartet_common.tasks import end_tasks
+from quartet_common.server_settings import hypercorn_config, private_config
 from quartet_common.telemetry import start_telemetry
+from quartet_serving.server import serve_app, stop_on_signals
+from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from quartet_common.ids import Clock
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.schedule import Schedule, run_schedule
-from quartet_common.tasks import end_tasks
+from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from quartet_common.connecting import Connection, Pool
 from quartet_common.errors import UnavailableError
-from quartet_common.tasks import end_tasks
+from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import orjson
 import pytest
 from quart import Quart
 
-from quartet_common import sending
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
@@ -22,6 +21,7 @@ from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.fair_share import FairShare
 from quartet_common.process import Service
+from quartet_serving import sending
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant, serve_service
 

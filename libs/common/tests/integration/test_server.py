@@ -17,13 +17,13 @@ from hyperframe.frame import DataFrame
 from quart import Quart, Response, request
 
 from quartet_cli import ports
-from quartet_common import server
 from quartet_common.app import create_base_app
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.http1 import wire
-from quartet_common.http2.connection import Http2Connection
-from quartet_common.server import hypercorn_config, serve_app
+from quartet_common.server_settings import hypercorn_config
+from quartet_serving import server, wire_format
+from quartet_serving.http2_connection import Http2Connection
+from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
 
 LARGE = 16 * 1024 * 1024
@@ -337,7 +337,7 @@ async def test_the_time_limits_hold_for_all_after_connections_that_fail_while_th
     """Also over TLS on uvloop, where a transport that has ended has no socket for one turn of the loop."""
     monkeypatch.setattr(server, "LATE_INTERVAL", 0.001)
     looked_at = asyncio.Event()
-    look = wire.unsent
+    look = wire_format.unsent
 
     def fail_at_first(transport: asyncio.Transport) -> int:
         if not looked_at.is_set():
@@ -348,7 +348,7 @@ async def test_the_time_limits_hold_for_all_after_connections_that_fail_while_th
         return look(transport)
 
     async with serve(protocol="h2", **files) as served:
-        monkeypatch.setattr(wire, "unsent", fail_at_first)
+        monkeypatch.setattr(wire_format, "unsent", fail_at_first)
         context = trusting(authority)
         context.set_alpn_protocols(["h2"])
         port = int(served.url.rpartition(":")[2])

@@ -22,8 +22,9 @@ from quartet_common.config import ServiceConfig
 from quartet_common.connecting import connect_once
 from quartet_common.http import open_http
 from quartet_common.messaging.broker import Broker
-from quartet_common.server import hypercorn_config, serve_app
+from quartet_common.server_settings import hypercorn_config
 from quartet_common.tls import Certificates, client_context
+from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
 from quartet_testing.conditions import eventually
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from quartet_common.errors import (
+    PROBLEM_TYPE,
     TOKEN_ERRORS,
     BadRequestError,
     ForbiddenError,
@@ -18,6 +19,7 @@ from quartet_common.errors import (
     problem,
     title_of,
 )
+from quartet_serving import wire_format
 
 MALFORMED = "The access token is malformed. Send it as issued: Authorization: Bearer <token>."
 
@@ -129,3 +131,10 @@ def test_a_problem_document_has_the_members_of_rfc_9457_and_the_code() -> None:
 )
 def test_codes_and_titles_are_the_same_on_every_python(status: int, code: str, title: str) -> None:
     assert (code_of(status), title_of(status)) == (code, title)
+
+
+@pytest.mark.parametrize("status", wire_format.REFUSALS)
+def test_a_request_that_the_server_refuses_gets_the_same_document_as_from_an_application(status: int) -> None:
+    headers, body = wire_format.refusal_parts(status)
+    assert body == problem(status, code_of(status), json.loads(body)["detail"], title_of(status))
+    assert dict(headers)[b"content-type"].decode() == PROBLEM_TYPE

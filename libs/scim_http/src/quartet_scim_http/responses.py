@@ -2,12 +2,12 @@
 
 from quart import Response
 
-from quartet_common.sending import add_headers
 from quartet_common.service_request import running_request
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.preconditions import is_known_version
 from quartet_scim.projection import Projection
 from quartet_scim.render import etag
+from quartet_serving.sending import add_headers
 
 
 def resource_response(

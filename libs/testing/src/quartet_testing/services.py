@@ -15,7 +15,8 @@ from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import Event, decode
 from quartet_common.process import Service, prepare
-from quartet_common.server import hypercorn_config, serve_app
+from quartet_common.server_settings import hypercorn_config
+from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
 from quartet_testing.tokens import TokenFactory
 

@@ -12,7 +12,8 @@ from quartet_cli import ports
 from quartet_common.container import AppContainer
 from quartet_common.database import Database
 from quartet_common.limits.addresses import counted_as
-from quartet_common.server import hypercorn_config, serve_app
+from quartet_common.server_settings import hypercorn_config
+from quartet_serving.server import serve_app
 from quartet_testing.client import PATCH, USER
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD

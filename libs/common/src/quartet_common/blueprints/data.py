@@ -15,9 +15,9 @@ from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.fair_share import FairShare
 from quartet_common.openapi import answers
-from quartet_common.sending import SlowClientError
 from quartet_common.spool import Spool
-from quartet_common.tasks import end_tasks
+from quartet_serving.sending import SlowClientError
+from quartet_serving.tasks import end_tasks
 
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024

@@ -26,7 +26,7 @@ from quartet_common.messaging.subscriptions import Subscription, dispatch, wante
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_common.retry import connect_with_retry
-from quartet_common.tasks import end_tasks, wait_any
+from quartet_serving.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
 from quartet_common.outbox_waker import outbox_channel
 from quartet_common.retry import connect_with_retry
-from quartet_common.tasks import end_tasks, wait_any
+from quartet_serving.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.errors import UnauthorizedError
 from quartet_common.ids import TENANT_ID
-from quartet_common.percent import unquote_plus
+from quartet_serving.percent import unquote_plus
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import assertions
 from quartet_users.api_clients.api_client_usecases import GRAIN

@@ -2,13 +2,12 @@
 
 import asyncio
 import fcntl
+import json
 import sys
 import termios
 import time
 from email.utils import formatdate
 from http import HTTPStatus
-
-from quartet_common.errors import PROBLEM_TYPE, code_of, problem, title_of
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"connection: close\r\n"
@@ -19,14 +18,22 @@ STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in HTTPStatus
 }
 
+
+def _problem(status: int, title: str, detail: str) -> bytes:
+    code = title.lower().replace(" ", "_")
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
 REFUSALS = {
-    400: "The request is not valid HTTP.",
-    408: "The request arrived too slowly.",
-    431: "The request line and headers are too large.",
-    500: "Internal server error. The server's log has the cause.",
-    501: "The method or the transfer coding of the request is not supported.",
-    505: "Use HTTP/1.1.",
+    400: _problem(400, "Bad Request", "The request is not valid HTTP."),
+    408: _problem(408, "Request Timeout", "The request arrived too slowly."),
+    431: _problem(431, "Request Header Fields Too Large", "The request line and headers are too large."),
+    500: _problem(500, "Internal Server Error", "Internal server error. The server's log has the cause."),
+    501: _problem(501, "Not Implemented", "The method or the transfer coding of the request is not supported."),
+    505: _problem(505, "HTTP Version Not Supported", "Use HTTP/1.1."),
 }
+"""Problem documents (RFC 9457 section 3) of requests that no application has answered."""
 
 
 def status_line(status: int) -> bytes:
@@ -74,9 +81,8 @@ def unsent(transport: asyncio.Transport) -> int:
 
 def refusal_parts(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of the response to a request that no application has answered: a problem document."""
-    body = problem(status, code_of(status), REFUSALS[status], title_of(status))
-    length = b"%d" % len(body)
-    return [(b"content-type", PROBLEM_TYPE.encode("ascii")), (b"content-length", length)], body
+    body = REFUSALS[status]
+    return [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))], body
 
 
 def refusal(status: int, date: bytes) -> bytes:

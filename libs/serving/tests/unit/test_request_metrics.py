@@ -8,7 +8,7 @@ import pytest
 from opentelemetry import trace
 from prometheus_client import REGISTRY
 
-from quartet_common.observed import ABANDONED, OTHER, Measured
+from quartet_serving.request_metrics import ABANDONED, OTHER, Measured
 from quartet_testing.traces import new_parent
 
 Scope = dict[str, Any]

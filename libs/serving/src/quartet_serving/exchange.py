@@ -4,7 +4,7 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
-from quartet_common.http1 import wire
+from quartet_serving import wire_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -127,7 +127,7 @@ class Exchange:
         """The next ASGI message."""
         if self._expects and not self.is_read and not self._disconnected and self._stage is Stage.WAITING:
             self._expects = False
-            self._line.write(wire.CONTINUE)
+            self._line.write(wire_format.CONTINUE)
         while not (self._is_over or (not self._delivered and (self._body or self.is_read))):
             self._waiter = self._loop.create_future()
             await self._waiter
@@ -193,10 +193,10 @@ class Exchange:
         if self._left is None and not self._bodiless:
             self._chunked = self.scope["http_version"] == "1.1"
             if self._chunked:
-                added += wire.CHUNKED
+                added += wire_format.CHUNKED
             else:
                 self.keep_alive = False
-        self._head = wire.head(status, kept, added if self.keep_alive else added + wire.CLOSE)
+        self._head = wire_format.head(status, kept, added if self.keep_alive else added + wire_format.CLOSE)
         self._stage = Stage.STARTED
 
     def _send_body(self, body: bytes, more: bool) -> None:
@@ -218,7 +218,7 @@ class Exchange:
             return b""
         if self._chunked:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            return chunk if more else chunk + wire.LAST_CHUNK
+            return chunk if more else chunk + wire_format.LAST_CHUNK
         if self._left is not None:
             self._left -= len(body)
             if self._left < 0:

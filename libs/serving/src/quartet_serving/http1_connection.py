@@ -9,9 +9,9 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from quartet_common.http1 import wire
-from quartet_common.http1.exchange import EXTENSION, HEAD_TIMEOUT, Exchange
-from quartet_common.http1.head import MAX_HEAD, Address, Head
+from quartet_serving import wire_format
+from quartet_serving.exchange import EXTENSION, HEAD_TIMEOUT, Exchange
+from quartet_serving.request_head import MAX_HEAD, Address, Head
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Host:
         self.connections: set[Any] = set()
         """Each is an Open, of either protocol."""
         self.tasks: set[asyncio.Task[None]] = set()
-        self.clock = wire.Clock()
+        self.clock = wire_format.Clock()
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
         """What each request begins with: not with what the one before it has left."""
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._refused = 0
         """The status of a request that cannot be read; nothing after it is."""
-        self._deaf = False
+        self._ignoring_input = False
         """Whether what the client sends is thrown away: it was told that the connection ends."""
         self._ended = False
         self._held = False
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The client has gone, or we have closed."""
         self._host.forget(self)
-        self._deaf = True
+        self._ignoring_input = True
         self._waiting.clear()
         self.resume_writing()
         if self._running is not None:
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
         self._overhead += len(data)
-        while data and not self._deaf and not self._refused:
+        while data and not self._ignoring_input and not self._refused:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._head_due = None
         self._overhead = 0
-        if self._deaf or self._refused:
+        if self._ignoring_input or self._refused:
             return
         version = self._parser.get_http_version()
         method = self._parser.get_method()
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
             self._refuse(status)
         elif len(self._waiting) >= MAX_WAITING:
             self._waiting[-1].keep_alive = False
-            self._deaf = True
+            self._ignoring_input = True
         else:
             self._accept(method, version)
 
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             exchange.end()
-            self._deaf = self._deaf or not exchange.keep_alive
+            self._ignoring_input = self._ignoring_input or not exchange.keep_alive
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: int) -> None:
         """Answer `status` in the place of a request that cannot be read, after those before it."""
-        if self._deaf or self._refused:
+        if self._ignoring_input or self._refused:
             return
         self._refused = status
         broken, self._arriving = self._arriving, None
@@ -291,12 +291,12 @@ class Connection(asyncio.Protocol):
             self._proceed()
 
     def _write_refusal(self, status: int) -> None:
-        self._transport.write(wire.refusal(status, self.date))
+        self._transport.write(wire_format.refusal(status, self.date))
         self._end()
 
     def _end(self) -> None:
         """Close once the client has what was written, and has had the time to stop sending."""
-        self._deaf = self._ended = True
+        self._ignoring_input = self._ended = True
         self._waiting.clear()
         self.deadline = self._host.loop.time() + LINGER  # also for a TLS client that does not say goodbye
         if self._arriving is None and not self._refused:
@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Close unless a request runs or waits: that one ends the connection when it is answered."""
         if self._running is None and not self._waiting and not self._ended:
-            self._deaf = self._ended = True
+            self._ignoring_input = self._ended = True
             self.deadline = self._host.loop.time() + LINGER
             self._transport.close()
 
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
             return self._refuse(408)
         if self.deadline is None or now <= self.deadline:
             return None
-        unsent = wire.unsent(self._transport)
+        unsent = wire_format.unsent(self._transport)
         if unsent and unsent != self._unsent:
             self._unsent = unsent
             self._patience_ends = now + self._host.keep_alive

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import ssl
+from collections.abc import Sequence
 from typing import Any, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
@@ -12,12 +13,10 @@ from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.config import Config
 from quart import Quart
 
-from quartet_common.config import ServiceConfig
-from quartet_common.forwarded import BehindProxies
-from quartet_common.http1.connection import Connection, Host
-from quartet_common.http2.connection import Http2Connection
-from quartet_common.tasks import end_tasks
-from quartet_common.tls import Certificates
+from quartet_serving.http1_connection import Connection, Host
+from quartet_serving.http2_connection import Http2Connection
+from quartet_serving.proxy_headers import BehindProxies
+from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,9 @@ DRAIN = 0.3
 REQUESTS_PER_CONNECTION = 1_000_000
 LATE_INTERVAL = 1.0
 """Seconds between two looks for connections whose deadline has passed."""
-HTTP2 = ["h2", "http/1.1"]
+HTTP1 = ("http/1.1",)
+HTTP2 = ("h2", "http/1.1")
+"""What ALPN offers (RFC 7301), for `settings`."""
 
 
 class Settings(Config):
@@ -48,32 +49,32 @@ class Settings(Config):
         return self.context
 
 
-def hypercorn_config(config: ServiceConfig, certificates: Certificates | None = None) -> Settings:
-    """The settings of the service's api; `certificates` are the process's, which renews them."""
-    settings = _base(config.host, config.port, config)
-    settings.alpn_protocols = HTTP2 if config.protocol == "h2" else ["http/1.1"]
-    settings.context = (certificates or Certificates(config)).server(settings.alpn_protocols)
-    return settings
+def settings(
+    host: str,
+    port: int,
+    shutdown_timeout: float,
+    *,
+    context: ssl.SSLContext | None = None,
+    alpn: Sequence[str] = HTTP1,
+) -> Settings:
+    """The settings of a server on `host`:`port`, with TLS if there is a `context`.
 
-
-def private_config(config: ServiceConfig) -> Settings:
-    """The settings of the private port: never TLS, for what asks there is on the same machine or in the same pod."""
-    return _base(config.private_host, config.private_port, config)
-
-
-def _base(host: str, port: int, config: ServiceConfig) -> Settings:
-    settings = Settings()
-    settings.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-    settings.accesslog = None
-    settings.errorlog = None
-    settings.include_server_header = False
-    settings.keep_alive_timeout = KEEP_ALIVE
-    settings.keep_alive_max_requests = REQUESTS_PER_CONNECTION
-    settings.graceful_timeout = config.shutdown_timeout
-    settings.shutdown_timeout = config.shutdown_timeout
-    settings.ssl_handshake_timeout = HANDSHAKE
-    settings.backlog = 1024
-    return settings
+    `shutdown_timeout` is how many seconds running requests may take at the end; `alpn` must be what the context offers.
+    """
+    made = Settings()
+    made.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    made.context = context
+    made.alpn_protocols = list(alpn)
+    made.accesslog = None
+    made.errorlog = None
+    made.include_server_header = False
+    made.keep_alive_timeout = KEEP_ALIVE
+    made.keep_alive_max_requests = REQUESTS_PER_CONNECTION
+    made.graceful_timeout = shutdown_timeout
+    made.shutdown_timeout = shutdown_timeout
+    made.ssl_handshake_timeout = HANDSHAKE
+    made.backlog = 1024
+    return made
 
 
 async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from quartet_common.http1.exchange import HIGH_WATER, Exchange, Stage
+from quartet_serving.exchange import HIGH_WATER, Exchange, Stage
 
 if TYPE_CHECKING:
-    from quartet_common.http2.connection import Http2Connection
+    from quartet_serving.http2_connection import Http2Connection
 
 Fields = list[tuple[bytes, bytes]]
 

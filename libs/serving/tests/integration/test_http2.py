@@ -22,9 +22,9 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
-from quartet_common.http1.connection import Host
-from quartet_common.http2.connection import Http2Connection
-from quartet_common.http2.frames import MAX_STREAMS
+from quartet_serving.http1_connection import Host
+from quartet_serving.http2_connection import Http2Connection
+from quartet_serving.http2_frames import MAX_STREAMS
 from quartet_testing.conditions import eventually
 
 LARGE = 3 * 1024 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_common.private import create_private_app
+from quartet_common.metrics_port import create_private_app
 from quartet_common.readiness import Readiness
 
 DASHBOARD = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards/quartet.json"
@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, generate_latest
 from quartet_common.config import ServiceConfig
 from quartet_common.limits.limiter import Limiter
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats
-from quartet_common.observed import Measured
+from quartet_serving.request_metrics import Measured
 from quartet_common.telemetry import start_telemetry
 config = ServiceConfig(**eval(sys.argv[1]))
 start_telemetry(config, "worker")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from quartet_common.http1 import connection
-from quartet_common.http1.connection import Connection, Host
-from quartet_common.http1.head import MAX_HEADERS, Head
+from quartet_serving import http1_connection as connection
+from quartet_serving.http1_connection import Connection, Host
+from quartet_serving.request_head import MAX_HEADERS, Head
 from quartet_testing.conditions import eventually
 
 Scope = dict[str, Any]

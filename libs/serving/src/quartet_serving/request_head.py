@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from quartet_common.percent import unquote
+from quartet_serving.percent import unquote
 
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.forwarded import BehindProxies
+from quartet_serving.proxy_headers import BehindProxies
 
 Scope = dict[str, Any]
 FORWARDED = [

@@ -9,12 +9,12 @@ import h2.events
 import h2.exceptions
 from h2.errors import ErrorCodes
 
-from quartet_common.http1 import wire
-from quartet_common.http1.connection import LINGER, Host, address_of
-from quartet_common.http1.exchange import EXTENSION, HEAD_TIMEOUT, MIN_BODY_RATE
-from quartet_common.http1.head import Address, Head
-from quartet_common.http2.frames import MAX_STREAMS, STREAM_WINDOW, FramedConnection
-from quartet_common.http2.stream import Stream
+from quartet_serving import wire_format
+from quartet_serving.exchange import EXTENSION, HEAD_TIMEOUT, MIN_BODY_RATE
+from quartet_serving.http1_connection import LINGER, Host, address_of
+from quartet_serving.http2_frames import MAX_STREAMS, STREAM_WINDOW, FramedConnection
+from quartet_serving.http2_stream import Stream
+from quartet_serving.request_head import Address, Head
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def _send_refusal(self, stream: Stream, status: int) -> None:
-        headers, body = wire.refusal_parts(status)
+        headers, body = wire_format.refusal_parts(status)
         fields = [(b":status", b"%d" % status), *headers, (b"date", self.date)]
         has_room = self._h2.local_flow_control_window(stream.number) >= len(body)
         is_head = stream.scope["method"] == "HEAD"
@@ -310,7 +310,7 @@ class Http2Connection(asyncio.Protocol):
         return self._give_up_reader(now)
 
     def _give_up_reader(self, now: float) -> None:
-        unsent = wire.unsent(self._transport) + sum(len(stream.outgoing) for stream in self._streams.values())
+        unsent = wire_format.unsent(self._transport) + sum(len(stream.outgoing) for stream in self._streams.values())
         if not unsent or unsent != self._unsent:
             self._unsent = unsent
             self._patience_ends = now + self._host.keep_alive

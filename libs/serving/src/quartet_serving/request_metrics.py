@@ -15,8 +15,6 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
 
-from quartet_common.config import ServiceConfig
-
 App = Callable[..., Any]
 
 ABANDONED = 499
@@ -31,14 +29,15 @@ OTHER = "_OTHER"
 NOTHING = context.Context()
 
 
-def observed(app: App, config: ServiceConfig) -> App:
-    """`app` with spans by OpenTelemetry's own middleware where they are exported, without recording any elsewhere."""
-    # what is asked all the time, and by machines, is no request that anybody counts
-    health = f"/{config.service}/health/"
-    if config.otlp_endpoint:
-        excluded = f"^[a-z]+://[^/]*{re.escape(health)}"
+def observed(app: App, health_path: str, *, exports_spans: bool) -> App:
+    """`app` with spans by OpenTelemetry's own middleware where they are exported, without recording any elsewhere.
+
+    Requests below `health_path`, which machines send all the time, are neither traced nor counted.
+    """
+    if exports_spans:
+        excluded = f"^[a-z]+://[^/]*{re.escape(health_path)}"
         return OpenTelemetryMiddleware(app, exclude_spans=["receive", "send"], excluded_urls=excluded)
-    return Measured(app, health)
+    return Measured(app, health_path)
 
 
 class Measured:
