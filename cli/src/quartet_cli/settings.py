@@ -16,7 +16,8 @@ DEFAULT_PROXY_CONNECTIONS: Final = 256
 LINE: Final = re.compile(r"(?:export\s+)?(\w+)\s*=\s*(.*)")
 EXAMPLE: Final = """\
 # Settings of this stack, read by ./quartet up; a variable of the environment wins over a line here.
-# To apply a change: ./quartet down && ./quartet up. docs/configuration.md lists all settings. Secrets cannot be set here.
+# To apply a change: ./quartet down && ./quartet up. Secrets cannot be set here.
+# docs/configuration.md lists all settings.
 #
 # QUARTET_PORT=8080
 # QUARTET_LOG_LEVEL=INFO

@@ -1,4 +1,4 @@
-"""The tests of this library with the next version of Quart, of which it overrides members, in an environment of their own."""
+"""The tests of this library with the next version of Quart, whose members it overrides, in a separate environment."""
 
 import os
 import re
@@ -27,7 +27,7 @@ markers = slow
 
 
 def find_python() -> str | None:
-    """Python 3.13, which Quart 0.23 needs and requirements.lock is made for, from PATH or pyenv; None if there is none."""
+    """Python 3.13, which Quart 0.23 and requirements.lock need, from PATH or pyenv; None if there is none."""
     from_path = [shutil.which(name) for name in (sys.executable, "python3.13", "python3")]
     from_pyenv = map(str, Path.home().glob(".pyenv/versions/3.13*/bin/python"))
     for found in (*from_path, *from_pyenv):
