@@ -18,7 +18,7 @@ from uuid import UUID
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_testing.client import GROUPS, Api, Document, patch_document
 from quartet_testing.faults import database
 from quartet_testing.limits import WIDE

@@ -11,7 +11,7 @@ from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
 from quartet_cli.servers import nginx
 from quartet_cli.stack import Stack
-from quartet_common.errors import TITLES, code_of
+from quartet_common.core.errors import TITLES, code_of
 
 PORTS = {"proxy": 8080} | {f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)}
 

@@ -15,7 +15,7 @@ import pytest
 from quartet_cli.stack import Stack
 from quartet_common.config import ServiceConfig, read_config
 from quartet_common.container import AppContainer
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import SUCCESS, Event
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.stats import ConsumerStats

@@ -10,8 +10,8 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
+from quartet_common.core.identifiers import new_id
 from quartet_common.database import Database
-from quartet_common.ids import new_id
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import CONTENT_TYPE, SUCCESS, Event, encode
 from quartet_common.messaging.stats import ConsumerStats

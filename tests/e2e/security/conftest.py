@@ -10,8 +10,8 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config import read_config
+from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_common.database import open_database
-from quartet_common.ids import SYSTEM_TENANT, utc_now
 from quartet_testing.attacks import Recorded, Stranger, somewhere
 from quartet_testing.client import Api, TokenFor
 from quartet_testing.conditions import eventually

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_testing.client import GROUPS, USER, USERS, Api, Document, bulk_document, patch_document, unique
 from quartet_testing.conditions import eventually
 from quartet_testing.forgery import Forger, claims_of

@@ -22,9 +22,7 @@ from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.cursors import EXTENSION as CURSORS
-from quartet_common.cursors import cursor_key
-from quartet_common.errors import (
+from quartet_common.core.errors import (
     PROBLEM_TYPE,
     BadRequestError,
     ContendedError,
@@ -36,8 +34,11 @@ from quartet_common.errors import (
     problem,
     title_of,
 )
-from quartet_common.fair_share import CapacityExceededError, FairShare
-from quartet_common.ids import new_id_text
+from quartet_common.core.fair_share import CapacityExceededError, FairShare
+from quartet_common.core.identifiers import new_id_text
+from quartet_common.core.schedule import Schedule, run_schedule
+from quartet_common.cursors import EXTENSION as CURSORS
+from quartet_common.cursors import cursor_key
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
@@ -46,7 +47,6 @@ from quartet_common.logs import begin_context
 from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
-from quartet_common.schedule import Schedule, run_schedule
 from quartet_common.service_app import ServiceApp
 from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
 from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from quartet_common.core.identifiers import Clock, utc_now
 from quartet_common.database import Database
-from quartet_common.ids import Clock, utc_now
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from quart import current_app
 
-from quartet_common.errors import BadRequestError
+from quartet_common.core.errors import BadRequestError
 
 T = TypeVar("T")
 

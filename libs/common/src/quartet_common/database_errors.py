@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from quartet_common.errors import ContendedError, UnavailableError
+from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.watch import NO_SPACE, Answer
 
 UNAVAILABLE = (

@@ -16,7 +16,7 @@ from quart_schema import hide
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
-from quartet_common.errors import PROBLEM_TYPE, code_of, title_of
+from quartet_common.core.errors import PROBLEM_TYPE, code_of, title_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

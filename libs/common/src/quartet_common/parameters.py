@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from quartet_common.errors import BadRequestError
+from quartet_common.core.errors import BadRequestError
 from quartet_common.validation_messages import MAX_SHOWN, shown
 
 MAX_TEXT = 1024

@@ -6,7 +6,7 @@ from typing import Any
 
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 
 Check = Callable[[], Awaitable[bool]]
 """True when the thing answers; may raise UnavailableError, whose problem is reported, instead of False."""

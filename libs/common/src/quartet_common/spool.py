@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TypeVar
 
-from quartet_common.errors import ServiceError
+from quartet_common.core.errors import ServiceError
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from quartet_common.errors import HeldError
+from quartet_common.core.errors import HeldError
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import pytest
 from quart import Response, request
 
 from quartet_common.bodies import ANY_SIZE, SMALL_BODY, takes
-from quartet_common.errors import ServiceError, problem
-from quartet_common.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
+from quartet_common.core.errors import ServiceError, problem
+from quartet_common.core.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
 from quartet_common.limits.addresses import counted_as
 from quartet_common.memory import LARGE_REQUEST
 from quartet_common.service_app import ServiceApp

@@ -7,8 +7,8 @@ import pytest
 from quartet_common.config import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.core.errors import ContendedError
 from quartet_common.database import ATTEMPTS, Database, after_commit
-from quartet_common.errors import ContendedError
 
 LOCKS = (7_001, 7_002)
 

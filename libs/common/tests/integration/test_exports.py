@@ -19,7 +19,7 @@ from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.fair_share import FairShare
+from quartet_common.core.fair_share import FairShare
 from quartet_common.process import Service
 from quartet_serving import sending
 from quartet_testing.conditions import eventually

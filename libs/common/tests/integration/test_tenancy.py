@@ -16,8 +16,8 @@ from quartet_common.auth.revocations import RevocationList, keep, lane, revocati
 from quartet_common.config import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.errors import UnavailableError
-from quartet_common.ids import utc_now
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.identifiers import utc_now
 from quartet_common.messaging import dead_letters, inbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode

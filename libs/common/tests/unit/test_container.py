@@ -12,8 +12,8 @@ from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config import ServiceConfig
 from quartet_common.container import AppContainer
-from quartet_common.errors import ServiceError
-from quartet_common.fair_share import FairShare
+from quartet_common.core.errors import ServiceError
+from quartet_common.core.fair_share import FairShare
 from quartet_testing.revocations import fresh_list
 
 PARTS = ("database", "redis", "http", "verifier")
@@ -171,7 +171,7 @@ async def test_a_share_that_is_added_to_the_container_has_metrics(
     lone_config: ServiceConfig, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = InMemoryMetricReader()
-    monkeypatch.setattr("quartet_common.fair_share.metrics", MeterProvider([reader]))
+    monkeypatch.setattr("quartet_common.core.fair_share.metrics", MeterProvider([reader]))
     container = AppContainer(lone_config)
     await container.open()
     things = FairShare("things", 4, 2, queue=0, timeout=1)

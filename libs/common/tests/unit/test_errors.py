@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from quartet_common.errors import (
+from quartet_common.core.errors import (
     PROBLEM_TYPE,
     TOKEN_ERRORS,
     BadRequestError,

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from quartet_common.fair_share import CAPACITY, SHARE, CapacityExceededError, FairShare, ShareExceededError
+from quartet_common.core.fair_share import CAPACITY, SHARE, CapacityExceededError, FairShare, ShareExceededError
 
 
 def share_of(capacity: int = 4, share: int = 2, *, queue: int = 100, timeout: float = 5.0) -> FairShare:

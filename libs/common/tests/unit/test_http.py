@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from quartet_common import http as common_http
-from quartet_common.errors import UnavailableError
-from quartet_common.fair_share import ShareExceededError
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.http import FAILURES_BEFORE_OPEN, FRESH, ServiceClient, ServiceToken
 from quartet_common.messaging.outbox import Caller
 from quartet_testing.conditions import eventually

@@ -22,7 +22,7 @@ from quartet_common.auth.introspection import (
 )
 from quartet_common.auth.opaque import REFRESH_TOKEN, SCIM_TOKEN, make
 from quartet_common.auth.tokens import LEEWAY, MAX_TOKEN_LENGTH, TokenVerifier
-from quartet_common.errors import UnauthorizedError, UnavailableError
+from quartet_common.core.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 
 

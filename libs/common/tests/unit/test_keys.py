@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from quartet_common.auth.keys import REFRESH_INTERVAL, UNKNOWN_INTERVAL, RemoteKeys
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 
 
 class Users:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import stamina
 
-from quartet_common.retry import connect_with_retry, is_retryable
+from quartet_common.core.retry import connect_with_retry, is_retryable
 
 
 class Server:
@@ -26,10 +26,10 @@ class Server:
 
 async def test_it_connects_as_soon_as_the_server_does_and_logs_each_attempt(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(refusals=2)
-    with caplog.at_level(logging.INFO, "quartet_common.retry"):
+    with caplog.at_level(logging.INFO, "quartet_common.core.retry"):
         assert await connect_with_retry(server.connect, "postgresql", retry_interval=0.01) == "connected"
     assert server.calls == 3
-    told = [record for record in caplog.records if record.name == "quartet_common.retry"]
+    told = [record for record in caplog.records if record.name == "quartet_common.core.retry"]
     assert [(record.message, record.__dict__["attempt"], record.__dict__["server"]) for record in told] == [
         ("connecting failed", 1, "postgresql"),
         ("connecting failed", 2, "postgresql"),

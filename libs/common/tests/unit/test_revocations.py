@@ -18,7 +18,7 @@ from quartet_common.auth.revocations import (
     RevocationList,
     revocation,
 )
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_testing.revocations import KeptRevocations, listing
 
 NOW = datetime.now(UTC)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from quartet_common.errors import UnavailableError
-from quartet_common.schedule import Schedule, run_schedule
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_serving.tasks import end_tasks
 from quartet_testing.conditions import eventually
 

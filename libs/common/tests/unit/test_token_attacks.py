@@ -14,7 +14,7 @@ from joserfc.jws import JWSRegistry
 from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.tokens import TokenVerifier
-from quartet_common.errors import UnauthorizedError
+from quartet_common.core.errors import UnauthorizedError
 from quartet_testing.tokens import KEY_ID, TokenFactory
 
 ISSUER = "https://id.example.com"

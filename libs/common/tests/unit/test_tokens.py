@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from quartet_common.auth import tokens
 from quartet_common.auth.tokens import LEEWAY, LONGEST_LIFE, TokenVerifier
-from quartet_common.errors import UnauthorizedError, UnavailableError
+from quartet_common.core.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from quartet_common import turns
-from quartet_common.errors import HeldError
+from quartet_common.core.errors import HeldError
 from quartet_common.turns import Turns
 
 

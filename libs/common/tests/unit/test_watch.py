@@ -8,7 +8,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.watch import Watch
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from quart import request
 
-from quartet_common.ids import parse_id
-from quartet_common.large import LARGE_BODY, work_on
+from quartet_common.core.identifiers import parse_id
+from quartet_common.core.offload import LARGE_BODY, work_on
 from quartet_common.service_request import FREE_BYTES, hold_bytes, stop_on_disconnect
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json

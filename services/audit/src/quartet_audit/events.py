@@ -1,6 +1,6 @@
 """What the audit service publishes; the JSON Schemas stand in schemas/."""
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.outbox import DomainEvent
 
 DATA_EXPORTED = "audit.data.exported.v1"

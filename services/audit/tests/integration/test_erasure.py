@@ -10,7 +10,7 @@ import pytest
 
 from quartet_audit.erasure import ERASURE
 from quartet_common import tenancy
-from quartet_common.ids import utc_now
+from quartet_common.core.identifiers import utc_now
 from quartet_common.tenancy import Eraser, Erasure
 from quartet_testing.services import new_tenant
 

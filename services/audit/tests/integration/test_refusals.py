@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from quartet_common.ids import SYSTEM_TENANT, utc_now
+from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.refusals import EXTENSION, RefusalLog

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
-from quartet_common.ids import parse_id
+from quartet_common.core.identifiers import parse_id
 from quartet_groups.nesting import Chains, Edge
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from quartet_common.ids import parse_id
+from quartet_common.core.identifiers import parse_id
 from quartet_groups.events import NestedGroup
 from quartet_scim.errors import ScimError, invalid_value
 from quartet_scim.patch import MemberChanges

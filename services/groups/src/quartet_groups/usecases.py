@@ -5,8 +5,8 @@ from uuid import UUID
 
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.ids import new_id
-from quartet_common.large import slices
+from quartet_common.core.identifiers import new_id
+from quartet_common.core.offload import slices
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_groups import domain, graph_store, member_store, store

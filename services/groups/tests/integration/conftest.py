@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.errors import UnavailableError
-from quartet_common.ids import new_id
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.outbox import Caller
 from quartet_groups import clients
 from quartet_groups.app import SERVICE

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_testing.client import group_document, patch_document
 from quartet_testing.services import RunningService, new_tenant
 

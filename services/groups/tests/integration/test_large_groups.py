@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_groups import member_store
 
 NUMBER = 60_000

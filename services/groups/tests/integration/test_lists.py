@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_groups import lists, store
 from quartet_groups.domain import create
 from quartet_groups.members import Members

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_testing.services import new_tenant
 
 PROBLEM = "application/problem+json"

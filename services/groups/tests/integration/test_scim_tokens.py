@@ -12,7 +12,7 @@ from quartet_common import container as container_module
 from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.revocations import keep, revocation
 from quartet_common.auth.tokens import MAX_TOKEN_LENGTH
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_groups.app import SERVICE
 from quartet_groups.config import GroupsConfig
 from quartet_testing.conditions import eventually

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_groups import store

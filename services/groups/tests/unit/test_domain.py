@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_groups import domain, events
 from quartet_groups.events import NestedGroup
 from quartet_groups.members import MemberChange, Members

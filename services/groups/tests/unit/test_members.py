@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_groups.events import NestedGroup
 from quartet_groups.members import Kind, SentMember, read_orders, split_members, tell_apart
 from quartet_scim.errors import ScimError

@@ -1,6 +1,6 @@
 """Errors: a question whose answer would be too large."""
 
-from quartet_common.errors import BadRequestError
+from quartet_common.core.errors import BadRequestError
 from quartet_metrics.domain import MAX_POINTS
 
 

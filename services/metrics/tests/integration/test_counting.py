@@ -10,8 +10,8 @@ from typing import Any
 import aio_pika
 
 from quartet_common.connecting import Connection
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.database import Database
-from quartet_common.ids import SYSTEM_TENANT, new_id
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import DENIED, Event
 from quartet_common.messaging.stats import ConsumerStats

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from quartet_common import tenancy
 from quartet_common.container import AppContainer
+from quartet_common.core.schedule import Schedule
 from quartet_common.process import Service
-from quartet_common.schedule import Schedule
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends
 from quartet_users.roles import losses, marks

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.errors import ScimError, ScimType
 from quartet_scim.query import Query

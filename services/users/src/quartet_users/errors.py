@@ -4,7 +4,7 @@ import re
 
 import orjson
 
-from quartet_common.errors import BadRequestError, ServiceError, UnauthorizedError
+from quartet_common.core.errors import BadRequestError, ServiceError, UnauthorizedError
 from quartet_scim import http
 
 TAKEN = "The userName is already used by another user of the tenant."

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from uuid import UUID
 
 from quartet_common.auth.revocations import REVOKED, Revocation
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.tenancy import TENANT_DELETED

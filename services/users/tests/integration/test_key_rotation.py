@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from quartet_common.auth.tokens import TokenVerifier
-from quartet_common.errors import UnauthorizedError
-from quartet_common.ids import SYSTEM_TENANT, utc_now
+from quartet_common.core.errors import UnauthorizedError
+from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_testing.clock import Clock
 from quartet_testing.services import RunningService
 from quartet_users import events

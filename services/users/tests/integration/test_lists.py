@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from quartet_common.core.identifiers import new_id
 from quartet_common.cursors import EXTENSION, encode_cursor
 from quartet_common.database import Database
-from quartet_common.ids import new_id
 from quartet_scim.compiled import CompiledType
 from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
@@ -322,7 +322,7 @@ async def test_many_users_in_one_statement_are_counted_and_those_of_others_are_n
 
 @pytest.mark.parametrize("index", ["users_pkey", "users_user_name", "user_emails_pkey", "users_modified"])
 async def test_what_is_asked_most_is_answered_by_an_index(users: RunningService, tenant: str, index: str) -> None:
-    from quartet_common.ids import new_id
+    from quartet_common.core.identifiers import new_id
 
     queries = {
         "users_pkey": [Query(Page(1, 9))],

@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from quartet_common.connecting import Connection
-from quartet_common.fair_share import ShareExceededError
-from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.core.fair_share import ShareExceededError
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quartet_common.auth.revocations import REVOKED
-from quartet_common.errors import HeldError
-from quartet_common.ids import new_id, utc_now
+from quartet_common.core.errors import HeldError
+from quartet_common.core.identifiers import new_id, utc_now
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_testing.services import RunningService
 from quartet_users.scim import lists, user_store
 from quartet_users.scim.user_domain import create

@@ -8,7 +8,7 @@ from uuid import UUID
 import argon2
 import pytest
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.conditions import eventually
 from quartet_testing.group_events import Told

@@ -11,7 +11,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from quartet_common.errors import BadRequestError, UnauthorizedError
+from quartet_common.core.errors import BadRequestError, UnauthorizedError
 from quartet_testing.weak_keys import SMALL_ORDER_KEYS, base64url, base64url_number
 from quartet_users.api_clients import assertions, public_keys
 from quartet_users.api_clients.assertions import LEEWAY, LONGEST_LIFE

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Ledger, Plan, make_plan, parse_bulk
 from quartet_scim.errors import ScimError, invalid_value
 from quartet_scim.normalise import Normalised

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging import outbox
 from quartet_common.summaries import MAX_KEYS
 from quartet_users.logins.failed_logins import FailedLogins, Failure

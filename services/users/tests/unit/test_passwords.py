@@ -9,7 +9,7 @@ import time
 import argon2
 import pytest
 
-from quartet_common.fair_share import ShareExceededError
+from quartet_common.core.fair_share import ShareExceededError
 from quartet_users.passwords.passwords import NICENESS, Passwords, nobodys_hash
 
 TENANT = "acme"

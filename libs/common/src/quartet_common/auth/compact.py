@@ -9,7 +9,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from quartet_common.errors import UnauthorizedError
+from quartet_common.core.errors import UnauthorizedError
 
 MALFORMED = "malformed"
 

@@ -15,8 +15,8 @@ from quartet_common.auth.principal import (
     Principal,
     from_header,
 )
-from quartet_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
-from quartet_common.fair_share import HOLDER, address_holder
+from quartet_common.core.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from quartet_common.core.fair_share import HOLDER, address_holder
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.limiter import SECRET
 from quartet_common.logs import add_context

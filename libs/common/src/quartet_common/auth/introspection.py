@@ -14,7 +14,7 @@ import msgspec
 
 from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.http import basic
 
 logger = logging.getLogger(__name__)

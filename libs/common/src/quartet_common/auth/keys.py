@@ -10,7 +10,7 @@ import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import msgspec
 
 from quartet_common.auth.principal import Principal
 from quartet_common.connecting import Connection
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.offload import slices
 from quartet_common.database import Database
-from quartet_common.errors import UnavailableError
-from quartet_common.large import slices
 from quartet_common.messaging.envelope import Event
 
 Kind = Literal["token", "session", "subject", "client", "tenant"]

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey
 from quartet_common.auth.compact import MALFORMED, header_of, payload_of
 from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE, Principal
-from quartet_common.errors import UnauthorizedError
+from quartet_common.core.errors import UnauthorizedError
 
 ALGORITHM = "ES256"
 AUDIENCE = "quartet"

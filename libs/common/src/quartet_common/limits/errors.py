@@ -1,6 +1,6 @@
 """What is said to whoever has sent too much."""
 
-from quartet_common.errors import ServiceError
+from quartet_common.core.errors import ServiceError
 
 
 class LimitedError(ServiceError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 
-from quartet_common.large import slices
+from quartet_common.core.offload import slices
 from quartet_common.limits.windows import Report, Windows
 
 if TYPE_CHECKING:

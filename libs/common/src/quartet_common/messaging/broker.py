@@ -11,7 +11,7 @@ from aio_pika.exceptions import AMQPConnectionError, AMQPError
 from yarl import URL
 
 from quartet_common.config import ServiceConfig
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.tls import client_context
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,12 @@ from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
 from opentelemetry.trace import Status, StatusCode
 
+from quartet_common.core.errors import ContendedError, UnavailableError
+from quartet_common.core.fair_share import CapacityExceededError
+from quartet_common.core.offload import slices
+from quartet_common.core.retry import connect_with_retry
 from quartet_common.database import Database
 from quartet_common.database_errors import OF_ONE_STATEMENT
-from quartet_common.errors import ContendedError, UnavailableError
-from quartet_common.fair_share import CapacityExceededError
-from quartet_common.large import slices
 from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
@@ -25,7 +26,6 @@ from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
-from quartet_common.retry import connect_with_retry
 from quartet_serving.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)

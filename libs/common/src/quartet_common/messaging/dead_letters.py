@@ -8,7 +8,7 @@ import orjson
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from quartet_common.errors import UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker
 from quartet_common.messaging.deliveries import copy_of, is_batch
 from quartet_common.messaging.envelope import MalformedEventError, elements

@@ -11,7 +11,7 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
 from quartet_common.bodies import ANY_SIZE, read_json_bytes, takes
-from quartet_common.errors import BadRequestError
+from quartet_common.core.errors import BadRequestError
 from quartet_common.responses import json_response
 from quartet_groups.bulk import GroupBulk, GroupOperations
 from quartet_groups.routes.documents import GroupOperationsDocument, GroupResultsDocument

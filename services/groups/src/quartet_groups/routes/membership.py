@@ -11,8 +11,8 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.bodies import read_json_bytes, takes
+from quartet_common.core.errors import BadRequestError
 from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.errors import BadRequestError
 from quartet_common.parameters import MAX_TEXT, BadParameterError, single, whole_number
 from quartet_common.responses import json_response
 from quartet_common.service_request import stop_on_disconnect

@@ -9,7 +9,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
 
 from quartet_common.auth.compact import header_of, members_of
-from quartet_common.errors import BadRequestError, UnauthorizedError
+from quartet_common.core.errors import BadRequestError, UnauthorizedError
 from quartet_users.api_clients.public_keys import PublicKey, algorithms_of
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

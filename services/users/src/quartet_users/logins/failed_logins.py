@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 from uuid import UUID
 
-from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.summaries import ANONYMOUS, OTHERS, Summaries, Tally
 from quartet_users import events

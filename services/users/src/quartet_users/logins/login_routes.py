@@ -7,8 +7,8 @@ from quart_schema import document_request, document_response, security_scheme, t
 
 from quartet_common.auth.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
 from quartet_common.bodies import read_json
-from quartet_common.errors import BadRequestError, ForbiddenError
-from quartet_common.ids import parse_id
+from quartet_common.core.errors import BadRequestError, ForbiddenError
+from quartet_common.core.identifiers import parse_id
 from quartet_common.responses import json_response
 from quartet_common.validation_messages import shown
 from quartet_users.api_clients.authenticated import FIRST_PARTY

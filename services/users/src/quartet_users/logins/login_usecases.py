@@ -10,7 +10,7 @@ import msgspec
 
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.ids import TENANT_ID
+from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.usernames import prepare

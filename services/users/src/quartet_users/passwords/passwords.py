@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import Type
 
-from quartet_common.fair_share import FairShare
+from quartet_common.core.fair_share import FairShare
 from quartet_users.passwords.password_policy import MAX_BYTES, PasswordPolicy, normalise
 
 T = TypeVar("T")

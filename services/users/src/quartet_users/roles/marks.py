@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.container import AppContainer
-from quartet_common.errors import ServiceError, UnavailableError
+from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig

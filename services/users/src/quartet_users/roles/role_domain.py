@@ -7,8 +7,8 @@ from typing import Literal
 from uuid import UUID
 
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
-from quartet_common.errors import BadRequestError, ForbiddenError
-from quartet_common.ids import SYSTEM_TENANT, new_id
+from quartet_common.core.errors import BadRequestError, ForbiddenError
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.validation_messages import shown
 
 GranteeType = Literal["User", "Group"]

@@ -8,8 +8,8 @@ import httpx
 import msgspec
 import orjson
 
-from quartet_common.errors import UnavailableError
-from quartet_common.fair_share import ShareExceededError
+from quartet_common.core.errors import UnavailableError
+from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Outcome, Planned

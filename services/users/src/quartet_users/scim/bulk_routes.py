@@ -10,9 +10,9 @@ from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.bodies import ANY_SIZE, takes
-from quartet_common.errors import BodyTooLargeError
-from quartet_common.ids import new_id
-from quartet_common.large import LARGE_BODY
+from quartet_common.core.errors import BodyTooLargeError
+from quartet_common.core.identifiers import new_id
+from quartet_common.core.offload import LARGE_BODY
 from quartet_common.refusals import record_partial_refusal
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument

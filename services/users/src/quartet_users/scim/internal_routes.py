@@ -9,8 +9,8 @@ from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
 from quartet_common.bodies import takes
 from quartet_common.container import AppContainer
-from quartet_common.errors import BadRequestError
-from quartet_common.ids import parse_id
+from quartet_common.core.errors import BadRequestError
+from quartet_common.core.identifiers import parse_id
 from quartet_common.responses import json_response
 from quartet_common.service_request import stop_on_disconnect
 from quartet_scim_http.requests import read_body

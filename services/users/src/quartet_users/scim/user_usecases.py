@@ -7,7 +7,7 @@ from uuid import UUID
 
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.ids import new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.bulk import Ledger

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from quartet_common.errors import BadRequestError
-from quartet_common.ids import TENANT_ID
+from quartet_common.core.errors import BadRequestError
+from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_scim.compiled import CompiledType
 from quartet_scim.normalise import Normalised

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from quartet_common.auth.revocations import Revocation, revocation
-from quartet_common.errors import ServiceError
-from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.core.errors import ServiceError
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_users import events
 from quartet_users.roles import role_domain

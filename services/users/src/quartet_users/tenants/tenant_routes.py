@@ -9,9 +9,9 @@ from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.auth.principal import PLATFORM_ADMIN
 from quartet_common.bodies import read_json
 from quartet_common.container import AppContainer
+from quartet_common.core.errors import ForbiddenError, NotFoundError
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.errors import ForbiddenError, NotFoundError
-from quartet_common.ids import SYSTEM_TENANT
 from quartet_common.messaging.outbox import Caller
 from quartet_common.parameters import BadParameterError, single, whole_number
 from quartet_common.responses import json_response

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from quartet_common.connecting import Connection
-from quartet_common.ids import SYSTEM_TENANT
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_users.tokens.key_rules import KeyTimes
 
 

@@ -5,7 +5,7 @@ from quart_schema import DataSource, document_request, document_response, securi
 
 from quartet_common.auth.guard import source_address
 from quartet_common.container import AppContainer
-from quartet_common.errors import code_of, title_of
+from quartet_common.core.errors import code_of, title_of
 from quartet_common.openapi import JSON, Dialect
 from quartet_common.responses import json_response
 from quartet_users.api_clients.client_authentication import authenticate

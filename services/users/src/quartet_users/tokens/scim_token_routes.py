@@ -11,9 +11,9 @@ from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.bodies import read_json
 from quartet_common.container import AppContainer
+from quartet_common.core.errors import BadRequestError, ForbiddenError, NotFoundError
+from quartet_common.core.identifiers import parse_id
 from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.errors import BadRequestError, ForbiddenError, NotFoundError
-from quartet_common.ids import parse_id
 from quartet_common.parameters import single, whole_number
 from quartet_common.responses import json_response
 from quartet_users.config import UsersConfig

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from quartet_common.errors import ServiceError, UnavailableError
+from quartet_common.core.errors import ServiceError, UnavailableError
 
 SHARE, CAPACITY = "share", "capacity"
 """Why a request was refused: its holder uses all of its share, or all holders together use the capacity."""
@@ -286,7 +286,7 @@ def observe_shares(shares: Sequence[FairShare]) -> None:
             for reason, count in one.refusals.items()
         ]
 
-    meter = metrics.get_meter("quartet_common.fair_share")
+    meter = metrics.get_meter("quartet_common.core.fair_share")
     gauges: dict[str, tuple[Callable[[FairShare], int], str]] = {
         "used": (lambda one: one.used, "units of a shared capacity in use"),
         "capacity": (lambda one: one.capacity, "units of a shared capacity"),

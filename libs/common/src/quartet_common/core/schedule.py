@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from quartet_common.errors import ServiceError
+from quartet_common.core.errors import ServiceError
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from quartet_common.large import LARGE_BODY, slices, work_on
+from quartet_common.core.offload import LARGE_BODY, slices, work_on
 
 
 @pytest.mark.parametrize(("size", "beside"), [(LARGE_BODY - 1, False), (LARGE_BODY, True)])

@@ -1,0 +1,1 @@
+"""Core: what every other package needs and that needs none of them."""
