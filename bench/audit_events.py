@@ -34,7 +34,7 @@ from quartet_audit.domain import Entry, append
 from quartet_audit.usecases import record_events
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.config import read_config
+from quartet_common.config.settings import read_config
 from quartet_common.core.identifiers import new_id, utc_now
 from quartet_common.messaging import inbox
 from quartet_common.messaging.consumer import Consumer

@@ -15,7 +15,7 @@ from quart import Quart
 from quartet_cli.layout import SERVICES
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_testing.client import ORIGIN, Api, TokenFor

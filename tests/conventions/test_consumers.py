@@ -3,7 +3,7 @@
 from typing import Any
 
 from quartet_common.auth import revocations
-from quartet_common.config import CONSUMERS, ServiceConfig
+from quartet_common.config.settings import CONSUMERS, ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 

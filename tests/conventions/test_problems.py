@@ -7,7 +7,7 @@ import pytest
 
 from quartet_cli import problems
 from quartet_cli.layout import CHECKOUT
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service, Worker, api_readiness
 

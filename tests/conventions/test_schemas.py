@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.revocations import REVOKED, RevocationFacts
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
 from quartet_common.messaging.subscriptions import Subscription

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from quartet_cli import environment
 from quartet_cli.layout import CHECKOUT, SERVICES
-from quartet_common.config import CONSUMERS, ENV_PREFIX, ServiceConfig
-from quartet_common.limits.limit import Limit
+from quartet_common.config.rate_limit import Limit
+from quartet_common.config.settings import CONSUMERS, ENV_PREFIX, ServiceConfig
 
 INSIDE = {"QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT"}
 """Where a process listens in its container: decided by the image; what is outside is decided by the published port."""

@@ -17,7 +17,7 @@ from quartet_cli import binaries, ports, tokens
 from quartet_cli.layout import CHECKOUT
 from quartet_cli.servers import nginx
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig, read_config
+from quartet_common.config.settings import ServiceConfig, read_config
 from quartet_common.container import AppContainer
 from quartet_common.process import Service, prepare
 from quartet_common.server_settings import hypercorn_config

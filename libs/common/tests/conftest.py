@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig, read_config
+from quartet_common.config.settings import ServiceConfig, read_config
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import SUCCESS, Event

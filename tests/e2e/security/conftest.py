@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config import read_config
+from quartet_common.config.settings import read_config
 from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_common.database import open_database
 from quartet_testing.attacks import Recorded, Stranger, somewhere

@@ -20,7 +20,8 @@ from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint
-from quartet_common.config import ServiceConfig
+from quartet_common.config.certificates import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import (
     PROBLEM_TYPE,
@@ -49,7 +50,6 @@ from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.service_app import ServiceApp
 from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
-from quartet_common.tls import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 from quartet_serving.request_metrics import observed
 from quartet_serving.sending import add_headers
 from quartet_serving.tasks import end_tasks

@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 
 logger = logging.getLogger(__name__)
 

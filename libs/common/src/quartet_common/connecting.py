@@ -6,7 +6,7 @@ from urllib.parse import quote
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"

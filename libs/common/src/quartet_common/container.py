@@ -11,7 +11,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from quartet_common.auth.revocations import RevocationList
 from quartet_common.clocks import DatabaseClock
-from quartet_common.config import ServiceConfig
+from quartet_common.config.certificates import Certificates
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import FairShare, observe_shares
 from quartet_common.core.identifiers import Clock
 from quartet_common.core.retry import connect_with_retry
@@ -19,7 +20,6 @@ from quartet_common.database import Database, open_database
 from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.messaging.broker import Broker
 from quartet_common.telemetry import instrument_http
-from quartet_common.tls import Certificates
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

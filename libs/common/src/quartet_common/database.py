@@ -13,7 +13,7 @@ from typing import TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection, Pool, connect_once, server_settings, url_of
 from quartet_common.core.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError

@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
-from quartet_common import clocks, tls
+from quartet_common import clocks
 from quartet_common.auth import revocations
-from quartet_common.config import ServiceConfig, load_config
+from quartet_common.config import certificates
+from quartet_common.config.settings import ServiceConfig, load_config
 from quartet_common.connecting import Connection, connect_directly
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
@@ -148,7 +149,7 @@ class Worker(Generic[C]):
             Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
-            Schedule("certificates", tls.REFRESH_INTERVAL, container.certificates.refresh),
+            Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", clocks.INTERVAL, container.set_clock),
             *service.schedules(container),
         ]

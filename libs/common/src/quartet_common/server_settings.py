@@ -1,7 +1,7 @@
 """The settings of a process's servers, made of its configuration."""
 
-from quartet_common.config import ServiceConfig
-from quartet_common.tls import Certificates
+from quartet_common.config.certificates import Certificates
+from quartet_common.config.settings import ServiceConfig
 from quartet_serving.server import HTTP1, HTTP2, Settings, settings
 
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from quart import Quart, request
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import caller, requires
 from quartet_common.blueprints.data import NDJSON, data_blueprint
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError
 from quartet_common.process import Service, api_readiness

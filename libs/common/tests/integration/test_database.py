@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import ContendedError

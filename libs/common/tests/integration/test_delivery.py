@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.messaging import inbox, outbox

@@ -13,7 +13,7 @@ from quart import Quart, request
 
 from quartet_cli import ports
 from quartet_common.app import create_base_app
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.server_settings import hypercorn_config
 from quartet_common.service_request import ServiceRequest, running_request, stop_on_disconnect

@@ -16,7 +16,7 @@ from quartet_common.app import create_base_app
 from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
 from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import FairShare

@@ -11,7 +11,7 @@ import pytest
 
 from quartet_cli import ports
 from quartet_cli.accounts import is_root
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError

@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.messaging.consumer import Consumer

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from quartet_common import tenancy
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import utc_now

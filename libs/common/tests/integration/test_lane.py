@@ -17,7 +17,7 @@ from quartet_common.app import create_base_app
 from quartet_common.auth import revocations
 from quartet_common.auth.revocations import REVOKED, lane
 from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.messaging import batches as batching

@@ -9,7 +9,7 @@ import pytest
 from aio_pika import DeliveryMode, Message
 
 from quartet_common import process
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging import redrive
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER

@@ -15,7 +15,7 @@ from quartet_common.auth import revocations
 from quartet_common.auth.guard import requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import CLOCKS, KEPT, RevocationList, keep, prune, revocation
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.process import Service
 from quartet_testing.conditions import eventually

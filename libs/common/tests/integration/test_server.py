@@ -18,7 +18,7 @@ from quart import Quart, Response, request
 
 from quartet_cli import ports
 from quartet_common.app import create_base_app
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.server_settings import hypercorn_config
 from quartet_serving import server, wire_format

@@ -9,7 +9,7 @@ from quart import Quart, Response
 
 from quartet_common.app import create_base_app
 from quartet_common.auth.guard import requires
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import CAPACITY, SHARE
 from quartet_common.process import Service

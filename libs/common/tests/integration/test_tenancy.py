@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel
 from quartet_common import tenancy
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError

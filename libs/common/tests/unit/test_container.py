@@ -10,7 +10,7 @@ from quartet_common import container as module
 from quartet_common.auth import introspection
 from quartet_common.auth.opaque import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.fair_share import FairShare

@@ -16,7 +16,7 @@ DASHBOARD = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards
 FRESH = """
 import sys
 from prometheus_client import REGISTRY, generate_latest
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.limits.limiter import Limiter
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats
 from quartet_serving.request_metrics import Measured

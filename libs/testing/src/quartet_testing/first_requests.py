@@ -14,7 +14,7 @@ from typing import Any
 
 async def run(service: str, asked: dict[str, Any]) -> dict[str, Any]:
     """Start the app, as its api process does, and send the requests."""
-    from quartet_common.config import load_config
+    from quartet_common.config.settings import load_config
     from quartet_common.container import AppContainer
 
     found = import_module(f"quartet_{service}.app").SERVICE

@@ -11,7 +11,7 @@ import pytest
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig, read_config
+from quartet_common.config.settings import ServiceConfig, read_config
 from quartet_testing.limits import WIDE
 
 C = TypeVar("C", bound=ServiceConfig)

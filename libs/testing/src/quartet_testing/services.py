@@ -11,7 +11,7 @@ from quart.typing import TestClientProtocol
 
 from quartet_cli import ports
 from quartet_cli.stack import Stack
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import Event, decode
 from quartet_common.process import Service, prepare

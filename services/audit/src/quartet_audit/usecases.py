@@ -7,7 +7,7 @@ from quartet_audit import pages, store
 from quartet_audit.domain import Search, append
 from quartet_audit.events import data_exported
 from quartet_audit.pages import Page
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 
 
 class MetricsConfig(ServiceConfig):

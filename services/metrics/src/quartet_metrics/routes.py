@@ -5,7 +5,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.responses import json_response
 from quartet_metrics.answers import Answer, Catalog, Parameters, catalog

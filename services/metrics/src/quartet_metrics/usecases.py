@@ -1,6 +1,6 @@
 """Use cases: one question, one statement."""
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_metrics import store
 from quartet_metrics.answers import Answer, Point, Series

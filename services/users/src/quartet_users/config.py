@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, Field, RootModel, SecretStr, fie
 from pydantic_settings import NoDecode
 
 from quartet_common.auth.principal import SCOPES
-from quartet_common.config import ServiceConfig
+from quartet_common.config.rate_limit import Limit, Setting
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.identifiers import TENANT_ID
-from quartet_common.limits.limit import Limit, Setting
 from quartet_users.passwords.password_policy import LEAST_LENGTH, MIN_LENGTH
 
 MASTER_KEY_BYTES = 32

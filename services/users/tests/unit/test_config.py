@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_common.config import load_config
+from quartet_common.config.settings import load_config
 from quartet_users.config import UsersConfig
 
 CLIENTS = [{"client_id": "quartet-admin", "client_secret": "s" * 20, "scopes": ["users:read"], "tenants": ["*"]}]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.limits.limit import Limit
+from quartet_common.config.rate_limit import Limit
 from quartet_users.lockout.lockout import ACCOUNT, ADDRESS_WAIT, PAIR, login_rules, secret_rules
 from quartet_users.lockout.lockout_memory import Keys, LocalStore, merged
 from quartet_users.lockout.lockout_rules import (

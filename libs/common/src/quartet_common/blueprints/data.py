@@ -10,7 +10,7 @@ from quart import Blueprint, Response
 from quart_schema import tag_blueprint
 
 from quartet_common.auth.guard import caller, requires
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import FairShare

@@ -5,7 +5,7 @@ from typing import Any
 from quart import Blueprint
 from quart_schema import security_scheme, tag_blueprint
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.readiness import Check, Readiness, database_check
 

@@ -11,7 +11,7 @@ from quartet_common import parameters
 from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import lane
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
 from quartet_common.messaging.dead_letters import facts, is_of

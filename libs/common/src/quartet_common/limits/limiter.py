@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from opentelemetry import metrics
 
 from quartet_common.auth.principal import SERVICE_SCOPE, Principal
-from quartet_common.config import ServiceConfig
+from quartet_common.config.rate_limit import Limit
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.errors import LimitedError
-from quartet_common.limits.limit import Limit
 from quartet_common.limits.sums import SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows
 

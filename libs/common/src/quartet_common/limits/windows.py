@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
 
-from quartet_common.limits.limit import Limit
+from quartet_common.config.rate_limit import Limit
 
 REFUSED = -1
 CAPACITY = 10_000

@@ -10,9 +10,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError, AMQPError
 from yarl import URL
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.certificates import client_context
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import UnavailableError
-from quartet_common.tls import client_context
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from aio_pika.exceptions import DeliveryError
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
-from quartet_common.config import ServiceConfig
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.connecting import connect_once
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.database_errors import UNAVAILABLE

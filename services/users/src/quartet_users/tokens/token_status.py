@@ -13,11 +13,11 @@ from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN,
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
+from quartet_common.config.rate_limit import Limit
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT, parse_id
 from quartet_common.limits.errors import LimitedError
-from quartet_common.limits.limit import Limit
 from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.messaging.outbox import Caller
 from quartet_users.config import UsersConfig

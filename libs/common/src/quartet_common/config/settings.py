@@ -10,8 +10,8 @@ import orjson
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from quartet_common.limits.limit import Limit, Setting
-from quartet_common.tls import Pair, flaws
+from quartet_common.config.certificates import Pair, flaws
+from quartet_common.config.rate_limit import Limit, Setting
 
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"

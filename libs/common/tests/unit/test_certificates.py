@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from quartet_common.config import ServiceConfig, load_config
+from quartet_common.config.settings import ServiceConfig, load_config
 from quartet_testing.authority import Authority
 
 

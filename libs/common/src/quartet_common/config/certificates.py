@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import httpx
 
 if TYPE_CHECKING:
-    from quartet_common.config import ServiceConfig
+    from quartet_common.config.settings import ServiceConfig
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from quartet_common.config import MAX_JOURNAL_HOURS, ServiceConfig, load_config, read_config
+from quartet_common.config.settings import MAX_JOURNAL_HOURS, ServiceConfig, load_config, read_config
 from quartet_common.messaging import inbox
 
 SECRETS = {

@@ -1,0 +1,1 @@
+"""Configuration: settings of a service and the TLS files that they name."""
