@@ -44,12 +44,12 @@ from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
-from quartet_common.logs import begin_context
 from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.service_app import ServiceApp
 from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
+from quartet_common.telemetry.logs import begin_context
 from quartet_serving.request_metrics import observed
 from quartet_serving.sending import add_headers
 from quartet_serving.tasks import end_tasks

@@ -19,7 +19,7 @@ from quartet_common.core.retry import connect_with_retry
 from quartet_common.database import Database, open_database
 from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.messaging.broker import Broker
-from quartet_common.telemetry import instrument_http
+from quartet_common.telemetry.opentelemetry_setup import instrument_http
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

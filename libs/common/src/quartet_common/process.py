@@ -21,7 +21,6 @@ from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.core.schedule import Schedule, run_schedule
-from quartet_common.logs import configure_logs
 from quartet_common.messaging import inbox, journal
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
@@ -34,7 +33,8 @@ from quartet_common.metrics_port import create_private_app
 from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
 from quartet_common.readiness import Readiness, database_check
 from quartet_common.server_settings import hypercorn_config, private_config
-from quartet_common.telemetry import start_telemetry
+from quartet_common.telemetry.logs import configure_logs
+from quartet_common.telemetry.opentelemetry_setup import start_telemetry
 from quartet_serving.server import serve_app, stop_on_signals
 from quartet_serving.tasks import end_tasks
 

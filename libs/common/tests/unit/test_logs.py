@@ -17,7 +17,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from quartet_common.auth import opaque
-from quartet_common.logs import (
+from quartet_common.telemetry.logs import (
     HIDDEN,
     MAX_LINES,
     MAX_VALUE,
@@ -228,7 +228,7 @@ def test_without_a_loop_each_line_is_written_at_once(batches: Writes) -> None:
 
 PROCESS = """
 import asyncio, logging, os, sys
-from quartet_common.logs import configure_logs
+from quartet_common.telemetry.logs import configure_logs
 configure_logs("users", "api", "INFO")
 async def main():
     for number in range(50):

@@ -20,7 +20,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.limits.limiter import Limiter
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats
 from quartet_serving.request_metrics import Measured
-from quartet_common.telemetry import start_telemetry
+from quartet_common.telemetry.opentelemetry_setup import start_telemetry
 config = ServiceConfig(**eval(sys.argv[1]))
 start_telemetry(config, "worker")
 kept = [OutboxStats(), ConsumerStats(), Limiter(config, lambda: None), Measured(None, "health")]

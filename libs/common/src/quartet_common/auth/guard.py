@@ -19,9 +19,9 @@ from quartet_common.core.errors import BadRequestError, ForbiddenError, Unauthor
 from quartet_common.core.fair_share import HOLDER, address_holder
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.limiter import SECRET
-from quartet_common.logs import add_context
 from quartet_common.messaging.outbox import Caller
 from quartet_common.service_request import running_globals, running_request
+from quartet_common.telemetry.logs import add_context
 
 if TYPE_CHECKING:
     from quartet_common.auth.tokens import TokenVerifier
