@@ -11,7 +11,7 @@ import pytest
 from aio_pika import DeliveryMode, Message
 
 from quartet_common.core.identifiers import new_id
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import CONTENT_TYPE, SUCCESS, Event, encode
 from quartet_common.messaging.stats import ConsumerStats

@@ -14,7 +14,7 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
-from quartet_common import clocks, memory
+from quartet_common import memory
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
@@ -40,6 +40,7 @@ from quartet_common.core.identifiers import new_id_text
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.cursors import EXTENSION as CURSORS
 from quartet_common.cursors import cursor_key
+from quartet_common.data import database_clock
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
@@ -299,7 +300,7 @@ def _install_lifespan(
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
-        Schedule("clock", clocks.INTERVAL, container.set_clock),
+        Schedule("clock", database_clock.INTERVAL, container.set_clock),
     ]
     running: list[asyncio.Task[None]] = []
 

@@ -10,13 +10,13 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from quartet_common.auth.revocations import RevocationList
-from quartet_common.clocks import DatabaseClock
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import FairShare, observe_shares
 from quartet_common.core.identifiers import Clock
 from quartet_common.core.retry import connect_with_retry
-from quartet_common.database import Database, open_database
+from quartet_common.data.database import Database, open_database
+from quartet_common.data.database_clock import DatabaseClock
 from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.messaging.broker import Broker
 from quartet_common.telemetry.opentelemetry_setup import instrument_http
@@ -77,7 +77,7 @@ class AppContainer(Generic[C_co]):
         """The cache; see `cache.ignore_cache_failure` for how to use it."""
         stack = _opened(self._stack, "redis")
         if self._redis is None:
-            from quartet_common.cache import open_cache
+            from quartet_common.data.cache import open_cache
 
             self._redis = open_cache(self.config)
             stack.push_async_callback(self._redis.aclose)
@@ -131,7 +131,7 @@ class AppContainer(Generic[C_co]):
         Raises nothing: a server that is away now is asked again by the request that needs it.
         """
         from quartet_common.auth import compact
-        from quartet_common.cache import ignore_cache_failure
+        from quartet_common.data.cache import ignore_cache_failure
 
         compact.warm_up()
         fetches_keys = self.key_finder is None  # else the service has the keys itself, and checks them when it starts

@@ -12,15 +12,16 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
-from quartet_common import clocks
 from quartet_common.auth import revocations
 from quartet_common.config import certificates
 from quartet_common.config.settings import ServiceConfig, load_config
-from quartet_common.connecting import Connection, connect_directly
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.core.schedule import Schedule, run_schedule
+from quartet_common.data import database_clock
+from quartet_common.data.connections import Connection, connect_directly
+from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
 from quartet_common.messaging import inbox, journal
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
@@ -30,7 +31,6 @@ from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStat
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
 from quartet_common.metrics_port import create_private_app
-from quartet_common.migrations import MigrationError, check_schema, find_migrations, migrate
 from quartet_common.readiness import Readiness, database_check
 from quartet_common.server_settings import hypercorn_config, private_config
 from quartet_common.telemetry.logs import configure_logs
@@ -150,7 +150,7 @@ class Worker(Generic[C]):
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
             Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
-            Schedule("clock", clocks.INTERVAL, container.set_clock),
+            Schedule("clock", database_clock.INTERVAL, container.set_clock),
             *service.schedules(container),
         ]
         self._readiness = Readiness(

@@ -11,7 +11,7 @@ from quartet_common.auth.opaque import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import OURS
 from quartet_common.core.identifiers import SYSTEM_TENANT, Clock, new_id
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.summaries import ANONYMOUS, MAX_KEYS, OTHERS, Summaries, Tally

@@ -14,7 +14,7 @@ import asyncpg
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.identifiers import Clock
 from quartet_common.core.schedule import Schedule, run_schedule
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_serving.tasks import end_tasks

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from aio_pika import Exchange, Message
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import dead_letters
 from quartet_common.messaging.backlog import MAX_QUEUED, Backlog
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER

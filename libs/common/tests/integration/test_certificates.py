@@ -17,10 +17,10 @@ from quart import Quart
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from quartet_cli import ports
-from quartet_common.cache import open_cache
 from quartet_common.config.certificates import Certificates, client_context
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import connect_once
+from quartet_common.data.cache import open_cache
+from quartet_common.data.connections import connect_once
 from quartet_common.http import open_http
 from quartet_common.messaging.broker import Broker
 from quartet_common.server_settings import hypercorn_config

@@ -12,9 +12,9 @@ import pytest
 from quartet_cli import ports
 from quartet_cli.accounts import is_root
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.outbox import Caller, DomainEvent

@@ -10,8 +10,8 @@ import pytest
 from aio_pika import DeliveryMode, Message
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import Event, encode

@@ -7,9 +7,9 @@ import pytest
 
 from quartet_common import tenancy
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import utc_now
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
 
 ROWS = 20_000

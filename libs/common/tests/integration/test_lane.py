@@ -18,8 +18,8 @@ from quartet_common.auth import revocations
 from quartet_common.auth.revocations import REVOKED, lane
 from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import outbox
 from quartet_common.messaging.batches import Row

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection, connect_once
-from quartet_common.migrations import Migration, MigrationError, check_schema, migrate
+from quartet_common.data.connections import Connection, connect_once
+from quartet_common.data.migrations import Migration, MigrationError, check_schema, migrate
 from quartet_common.process import COMMON, require_schema
 
 Connect = Callable[[], Awaitable[Connection]]

@@ -11,9 +11,9 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode

@@ -10,7 +10,7 @@ import pytest
 from aio_pika import Message
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
 from quartet_common.messaging.consumer import PREFETCH
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, header_number

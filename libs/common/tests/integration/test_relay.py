@@ -9,7 +9,7 @@ import aio_pika
 import orjson
 import pytest
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.outbox import DomainEvent

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import session as sessions
 from quartet_common.messaging.envelope import Event

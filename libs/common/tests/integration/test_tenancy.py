@@ -14,10 +14,10 @@ from quartet_common import tenancy
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import utc_now
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import dead_letters, inbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_common.migrations import MigrationError, find_migrations, read_migrations
+from quartet_common.data.migrations import MigrationError, find_migrations, read_migrations
 
 SqlFolder = Callable[..., Path]
 

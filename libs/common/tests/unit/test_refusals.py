@@ -11,7 +11,7 @@ import pytest
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.identifiers import utc_now
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_common.refusals import MAX_TENANTS, TENANT_PLACES, RefusalLog
 from quartet_common.summaries import MAX_KEYS, OTHERS
 from quartet_testing.conditions import eventually

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription, dispatch
 

@@ -19,7 +19,7 @@ from quartet_cli.bringup import LINES, tail
 from quartet_cli.catalogue import command
 from quartet_cli.health import http_ready
 from quartet_cli.stack import Stack
-from quartet_common.connecting import Connection as AnyConnection
+from quartet_common.data.connections import Connection as AnyConnection
 from quartet_testing.conditions import eventually
 
 PATIENCE = 60.0

@@ -10,8 +10,8 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, Event, encode_batch

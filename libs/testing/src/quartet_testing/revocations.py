@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from quartet_common.auth.revocations import Revocation, RevocationList
 from quartet_common.core.errors import UnavailableError
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 
 NOTHING = dict.fromkeys(("tenant_id", "kind", "id", "revoked_at", "endless", "expires_at"))
 

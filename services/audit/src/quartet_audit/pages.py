@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from quartet_audit.domain import Position, Search
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 MAX_SCANNED = 10_000
 """Entries that one page may look at when filters are combined; a page that ends there is short and has a cursor on."""

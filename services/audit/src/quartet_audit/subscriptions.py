@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from quartet_audit.config import AuditConfig
 from quartet_audit.usecases import record_events
 from quartet_common import tenancy
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 

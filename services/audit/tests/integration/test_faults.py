@@ -8,7 +8,7 @@ import pytest
 
 from quartet_audit.subscriptions import subscriptions
 from quartet_cli.stack import Stack
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_testing.conditions import eventually

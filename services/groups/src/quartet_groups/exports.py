@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_groups.members import Kind
 from quartet_scim.render import timestamp
 

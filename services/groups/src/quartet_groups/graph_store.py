@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_groups.checks import Graph
 from quartet_groups.nesting import MAX_LEVELS, Surroundings
 

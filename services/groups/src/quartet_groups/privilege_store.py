@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_groups.graph_store import UPWARD
 
 UNMARK_AFTER = "1 hour"

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.connecting import Connection
 from quartet_common.core.offload import slices
+from quartet_common.data.connections import Connection
 from quartet_groups.domain import Group
 from quartet_groups.lookups import each
 from quartet_scim.filters import Column, Kind, Rows

@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 
 from quartet_common import tenancy
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.offload import slices
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller, DomainEvent

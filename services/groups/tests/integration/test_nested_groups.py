@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.connecting import Connection
 from quartet_common.core.identifiers import new_id
+from quartet_common.data.connections import Connection
 from quartet_groups import joining, store
 from quartet_groups.members import SentMember
 from quartet_groups.nesting import MAX_LEVELS

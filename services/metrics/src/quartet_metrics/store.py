@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_metrics.domain import ALL, MAX_POINTS, NO_DIMENSION, Cell, CountKey, Query
 
 ADD = """

@@ -9,13 +9,13 @@ from typing import Any
 
 import aio_pika
 
-from quartet_common.connecting import Connection
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
-from quartet_common.database import Database
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import Database
+from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import DENIED, Event
 from quartet_common.messaging.stats import ConsumerStats
-from quartet_common.outbox_waker import outbox_channel
 from quartet_metrics.app import SERVICE
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_users.api_clients import exports as api_clients
 from quartet_users.logins import exports as logins
 from quartet_users.roles import exports as roles

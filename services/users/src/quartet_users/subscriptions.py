@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription

@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli import ports
 from quartet_common.container import AppContainer
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_common.limits.addresses import counted_as
 from quartet_common.server_settings import hypercorn_config
 from quartet_serving.server import serve_app

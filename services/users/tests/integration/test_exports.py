@@ -5,7 +5,7 @@ import tracemalloc
 from typing import Any
 from uuid import UUID
 
-from quartet_common.exports import FETCH_BYTES
+from quartet_common.data.row_exports import FETCH_BYTES
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.scim import exports

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.connecting import Connection
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
@@ -366,7 +366,7 @@ async def test_changes_of_a_user_and_of_its_roles_and_groups_that_race_end_witho
     tenant: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "quartet_common.database")
+    caplog.set_level(logging.INFO, "quartet_common.data.database")
     told, everything = Told(tenant), having("tenant:admin", "users:write", "audit:read", "users:read")
 
     async def heard(*events: Event) -> None:

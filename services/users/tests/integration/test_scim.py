@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.scim import user_store
 

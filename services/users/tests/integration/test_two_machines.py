@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from quartet_common.clocks import DatabaseClock
+from quartet_common.data.database_clock import DatabaseClock
 from quartet_common.messaging.outbox import Caller
 from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually

@@ -10,8 +10,8 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
-from quartet_common.connecting import Connection
-from quartet_common.migrations import find_migrations, migrate
+from quartet_common.data.connections import Connection
+from quartet_common.data.migrations import find_migrations, migrate
 from quartet_scim.filters import fold
 from quartet_scim.json import dump
 from quartet_scim.usernames import prepare

@@ -11,10 +11,10 @@ import asyncpg
 import msgspec
 
 from quartet_common.auth.principal import Principal
-from quartet_common.connecting import Connection
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.offload import slices
-from quartet_common.database import Database
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import Event
 
 Kind = Literal["token", "session", "subject", "client", "tenant"]

@@ -14,8 +14,8 @@ from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.core.offload import slices
 from quartet_common.core.retry import connect_with_retry
-from quartet_common.database import Database
-from quartet_common.database_errors import OF_ONE_STATEMENT
+from quartet_common.data.database import Database
+from quartet_common.data.database_errors import OF_ONE_STATEMENT
 from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch

@@ -6,8 +6,8 @@ events: the inbox of each consumer leaves out those that had arrived.
 
 from datetime import datetime
 
-from quartet_common.connecting import Connection
-from quartet_common.database import Database, note_outgoing
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import Database, note_outgoing
 
 SLICE = 10_000
 """Events of one transaction; of a replay a few more, those that were published at the same time as the last one."""

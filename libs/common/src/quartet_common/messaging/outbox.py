@@ -8,9 +8,9 @@ from uuid import UUID
 
 from opentelemetry import trace
 
-from quartet_common.connecting import Connection
 from quartet_common.core.identifiers import new_id
-from quartet_common.database import note_outgoing
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import note_outgoing
 from quartet_common.messaging.envelope import SUCCESS, TYPE_PREFIX, Event, encode
 
 INSERT = """

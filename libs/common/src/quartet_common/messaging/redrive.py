@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
-from quartet_common.database_errors import UNAVAILABLE
+from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
 from quartet_common.messaging.stats import QueueState
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames

@@ -13,9 +13,10 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import connect_once
 from quartet_common.core.retry import connect_with_retry
-from quartet_common.database_errors import UNAVAILABLE
+from quartet_common.data.connections import connect_once
+from quartet_common.data.database_errors import UNAVAILABLE
+from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import Row, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event
@@ -24,7 +25,6 @@ from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
-from quartet_common.outbox_waker import outbox_channel
 from quartet_serving.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)

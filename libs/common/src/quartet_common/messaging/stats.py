@@ -9,7 +9,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 meter = metrics.get_meter(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 
 Handler = Callable[[Connection, Sequence[Event]], Awaitable[None]]

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 COLUMNS = (
     "id, name, scopes, authentication, jwks, version, created_at, created_by, modified_at, expires_at, last_used_at"

@@ -12,10 +12,10 @@ import orjson
 from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import revocation
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_users.api_clients import api_client_store as store

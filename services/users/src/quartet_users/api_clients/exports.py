@@ -1,6 +1,6 @@
 """Exports of API clients: what they may do, their public keys, and what is known of their secrets."""
 
-from quartet_common.exports import json_rows
+from quartet_common.data.row_exports import json_rows
 
 clients = json_rows(
     """

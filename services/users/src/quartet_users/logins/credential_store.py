@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
 

@@ -1,6 +1,6 @@
 """Exports of logins: who has a password and since when, and the sessions of people, without hashes and tokens."""
 
-from quartet_common.exports import json_rows
+from quartet_common.data.row_exports import json_rows
 
 credentials = json_rows(
     "SELECT user_id, changed_at, must_change FROM credentials WHERE tenant_id = $1 ORDER BY user_id"

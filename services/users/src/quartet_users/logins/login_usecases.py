@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import TENANT_ID
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_scim.usernames import prepare

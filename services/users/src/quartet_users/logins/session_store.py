@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.auth.opaque import digest, family_of
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 
 @dataclass(frozen=True)

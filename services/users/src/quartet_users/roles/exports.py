@@ -1,6 +1,6 @@
 """Exports of roles: each with its scopes, and to whom it is granted."""
 
-from quartet_common.exports import json_rows
+from quartet_common.data.row_exports import json_rows
 
 roles = json_rows(
     """

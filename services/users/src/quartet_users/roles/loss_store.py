@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_users.roles.role_store import SCOPES_OF, share_grants
 
 GIVEN = """

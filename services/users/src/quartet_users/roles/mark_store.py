@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 
 async def find_unmarked(connection: Connection, limit: int, without: Collection[str] = ()) -> list[asyncpg.Record]:

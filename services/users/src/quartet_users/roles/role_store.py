@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
 from quartet_common.core.errors import HeldError
+from quartet_common.data.connections import Connection
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 
 Row = asyncpg.Record

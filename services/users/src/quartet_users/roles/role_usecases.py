@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import BadRequestError, NotFoundError, ServiceError
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_users import events

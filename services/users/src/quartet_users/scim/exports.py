@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_scim.render import timestamp
 
 ROWS = "SELECT id, version, created_at, modified_at, resource FROM users WHERE tenant_id = $1 ORDER BY id"

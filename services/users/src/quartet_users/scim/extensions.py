@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_scim.schema import Schema, enterprise_user_schema, user_schema
 
 PUBLISHED = (user_schema().id, enterprise_user_schema().id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_scim.filters import Column, Kind, Rows
 
 AT_ONCE = 20_000

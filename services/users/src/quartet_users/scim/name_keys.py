@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_scim.usernames import prepare
 
 logger = logging.getLogger(__name__)

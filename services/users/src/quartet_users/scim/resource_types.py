@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 from quartet_scim.compiled import CompiledType
 from quartet_scim.mentions import has_unknown
 from quartet_scim.schema import user_resource_type

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 from quartet_common.messaging.outbox import Row
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns

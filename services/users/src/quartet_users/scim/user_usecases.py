@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import new_id
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.bulk import Ledger

@@ -1,6 +1,6 @@
 """Exports of tenants: what is known of the tenant itself."""
 
-from quartet_common.exports import json_rows
+from quartet_common.data.row_exports import json_rows
 
 tenant = json_rows(
     """

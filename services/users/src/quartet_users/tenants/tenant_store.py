@@ -4,8 +4,8 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
 from quartet_common.core.identifiers import TENANT_ID
+from quartet_common.data.connections import Connection
 from quartet_users.tenants.tenant_domain import Status, Tenant
 
 COLUMNS = "tenant_id, display_name, status, version, created_at, modified_at"

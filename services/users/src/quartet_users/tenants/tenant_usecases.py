@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from quartet_common import tenancy
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
+from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_scim.normalise import Normalised

@@ -1,6 +1,6 @@
 """Exports of SCIM tokens: all that is known of them but the tokens themselves."""
 
-from quartet_common.exports import json_rows
+from quartet_common.data.row_exports import json_rows
 
 scim_tokens = json_rows(
     """

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from quartet_common.connecting import Connection
 from quartet_common.core.identifiers import SYSTEM_TENANT
+from quartet_common.data.connections import Connection
 from quartet_users.tokens.key_rules import KeyTimes
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.database import after_commit
+from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_users import events

@@ -12,10 +12,10 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
-from quartet_common.connecting import Connection
 from quartet_common.core.fair_share import as_own_work
 from quartet_common.core.identifiers import Clock, new_id
-from quartet_common.database import Database
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import Database
 from quartet_users.config import decode_master_key
 from quartet_users.tokens import key_store
 from quartet_users.tokens.key_rules import KeyState, KeyTimes, states

@@ -5,9 +5,9 @@ from functools import partial
 
 from quartet_common.auth import revocations as kept
 from quartet_common.auth.revocations import Revocation
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
-from quartet_common.database import after_commit
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller
 from quartet_users import events

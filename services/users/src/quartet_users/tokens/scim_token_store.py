@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 COLUMNS = "id, name, scopes, client_id, hint, created_at, created_by, expires_at, last_used_at, revoked_at"
 

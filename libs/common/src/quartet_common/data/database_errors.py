@@ -3,7 +3,7 @@
 import asyncpg
 
 from quartet_common.core.errors import ContendedError, UnavailableError
-from quartet_common.watch import NO_SPACE, Answer
+from quartet_common.data.database_watch import NO_SPACE, Answer
 
 UNAVAILABLE = (
     OSError,  # connection refused or reset

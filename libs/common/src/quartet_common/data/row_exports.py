@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 import msgspec
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 PREFETCH = 500
 """Rows that one round trip to PostgreSQL fetches, where they are small."""

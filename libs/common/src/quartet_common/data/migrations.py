@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from quartet_common.connecting import Connection
+from quartet_common.data.connections import Connection
 
 logger = logging.getLogger(__name__)
 

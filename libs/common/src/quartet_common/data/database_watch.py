@@ -11,8 +11,8 @@ from typing import TypeAlias
 import asyncpg
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from quartet_common.connecting import Connection, Pool
 from quartet_common.core.errors import UnavailableError
+from quartet_common.data.connections import Connection, Pool
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)

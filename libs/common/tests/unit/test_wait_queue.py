@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from quartet_common import turns
 from quartet_common.core.errors import HeldError
-from quartet_common.turns import Turns
+from quartet_common.data import wait_queue
+from quartet_common.data.wait_queue import Turns
 
 
 class Lock:
@@ -58,7 +58,7 @@ async def test_nobody_waits_for_what_others_need() -> None:
 
 
 async def test_whoever_has_waited_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.02)
+    monkeypatch.setattr(wait_queue, "PATIENCE", 0.02)
     queues, lock = Turns(), Lock()
     ended = await asyncio.gather(*(queues.run("a", lock.use) for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in ended] == [HeldError] * 3

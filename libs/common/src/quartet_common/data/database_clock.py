@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from quartet_common.core.identifiers import Clock, utc_now
-from quartet_common.database import Database
+from quartet_common.data.database import Database
 
 logger = logging.getLogger(__name__)
 

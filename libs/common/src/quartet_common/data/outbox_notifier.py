@@ -5,8 +5,8 @@ import logging
 
 import asyncpg
 
-from quartet_common.connecting import Pool
-from quartet_common.database_errors import UNAVAILABLE
+from quartet_common.data.connections import Pool
+from quartet_common.data.database_errors import UNAVAILABLE
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_common.core.errors import UnavailableError
-from quartet_common.watch import Watch
+from quartet_common.data.database_watch import Watch
 
 
 class Server:

@@ -17,9 +17,9 @@ from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
 from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection
 from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import FairShare
+from quartet_common.data.connections import Connection
 from quartet_common.process import Service
 from quartet_serving import sending
 from quartet_testing.conditions import eventually

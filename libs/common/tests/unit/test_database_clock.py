@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quartet_common.clocks import DatabaseClock
+from quartet_common.data.database_clock import DatabaseClock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

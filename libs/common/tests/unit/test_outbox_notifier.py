@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any, cast
 
-from quartet_common.connecting import Pool
-from quartet_common.outbox_waker import OutboxWaker
+from quartet_common.data.connections import Pool
+from quartet_common.data.outbox_notifier import OutboxWaker
 
 
 class RecordingPool:

@@ -14,13 +14,13 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.connecting import Connection, Pool, connect_once, server_settings, url_of
 from quartet_common.core.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
-from quartet_common.database_errors import raise_meaning, unavailable
-from quartet_common.outbox_waker import OutboxWaker, outbox_channel
-from quartet_common.turns import Turns
-from quartet_common.watch import Answer, Watch
+from quartet_common.data.connections import Connection, Pool, connect_once, server_settings, url_of
+from quartet_common.data.database_errors import raise_meaning, unavailable
+from quartet_common.data.database_watch import Answer, Watch
+from quartet_common.data.outbox_notifier import OutboxWaker, outbox_channel
+from quartet_common.data.wait_queue import Turns
 
 logger = logging.getLogger(__name__)
 
