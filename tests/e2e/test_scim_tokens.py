@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant

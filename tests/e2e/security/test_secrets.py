@@ -13,7 +13,7 @@ import pytest
 from quartet_cli import accounts
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
-from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_testing.client import USERS, Api, TokenFor, bulk_document, patch_document, unique, user_document
 from quartet_testing.conditions import eventually

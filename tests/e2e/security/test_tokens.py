@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from quartet_cli.stack import Stack
-from quartet_common.auth import opaque
+from quartet_common.auth import opaque_tokens
 from quartet_testing.attacks import Recorded, Stranger, essence, says_nothing, somewhere
 from quartet_testing.client import GROUPS, USERS, Api, unique
 from quartet_testing.conditions import eventually
@@ -107,11 +107,11 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {
     "12 kB": ("too_long", lambda f: f.genuine(more="x" * 9000)),
     "a SCIM token with a wrong checksum": (
         MALFORMED,
-        lambda _: opaque.make(opaque.SCIM_TOKEN, "default")[:-1] + "!",
+        lambda _: opaque_tokens.make(opaque_tokens.SCIM_TOKEN, "default")[:-1] + "!",
     ),
-    "a SCIM token that nobody has": ("unknown_token", lambda _: opaque.make(opaque.SCIM_TOKEN, "default")),
-    "a refresh token": (MALFORMED, lambda _: opaque.make(opaque.REFRESH_TOKEN, "default")),
-    "a client secret": (MALFORMED, lambda _: opaque.make(opaque.CLIENT_SECRET, "default")),
+    "a SCIM token that nobody has": ("unknown_token", lambda _: opaque_tokens.make(opaque_tokens.SCIM_TOKEN, "default")),
+    "a refresh token": (MALFORMED, lambda _: opaque_tokens.make(opaque_tokens.REFRESH_TOKEN, "default")),
+    "a client secret": (MALFORMED, lambda _: opaque_tokens.make(opaque_tokens.CLIENT_SECRET, "default")),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from quartet_common import memory
 from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
-from quartet_common.auth.opaque import hide
+from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey
     from redis.asyncio import Redis
 
-    from quartet_common.auth.tokens import KeyFinder, OpaqueFinder, TokenVerifier
+    from quartet_common.auth.token_verifier import KeyFinder, OpaqueFinder, TokenVerifier
 
 C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
 T = TypeVar("T")
@@ -93,8 +93,8 @@ class AppContainer(Generic[C_co]):
         """Verifies access tokens."""
         if self._verifier is None:
             from quartet_common.auth.introspection import RemoteTokens
-            from quartet_common.auth.keys import RemoteKeys
-            from quartet_common.auth.tokens import AUDIENCE, TokenVerifier
+            from quartet_common.auth.jwks_client import RemoteKeys
+            from quartet_common.auth.token_verifier import AUDIENCE, TokenVerifier
 
             config = self.config
             secret = config.client_secret.get_secret_value()
@@ -130,10 +130,10 @@ class AppContainer(Generic[C_co]):
 
         Raises nothing: a server that is away now is asked again by the request that needs it.
         """
-        from quartet_common.auth import compact
+        from quartet_common.auth import jwt_parsing
         from quartet_common.data.cache import ignore_cache_failure
 
-        compact.warm_up()
+        jwt_parsing.warm_up()
         fetches_keys = self.key_finder is None  # else the service has the keys itself, and checks them when it starts
         _ = self.verifier
         if fetches_keys:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from quart import current_app, request
 
 from quartet_common.auth.guard import principal, source_address
-from quartet_common.auth.opaque import hide
+from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import OURS
 from quartet_common.core.identifiers import SYSTEM_TENANT, Clock, new_id

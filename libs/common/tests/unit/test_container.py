@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from quartet_common import container as module
 from quartet_common.auth import introspection
-from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.container import AppContainer

@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 
 from quartet_common.auth.guard import caller, install_guard, lets_people_in, requires, scopes_of
 from quartet_common.auth.principal import in_header
-from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ServiceError
 from quartet_common.limits.limiter import Limiter

@@ -20,8 +20,8 @@ from quartet_common.auth.introspection import (
     WHILE_AWAY,
     RemoteTokens,
 )
-from quartet_common.auth.opaque import REFRESH_TOKEN, SCIM_TOKEN, make
-from quartet_common.auth.tokens import LEEWAY, MAX_TOKEN_LENGTH, TokenVerifier
+from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, SCIM_TOKEN, make
+from quartet_common.auth.token_verifier import LEEWAY, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.core.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 

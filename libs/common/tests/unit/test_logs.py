@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from quartet_common.auth import opaque
+from quartet_common.auth import opaque_tokens
 from quartet_common.telemetry.logs import (
     HIDDEN,
     MAX_LINES,
@@ -140,10 +140,10 @@ def test_values_that_json_does_not_know_are_written_as_text(root: None, capsys: 
 
 
 def test_a_token_in_an_address_is_hidden_wherever_it_stands() -> None:
-    for prefix in (opaque.SCIM_TOKEN, opaque.REFRESH_TOKEN, opaque.CLIENT_SECRET):
-        token = opaque.make(prefix, "acme-1")
-        assert opaque.hide(f"/users/{token}/x") == "/users/(hidden)/x"
-    assert opaque.hide("/users/quartet_scimitar") == "/users/quartet_scimitar"
+    for prefix in (opaque_tokens.SCIM_TOKEN, opaque_tokens.REFRESH_TOKEN, opaque_tokens.CLIENT_SECRET):
+        token = opaque_tokens.make(prefix, "acme-1")
+        assert opaque_tokens.hide(f"/users/{token}/x") == "/users/(hidden)/x"
+    assert opaque_tokens.hide("/users/quartet_scimitar") == "/users/quartet_scimitar"
 
 
 class Writes(io.StringIO):

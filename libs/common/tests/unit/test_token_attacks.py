@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
-from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.core.errors import UnauthorizedError
 from quartet_testing.tokens import KEY_ID, TokenFactory
 

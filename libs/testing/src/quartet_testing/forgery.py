@@ -10,7 +10,7 @@ from typing import Any
 from joserfc import jwe, jws
 from joserfc.jwk import ECKey
 
-from quartet_common.auth.tokens import ALGORITHM, TOKEN_TYPE
+from quartet_common.auth.token_verifier import ALGORITHM, TOKEN_TYPE
 
 Claims = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from quartet_common.auth.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from quartet_common.auth.token_verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
 
 KEY_ID = "test"
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from quartet_common import container as container_module
-from quartet_common.auth.opaque import SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.revocations import keep, revocation
-from quartet_common.auth.tokens import MAX_TOKEN_LENGTH
+from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_common.core.identifiers import new_id
 from quartet_groups.app import SERVICE
 from quartet_groups.config import GroupsConfig

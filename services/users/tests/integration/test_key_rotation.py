@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.core.errors import UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_testing.clock import Clock

@@ -6,7 +6,7 @@ import base64
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from quartet_common.auth.tokens import TokenVerifier
+from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import BootstrapClient, UsersConfig
 from quartet_users.tokens.keys import KeyRing

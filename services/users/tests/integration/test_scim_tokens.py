@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from quartet_common.auth.opaque import SCIM_TOKEN, make
-from quartet_common.auth.tokens import MAX_TOKEN_LENGTH
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
+from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_common.messaging.outbox import Caller
 from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, make
+from quartet_common.auth.opaque_tokens import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, make
 from quartet_common.auth.revocations import revocation
-from quartet_common.auth.tokens import LEEWAY, MAX_TOKEN_LENGTH
+from quartet_common.auth.token_verifier import LEEWAY, MAX_TOKEN_LENGTH
 from quartet_common.config.rate_limit import Limit
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.limits.errors import LimitedError

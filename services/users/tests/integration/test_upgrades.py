@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.auth.opaque import REFRESH_TOKEN, digest, family_of, make, make_next
+from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_common.data.connections import Connection
 from quartet_common.data.migrations import find_migrations, migrate
 from quartet_scim.filters import fold

@@ -24,7 +24,7 @@ from quartet_common.service_request import running_globals, running_request
 from quartet_common.telemetry.logs import add_context
 
 if TYPE_CHECKING:
-    from quartet_common.auth.tokens import TokenVerifier
+    from quartet_common.auth.token_verifier import TokenVerifier
     from quartet_common.limits.limiter import Limiter
 
 F = TypeVar("F", bound=Callable[..., Any])

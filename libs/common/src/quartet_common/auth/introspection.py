@@ -12,7 +12,7 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from quartet_common.auth.opaque import SCIM_TOKEN, tenant_of
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import UnavailableError
 from quartet_common.http import basic

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.auth.opaque import ALPHABET, CLIENT_SECRET, digest, make
+from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import revocation
 from quartet_common.container import AppContainer

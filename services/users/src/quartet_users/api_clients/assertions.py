@@ -8,7 +8,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
 
-from quartet_common.auth.compact import header_of, members_of
+from quartet_common.auth.jwt_parsing import header_of, members_of
 from quartet_common.core.errors import BadRequestError, UnauthorizedError
 from quartet_users.api_clients.public_keys import PublicKey, algorithms_of
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from quartet_common.auth.opaque import digest
+from quartet_common.auth.opaque_tokens import digest
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnauthorizedError

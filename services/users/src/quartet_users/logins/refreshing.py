@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, tenant_of
+from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, tenant_of
 from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.outbox import Caller

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.auth.opaque import digest, family_of
+from quartet_common.auth.opaque_tokens import digest, family_of
 from quartet_common.data.connections import Connection
 
 

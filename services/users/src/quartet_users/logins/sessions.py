@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from quartet_common.auth.opaque import REFRESH_TOKEN, family_of, make, make_next
-from quartet_common.auth.tokens import AUDIENCE
+from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, family_of, make, make_next
+from quartet_common.auth.token_verifier import AUDIENCE
 from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from quartet_common.auth.opaque import SCIM_TOKEN, digest, make, tenant_of
+from quartet_common.auth.opaque_tokens import SCIM_TOKEN, digest, make, tenant_of
 from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.container import AppContainer

@@ -9,10 +9,10 @@ import asyncpg
 import orjson
 from joserfc.jws import extract_compact
 
-from quartet_common.auth.opaque import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
+from quartet_common.auth.opaque_tokens import CLIENT_SECRET, REFRESH_TOKEN, SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
-from quartet_common.auth.tokens import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
+from quartet_common.auth.token_verifier import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.config.rate_limit import Limit
 from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnauthorizedError

@@ -10,8 +10,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from quartet_common.auth import tokens
-from quartet_common.auth.tokens import LEEWAY, LONGEST_LIFE, TokenVerifier
+from quartet_common.auth import token_verifier
+from quartet_common.auth.token_verifier import LEEWAY, LONGEST_LIFE, TokenVerifier
 from quartet_common.core.errors import UnauthorizedError, UnavailableError
 from quartet_testing.tokens import TokenFactory
 
@@ -234,7 +234,7 @@ async def test_what_is_remembered_is_no_token_and_has_one_size(factory: TokenFac
 async def test_memory_is_bounded_and_the_oldest_goes_first(
     factory: TokenFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "CACHE_SIZE", 3)
+    monkeypatch.setattr(token_verifier, "CACHE_SIZE", 3)
     keys = Keys(factory)
     verifier = TokenVerifier(ISSUER, keys.find)
     issued = [factory.token(f"tenant-{number}", ["users:read"]) for number in range(4)]

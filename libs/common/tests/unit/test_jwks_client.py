@@ -8,7 +8,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 
-from quartet_common.auth.keys import REFRESH_INTERVAL, UNKNOWN_INTERVAL, RemoteKeys
+from quartet_common.auth.jwks_client import REFRESH_INTERVAL, UNKNOWN_INTERVAL, RemoteKeys
 from quartet_common.core.errors import UnavailableError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.auth.opaque import (
+from quartet_common.auth.opaque_tokens import (
     ALPHABET,
     CLIENT_SECRET,
     REFRESH_TOKEN,
