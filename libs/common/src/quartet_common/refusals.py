@@ -13,8 +13,8 @@ from quartet_common.core.errors import OURS
 from quartet_common.core.identifiers import SYSTEM_TENANT, Clock, new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
+from quartet_common.messaging.event_aggregation import ANONYMOUS, MAX_KEYS, OTHERS, Summaries, Tally
 from quartet_common.messaging.outbox import Caller, DomainEvent
-from quartet_common.summaries import ANONYMOUS, MAX_KEYS, OTHERS, Summaries, Tally
 
 MAX_PATH = 256
 UNKNOWN = "unknown"

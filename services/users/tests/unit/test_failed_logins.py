@@ -7,7 +7,7 @@ import pytest
 
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging import outbox
-from quartet_common.summaries import MAX_KEYS
+from quartet_common.messaging.event_aggregation import MAX_KEYS
 from quartet_users.logins.failed_logins import FailedLogins, Failure
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)

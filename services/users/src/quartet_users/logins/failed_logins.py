@@ -5,8 +5,8 @@ from typing import cast
 from uuid import UUID
 
 from quartet_common.core.identifiers import SYSTEM_TENANT
+from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, Summaries, Tally
 from quartet_common.messaging.outbox import Caller, DomainEvent
-from quartet_common.summaries import ANONYMOUS, OTHERS, Summaries, Tally
 from quartet_users import events
 
 MAX_NAME = 128
