@@ -44,7 +44,7 @@ from quartet_common.data import database_clock
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
-from quartet_common.limits.sums import INTERVAL as LIMITS_INTERVAL
+from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog

@@ -13,7 +13,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.limits.addresses import UNKNOWN, counted_as
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import Limiter
-from quartet_common.limits.sums import BATCH, SharedClock, Sums
+from quartet_common.limits.redis_sync import BATCH, SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows
 
 

@@ -16,7 +16,7 @@ from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.errors import LimitedError
-from quartet_common.limits.sums import SharedClock, Sums
+from quartet_common.limits.redis_sync import SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows
 
 if TYPE_CHECKING:
