@@ -16,8 +16,8 @@ from quartet_cli.layout import SERVICES
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_testing.client import ORIGIN, Api, TokenFor
 from quartet_testing.faults import back
 from quartet_testing.limits import WIDE

@@ -4,8 +4,8 @@ from typing import Any
 
 from quartet_common.auth import revocations
 from quartet_common.config.settings import CONSUMERS, ServiceConfig
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 
 
 def test_relays_declare_the_queue_of_every_consumer_with_its_patterns(

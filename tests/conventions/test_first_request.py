@@ -16,7 +16,7 @@ from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.principal import SCOPES
 from quartet_common.config.settings import read_config
-from quartet_common.process import prepare
+from quartet_common.runtime.process import prepare
 from quartet_testing.services import new_tenant
 from quartet_testing.tokens import KEY_ID, TokenFactory
 

@@ -175,7 +175,7 @@ def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) ->
     for path in modules(package):
         if is_step(name_of(path, package), "store"):
             text = path.read_text()
-            assert "quartet_common.container" not in imports(path), path
+            assert "quartet_common.runtime.container" not in imports(path), path
             assert ".transaction(" not in text, f"{path} opens a transaction"
             assert ".acquire(" not in text, f"{path} takes a connection"
             check_parameters(path)

@@ -8,8 +8,8 @@ import pytest
 from quartet_cli import problems
 from quartet_cli.layout import CHECKOUT
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
-from quartet_common.process import Service, Worker, api_readiness
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, Worker, api_readiness
 
 ALERT = re.compile(r"^\s*- alert: *(\S+)", re.MULTILINE)
 

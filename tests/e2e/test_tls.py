@@ -18,9 +18,9 @@ from quartet_cli.layout import CHECKOUT
 from quartet_cli.servers import nginx
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig, read_config
-from quartet_common.container import AppContainer
-from quartet_common.process import Service, prepare
-from quartet_common.server_settings import hypercorn_config
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, prepare
+from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
 from quartet_testing.client import GROUPS, USERS, Api, group_document, user_document

@@ -14,14 +14,14 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig, read_config
-from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import SUCCESS, Event
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
-from quartet_common.process import Service, prepare
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, prepare
 from quartet_testing.conditions import eventually
 
 PASSWORD = "common"

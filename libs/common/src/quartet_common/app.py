@@ -22,7 +22,6 @@ from quartet_common.blueprints.docs import docs_blueprint
 from quartet_common.blueprints.health import health_blueprint
 from quartet_common.config.certificates import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import (
     PROBLEM_TYPE,
     BadRequestError,
@@ -46,8 +45,9 @@ from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
-from quartet_common.readiness import Check
 from quartet_common.refusals import EXTENSION, RefusalLog
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.readiness import Check
 from quartet_common.service_app import ServiceApp
 from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
 from quartet_common.telemetry.logs import begin_context

@@ -21,9 +21,9 @@ from quartet_common.config.certificates import Certificates, client_context
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.cache import open_cache
 from quartet_common.data.connections import connect_once
-from quartet_common.http import open_http
 from quartet_common.messaging.broker import Broker
-from quartet_common.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.service_client import open_http
 from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
 from quartet_testing.conditions import eventually

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import ContendedError
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import ATTEMPTS, Database, after_commit
+from quartet_common.runtime.container import AppContainer
 
 LOCKS = (7_001, 7_002)
 

@@ -12,7 +12,6 @@ import pytest
 from quartet_cli import ports
 from quartet_cli.accounts import is_root
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
@@ -21,7 +20,8 @@ from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.process import Service, prepare
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, prepare
 from quartet_testing.clusters import Cluster, Forwarder, cluster_folder, give
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant

@@ -10,13 +10,13 @@ import pytest
 from aio_pika import DeliveryMode, Message
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Handler, Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 

@@ -9,11 +9,11 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import HOLDER
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
 from quartet_testing.stopwatch import stopwatch

@@ -18,7 +18,6 @@ from quartet_common.auth import revocations
 from quartet_common.auth.revocations import REVOKED, lane
 from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import outbox
@@ -31,7 +30,8 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
-from quartet_common.process import Service
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant, run_service
 

@@ -11,7 +11,7 @@ import pytest
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.connections import Connection, connect_once
 from quartet_common.data.migrations import Migration, MigrationError, check_schema, migrate
-from quartet_common.process import COMMON, require_schema
+from quartet_common.runtime.process import COMMON, require_schema
 
 Connect = Callable[[], Awaitable[Connection]]
 TWO = [

@@ -11,7 +11,6 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
@@ -22,6 +21,7 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 

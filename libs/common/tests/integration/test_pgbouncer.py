@@ -13,7 +13,7 @@ from quart import Quart
 from quartet_cli import ports
 from quartet_cli.accounts import is_root, postgres_user
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.process import Service, prepare, require_schema
+from quartet_common.runtime.process import Service, prepare, require_schema
 from quartet_testing.clusters import cluster_folder, give
 from quartet_testing.conditions import eventually
 

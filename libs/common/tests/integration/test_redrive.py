@@ -8,9 +8,7 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
-from quartet_common import process
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.messaging import redrive
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
@@ -18,7 +16,9 @@ from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, Automa
 from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS
-from quartet_common.process import Service, Worker
+from quartet_common.runtime import process
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, Worker
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import NAMES, Recording, consumer_of, messages_in, running, taken_from
 from quartet_testing.services import new_tenant

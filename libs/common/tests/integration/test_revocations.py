@@ -16,8 +16,8 @@ from quartet_common.auth.guard import requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import CLOCKS, KEPT, RevocationList, keep, prune, revocation
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
 from quartet_testing.services import RunningService, new_tenant, run_service

@@ -17,10 +17,10 @@ from quartet_common.auth.guard import requires
 from quartet_common.blueprints import data
 from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import FairShare
 from quartet_common.data.connections import Connection
-from quartet_common.process import Service
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_serving import sending
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant, serve_service

@@ -6,14 +6,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from quartet_common import container as module
 from quartet_common.auth import introspection
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.fair_share import FairShare
+from quartet_common.runtime import container as module
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.revocations import fresh_list
 
 PARTS = ("database", "redis", "http", "verifier")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from quartet_common.metrics_port import create_private_app
-from quartet_common.readiness import Readiness
+from quartet_common.runtime.metrics_port import create_private_app
+from quartet_common.runtime.readiness import Readiness
 
 DASHBOARD = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards/quartet.json"
 FRESH = """

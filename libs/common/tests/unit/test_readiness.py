@@ -3,7 +3,7 @@
 import asyncio
 
 from quartet_common.core.errors import UnavailableError
-from quartet_common.readiness import CHECK_TIMEOUT, Readiness
+from quartet_common.runtime.readiness import CHECK_TIMEOUT, Readiness
 from quartet_testing.stopwatch import stopwatch
 
 

@@ -15,7 +15,7 @@ from typing import Any
 async def run(service: str, asked: dict[str, Any]) -> dict[str, Any]:
     """Start the app, as its api process does, and send the requests."""
     from quartet_common.config.settings import load_config
-    from quartet_common.container import AppContainer
+    from quartet_common.runtime.container import AppContainer
 
     found = import_module(f"quartet_{service}.app").SERVICE
     container: AppContainer[Any] = AppContainer(load_config(found.config_class))

@@ -10,7 +10,6 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
@@ -20,6 +19,7 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Handler, Subscription
 from quartet_common.messaging.topology import EVENTS_HEADER, EXCHANGE, QueueNames
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 
 Container = AppContainer[ServiceConfig]

@@ -12,10 +12,10 @@ from quart.typing import TestClientProtocol
 from quartet_cli import ports
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.messaging.envelope import Event, decode
-from quartet_common.process import Service, prepare
-from quartet_common.server_settings import hypercorn_config
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service, prepare
+from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
 from quartet_testing.tokens import TokenFactory

@@ -3,6 +3,6 @@
 import sys
 
 from quartet_audit.app import SERVICE
-from quartet_common.process import main
+from quartet_common.runtime.process import main
 
 main(SERVICE, sys.argv[1:])

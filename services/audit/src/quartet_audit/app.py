@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from quartet_audit.config import AuditConfig
 from quartet_audit.erasure import ERASURE
 from quartet_audit.subscriptions import subscriptions
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 
 if TYPE_CHECKING:
     from quart import Quart
@@ -44,5 +44,5 @@ SERVICE = Service(
     config_class=AuditConfig,
     create_app=create_app,
     subscriptions=subscriptions,
-    schedules=lambda container: [tenancy.erasing(container, ERASURE)],
+    schedules=lambda container: [tenant_deletion.erasing(container, ERASURE)],
 )

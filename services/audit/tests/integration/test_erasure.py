@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from quartet_audit.erasure import ERASURE
-from quartet_common import tenancy
 from quartet_common.core.identifiers import utc_now
-from quartet_common.tenancy import Eraser, Erasure
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.tenant_deletion import Eraser, Erasure
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def rows(audit: "Audit", query: str, tenant: str) -> list[tuple[Any, ...]]
 async def bury(audit: "Audit", tenant: str) -> None:
     """Note that the tenant is deleted."""
     async with audit.container.database.transaction() as connection:
-        await tenancy.bury(connection, tenant)
+        await tenant_deletion.bury(connection, tenant)
 
 
 async def erase(audit: "Audit", batch: int = 3) -> None:

@@ -7,8 +7,8 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from quartet_common.container import AppContainer
 from quartet_common.data.cache import ignore_cache_failure
+from quartet_common.runtime.container import AppContainer
 from quartet_groups.config import GroupsConfig
 
 TTL = 60

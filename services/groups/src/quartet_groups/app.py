@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_groups.config import GroupsConfig
 from quartet_groups.subscriptions import subscriptions
 
@@ -62,5 +62,5 @@ SERVICE = Service(
     config_class=GroupsConfig,
     create_app=create_app,
     subscriptions=subscriptions,
-    schedules=lambda container: [tenancy.erasing(container)],
+    schedules=lambda container: [tenant_deletion.erasing(container)],
 )

@@ -6,9 +6,9 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.outbox import Caller
+from quartet_common.runtime.container import AppContainer
 from quartet_groups import graph_store, store
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig

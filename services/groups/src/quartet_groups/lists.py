@@ -6,8 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
+from quartet_common.runtime.container import AppContainer
 from quartet_groups.config import GroupsConfig
 from quartet_groups.store import NO_MEMBERS, SEARCHED, StoredGroup
 from quartet_groups.views import GroupView

@@ -7,10 +7,10 @@ import asyncpg
 import msgspec
 import orjson
 
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
+from quartet_common.runtime.container import AppContainer
 from quartet_groups import graph_store, member_store, store
 from quartet_groups.answer_cache import AnswerCache
 from quartet_groups.checks import Question, answer, ids_of

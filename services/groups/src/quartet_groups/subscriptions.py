@@ -6,14 +6,14 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller, DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
 from quartet_groups import domain, member_store, store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.events import EVENTS_AT_ONCE
@@ -33,7 +33,7 @@ def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscriptio
     """What the service consumes: one handler for all of users, which locks them once, in one order."""
     return [
         Subscription("users.user.*.v1", UserEvents(container).happened),
-        Subscription(tenancy.TENANT_DELETED, tenancy.happened),
+        Subscription(tenant_deletion.TENANT_DELETED, tenant_deletion.happened),
     ]
 
 

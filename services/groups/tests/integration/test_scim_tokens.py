@@ -8,11 +8,11 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from quartet_common import container as container_module
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.revocations import keep, revocation
 from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_common.core.identifiers import new_id
+from quartet_common.runtime import container as container_module
 from quartet_groups.app import SERVICE
 from quartet_groups.config import GroupsConfig
 from quartet_testing.conditions import eventually

@@ -2,7 +2,7 @@
 
 import sys
 
-from quartet_common.process import main
+from quartet_common.runtime.process import main
 from quartet_metrics.app import SERVICE
 
 main(SERVICE, sys.argv[1:])

@@ -2,9 +2,9 @@
 
 from quart import Quart
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
-from quartet_common.process import Service
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.subscriptions import subscriptions
 
@@ -30,5 +30,5 @@ SERVICE = Service(
     config_class=MetricsConfig,
     create_app=create_app,
     subscriptions=subscriptions,
-    schedules=lambda container: [tenancy.erasing(container)],
+    schedules=lambda container: [tenant_deletion.erasing(container)],
 )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
 from quartet_metrics import store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.domain import tally
@@ -14,7 +14,7 @@ from quartet_metrics.domain import tally
 
 def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
     """What the metrics service consumes."""
-    return [Subscription("#", count_events), Subscription(tenancy.TENANT_DELETED, tenancy.happened)]
+    return [Subscription("#", count_events), Subscription(tenant_deletion.TENANT_DELETED, tenant_deletion.happened)]
 
 
 async def count_events(connection: Connection, events: Sequence[Event]) -> None:

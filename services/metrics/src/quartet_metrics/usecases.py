@@ -1,7 +1,7 @@
 """Use cases: one question, one statement."""
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
+from quartet_common.runtime.container import AppContainer
 from quartet_metrics import store
 from quartet_metrics.answers import Answer, Point, Series
 from quartet_metrics.domain import MAX_POINTS, Query, dense

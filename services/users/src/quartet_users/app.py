@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
 from quartet_common.core.schedule import Schedule
-from quartet_common.process import Service
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.process import Service
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends
 from quartet_users.roles import losses, marks
@@ -18,7 +18,7 @@ from quartet_users.tokens import key_usecases
 if TYPE_CHECKING:
     from quart import Quart
 
-    from quartet_common.http import ServiceClient
+    from quartet_common.runtime.service_client import ServiceClient
     from quartet_users.clients import GroupDirectory
     from quartet_users.logins.failed_logins import FailedLogins
     from quartet_users.passwords.passwords import Passwords
@@ -223,7 +223,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
         Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
-        tenancy.erasing(container, tenancy.Erasure(staying={"tenants"})),
+        tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),
     ]
 
 

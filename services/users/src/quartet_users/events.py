@@ -8,7 +8,7 @@ from quartet_common.auth.revocations import REVOKED, Revocation
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_common.tenancy import TENANT_DELETED
+from quartet_common.runtime.tenant_deletion import TENANT_DELETED
 from quartet_scim.schema import Schema
 from quartet_users.api_clients import client_events
 from quartet_users.roles.role_domain import GranteeType, Role

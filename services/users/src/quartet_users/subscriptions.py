@@ -7,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.roles import loss_store, role_store
 from quartet_users.roles.losses import watching

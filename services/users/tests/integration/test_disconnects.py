@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from quartet_cli import ports
-from quartet_common.container import AppContainer
 from quartet_common.data.database import Database
 from quartet_common.limits.addresses import counted_as
-from quartet_common.server_settings import hypercorn_config
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_serving.server import serve_app
 from quartet_testing.client import PATCH, USER
 from quartet_testing.conditions import eventually

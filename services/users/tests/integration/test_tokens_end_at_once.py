@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from quart import Response
 
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.client import PATCH, USER
 from quartet_testing.machines import Machines, basic
 from quartet_testing.people import PASSWORD, People, Session

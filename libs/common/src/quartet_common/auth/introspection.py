@@ -15,7 +15,7 @@ import msgspec
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import UnavailableError
-from quartet_common.http import basic
+from quartet_common.runtime.service_client import basic
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from quart_schema import tag_blueprint
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.fair_share import FairShare
 from quartet_common.data.connections import Connection
 from quartet_common.openapi import answers
+from quartet_common.runtime.container import AppContainer
 from quartet_common.spool import Spool
 from quartet_serving.sending import SlowClientError
 from quartet_serving.tasks import end_tasks

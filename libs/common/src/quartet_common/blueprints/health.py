@@ -6,8 +6,8 @@ from quart import Blueprint
 from quart_schema import security_scheme, tag_blueprint
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
-from quartet_common.readiness import Check, Readiness, database_check
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.readiness import Check, Readiness, database_check
 
 
 def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, Check]) -> Blueprint:

@@ -12,7 +12,6 @@ from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import lane
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.messaging import journal
 from quartet_common.messaging.dead_letters import facts, is_of
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
@@ -21,6 +20,7 @@ from quartet_common.messaging.redrive import redrive as redrive_letters
 from quartet_common.messaging.stats import read_outbox, read_queues
 from quartet_common.messaging.topology import QueueNames
 from quartet_common.parameters import whole_number
+from quartet_common.runtime.container import AppContainer
 
 MAX_LISTED = 100
 EVERYTHING = "platform:admin"

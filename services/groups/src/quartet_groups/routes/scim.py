@@ -7,8 +7,8 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.guard import caller, requires
 from quartet_common.bodies import ANY_SIZE, takes
-from quartet_common.container import AppContainer
 from quartet_common.core.offload import work_on
+from quartet_common.runtime.container import AppContainer
 from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig

@@ -11,9 +11,9 @@ import orjson
 
 from quartet_common.auth.opaque_tokens import digest
 from quartet_common.auth.principal import ANY_TENANT
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnauthorizedError
 from quartet_common.core.identifiers import TENANT_ID
+from quartet_common.runtime.container import AppContainer
 from quartet_serving.percent import unquote_plus
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import assertions

@@ -13,10 +13,10 @@ from hashlib import sha256
 from redis.exceptions import RedisError
 
 from quartet_common.config.rate_limit import Limit
-from quartet_common.container import AppContainer
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.redis_sync import SharedClock
+from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key
 from quartet_users.lockout import lockout_rules
 from quartet_users.lockout.lockout_memory import CAPACITY, ContendedError, Keys, LocalStore, RedisStore

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, tenant_of
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.outbox import Caller
+from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.logins import credential_store, session_ends, session_store, sessions

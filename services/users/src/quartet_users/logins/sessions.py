@@ -8,9 +8,9 @@ from uuid import UUID
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, family_of, make, make_next
 from quartet_common.auth.token_verifier import AUDIENCE
-from quartet_common.container import AppContainer
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
+from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_store
 from quartet_users.logins.session_store import Session, TokenHashes

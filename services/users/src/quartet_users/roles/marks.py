@@ -7,10 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import ServiceError, UnavailableError
-from quartet_common.http import ServiceClient
 from quartet_common.messaging.outbox import Caller
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.service_client import ServiceClient
 from quartet_users.config import UsersConfig
 from quartet_users.roles import mark_store
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from quartet_common.container import AppContainer
 from quartet_common.data.connections import Connection
+from quartet_common.runtime.container import AppContainer
 from quartet_scim.filters import Sql
 from quartet_scim.listing import PAGE_BYTES, PageSql, Place, cut_query, unreadable_value
 from quartet_scim.projection import Projection

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from quartet_common import tenancy
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
 from quartet_scim.normalise import Normalised
 from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
 from quartet_users.config import UsersConfig
@@ -182,7 +182,7 @@ async def _change(
             await _tell(container, connection, caller, told)
             await revoke(container, connection, caller, revocations)
             if after.status == "deleted":
-                await tenancy.bury(connection, after.id)
+                await tenant_deletion.bury(connection, after.id)
     return after
 
 

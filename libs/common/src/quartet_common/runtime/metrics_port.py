@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from quart import Quart, Response, request
 
-from quartet_common.readiness import Readiness
+from quartet_common.runtime.readiness import Readiness
 
 
 def create_private_app(readiness: Readiness, token: str = "") -> Quart:

@@ -10,11 +10,9 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 
-from quartet_common import tenancy
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import utc_now
 from quartet_common.data.connections import Connection
@@ -23,7 +21,9 @@ from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames
-from quartet_common.tenancy import DropLetters, Eraser, Erasure
+from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.tenant_deletion import DropLetters, Eraser, Erasure
 from quartet_testing.services import new_tenant
 
 Container = AppContainer[ServiceConfig]
@@ -74,7 +74,7 @@ class Service:
 
     async def bury(self, tenant: str) -> None:
         async with self.database.transaction() as connection:
-            await tenancy.bury(connection, tenant)
+            await tenant_deletion.bury(connection, tenant)
 
     async def left(self, tenant: str) -> list[int]:
         return [await self.run(f'SELECT count(*) FROM "{name}" WHERE tenant_id = $1', tenant) for name in OWN]
@@ -98,7 +98,7 @@ async def service(container: Container) -> AsyncIterator[Service]:
 
 async def test_children_are_emptied_before_parents_and_totals_last(service: Service) -> None:
     async with service.database.connection() as connection:
-        found = await tenancy.tables(connection)
+        found = await tenant_deletion.tables(connection)
     assert found.index("Leaves") < found.index("branches") < found.index("a_total")
     assert {"inbox", "outbox", "revocations", "deleted_tenants"} <= set(found)
     assert {"nobodys", "schema_migrations"}.isdisjoint(found)
@@ -106,7 +106,7 @@ async def test_children_are_emptied_before_parents_and_totals_last(service: Serv
 
 def test_tables_that_refer_in_a_circle_are_an_error_and_no_endless_loop() -> None:
     with pytest.raises(ValueError, match="in a circle: a, b"):
-        tenancy.children_first(["a", "b", "c"], [("a", "b"), ("b", "a"), ("c", "a")])
+        tenant_deletion.children_first(["a", "b", "c"], [("a", "b"), ("b", "a"), ("c", "a")])
 
 
 async def test_everything_of_the_tenant_goes_in_small_batches_and_nothing_of_another(service: Service) -> None:
@@ -133,7 +133,7 @@ async def test_a_worker_that_ends_in_the_middle_leaves_the_rest_to_the_next(serv
         batches += 1
         if batches == 3:
             raise asyncio.CancelledError
-        return await tenancy.erase_rows(connection, "Leaves", who, limit)
+        return await tenant_deletion.erase_rows(connection, "Leaves", who, limit)
 
     with pytest.raises(asyncio.CancelledError):
         await service.eraser(own={"Leaves": erase}).run()
@@ -151,7 +151,7 @@ async def test_a_tenant_whose_rows_cannot_be_removed_stays_due_and_stops_no_othe
     async def erase(connection: Connection, who: str, limit: int) -> int:
         if who == tenants[0]:
             raise UnavailableError("postgresql")
-        return await tenancy.erase_rows(connection, "Leaves", who, limit)
+        return await tenant_deletion.erase_rows(connection, "Leaves", who, limit)
 
     await service.eraser(own={"Leaves": erase}).run()
     assert await service.left(tenants[1]) == [0, 0, 0]
@@ -277,9 +277,9 @@ async def test_the_event_of_a_tenants_end_is_the_platforms_and_names_the_tenant(
 ) -> None:
     tenant = new_tenant()
     await service.fill(tenant)
-    told = event("quartet", tenancy.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
+    told = event("quartet", tenant_deletion.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
     async with service.database.transaction() as connection:
-        await tenancy.happened(connection, [told, told])
+        await tenant_deletion.happened(connection, [told, told])
     await service.eraser().run()
     assert await service.left(tenant) == [0, 0, 0]
     assert await service.due("quartet") is None

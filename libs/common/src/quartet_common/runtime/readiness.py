@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
+from quartet_common.runtime.container import AppContainer
 
 Check = Callable[[], Awaitable[bool]]
 """True when the thing answers; may raise UnavailableError, whose problem is reported, instead of False."""

@@ -20,13 +20,13 @@ import msgspec
 
 from quartet_common.auth import revocations
 from quartet_common.auth.revocations import KEPT, revocation
-from quartet_common.container import AppContainer
 from quartet_common.core.schedule import Schedule
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_common.messaging import dead_letters
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.topology import QueueNames
+from quartet_common.runtime.container import AppContainer
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from quart import Quart
 from quartet_common.auth import revocations
 from quartet_common.config import certificates
 from quartet_common.config.settings import ServiceConfig, load_config
-from quartet_common.container import AppContainer
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.core.schedule import Schedule, run_schedule
@@ -30,9 +29,10 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
-from quartet_common.metrics_port import create_private_app
-from quartet_common.readiness import Readiness, database_check
-from quartet_common.server_settings import hypercorn_config, private_config
+from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.metrics_port import create_private_app
+from quartet_common.runtime.readiness import Readiness, database_check
+from quartet_common.runtime.server_settings import hypercorn_config, private_config
 from quartet_common.telemetry.logs import configure_logs
 from quartet_common.telemetry.opentelemetry_setup import start_telemetry
 from quartet_serving.server import serve_app, stop_on_signals

@@ -17,8 +17,8 @@ from quartet_common.core.identifiers import Clock
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.data.database import Database, open_database
 from quartet_common.data.database_clock import DatabaseClock
-from quartet_common.http import ServiceClient, ServiceToken, open_http
 from quartet_common.messaging.broker import Broker
+from quartet_common.runtime.service_client import ServiceClient, ServiceToken, open_http
 from quartet_common.telemetry.opentelemetry_setup import instrument_http
 
 if TYPE_CHECKING:
