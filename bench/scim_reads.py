@@ -18,7 +18,7 @@ import asyncpg
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_common.cursors import cursor_key, encode_cursor
+from quartet_common.web.cursors import cursor_key, encode_cursor
 from quartet_testing.client import USERS, Api
 from quartet_testing.limits import WIDE
 

@@ -9,7 +9,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
-from quartet_common.openapi import REFERENCE
+from quartet_common.web.openapi import REFERENCE
 from quartet_scim.errors import ERROR_SCHEMA
 
 Operation = tuple[str, dict[str, Any]]

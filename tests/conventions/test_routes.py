@@ -4,9 +4,9 @@ import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
-from quartet_common.auth.guard import lets_people_in, scopes_of
 from quartet_common.auth.principal import SCOPES
-from quartet_common.bodies import ANY_SIZE, SMALL_BODY, body_limit
+from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, body_limit
+from quartet_common.web.guard import lets_people_in, scopes_of
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
 PUBLIC = {

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from quart import Quart, request
 
-from quartet_common.app import create_base_app
-from quartet_common.auth.guard import caller, requires
-from quartet_common.blueprints.data import NDJSON, data_blueprint
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import NotFoundError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, api_readiness
+from quartet_common.web.app import create_base_app
+from quartet_common.web.blueprints.data_export import NDJSON, data_blueprint
+from quartet_common.web.guard import caller, requires
 from quartet_testing.services import RunningService, new_tenant, run_service
 
 ORIGIN = "https://app.example.com"

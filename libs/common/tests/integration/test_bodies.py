@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 from quart import Response, request
 
-from quartet_common.bodies import ANY_SIZE, SMALL_BODY, takes
 from quartet_common.core.errors import ServiceError, problem
 from quartet_common.core.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
 from quartet_common.limits.addresses import counted_as
-from quartet_common.memory import LARGE_REQUEST
-from quartet_common.service_app import ServiceApp
-from quartet_common.service_request import BODY_WEIGHT, BYTES_IN_FLIGHT, FREE_BYTES, hold_bytes
+from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, takes
+from quartet_common.web.memory import LARGE_REQUEST
+from quartet_common.web.service_app import ServiceApp
+from quartet_common.web.service_request import BODY_WEIGHT, BYTES_IN_FLIGHT, FREE_BYTES, hold_bytes
 from quartet_serving.http1_connection import Connection, Host
 from quartet_testing.conditions import eventually
 

@@ -12,11 +12,11 @@ import trustme
 from quart import Quart, request
 
 from quartet_cli import ports
-from quartet_common.app import create_base_app
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
-from quartet_common.service_request import ServiceRequest, running_request, stop_on_disconnect
+from quartet_common.web.app import create_base_app
+from quartet_common.web.service_request import ServiceRequest, running_request, stop_on_disconnect
 from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
 

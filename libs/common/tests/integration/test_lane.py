@@ -13,10 +13,8 @@ import pytest
 from aio_pika import Message
 from quart import Quart
 
-from quartet_common.app import create_base_app
 from quartet_common.auth import revocations
 from quartet_common.auth.revocations import REVOKED, lane
-from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
@@ -32,6 +30,8 @@ from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_common.web.app import create_base_app
+from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant, run_service
 

@@ -10,14 +10,14 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.app import create_base_app
-from quartet_common.auth.guard import requires
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import UnauthorizedError
 from quartet_common.limits import limiter
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_common.web.app import create_base_app
+from quartet_common.web.guard import requires
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused, stopped
 from quartet_testing.services import RunningService, new_tenant, run_service

@@ -10,14 +10,14 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.app import create_base_app
 from quartet_common.auth import revocations
-from quartet_common.auth.guard import requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import CLOCKS, KEPT, RevocationList, keep, prune, revocation
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_common.web.app import create_base_app
+from quartet_common.web.guard import requires
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
 from quartet_testing.services import RunningService, new_tenant, run_service

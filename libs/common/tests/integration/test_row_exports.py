@@ -12,15 +12,15 @@ import orjson
 import pytest
 from quart import Quart
 
-from quartet_common.app import create_base_app
-from quartet_common.auth.guard import requires
-from quartet_common.blueprints import data
-from quartet_common.blueprints.data import CHUNK, EXPORTS, data_blueprint
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import FairShare
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_common.web.app import create_base_app
+from quartet_common.web.blueprints import data_export
+from quartet_common.web.blueprints.data_export import CHUNK, EXPORTS, data_blueprint
+from quartet_common.web.guard import requires
 from quartet_serving import sending
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant, serve_service
@@ -207,8 +207,8 @@ async def test_tenants_that_read_slowly_keep_no_other_tenant_from_its_export(
 async def test_a_client_that_reads_an_export_below_its_rate_is_disconnected(
     config: ServiceConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "EXPORT_PATIENCE", 0.2)
-    monkeypatch.setattr(data, "EXPORT_RATE", 1024 * 1024 * 1024)
+    monkeypatch.setattr(data_export, "EXPORT_PATIENCE", 0.2)
+    monkeypatch.setattr(data_export, "EXPORT_RATE", 1024 * 1024 * 1024)
     async with serving(config) as service, AsyncExitStack() as stack:
         exports = shares_of(service)
         reader, _ = await begin(service, new_tenant(), stack)

@@ -17,10 +17,10 @@ from hyperframe.frame import DataFrame
 from quart import Quart, Response, request
 
 from quartet_cli import ports
-from quartet_common.app import create_base_app
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.web.app import create_base_app
 from quartet_serving import server, wire_format
 from quartet_serving.http2_connection import Http2Connection
 from quartet_serving.server import serve_app

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 import pytest
 from quart import Quart, Response
 
-from quartet_common.app import create_base_app
-from quartet_common.auth.guard import requires
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import CAPACITY, SHARE
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_common.web.app import create_base_app
+from quartet_common.web.guard import requires
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant, serve_service
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from quartet_common.core.errors import BadRequestError
-from quartet_common.cursors import VERSION, cursor_key, decode_cursor, encode_cursor
+from quartet_common.web.cursors import VERSION, cursor_key, decode_cursor, encode_cursor
 
 KIND: type[tuple[datetime, int]] = tuple[datetime, int]
 POSITION = (datetime(2026, 1, 31, 9, 0, 0, 123456, tzinfo=UTC), 42)

@@ -7,12 +7,12 @@ import pytest
 from quart import Quart
 from werkzeug.datastructures import Headers
 
-from quartet_common.auth.guard import caller, install_guard, lets_people_in, requires, scopes_of
 from quartet_common.auth.principal import in_header
 from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ServiceError
 from quartet_common.limits.limiter import Limiter
+from quartet_common.web.guard import caller, install_guard, lets_people_in, requires, scopes_of
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"

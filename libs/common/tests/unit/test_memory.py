@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from quartet_common.memory import Memory
+from quartet_common.web.memory import Memory
 
 
 class Node:

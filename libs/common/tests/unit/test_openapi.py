@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from quart import Quart
 
-from quartet_common.openapi import Published
+from quartet_common.web.openapi import Published
 
 
 class Provider:

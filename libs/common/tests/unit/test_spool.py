@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_common.spool import Spool, SpoolError
+from quartet_common.web.spool import Spool, SpoolError
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from typing import Any
 
 from quartet_common.core.errors import title_of
-from quartet_common.openapi import Dialect
+from quartet_common.web.openapi import Dialect
 from quartet_scim.errors import ERROR_SCHEMA
 from quartet_scim.http import ACCEPTED, CONTENT_TYPE
 

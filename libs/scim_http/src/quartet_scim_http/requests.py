@@ -9,7 +9,7 @@ from quart import request
 
 from quartet_common.core.identifiers import parse_id
 from quartet_common.core.offload import LARGE_BODY, work_on
-from quartet_common.service_request import FREE_BYTES, hold_bytes, stop_on_disconnect
+from quartet_common.web.service_request import FREE_BYTES, hold_bytes, stop_on_disconnect
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
 from quartet_scim.json import parse, size_in_memory

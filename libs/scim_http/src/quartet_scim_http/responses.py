@@ -2,7 +2,7 @@
 
 from quart import Response
 
-from quartet_common.service_request import running_request
+from quartet_common.web.service_request import running_request
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.preconditions import is_known_version
 from quartet_scim.projection import Projection

@@ -14,8 +14,8 @@ from quart import Response
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.fair_share import HOLDER, FairShare
 from quartet_common.core.offload import LARGE_BODY
-from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.service_request import FREE_BYTES, hold_bytes
+from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.service_request import FREE_BYTES, hold_bytes
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql

@@ -22,11 +22,11 @@ def create_app(container: AppContainer[AuditConfig]) -> "Quart":
     from quartet_audit.routes import audit_blueprint
     from quartet_audit.store import export_entries
     from quartet_audit.usecases import note_export
-    from quartet_common.app import create_base_app
-    from quartet_common.auth.guard import caller
-    from quartet_common.blueprints.data import data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_common.openapi import Reference
+    from quartet_common.web.app import create_base_app
+    from quartet_common.web.blueprints.data_export import data_blueprint
+    from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_common.web.guard import caller
+    from quartet_common.web.openapi import Reference
 
     async def before_export() -> None:
         await note_export(container, caller())

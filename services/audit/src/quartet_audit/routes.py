@@ -8,10 +8,10 @@ from quartet_audit.answers import EntryList, Parameters
 from quartet_audit.domain import Entry
 from quartet_audit.parameters import read_search, write_cursor
 from quartet_audit.usecases import find_entries, read_entry
-from quartet_common.auth.guard import caller, requires
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 
 
 def audit_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:

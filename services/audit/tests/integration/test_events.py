@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quartet_audit import pages
-from quartet_common.auth.guard import scopes_of
+from quartet_common.web.guard import scopes_of
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:

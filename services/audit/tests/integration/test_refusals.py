@@ -9,7 +9,7 @@ from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
 from quartet_common.messaging.event_aggregation import MAX_KEYS
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
-from quartet_common.refusals import EXTENSION, RefusalLog
+from quartet_common.web.denied_requests import EXTENSION, RefusalLog
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 

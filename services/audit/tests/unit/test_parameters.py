@@ -7,9 +7,9 @@ from quart import Quart
 
 from quartet_audit.domain import BEGINNING, END, Position, Search
 from quartet_audit.parameters import read_search, write_cursor
-from quartet_common import cursors
 from quartet_common.core.errors import BadRequestError
-from quartet_common.cursors import EXTENSION, cursor_key
+from quartet_common.web import cursors
+from quartet_common.web.cursors import EXTENSION, cursor_key
 
 TIME = datetime(2026, 1, 31, 9, 0, 0, 123456, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     """The HTTP application; the imports stand here so that the worker does not carry them."""
-    from quartet_common.app import create_base_app
-    from quartet_common.blueprints.data import data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_common.web.app import create_base_app
+    from quartet_common.web.blueprints.data_export import data_blueprint
+    from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_groups import clients, exports
     from quartet_groups.bulk import GroupBulk
     from quartet_groups.membership import Membership

@@ -1,6 +1,6 @@
 """The reference: examples of request bodies and descriptions of parameters, for the OpenAPI document."""
 
-from quartet_common.openapi import Reference
+from quartet_common.web.openapi import Reference
 from quartet_scim_http.dialect import PARAMETERS
 
 MESSAGES = "urn:ietf:params:scim:api:messages:2.0"

@@ -11,9 +11,9 @@ from quartet_metrics.subscriptions import subscriptions
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     """The HTTP application. What only HTTP needs is imported here, so that the worker does not carry it."""
-    from quartet_common.app import create_base_app
-    from quartet_common.blueprints.data import Exporter, data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_common.web.app import create_base_app
+    from quartet_common.web.blueprints.data_export import Exporter, data_blueprint
+    from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_metrics.routes import metrics_blueprint
     from quartet_metrics.store import export_counts
 

@@ -4,10 +4,10 @@ import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 from quartet_metrics.answers import Answer, Catalog, Parameters, catalog
 from quartet_metrics.parameters import read_query
 from quartet_metrics.usecases import answer_query

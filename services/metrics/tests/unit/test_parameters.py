@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quartet_common.parameters import BadParameterError
+from quartet_common.web.query_parameters import BadParameterError
 from quartet_metrics.domain import MAX_POINTS, METRICS, STEPS
 from quartet_metrics.errors import TooManyPointsError
 from quartet_metrics.parameters import read_query

@@ -46,8 +46,8 @@ PUBLIC = frozenset(
 
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     """The HTTP application; the imports stand in functions so that the worker does not carry them."""
-    from quartet_common.app import create_base_app
     from quartet_common.limits.limiter import EXTENSION as LIMITER
+    from quartet_common.web.app import create_base_app
     from quartet_scim.errors import ScimError
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
@@ -191,8 +191,8 @@ def _add_administration(
 
 def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
     """What the other services and operators ask for."""
-    from quartet_common.blueprints.data import data_blueprint
-    from quartet_common.blueprints.rabbitmq import rabbitmq_blueprint
+    from quartet_common.web.blueprints.data_export import data_blueprint
+    from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_users.exports import EXPORTERS
     from quartet_users.scim.internal_routes import internal_blueprint
 

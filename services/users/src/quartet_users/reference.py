@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quartet_common.openapi import Reference
+from quartet_common.web.openapi import Reference
 from quartet_scim_http.dialect import PARAMETERS
 
 MESSAGES = "urn:ietf:params:scim:api:messages:2.0"

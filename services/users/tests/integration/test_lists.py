@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quartet_common.core.identifiers import new_id
-from quartet_common.cursors import EXTENSION, encode_cursor
 from quartet_common.data.database import Database
+from quartet_common.web.cursors import EXTENSION, encode_cursor
 from quartet_scim.compiled import CompiledType
 from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 from quart import Quart
 
-from quartet_common import cursors
-from quartet_common.cursors import EXTENSION, cursor_key
+from quartet_common.web import cursors
+from quartet_common.web.cursors import EXTENSION, cursor_key
 from quartet_scim.compiled import CompiledType
 from quartet_scim.paging import Page
 from quartet_scim.query import Query

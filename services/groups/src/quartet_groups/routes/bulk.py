@@ -8,11 +8,11 @@ import orjson
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import ANY_SIZE, read_json_bytes, takes
 from quartet_common.core.errors import BadRequestError
-from quartet_common.responses import json_response
+from quartet_common.web.bodies import ANY_SIZE, read_json_bytes, takes
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 from quartet_groups.bulk import GroupBulk, GroupOperations
 from quartet_groups.routes.documents import GroupOperationsDocument, GroupResultsDocument
 from quartet_scim.bulk import MAX_OPERATIONS, Outcome

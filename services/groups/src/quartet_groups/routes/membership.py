@@ -9,13 +9,13 @@ import orjson
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import read_json_bytes, takes
 from quartet_common.core.errors import BadRequestError
-from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.parameters import MAX_TEXT, BadParameterError, single, whole_number
-from quartet_common.responses import json_response
-from quartet_common.service_request import stop_on_disconnect
+from quartet_common.web.bodies import read_json_bytes, takes
+from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.query_parameters import MAX_TEXT, BadParameterError, single, whole_number
+from quartet_common.web.responses import json_response
+from quartet_common.web.service_request import stop_on_disconnect
 from quartet_groups.checks import Question
 from quartet_groups.membership import Membership
 from quartet_groups.routes.documents import (

@@ -3,11 +3,11 @@
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import read_json, takes
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import read_json, takes
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 from quartet_groups import privilege_store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.routes.documents import MarkBody, MarkDocument, MarkedDocument, MarkedGroupDocument

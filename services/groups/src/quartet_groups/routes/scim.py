@@ -5,10 +5,10 @@ from uuid import UUID
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import ANY_SIZE, takes
 from quartet_common.core.offload import work_on
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import ANY_SIZE, takes
+from quartet_common.web.guard import caller, requires
 from quartet_groups import store, usecases
 from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig

@@ -3,11 +3,11 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import takes
 from quartet_common.runtime.container import AppContainer
-from quartet_common.service_request import stop_on_disconnect
+from quartet_common.web.bodies import takes
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.service_request import stop_on_disconnect
 from quartet_groups.config import GroupsConfig
 from quartet_groups.lists import GroupSource
 from quartet_groups.routes.documents import GroupListDocument

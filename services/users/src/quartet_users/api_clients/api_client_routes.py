@@ -9,14 +9,14 @@ import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import read_json, takes
 from quartet_common.core.errors import BadRequestError, NotFoundError
 from quartet_common.core.identifiers import parse_id
-from quartet_common.cursors import decode_cursor, encode_cursor
-from quartet_common.parameters import single, whole_number
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import read_json, takes
+from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import api_client_usecases, assertions
 from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient

@@ -5,12 +5,12 @@ from uuid import UUID
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag
 
-from quartet_common.auth.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
-from quartet_common.bodies import read_json
 from quartet_common.core.errors import BadRequestError, ForbiddenError
 from quartet_common.core.identifiers import parse_id
-from quartet_common.responses import json_response
-from quartet_common.validation_messages import shown
+from quartet_common.web.bodies import read_json
+from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
+from quartet_common.web.responses import json_response
+from quartet_common.web.validation_messages import shown
 from quartet_users.api_clients.authenticated import FIRST_PARTY
 from quartet_users.documents import ProblemDocument
 from quartet_users.logins import login_usecases

@@ -6,12 +6,12 @@ from itertools import groupby
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import read_json
 from quartet_common.core.errors import NotFoundError
-from quartet_common.cursors import encode_cursor
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import read_json
+from quartet_common.web.cursors import encode_cursor
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 from quartet_users.clients import GroupDirectory
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.messaging.outbox import Caller
-from quartet_common.refusals import record_partial_refusal
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError

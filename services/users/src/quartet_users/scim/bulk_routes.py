@@ -8,12 +8,12 @@ import orjson
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, principal, requires
-from quartet_common.bodies import ANY_SIZE, takes
 from quartet_common.core.errors import BodyTooLargeError
 from quartet_common.core.identifiers import new_id
 from quartet_common.core.offload import LARGE_BODY
-from quartet_common.refusals import record_partial_refusal
+from quartet_common.web.bodies import ANY_SIZE, takes
+from quartet_common.web.denied_requests import record_partial_refusal
+from quartet_common.web.guard import caller, principal, requires
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError

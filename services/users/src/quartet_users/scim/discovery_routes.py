@@ -6,8 +6,8 @@ import orjson
 from quart import Blueprint, Response, request
 from quart_schema import document_response, security_scheme, tag
 
-from quartet_common.auth.guard import optional_principal
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import optional_principal
 from quartet_scim.bulk import MAX_OPERATIONS
 from quartet_scim.discovery import (
     resource_type_document,

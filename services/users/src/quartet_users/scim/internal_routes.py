@@ -5,14 +5,14 @@ from typing import Any
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.auth.principal import SERVICE_SCOPE
-from quartet_common.bodies import takes
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import parse_id
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
-from quartet_common.service_request import stop_on_disconnect
+from quartet_common.web.bodies import takes
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
+from quartet_common.web.service_request import stop_on_disconnect
 from quartet_scim_http.requests import read_body
 from quartet_users.config import UsersConfig
 from quartet_users.roles import role_store

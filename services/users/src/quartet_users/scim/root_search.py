@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 import orjson
 
 from quartet_common.core.errors import BadRequestError
-from quartet_common.cursors import decode_cursor, encode_cursor
+from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import invalid_cursor, invalid_value, too_many
 from quartet_scim.listing import PAGE_BYTES

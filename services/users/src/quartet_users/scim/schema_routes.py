@@ -5,10 +5,10 @@ from typing import Any
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import takes
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import takes
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.responses import json_response
 from quartet_scim.discovery import schema_document, schema_list
 from quartet_scim.errors import not_found
 from quartet_scim.registration import read_schema

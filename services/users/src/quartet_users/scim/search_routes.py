@@ -3,9 +3,9 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, principal, requires
-from quartet_common.bodies import takes
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import takes
+from quartet_common.web.guard import caller, principal, requires
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
 from quartet_scim.mentions import urns_in_message

@@ -5,10 +5,10 @@ from uuid import UUID
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.bodies import takes
 from quartet_common.core.identifiers import parse_id
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.bodies import takes
+from quartet_common.web.guard import caller, requires
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import ScimError, not_found

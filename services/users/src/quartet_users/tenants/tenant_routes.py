@@ -5,17 +5,17 @@ from typing import get_args
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.guard import caller, principal, requires
 from quartet_common.auth.principal import PLATFORM_ADMIN
-from quartet_common.bodies import read_json
 from quartet_common.core.errors import ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.cursors import decode_cursor, encode_cursor
 from quartet_common.messaging.outbox import Caller
-from quartet_common.parameters import BadParameterError, single, whole_number
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
-from quartet_common.validation_messages import shown
+from quartet_common.web.bodies import read_json
+from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.query_parameters import BadParameterError, single, whole_number
+from quartet_common.web.responses import json_response
+from quartet_common.web.validation_messages import shown
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 from quartet_users.passwords.passwords import Passwords

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.auth.guard import caller, requires
-from quartet_common.parameters import BadParameterError, single
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.query_parameters import BadParameterError, single
+from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_usecases
 from quartet_users.tokens.key_rules import KeyState

@@ -4,7 +4,7 @@ import re
 
 from werkzeug.datastructures import MultiDict
 
-from quartet_common.bodies import FORM, read_form
+from quartet_common.web.bodies import FORM, read_form
 from quartet_users.errors import OAuthError
 
 Form = MultiDict[str, str]

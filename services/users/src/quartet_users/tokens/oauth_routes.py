@@ -3,11 +3,11 @@
 from quart import Blueprint, Response, request
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
-from quartet_common.auth.guard import source_address
 from quartet_common.core.errors import code_of, title_of
-from quartet_common.openapi import JSON, Dialect
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import source_address
+from quartet_common.web.openapi import JSON, Dialect
+from quartet_common.web.responses import json_response
 from quartet_users.api_clients.client_authentication import authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError

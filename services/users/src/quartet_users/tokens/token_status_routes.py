@@ -3,10 +3,10 @@
 from quart import Blueprint, Response
 from quart_schema import DataSource, document_request, document_response, security_scheme, tag
 
-from quartet_common.auth.guard import source_address
-from quartet_common.responses import json_response
 from quartet_common.runtime.container import AppContainer
-from quartet_common.service_request import stop_on_disconnect
+from quartet_common.web.guard import source_address
+from quartet_common.web.responses import json_response
+from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.api_clients.client_authentication import authenticate
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError

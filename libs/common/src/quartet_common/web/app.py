@@ -14,12 +14,8 @@ from quart_cors import cors
 from quart_schema import Info, QuartSchema
 from werkzeug.exceptions import HTTPException
 
-from quartet_common import memory
-from quartet_common.auth.guard import brings_a_secret, install_guard, source_address
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
-from quartet_common.blueprints.docs import docs_blueprint
-from quartet_common.blueprints.health import health_blueprint
 from quartet_common.config.certificates import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import (
@@ -37,20 +33,24 @@ from quartet_common.core.errors import (
 from quartet_common.core.fair_share import CapacityExceededError, FairShare
 from quartet_common.core.identifiers import new_id_text
 from quartet_common.core.schedule import Schedule, run_schedule
-from quartet_common.cursors import EXTENSION as CURSORS
-from quartet_common.cursors import cursor_key
 from quartet_common.data import database_clock
 from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
-from quartet_common.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
-from quartet_common.refusals import EXTENSION, RefusalLog
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check
-from quartet_common.service_app import ServiceApp
-from quartet_common.service_request import BYTES_IN_FLIGHT, running_globals, running_request
 from quartet_common.telemetry.logs import begin_context
+from quartet_common.web import memory
+from quartet_common.web.blueprints.docs import docs_blueprint
+from quartet_common.web.blueprints.health import health_blueprint
+from quartet_common.web.cursors import EXTENSION as CURSORS
+from quartet_common.web.cursors import cursor_key
+from quartet_common.web.denied_requests import EXTENSION, RefusalLog
+from quartet_common.web.guard import brings_a_secret, install_guard, source_address
+from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
+from quartet_common.web.service_app import ServiceApp
+from quartet_common.web.service_request import BYTES_IN_FLIGHT, running_globals, running_request
 from quartet_serving.request_metrics import observed
 from quartet_serving.sending import add_headers
 from quartet_serving.tasks import end_tasks

@@ -7,10 +7,10 @@ from typing import Any, cast
 from quart import Request, current_app, g, request
 from werkzeug.datastructures import MultiDict
 
-from quartet_common.bodies import SMALL_BODY, body_limit
 from quartet_common.core.errors import BadRequestError, BodyTooLargeError
 from quartet_common.core.fair_share import HOLDER, FairShare
-from quartet_common.memory import LARGE_REQUEST
+from quartet_common.web.bodies import SMALL_BODY, body_limit
+from quartet_common.web.memory import LARGE_REQUEST
 from quartet_serving.percent import parse_form
 from quartet_serving.request import DeferredBody, ServedRequest
 

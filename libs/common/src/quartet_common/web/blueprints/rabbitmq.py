@@ -7,8 +7,6 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
-from quartet_common import parameters
-from quartet_common.auth.guard import principal, requires
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import lane
 from quartet_common.config.settings import ServiceConfig
@@ -19,8 +17,10 @@ from quartet_common.messaging.redrive import MAX_REDRIVEN
 from quartet_common.messaging.redrive import redrive as redrive_letters
 from quartet_common.messaging.stats import read_outbox, read_queues
 from quartet_common.messaging.topology import QueueNames
-from quartet_common.parameters import whole_number
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web import query_parameters
+from quartet_common.web.guard import principal, requires
+from quartet_common.web.query_parameters import whole_number
 
 MAX_LISTED = 100
 EVERYTHING = "platform:admin"
@@ -120,7 +120,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
         """Publish again what was published since a time (`since`), for a RabbitMQ that has lost its data. An event that
         had arrived has no second effect.
         """
-        since = parameters.time("since", request.args.get("since", ""))
+        since = query_parameters.time("since", request.args.get("since", ""))
         tenant = None if EVERYTHING in principal().scopes else principal().tenant
         return {"replayed": await journal.replay(container.database, since, tenant)}
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from quart import Blueprint, Response
 from quart_schema import tag_blueprint
 
-from quartet_common.auth.guard import caller, requires
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import FairShare
 from quartet_common.data.connections import Connection
-from quartet_common.openapi import answers
 from quartet_common.runtime.container import AppContainer
-from quartet_common.spool import Spool
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.openapi import answers
+from quartet_common.web.spool import Spool
 from quartet_serving.sending import SlowClientError
 from quartet_serving.tasks import end_tasks
 

@@ -20,8 +20,8 @@ from quartet_common.core.fair_share import HOLDER, address_holder
 from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.limiter import SECRET
 from quartet_common.messaging.outbox import Caller
-from quartet_common.service_request import running_globals, running_request
 from quartet_common.telemetry.logs import add_context
+from quartet_common.web.service_request import running_globals, running_request
 
 if TYPE_CHECKING:
     from quartet_common.auth.token_verifier import TokenVerifier

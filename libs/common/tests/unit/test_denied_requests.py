@@ -13,7 +13,7 @@ from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.identifiers import utc_now
 from quartet_common.data.database import Database
 from quartet_common.messaging.event_aggregation import MAX_KEYS, OTHERS
-from quartet_common.refusals import MAX_TENANTS, TENANT_PLACES, RefusalLog
+from quartet_common.web.denied_requests import MAX_TENANTS, TENANT_PLACES, RefusalLog
 from quartet_testing.conditions import eventually
 
 SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)

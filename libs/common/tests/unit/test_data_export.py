@@ -9,7 +9,7 @@ from typing import Any, cast
 from quart import Quart, g
 
 from quartet_common.auth.principal import Principal
-from quartet_common.blueprints.data import data_blueprint
+from quartet_common.web.blueprints.data_export import data_blueprint
 
 
 @asynccontextmanager

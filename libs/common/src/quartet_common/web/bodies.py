@@ -8,7 +8,7 @@ from quart import request
 from werkzeug.datastructures import MultiDict
 
 from quartet_common.core.errors import BadRequestError, ServiceError
-from quartet_common.validation_messages import describe
+from quartet_common.web.validation_messages import describe
 from quartet_serving.percent import parse_form
 
 T = TypeVar("T")

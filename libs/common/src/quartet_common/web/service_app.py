@@ -8,8 +8,8 @@ from quart.typing import ResponseReturnValue
 from quart.wrappers.response import DataBody
 
 from quartet_common.auth.opaque_tokens import hide
-from quartet_common.memory import Memory
-from quartet_common.service_request import FREE_BYTES, ServiceRequest, running_request
+from quartet_common.web.memory import Memory
+from quartet_common.web.service_request import FREE_BYTES, ServiceRequest, running_request
 from quartet_serving.asgi import WITH_BODY, ServedApp
 from quartet_serving.request import ServedRequest
 

@@ -1,1 +1,0 @@
-"""Blueprints that every service mounts under its own prefix."""

@@ -1,0 +1,1 @@
+"""Web: the Quart application of a service."""

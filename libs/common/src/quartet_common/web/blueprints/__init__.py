@@ -1,0 +1,1 @@
+"""Blueprints that every service has."""
