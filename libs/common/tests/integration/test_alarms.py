@@ -9,12 +9,13 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import dead_letters, outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.publisher import INTERVAL
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats

@@ -16,6 +16,7 @@ from quart import Quart
 from quartet_common.auth import revocations
 from quartet_common.auth.revocations import REVOKED, lane
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import outbox
@@ -23,7 +24,7 @@ from quartet_common.messaging.batches import Row
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription

@@ -8,9 +8,9 @@ from urllib.parse import unquote_plus
 import httpx
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime import service_client as common_http
 from quartet_common.runtime.service_client import FAILURES_BEFORE_OPEN, FRESH, ServiceClient, ServiceToken
 from quartet_testing.conditions import eventually

@@ -8,12 +8,12 @@ from quartet_audit.domain import Search, append
 from quartet_audit.events import data_exported
 from quartet_audit.pages import Page
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 
 

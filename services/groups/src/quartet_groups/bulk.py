@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ContendedError, ForbiddenError, UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_groups import usecases

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.service_client import ServiceClient
 
 MAX_IDS = 1000

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import graph_store, store
 from quartet_groups.clients import UserDirectory

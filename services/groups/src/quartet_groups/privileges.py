@@ -4,9 +4,9 @@ from collections.abc import Collection
 from uuid import UUID
 
 from quartet_common.auth.principal import missing_scopes
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import privilege_store
 from quartet_groups.clients import UserDirectory

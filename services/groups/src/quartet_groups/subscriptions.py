@@ -6,11 +6,12 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer

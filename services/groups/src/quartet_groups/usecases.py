@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import domain, graph_store, member_store, store
 from quartet_groups.clients import UserDirectory

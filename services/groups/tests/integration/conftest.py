@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import new_id
-from quartet_common.messaging.outbox import Caller
 from quartet_groups import clients
 from quartet_groups.app import SERVICE
 from quartet_groups.clients import KnownUser

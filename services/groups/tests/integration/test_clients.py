@@ -11,9 +11,9 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, request
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import new_id
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.service_client import ServiceClient, open_http
 from quartet_groups.clients import UsersClient
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
-from quartet_common.messaging.outbox import Caller
 from quartet_scim.errors import ScimError, ScimType
 from quartet_scim.query import Query
 from quartet_scim_http.searching import Found

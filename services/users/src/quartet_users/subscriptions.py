@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from joserfc.jwk import ECKey
 
-from quartet_common.messaging.outbox import Caller
+from quartet_common.core.caller import Caller
 from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.roles import RoleAdmin

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.client import USER, USERS, bulk_document, patch_document
 from quartet_testing.group_events import Told

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quartet_common.auth.revocations import REVOKED
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import HeldError
 from quartet_common.core.identifiers import new_id, utc_now
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in

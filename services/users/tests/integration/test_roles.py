@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
-from quartet_common.messaging.outbox import Caller
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.roles import Method, RoleAdmin

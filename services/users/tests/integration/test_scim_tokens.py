@@ -11,7 +11,7 @@ import pytest
 
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
-from quartet_common.messaging.outbox import Caller
+from quartet_common.core.caller import Caller
 from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually
 from quartet_testing.plugin import ConfigFor

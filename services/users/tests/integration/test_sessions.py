@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, digest, family_of, make, make_next
-from quartet_common.messaging.outbox import Caller
+from quartet_common.core.caller import Caller
 from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.data.database_clock import DatabaseClock
-from quartet_common.messaging.outbox import Caller
 from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually
 from quartet_testing.people import People

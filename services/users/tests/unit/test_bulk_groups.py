@@ -7,8 +7,8 @@ import httpx
 import orjson
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
-from quartet_common.messaging.outbox import Caller
 from quartet_scim.bulk import Method, Outcome, Planned, make_plan, parse_bulk
 from quartet_users.scim import bulk_groups
 from quartet_users.scim.bulk_groups import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupsClient

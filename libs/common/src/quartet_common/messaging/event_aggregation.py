@@ -11,12 +11,13 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.identifiers import Clock
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data.database import Database
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)

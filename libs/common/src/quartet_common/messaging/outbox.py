@@ -8,6 +8,7 @@ from uuid import UUID
 
 from opentelemetry import trace
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import note_outgoing
@@ -18,19 +19,6 @@ INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent,
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bytea[], $8::boolean[]
 )"""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """On whose behalf something is done: taken from the token and the request, or from the event that caused it.
-
-    `scopes` are those of the access token; empty where no request is running.
-    """
-
-    tenant: str
-    actor: str
-    source_address: str | None = None
-    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

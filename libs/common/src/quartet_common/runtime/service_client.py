@@ -12,10 +12,10 @@ import stamina
 from circuitbreaker import CircuitBreaker, CircuitBreakerError
 
 from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.core.retry import RETRIED_STATUSES, is_retryable
-from quartet_common.messaging.outbox import Caller
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30)

@@ -8,12 +8,13 @@ from quart import current_app, request
 
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import OURS
 from quartet_common.core.identifiers import SYSTEM_TENANT, Clock, new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.event_aggregation import ANONYMOUS, MAX_KEYS, OTHERS, Summaries, Tally
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.web.guard import principal, source_address
 
 MAX_PATH = 256

@@ -12,11 +12,12 @@ import orjson
 from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import revocation
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import client_events as events

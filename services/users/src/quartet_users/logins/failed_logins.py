@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from typing import cast
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, Summaries, Tally
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_users import events
 
 MAX_NAME = 128

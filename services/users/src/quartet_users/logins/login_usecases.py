@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.usernames import prepare
 from quartet_users import events

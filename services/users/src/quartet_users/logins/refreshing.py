@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, tenant_of
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from quartet_common.auth.revocations import revocation
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.config import UsersConfig

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.logins import session_ends, session_store

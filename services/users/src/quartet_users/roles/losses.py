@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.auth.revocations import Revocation, revocation
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.roles import loss_store, role_store

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ServiceError, UnavailableError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.service_client import ServiceClient
 from quartet_users.config import UsersConfig

@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from quartet_common.auth.principal import missing_scopes
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Caller
 from quartet_users.roles import role_domain, role_store
 
 

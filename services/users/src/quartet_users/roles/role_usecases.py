@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import BadRequestError, NotFoundError, ServiceError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.clients import GroupDirectory

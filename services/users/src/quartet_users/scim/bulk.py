@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned

@@ -8,9 +8,9 @@ import httpx
 import msgspec
 import orjson
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.service_client import ServiceClient
 from quartet_scim.bulk import Outcome, Planned
 from quartet_scim.errors import ScimError, ScimType

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.bulk import Ledger
 from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness

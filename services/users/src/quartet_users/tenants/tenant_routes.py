@@ -6,9 +6,9 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.principal import PLATFORM_ADMIN
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import decode_cursor, encode_cursor

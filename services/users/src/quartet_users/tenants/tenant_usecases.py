@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller, DomainEvent
+from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.normalise import Normalised

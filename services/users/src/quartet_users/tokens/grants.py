@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from quartet_common.auth.principal import ANY_TENANT
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.guard import source_address
 from quartet_common.web.service_request import stop_on_disconnect

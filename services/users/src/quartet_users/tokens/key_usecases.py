@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.config import UsersConfig

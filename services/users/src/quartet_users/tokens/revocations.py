@@ -5,10 +5,10 @@ from functools import partial
 
 from quartet_common.auth import revocations as kept
 from quartet_common.auth.revocations import Revocation
+from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.config import UsersConfig

@@ -12,13 +12,13 @@ import asyncpg
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, digest, make, tenant_of
 from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
 from quartet_common.auth.revocations import revocation
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError, UnauthorizedError
 from quartet_common.core.fair_share import as_own_work
 from quartet_common.core.identifiers import Clock, new_id
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import Caller
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.config import UsersConfig
