@@ -35,7 +35,8 @@ from quartet_audit.usecases import record_events
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import read_config
-from quartet_common.core.identifiers import new_id, utc_now
+from quartet_common.core.clock import utc_now
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging import inbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import DENIED, SUCCESS, Event, encode

@@ -13,7 +13,8 @@ from quartet_audit.app import SERVICE
 from quartet_audit.config import AuditConfig
 from quartet_audit.subscriptions import subscriptions
 from quartet_audit.usecases import record_events
-from quartet_common.core.identifiers import new_id, utc_now
+from quartet_common.core.clock import utc_now
+from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode

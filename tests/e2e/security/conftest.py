@@ -10,7 +10,8 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import read_config
-from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
+from quartet_common.core.clock import utc_now
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.data.database import open_database
 from quartet_testing.attacks import Recorded, Stranger, somewhere
 from quartet_testing.client import Api, TokenFor

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.core.identifiers import utc_now
+from quartet_common.core.clock import utc_now
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
 from quartet_common.runtime import tenant_deletion

@@ -13,8 +13,8 @@ from aio_pika.abc import AbstractChannel
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
-from quartet_common.core.identifiers import utc_now
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import dead_letters, inbox
 from quartet_common.messaging.consumer import Consumer

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from quartet_common.auth.principal import Principal
+from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import ContendedError, UnavailableError
-from quartet_common.core.identifiers import utc_now
 from quartet_common.data.database import Database
 from quartet_common.messaging.event_aggregation import MAX_KEYS, OTHERS
 from quartet_common.web.denied_requests import MAX_TENANTS, TENANT_PLACES, RefusalLog

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from quartet_common.core.identifiers import utc_now
+from quartet_common.core.clock import utc_now
 
 
 class Clock:

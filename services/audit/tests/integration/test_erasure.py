@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_audit.erasure import ERASURE
-from quartet_common.core.identifiers import utc_now
+from quartet_common.core.clock import utc_now
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.tenant_deletion import Eraser, Erasure
 from quartet_testing.services import new_tenant

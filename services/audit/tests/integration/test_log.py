@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from quartet_audit.usecases import record_events
-from quartet_common.core.identifiers import utc_now
+from quartet_common.core.clock import utc_now
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
+from quartet_common.core.clock import utc_now
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.event_aggregation import MAX_KEYS
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from quartet_common.core.caller import Caller
+from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
-from quartet_common.core.identifiers import new_id, utc_now
+from quartet_common.core.identifiers import new_id
 from quartet_scim.bulk import Method, Outcome, Planned
 from quartet_scim.errors import invalid_value
 from quartet_testing.client import USER, bulk_document, group_document, patch_document

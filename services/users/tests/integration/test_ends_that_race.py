@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.core.identifiers import utc_now
+from quartet_common.core.clock import utc_now
 from quartet_testing.machines import Machines
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import RunningService

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from quartet_common.auth.token_verifier import TokenVerifier
+from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnauthorizedError
-from quartet_common.core.identifiers import SYSTEM_TENANT, utc_now
+from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_testing.clock import Clock
 from quartet_testing.services import RunningService
 from quartet_users import events

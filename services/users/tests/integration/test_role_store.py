@@ -5,7 +5,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from quartet_common.core.identifiers import new_id, utc_now
+from quartet_common.core.clock import utc_now
+from quartet_common.core.identifiers import new_id
 from quartet_testing.services import RunningService
 from quartet_users.logins import session_store
 from quartet_users.roles import role_domain, role_store

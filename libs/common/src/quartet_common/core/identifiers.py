@@ -1,25 +1,16 @@
 """Identifiers and the clock: UUIDv7 ids and UTC times, given to whoever needs them."""
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils
 import uuid_utils.compat
-
-Clock = Callable[[], datetime]
 
 SYSTEM_TENANT = "quartet"
 """The tenant of what belongs to no customer, such as refused requests without a token."""
 
 TENANT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """What a tenant's id looks like."""
-
-
-def utc_now() -> datetime:
-    """The time now, in UTC."""
-    return datetime.now(UTC)
 
 
 def new_id() -> UUID:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from quartet_common.core.identifiers import Clock, utc_now
+from quartet_common.core.clock import Clock, utc_now
 from quartet_common.data.database import Database
 
 logger = logging.getLogger(__name__)

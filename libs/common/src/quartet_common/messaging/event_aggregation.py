@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 import asyncpg
 
 from quartet_common.core.caller import Caller
+from quartet_common.core.clock import Clock
 from quartet_common.core.errors import ServiceError
-from quartet_common.core.identifiers import Clock
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data.database import Database
 from quartet_common.messaging import outbox

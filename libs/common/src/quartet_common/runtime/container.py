@@ -12,8 +12,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from quartet_common.auth.revocations import RevocationList
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.clock import Clock
 from quartet_common.core.fair_share import FairShare, observe_shares
-from quartet_common.core.identifiers import Clock
 from quartet_common.core.retry import connect_with_retry
 from quartet_common.data.database import Database, open_database
 from quartet_common.data.database_clock import DatabaseClock

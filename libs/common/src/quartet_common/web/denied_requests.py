@@ -9,8 +9,9 @@ from quart import current_app, request
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.core.caller import Caller
+from quartet_common.core.clock import Clock
 from quartet_common.core.errors import OURS
-from quartet_common.core.identifiers import SYSTEM_TENANT, Clock, new_id
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.event_aggregation import ANONYMOUS, MAX_KEYS, OTHERS, Summaries, Tally

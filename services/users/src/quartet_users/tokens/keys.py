@@ -12,8 +12,9 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
+from quartet_common.core.clock import Clock
 from quartet_common.core.fair_share import as_own_work
-from quartet_common.core.identifiers import Clock, new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_users.config import decode_master_key

@@ -13,9 +13,10 @@ from quartet_common.auth.opaque_tokens import SCIM_TOKEN, digest, make, tenant_o
 from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.core.caller import Caller
+from quartet_common.core.clock import Clock
 from quartet_common.core.errors import NotFoundError, ServiceError, UnauthorizedError
 from quartet_common.core.fair_share import as_own_work
-from quartet_common.core.identifiers import Clock, new_id
+from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_common.messaging import outbox
