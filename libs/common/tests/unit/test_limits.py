@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from quartet_common.auth.principal import SERVICE_SCOPE, Principal
 from quartet_common.config.rate_limit import Limit, read_limit
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.errors import LimitedError
 from quartet_common.limits.addresses import UNKNOWN, counted_as
-from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import Limiter
 from quartet_common.limits.redis_sync import BATCH, SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows

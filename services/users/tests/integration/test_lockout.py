@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_common.config.rate_limit import Limit
-from quartet_common.limits.errors import LimitedError
+from quartet_common.core.errors import LimitedError
 from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused, stopped

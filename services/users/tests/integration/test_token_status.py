@@ -13,8 +13,8 @@ from quartet_common.auth.opaque_tokens import CLIENT_SECRET, REFRESH_TOKEN, SCIM
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.token_verifier import LEEWAY, MAX_TOKEN_LENGTH
 from quartet_common.config.rate_limit import Limit
+from quartet_common.core.errors import LimitedError
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.limits.errors import LimitedError
 from quartet_testing.conditions import eventually
 from quartet_testing.forgery import claims_of
 from quartet_testing.people import People

@@ -190,3 +190,16 @@ def problem(status: int, code: str, detail: str, title: str) -> bytes:
     """The problem document of RFC 9457 section 3 as JSON bytes; `code` is an extension member."""
     document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     return orjson.dumps(document)
+
+
+class LimitedError(ServiceError):
+    """429 with Retry-After (RFC 6585 section 4): `limit` names the limit, `wait` is in whole seconds."""
+
+    def __init__(
+        self,
+        limit: str,
+        wait: int,
+        detail: str = "Too many requests. Wait as long as Retry-After says, then try again.",
+    ) -> None:
+        super().__init__(429, "too_many_requests", detail, {"Retry-After": str(wait)})
+        self.limit = limit

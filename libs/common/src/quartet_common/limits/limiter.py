@@ -14,8 +14,8 @@ from opentelemetry import metrics
 from quartet_common.auth.principal import SERVICE_SCOPE, Principal
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.errors import LimitedError
 from quartet_common.limits.addresses import counted_as
-from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.redis_sync import SharedClock, Sums
 from quartet_common.limits.windows import REFUSED, Windows
 

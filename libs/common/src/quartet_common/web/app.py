@@ -23,6 +23,7 @@ from quartet_common.core.errors import (
     BadRequestError,
     ContendedError,
     ForbiddenError,
+    LimitedError,
     ServiceError,
     UnauthorizedError,
     UnavailableError,
@@ -34,7 +35,6 @@ from quartet_common.core.fair_share import CapacityExceededError, FairShare
 from quartet_common.core.identifiers import new_id_text
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
-from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL

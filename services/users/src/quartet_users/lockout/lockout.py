@@ -13,8 +13,8 @@ from hashlib import sha256
 from redis.exceptions import RedisError
 
 from quartet_common.config.rate_limit import Limit
+from quartet_common.core.errors import LimitedError
 from quartet_common.limits.addresses import counted_as
-from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.redis_sync import SharedClock
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key

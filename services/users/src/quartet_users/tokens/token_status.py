@@ -15,9 +15,8 @@ from quartet_common.auth.revocations import revocation
 from quartet_common.auth.token_verifier import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.config.rate_limit import Limit
 from quartet_common.core.caller import Caller
-from quartet_common.core.errors import UnauthorizedError
+from quartet_common.core.errors import LimitedError, UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT, parse_id
-from quartet_common.limits.errors import LimitedError
 from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
