@@ -7,7 +7,8 @@ import httpx
 import pytest
 import stamina
 
-from quartet_common.core.retry import connect_with_retry, is_retryable
+from quartet_common.core.retry import connect_with_retry
+from quartet_common.runtime.service_client import is_retryable
 
 
 class Server:

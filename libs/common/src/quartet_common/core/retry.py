@@ -4,15 +4,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import httpx
 import stamina
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-RETRIED_STATUSES = frozenset({502, 503, 504})
 FIRST_PAUSE_SHARE = 16
 
 
@@ -51,17 +48,6 @@ async def connect_with_retry(
         return await caller.on(Exception)(once)
     except Exception as error:
         raise SystemExit(f"{name} could not be reached in {attempt} attempts: {_brief(error)}") from error
-
-
-def is_retryable(error: Exception) -> bool:
-    """Whether an httpx call that ended in `error` may be sent again: the method is idempotent (RFC 9110 section 9.2.2)
-    or the request never left, and the failure may pass.
-    """
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        return True
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.request.method in IDEMPOTENT_METHODS and error.response.status_code in RETRIED_STATUSES
-    return isinstance(error, httpx.TransportError) and error.request.method in IDEMPOTENT_METHODS
 
 
 def _brief(error: BaseException) -> str:

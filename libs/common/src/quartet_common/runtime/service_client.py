@@ -15,7 +15,6 @@ from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
-from quartet_common.core.retry import RETRIED_STATUSES, is_retryable
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30)
@@ -175,3 +174,19 @@ def _is_busy(response: httpx.Response) -> bool:
 
 def _policy(error: Exception) -> bool:
     return is_retryable(error)
+
+
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+RETRIED_STATUSES = frozenset({502, 503, 504})
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether an httpx call that ended in `error` may be sent again: the method is idempotent (RFC 9110 section 9.2.2)
+    or the request never left, and the failure may pass.
+    """
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return True
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.request.method in IDEMPOTENT_METHODS and error.response.status_code in RETRIED_STATUSES
+    return isinstance(error, httpx.TransportError) and error.request.method in IDEMPOTENT_METHODS
