@@ -12,10 +12,10 @@ from typing import TypeVar
 import httpx
 import msgspec
 
+from quartet_common.auth.basic_authentication import basic
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import UnavailableError
-from quartet_common.runtime.service_client import basic
 
 logger = logging.getLogger(__name__)
 

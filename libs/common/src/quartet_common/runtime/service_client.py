@@ -5,12 +5,12 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import quote_plus
 
 import httpx
 import stamina
 from circuitbreaker import CircuitBreaker, CircuitBreakerError
 
+from quartet_common.auth.basic_authentication import basic
 from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
@@ -33,11 +33,6 @@ def open_http(context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     `context` says whom it trusts and what it shows; True: public authorities, and nothing.
     """
     return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, verify=context, trust_env=False, follow_redirects=False)
-
-
-def basic(client_id: str, client_secret: str) -> httpx.BasicAuth:
-    """What proves a client to the OAuth endpoints: both parts form-encoded, then Basic (RFC 6749 section 2.3.1)."""
-    return httpx.BasicAuth(quote_plus(client_id), quote_plus(client_secret))
 
 
 class ServiceToken:
