@@ -14,7 +14,7 @@ import pytest
 
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_common.config.settings import read_config
 from quartet_common.runtime.process import prepare
 from quartet_testing.services import new_tenant

@@ -4,7 +4,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, body_limit
 from quartet_common.web.guard import lets_people_in, scopes_of
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from quart import Quart
 
 from quartet_cli.layout import CHECKOUT, SERVICES
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.guard import lets_people_in, scopes_of
 
 PAGE = CHECKOUT / "docs/identity.md"

@@ -12,7 +12,7 @@ import pytest
 
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_testing.attacks import answers, exchange, request, says_nothing
 from quartet_testing.client import USERS, Api, user_document
 from quartet_testing.forgery import Forger

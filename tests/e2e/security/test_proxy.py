@@ -13,7 +13,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import TITLES, code_of
 from quartet_common.web.guard import scopes_of
 from quartet_testing.attacks import RawAnswer, answers, exchange, request

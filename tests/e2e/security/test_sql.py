@@ -13,7 +13,7 @@ import pytest
 
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_testing.attacks import says_nothing
 from quartet_testing.client import (
     GROUPS,

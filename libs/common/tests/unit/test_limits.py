@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from quartet_common.auth.principal import SERVICE_SCOPE, Principal
+from quartet_common.auth.principal import Principal
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit, read_limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quartet_common.auth.principal import missing_scopes
+from quartet_common.auth.scopes import missing_scopes
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from quartet_common.auth.principal import missing_scopes
+from quartet_common.auth.scopes import missing_scopes
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_testing.odd_values import find_failures
 from quartet_testing.openapi import Example
 from quartet_testing.services import RunningService, new_tenant

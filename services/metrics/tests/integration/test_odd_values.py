@@ -1,6 +1,6 @@
 """Odd values in every place of every route: none of them is a failure of the server."""
 
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_testing.odd_values import find_failures
 from quartet_testing.services import RunningService, new_tenant
 

@@ -9,7 +9,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, Field, RootModel, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_common.config.rate_limit import Limit, Setting
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.identifiers import TENANT_ID

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey
 from werkzeug.datastructures import Headers
 
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_common.core.caller import Caller
 from quartet_common.web.denied_requests import EXTENSION
 from quartet_testing.clock import Clock

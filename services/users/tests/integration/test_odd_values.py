@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.auth.principal import SCOPES
+from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.cursors import cursor_key, encode_cursor
 from quartet_testing.odd_values import find_failures
 from quartet_testing.openapi import Example

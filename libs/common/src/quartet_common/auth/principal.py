@@ -1,23 +1,15 @@
 """The principal: who a verified token speaks for."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-SERVICE_SCOPE = "service"
-PLATFORM_ADMIN = "platform:admin"
-PRIVILEGED_WRITE = "privileged:write"
+from quartet_common.auth.scopes import SERVICE_SCOPE
+
 TENANT_HEADER = "Quartet-Tenant"
 ACTOR_HEADER = "Quartet-Actor"
 ANY_TENANT = "*"
 PLAIN = "!#$&'()*+,/:;=?@[]"
 """What a name in a header has as it is, beside letters and digits."""
-
-SCOPES = frozenset({
-    "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:export",
-    "metrics:read", "metrics:write", "events:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
-})  # fmt: skip
-"""Every scope there is."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +33,6 @@ class Principal:
     def is_person(self) -> bool:
         """Whether a person stands behind the token, and not only a client, or a service that names one."""
         return self.actor != self.client_id and SERVICE_SCOPE not in self.scopes
-
-
-def missing_scopes(own: frozenset[str], held: Iterable[str]) -> frozenset[str]:
-    """The scopes that a caller with the scopes `own` lacks to change a user or group that holds the scopes `held`.
-
-    PRIVILEGED_WRITE stands for every scope but PLATFORM_ADMIN.
-    """
-    missing = frozenset(held) - own
-    return missing & {PLATFORM_ADMIN} if PRIVILEGED_WRITE in own else missing
 
 
 def in_header(name: str) -> str:

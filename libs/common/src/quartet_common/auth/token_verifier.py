@@ -10,7 +10,8 @@ from joserfc.jwk import ECKey
 
 from quartet_common.auth.jwt_parsing import MALFORMED, header_of, payload_of
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
-from quartet_common.auth.principal import ANY_TENANT, SERVICE_SCOPE, Principal
+from quartet_common.auth.principal import ANY_TENANT, Principal
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import UnauthorizedError
 
 ALGORITHM = "ES256"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
 
-from quartet_common.auth.principal import SERVICE_SCOPE, Principal
+from quartet_common.auth.principal import Principal
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, Request, request
 
-from quartet_common.auth.principal import (
-    ACTOR_HEADER,
-    ANY_TENANT,
-    SERVICE_SCOPE,
-    TENANT_HEADER,
-    Principal,
-    from_header,
-)
+from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, TENANT_HEADER, Principal, from_header
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.core.fair_share import HOLDER, address_holder

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from quartet_cli.stack import Stack
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_testing.client import USERS, Api, Document
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant

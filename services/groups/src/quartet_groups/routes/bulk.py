@@ -8,7 +8,7 @@ import orjson
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import ANY_SIZE, read_json_bytes, takes
 from quartet_common.web.guard import caller, requires

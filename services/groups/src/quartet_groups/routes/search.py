@@ -3,7 +3,7 @@
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import takes
 from quartet_common.web.guard import caller, requires

@@ -10,8 +10,8 @@ import asyncpg
 import orjson
 
 from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
-from quartet_common.auth.principal import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.auth.revocations import revocation
+from quartet_common.auth.scopes import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.auth.scopes import SERVICE_SCOPE
 
 FIRST_PARTY = frozenset({"quartet-cli", "quartet-console"})
 """The applications in which people log in. They are public clients (RFC 6749 section 2.1): what runs at people's keeps

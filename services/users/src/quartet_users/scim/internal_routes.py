@@ -5,7 +5,7 @@ from typing import Any
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
-from quartet_common.auth.principal import SERVICE_SCOPE
+from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.runtime.container import AppContainer

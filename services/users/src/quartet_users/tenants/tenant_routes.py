@@ -5,7 +5,7 @@ from typing import get_args
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response, tag
 
-from quartet_common.auth.principal import PLATFORM_ADMIN
+from quartet_common.auth.scopes import PLATFORM_ADMIN
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT

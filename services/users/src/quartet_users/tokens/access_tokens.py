@@ -8,7 +8,8 @@ from uuid import UUID
 
 from joserfc import jwt
 
-from quartet_common.auth.principal import ANY_TENANT, PLATFORM_ADMIN, SERVICE_SCOPE
+from quartet_common.auth.principal import ANY_TENANT
+from quartet_common.auth.scopes import PLATFORM_ADMIN, SERVICE_SCOPE
 from quartet_common.auth.token_verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_users.api_clients.authenticated import AuthenticatedClient

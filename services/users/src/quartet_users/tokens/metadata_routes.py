@@ -8,7 +8,7 @@ import orjson
 from quart import Blueprint, Response, request
 from quart_schema import document_response, security_scheme, tag
 
-from quartet_common.auth.principal import SCOPES, SERVICE_SCOPE
+from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients.client_authentication import METHODS

@@ -10,8 +10,9 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, digest, make, tenant_of
-from quartet_common.auth.principal import PRIVILEGED_WRITE, Principal
+from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocations import revocation
+from quartet_common.auth.scopes import PRIVILEGED_WRITE
 from quartet_common.core.caller import Caller
 from quartet_common.core.clock import Clock
 from quartet_common.core.errors import NotFoundError, ServiceError, UnauthorizedError
