@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from quartet_common.auth import revocations
 from quartet_common.config.settings import CONSUMERS, ServiceConfig
+from quartet_common.messaging import event_types, topology
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 
@@ -14,5 +14,5 @@ def test_relays_declare_the_queue_of_every_consumer_with_its_patterns(
     found: dict[str, set[str]] = {}
     for name, service in services.items():
         found[name] = {one.pattern for one in service.subscriptions(containers[name])}
-        found[revocations.lane(name)] = {revocations.REVOKED}
+        found[topology.revocation_queue(name)] = {event_types.REVOKED}
     assert {name: set(patterns) for name, patterns in CONSUMERS.items()} == found

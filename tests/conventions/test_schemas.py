@@ -16,13 +16,14 @@ from jsonschema import Draft202012Validator
 
 from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
-from quartet_common.auth.revocations import REVOKED, RevocationFacts
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
+from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
-from quartet_common.runtime.tenant_deletion import TENANT_DELETED, TenantFacts
+from quartet_common.runtime.revocation_events import RevocationFacts
+from quartet_common.runtime.tenant_deletion import TenantFacts
 from quartet_groups.subscriptions import UserFacts
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, unique, user_document
 from quartet_testing.conditions import eventually

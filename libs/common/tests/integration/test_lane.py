@@ -13,8 +13,6 @@ import pytest
 from aio_pika import Message
 from quart import Quart
 
-from quartet_common.auth import revocations
-from quartet_common.auth.revocations import REVOKED, lane
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
@@ -24,11 +22,13 @@ from quartet_common.messaging.batches import Row
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
+from quartet_common.messaging.event_types import REVOKED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.messaging.topology import DELAYS, QueueNames, revocation_queue
+from quartet_common.runtime import revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
@@ -41,7 +41,7 @@ Channel = aio_pika.abc.AbstractChannel
 MakeEvent = Callable[..., Event]
 Thing = Callable[..., DomainEvent]
 
-NAMES, LANE = QueueNames("common"), QueueNames(lane("common"))
+NAMES, LANE = QueueNames("common"), QueueNames(revocation_queue("common"))
 
 
 async def add(container: Container, tenant: str, events: Sequence[DomainEvent]) -> None:
@@ -154,7 +154,7 @@ async def empty_lane(container: Container, channel: Channel) -> None:
 
 def lane_consumer(container: Container, totals: Any) -> Consumer:
     """As the worker has it."""
-    taking = [Subscription(REVOKED, revocations.happened)]
+    taking = [Subscription(REVOKED, revocation_events.handle_events)]
     return Consumer(LANE.service, container.broker, container.database, taking, totals, batch=50, with_inbox=False)
 
 

@@ -10,9 +10,11 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.auth import revocations
+from quartet_common.auth import revocation_store, revocations
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import CLOCKS, KEPT, RevocationList, keep, prune, revocation
+from quartet_common.auth.revocation_list import RevocationList
+from quartet_common.auth.revocation_store import keep, prune
+from quartet_common.auth.revocations import CLOCKS, KEPT, revocation
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
@@ -91,7 +93,7 @@ async def test_what_was_read_is_not_read_again(container: Container) -> None:
         await keep(connection, [revocation(tenant, "session", "s", NOW)])
     await listed.refresh()
     async with container.database.connection() as connection:
-        rows = await connection.fetch(revocations.READ, listed._horizon)
+        rows = await connection.fetch(revocation_store.READ, listed._horizon)
     assert [row["tenant_id"] for row in rows] == [None]
 
 

@@ -11,16 +11,18 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import RevocationList, keep, lane, revocation
+from quartet_common.auth.revocation_list import RevocationList
+from quartet_common.auth.revocation_store import keep
+from quartet_common.auth.revocations import revocation
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import dead_letters, inbox
+from quartet_common.messaging import dead_letters, event_types, inbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import QueueNames
+from quartet_common.messaging.topology import QueueNames, revocation_queue
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.tenant_deletion import DropLetters, Eraser, Erasure
@@ -46,7 +48,7 @@ CREATE TRIGGER counted AFTER DELETE ON "Leaves"
 """
 DROP = 'DROP TABLE "Leaves", branches, a_total, nobodys; DROP FUNCTION count_leaves'
 OWN = ("Leaves", "branches", "a_total")
-QUEUES = [QueueNames("common"), QueueNames(lane("common"))]
+QUEUES = [QueueNames("common"), QueueNames(revocation_queue("common"))]
 
 
 class Service:
@@ -277,7 +279,7 @@ async def test_the_event_of_a_tenants_end_is_the_platforms_and_names_the_tenant(
 ) -> None:
     tenant = new_tenant()
     await service.fill(tenant)
-    told = event("quartet", tenant_deletion.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
+    told = event("quartet", event_types.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
     async with service.database.transaction() as connection:
         await tenant_deletion.happened(connection, [told, told])
     await service.eraser().run()

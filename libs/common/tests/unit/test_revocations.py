@@ -8,17 +8,10 @@ import pytest
 
 from quartet_common.auth import revocations
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import (
-    CLOCKS,
-    FORGET_INTERVAL,
-    KEPT,
-    MAX_AGE,
-    Revocation,
-    RevocationFacts,
-    RevocationList,
-    revocation,
-)
+from quartet_common.auth.revocation_list import FORGET_INTERVAL, MAX_AGE, RevocationList
+from quartet_common.auth.revocations import CLOCKS, KEPT, Revocation, revocation
 from quartet_common.core.errors import UnavailableError
+from quartet_common.runtime.revocation_events import RevocationFacts
 from quartet_testing.revocations import KeptRevocations, listing
 
 NOW = datetime.now(UTC)

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from msgspec.structs import asdict
 
-from quartet_common.auth.revocations import Revocation, RevocationList
+from quartet_common.auth.revocation_list import RevocationList
+from quartet_common.auth.revocations import Revocation
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.database import Database
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from quartet_common.auth.revocations import REVOKED
+from quartet_common.messaging.event_types import REVOKED
 from quartet_testing.client import USER, USERS
 from quartet_testing.services import RunningService
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from quartet_audit.config import AuditConfig
 from quartet_audit.usecases import record_events
 from quartet_common.data.connections import Connection
+from quartet_common.messaging import event_types
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
@@ -17,4 +18,4 @@ def subscriptions(container: AppContainer[AuditConfig]) -> list[Subscription]:
     async def record(connection: Connection, events: Sequence[Event]) -> None:
         await record_events(connection, events, container.clock())
 
-    return [Subscription("#", record), Subscription(tenant_deletion.TENANT_DELETED, tenant_deletion.happened)]
+    return [Subscription("#", record), Subscription(event_types.TENANT_DELETED, tenant_deletion.happened)]

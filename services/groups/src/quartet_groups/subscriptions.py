@@ -9,7 +9,7 @@ import msgspec
 from quartet_common.core.caller import Caller
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
+from quartet_common.messaging import event_types, outbox
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
@@ -34,7 +34,7 @@ def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscriptio
     """What the service consumes: one handler for all of users, which locks them once, in one order."""
     return [
         Subscription("users.user.*.v1", UserEvents(container).happened),
-        Subscription(tenant_deletion.TENANT_DELETED, tenant_deletion.happened),
+        Subscription(event_types.TENANT_DELETED, tenant_deletion.happened),
     ]
 
 

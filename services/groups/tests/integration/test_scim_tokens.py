@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
-from quartet_common.auth.revocations import keep, revocation
+from quartet_common.auth.revocation_store import keep
+from quartet_common.auth.revocations import revocation
 from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_common.core.identifiers import new_id
 from quartet_common.runtime import container as container_module

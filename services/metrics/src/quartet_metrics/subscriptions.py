@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from quartet_common.data.connections import Connection
+from quartet_common.messaging import event_types
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
@@ -14,7 +15,7 @@ from quartet_metrics.domain import tally
 
 def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
     """What the metrics service consumes."""
-    return [Subscription("#", count_events), Subscription(tenant_deletion.TENANT_DELETED, tenant_deletion.happened)]
+    return [Subscription("#", count_events), Subscription(event_types.TENANT_DELETED, tenant_deletion.happened)]
 
 
 async def count_events(connection: Connection, events: Sequence[Event]) -> None:

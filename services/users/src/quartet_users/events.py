@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, TypedDict
 from uuid import UUID
 
-from quartet_common.auth.revocations import REVOKED, Revocation
+from quartet_common.auth.revocations import Revocation
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import DENIED
+from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_common.runtime.tenant_deletion import TENANT_DELETED
 from quartet_scim.schema import Schema
 from quartet_users.api_clients import client_events
 from quartet_users.roles.role_domain import GranteeType, Role

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quartet_common.auth.revocations import REVOKED
 from quartet_common.core.caller import Caller
 from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import HeldError
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.event_types import REVOKED
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in

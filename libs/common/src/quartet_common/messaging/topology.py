@@ -101,3 +101,8 @@ def _arguments(
     if delivery_limit is not None:
         arguments["x-delivery-limit"] = delivery_limit
     return arguments
+
+
+def revocation_queue(service: str) -> str:
+    """The name of the consumer of `service` that takes revocations alone, so that they wait behind nothing else."""
+    return f"{service}.revocations"

@@ -9,7 +9,7 @@ import httpx
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from quartet_common.auth.revocations import RevocationList
+from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.clock import Clock

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from quart import Quart
 
-from quartet_common.auth import revocations
+from quartet_common.auth import revocation_store
 from quartet_common.config import certificates
 from quartet_common.config.settings import ServiceConfig, load_config
 from quartet_common.core.errors import UnavailableError
@@ -21,7 +21,7 @@ from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
 from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
-from quartet_common.messaging import inbox, journal
+from quartet_common.messaging import event_types, inbox, journal, topology
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.redrive import AutomaticRedrive
@@ -29,6 +29,7 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
+from quartet_common.runtime import revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.metrics_port import create_private_app
 from quartet_common.runtime.readiness import Readiness, database_check
@@ -142,7 +143,7 @@ class Worker(Generic[C]):
         self._consumers = _consumers(container, service.subscriptions(container))
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
-        self._automatic_redrive = AutomaticRedrive([config.service, revocations.lane(config.service)])
+        self._automatic_redrive = AutomaticRedrive([config.service, topology.revocation_queue(config.service)])
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
@@ -219,17 +220,17 @@ class Worker(Generic[C]):
 
     async def _prune_revocations(self) -> None:
         async with self._container.database.transaction() as connection:
-            await revocations.prune(connection, self._container.clock())
+            await revocation_store.prune(connection, self._container.clock())
 
 
 def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscription]) -> list[Consumer]:
     """The service's own consumer, if it subscribes to anything, and the one of revocations."""
     service, stats = container.config.service, ConsumerStats()
-    taking = [Subscription(revocations.REVOKED, revocations.happened)]
+    taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
     own = [Consumer(service, container.broker, container.database, subscriptions, stats)] if subscriptions else []
     # without the inbox: there the event may stand already, as one that the service has recorded
     lane = Consumer(
-        revocations.lane(service),
+        topology.revocation_queue(service),
         container.broker,
         container.database,
         taking,
@@ -273,7 +274,7 @@ async def prepare(service: Service[C], config: C) -> None:
     async with broker:
         channel = await broker.channel()
         await declare_exchange(channel)
-        await declare_consumer(channel, revocations.lane(config.service), [revocations.REVOKED])
+        await declare_consumer(channel, topology.revocation_queue(config.service), [event_types.REVOKED])
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)

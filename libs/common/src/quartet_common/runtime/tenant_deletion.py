@@ -18,20 +18,18 @@ from typing import Any
 
 import msgspec
 
-from quartet_common.auth import revocations
+from quartet_common.auth import revocation_store
 from quartet_common.auth.revocations import KEPT, revocation
 from quartet_common.core.schedule import Schedule
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
-from quartet_common.messaging import dead_letters
+from quartet_common.messaging import dead_letters, topology
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.topology import QueueNames
 from quartet_common.runtime.container import AppContainer
 
 logger = logging.getLogger(__name__)
 
-TENANT_DELETED = "users.tenant.deleted.v1"
-"""The event that tells of a tenant's end; its data has the `id`, since it belongs to the platform's tenant."""
 INTERVAL = 1.0
 """Seconds between two looks at what is due."""
 BATCH = 2000
@@ -77,13 +75,13 @@ async def bury(connection: Connection, tenant: str) -> None:
         "INSERT INTO deleted_tenants (tenant_id, deleted_at, due_at) VALUES ($1, now(), now()) ON CONFLICT DO NOTHING",
         tenant,
     )
-    await revocations.keep(connection, [revocation(tenant, "tenant", tenant, FOR_GOOD, endless=True)])
+    await revocation_store.keep(connection, [revocation(tenant, "tenant", tenant, FOR_GOOD, endless=True)])
 
 
 def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Schedule:
     """The schedule by which a worker removes what deleted tenants have left."""
     service = container.config.service
-    consumers = [QueueNames(service), QueueNames(revocations.lane(service))]
+    consumers = [QueueNames(service), QueueNames(topology.revocation_queue(service))]
     letters = partial(dead_letters.drop, container.broker, consumers)
     eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure(), letters)
     return Schedule("tenants-erase", INTERVAL, eraser.run)

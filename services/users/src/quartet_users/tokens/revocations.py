@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from quartet_common.auth import revocations as kept
+from quartet_common.auth import revocation_store
 from quartet_common.auth.revocations import Revocation
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
@@ -22,7 +22,7 @@ async def revoke(
 
     `connection` must be in a transaction of `Database.transaction`. Callers do nothing else about it.
     """
-    await kept.keep(connection, revocations)
+    await revocation_store.keep(connection, revocations)
     after_commit(partial(container.revocations.add, tuple(revocations)))
     told = [events.token_revoked(one) for one in revocations]
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

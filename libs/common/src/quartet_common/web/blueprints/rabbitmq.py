@@ -8,7 +8,6 @@ from quart import Blueprint, request
 from quart_schema import document_querystring, tag_blueprint
 
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocations import lane
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.messaging import journal
 from quartet_common.messaging.dead_letters import facts, is_of
@@ -16,7 +15,7 @@ from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.redrive import MAX_REDRIVEN
 from quartet_common.messaging.redrive import redrive as redrive_letters
 from quartet_common.messaging.stats import read_outbox, read_queues
-from quartet_common.messaging.topology import QueueNames
+from quartet_common.messaging.topology import QueueNames, revocation_queue
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web import query_parameters
 from quartet_common.web.guard import principal, requires
@@ -58,7 +57,7 @@ def rabbitmq_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
     blueprint = Blueprint("rabbitmq", __name__)
     tag_blueprint(blueprint, ["Operations"])
     service = container.config.service
-    consumers = [QueueNames(name) for name in (service, lane(service))]
+    consumers = [QueueNames(name) for name in (service, revocation_queue(service))]
     dead = [names.dead for names in consumers]
 
     @blueprint.get("/outbox")
