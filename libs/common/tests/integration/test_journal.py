@@ -7,9 +7,9 @@ import pytest
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.clock import utc_now
+from quartet_common.data import tenant_rows
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
-from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 
 ROWS = 20_000
@@ -46,7 +46,7 @@ def month_ago() -> datetime:
 @pytest.mark.parametrize("tenant", ["large", "small7", "none"])
 async def test_what_a_deleted_tenant_has_in_it_is_found(large: Connection, tenant: str) -> None:
     expected = {"large": 2000, "small7": ROWS // 10, "none": 0}[tenant]
-    assert await tenant_deletion.erase_rows(large, "published_events", tenant, 2000) == expected
+    assert await tenant_rows.erase_rows(large, "published_events", tenant, 2000) == expected
 
 
 @pytest.mark.parametrize(("minutes", "of_tenant", "of_all"), [(5, 30, 270), (300, 500, 500)])

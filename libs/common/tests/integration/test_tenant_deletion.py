@@ -17,6 +17,7 @@ from quartet_common.auth.revocations import revocation
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
+from quartet_common.data import tenant_rows
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import dead_letters, event_types, inbox
 from quartet_common.messaging.consumer import Consumer
@@ -100,7 +101,7 @@ async def service(container: Container) -> AsyncIterator[Service]:
 
 async def test_children_are_emptied_before_parents_and_totals_last(service: Service) -> None:
     async with service.database.connection() as connection:
-        found = await tenant_deletion.tables(connection)
+        found = await tenant_rows.tables(connection)
     assert found.index("Leaves") < found.index("branches") < found.index("a_total")
     assert {"inbox", "outbox", "revocations", "deleted_tenants"} <= set(found)
     assert {"nobodys", "schema_migrations"}.isdisjoint(found)
@@ -108,7 +109,7 @@ async def test_children_are_emptied_before_parents_and_totals_last(service: Serv
 
 def test_tables_that_refer_in_a_circle_are_an_error_and_no_endless_loop() -> None:
     with pytest.raises(ValueError, match="in a circle: a, b"):
-        tenant_deletion.children_first(["a", "b", "c"], [("a", "b"), ("b", "a"), ("c", "a")])
+        tenant_rows.children_first(["a", "b", "c"], [("a", "b"), ("b", "a"), ("c", "a")])
 
 
 async def test_everything_of_the_tenant_goes_in_small_batches_and_nothing_of_another(service: Service) -> None:
@@ -135,7 +136,7 @@ async def test_a_worker_that_ends_in_the_middle_leaves_the_rest_to_the_next(serv
         batches += 1
         if batches == 3:
             raise asyncio.CancelledError
-        return await tenant_deletion.erase_rows(connection, "Leaves", who, limit)
+        return await tenant_rows.erase_rows(connection, "Leaves", who, limit)
 
     with pytest.raises(asyncio.CancelledError):
         await service.eraser(own={"Leaves": erase}).run()
@@ -153,7 +154,7 @@ async def test_a_tenant_whose_rows_cannot_be_removed_stays_due_and_stops_no_othe
     async def erase(connection: Connection, who: str, limit: int) -> int:
         if who == tenants[0]:
             raise UnavailableError("postgresql")
-        return await tenant_deletion.erase_rows(connection, "Leaves", who, limit)
+        return await tenant_rows.erase_rows(connection, "Leaves", who, limit)
 
     await service.eraser(own={"Leaves": erase}).run()
     assert await service.left(tenants[1]) == [0, 0, 0]
