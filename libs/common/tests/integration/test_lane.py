@@ -18,7 +18,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import outbox
-from quartet_common.messaging.batches import Row
+from quartet_common.messaging.batches import OutboxRow
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
@@ -105,7 +105,7 @@ async def test_what_becomes_urgent_while_others_leave_does_not_wait_for_all_of_t
     publish = relay._publish
     batches: list[int] = []
 
-    async def publishing(rows: Sequence[Row]) -> int:
+    async def publishing(rows: Sequence[OutboxRow]) -> int:
         done = await publish(rows)
         batches.append(len(rows))
         if len(batches) == 2:

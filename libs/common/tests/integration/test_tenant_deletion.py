@@ -77,7 +77,7 @@ class Service:
 
     async def bury(self, tenant: str) -> None:
         async with self.database.transaction() as connection:
-            await tenant_deletion.bury(connection, tenant)
+            await tenant_deletion.record_tombstone(connection, tenant)
 
     async def left(self, tenant: str) -> list[int]:
         return [await self.run(f'SELECT count(*) FROM "{name}" WHERE tenant_id = $1', tenant) for name in OWN]
@@ -282,7 +282,7 @@ async def test_the_event_of_a_tenants_end_is_the_platforms_and_names_the_tenant(
     await service.fill(tenant)
     told = event("quartet", event_types.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
     async with service.database.transaction() as connection:
-        await tenant_deletion.happened(connection, [told, told])
+        await tenant_deletion.handle_events(connection, [told, told])
     await service.eraser().run()
     assert await service.left(tenant) == [0, 0, 0]
     assert await service.due("quartet") is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_common.messaging.batches import BATCH, BATCH_BYTES, Row, batches
+from quartet_common.messaging.batches import BATCH, BATCH_BYTES, OutboxRow, batches
 from quartet_common.messaging.envelope import (
     Event,
     Malformed,
@@ -23,8 +23,10 @@ from quartet_common.messaging.envelope import (
 sizes = st.lists(st.integers(0, BATCH_BYTES + 10), max_size=30)
 
 
-def rows(lengths: list[int]) -> list[Row]:
-    return [Row(n, "default", "x", "a", "t", UUID(int=n), None, bytes(length)) for n, length in enumerate(lengths)]
+def rows(lengths: list[int]) -> list[OutboxRow]:
+    return [
+        OutboxRow(n, "default", "x", "a", "t", UUID(int=n), None, bytes(length)) for n, length in enumerate(lengths)
+    ]
 
 
 def test_no_rows_are_no_batches() -> None:

@@ -18,4 +18,4 @@ def subscriptions(container: AppContainer[AuditConfig]) -> list[Subscription]:
     async def record(connection: Connection, events: Sequence[Event]) -> None:
         await record_events(connection, events, container.clock())
 
-    return [Subscription("#", record), Subscription(event_types.TENANT_DELETED, tenant_deletion.happened)]
+    return [Subscription("#", record), Subscription(event_types.TENANT_DELETED, tenant_deletion.handle_events)]

@@ -36,7 +36,7 @@ async def rows(audit: "Audit", query: str, tenant: str) -> list[tuple[Any, ...]]
 async def bury(audit: "Audit", tenant: str) -> None:
     """Note that the tenant is deleted."""
     async with audit.container.database.transaction() as connection:
-        await tenant_deletion.bury(connection, tenant)
+        await tenant_deletion.record_tombstone(connection, tenant)
 
 
 async def erase(audit: "Audit", batch: int = 3) -> None:

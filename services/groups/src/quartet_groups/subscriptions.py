@@ -34,7 +34,7 @@ def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscriptio
     """What the service consumes: one handler for all of users, which locks them once, in one order."""
     return [
         Subscription("users.user.*.v1", UserEvents(container).happened),
-        Subscription(event_types.TENANT_DELETED, tenant_deletion.happened),
+        Subscription(event_types.TENANT_DELETED, tenant_deletion.handle_events),
     ]
 
 

@@ -15,7 +15,7 @@ from quartet_metrics.domain import tally
 
 def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
     """What the metrics service consumes."""
-    return [Subscription("#", count_events), Subscription(event_types.TENANT_DELETED, tenant_deletion.happened)]
+    return [Subscription("#", count_events), Subscription(event_types.TENANT_DELETED, tenant_deletion.handle_events)]
 
 
 async def count_events(connection: Connection, events: Sequence[Event]) -> None:

@@ -120,7 +120,7 @@ class HeldError(ContendedError):
     """503 with Retry-After: another transaction holds what is needed, and goes on; nothing was done. `Turns` waits."""
 
 
-OURS = frozenset({
+ISSUED_BY_US_REASONS = frozenset({
     "expired", "not_yet_valid", "revoked", "tenant_suspended", "wrong_issuer", "wrong_audience", "lives_too_long",
     "missing_claims",
 })  # fmt: skip
@@ -161,7 +161,7 @@ class UnauthorizedError(ServiceError):
         """Whether it was tried what is a good token or secret: who brings nothing tries nothing, nor does whoever has
         one that is good no more.
         """
-        return self.reason != "missing" and self.reason not in OURS
+        return self.reason != "missing" and self.reason not in ISSUED_BY_US_REASONS
 
 
 class ForbiddenError(ServiceError):

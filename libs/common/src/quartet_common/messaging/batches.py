@@ -21,7 +21,7 @@ BATCH, BATCH_BYTES = 200, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutboxRow:
     """An outbox row."""
 
     id: int
@@ -39,11 +39,11 @@ class Row:
         return self.type.removeprefix(TYPE_PREFIX)
 
 
-def batches(rows: Sequence[Row], is_taken: Callable[[str], bool] = lambda _: True) -> Iterator[list[Row]]:
+def batches(rows: Sequence[OutboxRow], is_taken: Callable[[str], bool] = lambda _: True) -> Iterator[list[OutboxRow]]:
     """`rows` in their order, in parts of at most BATCH rows and BATCH_BYTES. A row is a part of its own if it is
     larger, or if no known consumer takes its routing key: RabbitMQ only says whether a queue took the whole message.
     """
-    batch: list[Row] = []
+    batch: list[OutboxRow] = []
     size = 0
     for row in rows:
         is_alone = not is_taken(row.routing_key)
@@ -56,7 +56,7 @@ def batches(rows: Sequence[Row], is_taken: Callable[[str], bool] = lambda _: Tru
         yield batch
 
 
-def message_of(rows: Sequence[Row], keys: Sequence[str], span: Span) -> Message:
+def message_of(rows: Sequence[OutboxRow], keys: Sequence[str], span: Span) -> Message:
     """One event as itself, several as a batch. The first type is the routing key; the CC header has the others."""
     row = rows[0]
     headers = inject(trace.set_span_in_context(span, otel_context.Context()))
@@ -76,7 +76,7 @@ def message_of(rows: Sequence[Row], keys: Sequence[str], span: Span) -> Message:
     )
 
 
-def publish_span(rows: Sequence[Row], routing_key: str) -> Span:
+def publish_span(rows: Sequence[OutboxRow], routing_key: str) -> Span:
     """The span of one message: a child of the trace that all of its events belong to, or else linked to each trace."""
     row = rows[0]
     attributes: dict[str, Any] = {

@@ -61,13 +61,13 @@ async def add(
     return [one.event_id for one in rows]
 
 
-def row(caller: Caller, event: DomainEvent, *, now: datetime, service: str) -> "Row":
+def row(caller: Caller, event: DomainEvent, *, now: datetime, service: str) -> "NewOutboxRow":
     """The row of one event, for a statement that writes it together with the change that it tells of."""
     note_outgoing()
     return _row(event, caller, now, service, current_traceparent())
 
 
-class Row(NamedTuple):
+class NewOutboxRow(NamedTuple):
     """A row of the outbox, as INSERT takes it."""
 
     tenant: str
@@ -80,11 +80,13 @@ class Row(NamedTuple):
     urgent: bool
 
 
-def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Row:
+def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> NewOutboxRow:
     envelope = _envelope(event, caller, now, service, traceparent)
     aggregate = f"{caller.tenant}/{envelope.subject}"
     told = encode(envelope)
-    return Row(caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, told, event.urgent)
+    return NewOutboxRow(
+        caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, told, event.urgent
+    )
 
 
 def _envelope(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Event:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from quartet_common.messaging.batches import BATCH, Row
+from quartet_common.messaging.batches import BATCH, OutboxRow
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -63,11 +63,11 @@ class OutboxReader:
         """Whether tenants follow after those of the last look."""
         return bool(self._last_tenant)
 
-    async def urgent(self, database: Session) -> list[Row]:
+    async def urgent(self, database: Session) -> list[OutboxRow]:
         """Urgent rows, in their order."""
-        return [Row(*record) for record in await database.fetch(URGENT, list(self._held), ROUND)]
+        return [OutboxRow(*record) for record in await database.fetch(URGENT, list(self._held), ROUND)]
 
-    async def waiting(self, database: Session, each: int | None) -> list[Row]:
+    async def waiting(self, database: Session, each: int | None) -> list[OutboxRow]:
         """Rows of the tenants in turn, `each` of each tenant; by default ROUND divided by the tenants that wait.
 
         Those of tenants with few come first. Here a rest ends, so that what follows a refused event never overtakes it.
@@ -75,11 +75,11 @@ class OutboxReader:
         now = asyncio.get_running_loop().time()
         self._held = {aggregate: until for aggregate, until in self._held.items() if until > now}
         records = await database.fetch(WAITING, list(self._held), each, self._last_tenant)
-        by_tenant: dict[str, list[Row]] = {}
+        by_tenant: dict[str, list[OutboxRow]] = {}
         for record in records:
             rows = by_tenant.setdefault(record["scanned"], [])
             if record["id"] is not None:
-                rows.append(Row(*record[2:]))
+                rows.append(OutboxRow(*record[2:]))
         names = list(by_tenant)
         self._last_tenant = names[MAX_TENANTS - 1] if len(names) > MAX_TENANTS else ""
         found = [row for rows in sorted(by_tenant.values(), key=len) for row in rows]
@@ -87,11 +87,11 @@ class OutboxReader:
         self.is_busy = is_cut or self.has_more_tenants or len(found) >= BATCH
         return found
 
-    def is_held(self, row: Row) -> bool:
+    def is_held(self, row: OutboxRow) -> bool:
         """Whether the row's aggregate rests."""
         return row.aggregate in self._held
 
-    def hold(self, row: Row) -> None:
+    def hold(self, row: OutboxRow) -> None:
         """Have the row's aggregate rest, as RabbitMQ has refused it."""
         now = asyncio.get_running_loop().time()
         key, seconds = row.routing_key, HOLD
@@ -99,7 +99,7 @@ class OutboxReader:
             seconds = max(HOLD, min(MAX_HOLD, now - self._refused_since.setdefault(key, now)))
         self._held[row.aggregate] = now + seconds
 
-    def confirmed(self, rows: Sequence[Row]) -> None:
+    def confirmed(self, rows: Sequence[OutboxRow]) -> None:
         """Note that RabbitMQ takes events of these kinds."""
         for row in rows:
             self._refused_since.pop(row.routing_key, None)

@@ -18,7 +18,7 @@ from quartet_common.data.connections import connect_once
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging.backlog import Backlog
-from quartet_common.messaging.batches import Row, batches, message_of, publish_span
+from quartet_common.messaging.batches import OutboxRow, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event
 from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader, Session
 from quartet_common.messaging.publisher import Publisher
@@ -56,7 +56,7 @@ class Relay:
         self._stats = stats
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
-        self._confirmed: list[Row] = []
+        self._confirmed: list[OutboxRow] = []
         self._is_taken = matcher(pattern for patterns in config.consumers.values() for pattern in patterns)
         self._reader = OutboxReader(self._is_taken)
         self._publisher: Publisher | None = None
@@ -142,7 +142,7 @@ class Relay:
             elif not is_busy or not (count or self._reader.has_more_tenants):
                 await wait_any([self._wake, closed], POLL_INTERVAL)
 
-    async def _publish_all(self, database: Session, rows: Sequence[Row]) -> int:
+    async def _publish_all(self, database: Session, rows: Sequence[OutboxRow]) -> int:
         """Publish `rows` one message after the other, urgent events before each; returns how many were confirmed."""
         count = 0
         try:
@@ -183,7 +183,7 @@ class Relay:
         self._confirmed.clear()
         self._stats.published(len(rows))
 
-    async def _publish(self, rows: Sequence[Row]) -> int:
+    async def _publish(self, rows: Sequence[OutboxRow]) -> int:
         """Publish `rows` in one message and return how many were confirmed. If it is refused, publish each alone.
         The aggregates of those that are refused rest: an event waits for the one before it.
 
@@ -202,7 +202,7 @@ class Relay:
                 self._reader.hold(row)
         return count
 
-    async def _publish_message(self, rows: Sequence[Row]) -> bool:
+    async def _publish_message(self, rows: Sequence[OutboxRow]) -> bool:
         """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
         if self._publisher is None or self._backlog is None:
             raise RuntimeError("the relay is not connected")

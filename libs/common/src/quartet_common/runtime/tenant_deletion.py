@@ -64,13 +64,13 @@ class Erasure:
     batch: int = BATCH
 
 
-async def happened(connection: Connection, events: Sequence[Event]) -> None:
+async def handle_events(connection: Connection, events: Sequence[Event]) -> None:
     """Handle events of the type TENANT_DELETED."""
     for event in events:
-        await bury(connection, msgspec.convert(event.data, TenantFacts).id)
+        await record_tombstone(connection, msgspec.convert(event.data, TenantFacts).id)
 
 
-async def bury(connection: Connection, tenant: str) -> None:
+async def record_tombstone(connection: Connection, tenant: str) -> None:
     """Note the end of a tenant, and that its tokens are refused whatever is heard of it late; again changes nothing."""
     await connection.execute(
         "INSERT INTO deleted_tenants (tenant_id, deleted_at, due_at) VALUES ($1, now(), now()) ON CONFLICT DO NOTHING",

@@ -10,7 +10,7 @@ from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
 from quartet_common.core.caller import Caller
 from quartet_common.core.clock import Clock
-from quartet_common.core.errors import OURS
+from quartet_common.core.errors import ISSUED_BY_US_REASONS
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
@@ -103,7 +103,7 @@ class RefusalLog(Summaries[Source, Request]):
     def room(self, kind: Source) -> Hashable:
         """The tenant, if it is known; those beyond MAX_TENANTS have one together, as has each kind of the unknown."""
         if kind.actor == ANONYMOUS:
-            return kind.status, kind.reason in OURS
+            return kind.status, kind.reason in ISSUED_BY_US_REASONS
         if len(self._tenants) < MAX_TENANTS:
             self._tenants.add(kind.tenant)
         return kind.tenant if kind.tenant in self._tenants else FURTHER

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from quartet_common.data.connections import Connection
-from quartet_common.messaging.outbox import Row
+from quartet_common.messaging.outbox import NewOutboxRow
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
@@ -53,7 +53,7 @@ async def insert_user(connection: Connection, tenant: str, user: User) -> User |
     return None if at is None else replace(user, created=at, modified=at)
 
 
-async def insert_and_tell(connection: Connection, tenant: str, user: User, told: Row) -> User | None:
+async def insert_and_tell(connection: Connection, tenant: str, user: User, told: NewOutboxRow) -> User | None:
     """As `insert_user`, with the user's event by the same statement; nothing is told when the userName is taken."""
     at = await connection.fetchval(
         f"""

@@ -183,7 +183,7 @@ async def _change(
             await _tell(container, connection, caller, told)
             await revoke(container, connection, caller, revocations)
             if after.status == "deleted":
-                await tenant_deletion.bury(connection, after.id)
+                await tenant_deletion.record_tombstone(connection, after.id)
     return after
 
 
