@@ -2,57 +2,41 @@
 
 import asyncio
 import logging
-import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Protocol
 
-from quart import Quart, Request, Response, g, request
+from quart import Quart
 from quart_cors import cors
 from quart_schema import Info, QuartSchema
-from werkzeug.exceptions import HTTPException
 
-from quartet_common.auth.opaque_tokens import hide
-from quartet_common.auth.principal import Principal
 from quartet_common.config.certificates import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import (
-    PROBLEM_TYPE,
-    BadRequestError,
-    ContendedError,
-    ForbiddenError,
-    LimitedError,
-    ServiceError,
-    UnauthorizedError,
     UnavailableError,
-    code_of,
-    problem,
-    title_of,
 )
-from quartet_common.core.fair_share import CapacityExceededError, FairShare
-from quartet_common.core.identifiers import new_id_text
+from quartet_common.core.fair_share import FairShare
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.limits.limiter import EXTENSION as LIMITER
-from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
+from quartet_common.limits.limiter import Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check
-from quartet_common.telemetry.logs import begin_context
 from quartet_common.web import memory
 from quartet_common.web.blueprints.docs import docs_blueprint
 from quartet_common.web.blueprints.health import health_blueprint
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
 from quartet_common.web.denied_requests import EXTENSION, RefusalLog
-from quartet_common.web.guard import brings_a_secret, install_guard, source_address
+from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
+from quartet_common.web.guard import install_guard
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
+from quartet_common.web.request_hooks import install_request_hooks
 from quartet_common.web.service_app import ServiceApp
-from quartet_common.web.service_request import BYTES_IN_FLIGHT, running_globals, running_request
+from quartet_common.web.service_request import BYTES_IN_FLIGHT
 from quartet_serving.request_metrics import observed
-from quartet_serving.sending import add_headers
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -65,27 +49,11 @@ WAITING_FOR_BYTES = 32
 """Requests of one tenant that may wait for its share of bytes in flight."""
 BYTES_TIMEOUT = 10.0
 """Seconds that one of them may wait."""
-REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-BY_LOWER_NAME = {name.lower(): (name, value) for name, value in SECURITY_HEADERS.items()}
 
 EXPOSED = (
     "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
 )  # fmt: skip
 """What pages of listed origins may read beside what every page may."""
-
-
-class HttpError(Protocol):
-    """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
-
-    status: int
-    detail: str
 
 
 class Background(Protocol):
@@ -96,15 +64,6 @@ class Background(Protocol):
 
     async def stop(self) -> None:
         """Finish; the container is open still."""
-
-
-ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
-"""Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
-
-DETAILS = {
-    404: "No resource at this path.",
-    405: "This path does not support this method.",
-}
 
 
 def create_base_app(
@@ -145,12 +104,12 @@ def create_base_app(
     app.register_blueprint(docs, url_prefix=f"/{config.service}/docs")
     _install_openapi(app, config.service, title)
     app.keep_responses()
-    _install_request_hooks(app)
+    install_request_hooks(app)
     # the names of blueprints and endpoints: "health.live", ...
     always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
     # whoever asks for health ends or passes over what does not answer
     install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
-    _install_errors(app, refusals, limiter, render_error, other_errors)
+    install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
     measured = observed(app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint))
     app.asgi_app = measured  # type: ignore[method-assign]  # how Quart documents middleware
@@ -185,110 +144,6 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         openapi_provider_class=Document,
     )
     app.add_url_rule(f"/{service}/openapi.json", "openapi", Published(schema.openapi_provider).openapi)
-
-
-def _install_request_hooks(app: Quart) -> None:
-    async def begin() -> None:
-        known = running_globals()
-        known.started = time.perf_counter()
-        asked = running_request()
-        sent = asked.headers.get("X-Request-Id", "")
-        known.request_id = sent if REQUEST_ID.fullmatch(sent) else new_id_text()
-        begin_context(request_id=known.request_id)
-        if "\x00" in asked.path or b"%00" in asked.query_string:
-            raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")
-
-    async def finish(response: Response) -> Response:
-        known = running_globals()
-        added = [("X-Request-Id", known.get("request_id", ""))]
-        said = known.get("limits")
-        if said is not None:
-            added += [("RateLimit-Policy", said[0]), ("RateLimit", said[1])]
-        present = {name.lower() for name, _ in response.headers}
-        added += [header for lower, header in BY_LOWER_NAME.items() if lower not in present]
-        add_headers(response, added)
-        _log_request(running_request(), response, known.get("started"))
-        return response
-
-    app.before_request(begin)
-    app.after_request(finish)
-
-
-def _log_request(asked: Request, response: Response, started: float | None) -> None:
-    now = time.perf_counter()
-    logger.info(
-        "request",
-        extra={
-            "method": asked.method,
-            "path": hide(asked.path),
-            "status": response.status_code,
-            "ms": round((now - (started or now)) * 1000, 2),
-        },
-    )
-
-
-def _install_errors(
-    app: Quart,
-    refusals: RefusalLog,
-    limiter: Limiter,
-    render_error: ErrorRenderer,
-    other_errors: Sequence[type[Exception]],
-) -> None:
-    async def service_error(error: ServiceError) -> Response:
-        if isinstance(error, UnauthorizedError):
-            refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
-            if error.is_guess:
-                limiter.failed(source_address(), SECRET if brings_a_secret(request, app) else TOKEN)
-        if isinstance(error, LimitedError):
-            refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
-            limiter.count_refusal(error)
-        if isinstance(error, ForbiddenError):
-            who: Principal = g.principal
-            await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
-        if isinstance(error, CapacityExceededError):
-            logger.warning("capacity exceeded", extra={"resource": error.resource})
-        elif isinstance(error, UnavailableError):
-            logger.warning("server unavailable", extra={"server": error.server, "error": repr(error.__cause__)[:300]})
-        if isinstance(error, ContendedError):
-            logger.warning("transaction conflict", extra={"server": error.server, "error": str(error.__cause__)})
-        return _render(error, render_error)
-
-    async def http_error(error: HTTPException) -> Response:
-        return _render(_from_http(error), render_error)
-
-    async def unexpected(error: Exception) -> Response:
-        logger.error("unexpected error", exc_info=error)
-        return _render(
-            ServiceError(500, "internal_error", "Internal server error. The server's log has the cause."), render_error
-        )
-
-    async def other_error(error: Any) -> Response:
-        return _render(error, render_error)
-
-    for kind in other_errors:
-        app.register_error_handler(kind, other_error)
-    app.register_error_handler(ServiceError, service_error)
-    app.register_error_handler(HTTPException, http_error)
-    app.register_error_handler(Exception, unexpected)
-
-
-def _from_http(error: HTTPException) -> ServiceError:
-    status = error.code or 500
-    headers = {}
-    valid = getattr(error, "valid_methods", None)
-    if valid:
-        headers["Allow"] = ", ".join(sorted(valid))
-    detail = DETAILS.get(status) or error.description or title_of(status)
-    return ServiceError(status, code_of(status), detail, headers)
-
-
-def _render(error: HttpError, render_error: ErrorRenderer) -> Response:
-    title = title_of(error.status)
-    headers = error.headers if isinstance(error, ServiceError) else {}
-    code = error.code if isinstance(error, ServiceError) else code_of(error.status)
-    rendered = render_error(error, request.path)
-    body, content_type = rendered or (problem(error.status, code, error.detail, title), PROBLEM_TYPE)
-    return Response(body, error.status, headers=headers, content_type=content_type)
 
 
 def _install_lifespan(
