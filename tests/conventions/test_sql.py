@@ -18,9 +18,7 @@ SORT_KEY = "what libs/scim makes of a sort key: the same"
 PAGE = "what libs/scim makes of a page: the same"
 
 KNOWN = {
-    ("quartet_common/runtime/tenant_deletion.py", "erase_rows"): {
-        "name": "the name of a table out of the catalogue, quoted"
-    },
+    ("quartet_common/data/tenant_rows.py", "erase_rows"): {"name": "the name of a table out of the catalogue, quoted"},
     ("quartet_common/messaging/journal.py", ""): {
         "CHOSEN.format(which=OF_ALL)": "made of constants",
         "CHOSEN.format(which=OF_TENANT)": "the same",

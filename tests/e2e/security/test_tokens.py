@@ -109,7 +109,7 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {
         MALFORMED,
         lambda _: opaque_tokens.make(opaque_tokens.SCIM_TOKEN, "default")[:-1] + "!",
     ),
-    "a SCIM token that nobody has": ("unknown_token", lambda _: opaque_tokens.make(opaque_tokens.SCIM_TOKEN, "default")),
+    "an unknown SCIM token": ("unknown_token", lambda _: opaque_tokens.make(opaque_tokens.SCIM_TOKEN, "default")),
     "a refresh token": (MALFORMED, lambda _: opaque_tokens.make(opaque_tokens.REFRESH_TOKEN, "default")),
     "a client secret": (MALFORMED, lambda _: opaque_tokens.make(opaque_tokens.CLIENT_SECRET, "default")),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.auth import revocation_store, revocations
+from quartet_common.auth import revocation_list, revocation_store, revocations
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.auth.revocation_store import keep, prune
@@ -174,7 +174,7 @@ async def test_a_token_is_refused_soon_after_the_commit_and_also_by_an_api_that_
 async def test_while_the_list_cannot_be_read_nobody_gets_in_and_then_everybody_does_again(
     service: RunningService, servers: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocations, "MAX_AGE", 1.5)
+    monkeypatch.setattr(revocation_list, "MAX_AGE", 1.5)
     headers = service.tokens.headers(new_tenant(), ["users:read"])
     assert await status(service, headers) == 200
     async with paused(servers, "postgres"):

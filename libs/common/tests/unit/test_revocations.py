@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.auth import revocations
+from quartet_common.auth import revocation_list, revocations
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocation_list import FORGET_INTERVAL, MAX_AGE, RevocationList
 from quartet_common.auth.revocations import CLOCKS, KEPT, Revocation, revocation
@@ -160,7 +160,7 @@ async def test_one_that_says_when_its_tokens_expire_is_forgotten_soon_after(
 async def test_one_that_comes_anew_while_the_past_is_forgotten_stays(
     listed: RevocationList, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocations, "AT_ONCE", 1)
+    monkeypatch.setattr(revocation_list, "AT_ONCE", 1)
     old = NOW - KEPT - timedelta(minutes=1)
     listed.add([revocation("acme", "subject", name, old) for name in ("u0", "u1")])
     clock.now += FORGET_INTERVAL + 1

@@ -2,12 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from quartet_serving.exchange import HIGH_WATER, Exchange, Stage
-
-if TYPE_CHECKING:
-    from quartet_serving.http2_connection import Http2Connection
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -15,10 +12,24 @@ CONNECTION_SPECIFIC = frozenset({b"connection", b"keep-alive", b"proxy-connectio
 """RFC 9113 section 8.2.2."""
 
 
+class StreamSender(Protocol):
+    """What a stream asks of its connection; named here, so that the two modules do not import each other."""
+
+    @property
+    def date(self) -> bytes:
+        """The value of the Date header."""
+
+    def acknowledge(self, stream: "Stream") -> None:
+        """Give the client's windows back what the application has taken."""
+
+    def send(self, stream: "Stream") -> None:
+        """Send what waits in `stream.outgoing`."""
+
+
 class Stream(Exchange):
     """An exchange whose response waits here until the client's windows have room for it."""
 
-    def __init__(self, connection: "Http2Connection", number: int, scope: dict[str, Any]) -> None:
+    def __init__(self, connection: StreamSender, number: int, scope: dict[str, Any]) -> None:
         super().__init__(self, scope, keep_alive=True, expects=False)
         self.number = number
         self.outgoing = bytearray()

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from quartet_common.config.certificates import Pair, flaws
 from quartet_common.config.rate_limit import Limit, Setting
+from quartet_common.config.tls_settings import TlsSettings
 
 ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
@@ -42,7 +42,7 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 """A secret; an empty file or variable is none."""
 
 
-class ServiceConfig(BaseSettings):
+class ServiceConfig(TlsSettings):
     """The settings that every service has. A field `x` is read from `QUARTET_X` or from the file `quartet_x` in
     `QUARTET_SECRETS_DIR`; the environment wins. No secret has a default.
     """
@@ -56,13 +56,6 @@ class ServiceConfig(BaseSettings):
     private_host: str = "127.0.0.1"
     private_port: int = Field(default=9000, ge=0, le=65535)
     private_token: SecretStr = Field(default=SecretStr(""), description="what /metrics of the private port requires")
-    certfile: Path | None = Field(default=None, description="certificate and chain that the api serves with")
-    keyfile: Path | None = None
-    verify_client: Literal["none", "optional", "required"] = "none"
-    ca_certs: Path | None = Field(default=None, description="the authority of clients' certificates")
-    client_certfile: Path | None = Field(default=None, description="what others are shown; default: certfile")
-    client_keyfile: Path | None = None
-    trust: Path | None = Field(default=None, description="the authority of the servers that are called")
     protocol: Literal["http/1.1", "h2"] = "http/1.1"
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     public_url: str = "http://127.0.0.1:8080"
@@ -84,7 +77,7 @@ class ServiceConfig(BaseSettings):
     users_url: str
     client_secret: Secret
 
-    cors_origins: Annotated[list[str], NoDecode] = []
+    cors_origins: Annotated[list[str], NoDecode] = Field(default=[])
     export_dir: Path = Field(default=Path("/var/tmp"), description="where exports wait for clients that read slowly")  # noqa: S108  # nosec B108  # their files have no names
     export_bytes: int = Field(
         default=256 * 1024 * 1024, ge=16 * 1024 * 1024, description="of disk that one export uses"
@@ -144,25 +137,6 @@ class ServiceConfig(BaseSettings):
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("QUARTET_DATABASE_POOL_MIN must not be larger than QUARTET_DATABASE_POOL_MAX")
         return self
-
-    @model_validator(mode="after")
-    def _tls_can_be_used(self) -> "ServiceConfig":
-        found = flaws(self)
-        if found:
-            raise ValueError("\n  ".join(found))
-        return self
-
-    @property
-    def server_pair(self) -> Pair | None:
-        """What the api serves TLS with; None where it serves without."""
-        return None if self.certfile is None or self.keyfile is None else (self.certfile, self.keyfile)
-
-    @property
-    def client_pair(self) -> Pair | None:
-        """What other servers are shown that ask for a certificate."""
-        if self.client_certfile is None or self.client_keyfile is None:
-            return self.server_pair
-        return self.client_certfile, self.client_keyfile
 
     @property
     def client_id(self) -> str:

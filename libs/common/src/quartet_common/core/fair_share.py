@@ -286,7 +286,7 @@ def observe_shares(shares: Sequence[FairShare]) -> None:
             for reason, count in one.refusals.items()
         ]
 
-    meter = metrics.get_meter("quartet_common.core.fair_share")
+    meter = metrics.get_meter("quartet_common.fair_share")
     gauges: dict[str, tuple[Callable[[FairShare], int], str]] = {
         "used": (lambda one: one.used, "units of a shared capacity in use"),
         "capacity": (lambda one: one.capacity, "units of a shared capacity"),

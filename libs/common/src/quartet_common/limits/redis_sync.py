@@ -77,7 +77,7 @@ class Sums:
         self._script: Any = None
         self._away_until = 0.0
         self._is_away = False
-        self._failed = metrics.get_meter(__name__).create_counter(
+        self._failed = metrics.get_meter("quartet_common.limits").create_counter(
             "quartet.limits.unshared", description="sums that could not be made: each process limits by itself"
         )
         self._failed.add(0)  # exported from the start

@@ -191,7 +191,7 @@ class AppContainer(Generic[C_co]):
             idle = pool.get_idle_size()
             return [Observation(idle, {"state": "idle"}), Observation(pool.get_size() - idle, {"state": "used"})]
 
-        metrics.get_meter(__name__).create_observable_gauge(
+        metrics.get_meter("quartet_common.container").create_observable_gauge(
             "quartet.database.connections", [observe], description="connections of the pool by state"
         )
 

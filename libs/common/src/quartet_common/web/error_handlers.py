@@ -1,5 +1,6 @@
 """Error handlers: errors as problem documents (RFC 9457), or as the documents of a protocol."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -21,9 +22,10 @@ from quartet_common.core.errors import (
 )
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
-from quartet_common.web.app import logger
 from quartet_common.web.denied_requests import RefusalLog
 from quartet_common.web.guard import brings_a_secret, source_address
+
+logger = logging.getLogger(__name__)
 
 
 class HttpError(Protocol):

@@ -1,5 +1,6 @@
 """Request hooks: the id, the headers and the log line of each request."""
 
+import logging
 import re
 import time
 
@@ -9,9 +10,10 @@ from quartet_common.auth.opaque_tokens import hide
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import new_id_text
 from quartet_common.telemetry.logs import begin_context
-from quartet_common.web.app import logger
 from quartet_common.web.service_request import running_globals, running_request
 from quartet_serving.sending import add_headers
+
+logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
