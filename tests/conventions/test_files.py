@@ -1,5 +1,6 @@
 """The files of the repository: what each package has, and what stands in none."""
 
+import re
 import shutil
 import subprocess
 from fnmatch import fnmatch
@@ -26,6 +27,7 @@ HOSTS = tuple(
     )
 )
 """In pieces, so that this file is none of those that it looks for."""
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".sql", ".sh", ".json", ".html", ".css", ".js", ".conf", ".lock"}
 
 
 def committed() -> list[Path]:
@@ -78,3 +80,12 @@ def test_every_module_opens_with_what_it_is() -> None:
     sources = [path for path in committed() if path.suffix == ".py"]
     silent = [str(path.relative_to(CHECKOUT)) for path in sources if not path.read_text().startswith('"""')]
     assert not silent
+
+
+def test_text_files_end_with_a_line_end_and_no_line_with_a_space() -> None:
+    """As .editorconfig says."""
+    texts = {path: path.read_bytes() for path in committed() if path.suffix in TEXT}
+    assert len(texts) > 100
+    odd = [path for path, text in texts.items() if text and not text.endswith(b"\n")]
+    odd += [path for path, text in texts.items() if re.search(rb"[ \t\r]$", text, flags=re.MULTILINE)]
+    assert not sorted({str(path.relative_to(CHECKOUT)) for path in odd})

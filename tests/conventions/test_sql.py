@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -170,6 +171,7 @@ def _is_call_with_constants(file: str, one: Insertion) -> bool:
     return all(isinstance(value, ast.Constant) or CONSTANT.fullmatch(ast.unparse(value)) for value in values)
 
 
+@cache
 def sources() -> dict[str, ast.Module]:
     """Every file that holds SQL which tests of its own do not cover, by its path below src."""
     roots = [*CHECKOUT.glob("services/*/src"), CHECKOUT / "libs/common/src"]

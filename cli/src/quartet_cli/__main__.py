@@ -206,21 +206,26 @@ def demo(
 def run_tests(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(help="unit, integration, e2e, chaos, slow or a service; default: all but slow.")
+        str | None,
+        typer.Argument(help="quick, unit, integration, e2e, chaos, slow or a service; default: all but slow."),
     ] = None,
     url: Annotated[str | None, typer.Option(help="Run e2e against this stack instead of a private one.")] = None,
     bearer: Annotated[str | None, typer.Option("--token", help="A bearer token for --url, with all scopes.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="chaos: number of runs of the fault tests.")] = 10,
     no_lint: Annotated[bool, typer.Option("--no-lint", help="Do not lint.")] = False,
 ) -> None:
-    """Run lint, then tests. Arguments after -- go to pytest."""
+    """Run lint, then tests. Arguments after -- go to pytest.
+
+    quick takes less than a minute: lint without bandit, unit tests, and the integration tests of the files that
+    differ from main.
+    """
     if what is not None and what.startswith("-"):  # what follows -- and no part
         context.args = [what, *context.args]
         what = None
-    selection = quality.selection(what, context.args, url=url, token=bearer)
-    if not no_lint and not quality.lint(out):
+    parts = quality.parts(what, context.args, url=url, token=bearer)
+    if not no_lint and not quality.lint(out, quick=what == "quick"):
         raise typer.Exit(1)
-    raise typer.Exit(quality.run_tests(out, selection, repeat=repeat if what == "chaos" else 1))
+    raise typer.Exit(quality.run_tests(out, parts, repeat=repeat if what == "chaos" else 1))
 
 
 @app.command()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from rich.console import Console
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES
 
-KINDS: Final = ("unit", "integration", "conventions", "e2e", "faults", "chaos", "slow")
+KINDS: Final = ("quick", "unit", "integration", "conventions", "e2e", "faults", "chaos", "slow")
 
 SIDE_BY_SIDE: Final = ("-n", "2", "--dist", "loadgroup")
 """Two processes share the whole suite, most of which is waiting; libs/testing says what stays together in one."""
@@ -26,16 +26,24 @@ BANDIT: Final = "import logging; logging.disable(logging.WARNING); from bandit.c
 """bandit without its warnings: one for each line of a literal of which another line has a `nosec`."""
 
 
+NOTHING_SELECTED: Final = 5
+"""pytest's exit code where no test is left, as of a file that has only slow ones."""
+QUICK: Final = ("-m", "not slow and not servers", "--hypothesis-profile", "quick", "-n", "2", "--dist", "worksteal")
+"""Without servers, any test can run in either process."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """What pytest is told, and the variables that it is told it with."""
 
     arguments: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    may_be_empty: bool = False
+    """Whether it is no failure that no test is left."""
 
 
-def lint(console: Console) -> bool:
-    """ruff's rules, ruff's format, bandit, mypy --strict: all run even if one complains; False if one does."""
+def lint(console: Console, *, quick: bool = False) -> bool:
+    """ruff check, ruff format, bandit unless `quick`, mypy --strict: all run even if one fails; False if one does."""
     sources = _projects("src")
     # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
     roots = {"MYPYPATH": os.pathsep.join(map(str, (*sources, CHECKOUT / "bench")))}
@@ -45,7 +53,7 @@ def lint(console: Console) -> bool:
     results = [
         _check(console, "ruff check", ["-m", "ruff", "check", "."]),
         _check(console, "ruff format", ["-m", "ruff", "format", "--check", "."]),
-        _check(console, "bandit", ["-c", BANDIT, "-q", "-c", "pyproject.toml", "-r", *AUDITED]),
+        quick or _check(console, "bandit", ["-c", BANDIT, "-q", "-c", "pyproject.toml", "-r", *AUDITED]),
         _check(console, "mypy --strict", ["-m", "mypy", "--strict", "--explicit-package-bases", *typed], roots),
     ]
     return all(results)
@@ -62,6 +70,13 @@ def _check(console: Console, name: str, command: list[str], environment: dict[st
 def _projects(part: str) -> list[Path]:
     patterns = (f"libs/*/{part}", f"services/*/{part}", f"cli/{part}", f"deploy/{part}")
     return sorted(path for pattern in patterns for path in CHECKOUT.glob(pattern) if path.is_dir())
+
+
+def parts(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> list[Selection]:
+    """What to run one after the other for `./quartet test WHAT`; QuartetError for a word that names nothing."""
+    if what == "quick" and url is None:
+        return quick(changed_files(), extra)
+    return [selection(what, extra, url=url, token=token)]
 
 
 def selection(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> Selection:
@@ -81,6 +96,48 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
     return Selection([*map(str, folders), *chosen, *extra])
 
 
+def quick(changed: Iterable[str], extra: Sequence[str]) -> list[Selection]:
+    """What `./quartet test quick` runs: unit tests and conventions without servers; then the tests of what changed."""
+    folders = [*paths("unit"), *paths("conventions")]
+    first = Selection([*map(str, folders), *QUICK, *extra])
+    touched = touched_tests(changed)
+    return [first, Selection([*touched, "-m", "not slow", *extra], may_be_empty=True)] if touched else [first]
+
+
+def touched_tests(changed: Iterable[str]) -> list[str]:
+    """The integration tests of changed files, by their paths in the checkout: of a changed test the test itself, of
+    `services/users/src/**/role_store.py` the file `services/users/tests/integration/test_role_store.py` if it exists.
+    """
+    found = {test for path in changed if (test := _integration_test(Path(path))) is not None}
+    return sorted(str(test) for test in found if (CHECKOUT / test).is_file())
+
+
+def _integration_test(path: Path) -> Path | None:
+    if path.suffix != ".py":
+        return None
+    if path.name.startswith("test_"):
+        return path if "integration" in path.parts else None
+    if "src" not in path.parts:
+        return None
+    package = Path(*path.parts[: path.parts.index("src")])
+    return package / "tests/integration" / f"test_{path.name}"
+
+
+def changed_files() -> list[str]:
+    """Files that differ from the last common commit with main, committed or not; none without git."""
+    base = _git("merge-base", "HEAD", "main") or _git("merge-base", "HEAD", "origin/main") or ["HEAD"]
+    return _git("diff", "--name-only", base[0]) + _git("ls-files", "--others", "--exclude-standard")
+
+
+def _git(*arguments: str) -> list[str]:
+    """The lines that git prints; none where it fails or does not exist."""
+    try:
+        done = subprocess.run(("git", *arguments), cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return done.stdout.splitlines()
+
+
 def paths(what: str | None) -> list[Path]:
     """The test folders that a word stands for, relative to the checkout."""
     if what is None:
@@ -97,15 +154,20 @@ def paths(what: str | None) -> list[Path]:
     return [path.relative_to(CHECKOUT) for path in found if any(path.rglob("test_*.py"))]
 
 
-def run_tests(console: Console, chosen: Selection, repeat: int = 1) -> int:
-    """pytest's exit code; with `repeat` the run is made so often, and ends at the first that fails."""
+def run_tests(console: Console, parts: Sequence[Selection], repeat: int = 1) -> int:
+    """The exit code of the first part that fails, or 0; with `repeat` all parts are run so often."""
     for turn in range(1, repeat + 1):
         if repeat > 1:
             console.print(f"run {turn} of {repeat}", highlight=False)
-        code = _run(["-m", "pytest", *chosen.arguments], chosen.environment)
+        code = next((code for part in parts if (code := _run_part(part)) != 0), 0)
         if code != 0:
             return code
     return 0
+
+
+def _run_part(part: Selection) -> int:
+    code = _run(["-m", "pytest", *part.arguments], part.environment)
+    return 0 if code == NOTHING_SELECTED and part.may_be_empty else code
 
 
 def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:

@@ -110,6 +110,30 @@ def test_an_environment_whose_python_is_gone_is_made_again(checkout: Checkout) -
     assert checkout.run("status").stdout.startswith("['status']")
 
 
+def test_a_python_that_is_asked_for_makes_the_environment(checkout: Checkout) -> None:
+    mine = checkout.tools / "mine"
+    mine.symlink_to(sys.executable)
+    assert checkout.run("status", PYTHON=str(mine)).returncode == 0
+    assert f"command = {mine}" in (checkout.root / ".venv/pyvenv.cfg").read_text()
+
+
+def test_an_environment_of_another_version_than_asked_for_is_made_again(checkout: Checkout) -> None:
+    checkout.run("status")
+    other = checkout.tools / "other"
+    other.write_text(f'#!/bin/sh\ncase $2 in *print*) echo 3 12 ;; *) exec {sys.executable} "$@" ;; esac\n')
+    other.chmod(0o755)
+    assert checkout.run("status", PYTHON=str(other)).stdout.startswith("['status']")
+    assert len(checkout.installations) == 4
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/nonexistent/python"])
+def test_a_python_that_is_none_is_refused(checkout: Checkout, python: str) -> None:
+    done = checkout.run("status", PYTHON=python)
+    assert done.returncode == 1
+    assert f"PYTHON={python} is not Python 3.11 to 3.13" in done.stderr
+    assert not checkout.installations
+
+
 def test_two_calls_at_once_make_one_environment(checkout: Checkout) -> None:
     command = ["/bin/sh", str(checkout.root / "quartet"), "status"]
     environment = {"PATH": f"{checkout.tools}:/usr/bin:/bin", "INSTALLER_LOG": str(checkout.log)}

@@ -10,7 +10,7 @@ import pytest
 from quart import Quart
 
 from quartet_cli.stack import Stack
-from quartet_common.auth import revocation_list, revocation_store, revocations
+from quartet_common.auth import revocation_list, revocation_store
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.auth.revocation_store import keep, prune

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quartet_common.auth import revocation_list, revocations
+from quartet_common.auth import revocation_list
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocation_list import FORGET_INTERVAL, MAX_AGE, RevocationList
 from quartet_common.auth.revocations import CLOCKS, KEPT, Revocation, revocation

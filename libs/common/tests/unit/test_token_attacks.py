@@ -15,6 +15,7 @@ from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.core.errors import UnauthorizedError
+from quartet_testing.examples import examples
 from quartet_testing.tokens import KEY_ID, TokenFactory
 
 ISSUER = "https://id.example.com"
@@ -189,20 +190,20 @@ async def test_an_opaque_token_is_asked_for_only_when_it_was_copied_whole() -> N
     assert (asked, refusal.value.reason) == ([token], "unknown_token")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.text(), st.from_regex(r"[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True)))
 async def test_any_text_is_refused_and_nothing_else_happens(text: str) -> None:
     assert await reason(text) is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(("alg", "typ", "kid", "crit", "jwk", "x5c", "b64", "zip", "enc")), JSON))
 async def test_any_header_is_refused_and_nothing_else_happens(changes: dict[str, Any]) -> None:
     token = signed_bytes(header(**changes), json.dumps(claims()).encode(), FORGER)
     assert await reason(token) is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(CLAIMS), JSON, min_size=1))
 async def test_any_claims_are_taken_or_refused_and_nothing_else_happens(changes: dict[str, Any]) -> None:
     token = signed_bytes(header(), json.dumps(claims(**changes)).encode())
@@ -215,7 +216,7 @@ async def test_any_claims_are_taken_or_refused_and_nothing_else_happens(changes:
     assert found.expires_at > time.time() - 10
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.characters(codec="ascii"))
 async def test_any_character_that_is_changed_spoils_a_token(place: int, character: str) -> None:
     changed = GOOD[:place] + character + GOOD[place + 1 :]

@@ -13,6 +13,7 @@ from quartet_scim.filters import parse, to_sql
 from quartet_scim.patch import PATCH_SCHEMA, parse_patch
 from quartet_scim.registration import MAX_ATTRIBUTES, find_conflict, read_schema, urns_of
 from quartet_scim.schema import Mutability, Returned, Schema, Type, user_resource_type
+from quartet_testing.examples import examples
 
 URN = "urn:example:params:scim:schemas:extension:badge:2.0:User"
 Document = dict[str, Any]
@@ -191,7 +192,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(found=st.lists(attributes(), min_size=1, max_size=5), values=st.data())
 def test_whatever_is_taken_can_be_written_patched_filtered_and_shown(
     found: list[Document], values: st.DataObject
@@ -223,7 +224,7 @@ def test_whatever_is_taken_can_be_written_patched_filtered_and_shown(
             assert set(shown) <= {"id", "schemas", "userName", URN}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(value=JSON, attribute=JSON)
 def test_whatever_is_sent_nothing_but_a_refusal_comes_of_it(value: Any, attribute: Any) -> None:
     for sent in (value, document(attribute), document({"name": "a", "type": attribute}), document(id=value)):

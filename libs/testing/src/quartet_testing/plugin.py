@@ -29,10 +29,18 @@ def group_of(path: str) -> str:
     return next((group for beginning, group in GROUPS if path.startswith(beginning)), "servers")
 
 
+SERVERS = {"servers", "stack"}
+"""Fixtures that start servers."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together in one process (`--dist loadgroup`): each group starts its servers once."""
+    """Say which tests stay together in one process (`--dist loadgroup`): each group starts its servers once. Mark the
+    tests that need servers.
+    """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
 
 
 @pytest.fixture(scope="session")

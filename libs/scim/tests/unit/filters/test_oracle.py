@@ -11,6 +11,7 @@ from scim2_models.path import expressions as theirs
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import And, Compare, Filter, Not, Or, Present, ValuePath, parse
 from quartet_scim.filters.parser import Parser
+from quartet_testing.examples import examples
 
 Tree = tuple[Any, ...]
 
@@ -53,7 +54,7 @@ def assert_same_tree(text: str) -> None:
 
 
 def test_any_filter_is_read_as_scim2_models_reads_it(filters: st.SearchStrategy[str]) -> None:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(300), deadline=None)
     @given(filters)
     def compare(text: str) -> None:
         assert_same_tree(text)
@@ -66,7 +67,7 @@ def test_a_broken_precedence_is_caught_by_the_comparison(
 ) -> None:
     monkeypatch.setattr(Parser, "binding", {"or": 2, "and": 1})
 
-    @settings(max_examples=300, deadline=None, database=None, phases=[Phase.generate])
+    @settings(max_examples=examples(300), deadline=None, database=None, phases=[Phase.generate])
     @given(filters)
     def compare(text: str) -> None:
         assert_same_tree(text)
@@ -107,7 +108,7 @@ WORDS = ["a", "b.c", "urn:x:y:z", "eq", "pr", "and", "or", "not", "(", ")", "[",
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 def test_any_row_of_words_is_read_or_refused_as_scim2_models_does(text: str) -> None:
     try:
         expected = theirs_as_tuple(ScimFilter[Any](text).ast)
