@@ -27,12 +27,14 @@ from quartet_common.auth.opaque import hide
 from quartet_common.bodies import SMALL_BODY
 from quartet_common.http1.exchange import EXTENSION, Exchange
 from quartet_common.memory import Memory
+from quartet_common.pauses import Pauses
 from quartet_common.sending import SLICE, SlowClientError, at_min_rate, response_start, send_slices
 from quartet_common.service_request import FREE_BYTES, ReceivedHeaders, ServiceBody, ServiceRequest, running_request
 from quartet_common.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
 
+TOO_MANY_REQUESTS = 429
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
@@ -125,6 +127,8 @@ class HttpConnection(ASGIHTTPConnection):
     async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
         """Run the application and send its response; what is small and in memory needs no watch over the time."""
         response = await self.app.handle_request(request)
+        if response.status_code == TOO_MANY_REQUESTS:
+            await self._pause(cast(ServiceRequest, request))
         body = response.response if isinstance(response, Response) else None
         if isinstance(body, DataBody) and body.end - body.begin <= SLICE:
             await send(response_start(response))
@@ -146,6 +150,16 @@ class HttpConnection(ASGIHTTPConnection):
                 raise
             logger.error("a response was cut off", extra={"path": hide(request.path), "seconds": limit})
 
+    async def _pause(self, request: ServiceRequest) -> None:
+        """Wait before an answer that only the client needs: the pause ends when the client disconnects."""
+        exchange: Exchange | None = cast(Any, self.scope).get("extensions", {}).get(EXTENSION)
+        if exchange is not None:
+            exchange.on_disconnect = request.abandon
+        request.body.clear()
+        request.release_bytes()
+        request.stop_on_disconnect()
+        await cast(ServiceApp, self.app).pauses.pause()
+
 
 async def _no_push(_path: str, _headers: Headers) -> None:
     """HTTP/1.1 knows no push."""
@@ -158,10 +172,11 @@ class ServiceApp(Quart):
     request_class = ServiceRequest
     session_interface = NoSessions()  # type: ignore[assignment]  # Quart's own default is declared too narrowly
 
-    def __init__(self, *given: Any, **options: Any) -> None:
+    def __init__(self, *given: Any, stopping: asyncio.Event, **options: Any) -> None:
         super().__init__(*given, **options)
         self.memory = Memory()
         """Knows when large requests have ended."""
+        self.pauses = Pauses(stopping)
 
     async def dispatch_request(self, request_context: RequestContext | None = None) -> ResponseReturnValue:
         """Run the view; a large response holds its size of the tenant's share of bytes in flight until it is sent."""

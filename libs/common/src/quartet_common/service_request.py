@@ -121,6 +121,12 @@ class ServiceRequest(Request):
         if self.handler is not None and (self.stops or not self.body.is_complete):
             self.handler.cancel()
 
+    def stop_on_disconnect(self) -> None:
+        """From now on end when the client disconnects, at once if it has: only the client needs the result."""
+        self.stops = True
+        if self.is_abandoned:
+            self.abandon()
+
     async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
         """The body. What is complete needs no watch over the time that it takes.
 
@@ -210,10 +216,7 @@ def stop_on_disconnect() -> None:
 
     For requests that are not by a safe method but change nothing, as a search by POST.
     """
-    asked = cast(ServiceRequest, running_request())
-    asked.stops = True
-    if asked.is_abandoned:
-        asked.abandon()
+    cast(ServiceRequest, running_request()).stop_on_disconnect()
 
 
 def running_globals() -> Any:

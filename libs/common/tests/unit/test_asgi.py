@@ -67,7 +67,7 @@ def test_received_headers_do_not_change(headers: ReceivedHeaders) -> None:
 @pytest.fixture
 def app() -> Quart:
     """An app with a blueprint inside another, whose hooks note that they ran."""
-    app = ServiceApp("test")
+    app = ServiceApp("test", stopping=asyncio.Event())
     outer, inner = Blueprint("outer", __name__), Blueprint("inner", __name__)
     ran: list[str] = []
 
@@ -124,7 +124,7 @@ async def test_there_are_no_sessions(app: Quart) -> None:
 async def test_a_response_is_cut_off_by_its_limit_alone_and_that_is_logged(
     limit: float | None, cut_off: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = ServiceApp("test")
+    app = ServiceApp("test", stopping=asyncio.Event())
     app.config["RESPONSE_TIMEOUT"] = 1e-6
     sent: list[bytes] = []
 
@@ -153,7 +153,7 @@ async def test_a_response_is_cut_off_by_its_limit_alone_and_that_is_logged(
 
 
 async def test_a_body_is_not_received_before_a_view_wants_it() -> None:
-    app, received = ServiceApp("test"), list[int]()
+    app, received = ServiceApp("test", stopping=asyncio.Event()), list[int]()
 
     @app.post("/")
     async def view() -> str:
