@@ -29,7 +29,7 @@ class Server:
         self.share = FairShare("bytes in flight", 2 * SHARE, SHARE, queue=1, timeout=30)
         self.go_on = asyncio.Event()
         self.begun = 0
-        self.app = ServiceApp("test")
+        self.app = ServiceApp("test", stopping=asyncio.Event())
         self.app.config["MAX_CONTENT_LENGTH"] = 8 * MIB
         self.app.extensions[BYTES_IN_FLIGHT] = self.share
         self.app.before_request(identify)

@@ -139,6 +139,12 @@ class ServedRequest(Request):
         if self.handler is not None and (self.stops or not self.body.is_complete):
             self.handler.cancel()
 
+    def stop_on_disconnect(self) -> None:
+        """From now on end when the client disconnects, at once if it has: only the client needs the result."""
+        self.stops = True
+        if self.is_abandoned:
+            self.abandon()
+
     async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
         """The body. What is complete needs no watch over the time that it takes. Raises what `too_large` gives."""
         body = self.body

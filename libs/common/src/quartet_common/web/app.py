@@ -87,7 +87,7 @@ def create_base_app(
     the app serves.
     """
     config = container.config
-    app = ServiceApp(f"quartet_{config.service}", static_folder=None)
+    app = ServiceApp(f"quartet_{config.service}", static_folder=None, stopping=container.stopping)
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the client has named
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.extensions[BYTES_IN_FLIGHT] = _bytes_in_flight(container)

@@ -1,17 +1,23 @@
 """The Quart application of a service: its requests and responses hold bytes of their tenant's share of memory."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
-from quart import Response
+from quart import Request, Response
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 from quart.wrappers.response import DataBody
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.web.memory import Memory
+from quartet_common.web.pauses import Pauses
 from quartet_common.web.service_request import FREE_BYTES, ServiceRequest, running_request
 from quartet_serving.asgi import WITH_BODY, ServedApp
+from quartet_serving.exchange import EXTENSION, Exchange
 from quartet_serving.request import ServedRequest
+
+TOO_MANY_REQUESTS = 429
 
 
 class ServiceApp(ServedApp):
@@ -19,10 +25,25 @@ class ServiceApp(ServedApp):
 
     request_class = ServiceRequest
 
-    def __init__(self, *given: Any, **options: Any) -> None:
+    def __init__(self, *given: Any, stopping: asyncio.Event, **options: Any) -> None:
+        """The pauses before answers 429 end when `stopping` is set."""
         super().__init__(*given, **options)
         self.memory = Memory()
         """Knows when large requests have ended."""
+        self.pauses = Pauses(stopping)
+
+    async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
+        """Answer `request`; the pause before an answer 429 ends when the client disconnects."""
+        response = await super().handle_request(request)
+        if response.status_code == TOO_MANY_REQUESTS and isinstance(request, ServiceRequest):
+            exchange: Exchange | None = cast(Any, request.scope).get("extensions", {}).get(EXTENSION)
+            if exchange is not None:
+                exchange.on_disconnect = request.abandon
+            request.body.clear()
+            request.release_bytes()
+            request.stop_on_disconnect()
+            await self.pauses.pause()
+        return response
 
     async def dispatch_request(self, request_context: RequestContext | None = None) -> ResponseReturnValue:
         """Run the view; a large response holds its size of the tenant's share of bytes in flight until it is sent."""

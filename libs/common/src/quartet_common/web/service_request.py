@@ -120,10 +120,7 @@ def stop_on_disconnect() -> None:
 
     For requests that are not by a safe method but change nothing, as a search by POST.
     """
-    asked = cast(ServiceRequest, running_request())
-    asked.stops = True
-    if asked.is_abandoned:
-        asked.abandon()
+    cast(ServiceRequest, running_request()).stop_on_disconnect()
 
 
 def running_globals() -> Any:
