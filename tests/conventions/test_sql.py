@@ -40,9 +40,9 @@ KNOWN = {
         "asked_users": "parameters of the two queries that share a text",
         "asked_groups": "the same",
     },
-    ("quartet_groups/lists.py", "count_found"): {"where.text": FILTER},
-    ("quartet_groups/lists.py", "page_query"): {"columns": COLUMNS, "page.key": SORT_KEY, "page.rows": PAGE},
-    ("quartet_groups/lookups.py", "each"): {
+    ("quartet_groups/group_source.py", "count_found"): {"where.text": FILTER},
+    ("quartet_groups/group_source.py", "page_query"): {"columns": COLUMNS, "page.key": SORT_KEY, "page.rows": PAGE},
+    ("quartet_groups/lookup_store.py", "each"): {
         "columns": "an argument, which a constant is at every call",
         "table": "the same",
         "key": "the same",
@@ -65,8 +65,8 @@ KNOWN = {
         "texts.user": "expressions of our own, and the service's own address, quoted",
         "texts.group": "the same",
     },
-    ("quartet_groups/store.py", "read_group"): {"members": "the column that a view chooses, made of constants"},
-    ("quartet_groups/store.py", "update_group"): {"members": "the same"},
+    ("quartet_groups/group_store.py", "read_group"): {"members": "the column that a view chooses, made of constants"},
+    ("quartet_groups/group_store.py", "update_group"): {"members": "the same"},
     ("quartet_users/scim/lists.py", "count_found"): {"where.text": FILTER},
     ("quartet_users/scim/lists.py", "page_query"): {"columns": COLUMNS, "page.key": SORT_KEY, "page.rows": PAGE},
     ("quartet_users/scim/memberships.py", "groups_column"): {"'{base}'": "the service's own address, quotes doubled"},
@@ -190,11 +190,11 @@ def sources() -> dict[str, ast.Module]:
     ],
 )
 def test_text_from_elsewhere_in_sql_is_seen(code: str) -> None:
-    assert unknown("quartet_groups/store.py", ast.parse(code))
+    assert unknown("quartet_groups/group_store.py", ast.parse(code))
 
 
 def test_constants_in_sql_are_no_matter() -> None:
-    assert not unknown("quartet_groups/store.py", ast.parse('f"SELECT {COLUMNS} FROM {store.TABLE}"'))
+    assert not unknown("quartet_groups/group_store.py", ast.parse('f"SELECT {COLUMNS} FROM {store.TABLE}"'))
 
 
 @pytest.mark.parametrize("function", ["entries_of", "_rarest"])

@@ -17,16 +17,16 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.web.app import create_base_app
     from quartet_common.web.blueprints.data_export import data_blueprint
     from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_groups import clients, exports
-    from quartet_groups.bulk import GroupBulk
-    from quartet_groups.membership import Membership
-    from quartet_groups.reference import REFERENCE
-    from quartet_groups.routes.bulk import bulk_blueprint
-    from quartet_groups.routes.membership import membership_blueprint
-    from quartet_groups.routes.privileges import privileges_blueprint
-    from quartet_groups.routes.scim import scim_blueprint
-    from quartet_groups.routes.search import internal_search_blueprint, search_blueprint
-    from quartet_groups.views import GroupView
+    from quartet_groups import group_exports, users_client
+    from quartet_groups.bulk_routes import bulk_blueprint
+    from quartet_groups.bulk_usecases import GroupBulk
+    from quartet_groups.group_routes import scim_blueprint
+    from quartet_groups.group_view import GroupView
+    from quartet_groups.membership_routes import membership_blueprint
+    from quartet_groups.membership_usecases import Membership
+    from quartet_groups.openapi_reference import REFERENCE
+    from quartet_groups.privilege_routes import privileges_blueprint
+    from quartet_groups.search_routes import internal_search_blueprint, search_blueprint
     from quartet_scim.compiled import CompiledType
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
@@ -34,7 +34,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_scim_http.dialect import SCIM
     from quartet_scim_http.paths import take_trailing_slashes
 
-    users = clients.UsersClient(container.service_client("users", container.config.users_url))
+    users = users_client.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(
         container,
         title="Quartet groups",
@@ -51,7 +51,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app.register_blueprint(search_blueprint(container, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(internal_search_blueprint(container, group_type, view), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
-    exporters = {"group": exports.groups, "member": exports.members}
+    exporters = {"group": group_exports.groups, "member": group_exports.members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")
     take_trailing_slashes(app)
     return app

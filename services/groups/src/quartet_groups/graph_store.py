@@ -6,8 +6,8 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.data.connections import Connection
-from quartet_groups.checks import Graph
-from quartet_groups.nesting import MAX_LEVELS, Surroundings
+from quartet_groups.membership_domain import Graph
+from quartet_groups.nesting_domain import MAX_LEVELS, Surroundings
 
 # One look into the index per group that is reached, whatever the planner thinks of the tables: OFFSET 0 keeps the inner
 # query as it is. UNION drops what was reached before, so the walk ends, and diamonds cost nothing twice.

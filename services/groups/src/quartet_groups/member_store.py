@@ -10,9 +10,9 @@ import orjson
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_groups.events import NestedGroup
-from quartet_groups.lookups import each
-from quartet_groups.members import Members
-from quartet_groups.store import NO_MEMBERS
+from quartet_groups.group_store import NO_MEMBERS
+from quartet_groups.lookup_store import each
+from quartet_groups.member_domain import Members
 
 # Members with their names, one look into the index for each: see `lookups.each`.
 NAMED_USERS = """members m LEFT JOIN LATERAL (

@@ -15,7 +15,7 @@ from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
-from quartet_groups import domain, member_store, store
+from quartet_groups import group_domain, group_store, member_store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.events import EVENTS_AT_ONCE
 
@@ -50,7 +50,7 @@ class UserEvents:
             ordered = sorted(own, key=lambda event: (event.sequence, _is_deleted(event)))
             newest = {event.subject: event for event in ordered}.values()
             learnt = [(*_named(event), event.sequence, _is_deleted(event)) for event in newest]
-            await store.learn_users(connection, tenant, learnt)
+            await group_store.learn_users(connection, tenant, learnt)
             gone = {_named(event)[0]: event for event in own if _is_deleted(event)}
             if gone:
                 await self._leave_groups(connection, tenant, gone)
@@ -58,7 +58,9 @@ class UserEvents:
     async def _leave_groups(self, connection: Connection, tenant: str, by_user: dict[UUID, Event]) -> None:
         """Take users out of all groups, and tell of it in the name of who deleted them."""
         ids = list(by_user)
-        locked = await store.lock_groups(connection, tenant, await member_store.groups_of(connection, tenant, ids))
+        locked = await group_store.lock_groups(
+            connection, tenant, await member_store.groups_of(connection, tenant, ids)
+        )
         groups = {group.id: group for group in locked}
         now, service = self._container.clock(), self._container.config.service
         lost: dict[tuple[UUID, Caller], list[UUID]] = defaultdict(list)
@@ -67,12 +69,12 @@ class UserEvents:
             lost[group_id, Caller(tenant, cause.actorid, cause.sourceip)].append(user_id)
         told: dict[Caller, list[DomainEvent]] = defaultdict(list)
         for (group_id, caller), users in lost.items():
-            groups[group_id], news = domain.lose_members(groups[group_id], users, now)
+            groups[group_id], news = group_domain.lose_members(groups[group_id], users, now)
             told[caller] += news
         for caller, news in told.items():
             for some in slices(news, EVENTS_AT_ONCE):
                 await outbox.add(connection, caller, some, now=now, service=service)
-        await store.touch_groups(connection, tenant, list(groups.values()))
+        await group_store.touch_groups(connection, tenant, list(groups.values()))
 
 
 def _is_deleted(event: Event) -> bool:

@@ -10,10 +10,10 @@ import pytest
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import new_id
-from quartet_groups import clients
+from quartet_groups import users_client
 from quartet_groups.app import SERVICE
-from quartet_groups.clients import KnownUser
 from quartet_groups.config import GroupsConfig
+from quartet_groups.users_client import KnownUser
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 
@@ -73,7 +73,7 @@ async def groups(config_for: ConfigFor[GroupsConfig], shared_directory: FakeDire
     """The running service, whose calls to users reach the fake directory."""
     async with AsyncExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:  # only while the app is made: the session has other apps too
-            patch.setattr(clients, "UsersClient", lambda _: shared_directory)
+            patch.setattr(users_client, "UsersClient", lambda _: shared_directory)
             service = await running.enter_async_context(run_service(SERVICE, config_for(GroupsConfig)))
         yield service
 

@@ -9,9 +9,9 @@ import pytest
 
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_groups import joining, store
-from quartet_groups.members import SentMember
-from quartet_groups.nesting import MAX_LEVELS
+from quartet_groups import group_store, member_resolution
+from quartet_groups.member_domain import SentMember
+from quartet_groups.nesting_domain import MAX_LEVELS
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
@@ -224,16 +224,16 @@ async def test_groups_are_held_though_a_user_beside_them_was_told_of_a_moment_ag
 ) -> None:
     user, inner = directory.add(own.tenant), await own.make()
     await own.make(user)  # from here on known
-    lock = store.lock_known
+    lock = group_store.lock_known
 
     async def late(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
-        monkeypatch.setattr(store, "lock_known", lock)
+        monkeypatch.setattr(group_store, "lock_known", lock)
         return set()
 
-    monkeypatch.setattr(store, "lock_known", late)
+    monkeypatch.setattr(group_store, "lock_known", late)
     async with own.service.container.database.transaction() as connection:
         sent = [SentMember(user, 0, None), SentMember(inner, 1, None)]
-        found = await joining.hold(connection, own.tenant, sent, None, may_ask=True)
+        found = await member_resolution.hold(connection, own.tenant, sent, None, may_ask=True)
         assert ([*found.users], [one.id for one in found.groups]) == ([user], [inner])
         own_locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         assert await connection.fetchval(own_locks) == 1

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
-from quartet_groups import member_store, store
+from quartet_groups import group_store, member_store
 from quartet_testing.conditions import eventually
 
 BEGINNING = "2020-01-01T00:00:00.000Z"
@@ -77,9 +77,9 @@ async def test_a_group_that_is_newer_than_a_running_change_of_members_is_shown_a
 
     await eventually(shows_it, "the group in a poll")
     async with own.service.container.database.transaction() as connection:
-        [locked] = await store.lock_groups(connection, tenant, [group])
+        [locked] = await group_store.lock_groups(connection, tenant, [group])
         await member_store.add_users(connection, tenant, group, [user])
-        await store.touch_groups(connection, tenant, [locked.next(locked.modified)])
+        await group_store.touch_groups(connection, tenant, [locked.next(locked.modified)])
         newer = await own.make(name="newer")
         assert await poller.poll() == []
     shown: list[UUID] = []

@@ -12,7 +12,7 @@ import pytest
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
-from quartet_groups import store
+from quartet_groups import group_store
 from quartet_groups.subscriptions import subscriptions
 from quartet_testing.services import RunningService
 
@@ -130,13 +130,13 @@ async def test_a_batch_locks_users_once_so_that_two_cannot_block_each_other(
     groups: RunningService, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt: list[list[UUID]] = []
-    learn = store.learn_users
+    learn = group_store.learn_users
 
     async def noted(connection: Any, tenant: str, users: Sequence[tuple[UUID, str, int, bool]]) -> None:
         learnt.append([user[0] for user in users])
         await learn(connection, tenant, users)
 
-    monkeypatch.setattr(store, "learn_users", noted)
+    monkeypatch.setattr(group_store, "learn_users", noted)
     one, two = new_id(), new_id()
     created = [told("created", tenant, user, 1) for user in (two, one)]
     await receive(groups, [*created, told("updated", tenant, one, 2), told("deleted", tenant, two, 2)])

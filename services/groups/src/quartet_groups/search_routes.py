@@ -9,9 +9,9 @@ from quartet_common.web.bodies import takes
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_groups.config import GroupsConfig
-from quartet_groups.lists import GroupSource
-from quartet_groups.routes.documents import GroupListDocument
-from quartet_groups.views import GroupView
+from quartet_groups.group_models import GroupListDocument
+from quartet_groups.group_source import GroupSource
+from quartet_groups.group_view import GroupView
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
 from quartet_scim.query import Query, query_of_body

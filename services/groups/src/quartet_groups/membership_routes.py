@@ -16,9 +16,7 @@ from quartet_common.web.guard import caller, requires
 from quartet_common.web.query_parameters import MAX_TEXT, BadParameterError, single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
-from quartet_groups.checks import Question
-from quartet_groups.membership import Membership
-from quartet_groups.routes.documents import (
+from quartet_groups.group_models import (
     CheckDocument,
     CheckListDocument,
     CheckListRequest,
@@ -27,6 +25,8 @@ from quartet_groups.routes.documents import (
     MembersDocument,
     PageQuery,
 )
+from quartet_groups.membership_domain import Question
+from quartet_groups.membership_usecases import Membership
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000

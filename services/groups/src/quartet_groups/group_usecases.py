@@ -10,14 +10,14 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
-from quartet_groups import domain, graph_store, member_store, store
-from quartet_groups.clients import UserDirectory
+from quartet_groups import graph_store, group_domain, group_store, member_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.domain import Group
 from quartet_groups.events import EVENTS_AT_ONCE, NestedGroup
-from quartet_groups.joining import Attempt, demand_place, with_members
-from quartet_groups.members import NOBODY, MemberChange, MemberOrders, Members, SentMember
-from quartet_groups.store import NO_MEMBERS, StoredGroup
+from quartet_groups.group_domain import Group
+from quartet_groups.group_store import NO_MEMBERS, StoredGroup
+from quartet_groups.member_domain import NOBODY, MemberChange, MemberOrders, Members, SentMember
+from quartet_groups.member_resolution import Attempt, demand_place, with_members
+from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
 from quartet_scim.patch import Operation, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
@@ -42,8 +42,8 @@ async def create_group(
 
     async def command(connection: Connection, attempt: Attempt) -> None:
         joining = await attempt.hold(connection, members, None)
-        group, told = domain.create(made, attributes, joining, container.clock())
-        await store.insert_group(connection, caller.tenant, group)
+        group, told = group_domain.create(made, attributes, joining, container.clock())
+        await group_store.insert_group(connection, caller.tenant, group)
         await _add(connection, caller.tenant, made, joining)
         await _tell(container, connection, caller, told)
 
@@ -75,9 +75,9 @@ async def replace_group(
         change = MemberChange(await _add(connection, caller.tenant, group_id, joining), removed)
         if change:
             await attempt.demand_rights(connection, group_id)
-        group, told = domain.change(before, attributes, change, container.clock())
+        group, told = group_domain.change(before, attributes, change, container.clock())
         if told:
-            await store.update_group(connection, caller.tenant, group)
+            await group_store.update_group(connection, caller.tenant, group)
             await _tell(container, connection, caller, told)
         return group.version
 
@@ -109,11 +109,11 @@ async def patch_group(
         change = await _carry_out(connection, caller.tenant, group_id, orders, joining)
         if change:
             await attempt.demand_rights(connection, group_id)
-        group, told = domain.change(before, patched.attributes, change, container.clock())
+        group, told = group_domain.change(before, patched.attributes, change, container.clock())
         if not told:
             return group.version, None
         await _tell(container, connection, caller, told)
-        return group.version, await store.update_group(connection, caller.tenant, group, members)
+        return group.version, await group_store.update_group(connection, caller.tenant, group, members)
 
     return await with_members(container, directory, caller, command)
 
@@ -154,29 +154,29 @@ async def delete_group(
     async def command(connection: Connection, attempt: Attempt) -> None:
         await graph_store.lock(connection, tenant)  # nobody can nest it meanwhile
         around = await member_store.parents_of(connection, tenant, group_id)
-        locked = {group.id: group for group in await store.lock_groups(connection, tenant, [group_id, *around])}
+        locked = {group.id: group for group in await group_store.lock_groups(connection, tenant, [group_id, *around])}
         group = locked.get(group_id)
         if group is None:
             raise not_found()
         if_match.demand(group.version)
         await attempt.demand_rights(connection, group_id)
-        await store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
+        await group_store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
         told = []
         nested = NestedGroup(group.id, group.display_name)
         parents = await member_store.leave_parents(connection, tenant, group_id)
         for parent in parents:
-            locked[parent], lost = domain.lose_nested(locked[parent], nested, now)
+            locked[parent], lost = group_domain.lose_nested(locked[parent], nested, now)
             told += lost
         members = await member_store.members_of(connection, tenant, group_id)
-        await store.delete_group(connection, tenant, group_id)
-        await _tell(container, connection, caller, [*told, *domain.delete(group, members, now)])
-        await store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
+        await group_store.delete_group(connection, tenant, group_id)
+        await _tell(container, connection, caller, [*told, *group_domain.delete(group, members, now)])
+        await group_store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
 
     await with_members(container, directory, caller, command)
 
 
 async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: IfMatch) -> Group:
-    group = await store.lock_group(connection, tenant, group_id)
+    group = await group_store.lock_group(connection, tenant, group_id)
     if group is None:
         raise not_found()
     if_match.demand(group.version)

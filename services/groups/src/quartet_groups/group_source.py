@@ -9,8 +9,8 @@ import asyncpg
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_groups.config import GroupsConfig
-from quartet_groups.store import NO_MEMBERS, SEARCHED, StoredGroup
-from quartet_groups.views import GroupView
+from quartet_groups.group_store import NO_MEMBERS, SEARCHED, StoredGroup
+from quartet_groups.group_view import GroupView
 from quartet_scim.errors import too_many
 from quartet_scim.filters import Sql
 from quartet_scim.listing import PAGE_BYTES, PageSql, Place, cut_query, unreadable_value

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from quartet_common.core.identifiers import parse_id
-from quartet_groups.nesting import Chains, Edge
+from quartet_groups.nesting_domain import Chains, Edge
 
 
 class Question(NamedTuple):

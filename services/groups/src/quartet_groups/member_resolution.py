@@ -9,12 +9,12 @@ from uuid import UUID
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
-from quartet_groups import graph_store, store
-from quartet_groups.clients import UserDirectory
+from quartet_groups import graph_store, group_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.members import Kind, Members, SentMember, tell_apart
-from quartet_groups.nesting import check_nesting
-from quartet_groups.privileges import UncheckedGroupsError, demand_checked, demand_scopes_of_groups
+from quartet_groups.member_domain import Kind, Members, SentMember, tell_apart
+from quartet_groups.nesting_domain import check_nesting
+from quartet_groups.privilege_usecases import UncheckedGroupsError, demand_checked, demand_scopes_of_groups
+from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
 
 T = TypeVar("T")
@@ -86,8 +86,8 @@ async def ask_for_unheard(
     """
     ids = [one.id for one in sent if one.kind is not Kind.GROUP]
     async with container.database.connection() as connection:
-        known = await store.known_ids(connection, caller.tenant, ids)
-        groups = await store.names_of(connection, caller.tenant, [one for one in ids if one not in known])
+        known = await group_store.known_ids(connection, caller.tenant, ids)
+        groups = await group_store.names_of(connection, caller.tenant, [one for one in ids if one not in known])
     unheard = [one for one in ids if one not in known and one not in groups]
     if unheard:
         await _ask(container, directory, caller, unheard)
@@ -100,7 +100,7 @@ async def _ask(
     learnt = [(user.id, user.display_name or "", user.version, False) for user in found]
     if learnt:
         async with container.database.transaction() as connection:
-            await store.learn_users(connection, caller.tenant, learnt)
+            await group_store.learn_users(connection, caller.tenant, learnt)
 
 
 async def hold(
@@ -114,23 +114,23 @@ async def hold(
     """
     if not sent:
         return Members()
-    users = await store.lock_known(connection, tenant, [one.id for one in sent if one.kind is not Kind.GROUP])
+    users = await group_store.lock_known(connection, tenant, [one.id for one in sent if one.kind is not Kind.GROUP])
     others = [one for one in sent if one.id not in users]
     if not others:
         return Members([one.id for one in sent])
     ids = [one.id for one in others]
-    groups = await store.names_of(connection, tenant, ids)
+    groups = await group_store.names_of(connection, tenant, ids)
     if len(groups) < len(ids):
-        if group_id is not None and not await store.names_of(connection, tenant, [group_id]):
+        if group_id is not None and not await group_store.names_of(connection, tenant, [group_id]):
             raise not_found()
-        known = await store.known_ids(connection, tenant, ids)
+        known = await group_store.known_ids(connection, tenant, ids)
         unheard = [one.id for one in others if one.kind is not Kind.GROUP and one.id not in known | groups.keys()]
         if unheard and may_ask:
             raise UnheardError(unheard)
-        users |= await store.lock_known(connection, tenant, ids)  # some may have been told of meanwhile
+        users |= await group_store.lock_known(connection, tenant, ids)  # some may have been told of meanwhile
     if groups:
         await graph_store.lock(connection, tenant)
-        groups = await store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
+        groups = await group_store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
     return Members(*tell_apart(sent, users, groups))
 
 

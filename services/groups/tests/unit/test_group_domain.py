@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from quartet_common.core.identifiers import new_id
-from quartet_groups import domain, events
+from quartet_groups import events, group_domain
 from quartet_groups.events import NestedGroup
-from quartet_groups.members import MemberChange, Members
+from quartet_groups.member_domain import MemberChange, Members
 
 GROUP_ID = UUID("01a2045d-da98-76b8-be66-a92a65f59f7a")
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -16,12 +16,12 @@ NOBODY = MemberChange()
 STAFF = NestedGroup(new_id(), "Staff")
 
 
-def a_group(**attributes: object) -> domain.Group:
-    return domain.Group(GROUP_ID, {"schemas": ["core"], "displayName": "Tour Guides", **attributes}, 1, NOW, NOW)
+def a_group(**attributes: object) -> group_domain.Group:
+    return group_domain.Group(GROUP_ID, {"schemas": ["core"], "displayName": "Tour Guides", **attributes}, 1, NOW, NOW)
 
 
 def test_a_new_group_tells_of_itself_and_then_of_its_members() -> None:
-    group, told = domain.create(GROUP_ID, {"displayName": "Tour Guides"}, Members([ONE, TWO]), NOW)
+    group, told = group_domain.create(GROUP_ID, {"displayName": "Tour Guides"}, Members([ONE, TWO]), NOW)
     assert group.version == 1
     assert [event.type for event in told] == [events.CREATED, events.MEMBERS_ADDED]
     assert {event.subject for event in told} == {f"groups/{GROUP_ID}"}
@@ -30,12 +30,12 @@ def test_a_new_group_tells_of_itself_and_then_of_its_members() -> None:
 
 def test_many_members_are_told_in_several_events() -> None:
     many = [new_id() for _ in range(2001)]
-    _, told = domain.create(GROUP_ID, {"displayName": "x"}, Members(many), NOW)
+    _, told = group_domain.create(GROUP_ID, {"displayName": "x"}, Members(many), NOW)
     assert [len(event.data["members"]) for event in told[1:]] == [1000, 1000, 1]
 
 
 def test_a_change_tells_what_differs_and_who_came_and_went() -> None:
-    after, told = domain.change(
+    after, told = group_domain.change(
         a_group(), {"displayName": "Guides"}, MemberChange(Members([ONE]), Members([TWO])), LATER
     )
     assert (after.version, after.modified, after.created) == (2, LATER, NOW)
@@ -46,31 +46,31 @@ def test_a_change_tells_what_differs_and_who_came_and_went() -> None:
 
 def test_other_members_alone_are_a_change_but_no_update_of_attributes() -> None:
     before = a_group()
-    after, told = domain.change(before, dict(before.attributes), MemberChange(Members([ONE])), LATER)
+    after, told = group_domain.change(before, dict(before.attributes), MemberChange(Members([ONE])), LATER)
     assert after.version == 2
     assert [event.type for event in told] == [events.MEMBERS_ADDED]
 
 
 def test_a_replacement_that_changes_nothing_is_no_change() -> None:
     before = a_group()
-    assert domain.change(before, dict(before.attributes), NOBODY, LATER) == (before, [])
+    assert group_domain.change(before, dict(before.attributes), NOBODY, LATER) == (before, [])
 
 
 def test_a_deleted_group_loses_its_members_first() -> None:
-    told = domain.delete(a_group(), Members([ONE], [STAFF]), LATER)
+    told = group_domain.delete(a_group(), Members([ONE], [STAFF]), LATER)
     assert [event.type for event in told] == [events.MEMBERS_REMOVED, events.NESTING_REMOVED, events.DELETED]
     assert {event.sequence for event in told} == {2}
 
 
 def test_members_that_are_gone_leave_with_a_new_version() -> None:
-    after, told = domain.lose_members(a_group(), [ONE], LATER)
+    after, told = group_domain.lose_members(a_group(), [ONE], LATER)
     assert (after.version, after.modified) == (2, LATER)
     assert [event.type for event in told] == [events.MEMBERS_REMOVED]
 
 
 def test_groups_that_come_and_go_are_told_apart_from_users_and_with_their_names() -> None:
     change = MemberChange(Members([ONE], [STAFF]), Members([], [NestedGroup(TWO, "Board")]))
-    after, told = domain.change(a_group(), a_group().attributes, change, LATER)
+    after, told = group_domain.change(a_group(), a_group().attributes, change, LATER)
     assert [event.type for event in told] == [events.MEMBERS_ADDED, events.NESTING_ADDED, events.NESTING_REMOVED]
     assert told[1].data["groups"] == [{"value": str(STAFF.id), "display": "Staff"}]
     assert told[2].data["groups"] == [{"value": str(TWO), "display": "Board"}]
@@ -78,6 +78,6 @@ def test_groups_that_come_and_go_are_told_apart_from_users_and_with_their_names(
 
 
 def test_a_group_whose_nested_group_goes_gets_a_new_version_and_says_so() -> None:
-    after, told = domain.lose_nested(a_group(), STAFF, LATER)
+    after, told = group_domain.lose_nested(a_group(), STAFF, LATER)
     assert (after.version, after.modified) == (2, LATER)
     assert [(event.type, event.subject) for event in told] == [(events.NESTING_REMOVED, f"groups/{GROUP_ID}")]

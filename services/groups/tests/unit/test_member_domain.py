@@ -7,7 +7,7 @@ import pytest
 
 from quartet_common.core.identifiers import new_id
 from quartet_groups.events import NestedGroup
-from quartet_groups.members import Kind, SentMember, read_orders, split_members, tell_apart
+from quartet_groups.member_domain import Kind, SentMember, read_orders, split_members, tell_apart
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import MemberChanges
 

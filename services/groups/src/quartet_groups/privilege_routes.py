@@ -10,7 +10,7 @@ from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_groups import privilege_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.routes.documents import MarkBody, MarkDocument, MarkedDocument, MarkedGroupDocument
+from quartet_groups.group_models import MarkBody, MarkDocument, MarkedDocument, MarkedGroupDocument
 
 MAX_MARK_BYTES = 64 * 1024
 """Bytes of a body with 1,000 ids."""

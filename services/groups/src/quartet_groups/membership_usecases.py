@@ -11,11 +11,11 @@ from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
-from quartet_groups import graph_store, member_store, store
-from quartet_groups.answer_cache import AnswerCache
-from quartet_groups.checks import Question, answer, ids_of
+from quartet_groups import graph_store, group_store, member_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.views import GroupView
+from quartet_groups.group_view import GroupView
+from quartet_groups.membership_cache import AnswerCache
+from quartet_groups.membership_domain import Question, answer, ids_of
 
 Read = Callable[[Connection], Awaitable[tuple[int, bytes]]]
 """Reads an answer, and in the same statement the version of the memberships that it belongs to."""
@@ -39,7 +39,7 @@ class Membership:
             raise NotFoundError
         async with self._container.database.connection() as connection:
             rows = await member_store.read_page(connection, tenant, self._view.members, known, after, limit)
-            if not rows and not await store.names_of(connection, tenant, [known]):
+            if not rows and not await group_store.names_of(connection, tenant, [known]):
                 raise NotFoundError
         return rows
 

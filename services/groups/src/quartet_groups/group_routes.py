@@ -9,13 +9,13 @@ from quartet_common.core.offload import work_on
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.guard import caller, requires
-from quartet_groups import store, usecases
-from quartet_groups.clients import UserDirectory
+from quartet_groups import group_store, group_usecases
 from quartet_groups.config import GroupsConfig
-from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
-from quartet_groups.routes.documents import GroupDocument
-from quartet_groups.store import StoredGroup
-from quartet_groups.views import GroupView
+from quartet_groups.group_models import GroupDocument
+from quartet_groups.group_store import StoredGroup
+from quartet_groups.group_view import GroupView
+from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
+from quartet_groups.users_client import UserDirectory
 from quartet_scim.compiled import CompiledType
 from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.errors import not_found
@@ -58,7 +58,7 @@ def scim_blueprint(
 
     async def answer(group_id: UUID, shown: Projection, members: str, status: int = 200) -> Response:
         async with container.database.connection() as connection:
-            row = await store.read_group(connection, caller().tenant, group_id, members)
+            row = await group_store.read_group(connection, caller().tenant, group_id, members)
         if row is None:
             raise not_found()
         return await shown_as(row, shown, status)
@@ -82,7 +82,7 @@ def scim_blueprint(
         """Create a group (RFC 7644 section 3.3)."""
         shown = read_projection(group_type.projector)
         attributes, members = await sent()
-        group_id = await usecases.create_group(container, users, caller(), attributes, members)
+        group_id = await group_usecases.create_group(container, users, caller(), attributes, members)
         return await answer(group_id, shown, wanted_members(shown), 201)
 
     @blueprint.get("/Groups/<group_id>")
@@ -109,7 +109,7 @@ def scim_blueprint(
         shown = read_projection(group_type.projector)
         known = known_id(group_id)
         attributes, members = await sent()
-        await usecases.replace_group(container, users, caller(), known, attributes, members, read_if_match())
+        await group_usecases.replace_group(container, users, caller(), known, attributes, members, read_if_match())
         return await answer(known, shown, wanted_members(shown))
 
     @blueprint.patch("/Groups/<group_id>")
@@ -126,7 +126,7 @@ def scim_blueprint(
         known = known_id(group_id)
         members = patch_members(shown)
         orders, operations = await work_on(await read_bytes(), read_patch)
-        _, row = await usecases.patch_group(
+        _, row = await group_usecases.patch_group(
             container, users, group_type.engine, caller(), known, orders, operations, read_if_match(), members
         )
         return await (answer(known, shown, members) if row is None else shown_as(row, shown))
@@ -137,7 +137,7 @@ def scim_blueprint(
     @document_response(ErrorDocument, 404)
     async def delete(group_id: str) -> Response:
         """Delete a group (RFC 7644 section 3.6)."""
-        await usecases.delete_group(container, users, caller(), known_id(group_id), read_if_match())
+        await group_usecases.delete_group(container, users, caller(), known_id(group_id), read_if_match())
         return Response(b"", 204)
 
     return blueprint

@@ -8,7 +8,7 @@ from uuid import UUID
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
 from quartet_groups.events import GroupFacts, NestedGroup
-from quartet_groups.members import MemberChange, Members
+from quartet_groups.member_domain import MemberChange, Members
 from quartet_scim.resource import Attributes, Resource, changed_names
 
 

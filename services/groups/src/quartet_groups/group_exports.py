@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from quartet_common.data.connections import Connection
-from quartet_groups.members import Kind
+from quartet_groups.member_domain import Kind
 from quartet_scim.render import timestamp
 
 GROUPS = "SELECT id, version, created_at, modified_at, resource FROM groups WHERE tenant_id = $1 ORDER BY id"

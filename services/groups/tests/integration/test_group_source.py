@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from quartet_common.core.identifiers import new_id
-from quartet_groups import lists, store
-from quartet_groups.domain import create
-from quartet_groups.members import Members
+from quartet_groups import group_source, group_store
+from quartet_groups.group_domain import create
+from quartet_groups.member_domain import Members
 from quartet_scim.compiled import CompiledType
 from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
@@ -89,7 +89,7 @@ async def test_a_search_by_post_filters_sorts_and_leaves_members_out(
 async def test_a_list_shows_the_members_of_a_large_group_only_if_they_are_asked_for(
     groups: RunningService, headers: Headers, tenant: str, directory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lists, "MAX_LISTED", 2)
+    monkeypatch.setattr(group_source, "MAX_LISTED", 2)
     users = [{"value": str(directory.add(tenant))} for _ in range(3)]
     await make(groups, headers, "large", members=users)
     await make(groups, headers, "small", members=users[:2])
@@ -134,7 +134,7 @@ async def test_a_page_whose_members_take_too_long_is_too_much(
     async def slow(*_: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(lists, "select_groups", slow)
+    monkeypatch.setattr(group_source, "select_groups", slow)
     response = await groups.client.get(GROUPS, headers=headers, query_string={"attributes": "members"})
     assert response.status_code == 400
     assert (await response.get_json(force=True))["scimType"] == "tooMany"
@@ -178,13 +178,13 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
             group, _ = create(new_id(), {"displayName": f"g{number}-{turn}"}, Members(), clock())
             try:
                 async with database.transaction() as connection:
-                    await store.insert_group(connection, tenant, group)
+                    await group_store.insert_group(connection, tenant, group)
                     if turn == 1:
                         raise LookupError("taken back")
             except LookupError:
                 continue
         async with database.transaction() as connection:
-            await store.delete_group(connection, tenant, group.id)
+            await group_store.delete_group(connection, tenant, group.id)
 
     await asyncio.gather(*(write(number) for number in range(12)))
     async with database.connection() as connection:
@@ -198,11 +198,11 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
 async def test_names_are_answered_by_their_index(groups: RunningService, tenant: str, text: str | None) -> None:
     query = Query(Page(1, 9), text, None if text else "displayName")
     after = None if text else Position("guides", new_id())
-    page = page_sql(select(query, CompiledType.of(group_resource_type())), lists.PLACE, limit=10, after=after)
+    page = page_sql(select(query, CompiledType.of(group_resource_type())), group_source.PLACE, limit=10, after=after)
     async with groups.container.database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
         await connection.execute("SET LOCAL random_page_cost = 0.1")
-        explain = f"EXPLAIN {lists.page_query(page, f'{lists.TEXTS}, {store.NO_MEMBERS}')}"
+        explain = f"EXPLAIN {group_source.page_query(page, f'{group_source.TEXTS}, {group_store.NO_MEMBERS}')}"
         plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters, 2**22))
     assert "groups_display_name" in plan, plan
 

@@ -18,11 +18,11 @@ from quartet_common.core.errors import ContendedError, ForbiddenError, Unavailab
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.denied_requests import record_partial_refusal
-from quartet_groups import usecases
-from quartet_groups.clients import UserDirectory
+from quartet_groups import group_usecases
 from quartet_groups.config import GroupsConfig
-from quartet_groups.joining import ask_for_unheard
-from quartet_groups.members import MemberOrders, SentMember, read_orders, split_members
+from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
+from quartet_groups.member_resolution import ask_for_unheard
+from quartet_groups.users_client import UserDirectory
 from quartet_scim.bulk import Method, Outcome
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
@@ -145,7 +145,7 @@ class GroupBulk:
     async def _create(
         self, caller: Caller, group_id: UUID, attributes: Attributes, members: Sequence[SentMember]
     ) -> Outcome:
-        await usecases.create_group(self.container, self.directory, caller, attributes, members, group_id)
+        await group_usecases.create_group(self.container, self.directory, caller, attributes, members, group_id)
         return Outcome(201, 1)
 
     async def _replace(
@@ -156,7 +156,7 @@ class GroupBulk:
         members: Sequence[SentMember],
         if_match: IfMatch,
     ) -> Outcome:
-        version = await usecases.replace_group(
+        version = await group_usecases.replace_group(
             self.container, self.directory, caller, group_id, attributes, members, if_match
         )
         return Outcome(200, version)
@@ -170,11 +170,11 @@ class GroupBulk:
         if_match: IfMatch,
     ) -> Outcome:
         engine = self.group_type.engine
-        version, _ = await usecases.patch_group(
+        version, _ = await group_usecases.patch_group(
             self.container, self.directory, engine, caller, group_id, orders, operations, if_match
         )
         return Outcome(200, version)
 
     async def _delete(self, caller: Caller, group_id: UUID, if_match: IfMatch) -> Outcome:
-        await usecases.delete_group(self.container, self.directory, caller, group_id, if_match)
+        await group_usecases.delete_group(self.container, self.directory, caller, group_id, if_match)
         return Outcome(204)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quartet_groups.answer_cache import AnswerCache
+from quartet_groups.membership_cache import AnswerCache
 from quartet_testing.conditions import eventually
 
 GARBAGE = (b"", b"\0" * 40, b'[{"member":true}]', b"x" * 5_000_000)

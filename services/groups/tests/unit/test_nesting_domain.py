@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_groups.events import NestedGroup
-from quartet_groups.nesting import MAX_LEVELS, Chains, Edge, Surroundings, check_nesting
+from quartet_groups.nesting_domain import MAX_LEVELS, Chains, Edge, Surroundings, check_nesting
 from quartet_scim.errors import ScimError
 
 

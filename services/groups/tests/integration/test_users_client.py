@@ -15,7 +15,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import new_id
 from quartet_common.runtime.service_client import ServiceClient, open_http
-from quartet_groups.clients import UsersClient
+from quartet_groups.users_client import UsersClient
 
 CALLER = Caller("acme", "hr-sync")
 

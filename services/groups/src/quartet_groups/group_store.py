@@ -9,8 +9,8 @@ import orjson
 
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
-from quartet_groups.domain import Group
-from quartet_groups.lookups import each
+from quartet_groups.group_domain import Group
+from quartet_groups.lookup_store import each
 from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump

@@ -13,8 +13,8 @@ from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import ANY_SIZE, read_json_bytes, takes
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
-from quartet_groups.bulk import GroupBulk, GroupOperations
-from quartet_groups.routes.documents import GroupOperationsDocument, GroupResultsDocument
+from quartet_groups.bulk_usecases import GroupBulk, GroupOperations
+from quartet_groups.group_models import GroupOperationsDocument, GroupResultsDocument
 from quartet_scim.bulk import MAX_OPERATIONS, Outcome
 
 

@@ -9,8 +9,8 @@ from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import privilege_store
-from quartet_groups.clients import UserDirectory
 from quartet_groups.config import GroupsConfig
+from quartet_groups.users_client import UserDirectory
 
 
 class UncheckedGroupsError(Exception):

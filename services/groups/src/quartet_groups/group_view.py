@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from quartet_groups.group_store import StoredGroup
 from quartet_groups.member_store import MemberTexts
-from quartet_groups.store import StoredGroup
 from quartet_scim.render import render
 
 NAME = "Group"
