@@ -30,8 +30,8 @@ from aio_pika import Message
 
 from quartet_audit.app import SERVICE
 from quartet_audit.config import AuditConfig
-from quartet_audit.domain import Entry, append
-from quartet_audit.usecases import record_events
+from quartet_audit.entry_domain import Entry, append
+from quartet_audit.entry_usecases import record_events
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import read_config

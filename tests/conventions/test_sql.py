@@ -24,14 +24,14 @@ KNOWN = {
         "CHOSEN.format(which=OF_ALL)": "made of constants",
         "CHOSEN.format(which=OF_TENANT)": "the same",
     },
-    ("quartet_audit/pages.py", "_rarest"): {
+    ("quartet_audit/entry_search_store.py", "_rarest"): {
         "COLUMNS[name]": "names of columns, by names that the parser has let through",
         "6 + index": "the number of a parameter",
         "name": "a key of COLUMNS",
         "counts": "made of the above",
     },
-    ("quartet_audit/pages.py", "_page_of_actions"): {"_order(search)": "one of two constants"},
-    ("quartet_audit/pages.py", "read_page"): {
+    ("quartet_audit/entry_search_store.py", "_page_of_actions"): {"_order(search)": "one of two constants"},
+    ("quartet_audit/entry_search_store.py", "read_page"): {
         "_order(search)": "one of two constants",
         "COLUMNS[driver]": "names of columns, by names that the parser has let through",
         "6 + list(COLUMNS).index(driver)": "the number of a parameter",
@@ -200,7 +200,9 @@ def test_constants_in_sql_are_no_matter() -> None:
 @pytest.mark.parametrize("function", ["entries_of", "_rarest"])
 def test_a_name_that_one_function_may_use_is_let_through_nowhere_else_and_never_as_a_value(function: str) -> None:
     code = f"""def {function}(name): return f"SELECT 1 FROM entries WHERE actor = '{{name}}'" """
-    assert unknown("quartet_audit/pages.py", ast.parse(code)) == ["quartet_audit/pages.py:1: '{name}'"]
+    assert unknown("quartet_audit/entry_search_store.py", ast.parse(code)) == [
+        "quartet_audit/entry_search_store.py:1: '{name}'"
+    ]
 
 
 def test_sql_is_made_of_constants_and_of_what_is_known() -> None:

@@ -11,8 +11,8 @@ from aio_pika import DeliveryMode, Message
 
 from quartet_audit.app import SERVICE
 from quartet_audit.config import AuditConfig
+from quartet_audit.entry_usecases import record_events
 from quartet_audit.subscriptions import subscriptions
-from quartet_audit.usecases import record_events
 from quartet_common.core.clock import utc_now
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.consumer import Consumer

@@ -19,9 +19,9 @@ PARAMETERS = {"identifier": "The id of an entry."}
 
 def create_app(container: AppContainer[AuditConfig]) -> "Quart":
     """The HTTP application. What only HTTP needs is imported here, so that the worker does not carry it."""
-    from quartet_audit.routes import audit_blueprint
-    from quartet_audit.store import export_entries
-    from quartet_audit.usecases import note_export
+    from quartet_audit.entry_routes import audit_blueprint
+    from quartet_audit.entry_store import export_entries
+    from quartet_audit.entry_usecases import note_export
     from quartet_common.web.app import create_base_app
     from quartet_common.web.blueprints.data_export import data_blueprint
     from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from quartet_audit.config import AuditConfig
-from quartet_audit.usecases import record_events
+from quartet_audit.entry_usecases import record_events
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import event_types
 from quartet_common.messaging.envelope import Event

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quartet_audit import pages
-from quartet_audit.domain import Position, Search
-from quartet_audit.pages import Page
+from quartet_audit import entry_search_store
+from quartet_audit.entry_domain import Position, Search
+from quartet_audit.entry_search_store import Page
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def read(audit: "Audit", tenant: str, search: Search) -> tuple[Page, int]:
     """The page that answers `search`, and how many rows were touched for it."""
     async with audit.container.database.snapshot() as connection:
         before = await connection.fetchval(TOUCHED)  # what the connection did earlier may not have been cleared yet
-        page = await pages.read_page(connection, tenant, search)
+        page = await entry_search_store.read_page(connection, tenant, search)
         return page, await connection.fetchval(TOUCHED) - before
 
 
@@ -96,8 +96,8 @@ async def test_a_page_touches_no_more_rows_than_it_shows_wherever_it_is(
 async def test_filters_that_never_meet_touch_a_bounded_number_of_rows(
     audit: "Audit", large: tuple[str, Position], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MAX_SCANNED", 200)
-    monkeypatch.setattr(pages, "MAX_COUNTED", 100)
+    monkeypatch.setattr(entry_search_store, "MAX_SCANNED", 200)
+    monkeypatch.setattr(entry_search_store, "MAX_COUNTED", 100)
     page, rows = await read(audit, large[0], Search(actor="okta", prefix="nothing.", outcome="success"))
     assert (page.entries, page.next is None) == ([], False)
     assert rows <= 200 + 2 * 100 + PLANNING
@@ -106,4 +106,4 @@ async def test_filters_that_never_meet_touch_a_bounded_number_of_rows(
 async def test_the_filter_that_the_fewest_entries_pass_leads(audit: "Audit", large: tuple[str, Position]) -> None:
     page, rows = await read(audit, large[0], Search(actor="okta", outcome="denied", resource="1", limit=500))
     assert (len(page.entries), page.next) == (ENTRIES // 50, None)
-    assert rows <= 100 + 3 * pages.MAX_COUNTED + PLANNING
+    assert rows <= 100 + 3 * entry_search_store.MAX_COUNTED + PLANNING

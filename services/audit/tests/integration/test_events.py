@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quartet_audit import pages
+from quartet_audit import entry_search_store
 from quartet_common.web.guard import scopes_of
 from quartet_testing.services import new_tenant
 
@@ -122,7 +122,7 @@ async def test_a_full_last_page_has_no_next(audit: "Audit", tenant: str) -> None
 async def test_a_page_of_combined_filters_looks_at_a_bounded_number_of_entries(
     audit: "Audit", tenant: str, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    monkeypatch.setattr(pages, "MAX_SCANNED", 10)
+    monkeypatch.setattr(entry_search_store, "MAX_SCANNED", 10)
     question: dict[str, object] = {
         "actor": "okta",
         "outcome": "denied",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from quartet_audit.usecases import record_events
+from quartet_audit.entry_usecases import record_events
 from quartet_common.core.clock import utc_now
 from quartet_testing.services import new_tenant
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from quartet_audit import pages, store
-from quartet_audit.domain import Search, append
+from quartet_audit import entry_search_store, entry_store
+from quartet_audit.entry_domain import Search, append
+from quartet_audit.entry_search_store import Page
 from quartet_audit.events import data_exported
-from quartet_audit.pages import Page
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
@@ -22,17 +22,17 @@ async def record_events(connection: Connection, events: Sequence[Event], now: da
 
     The inbox forgets after a month, the log never does: a dead letter put back after a year is still not doubled.
     """
-    sizes = await store.lock_logs(connection, {event.tenantid for event in events})
-    known = await store.find_known(connection, events)
+    sizes = await entry_store.lock_logs(connection, {event.tenantid for event in events})
+    known = await entry_store.find_known(connection, events)
     fresh = [event for event in events if (event.tenantid, event.id) not in known]
     if fresh:
-        await store.add_entries(connection, append(fresh, sizes, now))
+        await entry_store.add_entries(connection, append(fresh, sizes, now))
 
 
 async def find_entries(container: AppContainer[ServiceConfig], tenant: str, search: Search) -> Page:
     """The first page that answers `search`."""
     async with container.database.snapshot() as connection:
-        return await pages.read_page(connection, tenant, search)
+        return await entry_search_store.read_page(connection, tenant, search)
 
 
 async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identifier: str) -> bytes:
@@ -40,7 +40,7 @@ async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identi
     found = None
     if (parsed := parse_id(identifier)) is not None:
         async with container.database.connection() as connection:
-            found = await store.get_entry(connection, tenant, parsed)
+            found = await entry_store.get_entry(connection, tenant, parsed)
     if found is None:
         raise NotFoundError("There is no entry with this id.")
     return found

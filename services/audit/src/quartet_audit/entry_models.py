@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from quartet_audit.domain import Entry
-from quartet_audit.parameters import DEFAULT_LIMIT, MAX_LIMIT
+from quartet_audit.entry_domain import Entry
+from quartet_audit.entry_parameters import DEFAULT_LIMIT, MAX_LIMIT
 
 
 class EntryList(Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quartet_audit.domain import Position, Resource, Search, append, trace_id
+from quartet_audit.entry_domain import Position, Resource, Search, append, trace_id
 
 if TYPE_CHECKING:
     from services.audit.tests.conftest import MakeEvent

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_audit.domain import Entry
+from quartet_audit.entry_domain import Entry
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 

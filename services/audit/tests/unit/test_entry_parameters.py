@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from quart import Quart
 
-from quartet_audit.domain import BEGINNING, END, Position, Search
-from quartet_audit.parameters import read_search, write_cursor
+from quartet_audit.entry_domain import BEGINNING, END, Position, Search
+from quartet_audit.entry_parameters import read_search, write_cursor
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web import cursors
 from quartet_common.web.cursors import EXTENSION, cursor_key

@@ -4,10 +4,10 @@ import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_audit.answers import EntryList, Parameters
-from quartet_audit.domain import Entry
-from quartet_audit.parameters import read_search, write_cursor
-from quartet_audit.usecases import find_entries, read_entry
+from quartet_audit.entry_domain import Entry
+from quartet_audit.entry_models import EntryList, Parameters
+from quartet_audit.entry_parameters import read_search, write_cursor
+from quartet_audit.entry_usecases import find_entries, read_entry
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.guard import caller, requires

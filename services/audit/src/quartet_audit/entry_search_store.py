@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from quartet_audit.domain import Position, Search
+from quartet_audit.entry_domain import Position, Search
 from quartet_common.data.connections import Connection
 
 MAX_SCANNED = 10_000
