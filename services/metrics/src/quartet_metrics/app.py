@@ -14,8 +14,8 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     from quartet_common.web.app import create_base_app
     from quartet_common.web.blueprints.data_export import Exporter, data_blueprint
     from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_metrics.routes import metrics_blueprint
-    from quartet_metrics.store import export_counts
+    from quartet_metrics.metric_routes import metrics_blueprint
+    from quartet_metrics.metric_store import export_counts
 
     app = create_base_app(container, title="Quartet metrics")
     app.register_blueprint(metrics_blueprint(container), url_prefix="/metrics")

@@ -1,7 +1,7 @@
 """Errors: a question whose answer would be too large."""
 
 from quartet_common.core.errors import BadRequestError
-from quartet_metrics.domain import MAX_POINTS
+from quartet_metrics.metric_domain import MAX_POINTS
 
 
 class TooManyPointsError(BadRequestError):

@@ -8,9 +8,9 @@ from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
-from quartet_metrics import store
+from quartet_metrics import metric_store
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.domain import tally
+from quartet_metrics.metric_domain import tally
 
 
 def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
@@ -20,4 +20,4 @@ def subscriptions(_: AppContainer[MetricsConfig]) -> list[Subscription]:
 
 async def count_events(connection: Connection, events: Sequence[Event]) -> None:
     """Add `events`, none of which was counted before, to the counts of their hours."""
-    await store.add_counts(connection, tally(events))
+    await metric_store.add_counts(connection, tally(events))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from quartet_metrics import store
-from quartet_metrics.domain import METRICS, STEPS, CountKey, Query
+from quartet_metrics import metric_store
+from quartet_metrics.metric_domain import METRICS, STEPS, CountKey, Query
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 async def fill(metrics: RunningService, tenant: str, counts: Iterable[tuple[datetime, str, str, int]]) -> None:
     rows = sorted((CountKey(tenant, hour, action, outcome), count) for hour, action, outcome, count in counts)
     async with metrics.container.database.transaction() as connection:
-        await store.add_counts(connection, rows)
+        await metric_store.add_counts(connection, rows)
 
 
 async def ask(metrics: RunningService, tenant: str, query: str) -> tuple[int, dict[str, Any]]:
@@ -127,7 +127,7 @@ async def test_more_keys_than_points_are_refused_without_reading_them_all(metric
     await fill(metrics, tenant, [(NINE, f"users.thing{n}.happened", "success", 1) for n in range(10_002)])
     query = Query(METRICS["events"], NINE, NINE + HOUR, STEPS["hour"], "type")
     async with metrics.container.database.connection() as connection:
-        assert len(await store.sum_counts(connection, tenant, query)) == 10_001
+        assert len(await metric_store.sum_counts(connection, tenant, query)) == 10_001
     assert (await ask(metrics, tenant, f"{RANGE}&by=type"))[1]["code"] == "too_many_points"
 
 
@@ -198,7 +198,7 @@ async def test_a_query_reads_the_range_of_the_index_that_it_asks_for_and_nothing
         await connection.execute(many, tenant, NINE)
         await connection.execute("ANALYZE event_counts")
         plan = await connection.fetchval(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {store.SUMS[by]}",
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {metric_store.SUMS[by]}",
             f"{tenant}7",
             NINE + 10 * HOUR,
             NINE + 34 * HOUR,

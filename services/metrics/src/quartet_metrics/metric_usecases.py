@@ -2,10 +2,10 @@
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
-from quartet_metrics import store
-from quartet_metrics.answers import Answer, Point, Series
-from quartet_metrics.domain import MAX_POINTS, Query, dense
+from quartet_metrics import metric_store
 from quartet_metrics.errors import TooManyPointsError
+from quartet_metrics.metric_domain import MAX_POINTS, Query, dense
+from quartet_metrics.metric_models import Answer, Point, Series
 
 
 async def answer_query(container: AppContainer[ServiceConfig], tenant: str, query: Query) -> Answer:
@@ -15,7 +15,7 @@ async def answer_query(container: AppContainer[ServiceConfig], tenant: str, quer
     ShareExceededError (429).
     """
     async with container.searches.hold(tenant), container.database.connection() as connection:
-        cells = await store.sum_counts(connection, tenant, query)
+        cells = await metric_store.sum_counts(connection, tenant, query)
     keys = {cell.key for cell in cells}
     if len(keys) * query.buckets > MAX_POINTS:
         raise TooManyPointsError

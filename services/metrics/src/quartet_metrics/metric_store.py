@@ -6,7 +6,7 @@ from types import MappingProxyType
 import msgspec
 
 from quartet_common.data.connections import Connection
-from quartet_metrics.domain import ALL, MAX_POINTS, NO_DIMENSION, Cell, CountKey, Query
+from quartet_metrics.metric_domain import ALL, MAX_POINTS, NO_DIMENSION, Cell, CountKey, Query
 
 ADD = """
 INSERT INTO event_counts AS known (tenant_id, hour, action, outcome, count)

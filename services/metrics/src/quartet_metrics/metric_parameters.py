@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from quartet_common.web.query_parameters import BadParameterError, single, time
 from quartet_common.web.validation_messages import shown
-from quartet_metrics.domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
 from quartet_metrics.errors import TooManyPointsError
+from quartet_metrics.metric_domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
-from quartet_metrics.answers import Answer, Catalog, Parameters, catalog
-from quartet_metrics.parameters import read_query
-from quartet_metrics.usecases import answer_query
+from quartet_metrics.metric_models import Answer, Catalog, Parameters, catalog
+from quartet_metrics.metric_parameters import read_query
+from quartet_metrics.metric_usecases import answer_query
 
 
 def metrics_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:

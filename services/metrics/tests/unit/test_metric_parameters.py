@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quartet_common.web.query_parameters import BadParameterError
-from quartet_metrics.domain import MAX_POINTS, METRICS, STEPS
 from quartet_metrics.errors import TooManyPointsError
-from quartet_metrics.parameters import read_query
+from quartet_metrics.metric_domain import MAX_POINTS, METRICS, STEPS
+from quartet_metrics.metric_parameters import read_query
 
 NOW = datetime(2026, 1, 31, 9, 20, tzinfo=UTC)
 

@@ -8,19 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_common.messaging.envelope import DENIED, Event
-from quartet_metrics.domain import (
-    ALL,
-    HOUR,
-    METRICS,
-    STEPS,
-    Cell,
-    CountKey,
-    Query,
-    ceiling,
-    dense,
-    floor,
-    tally,
-)
+from quartet_metrics.metric_domain import ALL, HOUR, METRICS, STEPS, Cell, CountKey, Query, ceiling, dense, floor, tally
 
 DAY = timedelta(days=1)
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)

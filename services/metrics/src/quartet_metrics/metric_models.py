@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from quartet_metrics.domain import MAX_POINTS, METRICS, NO_DIMENSION, STEPS
+from quartet_metrics.metric_domain import MAX_POINTS, METRICS, NO_DIMENSION, STEPS
 
 
 class Point(Struct, frozen=True):
