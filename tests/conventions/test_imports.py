@@ -42,7 +42,7 @@ def modules(package: str) -> list[Path]:
 
 
 def name_of(path: Path, package: str) -> str:
-    """`scim.user_routes` for `quartet_users/scim/user_routes.py`."""
+    """`scim.user_routes` for `quartet_users/users/user_routes.py`."""
     parts = path.relative_to(SOURCES[package]).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 

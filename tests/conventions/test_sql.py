@@ -67,11 +67,17 @@ KNOWN = {
     },
     ("quartet_groups/group_store.py", "read_group"): {"members": "the column that a view chooses, made of constants"},
     ("quartet_groups/group_store.py", "update_group"): {"members": "the same"},
-    ("quartet_users/scim/lists.py", "count_found"): {"where.text": FILTER},
-    ("quartet_users/scim/lists.py", "page_query"): {"columns": COLUMNS, "page.key": SORT_KEY, "page.rows": PAGE},
-    ("quartet_users/scim/memberships.py", "groups_column"): {"'{base}'": "the service's own address, quotes doubled"},
-    ("quartet_users/scim/memberships.py", "read_groups"): {"groups_column(groups_url)": "the above"},
-    ("quartet_users/scim/user_store.py", "read_user"): {"columns(groups_url)": "columns by names of our own"},
+    ("quartet_users/search/user_source.py", "count_found"): {"where.text": FILTER},
+    ("quartet_users/search/user_source.py", "page_query"): {
+        "columns": COLUMNS,
+        "page.key": SORT_KEY,
+        "page.rows": PAGE,
+    },
+    ("quartet_users/memberships/membership_store.py", "groups_column"): {
+        "'{base}'": "the service's own address, quotes doubled"
+    },
+    ("quartet_users/memberships/membership_store.py", "read_groups"): {"groups_column(groups_url)": "the above"},
+    ("quartet_users/users/user_store.py", "read_user"): {"columns(groups_url)": "columns by names of our own"},
 }
 """What SQL is made of besides constants: by file and function, so that the same name elsewhere is not let through; and
 why it is not text of others. libs/scim tests itself that filters and sort keys reach its SQL as parameters."""

@@ -19,7 +19,7 @@ from quartet_testing.conditions import eventually
 from quartet_testing.forgery import Forger
 from quartet_testing.services import new_tenant
 from quartet_users.config import UsersConfig
-from quartet_users.tokens.keys import KeyPair, KeyRing
+from quartet_users.tokens.key_ring import KeyPair, KeyRing
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from quartet_testing.client import USERS, Api, TokenFor, bulk_document, patch_do
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import database, stopped
 from quartet_testing.forgery import claims_of
-from quartet_users.tokens.keys import KeyPair
+from quartet_users.tokens.key_ring import KeyPair
 
 pytestmark = pytest.mark.local_stack
 

@@ -9,20 +9,20 @@ from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_users.config import UsersConfig
-from quartet_users.logins import session_ends
-from quartet_users.roles import losses, marks
-from quartet_users.scim import name_keys
+from quartet_users.roles import marks, scope_revocation
+from quartet_users.sessions import session_ending
 from quartet_users.subscriptions import subscriptions
 from quartet_users.tokens import key_usecases
+from quartet_users.users import name_keys
 
 if TYPE_CHECKING:
     from quart import Quart
 
     from quartet_common.runtime.service_client import ServiceClient
-    from quartet_users.clients import GroupDirectory
+    from quartet_users.groups_client import GroupDirectory
     from quartet_users.logins.failed_logins import FailedLogins
-    from quartet_users.passwords.passwords import Passwords
-    from quartet_users.tokens.keys import KeyRing
+    from quartet_users.passwords.password_hashing import Passwords
+    from quartet_users.tokens.key_ring import KeyRing
 
 SESSIONS_INTERVAL = 60.0
 """Seconds between two looks at which sessions are over."""
@@ -54,10 +54,10 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_users.errors import render_error
     from quartet_users.lockout.lockout import LOGIN, SECRET
     from quartet_users.logins.failed_logins import FailedLogins
-    from quartet_users.reference import REFERENCE
+    from quartet_users.oauth.oauth_routes import OAUTH
+    from quartet_users.openapi_reference import REFERENCE
     from quartet_users.tenants.tenant_usecases import ensure_first_tenants
-    from quartet_users.tokens.keys import KeyRing
-    from quartet_users.tokens.oauth_routes import OAUTH
+    from quartet_users.tokens.key_ring import KeyRing
 
     config, forget = container.config, container.forget_tokens
     secret = config.master_key.get_secret_value()
@@ -91,28 +91,28 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
 
 def _find_groups(config: UsersConfig, client: "ServiceClient") -> "GroupDirectory":
     """The groups service as searches ask it, or none where none is configured."""
-    from quartet_users import clients
+    from quartet_users import groups_client
 
-    return clients.GroupsClient(client) if config.groups_url else clients.NoGroups()
+    return groups_client.GroupsClient(client) if config.groups_url else groups_client.NoGroups()
 
 
 def _add_scim(
     app: "Quart", container: AppContainer[UsersConfig], passwords: "Passwords", client: "ServiceClient"
 ) -> None:
     """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants. `client` calls groups."""
-    from quartet_users.scim import bulk_groups
-    from quartet_users.scim.bulk import Means
-    from quartet_users.scim.bulk_routes import bulk_blueprint
-    from quartet_users.scim.discovery_routes import discovery_blueprint
-    from quartet_users.scim.resource_types import UserTypes
-    from quartet_users.scim.schema_routes import schemas_blueprint
-    from quartet_users.scim.search_routes import search_blueprint
-    from quartet_users.scim.user_routes import scim_blueprint
-    from quartet_users.scim.views import UserView
+    from quartet_users.bulk import group_operations_client
+    from quartet_users.bulk.bulk_routes import bulk_blueprint
+    from quartet_users.bulk.bulk_usecases import Means
+    from quartet_users.search.search_routes import search_blueprint
+    from quartet_users.tenant_schemas.discovery_routes import discovery_blueprint
+    from quartet_users.tenant_schemas.schema_routes import schemas_blueprint
+    from quartet_users.tenant_schemas.user_types import UserTypes
+    from quartet_users.users.user_routes import scim_blueprint
+    from quartet_users.users.user_view import UserView
 
     base, groups = f"{container.config.issuer}/scim/v2", _find_groups(container.config, client)
     types, view = UserTypes(lambda: container.database), UserView(base)
-    means = Means(container, passwords, bulk_groups.GroupsClient(client))
+    means = Means(container, passwords, group_operations_client.GroupsClient(client))
     for blueprint in (
         scim_blueprint(container, types, passwords, view),
         search_blueprint(container, types, groups, view),
@@ -126,14 +126,14 @@ def _add_scim(
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
     """How tokens are given, told of and ended: OAuth and SCIM tokens."""
     from quartet_users.lockout.lockout import SECRET, Lockout, secret_rules
-    from quartet_users.tokens.grants import grants
+    from quartet_users.oauth.grant_types import grants
+    from quartet_users.oauth.metadata_routes import metadata_blueprint
+    from quartet_users.oauth.oauth_routes import oauth_blueprint
+    from quartet_users.oauth.token_status_routes import token_status_blueprint
+    from quartet_users.oauth.token_status_usecases import TokenStatus
+    from quartet_users.scim_tokens.scim_token_routes import scim_tokens_blueprint
+    from quartet_users.scim_tokens.scim_token_usecases import ScimTokens
     from quartet_users.tokens.key_routes import keys_blueprint
-    from quartet_users.tokens.metadata_routes import metadata_blueprint
-    from quartet_users.tokens.oauth_routes import oauth_blueprint
-    from quartet_users.tokens.scim_token_routes import scim_tokens_blueprint
-    from quartet_users.tokens.scim_tokens import ScimTokens
-    from quartet_users.tokens.token_status import TokenStatus
-    from quartet_users.tokens.token_status_routes import token_status_blueprint
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
@@ -147,8 +147,8 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
 
 def _make_passwords(config: UsersConfig) -> "Passwords":
     """What hashes and judges passwords."""
+    from quartet_users.passwords.password_hashing import Passwords
     from quartet_users.passwords.password_policy import BreachedPasswords, PasswordPolicy
-    from quartet_users.passwords.passwords import Passwords
 
     breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
     return Passwords(PasswordPolicy(breached, config.password_min_length), threads=config.password_threads)
@@ -165,7 +165,7 @@ def _add_logins(
     from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
     from quartet_users.logins.login_routes import logins_blueprint
     from quartet_users.logins.login_usecases import LoginMeans
-    from quartet_users.logins.session_routes import sessions_blueprint
+    from quartet_users.sessions.session_routes import sessions_blueprint
 
     lockout = Lockout(container, LOGIN, login_rules(container.config.limit_logins))
     means = LoginMeans(container, keys, passwords, lockout, failures)
@@ -194,7 +194,7 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
     from quartet_common.web.blueprints.data_export import data_blueprint
     from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
     from quartet_users.exports import EXPORTERS
-    from quartet_users.scim.internal_routes import internal_blueprint
+    from quartet_users.users.user_lookup_routes import internal_blueprint
 
     app.register_blueprint(internal_blueprint(container), url_prefix="/users")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/users/rabbitmq")
@@ -204,7 +204,7 @@ def _add_operations(app: "Quart", container: AppContainer[UsersConfig]) -> None:
 def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
     """Make or read the signing keys before the first request, so that a wrong master key ends the start."""
 
-    from quartet_users.tokens.keys import WrongMasterKeyError
+    from quartet_users.tokens.key_ring import WrongMasterKeyError
 
     async def load() -> None:
         try:
@@ -220,9 +220,9 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     groups = marks.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
-        Schedule("scope-losses", losses.INTERVAL, partial(losses.tell_rest, container)),
+        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.tell_rest, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
-        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ends.prune(container)),
+        Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ending.prune(container)),
         tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),
     ]
 

@@ -10,7 +10,7 @@ from quartet_common.messaging.envelope import DENIED
 from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.schema import Schema
-from quartet_users.api_clients import client_events
+from quartet_users.api_clients import api_client_events
 from quartet_users.roles.role_domain import GranteeType, Role
 
 CREATED = "users.user.created.v1"
@@ -57,7 +57,7 @@ PUBLISHED = (
     ROLE_GRANTED,
     ROLE_REVOKED,
     REVOKED,
-    *client_events.PUBLISHED,
+    *api_client_events.PUBLISHED,
 )
 
 

@@ -13,10 +13,10 @@ from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
-from quartet_users.roles import loss_store, role_store
-from quartet_users.roles.losses import watching
-from quartet_users.scim import memberships
-from quartet_users.scim.memberships import Edge, KnownGroup
+from quartet_users.memberships import membership_store
+from quartet_users.memberships.membership_store import Edge, KnownGroup
+from quartet_users.roles import role_store, scope_revocation_store
+from quartet_users.roles.scope_revocation import watching
 
 EVENTS_AT_ONCE = 20
 """Events that are applied by one statement: each names up to 1,000 members."""
@@ -75,7 +75,7 @@ async def happened(container: AppContainer[UsersConfig], connection: Connection,
         for event in own:
             kinds[event.routing_key].append(event)
         left = _left(kinds)
-        if left and await loss_store.are_given_roles(connection, tenant, list(left)):
+        if left and await scope_revocation_store.are_given_roles(connection, tenant, list(left)):
             caller = Caller(tenant, _actor(own, container.config.client_id))
             users = [edge.member for edge in _joined_or_left(kinds[LEFT])]
             groups = [group for kind in (UNNESTED, DELETED) for event in kinds[kind] for group in _below(event)]
@@ -92,16 +92,16 @@ async def _apply(
     members = [event for event in events if event.routing_key in MEMBERSHIPS]
     nestings = [event for event in events if event.routing_key in NESTINGS]
     if nestings or gone:
-        await memberships.lock_nestings(connection, tenant)
+        await membership_store.lock_nestings(connection, tenant)
     named = [_known(event) for event in (*kinds[CREATED], *kinds[UPDATED], *members, *nestings)]
-    await memberships.learn_groups(connection, tenant, [*named, *gone])
+    await membership_store.learn_groups(connection, tenant, [*named, *gone])
     for some in _slices(members):
-        await memberships.set_memberships(connection, tenant, _joined_or_left(some))
+        await membership_store.set_memberships(connection, tenant, _joined_or_left(some))
     for some in _slices(nestings):
-        await memberships.set_nestings(connection, tenant, _nested_or_not(some))
+        await membership_store.set_nestings(connection, tenant, _nested_or_not(some))
     if gone:
         ids = [group.id for group in gone]
-        await memberships.forget_groups(connection, tenant, ids)
+        await membership_store.forget_groups(connection, tenant, ids)
         await role_store.forget_grantees(connection, tenant, ids)
 
 

@@ -12,11 +12,11 @@ from quartet_testing.people import People
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users import clients
+from quartet_users import groups_client
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.tenants import tenant_domain, tenant_store
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_ring import KeyRing
 
 SCOPES = ("users:read", "users:write", "tenant:admin", "events:manage")
 
@@ -26,13 +26,13 @@ async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningServ
     """The running service, beside a groups service that has no group and answers no search."""
     async with AsyncExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:  # only while the app is made
-            patch.setattr(clients, "GroupsClient", MarkingGroups)
+            patch.setattr(groups_client, "GroupsClient", MarkingGroups)
             service = await running.enter_async_context(run_service(SERVICE, config_for(UsersConfig)))
         believe_own_tokens(service)
         yield service
 
 
-class MarkingGroups(clients.GroupsClient):
+class MarkingGroups(groups_client.GroupsClient):
     """The groups service, whose marks cost no call."""
 
     async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:  # noqa: ARG002

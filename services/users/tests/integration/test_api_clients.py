@@ -16,7 +16,7 @@ from quartet_testing.clock import Clock
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, run_service
 from quartet_users.api_clients import api_client_usecases
-from quartet_users.api_clients.assertions import TYPE
+from quartet_users.api_clients.client_assertions import TYPE
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 

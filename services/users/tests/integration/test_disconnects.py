@@ -23,8 +23,8 @@ from quartet_testing.tokens import TokenFactory
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
-from quartet_users.lockout.lockout_rules import ACCOUNT, PAIR
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.lockout.lockout_domain import ACCOUNT, PAIR
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.tenants import tenant_domain, tenant_store
 
 HOME, AWAY = "192.0.2.77", "198.51.100.77"

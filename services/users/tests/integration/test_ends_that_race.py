@@ -11,7 +11,7 @@ from quartet_testing.machines import Machines
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import RunningService
 from quartet_users.api_clients import api_client_usecases
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_ring import KeyRing
 
 
 async def test_a_secret_that_is_being_removed_gives_no_token_any_more(

@@ -13,7 +13,7 @@ from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.tenants import tenant_domain, tenant_store
 
 SCOPES = ("users:read", "users:write")

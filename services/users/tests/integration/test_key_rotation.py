@@ -18,8 +18,8 @@ from quartet_testing.services import RunningService
 from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import access_tokens, key_usecases
-from quartet_users.tokens.key_rules import CLOCKS, PUBLISHED_FIRST, SWITCHING
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_domain import CLOCKS, PUBLISHED_FIRST, SWITCHING
+from quartet_users.tokens.key_ring import KeyRing
 
 LIFETIME = 600
 OVER = PUBLISHED_FIRST + timedelta(seconds=LIFETIME) + CLOCKS + SWITCHING

@@ -20,7 +20,7 @@ from quartet_testing.services import new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.lockout.lockout import LOGIN, Attempt, Lockout, login_rules
-from quartet_users.lockout.lockout_rules import ACCOUNT, ADDRESS, PAIR
+from quartet_users.lockout.lockout_domain import ACCOUNT, ADDRESS, PAIR
 
 HOME, AWAY = "192.0.2.1", "198.51.100.7"
 

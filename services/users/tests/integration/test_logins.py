@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import new_tenant
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles import role_store
 from quartet_users.tenants import tenant_domain, tenant_store
 

@@ -13,9 +13,9 @@ from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.scim import user_store
-from quartet_users.scim.user_domain import User
 from quartet_users.subscriptions import subscriptions
+from quartet_users.users import user_store
+from quartet_users.users.user_domain import User
 
 USERS, GROUPS = 3, 4
 

@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey
 from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import BootstrapClient, UsersConfig
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_ring import KeyRing
 
 
 def admin(users: RunningService) -> BootstrapClient:

@@ -10,8 +10,8 @@ import pytest
 
 from quartet_scim.patch import PatchEngine
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.passwords.passwords import Passwords
-from quartet_users.scim import user_store
+from quartet_users.passwords.password_hashing import Passwords
+from quartet_users.users import user_store
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

@@ -12,8 +12,8 @@ import pytest
 from quartet_testing.client import USER, USERS, Document
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.scim import user_store
-from quartet_users.scim.user_domain import change
+from quartet_users.users import user_store
+from quartet_users.users.user_domain import change
 
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

@@ -18,13 +18,13 @@ from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.clients import NoGroups
-from quartet_users.roles import losses, role_domain, role_store, role_usecases
+from quartet_users.groups_client import NoGroups
+from quartet_users.roles import role_domain, role_store, role_usecases, scope_revocation
 from quartet_users.roles.role_domain import GranteeType
 from quartet_users.roles.role_usecases import Decider, RoleChange
-from quartet_users.scim import user_store
-from quartet_users.scim.user_domain import User
 from quartet_users.subscriptions import subscriptions
+from quartet_users.users import user_store
+from quartet_users.users.user_domain import User
 
 
 async def receive(users: RunningService, *events: Event) -> None:
@@ -113,14 +113,14 @@ async def test_who_can_have_no_token_any_more_is_passed_over(
 async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
     users: RunningService, admin: RoleAdmin, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "AT_ONCE", 2)
+    monkeypatch.setattr(scope_revocation, "AT_ONCE", 2)
     role, group, told = await admin.role("r", "audit:read"), new_id(), Told(tenant)
     people = [UUID(await admin.user(f"u{number}")) for number in range(5)]
     await receive(users, told.users("added", group, 1, *people))
     await admin.give(role, str(group), "Group")
     assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
     assert len(await admin.revoked()) == 2
-    await losses.tell_rest(users.container)
+    await scope_revocation.tell_rest(users.container)
     assert sorted(await admin.revoked()) == sorted(people)
     assert {event.actorid for event in await users.outbox(tenant) if event.routing_key == REVOKED} == {"hr-sync"}
 
@@ -128,7 +128,7 @@ async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
 async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
     users: RunningService, admin: RoleAdmin, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "AT_ONCE", 1)
+    monkeypatch.setattr(scope_revocation, "AT_ONCE", 1)
     role, same = [await admin.role(name, "audit:read") for name in ("r", "same")]
     people = [await admin.user(f"u{number}") for number in range(3)]
     for one in people:
@@ -137,7 +137,7 @@ async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
     [first] = await admin.revoked()
     lucky, other = [UUID(one) for one in people if UUID(one) != first]
     await admin.give(same, lucky)
-    await losses.tell_rest(users.container)
+    await scope_revocation.tell_rest(users.container)
     assert await admin.revoked() == [first, other]
 
 

@@ -8,11 +8,11 @@ import pytest
 from quartet_common.core.clock import utc_now
 from quartet_common.core.identifiers import new_id
 from quartet_testing.services import RunningService
-from quartet_users.logins import session_store
 from quartet_users.roles import role_domain, role_store
 from quartet_users.roles.role_domain import Role
-from quartet_users.scim import user_store
-from quartet_users.scim.user_domain import User
+from quartet_users.sessions import session_store
+from quartet_users.users import user_store
+from quartet_users.users.user_domain import User
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 

@@ -14,11 +14,11 @@ from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.group_events import Told
 from quartet_testing.roles import Method, RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.clients import NoGroups
+from quartet_users.groups_client import NoGroups
 from quartet_users.roles import role_usecases
 from quartet_users.roles.role_usecases import Decider
-from quartet_users.scim import user_store
 from quartet_users.subscriptions import subscriptions
+from quartet_users.users import user_store
 
 Headers = dict[str, str]
 

@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol
 
 from quartet_common.data.connections import Connection
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.scim import user_store
+from quartet_users.users import user_store
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

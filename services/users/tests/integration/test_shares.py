@@ -11,7 +11,7 @@ from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
-from quartet_users.scim import lists
+from quartet_users.search import user_source
 
 MANY = 12
 UNINDEXED = {"filter": 'nickName co "a"'}
@@ -34,14 +34,14 @@ async def test_searches_without_an_index_are_shared_between_tenants(
 ) -> None:
     tenant, other, go_on = new_tenant(), new_tenant(), asyncio.Event()
     searches, connections = service.container.searches, service.container.database.connections
-    select_users = lists.select_users
+    select_users = user_source.select_users
 
     async def slow(connection: Any, holder: str, *arguments: Any) -> Any:
         if holder == tenant and "nickName" in str(arguments):
             await go_on.wait()
         return await select_users(connection, holder, *arguments)
 
-    monkeypatch.setattr(lists, "select_users", slow)
+    monkeypatch.setattr(user_source, "select_users", slow)
     requests = [asyncio.create_task(search(service, tenant, **UNINDEXED)) for _ in range(MANY)]
 
     async def all_wait() -> bool:

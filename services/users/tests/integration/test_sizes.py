@@ -8,8 +8,9 @@ import pytest
 
 from quartet_common.core.identifiers import new_id
 from quartet_testing.services import RunningService
-from quartet_users.scim import lists, user_store
-from quartet_users.scim.user_domain import create
+from quartet_users.search import user_source
+from quartet_users.users import user_store
+from quartet_users.users.user_domain import create
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
@@ -168,14 +169,14 @@ async def test_no_more_than_a_page_is_read_from_the_database(
 ) -> None:
     await store(users, tenant, *(user(f"user{number:02}", 7) for number in range(22)))
     read: list[int] = []
-    select = lists.select_users
+    select = user_source.select_users
 
     async def counted(*given: Any) -> Any:
         rows = await select(*given)
         read.append(sum(len(row["resource"] or "") for row in rows))
         return rows
 
-    monkeypatch.setattr(lists, "select_users", counted)
+    monkeypatch.setattr(user_source, "select_users", counted)
     response = await users.client.get(USERS, headers=headers, query_string={"count": 200})
     assert response.status_code == 200
     assert max(read) < PAGE_BYTES + LIMIT

@@ -15,10 +15,11 @@ from quartet_common.data.migrations import find_migrations, migrate
 from quartet_scim.filters import fold
 from quartet_scim.json import dump
 from quartet_scim.usernames import prepare
-from quartet_users.logins import credential_store, session_store
-from quartet_users.logins.session_store import Session, TokenHashes
-from quartet_users.roles import loss_store
-from quartet_users.scim import name_keys, user_domain, user_store
+from quartet_users.passwords import credential_store
+from quartet_users.roles import scope_revocation_store
+from quartet_users.sessions import session_store
+from quartet_users.sessions.session_store import Session, TokenHashes
+from quartet_users.users import name_keys, user_domain, user_store
 
 LOST = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 BATCHES = UUID(int=1), UUID(int=2)
@@ -58,14 +59,14 @@ async def test_scopes_that_were_lost_before_the_upgrade_are_told_after_it(server
             ],
         )
         await migrate(connection, "quartet_users", known)
-        rows = await loss_store.take(connection, "acme", BATCHES[0], 1000)
+        rows = await scope_revocation_store.take(connection, "acme", BATCHES[0], 1000)
         assert sorted(row["users"][0] for row in rows) == USERS
         assert {(row["actor"], row["lost_at"], tuple(row["scopes"])) for row in rows} == {
             ("admin", LOST, ("audit:read",))
         }
-        left = await loss_store.take_any(connection, 1000)
+        left = await scope_revocation_store.take_any(connection, 1000)
         assert len(left) == 3 * len(USERS)
-        assert await loss_store.losers(connection, "acme", USERS, ["audit:read"]) == USERS
+        assert await scope_revocation_store.losers(connection, "acme", USERS, ["audit:read"]) == USERS
 
 
 async def test_sessions_that_were_begun_before_the_upgrade_go_on_and_end_by_their_used_tokens(servers: Stack) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from quartet_testing.client import USER, USERS, Document
 from quartet_testing.people import PASSWORD, People
-from quartet_users.scim import name_keys
+from quartet_users.users import name_keys
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"

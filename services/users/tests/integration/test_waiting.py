@@ -15,9 +15,9 @@ from quartet_testing.group_events import Told
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.logins import sessions
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles import role_store
+from quartet_users.sessions import session_tokens
 from quartet_users.subscriptions import subscriptions
 from quartet_users.tenants import tenant_domain, tenant_store
 
@@ -108,14 +108,14 @@ async def test_a_login_with_a_new_password_and_news_of_who_has_left_do_not_block
     await hear(told.users("added", group, 1, user))
     await admin.give(role, group, "Group")
     has_user, go = asyncio.Event(), asyncio.Event()
-    begin = sessions.begin
+    begin = session_tokens.begin
 
     async def held(*arguments: Any) -> Any:
         has_user.set()
         await go.wait()
         return await begin(*arguments)
 
-    monkeypatch.setattr(sessions, "begin", held)
+    monkeypatch.setattr(session_tokens, "begin", held)
     login = asyncio.create_task(people.try_login(person["userName"], PASSWORD, new_password=NEW))
     await has_user.wait()
     news = asyncio.create_task(hear(told.users("removed", group, 2, user)))

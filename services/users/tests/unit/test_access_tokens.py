@@ -7,10 +7,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from quartet_users.api_clients.authenticated import AuthenticatedClient
+from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.errors import OAuthError
 from quartet_users.tokens import access_tokens
-from quartet_users.tokens.keys import KeyPair
+from quartet_users.tokens.key_ring import KeyPair
 
 ISSUER = "https://id.example.com"
 

@@ -7,7 +7,7 @@ from joserfc.jwk import OKPKey, RSAKey
 
 from quartet_common.core.errors import BadRequestError
 from quartet_testing.weak_keys import SMALL_ORDER_KEYS, base64url, base64url_number
-from quartet_users.api_clients.assertions import read_keys
+from quartet_users.api_clients.client_assertions import read_keys
 from quartet_users.api_clients.public_keys import CURVE_D, FIELD, MOST_RSA_BITS, ORDER_8, SMALL_ORDER
 
 MODULUS = RSAKey.generate_key(2048).public_key.public_numbers().n

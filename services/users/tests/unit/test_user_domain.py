@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from quartet_users import events
-from quartet_users.scim import user_domain
+from quartet_users.users import user_domain
 
 USER_ID = UUID("01a20458-d3da-70f4-b50d-2a76abd0b72c")
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)

@@ -18,9 +18,8 @@ from quartet_common.web.guard import caller, requires
 from quartet_common.web.query_parameters import single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
-from quartet_users.api_clients import api_client_usecases, assertions
-from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
-from quartet_users.api_clients.client_documents import (
+from quartet_users.api_clients import api_client_usecases, client_assertions
+from quartet_users.api_clients.api_client_models import (
     ChangedClientBody,
     ChangedClientDocument,
     ClientDocument,
@@ -35,6 +34,7 @@ from quartet_users.api_clients.client_documents import (
     SecretDocument,
     WholeClientDocument,
 )
+from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 
@@ -155,7 +155,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
 def _wanted(body: NewClientBody, now: datetime) -> NewClient:
     """What is asked for. Raises BadRequestError (400)."""
-    keys = assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
+    keys = client_assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
     if keys is None and body.jwks is not None:
         raise BadRequestError("jwks is only allowed with authentication private_key_jwt.", "bad_jwks")
     return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
@@ -168,7 +168,7 @@ def _changes(body: ChangedClientBody, now: datetime) -> dict[str, Any]:
     if body.scopes is not msgspec.UNSET:
         changes["scopes"] = _scopes(body.scopes)
     if body.jwks is not msgspec.UNSET:
-        changes["jwks"] = assertions.read_keys(body.jwks)
+        changes["jwks"] = client_assertions.read_keys(body.jwks)
     if body.expires_at is not msgspec.UNSET:
         changes["expires_at"] = _end(body.expires_at, now)
     return changes

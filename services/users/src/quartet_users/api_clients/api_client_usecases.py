@@ -19,10 +19,10 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
+from quartet_users.api_clients import api_client_events as events
 from quartet_users.api_clients import api_client_store as store
-from quartet_users.api_clients import client_events as events
 from quartet_users.config import UsersConfig
-from quartet_users.tokens.revocations import revoke
+from quartet_users.tokens.token_revocation import revoke
 
 Container = AppContainer[UsersConfig]
 Authentication = Literal["client_secret_basic", "private_key_jwt"]

@@ -18,9 +18,9 @@ from quartet_common.limits.addresses import counted_as
 from quartet_common.limits.redis_sync import SharedClock
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key
-from quartet_users.lockout import lockout_rules
-from quartet_users.lockout.lockout_memory import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
-from quartet_users.lockout.lockout_rules import Decision, Rule, Rules, Step
+from quartet_users.lockout import lockout_domain
+from quartet_users.lockout.lockout_domain import Decision, Rule, Rules, Step
+from quartet_users.lockout.lockout_state import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Lockout:
         as a wrong password did last, where an account that has logged in at the address would have been let go on.
         """
         keys = self._keys(tenant, user_name, counted_as(address))
-        decision = await self._change(lockout_rules.demand, keys)
+        decision = await self._change(lockout_domain.demand, keys)
         if decision.wait > 0:
             if self._rules.account is not None or self._rules.address is not None:
                 await asyncio.sleep(self._seconds)
@@ -99,18 +99,18 @@ class Lockout:
 
         Raises LimitedError (429) where an account that has not logged in at the address would have had to wait.
         """
-        await self._change(partial(lockout_rules.failed, attempt.places), attempt.keys)
+        await self._change(partial(lockout_domain.failed, attempt.places), attempt.keys)
         self._seconds = min(LONGEST_DELAY, time.monotonic() - attempt.began)
         if attempt.hidden > 0:
             raise self._refusal(attempt.hidden)
 
     async def succeeded(self, attempt: Attempt) -> None:
         """The attempt was right."""
-        await self._change(partial(lockout_rules.succeeded, attempt.places), attempt.keys)
+        await self._change(partial(lockout_domain.succeeded, attempt.places), attempt.keys)
 
     async def released(self, attempt: Attempt) -> None:
         """It is not known whether the attempt was right: it could not be looked at, and does not count."""
-        await self._change(partial(lockout_rules.released, attempt.places), attempt.keys)
+        await self._change(partial(lockout_domain.released, attempt.places), attempt.keys)
 
     def _refusal(self, wait: float) -> LimitedError:
         return LimitedError(

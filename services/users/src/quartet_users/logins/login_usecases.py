@@ -23,15 +23,16 @@ from quartet_users.errors import (
     WrongPasswordError,
 )
 from quartet_users.lockout import lockout
-from quartet_users.logins import credential_store, session_ends, sessions
-from quartet_users.logins.credential_store import Credential
 from quartet_users.logins.failed_logins import FailedLogins, Failure
-from quartet_users.logins.sessions import Tokens, Turn, Visitor
+from quartet_users.passwords import credential_store
+from quartet_users.passwords.credential_store import Credential
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.passwords.password_policy import normalise
-from quartet_users.passwords.passwords import Passwords
-from quartet_users.scim import user_domain, user_store
+from quartet_users.sessions import session_ending, session_tokens
+from quartet_users.sessions.session_tokens import Tokens, Turn, Visitor
 from quartet_users.tenants import tenant_store
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_ring import KeyRing
+from quartet_users.users import user_domain, user_store
 
 NOWHERE = (None, "deleted")
 """The status of a tenant that does not exist."""
@@ -120,10 +121,10 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     async def command(connection: Connection) -> Turn | None:
         return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
 
-    turn = await sessions.in_turn(means.container, caller.tenant, command)
+    turn = await session_tokens.in_turn(means.container, caller.tenant, command)
     if turn is None:
         raise InvalidCredentialsError
-    return sessions.make_tokens(means.container, pair, turn)
+    return session_tokens.make_tokens(means.container, pair, turn)
 
 
 async def change_password(
@@ -247,10 +248,10 @@ async def _enter(
         return None
     elif new_hash is not None:
         await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
-    turn = await sessions.begin(container, connection, caller.tenant, credential.user_id, visitor)
+    turn = await session_tokens.begin(container, connection, caller.tenant, credential.user_id, visitor)
     told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    await session_ends.end_oldest(container, connection, caller, credential.user_id)
+    await session_ending.end_oldest(container, connection, caller, credential.user_id)
     return turn
 
 
@@ -270,5 +271,5 @@ async def _replace(
     await user_store.update_user(connection, caller.tenant, changed)
     await user_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
-    await session_ends.end_others(container, connection, caller, user.id, kept, "password_changed")
+    await session_ending.end_others(container, connection, caller, user.id, kept, "password_changed")
     return True

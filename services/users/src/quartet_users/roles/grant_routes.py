@@ -12,11 +12,11 @@ from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import encode_cursor
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
-from quartet_users.clients import GroupDirectory
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
+from quartet_users.groups_client import GroupDirectory
 from quartet_users.roles import role_store, role_usecases
-from quartet_users.roles.role_documents import (
+from quartet_users.roles.role_models import (
     GrantDocument,
     GrantListDocument,
     HeldRoleDocument,
@@ -28,7 +28,7 @@ from quartet_users.roles.role_documents import (
 )
 from quartet_users.roles.role_routes import decider, known_id, read_page
 from quartet_users.roles.role_store import Row
-from quartet_users.scim import user_store
+from quartet_users.users import user_store
 
 
 def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDirectory) -> Blueprint:

@@ -16,7 +16,8 @@ from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
 from quartet_users.roles import role_domain, role_store, role_usecases
-from quartet_users.roles.role_documents import (
+from quartet_users.roles.role_domain import Role
+from quartet_users.roles.role_models import (
     NewRoleBody,
     NewRoleDocument,
     RoleChangeBody,
@@ -25,7 +26,6 @@ from quartet_users.roles.role_documents import (
     RoleListDocument,
     RolePageQuery,
 )
-from quartet_users.roles.role_domain import Role
 from quartet_users.roles.role_usecases import Decider, RoleChange
 
 DEFAULT_COUNT = 100

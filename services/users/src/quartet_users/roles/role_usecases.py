@@ -13,13 +13,13 @@ from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_users import events
-from quartet_users.clients import GroupDirectory
 from quartet_users.config import UsersConfig
+from quartet_users.groups_client import GroupDirectory
+from quartet_users.memberships import membership_store
+from quartet_users.memberships.membership_store import KnownGroup
 from quartet_users.roles import role_domain, role_store
-from quartet_users.roles.losses import watching
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
-from quartet_users.scim import memberships
-from quartet_users.scim.memberships import KnownGroup
+from quartet_users.roles.scope_revocation import watching
 
 T = TypeVar("T")
 Container = AppContainer[UsersConfig]
@@ -223,7 +223,9 @@ async def _demand_grantee(
         is_there = await role_store.hold_user(connection, tenant, grantee)
     else:
         if name is not None:  # of version 0, so that whatever is told of it counts
-            await memberships.learn_groups(connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)])
+            await membership_store.learn_groups(
+                connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)]
+            )
         is_there = bool(await role_store.hold_group(connection, tenant, grantee))
     if not is_there:
         raise BadRequestError(f"id: there is no {kind.lower()} with this id.", "unknown_grantee")

@@ -18,9 +18,10 @@ from quartet_common.web.responses import json_response
 from quartet_common.web.validation_messages import shown
 from quartet_users.config import UsersConfig
 from quartet_users.documents import ProblemDocument
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.tenants import tenant_store, tenant_usecases
-from quartet_users.tenants.tenant_documents import (
+from quartet_users.tenants.tenant_domain import Status
+from quartet_users.tenants.tenant_models import (
     CreatedTenantDocument,
     PatchBody,
     TenantBody,
@@ -32,7 +33,6 @@ from quartet_users.tenants.tenant_documents import (
     created_document,
     document_of,
 )
-from quartet_users.tenants.tenant_domain import Status
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000

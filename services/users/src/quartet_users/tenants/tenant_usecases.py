@@ -18,16 +18,16 @@ from quartet_scim.normalise import Normalised
 from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
-from quartet_users.passwords.passwords import Passwords
+from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles import role_usecases
 from quartet_users.roles.role_domain import Role
-from quartet_users.scim import user_domain, user_store
-from quartet_users.scim.user_domain import User
-from quartet_users.scim.user_usecases import demand_good_password
+from quartet_users.scim_tokens.scim_token_usecases import DEFAULT_SCOPES, NewScimToken, add_scim_token
 from quartet_users.tenants import tenant_domain, tenant_store
 from quartet_users.tenants.tenant_domain import Change, Tenant
-from quartet_users.tokens.revocations import revoke
-from quartet_users.tokens.scim_tokens import DEFAULT_SCOPES, NewScimToken, add_scim_token
+from quartet_users.tokens.token_revocation import revoke
+from quartet_users.users import user_domain, user_store
+from quartet_users.users.user_domain import User
+from quartet_users.users.user_usecases import demand_good_password
 
 Container = AppContainer[UsersConfig]
 

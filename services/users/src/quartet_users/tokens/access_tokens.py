@@ -12,10 +12,10 @@ from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.auth.scopes import PLATFORM_ADMIN, SERVICE_SCOPE
 from quartet_common.auth.token_verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID, new_id
-from quartet_users.api_clients.authenticated import AuthenticatedClient
+from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.errors import OAuthError
-from quartet_users.tokens.keys import KeyPair
-from quartet_users.tokens.oauth_forms import read_scope
+from quartet_users.oauth.oauth_parameters import read_scope
+from quartet_users.tokens.key_ring import KeyPair
 
 DEFAULT_TENANT = "default"
 SERVICES = ("users", "groups", "audit", "metrics")

@@ -11,8 +11,8 @@ from quartet_common.web.query_parameters import BadParameterError, single
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_usecases
-from quartet_users.tokens.key_rules import KeyState
-from quartet_users.tokens.keys import KeyRing
+from quartet_users.tokens.key_domain import KeyState
+from quartet_users.tokens.key_ring import KeyRing
 
 TRUTH = {"true": True, "false": False}
 

@@ -6,7 +6,7 @@ import asyncpg
 
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.data.connections import Connection
-from quartet_users.tokens.key_rules import KeyTimes
+from quartet_users.tokens.key_domain import KeyTimes
 
 
 async def lock_keys(connection: Connection) -> None:

@@ -11,10 +11,10 @@ from quartet_common.runtime.container import AppContainer
 from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_store
-from quartet_users.tokens.key_rules import PUBLISHED_FIRST, KeyState, is_due, states
+from quartet_users.tokens.key_domain import PUBLISHED_FIRST, KeyState, is_due, states
 
 if TYPE_CHECKING:
-    from quartet_users.tokens.keys import KeyRing
+    from quartet_users.tokens.key_ring import KeyRing
 
 Container = AppContainer[UsersConfig]
 
@@ -56,7 +56,7 @@ async def _rotate(
         lifetime = timedelta(days=config.key_lifetime) if by_age else timedelta(0)
         if not at_once and not (found and is_due(found, now, lifetime)):
             return
-        from quartet_users.tokens.keys import Vault  # only who makes a key pays for it
+        from quartet_users.tokens.key_ring import Vault  # only who makes a key pays for it
 
         signs_from = now if at_once else now + PUBLISHED_FIRST
         if keys is not None:

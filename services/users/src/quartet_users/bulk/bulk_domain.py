@@ -1,0 +1,110 @@
+"""A Bulk's new users as sets: which of them come to be, decided without I/O."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from quartet_common.messaging.outbox import DomainEvent
+from quartet_scim.bulk import Ledger, Outcome
+from quartet_scim.errors import ScimError, uniqueness
+from quartet_scim.normalise import Normalised
+from quartet_users.errors import TAKEN
+from quartet_users.users import user_domain
+from quartet_users.users.user_domain import User
+
+Step = tuple[int, ...]
+"""Operations that are carried out together or not at all, by their index in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A user to make, as the client wants it."""
+
+    id: UUID
+    sent: Normalised
+    password_hash: str | None = None
+
+    @property
+    def password(self) -> str | None:
+        """The password that is still to be hashed."""
+        found = self.sent.secrets.get("password") if self.password_hash is None else None
+        return found if isinstance(found, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A user that an operation would make, and what would be told of it."""
+
+    user: User
+    events: Sequence[DomainEvent]
+    password_hash: str | None
+
+
+Candidates = Mapping[int, Candidate | ScimError]
+"""By operation: the user that it would make, or why it cannot."""
+
+
+def make_candidates(wanted: Mapping[int, Wanted | ScimError], now: datetime) -> Candidates:
+    """What the operations would make, were all names free."""
+    return {
+        index: one
+        if isinstance(one, ScimError)
+        else Candidate(*user_domain.create(one.id, one.sent.attributes, now), one.password_hash)
+        for index, one in wanted.items()
+    }
+
+
+def first_of_each_name(candidates: Candidates) -> dict[str, User]:
+    """The users to try to store, by the keys of their names: of several with one name the first."""
+    found: dict[str, User] = {}
+    for one in candidates.values():
+        if isinstance(one, Candidate):
+            found.setdefault(one.user.user_name_key, one.user)
+    return found
+
+
+def settle(ledger: Ledger, steps: Sequence[Step], candidates: Candidates, taken: Set[str]) -> list[Candidate]:
+    """The users that come to be, as if the steps were carried out one after the other.
+
+    `taken`: the keys of the names that others have. The ledger keeps the outcomes; where it says that the Bulk is
+    stopped, this ends.
+    """
+    names = set(taken)
+    made: list[Candidate] = []
+    for step in steps:
+        if ledger.stopped:
+            break
+        claimed, errors = _claims(ledger, step, candidates, names)
+        if not errors:
+            names |= claimed
+            made += [one for one in map(candidates.__getitem__, step) if isinstance(one, Candidate)]
+        _record(ledger, step, errors)
+    return made
+
+
+def _claims(
+    ledger: Ledger, step: Step, candidates: Candidates, names: Set[str]
+) -> tuple[set[str], dict[int, ScimError]]:
+    """The names that the users of one step would take, and what is wrong with its operations."""
+    claimed: set[str] = set()
+    errors: dict[int, ScimError] = {}
+    for index in step:
+        one = candidates[index]
+        refusal = one if isinstance(one, ScimError) else ledger.refusal(index)
+        if refusal is None and isinstance(one, Candidate):
+            name = one.user.user_name_key
+            if name in names or name in claimed:
+                refusal = uniqueness(TAKEN)
+            claimed.add(name)
+        if refusal is not None:
+            errors[index] = refusal
+    return claimed, errors
+
+
+def _record(ledger: Ledger, step: Step, errors: Mapping[int, ScimError]) -> None:
+    """The outcome of each operation of a step: where one has failed, so have those that are in a circle with it."""
+    failed = next(iter(errors.items()), None)
+    for index in step:
+        error = errors.get(index) or (None if failed is None else ledger.dependent(*failed))
+        ledger.record(index, Outcome(201, 1) if error is None else Outcome.failed(error))

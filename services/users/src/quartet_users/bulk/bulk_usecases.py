@@ -1,0 +1,266 @@
+"""A Bulk carried out run by run (RFC 7644 3.7): each is a transaction or a call of its own, and keeps its results."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+from quartet_common.core.caller import Caller
+from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
+from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
+from quartet_common.runtime.container import AppContainer
+from quartet_common.web.denied_requests import record_partial_refusal
+from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
+from quartet_scim.compiled import CompiledType
+from quartet_scim.errors import ScimError
+from quartet_scim.normalise import Normalised
+from quartet_scim.patch import parse_patch
+from quartet_scim.preconditions import IfMatch
+from quartet_scim.resource import demand_size
+from quartet_scim_http.requests import known_id
+from quartet_users.bulk.bulk_domain import Step, Wanted
+from quartet_users.bulk.bulk_runs import Kind, Run, runs
+from quartet_users.bulk.group_operations_client import LATE, GroupOperations
+from quartet_users.config import UsersConfig
+from quartet_users.passwords.password_hashing import AT_ONCE, Passwords
+from quartet_users.users import user_usecases
+
+logger = logging.getLogger(__name__)
+
+TIME_LIMIT = 40.0
+"""Seconds after which nothing more is begun, no password within a run either: a proxy waits 60 for the answer, without
+which all results were lost.
+"""
+ANSWER_LIMIT = 50.0
+"""Seconds after which groups is not waited for any more."""
+BREATH = 0.01
+"""Seconds of work after which other requests have their turn."""
+
+STOPPING = ScimError(503, "The operation was not carried out: the server is shutting down. Send it again.")
+GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other: the references form a cycle.")
+BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a Bulk is carried out with."""
+
+    container: AppContainer[UsersConfig]
+    passwords: Passwords
+    groups: GroupOperations
+
+
+class Bulk:
+    """One message on its way, for one caller; `ledger` has the outcomes of what was carried out so far."""
+
+    def __init__(
+        self,
+        means: Means,
+        user_type: CompiledType,
+        caller: Caller,
+        plan: Plan,
+        fail_on_errors: int | None,
+        large: Set[int] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._means = means
+        self._user_type = user_type
+        self._caller = caller
+        self._plan = plan
+        self._large = large
+        """Operations, by index, that take milliseconds to read, and are read in a thread."""
+        self._clock = clock
+        self._ends = clock() + TIME_LIMIT
+        self._answers = clock() + ANSWER_LIMIT
+        self._breathed = clock()
+        self.ledger = Ledger(plan, fail_on_errors)
+
+    async def carry_out(self) -> None:
+        """Carry out all operations, or as many as errors, time and servers allow; raises nothing for what fails."""
+        ways = {Kind.CREATE_USERS: self._create, Kind.GROUPS: self._forward, Kind.ONE: self._change}
+        away: ScimError | None = None
+        for run in runs(self._plan):
+            away = away or self._no_more()
+            if away is not None:
+                self._refuse(run.indexes, away)
+                continue
+            try:
+                await ways[run.kind](run)
+            except (CapacityExceededError, ShareExceededError) as error:  # may be over at the next run
+                self._refuse(run.indexes, ScimError(error.status, error.detail))
+            except UnavailableError as error:  # of this service's own database: nothing else can be done either
+                logger.warning(
+                    "a server became unavailable during a Bulk request",
+                    extra={"server": error.server, "error": repr(error.__cause__)},
+                )
+                away = ScimError(error.status, error.detail)
+                self._refuse(run.indexes, away)
+            if self.ledger.stopped:
+                return
+
+    def _no_more(self) -> ScimError | None:
+        """Why nothing more is to be begun, if so."""
+        if self._means.container.stopping.is_set():
+            return STOPPING
+        return LATE if self._clock() > self._ends else None
+
+    def _refuse(self, indexes: Sequence[int], error: ScimError) -> None:
+        """Record that nothing of these was carried out, or nothing more."""
+        for index in indexes:
+            if not self.ledger.stopped and index not in self.ledger:
+                self.ledger.record(index, Outcome.failed(self.ledger.refusal(index) or error))
+
+    async def _create(self, run: Run) -> None:
+        wanted = {index: await self._wanted(index) for index in run.indexes}
+        await self._hash_passwords(wanted)
+        try:
+            self.ledger = await self._create_set(run.steps, wanted)
+        except (UnavailableError, ShareExceededError):
+            raise
+        except Exception as error:
+            # One of them may be the reason, or a deadlock: each has its own chance then, and its own result.
+            logger.error("cannot store a set of users", exc_info=error)
+            for step in run.steps:
+                away = self._no_more()
+                if away is None:
+                    await self._create_apart(step, wanted)
+                else:
+                    self._refuse(step, away)
+
+    async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> Ledger:
+        mine = {index: wanted[index] for step in steps for index in step}
+        return await user_usecases.create_users(self._means.container, self._caller, self.ledger, steps, mine)
+
+    async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
+        if self.ledger.stopped:
+            return
+        try:
+            self.ledger = await self._create_set([step], wanted)
+        except (UnavailableError, ShareExceededError):
+            raise
+        except ScimError as error:
+            self._refuse(step, error)
+        except Exception as error:
+            logger.error("cannot store a user", exc_info=error)
+            self._refuse(step, BROKEN)
+
+    async def _wanted(self, index: int) -> Wanted | ScimError:
+        await self._breathe()
+        planned = self._plan.operations[index]
+        refusal = self.ledger.refusal(index)
+        if refusal is not None:
+            return refusal
+        try:
+            wanted = Wanted(known_id(planned.id or ""), await self._normalised(planned))
+            demand_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
+            if wanted.password is not None:
+                name = str(wanted.sent.attributes["userName"])
+                user_usecases.demand_good_password(self._means.passwords, wanted.password, name, self._caller.tenant)
+        except ScimError as error:
+            return error
+        return wanted
+
+    async def _hash_passwords(self, wanted: dict[int, Wanted | ScimError]) -> None:
+        """Few at a time, so that passwords of other requests have their turn in between, and none after the end."""
+        found = [(index, one) for index, one in wanted.items() if isinstance(one, Wanted) and one.password is not None]
+        for start in range(0, len(found), AT_ONCE):
+            away = self._no_more()
+            if away is not None:
+                wanted.update({index: away for index, _ in found[start:]})
+                return
+            some = found[start : start + AT_ONCE]
+            hashed = await asyncio.gather(*(self._hashed(one) for _, one in some))
+            wanted.update({index: one for (index, _), one in zip(some, hashed, strict=True)})
+
+    async def _hashed(self, one: Wanted) -> Wanted | ScimError:
+        try:
+            return replace(one, password_hash=await self._means.passwords.hash(one.password or "", self._caller.tenant))
+        except ServiceError as error:  # the tenant's share of hashing is used up
+            return ScimError(error.status, error.detail)
+
+    async def _forward(self, run: Run) -> None:
+        going: list[int] = []
+        for index in run.indexes:
+            refusal = self.ledger.refusal(index)
+            if refusal is None:
+                going.append(index)
+                continue
+            if self.ledger.errors_left is not None:  # it may be the one at which the Bulk ends
+                await self._send(going)
+                going = []
+            if not self.ledger.stopped:
+                self.ledger.record(index, Outcome.failed(refusal))
+        await self._send(going)
+
+    async def _send(self, indexes: Sequence[int]) -> None:
+        if not indexes or self.ledger.stopped:
+            return
+        operations = [self._plan.operations[index] for index in indexes]
+        try:
+            seconds = self._answers - self._clock()
+            outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left, seconds)
+        except (UnavailableError, ShareExceededError) as error:
+            outcomes = [Outcome.failed(ScimError(error.status, error.detail))] * len(indexes)
+        for index, outcome in zip(indexes, outcomes, strict=False):
+            if not self.ledger.stopped:
+                self.ledger.record(index, outcome)
+
+    async def _change(self, run: Run) -> None:
+        for index in run.indexes:
+            if self.ledger.stopped:
+                return
+            await self._breathe()
+            planned = self._plan.operations[index]
+            refusal = self.ledger.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
+            self.ledger.record(index, Outcome.failed(refusal) if refusal else await self._changed(planned))
+
+    async def _changed(self, planned: Planned) -> Outcome:
+        try:
+            return await self._change_user(planned)
+        except ScimError as error:
+            return Outcome.failed(error)
+        except ForbiddenError as error:
+            await record_partial_refusal(error.scope)
+            return Outcome.failed(ScimError(error.status, error.detail))
+        except ServiceError as error:
+            if isinstance(error, UnavailableError) and not isinstance(error, CapacityExceededError):
+                raise  # the server is lost for all operations; a lack of capacity may be over at the next one
+            return Outcome.failed(ScimError(error.status, error.detail))
+        except Exception as error:
+            logger.error("an operation of a bulk failed", exc_info=error)
+            return Outcome.failed(BROKEN)
+
+    async def _change_user(self, planned: Planned) -> Outcome:
+        container, passwords, caller = self._means.container, self._means.passwords, self._caller
+        user_id, if_match = known_id(planned.id or ""), IfMatch.parse(planned.operation.version)
+        if planned.operation.method is Method.DELETE:
+            await user_usecases.delete_user(container, caller, user_id, if_match)
+            return Outcome(204)
+        if planned.operation.method is Method.PUT:
+            sent = await self._normalised(planned)
+            user = await user_usecases.replace_user(container, passwords, caller, user_id, sent, if_match)
+        else:
+            operations, engine = parse_patch(planned.data), self._user_type.engine
+            user = await user_usecases.patch_user(
+                container,
+                passwords,
+                engine,
+                caller,
+                user_id,
+                operations,
+                if_match,
+                is_large=planned.operation.index in self._large,
+            )
+        return Outcome(200, user.version)
+
+    async def _normalised(self, planned: Planned) -> Normalised:
+        normalise = self._user_type.normaliser.normalise
+        if planned.operation.index in self._large:
+            return await asyncio.to_thread(normalise, planned.data)
+        return normalise(planned.data)
+
+    async def _breathe(self) -> None:
+        if self._clock() - self._breathed > BREATH:
+            await asyncio.sleep(0)
+            self._breathed = self._clock()

@@ -1,0 +1,1 @@
+"""Memberships: what the users service knows of a user's groups."""

@@ -1,0 +1,1 @@
+"""OAuth 2.0: the token endpoint, introspection, revocation and metadata."""

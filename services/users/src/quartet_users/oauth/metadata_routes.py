@@ -1,0 +1,80 @@
+"""Metadata routes: what clients ask before they ask for anything, the keys of tokens (RFC 7517) and the endpoints that
+there are (RFC 8414).
+"""
+
+from hashlib import sha256
+
+import orjson
+from quart import Blueprint, Response, request
+from quart_schema import document_response, security_scheme, tag
+
+from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
+from quartet_common.runtime.container import AppContainer
+from quartet_common.web.responses import json_response
+from quartet_users.api_clients.public_keys import ALGORITHMS
+from quartet_users.config import UsersConfig
+from quartet_users.oauth.client_authentication import METHODS
+from quartet_users.oauth.grant_types import Grants
+from quartet_users.oauth.oauth_models import KeySetDocument, ServerDocument
+from quartet_users.tokens.key_domain import PUBLISHED_FIRST
+from quartet_users.tokens.key_ring import KeyRing
+
+CACHED = f"public, max-age={int(PUBLISHED_FIRST.total_seconds())}"
+
+
+def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants: Grants) -> Blueprint:
+    """`/.well-known/jwks.json` and `/.well-known/oauth-authorization-server`."""
+    blueprint = Blueprint("metadata", __name__)
+    document = orjson.dumps(server_document(container.config.issuer, grants))
+
+    @blueprint.get("/.well-known/jwks.json")
+    @security_scheme([])
+    @tag(["OAuth"])
+    @document_response(KeySetDocument)
+    async def jwks() -> Response:
+        """List the public keys that verify access tokens, including the next one."""
+        return _cached(orjson.dumps(KeySetDocument(await keys.published())))
+
+    @blueprint.get("/.well-known/oauth-authorization-server")
+    @security_scheme([])
+    @tag(["OAuth"])
+    @document_response(ServerDocument)
+    async def server() -> Response:
+        """Read the metadata of the authorization server (RFC 8414 section 2)."""
+        return _cached(document)
+
+    return blueprint
+
+
+def server_document(issuer: str, grants: Grants) -> ServerDocument:
+    """The metadata of the authorization server `issuer`, whose token endpoint knows `grants`.
+
+    Nothing is answered by a redirect yet, so there are no response types.
+    """
+    confidential = [method for method in METHODS if method != "none"]
+    return ServerDocument(
+        issuer=issuer,
+        token_endpoint=f"{issuer}/oauth2/token",
+        jwks_uri=f"{issuer}/.well-known/jwks.json",
+        revocation_endpoint=f"{issuer}/oauth2/revoke",
+        introspection_endpoint=f"{issuer}/oauth2/introspect",
+        response_types_supported=[],
+        grant_types_supported=list(grants),
+        scopes_supported=sorted(SCOPES - {SERVICE_SCOPE}),
+        token_endpoint_auth_methods_supported=list(METHODS),
+        token_endpoint_auth_signing_alg_values_supported=sorted(ALGORITHMS),
+        revocation_endpoint_auth_methods_supported=list(METHODS),
+        revocation_endpoint_auth_signing_alg_values_supported=sorted(ALGORITHMS),
+        introspection_endpoint_auth_methods_supported=confidential,
+        introspection_endpoint_auth_signing_alg_values_supported=sorted(ALGORITHMS),
+        service_documentation=f"{issuer}/users/docs",
+    )
+
+
+def _cached(body: bytes) -> Response:
+    """`body` for whoever does not have it yet, to be kept for a minute (RFC 9110 section 13.1.2)."""
+    etag = sha256(body).hexdigest()[:32]
+    headers = {"Cache-Control": CACHED, "ETag": f'"{etag}"'}
+    if request.if_none_match.contains_weak(etag):
+        return Response(b"", 304, headers=headers)
+    return json_response(body, headers=headers)

@@ -1,0 +1,1 @@
+"""Searches over users and groups."""

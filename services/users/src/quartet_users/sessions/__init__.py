@@ -1,0 +1,1 @@
+"""Sessions of logins and their tokens."""

@@ -1,0 +1,61 @@
+"""Use cases of sessions: who lists and who ends which; each opens the one transaction of its command."""
+
+from uuid import UUID
+
+from quartet_common.core.caller import Caller
+from quartet_common.core.errors import NotFoundError
+from quartet_common.runtime.container import AppContainer
+from quartet_users.config import UsersConfig
+from quartet_users.roles.privilege_usecases import demand_platform_right
+from quartet_users.sessions import session_ending, session_store
+from quartet_users.sessions.session_store import Session
+from quartet_users.users import user_store
+
+Container = AppContainer[UsersConfig]
+
+NEWEST = UUID(int=(1 << 128) - 1)
+"""What every session's id is before."""
+
+
+async def list_sessions(
+    container: Container, tenant: str, user_id: UUID, before: UUID = NEWEST, count: int = 100
+) -> list[Session]:
+    """At most `count` sessions of a user that go on, newest first, from behind `before`."""
+    async with container.database.connection() as connection:
+        return await session_store.list_sessions(connection, tenant, user_id, container.clock(), before, count)
+
+
+async def end_session(container: Container, caller: Caller, session_id: UUID, user_id: UUID | None) -> None:
+    """End a session: one of `user_id`, or anybody's in the tenant.
+
+    Raises NotFoundError (404), and ForbiddenError (403) for a platform administrator's that another one does not end.
+    """
+    async with container.database.transaction() as connection:
+        owner = user_id or await session_store.find_owner(connection, caller.tenant, session_id)
+        if owner is not None and str(owner) != caller.actor:
+            await demand_platform_right(connection, caller, owner)
+        if not await session_ending.end_session(container, connection, caller, session_id, user_id):
+            raise NotFoundError
+
+
+async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> None:
+    """End all sessions of a user.
+
+    Raises NotFoundError (404) if the tenant has no such user, ForbiddenError (403) as `end_session` does.
+    """
+    async with container.database.transaction() as connection:
+        if await user_store.lock_user(connection, caller.tenant, user_id) is None:
+            raise NotFoundError
+        if str(user_id) != caller.actor:
+            await demand_platform_right(connection, caller, user_id)
+        why = session_ending.by_whom(caller, user_id)
+        await session_ending.end_sessions_of(container, connection, caller, user_id, why)
+
+
+async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
+    """End all sessions of a user but `kept`. Raises ForbiddenError (403) as `end_session` does."""
+    async with container.database.transaction() as connection:
+        if str(user_id) != caller.actor:
+            await demand_platform_right(connection, caller, user_id)
+        why = session_ending.by_whom(caller, user_id)
+        await session_ending.end_others(container, connection, caller, user_id, kept, why)

@@ -1,0 +1,1 @@
+"""Schemas that tenants register, resource types and discovery."""

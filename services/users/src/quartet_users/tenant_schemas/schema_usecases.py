@@ -1,0 +1,78 @@
+"""Use cases of tenant schemas: one function per command; each opens the one transaction of its command."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from quartet_common.core.caller import Caller
+from quartet_common.data.connections import Connection
+from quartet_common.messaging import outbox
+from quartet_common.runtime.container import AppContainer
+from quartet_scim.compiled import CompiledType
+from quartet_scim.discovery import attribute_documents
+from quartet_scim.errors import ScimError, invalid_value, not_found
+from quartet_scim.schema import Schema, user_resource_type
+from quartet_users import events
+from quartet_users.config import UsersConfig
+from quartet_users.tenant_schemas import schema_store
+from quartet_users.users import user_domain
+
+Container = AppContainer[UsersConfig]
+
+
+async def register_schema(container: Container, caller: Caller, schema: Schema) -> None:
+    """Register an extension of User. Raises ScimError 400 if it cannot be held, 409 if its URN is taken."""
+    _demand_compilable(schema)
+    async with container.database.transaction() as connection:
+        version = await schema_store.lock_schemas(connection, caller.tenant)
+        known = await schema_store.read_schemas(connection, caller.tenant)
+        user_domain.demand_room(schema, known)
+        await schema_store.insert_schema(connection, caller.tenant, schema.id, _document(schema), container.clock())
+        told = [events.schema_created(schema, version)]
+        await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+
+
+async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
+    """Remove an extension. Raises ScimError 404, and 409 while any user has values of it."""
+    async with container.database.transaction() as connection:
+        version = await schema_store.lock_schemas(connection, caller.tenant)
+        schema = await schema_store.lock_schema(connection, caller.tenant, urn)
+        if schema is None:
+            raise not_found()
+        if await schema_store.has_values(connection, caller.tenant, schema.id):
+            raise ScimError(409, "Users have values of this schema. Remove the values first.")
+        await schema_store.delete_schema(connection, caller.tenant, urn)
+        told = [events.schema_deleted(schema, version)]
+        await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+
+
+async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Mapping[str, Any]]) -> None:
+    """Have the tenant's schemas stay, of which `written` (attributes of users) have values, until the transaction ends.
+
+    What other processes deleted a moment ago may still be known here. Raises ScimError 409 then. Costs nothing where
+    the values are of published schemas only.
+    """
+    urns = own_urns(written)
+    if urns and not await schema_store.hold_schemas(connection, tenant, sorted(urns)):
+        raise ScimError(409, "A schema used by the request was deleted at the same time. Try again.")
+
+
+def own_urns(written: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The schemas of the tenant's own of which `written` (attributes of users) have values."""
+    return {urn for attributes in written for urn in attributes["schemas"]}.difference(schema_store.PUBLISHED)
+
+
+def _demand_compilable(schema: Schema) -> None:
+    # registration has checked it all; should it miss a case, the tenant must not be left with what nobody can use
+    try:
+        CompiledType.of(user_resource_type(schema))
+    except ValueError as error:
+        raise invalid_value(f"{error}.") from None
+
+
+def _document(schema: Schema) -> dict[str, Any]:
+    return {
+        "id": schema.id,
+        "name": schema.name,
+        "description": schema.description,
+        "attributes": attribute_documents(schema),
+    }

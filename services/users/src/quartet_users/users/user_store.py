@@ -1,0 +1,195 @@
+"""SQL of the users service: connection first, then the tenant; never commits."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from quartet_common.data.connections import Connection
+from quartet_common.messaging.outbox import NewOutboxRow
+from quartet_scim.filters import Column, Kind, Lookup
+from quartet_scim.filters import Columns as FilterColumns
+from quartet_scim.json import dump
+from quartet_users.memberships import membership_store
+from quartet_users.users.user_columns import COLUMNS, columns
+from quartet_users.users.user_domain import User
+
+SEARCHED: FilterColumns = MappingProxyType(
+    {
+        "id": Column("id", Kind.UUID, required=True, indexed=True, unique=True),
+        "userName": Column("user_name_key", Kind.FOLDED, required=True, indexed=True, unique=True),
+        "externalId": Column("external_id", indexed=True),
+        "meta.resourceType": Column("'User'", required=True),
+        "meta.created": Column("created_at", Kind.INSTANT, required=True),
+        "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),
+        "emails.value": Lookup(
+            "user_emails AS e WHERE e.tenant_id = users.tenant_id AND e.user_id = users.id", "e.address", 320
+        ),
+        "groups": membership_store.SEARCHED,
+    }
+)
+"""Where a filter finds what is not in the document, or finds it faster."""
+
+StoredUser = asyncpg.Record
+"""A row of `columns.columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
+
+
+# Times are those of PostgreSQL, taken late and in the transaction (libs/common/migrations/0006_write_times.sql).
+INSERT = """
+INSERT INTO users (tenant_id, id, user_name_key, external_id, version, resource, created_at, modified_at)
+SELECT $1, $2::uuid, $3::text, $4::text, $5::bigint, $6::jsonb, at, at FROM write_time($1::text) AS at
+ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING modified_at
+"""
+
+
+async def insert_user(connection: Connection, tenant: str, user: User) -> User | None:
+    """Store a new user and return it with its times; None when its userName is taken in the tenant."""
+    at = await connection.fetchval(INSERT, *_new_row(tenant, user))
+    return None if at is None else replace(user, created=at, modified=at)
+
+
+async def insert_and_tell(connection: Connection, tenant: str, user: User, told: NewOutboxRow) -> User | None:
+    """As `insert_user`, with the user's event by the same statement; nothing is told when the userName is taken."""
+    at = await connection.fetchval(
+        f"""
+        WITH made AS ({INSERT}), told AS (
+            INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
+            SELECT $7::text, $8::text, $9::text, $10::text, $11::uuid, $12::text, $13::bytea, $14::boolean FROM made
+        )
+        SELECT modified_at FROM made
+        """,
+        *_new_row(tenant, user),
+        *told,
+    )
+    return None if at is None else replace(user, created=at, modified=at)
+
+
+def _new_row(tenant: str, user: User) -> tuple[Any, ...]:
+    key = user.user_name_key
+    return tenant, user.id, key, user.external_id, user.version, dump(user.attributes)
+
+
+async def insert_users(connection: Connection, tenant: str, users: Sequence[User]) -> set[UUID]:
+    """Store new users, no two of one name, and return the ids of those whose userName was free.
+
+    They go in by the order of their names, so that two such statements wait for each other, but never in a circle.
+    """
+    ordered = sorted(users, key=lambda user: user.user_name_key)
+    rows = await connection.fetch(
+        """
+        INSERT INTO users (tenant_id, id, user_name_key, external_id, version, resource, created_at, modified_at)
+        SELECT $1, new.*, at, at
+        FROM write_time($1::text) AS at,
+             unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[]) AS new
+        ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING id
+        """,
+        tenant,
+        [user.id for user in ordered],
+        [user.user_name_key for user in ordered],
+        [user.external_id for user in ordered],
+        [user.version for user in ordered],
+        [dump(user.attributes) for user in ordered],
+    )
+    return {row["id"] for row in rows}
+
+
+async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User | None:
+    """The user, locked until the transaction ends."""
+    row = await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, user_id
+    )
+    if row is None:
+        return None
+    attributes = orjson.loads(row["resource"])
+    return User(row["id"], attributes, row["version"], row["created_at"], row["modified_at"])
+
+
+async def update_user(connection: Connection, tenant: str, user: User) -> User | None:
+    """Store a changed user whose row is locked, and return it with its time.
+
+    None when its new userName is taken: the transaction cannot go on.
+
+    A user whose name stays keeps its key: it is not the prepared form where another user has that (see `name_keys`).
+    """
+    try:
+        at = await connection.fetchval(
+            """
+            UPDATE users
+            SET user_name_key = CASE WHEN resource ->> 'userName' = $7 THEN user_name_key ELSE $3 END,
+                external_id = $4, version = $5, resource = $6, modified_at = write_time($1)
+            WHERE tenant_id = $1 AND id = $2 RETURNING modified_at
+            """,
+            tenant,
+            user.id,
+            user.user_name_key,
+            user.external_id,
+            user.version,
+            dump(user.attributes),
+            user.user_name,
+        )
+    except asyncpg.UniqueViolationError:
+        return None
+    return replace(user, modified=at)
+
+
+async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID]) -> None:
+    """Remove users and their passwords."""
+    await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, list(ids))
+
+
+async def read_user(
+    connection: Connection, tenant: str, user_id: UUID, groups_url: str | None = None
+) -> StoredUser | None:
+    """One user as stored, with its groups where `groups_url` begins their `$ref`."""
+    query = f"SELECT {columns(groups_url)} FROM users WHERE tenant_id = $1 AND id = $2"
+    return await connection.fetchrow(query, tenant, user_id)
+
+
+async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
+    """`id, version, user_name, display_name` of those of `ids` that exist."""
+    return await connection.fetch(
+        """
+        SELECT id, version, resource ->> 'userName' AS user_name, resource ->> 'displayName' AS display_name
+        FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+        """,
+        tenant,
+        list(ids),
+    )
+
+
+async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
+    """Store the hash of a user's password in place of the one before; it needs not be changed at the next login."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4, must_change = false
+        """,
+        tenant,
+        user_id,
+        password_hash,
+        now,
+    )
+
+
+async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    """Store the hashes of the passwords of new users, as (user, hash)."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at)
+        SELECT $1, id, hash, $4 FROM unnest($2::uuid[], $3::text[]) AS new (id, hash)
+        """,
+        tenant,
+        [user_id for user_id, _ in hashes],
+        [password_hash for _, password_hash in hashes],
+        now,
+    )
+
+
+async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Remove a user's password, if it has one."""
+    await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)

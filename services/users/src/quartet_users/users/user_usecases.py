@@ -1,0 +1,276 @@
+"""Use cases: one function per command; each opens the one transaction of its command."""
+
+import asyncio
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+from uuid import UUID
+
+from quartet_common.core.caller import Caller
+from quartet_common.core.identifiers import new_id
+from quartet_common.data.connections import Connection
+from quartet_common.messaging import outbox
+from quartet_common.messaging.outbox import DomainEvent
+from quartet_common.runtime.container import AppContainer
+from quartet_scim.bulk import Ledger
+from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
+from quartet_scim.normalise import Normalised
+from quartet_scim.patch import SMALL_EFFORT, Operation, Patched, PatchEngine
+from quartet_scim.preconditions import ANY_VERSION, IfMatch
+from quartet_scim.resource import demand_size
+from quartet_users.bulk.bulk_domain import Step, Wanted, first_of_each_name, make_candidates, settle
+from quartet_users.config import UsersConfig
+from quartet_users.errors import TAKEN
+from quartet_users.passwords.password_hashing import Passwords
+from quartet_users.roles.privilege_usecases import demand_scopes_of_user
+from quartet_users.sessions import session_ending, session_store
+from quartet_users.tenant_schemas.schema_usecases import hold_schemas, own_urns
+from quartet_users.users import user_domain, user_store
+from quartet_users.users.user_domain import User
+
+Container = AppContainer[UsersConfig]
+
+FEW_OPERATIONS = 100
+FEW_VALUES = 500
+"""Up to which a PATCH is tried on the event loop: it takes a few milliseconds."""
+
+
+class UnhashedError(Exception):
+    """A patch sets a password whose hash is to be made first: while that takes its time, no connection is held."""
+
+    def __init__(self, password: str, user_name: str) -> None:
+        super().__init__()  # the password is never part of what could be logged
+        self.password = password
+        self.user_name = user_name
+
+
+async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
+    """Create a user. Raises ScimError 409 `uniqueness`."""
+    demand_size(sent.attributes, container.config.max_user_bytes)
+    password_hash = await _hash(passwords, sent, caller.tenant)
+    user, told = user_domain.create(new_id(), sent.attributes, container.clock())
+    if password_hash is None and not own_urns([user.attributes]):
+        return await _store_and_tell(container, caller, user, *told)
+    async with container.database.transaction() as connection:
+        stored = _named(await user_store.insert_user(connection, caller.tenant, user))
+        await _finish(container, connection, caller, stored, password_hash, told)
+    return stored
+
+
+async def _store_and_tell(container: Container, caller: Caller, user: User, told: DomainEvent) -> User:
+    """Store a user beside which nothing but its event is written: one round trip to PostgreSQL instead of four."""
+    async with container.database.statement() as connection:
+        row = outbox.row(caller, told, now=container.clock(), service=container.config.service)
+        return _named(await user_store.insert_and_tell(connection, caller.tenant, user, row))
+
+
+def _named(stored: User | None) -> User:
+    """A user that was stored. Raises ScimError 409 where its name was taken."""
+    if stored is None:
+        raise uniqueness(TAKEN)
+    return stored
+
+
+async def create_users(
+    container: Container,
+    caller: Caller,
+    ledger: Ledger,
+    steps: Sequence[Step],
+    wanted: Mapping[int, Wanted | ScimError],
+) -> Ledger:
+    """Create the users of a Bulk's steps as one set; `wanted` has them, or why one cannot be, by operation.
+
+    Returns the ledger with the outcomes, which hold because the transaction was committed; the one given is left alone.
+    """
+    now = container.clock()
+    candidates = make_candidates(wanted, now)
+    tried = first_of_each_name(candidates)
+    settled = ledger.fork()
+    async with container.database.transaction() as connection:
+        stored = await user_store.insert_users(connection, caller.tenant, list(tried.values()))
+        taken = {key for key, user in tried.items() if user.id not in stored}
+        made = settle(settled, steps, candidates, taken)
+        await _correct(connection, caller.tenant, stored, [one.user for one in made])
+        await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
+        hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
+        if hashes:
+            await user_store.set_passwords(connection, caller.tenant, hashes, now)
+        await _tell(container, connection, caller, [event for one in made for event in one.events])
+    return settled
+
+
+async def _correct(connection: Connection, tenant: str, stored: Set[UUID], made: Sequence[User]) -> None:
+    """Have the users that are `made` in the place of those that were `stored` to find out which names are taken.
+
+    They differ where a user fails with what it refers to: its name is then for another one of the set to have.
+    """
+    wrong = stored - {user.id for user in made}
+    missing = [user for user in made if user.id not in stored]
+    if wrong:
+        await user_store.delete_users(connection, tenant, list(wrong))
+    if missing and len(await user_store.insert_users(connection, tenant, missing)) != len(missing):
+        raise RuntimeError("a name that this transaction holds was taken by another")
+
+
+async def replace_user(
+    container: Container,
+    passwords: Passwords,
+    caller: Caller,
+    user_id: UUID,
+    sent: Normalised,
+    if_match: IfMatch = ANY_VERSION,
+) -> User:
+    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1).
+
+    Raises ScimError 404, 409, 412, MissingScopesError 403.
+    """
+    password_hash = await _hash(passwords, sent, caller.tenant)
+    async with container.database.transaction() as connection:
+        before = await _lock(connection, caller.tenant, user_id, if_match)
+        demand_size(sent.attributes, container.config.max_user_bytes, before.attributes)
+        user, told = user_domain.change(
+            before, sent.attributes, container.clock(), new_password=password_hash is not None
+        )
+        if user_domain.is_privileged(before, user, new_password=password_hash is not None):
+            await demand_scopes_of_user(connection, caller, user_id)
+        if told:
+            user = _named(await user_store.update_user(connection, caller.tenant, user))
+        await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=password_hash is not None)
+    return user
+
+
+async def patch_user(
+    container: Container,
+    passwords: Passwords,
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    if_match: IfMatch = ANY_VERSION,
+    *,
+    is_large: bool = False,
+) -> User:
+    """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
+
+    `is_large`: they come from a large body, and are applied in a thread. Raises ScimError 400, 404, 409, 412,
+    MissingScopesError 403.
+    """
+    try:
+        return await _patch(container, {}, engine, caller, user_id, operations, if_match, is_large=is_large)
+    except UnhashedError as unhashed:
+        password, user_name = unhashed.password, unhashed.user_name
+    demand_good_password(passwords, password, user_name, caller.tenant)
+    hashes = {password: await passwords.hash(password, caller.tenant)}
+    return await _patch(container, hashes, engine, caller, user_id, operations, if_match, is_large=is_large)
+
+
+async def _patch(
+    container: Container,
+    hashes: Mapping[str, str],
+    engine: PatchEngine,
+    caller: Caller,
+    user_id: UUID,
+    operations: Sequence[Operation],
+    if_match: IfMatch,
+    *,
+    is_large: bool,
+) -> User:
+    """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
+    async with container.database.transaction() as connection:
+        before = await _lock(connection, caller.tenant, user_id, if_match)
+        patched = await _applied(engine, before, operations, is_large=is_large)
+        demand_size(patched.attributes, container.config.max_user_bytes, before.attributes)
+        new_password = "password" in patched.secrets
+        user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
+        if user_domain.is_privileged(before, user, new_password=new_password):
+            await demand_scopes_of_user(connection, caller, user_id)
+        password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
+        if told:
+            user = _named(await user_store.update_user(connection, caller.tenant, user))
+        if new_password and password_hash is None:
+            await user_store.forget_password(connection, caller.tenant, user_id)
+        await _finish(container, connection, caller, user, password_hash, told)
+        await _end_sessions(container, connection, caller, before, user, new_password=new_password)
+    return user
+
+
+async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operation], *, is_large: bool) -> Patched:
+    """What `operations` make of `user`; in a thread if that takes more than a few milliseconds."""
+    values = sum(len(value) for value in user.attributes.values() if isinstance(value, list))
+    if not is_large and len(operations) <= FEW_OPERATIONS and values <= FEW_VALUES:
+        try:
+            return engine.apply(user.attributes, operations, SMALL_EFFORT)
+        except ScimError as error:
+            if error.scim_type != "tooMany":
+                raise
+    return await asyncio.to_thread(engine.apply, user.attributes, operations)
+
+
+async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
+    """Remove a user, whose sessions end. Raises ScimError 404, 412, MissingScopesError 403."""
+    async with container.database.transaction() as connection:
+        user = await _lock(connection, caller.tenant, user_id, if_match)
+        await demand_scopes_of_user(connection, caller, user_id)
+        ended = await session_store.delete_user(connection, caller.tenant, user_id)
+        await session_ending.tell_user_ended(container, connection, caller, user_id, ended, "deleted")
+        await _tell(container, connection, caller, user_domain.delete(user))
+
+
+async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: IfMatch) -> User:
+    user = await user_store.lock_user(connection, tenant, user_id)
+    if user is None:
+        raise not_found()
+    if_match.demand(user.version)
+    return user
+
+
+def demand_good_password(passwords: Passwords, password: str, user_name: str, tenant: str) -> None:
+    """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
+    fault = passwords.policy.fault(password, user_name, tenant)
+    if fault is not None:
+        raise invalid_value(f"password: {fault}")
+
+
+async def _hash(passwords: Passwords, sent: Normalised, tenant: str) -> str | None:
+    password = sent.secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    passwords.share.demand_room(tenant)  # the policy costs more than the refusal
+    demand_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
+    return await passwords.hash(password, tenant)
+
+
+def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attributes: Mapping[str, Any]) -> str | None:
+    password = secrets.get("password")
+    if not isinstance(password, str):
+        return None
+    if password not in hashes:
+        raise UnhashedError(password, str(attributes["userName"]))
+    return hashes[password]
+
+
+async def _end_sessions(
+    container: Container, connection: Connection, caller: Caller, before: User, after: User, *, new_password: bool
+) -> None:
+    """End a user's sessions where the change wants it; the row of the user is locked, so that none begins meanwhile."""
+    why = user_domain.ends_sessions(before, after, new_password=new_password)
+    if why is not None:
+        await session_ending.end_sessions_of(container, connection, caller, after.id, why)
+
+
+async def _finish(
+    container: Container,
+    connection: Connection,
+    caller: Caller,
+    user: User,
+    password_hash: str | None,
+    told: Sequence[DomainEvent],
+) -> None:
+    await hold_schemas(connection, caller.tenant, [user.attributes])
+    if password_hash is not None:
+        await user_store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
+    await _tell(container, connection, caller, told)
+
+
+async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
+    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
