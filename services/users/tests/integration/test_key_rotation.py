@@ -15,9 +15,8 @@ from quartet_common.core.errors import UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_testing.clock import Clock
 from quartet_testing.services import RunningService
-from quartet_users import events
 from quartet_users.config import UsersConfig
-from quartet_users.tokens import access_tokens, key_usecases
+from quartet_users.tokens import access_tokens, key_events, key_usecases
 from quartet_users.tokens.key_domain import CLOCKS, PUBLISHED_FIRST, SWITCHING
 from quartet_users.tokens.key_ring import KeyRing
 
@@ -129,7 +128,7 @@ async def test_in_an_emergency_the_new_key_signs_at_once_and_no_token_of_the_old
     assert caught.value.reason == "unknown_key"
     assert (await keys.signing_pair()).id == only["id"]
     [event] = (await users.outbox(SYSTEM_TENANT))[told:]
-    assert (event.routing_key, event.actorid) == (events.KEY_ROTATED, "operator")
+    assert (event.routing_key, event.actorid) == (key_events.KEY_ROTATED, "operator")
     assert (event.data["id"], event.data["withdrawn"]) == (only["id"], [old])
 
 

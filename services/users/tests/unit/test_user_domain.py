@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from quartet_users import events
-from quartet_users.users import user_domain
+from quartet_users.users import user_domain, user_events
 
 USER_ID = UUID("01a20458-d3da-70f4-b50d-2a76abd0b72c")
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -19,7 +18,7 @@ def a_user(**attributes: object) -> user_domain.User:
 def test_a_new_user_has_version_one_and_tells_that_it_was_created() -> None:
     user, told = user_domain.create(USER_ID, {"userName": "BJensen", "active": False, "externalId": "e1"}, NOW)
     assert (user.version, user.created, user.modified) == (1, NOW, NOW)
-    assert [event.type for event in told] == [events.CREATED]
+    assert [event.type for event in told] == [user_events.CREATED]
     assert told[0].subject == f"users/{USER_ID}"
     assert told[0].sequence == 1
     assert told[0].data == {
@@ -50,7 +49,7 @@ def test_a_change_raises_the_version_and_names_what_differs() -> None:
     before = a_user(displayName="Babs", title="Guide")
     after, told = user_domain.change(before, {"schemas": ["x"], "userName": "BJensen", "displayName": "Barbara"}, LATER)
     assert (after.version, after.created, after.modified) == (2, NOW, LATER)
-    assert told[0].type == events.UPDATED
+    assert told[0].type == user_events.UPDATED
     assert told[0].sequence == 2
     assert told[0].data["changed"] == ["displayName", "title"]
 
@@ -72,4 +71,4 @@ def test_a_new_password_alone_is_a_change_whose_event_does_not_tell_it() -> None
 
 def test_a_deletion_counts_as_the_newest_of_the_users_events() -> None:
     told = user_domain.delete(a_user())
-    assert [(event.type, event.sequence) for event in told] == [(events.DELETED, 2)]
+    assert [(event.type, event.sequence) for event in told] == [(user_events.DELETED, 2)]

@@ -8,7 +8,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, Summaries, Tally
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_users import events
+from quartet_users.logins import login_events
 
 MAX_NAME = 128
 
@@ -50,4 +50,4 @@ class FailedLogins(Summaries[Failure, None]):
             "reason": kind.reason,
         }
         caller = Caller(kind.tenant or SYSTEM_TENANT, ANONYMOUS, kind.address)
-        return caller, events.login_failed(cast(events.FailedLogins, {**who, **tally.facts}))
+        return caller, login_events.login_failed(cast(login_events.FailedLoginFacts, {**who, **tally.facts}))

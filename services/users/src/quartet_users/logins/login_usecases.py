@@ -14,7 +14,6 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.usernames import prepare
-from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.errors import (
     InvalidCredentialsError,
@@ -23,6 +22,7 @@ from quartet_users.errors import (
     WrongPasswordError,
 )
 from quartet_users.lockout import lockout
+from quartet_users.logins import login_events
 from quartet_users.logins.failed_logins import FailedLogins, Failure
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.credential_store import Credential
@@ -249,7 +249,9 @@ async def _enter(
     elif new_hash is not None:
         await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
     turn = await session_tokens.begin(container, connection, caller.tenant, credential.user_id, visitor)
-    told = events.login_succeeded(turn.session.id, credential.user_id, credential.user_name, turn.session.client_id)
+    told = login_events.login_succeeded(
+        turn.session.id, credential.user_id, credential.user_name, turn.session.client_id
+    )
     await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
     await session_ending.end_oldest(container, connection, caller, credential.user_id)
     return turn

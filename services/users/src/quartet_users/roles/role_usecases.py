@@ -12,12 +12,11 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
-from quartet_users import events
 from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
 from quartet_users.memberships import membership_store
 from quartet_users.memberships.membership_store import KnownGroup
-from quartet_users.roles import role_domain, role_store
+from quartet_users.roles import role_domain, role_events, role_store
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 from quartet_users.roles.scope_revocation import watching
 
@@ -81,7 +80,7 @@ async def add_role(container: Container, connection: Connection, caller: Caller,
     """Make a role and tell of it, in the transaction of the caller. Raises NameTakenError."""
     if not await role_store.insert_role(connection, caller.tenant, role):
         raise NameTakenError
-    await _tell(container, connection, caller, [events.role_created(role)])
+    await _tell(container, connection, caller, [role_events.role_created(role)])
 
 
 async def change_role(container: Container, who: Decider, role_id: UUID, wanted: RoleChange) -> Role:
@@ -102,7 +101,7 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
             async with _taking(container, connection, who.caller, before, before.scopes - role.scopes):
                 if not await role_store.update_role(connection, tenant, role):
                     raise NameTakenError
-            await _tell(container, connection, who.caller, [events.role_updated(role, changed)])
+            await _tell(container, connection, who.caller, [role_events.role_updated(role, changed)])
         return role
 
     return await _decide(container, tenant, command)
@@ -115,7 +114,7 @@ async def delete_role(container: Container, who: Decider, role_id: UUID) -> None
         role = await _known(connection, who, role_id)
         async with _taking(container, connection, who.caller, role, role.scopes):
             await role_store.delete_role(connection, who.caller.tenant, role_id)
-        await _tell(container, connection, who.caller, [events.role_deleted(role)])
+        await _tell(container, connection, who.caller, [role_events.role_deleted(role)])
 
     await _decide(container, who.caller.tenant, command)
 
@@ -147,7 +146,7 @@ async def add_grant(
     if not await role_store.grant(connection, tenant, role.id, kind, grantee, now, caller.actor):
         return False
     version = await role_store.count_change(connection, tenant, role.id)
-    await _tell(container, connection, caller, [events.role_granted(role, version, kind, grantee)])
+    await _tell(container, connection, caller, [role_events.role_granted(role, version, kind, grantee)])
     return True
 
 
@@ -163,7 +162,7 @@ async def take_role(container: Container, who: Decider, role_id: UUID, grantee: 
         async with _taking(container, connection, who.caller, role, role.scopes, grantee):
             await role_store.revoke(connection, tenant, role_id, grantee)
         version = await role_store.count_change(connection, tenant, role_id)
-        await _tell(container, connection, who.caller, [events.role_revoked(role, version, kind, grantee)])
+        await _tell(container, connection, who.caller, [role_events.role_revoked(role, version, kind, grantee)])
 
     await _decide(container, tenant, command)
 

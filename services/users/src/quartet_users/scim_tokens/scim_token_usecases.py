@@ -22,8 +22,8 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
-from quartet_users import events
 from quartet_users.config import UsersConfig
+from quartet_users.scim_tokens import scim_token_events
 from quartet_users.scim_tokens import scim_token_store as store
 from quartet_users.tokens.token_revocation import revoke
 
@@ -136,7 +136,7 @@ async def add_scim_token(
         expires_at=wanted.expires_at,
     )
     await _insert(connection, made, secret)
-    told = [events.scim_token_created(made)]
+    told = [scim_token_events.scim_token_created(made)]
     await outbox.add(connection, caller, told, now=now, service=container.config.service)
     return CreatedScimToken(made, secret)
 
@@ -169,7 +169,7 @@ async def revoke_scim_token(container: Container, caller: Caller, token_id: UUID
     async with container.database.transaction() as connection:
         row = await store.mark_revoked(connection, caller.tenant, token_id, now)
         if row is not None:
-            told = [events.scim_token_revoked(ScimToken.of(caller.tenant, row))]
+            told = [scim_token_events.scim_token_revoked(ScimToken.of(caller.tenant, row))]
             await outbox.add(connection, caller, told, now=now, service=container.config.service)
             await revoke(container, connection, caller, [revocation(caller.tenant, "token", token_id, now)])
         elif await store.read_scim_token(connection, caller.tenant, token_id) is None:

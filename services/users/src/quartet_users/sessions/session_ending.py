@@ -8,10 +8,9 @@ from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
-from quartet_users import events
 from quartet_users.config import UsersConfig
-from quartet_users.events import EndReason
-from quartet_users.sessions import session_store
+from quartet_users.sessions import session_events, session_store
+from quartet_users.sessions.session_events import EndReason
 from quartet_users.sessions.session_store import Session
 from quartet_users.tokens.token_revocation import revoke
 
@@ -113,5 +112,5 @@ async def prune(container: Container) -> None:
 async def _tell(
     container: Container, connection: Connection, caller: Caller, ended: Sequence[Session], why: EndReason
 ) -> None:
-    told = [events.session_ended(one.id, one.user_id, one.client_id, why) for one in ended]
+    told = [session_events.session_ended(one.id, one.user_id, one.client_id, why) for one in ended]
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -11,9 +11,8 @@ from quartet_scim.compiled import CompiledType
 from quartet_scim.discovery import attribute_documents
 from quartet_scim.errors import ScimError, invalid_value, not_found
 from quartet_scim.schema import Schema, user_resource_type
-from quartet_users import events
 from quartet_users.config import UsersConfig
-from quartet_users.tenant_schemas import schema_store
+from quartet_users.tenant_schemas import schema_events, schema_store
 from quartet_users.users import user_domain
 
 Container = AppContainer[UsersConfig]
@@ -27,7 +26,7 @@ async def register_schema(container: Container, caller: Caller, schema: Schema) 
         known = await schema_store.read_schemas(connection, caller.tenant)
         user_domain.demand_room(schema, known)
         await schema_store.insert_schema(connection, caller.tenant, schema.id, _document(schema), container.clock())
-        told = [events.schema_created(schema, version)]
+        told = [schema_events.schema_created(schema, version)]
         await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
 
 
@@ -41,7 +40,7 @@ async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
         if await schema_store.has_values(connection, caller.tenant, schema.id):
             raise ScimError(409, "Users have values of this schema. Remove the values first.")
         await schema_store.delete_schema(connection, caller.tenant, urn)
-        told = [events.schema_deleted(schema, version)]
+        told = [schema_events.schema_deleted(schema, version)]
         await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
 
 

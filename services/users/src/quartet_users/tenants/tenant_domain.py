@@ -9,9 +9,9 @@ from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_users import events
 from quartet_users.roles import role_domain
 from quartet_users.roles.role_domain import Role, scopes_of_tenant
+from quartet_users.tenants import tenant_events
 
 Status = Literal["active", "suspended", "deleted"]
 
@@ -52,7 +52,7 @@ def taken() -> TenantConflictError:
 
 def create(tenant: str, display_name: str, now: datetime) -> tuple[Tenant, Sequence[DomainEvent]]:
     """A new tenant and the event of it."""
-    return Tenant(tenant, display_name, "active", 1, now, now), [events.tenant_created(tenant)]
+    return Tenant(tenant, display_name, "active", 1, now, now), [tenant_events.tenant_created(tenant)]
 
 
 def administrators(tenant: str, now: datetime) -> Role:
@@ -66,7 +66,7 @@ def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:
     if display_name == tenant.display_name:
         return tenant, [], []
     changed = _next(tenant, now, display_name=display_name)
-    return changed, [events.tenant_updated(changed.id, changed.version, display_name)], []
+    return changed, [tenant_events.tenant_updated(changed.id, changed.version, display_name)], []
 
 
 def suspend(tenant: Tenant, now: datetime) -> Change:
@@ -76,7 +76,7 @@ def suspend(tenant: Tenant, now: datetime) -> Change:
     if tenant.status == "suspended":
         return tenant, [], []
     changed = _next(tenant, now, status="suspended")
-    return changed, [events.tenant_suspended(changed.id, changed.version)], [_all_tokens(changed, endless=True)]
+    return changed, [tenant_events.tenant_suspended(changed.id, changed.version)], [_all_tokens(changed, endless=True)]
 
 
 def resume(tenant: Tenant, now: datetime) -> Change:
@@ -85,7 +85,7 @@ def resume(tenant: Tenant, now: datetime) -> Change:
     if tenant.status == "active":
         return tenant, [], []
     changed = _next(tenant, now, status="active")
-    return changed, [events.tenant_resumed(changed.id, changed.version)], [_all_tokens(changed, endless=False)]
+    return changed, [tenant_events.tenant_resumed(changed.id, changed.version)], [_all_tokens(changed, endless=False)]
 
 
 def delete(tenant: Tenant, now: datetime) -> Change:
@@ -94,7 +94,7 @@ def delete(tenant: Tenant, now: datetime) -> Change:
     if tenant.status == "deleted":
         return tenant, [], []
     changed = _next(tenant, now, status="deleted", display_name="")
-    return changed, [events.tenant_deleted(changed.id, changed.version)], [_all_tokens(changed, endless=True)]
+    return changed, [tenant_events.tenant_deleted(changed.id, changed.version)], [_all_tokens(changed, endless=True)]
 
 
 def _next(tenant: Tenant, now: datetime, status: Status | None = None, display_name: str | None = None) -> Tenant:

@@ -8,9 +8,8 @@ from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
-from quartet_users import events
 from quartet_users.config import UsersConfig
-from quartet_users.tokens import key_store
+from quartet_users.tokens import key_events, key_store
 from quartet_users.tokens.key_domain import PUBLISHED_FIRST, KeyState, is_due, states
 
 if TYPE_CHECKING:
@@ -63,6 +62,6 @@ async def _rotate(
             after_commit(keys.look_again)
         made = await Vault(config.master_key.get_secret_value()).make(connection, now, signs_from)
         withdrawn = [one.times.id for one in found] if at_once else []
-        told = [events.key_rotated(made.id, signs_from, withdrawn)]
+        told = [key_events.key_rotated(made.id, signs_from, withdrawn)]
         platform = Caller(SYSTEM_TENANT, caller.actor, caller.source_address)
         await outbox.add(connection, platform, told, now=now, service=config.service)

@@ -10,8 +10,8 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
-from quartet_users import events
 from quartet_users.config import UsersConfig
+from quartet_users.tokens import token_events
 
 
 async def revoke(
@@ -24,5 +24,5 @@ async def revoke(
     """
     await revocation_store.keep(connection, revocations)
     after_commit(partial(container.revocations.add, tuple(revocations)))
-    told = [events.token_revoked(one) for one in revocations]
+    told = [token_events.token_revoked(one) for one in revocations]
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -11,8 +11,9 @@ from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_scim.schema import Schema, group_schema, user_resource_type
 from quartet_scim.usernames import prepare
-from quartet_users import events
-from quartet_users.events import EndReason, UserFacts
+from quartet_users.sessions.session_events import EndReason
+from quartet_users.users import user_events
+from quartet_users.users.user_events import UserFacts
 
 MAX_SCHEMAS = 20
 """Schemas that one tenant may register."""
@@ -41,7 +42,7 @@ class User(Resource):
 def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, list[DomainEvent]]:
     """A new user and the event of it. A user is active unless `attributes` say otherwise."""
     user = User(user_id, _with_active(attributes, is_active=True), 1, now, now)
-    return user, [events.created(user.id, user.version, _facts(user))]
+    return user, [user_events.created(user.id, user.version, _facts(user))]
 
 
 def change(
@@ -58,7 +59,7 @@ def change(
     if not names:
         return user, []
     changed = user.next(now, attributes)
-    return changed, [events.updated(changed.id, changed.version, _facts(changed), names)]
+    return changed, [user_events.updated(changed.id, changed.version, _facts(changed), names)]
 
 
 def is_privileged(before: User, after: User, *, new_password: bool) -> bool:
@@ -69,7 +70,7 @@ def is_privileged(before: User, after: User, *, new_password: bool) -> bool:
 
 def delete(user: User) -> list[DomainEvent]:
     """The event of a user's end; it counts one version further, so that nothing later is older."""
-    return [events.deleted(user.id, user.version + 1, _facts(user))]
+    return [user_events.deleted(user.id, user.version + 1, _facts(user))]
 
 
 def ends_sessions(before: User, after: User, *, new_password: bool) -> EndReason | None:
