@@ -4,25 +4,27 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 
 from quartet_common.data.connections import Connection
-from quartet_users.api_clients import exports as api_clients
-from quartet_users.logins import exports as logins
-from quartet_users.roles import exports as roles
-from quartet_users.scim import exports as scim
-from quartet_users.tenants import exports as tenants
-from quartet_users.tokens import exports as tokens
+from quartet_users.api_clients import api_client_store
+from quartet_users.passwords import credential_store
+from quartet_users.roles import role_store
+from quartet_users.scim_tokens import scim_token_store
+from quartet_users.sessions import session_store
+from quartet_users.tenant_schemas import schema_store
+from quartet_users.tenants import tenant_store
+from quartet_users.users import user_store
 
 EXPORTERS: Mapping[str, Callable[[Connection, str], AsyncIterator[bytes]]] = MappingProxyType(
     {
-        "tenant": tenants.tenant,
-        "schema": scim.schemas,
-        "user": scim.users,
-        "credential": logins.credentials,
-        "session": logins.sessions,
-        "role": roles.roles,
-        "role_grant": roles.grants,
-        "client": api_clients.clients,
-        "client_secret": api_clients.client_secrets,
-        "scim_token": tokens.scim_tokens,
+        "tenant": tenant_store.export_tenant,
+        "schema": schema_store.export_schemas,
+        "user": user_store.export_users,
+        "credential": credential_store.export_credentials,
+        "session": session_store.export_sessions,
+        "role": role_store.export_roles,
+        "role_grant": role_store.export_grants,
+        "client": api_client_store.export_clients,
+        "client_secret": api_client_store.export_client_secrets,
+        "scim_token": scim_token_store.export_scim_tokens,
     }
 )
 """What a tenant has here. tests/conventions/test_exports.py says of each other table why it is not exported."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from quartet_common.data.row_exports import FETCH_BYTES
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
-from quartet_users.scim import exports
+from quartet_users.users import user_store
 
 
 async def exported(users: RunningService, headers: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
@@ -95,7 +95,7 @@ async def test_an_export_holds_few_large_users_in_memory_at_a_time(users: Runnin
     read = 0
     async with users.container.database.snapshot() as connection:
         tracemalloc.start()
-        async for row in exports.users(connection, tenant):
+        async for row in user_store.export_users(connection, tenant):
             read += len(row)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

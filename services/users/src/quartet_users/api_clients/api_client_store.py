@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 
 COLUMNS = (
     "id, name, scopes, authentication, jwks, version, created_at, created_by, modified_at, expires_at, last_used_at"
@@ -255,3 +256,20 @@ async def use_assertion(
 
 def _json(value: dict[str, Any] | None) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
+
+
+export_clients = json_rows(
+    """
+    SELECT id, name, scopes, authentication, jwks, version, created_at, created_by, modified_at, expires_at,
+           last_used_at
+    FROM clients WHERE tenant_id = $1 ORDER BY id
+    """,
+    jsonb=("jwks",),
+)
+
+export_client_secrets = json_rows(
+    """
+    SELECT client_id, id, hint, created_at, expires_at, last_used_at FROM client_secrets
+    WHERE tenant_id = $1 ORDER BY client_id, id
+    """
+)

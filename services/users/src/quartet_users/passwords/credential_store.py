@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
 
@@ -73,3 +74,8 @@ def _credential(row: asyncpg.Record | None) -> Credential | None:
     return Credential(
         row["id"], row["user_name"], row["active"], row["password_hash"], row["must_change"], row["changed_at"]
     )
+
+
+export_credentials = json_rows(
+    "SELECT user_id, changed_at, must_change FROM credentials WHERE tenant_id = $1 ORDER BY user_id"
+)

@@ -8,6 +8,7 @@ import asyncpg
 
 from quartet_common.core.errors import HeldError
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 
 Row = asyncpg.Record
@@ -299,3 +300,18 @@ def _role(row: asyncpg.Record) -> Role:
         row["created_at"],
         row["modified_at"],
     )
+
+
+export_roles = json_rows(
+    """
+    SELECT id, name, description, scopes, version, created_at, modified_at FROM roles
+    WHERE tenant_id = $1 ORDER BY id
+    """
+)
+
+export_grants = json_rows(
+    """
+    SELECT role_id, grantee_type, grantee_id, granted_at, granted_by FROM role_grants
+    WHERE tenant_id = $1 ORDER BY grantee_id, role_id
+    """
+)

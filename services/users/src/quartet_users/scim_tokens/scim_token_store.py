@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 
 COLUMNS = "id, name, scopes, client_id, hint, created_at, created_by, expires_at, last_used_at, revoked_at"
 
@@ -118,3 +119,11 @@ async def note_uses(connection: Connection, uses: dict[tuple[str, UUID], datetim
         [uses[key] for key in ordered],
         grain,
     )
+
+
+export_scim_tokens = json_rows(
+    """
+    SELECT id, name, scopes, client_id, hint, created_at, created_by, expires_at, last_used_at, revoked_at
+    FROM scim_tokens WHERE tenant_id = $1 ORDER BY id
+    """
+)

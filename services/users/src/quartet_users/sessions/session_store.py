@@ -11,6 +11,7 @@ import asyncpg
 
 from quartet_common.auth.opaque_tokens import digest, family_of
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 
 
 @dataclass(frozen=True)
@@ -230,3 +231,11 @@ async def replace_refresh_token(
         following.family,
         now,
     )
+
+
+export_sessions = json_rows(
+    """
+    SELECT id, user_id, client_id, created_at, last_used_at, ends_at, expires_at, source_address, user_agent
+    FROM sessions WHERE tenant_id = $1 ORDER BY id
+    """
+)

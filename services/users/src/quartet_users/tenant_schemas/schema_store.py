@@ -1,6 +1,6 @@
 """SQL of the schemas that tenants register: connection first, then the tenant; never commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -91,3 +91,12 @@ async def has_values(connection: Connection, tenant: str, urn: str) -> bool:
 async def delete_schema(connection: Connection, tenant: str, urn: str) -> None:
     """Remove a schema."""
     await connection.execute("DELETE FROM tenant_schemas WHERE tenant_id = $1 AND urn_key = $2", tenant, urn.lower())
+
+
+EXPORTED_SCHEMAS = "SELECT document FROM tenant_schemas WHERE tenant_id = $1 ORDER BY created_at, urn_key"
+
+
+async def export_schemas(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
+    """Each schema that the tenant has registered, without meta."""
+    async for row in connection.cursor(EXPORTED_SCHEMAS, tenant):
+        yield row["document"].encode()

@@ -6,6 +6,7 @@ import asyncpg
 
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import json_rows
 from quartet_users.tenants.tenant_domain import Status, Tenant
 
 COLUMNS = "tenant_id, display_name, status, version, created_at, modified_at"
@@ -18,35 +19,35 @@ async def insert_tenant(connection: Connection, tenant: Tenant) -> bool:
             f"""
             INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
             """,
-            tenant.id,
-            tenant.display_name,
-            tenant.status,
-            tenant.version,
-            tenant.created,
-            tenant.modified,
+            export_tenant.id,
+            export_tenant.display_name,
+            export_tenant.status,
+            export_tenant.version,
+            export_tenant.created,
+            export_tenant.modified,
         )
     )
 
 
 async def lock_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, locked until the transaction ends."""
-    if TENANT_ID.fullmatch(tenant) is None:
+    if TENANT_ID.fullmatch(export_tenant) is None:
         return None
-    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", tenant)
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", export_tenant)
     return None if row is None else _tenant(row)
 
 
 async def read_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, also a deleted one."""
-    if TENANT_ID.fullmatch(tenant) is None:
+    if TENANT_ID.fullmatch(export_tenant) is None:
         return None
-    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", tenant)
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", export_tenant)
     return None if row is None else _tenant(row)
 
 
 async def read_status(connection: Connection, tenant: str) -> Status | None:
     """The status of the tenant; None if there is none of that id."""
-    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", tenant)
+    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", export_tenant)
     return found
 
 
@@ -54,11 +55,11 @@ async def update_tenant(connection: Connection, tenant: Tenant) -> None:
     """Store a changed tenant whose row is locked."""
     await connection.execute(
         "UPDATE tenants SET display_name = $2, status = $3, version = $4, modified_at = $5 WHERE tenant_id = $1",
-        tenant.id,
-        tenant.display_name,
-        tenant.status,
-        tenant.version,
-        tenant.modified,
+        export_tenant.id,
+        export_tenant.display_name,
+        export_tenant.status,
+        export_tenant.version,
+        export_tenant.modified,
     )
 
 
@@ -79,9 +80,16 @@ async def list_tenants(connection: Connection, status: Status | None, after: str
 async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Have a user's password be changed at the next login."""
     await connection.execute(
-        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", tenant, user_id
+        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", export_tenant, user_id
     )
 
 
 def _tenant(row: asyncpg.Record) -> Tenant:
     return Tenant(*row)
+
+
+export_tenant = json_rows(
+    """
+    SELECT tenant_id AS id, display_name, status, version, created_at, modified_at FROM tenants WHERE tenant_id = $1
+    """
+)
