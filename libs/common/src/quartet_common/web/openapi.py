@@ -196,3 +196,14 @@ def _success(method: str, dialect: Dialect) -> dict[str, Any]:
 def _taken(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     schema = body["content"].get(JSON)
     return body if schema is None else {**body, "content": dict.fromkeys(dialect.taken, schema)}
+
+
+@dataclass
+class ProblemDocument:
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str

@@ -15,6 +15,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json, takes
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
@@ -36,7 +37,6 @@ from quartet_users.api_clients.api_client_models import (
 )
 from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 
 DEFAULT_COUNT = 100
 MAX_CLIENT_BYTES = 64 * 1024

@@ -9,10 +9,10 @@ from quartet_common.core.errors import BadRequestError, ForbiddenError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_common.web.validation_messages import shown
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY
-from quartet_users.documents import ProblemDocument
 from quartet_users.logins import login_usecases
 from quartet_users.logins.login_usecases import Attempt, LoginMeans, PasswordChange
 from quartet_users.sessions.session_models import LoginDocument, LoginRequest, PasswordRequest

@@ -11,9 +11,9 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import encode_cursor
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 from quartet_users.groups_client import GroupDirectory
 from quartet_users.roles import role_store, role_usecases
 from quartet_users.roles.role_models import (

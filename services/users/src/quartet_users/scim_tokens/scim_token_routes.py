@@ -14,10 +14,10 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 from quartet_users.scim_tokens import scim_token_store as store
 from quartet_users.scim_tokens import scim_token_usecases
 from quartet_users.scim_tokens.scim_token_models import (

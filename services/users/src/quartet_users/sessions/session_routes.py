@@ -11,10 +11,10 @@ from quartet_common.core.identifiers import parse_id
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import BadParameterError, single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 from quartet_users.logins.login_routes import own_id, own_session
 from quartet_users.sessions import session_usecases
 from quartet_users.sessions.session_models import EndQuery, SessionDocument, SessionListDocument, SessionsQuery

@@ -8,6 +8,7 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import takes
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_scim.discovery import schema_document, schema_list
 from quartet_scim.errors import not_found
@@ -15,7 +16,6 @@ from quartet_scim.registration import read_schema
 from quartet_scim.schema import Schema
 from quartet_scim_http.requests import read_body
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 from quartet_users.tenant_schemas import schema_store, schema_usecases
 from quartet_users.tenant_schemas.user_types import UserTypes
 from quartet_users.users.user_models import SchemaDocument

@@ -13,11 +13,11 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import BadParameterError, single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_common.web.validation_messages import shown
 from quartet_users.config import UsersConfig
-from quartet_users.documents import ProblemDocument
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.tenants import tenant_store, tenant_usecases
 from quartet_users.tenants.tenant_domain import Status
