@@ -30,7 +30,7 @@ from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.passwords.password_policy import normalise
 from quartet_users.sessions import session_ending, session_tokens
 from quartet_users.sessions.session_tokens import Tokens, Turn, Visitor
-from quartet_users.tenants import tenant_store
+from quartet_users.tokens import tenant_status_store
 from quartet_users.tokens.key_ring import KeyRing
 from quartet_users.users import user_domain, user_store
 
@@ -157,7 +157,7 @@ async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Ask
     status, credential = None, None
     if TENANT_ID.fullmatch(tenant) is not None:
         async with means.container.database.connection() as connection:
-            status = await tenant_store.read_status(connection, tenant)
+            status = await tenant_status_store.read_status(connection, tenant)
             if len(name) <= MAX_NAME and "\0" not in name:
                 credential = await credential_store.find_by_name(connection, tenant, name)
     return _Asked(tenant, name, address, status, credential)
@@ -271,7 +271,7 @@ async def _replace(
         return False
     changed, told = user_domain.change(user, user.attributes, container.clock(), new_password=True)
     await user_store.update_user(connection, caller.tenant, changed)
-    await user_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
+    await credential_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
     await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
     await session_ending.end_others(container, connection, caller, user.id, kept, "password_changed")
     return True

@@ -14,10 +14,10 @@ from quartet_users.api_clients import api_client_events
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
+from quartet_users.oauth import client_credentials_grant
 from quartet_users.oauth.oauth_parameters import Form
 from quartet_users.oauth.refresh_token_grant import REFRESH, refresh
 from quartet_users.sessions.session_tokens import Tokens
-from quartet_users.tenants import tenant_usecases
 from quartet_users.tokens import access_tokens
 from quartet_users.tokens.key_ring import KeyRing
 
@@ -54,7 +54,7 @@ class ClientCredentials:
         grant = access_tokens.decide_grant(client, form.get("scope"), form.get("tenant"), audience)
         token_id = new_id()
         if grant.tenant != ANY_TENANT:
-            await tenant_usecases.demand_active(self._container, grant.tenant)
+            await client_credentials_grant.demand_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()

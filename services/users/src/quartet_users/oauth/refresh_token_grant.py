@@ -15,8 +15,7 @@ from quartet_users.passwords.credential_store import Credential
 from quartet_users.sessions import session_ending, session_store, session_tokens
 from quartet_users.sessions.session_store import Session, TokenHashes
 from quartet_users.sessions.session_tokens import Tokens, Turn
-from quartet_users.tenants import tenant_store
-from quartet_users.tokens import access_tokens
+from quartet_users.tokens import access_tokens, tenant_status_store
 from quartet_users.tokens.key_ring import KeyRing
 
 Container = AppContainer[UsersConfig]
@@ -79,7 +78,7 @@ async def _is_good(
     """Whether the session goes on; where not, the token is not used up, and a tenant may be resumed."""
     if session.client_id != form["client_id"] or session.ends_at <= container.clock() or not user.active:
         return False
-    return await tenant_store.read_status(connection, tenant) == "active"
+    return await tenant_status_store.read_status(connection, tenant) == "active"
 
 
 async def _next(

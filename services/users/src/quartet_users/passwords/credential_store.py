@@ -1,5 +1,6 @@
 """SQL of logins: who has which password; connection first, then the tenant; never commits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +11,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
 from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
+from quartet_users.tenants.tenant_store import export_tenant
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,43 @@ def _credential(row: asyncpg.Record | None) -> Credential | None:
 export_credentials = json_rows(
     "SELECT user_id, changed_at, must_change FROM credentials WHERE tenant_id = $1 ORDER BY user_id"
 )
+
+
+async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Have a user's password be changed at the next login."""
+    await connection.execute(
+        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", export_tenant, user_id
+    )
+
+
+async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
+    """Store the hash of a user's password in place of the one before; it needs not be changed at the next login."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4, must_change = false
+        """,
+        tenant,
+        user_id,
+        password_hash,
+        now,
+    )
+
+
+async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    """Store the hashes of the passwords of new users, as (user, hash)."""
+    await connection.execute(
+        """
+        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at)
+        SELECT $1, id, hash, $4 FROM unnest($2::uuid[], $3::text[]) AS new (id, hash)
+        """,
+        tenant,
+        [user_id for user_id, _ in hashes],
+        [password_hash for _, password_hash in hashes],
+        now,
+    )
+
+
+async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Remove a user's password, if it has one."""
+    await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)

@@ -1,7 +1,5 @@
 """SQL of tenants: connection first, then the tenant; never commits."""
 
-from uuid import UUID
-
 import asyncpg
 
 from quartet_common.core.identifiers import TENANT_ID
@@ -45,12 +43,6 @@ async def read_tenant(connection: Connection, tenant: str) -> Tenant | None:
     return None if row is None else _tenant(row)
 
 
-async def read_status(connection: Connection, tenant: str) -> Status | None:
-    """The status of the tenant; None if there is none of that id."""
-    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", export_tenant)
-    return found
-
-
 async def update_tenant(connection: Connection, tenant: Tenant) -> None:
     """Store a changed tenant whose row is locked."""
     await connection.execute(
@@ -75,13 +67,6 @@ async def list_tenants(connection: Connection, status: Status | None, after: str
         count,
     )
     return [_tenant(row) for row in rows]
-
-
-async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
-    """Have a user's password be changed at the next login."""
-    await connection.execute(
-        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", export_tenant, user_id
-    )
 
 
 def _tenant(row: asyncpg.Record) -> Tenant:

@@ -17,7 +17,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_scim.normalise import Normalised
 from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
 from quartet_users.config import UsersConfig
-from quartet_users.errors import OAuthError
+from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles import role_usecases
 from quartet_users.roles.role_domain import Role
@@ -114,19 +114,6 @@ async def delete_tenant(container: Container, caller: Caller, tenant: str) -> Te
     return await _change(container, caller, tenant, tenant_domain.delete)
 
 
-async def demand_active(container: Container, tenant: str) -> None:
-    """Refuse to give a token for a tenant that cannot use it, now and not as it was a moment ago.
-
-    Raises OAuthError (400): `invalid_request` where there is none, `unauthorized_client` for a suspended one.
-    """
-    async with container.database.connection() as connection:
-        status = await tenant_store.read_status(connection, tenant)
-    if status == "suspended":
-        raise OAuthError("unauthorized_client", "The tenant is suspended.")
-    if status != "active":
-        raise OAuthError("invalid_request", "There is no such tenant.")
-
-
 async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now: datetime) -> _Administrator | None:
     """The first person, hashed before any connection is held."""
     sent = wanted.administrator
@@ -163,9 +150,9 @@ async def _add_administrator(
 ) -> None:
     user, tenant = administrator.user, caller.tenant
     await user_store.insert_user(connection, tenant, user)
-    await user_store.set_password(connection, tenant, user.id, administrator.password_hash, user.modified)
+    await credential_store.set_password(connection, tenant, user.id, administrator.password_hash, user.modified)
     if administrator.made_password is not None:
-        await tenant_store.demand_new_password(connection, tenant, user.id)
+        await credential_store.demand_new_password(connection, tenant, user.id)
     await _tell(container, connection, caller, administrator.told)
     await role_usecases.add_grant(container, connection, caller, role, "User", user.id)
 

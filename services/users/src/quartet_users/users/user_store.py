@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -161,39 +160,6 @@ async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) 
         tenant,
         list(ids),
     )
-
-
-async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
-    """Store the hash of a user's password in place of the one before; it needs not be changed at the next login."""
-    await connection.execute(
-        """
-        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (tenant_id, user_id) DO UPDATE SET password_hash = $3, changed_at = $4, must_change = false
-        """,
-        tenant,
-        user_id,
-        password_hash,
-        now,
-    )
-
-
-async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tuple[UUID, str]], now: datetime) -> None:
-    """Store the hashes of the passwords of new users, as (user, hash)."""
-    await connection.execute(
-        """
-        INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at)
-        SELECT $1, id, hash, $4 FROM unnest($2::uuid[], $3::text[]) AS new (id, hash)
-        """,
-        tenant,
-        [user_id for user_id, _ in hashes],
-        [password_hash for _, password_hash in hashes],
-        now,
-    )
-
-
-async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
-    """Remove a user's password, if it has one."""
-    await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)
 
 
 EXPORTED_USERS = "SELECT id, version, created_at, modified_at, resource FROM users WHERE tenant_id = $1 ORDER BY id"

@@ -20,6 +20,7 @@ from quartet_scim.resource import demand_size
 from quartet_users.bulk.bulk_domain import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.config import UsersConfig
 from quartet_users.errors import TAKEN
+from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles.privilege_usecases import demand_scopes_of_user
 from quartet_users.sessions import session_ending, session_store
@@ -93,7 +94,7 @@ async def create_users(
         await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
         hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
         if hashes:
-            await user_store.set_passwords(connection, caller.tenant, hashes, now)
+            await credential_store.set_passwords(connection, caller.tenant, hashes, now)
         await _tell(container, connection, caller, [event for one in made for event in one.events])
     return settled
 
@@ -188,7 +189,7 @@ async def _patch(
         if told:
             user = _named(await user_store.update_user(connection, caller.tenant, user))
         if new_password and password_hash is None:
-            await user_store.forget_password(connection, caller.tenant, user_id)
+            await credential_store.forget_password(connection, caller.tenant, user_id)
         await _finish(container, connection, caller, user, password_hash, told)
         await _end_sessions(container, connection, caller, before, user, new_password=new_password)
     return user
@@ -268,7 +269,7 @@ async def _finish(
 ) -> None:
     await hold_schemas(connection, caller.tenant, [user.attributes])
     if password_hash is not None:
-        await user_store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
+        await credential_store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
     await _tell(container, connection, caller, told)
 
 
