@@ -9,6 +9,7 @@ from joserfc.jwk import ECKey
 
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.errors import OAuthError
+from quartet_users.oauth import client_credentials_grant
 from quartet_users.tokens import access_tokens
 from quartet_users.tokens.key_ring import KeyPair
 
@@ -20,7 +21,7 @@ def client(*scopes: str, tenants: tuple[str, ...] = ("*",), is_public: bool = Fa
 
 
 def decide(one: AuthenticatedClient, scope: str | None = None, tenant: str | None = None) -> access_tokens.Grant:
-    return access_tokens.decide_grant(one, scope, tenant, "quartet")
+    return client_credentials_grant.decide_grant(one, scope, tenant, "quartet")
 
 
 def test_without_scope_a_client_gets_all_that_it_has_for_the_default_tenant() -> None:

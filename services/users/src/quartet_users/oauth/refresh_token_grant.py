@@ -7,6 +7,9 @@ from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, tenant_of
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import source_address
+from quartet_common.web.service_request import stop_on_disconnect
+from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_scope
@@ -90,3 +93,18 @@ async def _next(
         lacking = ", ".join(sorted(wanted - turn.scopes))[:200]
         raise OAuthError("invalid_scope", f"The user does not have the scopes: {lacking}.")
     return replace(turn, scopes=wanted) if wanted else turn
+
+
+class RefreshTokens:
+    """The next tokens of a person's session (RFC 6749 section 6)."""
+
+    def __init__(self, container: AppContainer[UsersConfig], keys: KeyRing) -> None:
+        self._container = container
+        self._keys = keys
+
+    async def __call__(self, form: Form, client: AuthenticatedClient) -> Tokens:
+        """The tokens. Raises OAuthError (400)."""
+        if not client.is_public:
+            raise OAuthError("unauthorized_client", "Refresh tokens are for users of Quartet's own applications only.")
+        stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
+        return await refresh(self._container, self._keys, form, source_address())

@@ -8,16 +8,12 @@ from uuid import UUID
 
 from joserfc import jwt
 
-from quartet_common.auth.principal import ANY_TENANT
-from quartet_common.auth.scopes import PLATFORM_ADMIN, SERVICE_SCOPE
+from quartet_common.auth.scopes import PLATFORM_ADMIN
 from quartet_common.auth.token_verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
-from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID, new_id
-from quartet_users.api_clients.authenticated_client import AuthenticatedClient
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_users.errors import OAuthError
-from quartet_users.oauth.oauth_parameters import read_scope
 from quartet_users.tokens.key_ring import KeyPair
 
-DEFAULT_TENANT = "default"
 SERVICES = ("users", "groups", "audit", "metrics")
 """Those that a token may be meant for alone."""
 
@@ -40,24 +36,6 @@ class Grant:
     audience: str = AUDIENCE
 
 
-def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | None, audience: str) -> Grant:
-    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any, a client of a
-    tenant acts for that one.
-
-    Raises OAuthError `invalid_scope`, `invalid_request` or `unauthorized_client` (RFC 6749 section 5.2).
-    """
-    if client.is_public:
-        raise OAuthError("unauthorized_client", "This client is for users only. Users log in at /users/login.")
-    scopes = read_scope(scope) if scope else client.scopes
-    lacking = scopes - client.scopes
-    if lacking:
-        raise OAuthError("invalid_scope", f"The client does not have the scopes: {', '.join(sorted(lacking))[:200]}.")
-    tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
-    if scope and scopes != within(tenant, scopes):
-        raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is available in the tenant {SYSTEM_TENANT} only.")
-    return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
-
-
 def audience_of(issuer: str, resources: Sequence[str]) -> str:
     """The `aud` of a token for `resources`, the form's parameters of that name (RFC 8707 section 2): every service
     where there is none. Raises OAuthError `invalid_target`.
@@ -70,16 +48,6 @@ def audience_of(issuer: str, resources: Sequence[str]) -> str:
             "invalid_target", f"resource must be one of {known}. Without it, the token is for all services."
         )
     return resources[0]
-
-
-def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> str:
-    if tenant is None:
-        return otherwise if ANY_TENANT in client.tenants else min(client.tenants)
-    if TENANT_ID.fullmatch(tenant) is None:
-        raise OAuthError("invalid_request", "tenant must be 1 to 63 lower-case letters, digits and inner hyphens.")
-    if ANY_TENANT not in client.tenants and tenant not in client.tenants:
-        raise OAuthError("invalid_request", "The client does not belong to that tenant.")
-    return tenant
 
 
 def within(tenant: str, scopes: frozenset[str]) -> frozenset[str]:
