@@ -1,21 +1,20 @@
 """Routes of logins: a session for a name and a password, and a new password for who knows the old one."""
 
-from uuid import UUID
-
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response, security_scheme, tag
 
-from quartet_common.core.errors import BadRequestError, ForbiddenError
-from quartet_common.core.identifiers import parse_id
+from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import read_json
-from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires, source_address
+from quartet_common.web.guard import caller, requires, source_address
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_common.web.validation_messages import shown
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY
 from quartet_users.logins import login_usecases
+from quartet_users.logins.login_models import LoginRequest, PasswordRequest
 from quartet_users.logins.login_usecases import Attempt, LoginMeans, PasswordChange
-from quartet_users.sessions.session_models import LoginDocument, LoginRequest, PasswordRequest
+from quartet_users.sessions.session_models import LoginDocument
+from quartet_users.sessions.session_routes import own_id, own_session
 from quartet_users.sessions.session_tokens import Visitor
 
 MAX_AGENT = 256
@@ -60,16 +59,3 @@ def logins_blueprint(means: LoginMeans) -> Blueprint:
         return Response(b"", 204)
 
     return blueprint
-
-
-def own_id() -> UUID:
-    """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
-    found = parse_id(principal().actor)
-    if found is None or not principal().is_person:
-        raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
-    return found
-
-
-def own_session() -> UUID | None:
-    """The session that the token of the request came from."""
-    return parse_id(principal().session or "")

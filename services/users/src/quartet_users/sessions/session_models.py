@@ -6,17 +6,6 @@ from quartet_users.sessions.session_tokens import Tokens
 
 
 @dataclass
-class LoginRequest:
-    """A person's name and password; a `new_password` takes the place of the one that was right."""
-
-    tenant: str
-    user_name: str
-    password: str
-    client_id: str = "quartet-cli"
-    new_password: str | None = None
-
-
-@dataclass
 class LoginDocument:
     """The tokens of a session; durations are seconds."""
 
@@ -42,14 +31,6 @@ class LoginDocument:
             str(tokens.session_id),
             str(tokens.user_id),
         )
-
-
-@dataclass
-class PasswordRequest:
-    """A new password of one's own."""
-
-    old_password: str
-    new_password: str
 
 
 @dataclass

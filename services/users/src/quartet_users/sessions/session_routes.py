@@ -10,12 +10,11 @@ from quartet_common.core.errors import ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.cursors import decode_cursor, encode_cursor
-from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import BadParameterError, single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
-from quartet_users.logins.login_routes import own_id, own_session
 from quartet_users.sessions import session_usecases
 from quartet_users.sessions.session_models import EndQuery, SessionDocument, SessionListDocument, SessionsQuery
 from quartet_users.sessions.session_store import Session
@@ -112,3 +111,16 @@ def _document(one: Session) -> SessionDocument:
         one.user_agent,
         one.id == own_session(),
     )
+
+
+def own_id() -> UUID:
+    """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
+    found = parse_id(principal().actor)
+    if found is None or not principal().is_person:
+        raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
+    return found
+
+
+def own_session() -> UUID | None:
+    """The session that the token of the request came from."""
+    return parse_id(principal().session or "")
