@@ -21,10 +21,10 @@ from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.json import parse
 from quartet_scim.mentions import urns_in_message
 from quartet_scim_http.requests import read_bytes
+from quartet_users.bulk.bulk_models import BulkRequestDocument, BulkResponseDocument
 from quartet_users.bulk.bulk_runs import ENDPOINTS, GROUPS, USERS
 from quartet_users.bulk.bulk_usecases import Bulk, Means
 from quartet_users.tenant_schemas.user_types import UserTypes
-from quartet_users.users.user_models import BulkRequestDocument, BulkResponseDocument
 
 SCOPES = {USERS: "users:write", GROUPS: "groups:write"}
 

@@ -19,6 +19,7 @@ from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import demand_size
 from quartet_scim_http.requests import known_id
+from quartet_users.bulk import bulk_user_usecases
 from quartet_users.bulk.bulk_domain import Step, Wanted
 from quartet_users.bulk.bulk_runs import Kind, Run, runs
 from quartet_users.bulk.group_operations_client import LATE, GroupOperations
@@ -130,7 +131,7 @@ class Bulk:
 
     async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> Ledger:
         mine = {index: wanted[index] for step in steps for index in step}
-        return await user_usecases.create_users(self._means.container, self._caller, self.ledger, steps, mine)
+        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.ledger, steps, mine)
 
     async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
         if self.ledger.stopped:
