@@ -17,8 +17,8 @@ from quartet_scim.schema import Schema
 from quartet_scim_http.requests import read_body
 from quartet_users.config import UsersConfig
 from quartet_users.tenant_schemas import schema_store, schema_usecases
+from quartet_users.tenant_schemas.schema_models import SchemaDocument
 from quartet_users.tenant_schemas.user_types import UserTypes
-from quartet_users.users.user_models import SchemaDocument
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Bytes of a schema as it is sent."""

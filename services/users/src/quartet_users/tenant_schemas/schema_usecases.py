@@ -12,8 +12,7 @@ from quartet_scim.discovery import attribute_documents
 from quartet_scim.errors import ScimError, invalid_value, not_found
 from quartet_scim.schema import Schema, user_resource_type
 from quartet_users.config import UsersConfig
-from quartet_users.tenant_schemas import schema_events, schema_store
-from quartet_users.users import user_domain
+from quartet_users.tenant_schemas import schema_domain, schema_events, schema_store
 
 Container = AppContainer[UsersConfig]
 
@@ -24,7 +23,7 @@ async def register_schema(container: Container, caller: Caller, schema: Schema) 
     async with container.database.transaction() as connection:
         version = await schema_store.lock_schemas(connection, caller.tenant)
         known = await schema_store.read_schemas(connection, caller.tenant)
-        user_domain.demand_room(schema, known)
+        schema_domain.demand_room(schema, known)
         await schema_store.insert_schema(connection, caller.tenant, schema.id, _document(schema), container.clock())
         told = [schema_events.schema_created(schema, version)]
         await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -1,22 +1,15 @@
 """The rules for users: what a command makes of a user and which events tell of it; no I/O."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_scim.errors import too_many, uniqueness
-from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.resource import Attributes, Resource, changed_names
-from quartet_scim.schema import Schema, group_schema, user_resource_type
 from quartet_scim.usernames import prepare
 from quartet_users.sessions.session_events import EndReason
 from quartet_users.users import user_events
 from quartet_users.users.user_events import UserFacts
-
-MAX_SCHEMAS = 20
-"""Schemas that one tenant may register."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +71,6 @@ def ends_sessions(before: User, after: User, *, new_password: bool) -> EndReason
     if before.is_active and not after.is_active:
         return "deactivated"
     return "password_changed" if new_password else None
-
-
-def demand_room(schema: Schema, known: Sequence[Schema]) -> None:
-    """Refuse a schema that a tenant cannot have beside the ones that it has registered.
-
-    Raises ScimError 409 if its URN is taken, 400 if there are too many.
-    """
-    taken = find_conflict(schema.id, [*urns_of(user_resource_type(*known)), group_schema().id])
-    if taken is not None:
-        raise uniqueness(f"id: the URN equals, or could be confused with, the schema {taken} or an attribute of it.")
-    if len(known) >= MAX_SCHEMAS:
-        raise too_many(f"A tenant has at most {MAX_SCHEMAS} schemas of its own. Delete one first.")
 
 
 def _facts(user: User) -> UserFacts:

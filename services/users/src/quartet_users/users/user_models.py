@@ -29,18 +29,6 @@ class UserListDocument(ListDocument):
 
 
 @dataclass
-class SchemaDocument:
-    """A schema (RFC 7643 section 7)."""
-
-    id: str
-    name: str
-    attributes: list[dict[str, Any]]
-    schemas: list[str] | None = None
-    description: str | None = None
-    meta: dict[str, Any] | None = None
-
-
-@dataclass
 class LookupRequest:
     """Ids of users or groups to look up, at most 1,000."""
 
