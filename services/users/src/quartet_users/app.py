@@ -131,8 +131,8 @@ def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRi
     from quartet_users.oauth.oauth_routes import oauth_blueprint
     from quartet_users.oauth.token_status_routes import token_status_blueprint
     from quartet_users.oauth.token_status_usecases import TokenStatus
+    from quartet_users.scim_tokens.scim_token_finder import ScimTokens
     from quartet_users.scim_tokens.scim_token_routes import scim_tokens_blueprint
-    from quartet_users.scim_tokens.scim_token_usecases import ScimTokens
     from quartet_users.tokens.key_routes import keys_blueprint
 
     scim_tokens = ScimTokens(lambda: container.database, container.clock)

@@ -19,7 +19,9 @@ from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import scim_token_store as store
-from quartet_users.scim_tokens.scim_token_usecases import GRAIN, KEPT, MAX_VALID, NewScimToken, add_scim_token
+from quartet_users.scim_tokens.scim_token_domain import NewScimToken
+from quartet_users.scim_tokens.scim_token_finder import GRAIN
+from quartet_users.scim_tokens.scim_token_usecases import KEPT, MAX_VALID, add_scim_token
 
 Document = dict[str, Any]
 Headers = dict[str, str]

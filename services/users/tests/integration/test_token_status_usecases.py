@@ -22,7 +22,7 @@ from quartet_testing.services import RunningService, new_tenant
 from quartet_users.config import UsersConfig
 from quartet_users.oauth import token_status_usecases
 from quartet_users.oauth.token_status_usecases import INACTIVE, Asker, TokenStatus
-from quartet_users.scim_tokens.scim_token_usecases import ScimTokens
+from quartet_users.scim_tokens.scim_token_finder import ScimTokens
 
 Document = dict[str, Any]
 Headers = dict[str, str]

@@ -21,7 +21,9 @@ from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
-from quartet_users.scim_tokens.scim_token_usecases import ScimToken, ScimTokens, revoke_scim_token
+from quartet_users.scim_tokens.scim_token_domain import ScimToken
+from quartet_users.scim_tokens.scim_token_finder import ScimTokens
+from quartet_users.scim_tokens.scim_token_usecases import revoke_scim_token
 from quartet_users.sessions import session_ending, session_store
 from quartet_users.sessions.session_store import TokenHashes
 from quartet_users.tokens.access_tokens import SERVICES

@@ -18,8 +18,9 @@ from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
+from quartet_users.scim_tokens import scim_token_domain, scim_token_usecases
 from quartet_users.scim_tokens import scim_token_store as store
-from quartet_users.scim_tokens import scim_token_usecases
+from quartet_users.scim_tokens.scim_token_domain import NewScimToken, ScimToken
 from quartet_users.scim_tokens.scim_token_models import (
     CreatedScimTokenDocument,
     NewScimTokenBody,
@@ -28,7 +29,6 @@ from quartet_users.scim_tokens.scim_token_models import (
     ScimTokenListDocument,
     ScimTokenPageQuery,
 )
-from quartet_users.scim_tokens.scim_token_usecases import NewScimToken, ScimToken
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 1000
@@ -102,10 +102,10 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
 
 def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimToken:
     """What the creator asks for and may have. Raises BadRequestError, ForbiddenError: nobody gives what they lack."""
-    scopes = scim_token_usecases.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
-    if not scopes or not scopes <= scim_token_usecases.SCOPES:
+    scopes = scim_token_domain.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
+    if not scopes or not scopes <= scim_token_domain.SCOPES:
         raise BadRequestError(
-            f"scopes must be a non-empty list of: {', '.join(sorted(scim_token_usecases.SCOPES))}.", "bad_scopes"
+            f"scopes must be a non-empty list of: {', '.join(sorted(scim_token_domain.SCOPES))}.", "bad_scopes"
         )
     lacking = scopes - who.scopes
     if lacking:

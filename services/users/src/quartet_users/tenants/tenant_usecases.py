@@ -21,7 +21,8 @@ from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles import role_usecases
 from quartet_users.roles.role_domain import Role
-from quartet_users.scim_tokens.scim_token_usecases import DEFAULT_SCOPES, NewScimToken, add_scim_token
+from quartet_users.scim_tokens.scim_token_domain import DEFAULT_SCOPES, NewScimToken
+from quartet_users.scim_tokens.scim_token_usecases import add_scim_token
 from quartet_users.tenants import tenant_domain, tenant_store
 from quartet_users.tenants.tenant_domain import Change, Tenant
 from quartet_users.tokens.token_revocation import revoke
