@@ -28,7 +28,7 @@ from quartet_groups.subscriptions import UserFacts
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, group_document, unique, user_document
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
-from quartet_users.subscriptions import GroupFacts, MembershipFacts, NestingFacts
+from quartet_users.memberships.group_event_data import GroupFacts, MembershipFacts, NestingFacts
 
 Schema = dict[str, Any]
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
-import msgspec
-
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
@@ -14,48 +12,24 @@ from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.memberships import membership_store
-from quartet_users.memberships.membership_store import Edge, KnownGroup
+from quartet_users.memberships.group_event_data import (
+    CREATED,
+    DELETED,
+    LEFT,
+    MEMBERSHIPS,
+    NESTINGS,
+    UNNESTED,
+    UPDATED,
+    _below,
+    _joined_or_left,
+    _known,
+    _nested_or_not,
+)
 from quartet_users.roles import role_store, scope_revocation_store
 from quartet_users.roles.scope_revocation import watching
 
 EVENTS_AT_ONCE = 20
 """Events that are applied by one statement: each names up to 1,000 members."""
-
-
-CREATED = "groups.group.created.v1"
-UPDATED = "groups.group.updated.v1"
-DELETED = "groups.group.deleted.v1"
-LEFT = "groups.membership.removed.v1"
-UNNESTED = "groups.nesting.removed.v1"
-MEMBERSHIPS = {"groups.membership.added.v1": True, LEFT: False}
-"""Whether the users that an event names belong to the group from then on."""
-NESTINGS = {"groups.nesting.added.v1": True, UNNESTED: False}
-"""The same of the groups that an event names."""
-
-
-class GroupFacts(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of every group event's data."""
-
-    id: UUID
-    display_name: str
-
-
-class Reference(msgspec.Struct, frozen=True):
-    """A user or a group that an event names."""
-
-    value: UUID
-
-
-class MembershipFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event that tells who joined or left a group."""
-
-    members: list[Reference]
-
-
-class NestingFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event that tells which groups joined or left a group."""
-
-    groups: list[Reference]
 
 
 def subscriptions(container: AppContainer[UsersConfig]) -> Sequence[Subscription]:
@@ -110,44 +84,14 @@ def _left(kinds: Mapping[str, Sequence[Event]]) -> set[UUID]:
     return {_known(event).id for kind in (LEFT, UNNESTED, DELETED) for event in kinds.get(kind, ())}
 
 
-def _below(event: Event) -> list[UUID]:
-    """The groups out of which users may fall by the event: those that left their parent, or the one that is gone."""
-    if event.routing_key == DELETED:
-        return [_known(event).id]
-    return [child.value for child in msgspec.convert(event.data, NestingFacts).groups]
-
-
 def _actor(events: Sequence[Event], otherwise: str) -> str:
     """Who caused `events`, if it was one."""
     actors = {event.actorid for event in events}
     return actors.pop() if len(actors) == 1 else otherwise
 
 
-def _joined_or_left(events: Sequence[Event]) -> list[Edge]:
-    told = [(event, msgspec.convert(event.data, MembershipFacts)) for event in events]
-    return [
-        Edge(user.value, facts.id, event.sequence, MEMBERSHIPS[event.routing_key])
-        for event, facts in told
-        for user in facts.members
-    ]
-
-
-def _nested_or_not(events: Sequence[Event]) -> list[Edge]:
-    told = [(event, msgspec.convert(event.data, NestingFacts)) for event in events]
-    return [
-        Edge(child.value, facts.id, event.sequence, NESTINGS[event.routing_key])
-        for event, facts in told
-        for child in facts.groups
-    ]
-
-
 def _slices(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
     return (events[start : start + EVENTS_AT_ONCE] for start in range(0, len(events), EVENTS_AT_ONCE))
-
-
-def _known(event: Event, *, deleted: bool = False) -> KnownGroup:
-    facts = msgspec.convert(event.data, GroupFacts)
-    return KnownGroup(facts.id, event.sequence, deleted, facts.display_name)
 
 
 def _by_tenant(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:

@@ -5,11 +5,11 @@ events may come twice and in any order.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from uuid import UUID
 
 from quartet_common.data.connections import Connection
 from quartet_scim.filters import Column, Kind, Rows
+from quartet_users.memberships.membership_domain import Edge, KnownGroup
 
 AT_ONCE = 20_000
 """Rows that one statement removes, so that none comes near the statement timeout."""
@@ -19,26 +19,6 @@ SEARCHED = Rows(
     {"value": Column("f.group_id", Kind.UUID, indexed=True), "display": Column("f.display"), "type": Column("f.type")},
 )
 """Where a filter finds `groups`, in queries over the table `users` by that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownGroup:
-    """A group as heard of; `version` says when."""
-
-    id: UUID
-    version: int
-    deleted: bool
-    display: str
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """That something began (`present`) or ceased to belong to a group: a user to it, or a group to its parent."""
-
-    member: UUID
-    group: UUID
-    version: int
-    present: bool
 
 
 def groups_column(groups_url: str | None) -> str:

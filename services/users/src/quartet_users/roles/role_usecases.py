@@ -15,7 +15,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
 from quartet_users.memberships import membership_store
-from quartet_users.memberships.membership_store import KnownGroup
+from quartet_users.memberships.membership_domain import KnownGroup
 from quartet_users.roles import role_domain, role_events, role_store
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
 from quartet_users.roles.scope_revocation import watching
