@@ -93,7 +93,7 @@ def _find_groups(config: UsersConfig, client: "ServiceClient") -> "GroupDirector
     """The groups service as searches ask it, or none where none is configured."""
     from quartet_users import groups_client
 
-    return groups_client.GroupsClient(client) if config.groups_url else groups_client.NoGroups()
+    return groups_client.GroupSearchClient(client) if config.groups_url else groups_client.NoGroups()
 
 
 def _add_scim(
@@ -102,7 +102,7 @@ def _add_scim(
     """The SCIM protocol: users, searches, Bulk, discovery, and the schemas of tenants. `client` calls groups."""
     from quartet_users.bulk import group_operations_client
     from quartet_users.bulk.bulk_routes import bulk_blueprint
-    from quartet_users.bulk.bulk_usecases import Means
+    from quartet_users.bulk.bulk_usecases import BulkDependencies
     from quartet_users.search.search_routes import search_blueprint
     from quartet_users.tenant_schemas.discovery_routes import discovery_blueprint
     from quartet_users.tenant_schemas.schema_routes import schemas_blueprint
@@ -112,7 +112,7 @@ def _add_scim(
 
     base, groups = f"{container.config.issuer}/scim/v2", _find_groups(container.config, client)
     types, view = UserTypes(lambda: container.database), UserView(base)
-    means = Means(container, passwords, group_operations_client.GroupsClient(client))
+    means = BulkDependencies(container, passwords, group_operations_client.GroupOperationsClient(client))
     for blueprint in (
         scim_blueprint(container, types, passwords, view),
         search_blueprint(container, types, groups, view),
@@ -164,11 +164,11 @@ def _add_logins(
     """Logins of people, and their sessions."""
     from quartet_users.lockout.lockout import LOGIN, Lockout, login_rules
     from quartet_users.logins.login_routes import logins_blueprint
-    from quartet_users.logins.login_usecases import LoginMeans
+    from quartet_users.logins.login_usecases import LoginDependencies
     from quartet_users.sessions.session_routes import sessions_blueprint
 
     lockout = Lockout(container, LOGIN, login_rules(container.config.limit_logins))
-    means = LoginMeans(container, keys, passwords, lockout, failures)
+    means = LoginDependencies(container, keys, passwords, lockout, failures)
     app.register_blueprint(logins_blueprint(means), url_prefix="/users")
     app.register_blueprint(sessions_blueprint(container), url_prefix="/users")
 

@@ -38,7 +38,7 @@ class GroupDirectory(Protocol):
         """
 
 
-class GroupsClient(GroupMarker):
+class GroupSearchClient(GroupMarker):
     """The groups service as a GroupDirectory."""
 
     async def search(self, caller: Caller, query: Query) -> Found:

@@ -34,10 +34,10 @@ EVENTS_AT_ONCE = 20
 
 def subscriptions(container: AppContainer[UsersConfig]) -> Sequence[Subscription]:
     """What the service consumes: one handler for all, which locks groups once, in one order."""
-    return [Subscription("groups.*.*.v1", partial(happened, container))]
+    return [Subscription("groups.*.*.v1", partial(handle_events, container))]
 
 
-async def happened(container: AppContainer[UsersConfig], connection: Connection, events: Sequence[Event]) -> None:
+async def handle_events(container: AppContainer[UsersConfig], connection: Connection, events: Sequence[Event]) -> None:
     """Keep the newest of each group: its name, who belongs to it, or that it was deleted.
 
     Locks by tenant: the roles, if any group is left; the nestings, if they change; the groups. So two who apply events

@@ -32,7 +32,7 @@ async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningServ
         yield service
 
 
-class MarkingGroups(groups_client.GroupsClient):
+class MarkingGroups(groups_client.GroupSearchClient):
     """The groups service, whose marks cost no call."""
 
     async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:  # noqa: ARG002

@@ -11,7 +11,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_scim.bulk import Method, Outcome, Planned, make_plan, parse_bulk
 from quartet_users.bulk import group_operations_client
-from quartet_users.bulk.group_operations_client import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupsClient
+from quartet_users.bulk.group_operations_client import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupOperationsClient
 
 CALLER = Caller("acme", "hr-sync")
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -49,7 +49,7 @@ def operations(monkeypatch: pytest.MonkeyPatch) -> Sequence[Planned]:
 
 
 async def carry_out(groups: FakeGroups, operations: Sequence[Planned], seconds: float) -> list[Outcome]:
-    client = GroupsClient(groups, lambda: groups.now)  # type: ignore[arg-type]  # a fake
+    client = GroupOperationsClient(groups, lambda: groups.now)  # type: ignore[arg-type]  # a fake
     return await client.carry_out(CALLER, operations, None, seconds)
 
 

@@ -23,13 +23,13 @@ from quartet_scim.mentions import urns_in_message
 from quartet_scim_http.requests import read_bytes
 from quartet_users.bulk.bulk_models import BulkRequestDocument, BulkResponseDocument
 from quartet_users.bulk.bulk_runs import ENDPOINTS, GROUPS, USERS
-from quartet_users.bulk.bulk_usecases import Bulk, Means
+from quartet_users.bulk.bulk_usecases import Bulk, BulkDependencies
 from quartet_users.tenant_schemas.user_types import UserTypes
 
 SCOPES = {USERS: "users:write", GROUPS: "groups:write"}
 
 
-def bulk_blueprint(means: Means, types: UserTypes, scim_root: str) -> Blueprint:
+def bulk_blueprint(means: BulkDependencies, types: UserTypes, scim_root: str) -> Blueprint:
     """`/scim/v2/Bulk`; `scim_root` is the absolute URL of `/scim/v2`."""
     blueprint = Blueprint("bulk", __name__)
     limit = means.container.config.max_body_bytes

@@ -44,7 +44,7 @@ BROKEN = ScimError(500, "Internal server error. The server's log has the cause."
 
 
 @dataclass(frozen=True)
-class Means:
+class BulkDependencies:
     """What a Bulk is carried out with."""
 
     container: AppContainer[UsersConfig]
@@ -57,7 +57,7 @@ class Bulk:
 
     def __init__(
         self,
-        means: Means,
+        means: BulkDependencies,
         user_type: CompiledType,
         caller: Caller,
         plan: Plan,

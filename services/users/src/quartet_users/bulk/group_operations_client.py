@@ -56,7 +56,7 @@ class GroupOperations(Protocol):
         """
 
 
-class GroupsClient:
+class GroupOperationsClient:
     """The groups service as GroupOperations."""
 
     def __init__(self, client: ServiceClient, clock: Callable[[], float] = time.monotonic) -> None:

@@ -20,7 +20,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key
 from quartet_users.lockout import lockout_domain
 from quartet_users.lockout.lockout_domain import Decision, Rule, Rules, Step
-from quartet_users.lockout.lockout_state import CAPACITY, ContendedError, Keys, LocalStore, RedisStore
+from quartet_users.lockout.lockout_state import CAPACITY, Keys, LocalStore, RedisStore, StateChangedError
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Lockout:
         owed = self._local.read(keys) if keys in self._owed else None
         try:
             decision, seen = await self._shared.change(keys, self._rules, step, owed)
-        except (RedisError, OSError, TimeoutError, ContendedError) as error:
+        except (RedisError, OSError, TimeoutError, StateChangedError) as error:
             self._away_until = time.monotonic() + PAUSE
             logger.warning(
                 "login attempts are counted by this process alone: Redis is unavailable",

@@ -30,7 +30,7 @@ return 1
 """Puts new states in the place of the ones that were read, if they are still the same."""
 
 
-class ContendedError(Exception):
+class StateChangedError(Exception):
     """Others changed the same again and again."""
 
 
@@ -90,7 +90,7 @@ class RedisStore:
             decision, after = step(rules, seen if owed is None else merged(seen, owed), now)
             if after == seen or await self._exchange(keys, rules, sent, after, news=after.known and not seen.known):
                 return decision, after
-        raise ContendedError
+        raise StateChangedError
 
     async def _read(self, keys: Keys) -> tuple[list[bytes], Seen, float]:
         async with self._redis().pipeline(transaction=False) as pipeline:

@@ -12,7 +12,7 @@ from quartet_common.web.validation_messages import shown
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY
 from quartet_users.logins import login_usecases
 from quartet_users.logins.login_models import LoginRequest, PasswordRequest
-from quartet_users.logins.login_usecases import Attempt, LoginMeans, PasswordChange
+from quartet_users.logins.login_usecases import Attempt, LoginDependencies, PasswordChange
 from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_routes import own_id, own_session
 from quartet_users.sessions.session_tokens import Visitor
@@ -20,7 +20,7 @@ from quartet_users.sessions.session_tokens import Visitor
 MAX_AGENT = 256
 
 
-def logins_blueprint(means: LoginMeans) -> Blueprint:
+def logins_blueprint(means: LoginDependencies) -> Blueprint:
     """`/users/login` and `/users/password`."""
     blueprint = Blueprint("logins", __name__)
 

@@ -29,7 +29,7 @@ from quartet_users.passwords.credential_store import Credential
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.passwords.password_policy import normalise
 from quartet_users.sessions import session_ending, session_tokens
-from quartet_users.sessions.session_tokens import Tokens, Turn, Visitor
+from quartet_users.sessions.session_tokens import TokenGrant, Tokens, Visitor
 from quartet_users.tokens import tenant_status_store
 from quartet_users.tokens.key_ring import KeyRing
 from quartet_users.users import user_domain, user_store
@@ -57,7 +57,7 @@ class LoginGuard(Protocol):
 
 
 @dataclass(frozen=True)
-class LoginMeans:
+class LoginDependencies:
     """What logins are carried out with."""
 
     container: AppContainer[UsersConfig]
@@ -101,7 +101,7 @@ class _Asked:
     credential: Credential | None
 
 
-async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Tokens:
+async def log_in(means: LoginDependencies, attempt: Attempt, visitor: Visitor) -> Tokens:
     """A session for who has the password.
 
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
@@ -118,7 +118,7 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
 
-    async def command(connection: Connection) -> Turn | None:
+    async def command(connection: Connection) -> TokenGrant | None:
         return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
 
     turn = await session_tokens.in_turn(means.container, caller.tenant, command)
@@ -128,7 +128,7 @@ async def log_in(means: LoginMeans, attempt: Attempt, visitor: Visitor) -> Token
 
 
 async def change_password(
-    means: LoginMeans, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
+    means: LoginDependencies, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
 ) -> None:
     """Give a person who knows the old password a new one; all sessions but the given one end.
 
@@ -151,7 +151,7 @@ async def change_password(
             raise WrongPasswordError
 
 
-async def _ask(means: LoginMeans, attempt: Attempt, address: str | None) -> _Asked:
+async def _ask(means: LoginDependencies, attempt: Attempt, address: str | None) -> _Asked:
     """What is known of the one who wants in; the same questions for everybody."""
     tenant, name = attempt.tenant, attempt.user_name
     status, credential = None, None
@@ -173,14 +173,16 @@ async def _releasing(guard: LoginGuard, attempt: lockout.Attempt) -> AsyncIterat
         raise
 
 
-async def _is_right(means: LoginMeans, asked: _Asked, password: str) -> bool:
+async def _is_right(means: LoginDependencies, asked: _Asked, password: str) -> bool:
     """Whether the password is that of the credential; the same work where there is none."""
     known = asked.credential
     tenant = None if asked.status in NOWHERE else asked.tenant
     return await means.passwords.verify(None if known is None else known.password_hash, password, tenant)
 
 
-async def _verdict(means: LoginMeans, attempt: lockout.Attempt, asked: _Asked, *, right: bool) -> Credential | None:
+async def _verdict(
+    means: LoginDependencies, attempt: lockout.Attempt, asked: _Asked, *, right: bool
+) -> Credential | None:
     """The credential, if its password was right and may be used; otherwise a failure is counted."""
     reason = _fault(asked, right=right)
     if reason is None:
@@ -204,13 +206,13 @@ def _fault(asked: _Asked, *, right: bool) -> str | None:
     return next((reason for reason, holds in faults.items() if holds), None)
 
 
-def _count(means: LoginMeans, asked: _Asked, reason: str) -> None:
+def _count(means: LoginDependencies, asked: _Asked, reason: str) -> None:
     tenant = None if reason == "unknown_tenant" else asked.tenant
     user_id = None if asked.credential is None or tenant is None else asked.credential.user_id
     means.failures.failed(Failure(tenant, asked.user_name, user_id, asked.address, reason))
 
 
-async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:
+async def _new_hash(means: LoginDependencies, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:
     """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
@@ -225,7 +227,7 @@ async def _new_hash(means: LoginMeans, asked: _Asked, credential: Credential, at
     return None
 
 
-def _demand_good(means: LoginMeans, password: str, user_name: str, tenant: str) -> None:
+def _demand_good(means: LoginDependencies, password: str, user_name: str, tenant: str) -> None:
     fault = means.passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise PasswordRefusedError(fault)
@@ -239,7 +241,7 @@ async def _enter(
     new_hash: str | None,
     attempt: Attempt,
     visitor: Visitor,
-) -> Turn | None:
+) -> TokenGrant | None:
     """The session, unless the user was changed while the password was verified."""
     if attempt.new_password is not None and new_hash is not None:
         if not await _replace(container, connection, caller, credential, new_hash, None):

@@ -17,7 +17,7 @@ from quartet_users.passwords import credential_store
 from quartet_users.passwords.credential_store import Credential
 from quartet_users.sessions import session_ending, session_store, session_tokens
 from quartet_users.sessions.session_store import Session, TokenHashes
-from quartet_users.sessions.session_tokens import Tokens, Turn
+from quartet_users.sessions.session_tokens import TokenGrant, Tokens
 from quartet_users.tokens import access_tokens, tenant_status_store
 from quartet_users.tokens.key_ring import KeyRing
 
@@ -47,10 +47,10 @@ async def refresh(container: Container, keys: KeyRing, form: Form, address: str 
 
 async def _turn(
     container: Container, tenant: str, token: str, form: Mapping[str, str], address: str | None
-) -> Turn | None:
+) -> TokenGrant | None:
     """The session's next turn; None if there is none. What a reuse has ended is committed."""
 
-    async def command(connection: Connection) -> Turn | None:
+    async def command(connection: Connection) -> TokenGrant | None:
         known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
         if known is None:
             return None
@@ -86,7 +86,7 @@ async def _is_good(
 
 async def _next(
     container: Container, connection: Connection, tenant: str, session: Session, token: str, form: Mapping[str, str]
-) -> Turn:
+) -> TokenGrant:
     turn = await session_tokens.go_on(container, connection, tenant, session, token)
     wanted = read_scope(form["scope"]) if "scope" in form else frozenset()
     if wanted - turn.scopes:

@@ -32,7 +32,7 @@ class Visitor:
 
 
 @dataclass(frozen=True)
-class Turn:
+class TokenGrant:
     """A session and what its next tokens are made of, as of `now`, the moment of the access token."""
 
     tenant: str
@@ -63,7 +63,9 @@ async def in_turn(container: Container, tenant: str, command: Callable[[Connecti
     return await container.database.run_in_turn(f"scopes/{tenant}", command)
 
 
-async def begin(container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor) -> Turn:
+async def begin(
+    container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor
+) -> TokenGrant:
     """A new session of a user whose row is locked."""
     config, now = container.config, container.clock()
     expires = now + timedelta(seconds=config.session_lifetime)
@@ -77,7 +79,7 @@ async def begin(container: Container, connection: Connection, tenant: str, user_
     return await _turn(connection, tenant, session, token)
 
 
-async def go_on(container: Container, connection: Connection, tenant: str, session: Session, token: str) -> Turn:
+async def go_on(container: Container, connection: Connection, tenant: str, session: Session, token: str) -> TokenGrant:
     """The next tokens of a session whose row and user are locked, for its refresh `token`; used, it lasts longer."""
     now = container.clock()
     ends = min(session.expires_at, now + timedelta(seconds=container.config.session_idle))
@@ -89,12 +91,12 @@ async def go_on(container: Container, connection: Connection, tenant: str, sessi
     return await _turn(connection, tenant, used, following)
 
 
-async def _turn(connection: Connection, tenant: str, session: Session, refresh_token: str) -> Turn:
+async def _turn(connection: Connection, tenant: str, session: Session, refresh_token: str) -> TokenGrant:
     scopes = await role_store.scopes_of_user(connection, tenant, session.user_id)
-    return Turn(tenant, session, scopes, session.last_used_at, refresh_token)
+    return TokenGrant(tenant, session, scopes, session.last_used_at, refresh_token)
 
 
-def make_tokens(container: Container, pair: KeyPair, turn: Turn, audience: str = AUDIENCE) -> Tokens:
+def make_tokens(container: Container, pair: KeyPair, turn: TokenGrant, audience: str = AUDIENCE) -> Tokens:
     """The tokens of a turn that was committed. `audience` takes the access token, which ends with its session."""
     session, config = turn.session, container.config
     lifetime = min(config.token_lifetime, max(1, int((session.expires_at - turn.now).total_seconds())))
