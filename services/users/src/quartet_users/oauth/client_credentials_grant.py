@@ -13,7 +13,6 @@ from quartet_users.api_clients import api_client_events
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
-from quartet_users.oauth import client_credentials_grant
 from quartet_users.oauth.oauth_parameters import Form, read_scope
 from quartet_users.tenants.tenant_usecases import Container
 from quartet_users.tokens import access_tokens, tenant_status_store
@@ -88,10 +87,10 @@ class ClientCredentials:
         """The token. Raises OAuthError (400)."""
         config = self._container.config
         audience = access_tokens.audience_of(config.issuer, form.getlist("resource"))
-        grant = client_credentials_grant.decide_grant(client, form.get("scope"), form.get("tenant"), audience)
+        grant = decide_grant(client, form.get("scope"), form.get("tenant"), audience)
         token_id = new_id()
         if grant.tenant != ANY_TENANT:
-            await client_credentials_grant.demand_active(self._container, grant.tenant)
+            await demand_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._tell(grant, str(token_id))
         pair = await self._keys.signing_pair()

@@ -11,7 +11,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
 from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
-from quartet_users.tenants.tenant_store import export_tenant
+from quartet_users.tenants.tenant_store import tenant
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ export_credentials = json_rows(
 async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Have a user's password be changed at the next login."""
     await connection.execute(
-        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", export_tenant, user_id
+        "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", tenant, user_id
     )
 
 

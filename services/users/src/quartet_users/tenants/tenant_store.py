@@ -17,29 +17,29 @@ async def insert_tenant(connection: Connection, tenant: Tenant) -> bool:
             f"""
             INSERT INTO tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true
             """,
-            export_tenant.id,
-            export_tenant.display_name,
-            export_tenant.status,
-            export_tenant.version,
-            export_tenant.created,
-            export_tenant.modified,
+            tenant.id,
+            tenant.display_name,
+            tenant.status,
+            tenant.version,
+            tenant.created,
+            tenant.modified,
         )
     )
 
 
 async def lock_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, locked until the transaction ends."""
-    if TENANT_ID.fullmatch(export_tenant) is None:
+    if TENANT_ID.fullmatch(tenant) is None:
         return None
-    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", export_tenant)
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE", tenant)
     return None if row is None else _tenant(row)
 
 
 async def read_tenant(connection: Connection, tenant: str) -> Tenant | None:
     """The tenant, also a deleted one."""
-    if TENANT_ID.fullmatch(export_tenant) is None:
+    if TENANT_ID.fullmatch(tenant) is None:
         return None
-    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", export_tenant)
+    row = await connection.fetchrow(f"SELECT {COLUMNS} FROM tenants WHERE tenant_id = $1", tenant)
     return None if row is None else _tenant(row)
 
 
@@ -47,11 +47,11 @@ async def update_tenant(connection: Connection, tenant: Tenant) -> None:
     """Store a changed tenant whose row is locked."""
     await connection.execute(
         "UPDATE tenants SET display_name = $2, status = $3, version = $4, modified_at = $5 WHERE tenant_id = $1",
-        export_tenant.id,
-        export_tenant.display_name,
-        export_tenant.status,
-        export_tenant.version,
-        export_tenant.modified,
+        tenant.id,
+        tenant.display_name,
+        tenant.status,
+        tenant.version,
+        tenant.modified,
     )
 
 

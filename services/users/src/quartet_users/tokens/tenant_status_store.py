@@ -2,10 +2,10 @@
 
 from quartet_common.data.connections import Connection
 from quartet_users.tenants.tenant_domain import Status
-from quartet_users.tenants.tenant_store import export_tenant
+from quartet_users.tenants.tenant_store import tenant
 
 
 async def read_status(connection: Connection, tenant: str) -> Status | None:
     """The status of the tenant; None if there is none of that id."""
-    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", export_tenant)
+    found: Status | None = await connection.fetchval("SELECT status FROM tenants WHERE tenant_id = $1", tenant)
     return found

@@ -79,7 +79,7 @@ async def insert_users(connection: Connection, tenant: str, users: Sequence[User
 
     They go in by the order of their names, so that two such statements wait for each other, but never in a circle.
     """
-    ordered = sorted(export_users, key=lambda user: user.user_name_key)
+    ordered = sorted(users, key=lambda user: user.user_name_key)
     rows = await connection.fetch(
         """
         INSERT INTO users (tenant_id, id, user_name_key, external_id, version, resource, created_at, modified_at)
