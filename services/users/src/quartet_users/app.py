@@ -8,6 +8,7 @@ from quartet_common.core.schedule import Schedule
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
+from quartet_users import group_marker_client
 from quartet_users.config import UsersConfig
 from quartet_users.roles import marks, scope_revocation
 from quartet_users.sessions import session_ending
@@ -217,7 +218,7 @@ def require_keys(keys: "KeyRing") -> Callable[[], Awaitable[None]]:
 
 def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     """What the worker does again and again."""
-    groups = marks.GroupMarker(container.service_client("groups", container.config.groups_url))
+    groups = group_marker_client.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
         Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.tell_rest, container)),

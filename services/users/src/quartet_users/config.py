@@ -13,9 +13,14 @@ from quartet_common.auth.scopes import SCOPES
 from quartet_common.config.rate_limit import Limit, Setting
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.identifiers import TENANT_ID
-from quartet_users.passwords.password_policy import LEAST_LENGTH, MIN_LENGTH
 
 MASTER_KEY_BYTES = 32
+MIN_LENGTH = 15
+"""Characters of a password, as code points after normalisation, where the password is the only factor (NIST SP 800-63B-4
+section 3.1.1.2).
+"""
+LEAST_LENGTH = 8
+"""The smallest that QUARTET_PASSWORD_MIN_LENGTH may be, as where there is a second factor (the same section)."""
 
 
 class BootstrapClient(BaseModel, frozen=True):

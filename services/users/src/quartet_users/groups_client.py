@@ -11,7 +11,7 @@ from quartet_common.core.errors import UnavailableError
 from quartet_scim.errors import ScimError, ScimType
 from quartet_scim.query import Query
 from quartet_scim_http.searching import Found
-from quartet_users.roles.marks import GroupMarker
+from quartet_users.group_marker_client import GroupMarker
 
 
 class _List(msgspec.Struct, frozen=True, rename="camel"):

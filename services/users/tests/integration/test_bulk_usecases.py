@@ -73,7 +73,7 @@ def groups(shared_groups: FakeGroups) -> FakeGroups:
 async def users(config_for: ConfigFor[UsersConfig], shared_groups: FakeGroups) -> AsyncIterator[RunningService]:
     """The running service, whose calls to groups reach the fake."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group_operations_client, "GroupsClient", lambda _: shared_groups)
+        patch.setattr(group_operations_client, "GroupOperationsClient", lambda _: shared_groups)
         async with run_service(SERVICE, config_for(UsersConfig)) as running:
             yield running
 

@@ -18,6 +18,7 @@ from quartet_testing.client import USER, USERS, bulk_document, patch_document
 from quartet_testing.group_events import Told
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
+from quartet_users import group_marker_client
 from quartet_users.roles import mark_store, marks
 from quartet_users.subscriptions import subscriptions
 from quartet_users.users import user_store
@@ -314,7 +315,7 @@ async def test_the_worker_has_groups_of_older_grants_marked_until_the_groups_ser
     await admin.give(await admin.role("r", "audit:read"), group, "Group")
     await admin.give(await admin.role("s", "users:read"), group, "Group")
 
-    class Recording(marks.GroupMarker):
+    class Recording(group_marker_client.GroupMarker):
         def __init__(self) -> None:
             self.marked: list[tuple[str, UUID]] = []
 
@@ -341,7 +342,7 @@ async def test_a_tenant_whose_groups_cannot_be_marked_does_not_keep_those_after_
         admin = RoleAdmin(users, tenant, users.tokens.headers(tenant, ["tenant:admin", "audit:read"]))
         await admin.give(await admin.role("r", "audit:read"), group, "Group")
 
-    class Refusing(marks.GroupMarker):
+    class Refusing(group_marker_client.GroupMarker):
         def __init__(self, *refused: str) -> None:
             self.refused = refused
             self.marked: list[str] = []

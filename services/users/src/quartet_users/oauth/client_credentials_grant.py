@@ -14,10 +14,11 @@ from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.oauth.oauth_parameters import Form, read_scope
-from quartet_users.tenants.tenant_usecases import Container
 from quartet_users.tokens import access_tokens, tenant_status_store
 from quartet_users.tokens.access_tokens import Grant, within
 from quartet_users.tokens.key_ring import KeyRing
+
+Container = AppContainer[UsersConfig]
 
 
 async def demand_active(container: Container, tenant: str) -> None:

@@ -11,7 +11,6 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
 from quartet_scim.filters import old_key
 from quartet_scim.usernames import prepare
-from quartet_users.tenants.tenant_store import tenant
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from quartet_scim.filters import fold
+from quartet_users.config import MIN_LENGTH
 from quartet_users.passwords.common_passwords import is_common
 
-MIN_LENGTH = 15
-"""Characters, as code points after normalisation, unless the configuration says otherwise: what is asked for where the
-password is the only factor (NIST SP 800-63B-4 section 3.1.1.2).
-"""
-LEAST_LENGTH = 8
-"""Characters that the configuration must ask for, as where there is a second factor (the same section)."""
 PRODUCT = "quartet"
 INVISIBLE_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 INVISIBLE = re.compile(

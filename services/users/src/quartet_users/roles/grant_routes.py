@@ -28,7 +28,6 @@ from quartet_users.roles.role_models import (
 )
 from quartet_users.roles.role_routes import decider, known_id, read_page
 from quartet_users.roles.role_store import Row
-from quartet_users.users import user_store
 
 
 def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDirectory) -> Blueprint:
@@ -85,7 +84,7 @@ def role_grants_blueprint(container: AppContainer[UsersConfig], groups: GroupDir
         """List the roles and scopes of a user, and the groups through which the user has them."""
         tenant, user = caller().tenant, known_id(user_id)
         async with container.database.connection() as connection:
-            if not await user_store.find_by_ids(connection, tenant, [user]):
+            if not await role_store.user_exists(connection, tenant, user):
                 raise NotFoundError
             rows = await role_store.read_ways(connection, tenant, user)
         held = [_held(str(user), list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]

@@ -34,6 +34,12 @@ GRANTS = """
     WHERE g.tenant_id = $1 AND g.role_id = $2"""
 
 
+async def user_exists(connection: Connection, tenant: str, user_id: UUID) -> bool:
+    """Whether the tenant has a user of that id."""
+    query = "SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND id = $2)"
+    return bool(await connection.fetchval(query, tenant, user_id))
+
+
 async def scopes_of_user(connection: Connection, tenant: str, user_id: UUID) -> frozenset[str]:
     """The scopes that a user has by roles of its own and of its groups, direct and nested.
 

@@ -120,6 +120,12 @@ async def delete_session(connection: Connection, tenant: str, session_id: UUID, 
     return None if row is None else Session(*row)
 
 
+async def lock_user_row(connection: Connection, tenant: str, user_id: UUID) -> bool:
+    """Lock a user until the transaction ends; False if the tenant has no user of that id."""
+    query = "SELECT true FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+    return bool(await connection.fetchval(query, tenant, user_id))
+
+
 async def delete_sessions_of(
     connection: Connection, tenant: str, user_id: UUID, kept: UUID | None = None
 ) -> list[Session]:

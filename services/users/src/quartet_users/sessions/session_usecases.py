@@ -9,7 +9,6 @@ from quartet_users.config import UsersConfig
 from quartet_users.roles.privilege_usecases import demand_platform_right
 from quartet_users.sessions import session_ending, session_store
 from quartet_users.sessions.session_store import Session
-from quartet_users.users import user_store
 
 Container = AppContainer[UsersConfig]
 
@@ -44,7 +43,7 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
     Raises NotFoundError (404) if the tenant has no such user, ForbiddenError (403) as `end_session` does.
     """
     async with container.database.transaction() as connection:
-        if await user_store.lock_user(connection, caller.tenant, user_id) is None:
+        if not await session_store.lock_user_row(connection, caller.tenant, user_id):
             raise NotFoundError
         if str(user_id) != caller.actor:
             await demand_platform_right(connection, caller, user_id)
