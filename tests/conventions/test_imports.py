@@ -17,7 +17,7 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
     "threading", "time", "urllib",
 }  # fmt: skip
 WIRING = {"app", "__main__"}
-RULES = ("domain", "rules")
+RULES = ("domain",)
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
@@ -31,6 +31,13 @@ LEVELS = {
     "core": 1, "config": 1, "data": 2, "telemetry": 2, "auth": 3, "messaging": 3, "limits": 4, "runtime": 4, "web": 5,
 }  # fmt: skip
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
+USERS_LEVELS = {
+    "config": 1, "errors": 1, "group_marker_client": 1, "memberships": 1, "groups_client": 2, "passwords": 2,
+    "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3, "sessions": 4,
+    "subscriptions": 4, "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
+    "exports": 7, "openapi_reference": 7, "app": 8, "__main__": 9,
+}  # fmt: skip
+"""The packages and modules of the users service, in the same way."""
 LIBRARIES = ("quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
 
 
@@ -119,12 +126,12 @@ def test_libs_common_has_packages_and_no_modules_at_its_root() -> None:
     assert {name_of(path, "quartet_common").partition(".")[0] for path in modules("quartet_common")} == {"", *LEVELS}
 
 
-@pytest.mark.parametrize("package", sorted(LEVELS))
-def test_a_package_of_libs_common_imports_packages_of_lower_levels_only(package: str) -> None:
-    for path in modules("quartet_common"):
-        if name_of(path, "quartet_common").partition(".")[0] == package:
-            own = {name.split(".")[1] for name in imports(path) if name.startswith("quartet_common.")} - {package}
-            assert {name for name in own if LEVELS[name] >= LEVELS[package]} == set(), path
+@pytest.mark.parametrize(("package", "levels"), [("quartet_common", LEVELS), ("quartet_users", USERS_LEVELS)])
+def test_packages_import_packages_of_lower_levels_only(package: str, levels: dict[str, int]) -> None:
+    for path in modules(package):
+        part = name_of(path, package).partition(".")[0]
+        own = {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")} - {part}
+        assert {name for name in own if part and levels[name] >= levels[part]} == set(), path
 
 
 @pytest.mark.parametrize("package", sorted(SOURCES))
@@ -167,7 +174,7 @@ def test_the_rules_of_a_service_do_no_input_or_output_and_wait_for_nothing(packa
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_the_rules_of_a_service_import_none_of_its_later_steps(package: str) -> None:
     for path in steps(package, *RULES):
-        assert not imported_steps(path, package, "app", "clients", "routes", "store", "subscriptions", "usecases"), path
+        assert not imported_steps(path, package, "app", "client", "routes", "store", "subscriptions", "usecases"), path
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
@@ -206,8 +213,8 @@ def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) ->
 
 
 def check_parameters(path: Path) -> None:
-    """Every public function of a store takes the connection first, and then the tenant or what carries tenants."""
+    """Every public coroutine of a store takes the connection first; plain functions return SQL text and run nothing."""
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_"):
             names = [argument.arg for argument in node.args.args]
             assert names[:1] == ["connection"], f"{path}: {node.name} does not take the connection first"

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.scopes import PRIVILEGED_WRITE
 
@@ -46,11 +44,6 @@ class ScimToken:
     expires_at: datetime | None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
-
-    @classmethod
-    def of(cls, tenant: str, row: asyncpg.Record) -> "ScimToken":
-        """The token of a row of `scim_token_store.COLUMNS`."""
-        return cls(tenant, **{**row, "scopes": frozenset(row["scopes"])})
 
     @property
     def subject(self) -> str:

@@ -51,7 +51,7 @@ class ScimTokens:
             return None
         async with self._database().connection() as connection:
             row = await store.find_scim_token(connection, tenant, digest(token))
-        return None if row is None else ScimToken.of(tenant, row)
+        return None if row is None else store.token_of(tenant, row)
 
     def used(self, token: ScimToken) -> None:
         """Have it known that the token is used now; costs the caller no I/O."""

@@ -70,7 +70,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
         count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
         async with container.database.connection() as connection:
             rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
-        page = [_document(ScimToken.of(tenant, row)) for row in rows[:count]]
+        page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
         onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
         return json_response(ScimTokenListDocument(page, onward))
 
@@ -86,7 +86,7 @@ def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
             row = await store.read_scim_token(connection, tenant, _id(token_id))
         if row is None:
             raise NotFoundError
-        return json_response(_document(ScimToken.of(tenant, row)))
+        return json_response(_document(store.token_of(tenant, row)))
 
     @blueprint.delete("/scim-tokens/<token_id>")
     @requires("tenant:admin")

@@ -8,8 +8,14 @@ import asyncpg
 
 from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
+from quartet_users.scim_tokens.scim_token_domain import ScimToken
 
 COLUMNS = "id, name, scopes, client_id, hint, created_at, created_by, expires_at, last_used_at, revoked_at"
+
+
+def token_of(tenant: str, row: asyncpg.Record) -> ScimToken:
+    """The token of a row of COLUMNS."""
+    return ScimToken(tenant, **{**row, "scopes": frozenset(row["scopes"])})
 
 
 async def insert_scim_token(

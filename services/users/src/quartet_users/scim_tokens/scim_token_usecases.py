@@ -99,7 +99,7 @@ async def revoke_scim_token(container: Container, caller: Caller, token_id: UUID
     async with container.database.transaction() as connection:
         row = await store.mark_revoked(connection, caller.tenant, token_id, now)
         if row is not None:
-            told = [scim_token_events.scim_token_revoked(ScimToken.of(caller.tenant, row))]
+            told = [scim_token_events.scim_token_revoked(store.token_of(caller.tenant, row))]
             await outbox.add(connection, caller, told, now=now, service=container.config.service)
             await revoke(container, connection, caller, [revocation(caller.tenant, "token", token_id, now)])
         elif await store.read_scim_token(connection, caller.tenant, token_id) is None:
