@@ -16,7 +16,7 @@ from quartet_common.core.identifiers import TENANT_ID
 
 MASTER_KEY_BYTES = 32
 MIN_LENGTH = 15
-"""Characters (code points after normalisation) of a password that is the only factor (NIST SP 800-63B-4 section 3.1.1.2)."""
+"""Characters (code points) of a password that is the only factor (NIST SP 800-63B-4 section 3.1.1.2)."""
 LEAST_LENGTH = 8
 """The smallest that QUARTET_PASSWORD_MIN_LENGTH may be, as where there is a second factor (the same section)."""
 
