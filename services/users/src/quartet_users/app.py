@@ -27,22 +27,6 @@ if TYPE_CHECKING:
 
 SESSIONS_INTERVAL = 60.0
 """Seconds between two looks at which sessions are over."""
-PUBLIC = frozenset(
-    {
-        "oauth.token",
-        "metadata.jwks",
-        "metadata.server",
-        "logins.log_in",
-        "token_status.introspect",
-        "token_status.revoke",
-        "discovery.config_document",
-        "discovery.all_types",
-        "discovery.one_type",
-        "discovery.all_schema_documents",
-        "discovery.one_schema",
-    }
-)
-"""Endpoints that need no token: they are how one gets or ends a token as a client, or are read before."""
 
 
 def create_app(container: AppContainer[UsersConfig]) -> "Quart":
@@ -68,7 +52,6 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     app = create_base_app(
         container,
         title="Quartet users",
-        public=PUBLIC,
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, OAUTH],

@@ -70,7 +70,6 @@ def create_base_app(
     container: AppContainer[ServiceConfig],
     *,
     title: str,
-    public: frozenset[str] = frozenset(),
     render_error: ErrorRenderer = lambda *_: None,
     other_errors: Sequence[type[Exception]] = (),
     checks: dict[str, Check] | None = None,
@@ -80,11 +79,9 @@ def create_base_app(
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
-    `public` names the endpoints that need no token, beside health and docs. `other_errors` are exceptions of other
-    libraries that are HttpErrors. `checks` names further things that must answer before the service is ready.
-    `dialects` say in the OpenAPI document how routes speak that do not speak as all do; `reference` has its examples
-    and descriptions. `background` runs as long as
-    the app serves.
+    `other_errors` are exceptions of other libraries that are HttpErrors. `checks` names further things that must answer
+    before the service is ready. `dialects` say in the OpenAPI document how routes speak that do not speak as all do;
+    `reference` has its examples and descriptions. `background` runs as long as the app serves.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None, stopping=container.stopping)
@@ -105,10 +102,7 @@ def create_base_app(
     _install_openapi(app, config.service, title)
     app.keep_responses()
     install_request_hooks(app)
-    # the names of blueprints and endpoints: "health.live", ...
-    always = frozenset({"health.live", "health.ready", "docs.page", "docs.asset", "openapi"})
-    # whoever asks for health ends or passes over what does not answer
-    install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
+    install_guard(app, lambda: container.verifier, limiter)
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
     measured = observed(app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint))

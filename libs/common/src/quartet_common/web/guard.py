@@ -1,11 +1,11 @@
-"""The guard: a route names the scopes of which it needs one or stands in the app's list of public ones; no other is
-let in."""
+"""The guard: a route names the scopes of which it needs one, or is marked as public; no other lets anybody in."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, Request, request
+from quart_schema import security_scheme
 
 from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, TENANT_HEADER, Principal, from_header
 from quartet_common.auth.scopes import SERVICE_SCOPE
@@ -25,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SCOPES_ATTRIBUTE = "quartet_scopes"
 PERSON_ATTRIBUTE = "quartet_person"
+PUBLIC_ATTRIBUTE = "quartet_public"
+UNLIMITED_ATTRIBUTE = "quartet_unlimited"
 A_PERSON = "(that of a person)"
 """What a refusal names in place of a scope where only people are let in."""
 PERSON_REQUIRED = "The access token of a user is required. Log in at /users/login."
@@ -37,14 +39,30 @@ def requires(*scopes: str, person: bool = False) -> Callable[[F], F]:
     `person`: people who have logged in are let in whatever their scopes, to what is their own.
     """
     if not scopes and not person:
-        raise ValueError("a view that needs no scope is listed as public")
+        raise ValueError("A view that needs no scope is marked with @public.")
 
     def mark(view: F) -> F:
+        if is_public(view):
+            raise ValueError(f"{view.__name__} has @public and @requires. Remove one of them.")
         setattr(view, SCOPES_ATTRIBUTE, scopes)
         setattr(view, PERSON_ATTRIBUTE, person)
         return view
 
     return mark
+
+
+def public(view: F) -> F:
+    """Mark a view that needs no token."""
+    if scopes_of(view) or lets_people_in(view):
+        raise ValueError(f"{view.__name__} has @public and @requires. Remove one of them.")
+    setattr(view, PUBLIC_ATTRIBUTE, True)
+    return security_scheme([])(view)
+
+
+def unlimited(view: F) -> F:
+    """Mark a public view that answers however often it is asked."""
+    setattr(view, UNLIMITED_ATTRIBUTE, True)
+    return public(view)
 
 
 def scopes_of(view: Callable[..., Any]) -> tuple[str, ...]:
@@ -58,27 +76,23 @@ def lets_people_in(view: Callable[..., Any]) -> bool:
     return getattr(view, PERSON_ATTRIBUTE, False) is True
 
 
-def install_guard(
-    app: Quart,
-    verifier: Callable[[], "TokenVerifier"],
-    public: frozenset[str],
-    limiter: "Limiter",
-    unlimited: frozenset[str] = frozenset(),
-) -> None:
-    """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token,
-    `unlimited` those of them that are answered however often they are asked.
-    """
-    app.extensions["quartet_public"] = public
+def is_public(view: Callable[..., Any] | None) -> bool:
+    """Whether a view needs no token; False for None."""
+    return getattr(view, PUBLIC_ATTRIBUTE, False) is True
+
+
+def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: "Limiter") -> None:
+    """Check every request of `app` before its view runs."""
 
     async def check() -> None:
         asked = running_request()
-        endpoint = asked.endpoint
-        if endpoint in unlimited:
+        view = app.view_functions.get(asked.endpoint or "")
+        if getattr(view, UNLIMITED_ATTRIBUTE, False):
             return
         address, known = asked.remote_addr, running_globals()
         HOLDER.set(address_holder(counted_as(address)))
         await _demand_trust(asked, app, limiter, verifier)
-        if endpoint is None or endpoint in public or asked.method == "OPTIONS":
+        if view is None or is_public(view) or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
         try:
@@ -89,7 +103,6 @@ def install_guard(
         HOLDER.set(found.tenant)
         add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
-        view = app.view_functions[endpoint]
         scopes = scopes_of(view)
         if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
             return
@@ -106,7 +119,7 @@ def brings_a_secret(asked: Request, app: Quart) -> bool:
     """Whether a request is one that brings a secret, in its body or as a client does, and not a token: those that POST
     to a public endpoint, whatever stands in their header.
     """
-    return asked.method == "POST" and asked.endpoint in app.extensions["quartet_public"]
+    return asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
 
 
 async def _demand_trust(

@@ -1,11 +1,11 @@
 """Routes of logins: a session for a name and a password, and a new password for who knows the old one."""
 
 from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response, security_scheme, tag
+from quart_schema import document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import read_json
-from quartet_common.web.guard import caller, requires, source_address
+from quartet_common.web.guard import caller, public, requires, source_address
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_common.web.validation_messages import shown
@@ -25,7 +25,7 @@ def logins_blueprint(means: LoginDependencies) -> Blueprint:
     blueprint = Blueprint("logins", __name__)
 
     @blueprint.post("/login")
-    @security_scheme([])
+    @public
     @tag(["Logins"])
     @document_request(LoginRequest)
     @document_response(LoginDocument)

@@ -6,10 +6,11 @@ from hashlib import sha256
 
 import orjson
 from quart import Blueprint, Response, request
-from quart_schema import document_response, security_scheme, tag
+from quart_schema import document_response, tag
 
 from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.guard import public
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients.public_keys import ALGORITHMS
 from quartet_users.config import UsersConfig
@@ -28,7 +29,7 @@ def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, gran
     document = orjson.dumps(server_document(container.config.issuer, grants))
 
     @blueprint.get("/.well-known/jwks.json")
-    @security_scheme([])
+    @public
     @tag(["OAuth"])
     @document_response(KeySetDocument)
     async def jwks() -> Response:
@@ -36,7 +37,7 @@ def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, gran
         return _cached(orjson.dumps(KeySetDocument(await keys.published())))
 
     @blueprint.get("/.well-known/oauth-authorization-server")
-    @security_scheme([])
+    @public
     @tag(["OAuth"])
     @document_response(ServerDocument)
     async def server() -> Response:

@@ -1,11 +1,11 @@
 """OAuth routes: the token endpoint (RFC 6749 section 3.2)."""
 
 from quart import Blueprint, Response, request
-from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+from quart_schema import DataSource, document_request, document_response, tag
 
 from quartet_common.core.errors import code_of, title_of
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.guard import source_address
+from quartet_common.web.guard import public, source_address
 from quartet_common.web.openapi import JSON, Dialect
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
@@ -38,7 +38,7 @@ def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockou
     blueprint = Blueprint("oauth", __name__)
 
     @blueprint.post("/oauth2/token")
-    @security_scheme([])
+    @public
     @tag(["OAuth"])
     @document_request(TokenRequest, source=DataSource.FORM)
     @document_response(TokenDocument)

@@ -1,10 +1,10 @@
 """Routes of the status of tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
 
 from quart import Blueprint, Response
-from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+from quart_schema import DataSource, document_request, document_response, tag
 
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.guard import source_address
+from quartet_common.web.guard import public, source_address
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.config import UsersConfig
@@ -29,7 +29,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
         return Asker(client.id, client.tenants, client.is_service)
 
     @blueprint.post("/oauth2/introspect")
-    @security_scheme([])
+    @public
     @tag(["OAuth"])
     @document_request(TokenStatusRequest, source=DataSource.FORM)
     @document_response(IntrospectionDocument)
@@ -43,7 +43,7 @@ def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenSt
         return json_response(await status.introspect(asker, _token(form)))
 
     @blueprint.post("/oauth2/revoke")
-    @security_scheme([])
+    @public
     @tag(["OAuth"])
     @document_request(TokenStatusRequest, source=DataSource.FORM)
     @document_response(TokenErrorDocument, 400)

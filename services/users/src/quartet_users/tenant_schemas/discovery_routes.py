@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 from quart import Blueprint, Response, request
-from quart_schema import document_response, security_scheme, tag
+from quart_schema import document_response, tag
 
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.guard import optional_principal
+from quartet_common.web.guard import optional_principal, public
 from quartet_scim.bulk import MAX_OPERATIONS
 from quartet_scim.discovery import (
     resource_type_document,
@@ -43,7 +43,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
             raise ScimError(403, "Discovery resources cannot be filtered (RFC 7644 section 4).")
 
     @blueprint.get("/ServiceProviderConfig")
-    @security_scheme([])
+    @public
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def config_document() -> Response:
@@ -63,7 +63,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
         )
 
     @blueprint.get("/ResourceTypes")
-    @security_scheme([])
+    @public
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_types() -> Response:
@@ -72,7 +72,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
         return _json(resource_types(base, await known()))
 
     @blueprint.get("/ResourceTypes/<name>")
-    @security_scheme([])
+    @public
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     @document_response(ErrorDocument, 404)
@@ -82,7 +82,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
         return _one({one.name: resource_type_document(base, one) for one in await known()}.get(name))
 
     @blueprint.get("/Schemas")
-    @security_scheme([])
+    @public
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     async def all_schema_documents() -> Response:
@@ -91,7 +91,7 @@ def discovery_blueprint(container: AppContainer[UsersConfig], types: UserTypes) 
         return _json(schemas(base, await known()))
 
     @blueprint.get("/Schemas/<urn>")
-    @security_scheme([])
+    @public
     @tag(["SCIM discovery"])
     @document_response(dict[str, Any])
     @document_response(ErrorDocument, 404)

@@ -7,6 +7,8 @@ from quart import Blueprint, Response, request, send_from_directory
 from quart_schema import hide
 from werkzeug.exceptions import NotFound
 
+from quartet_common.web.guard import public
+
 ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 PAGE = """<!doctype html>
 <html lang="en">
@@ -37,6 +39,7 @@ def docs_blueprint(service: str) -> Blueprint:
     static = Path(str(files("swagger_ui"))) / "static"
 
     @blueprint.get("", strict_slashes=False)
+    @public
     @hide
     async def page() -> Response:
         return Response(
@@ -46,6 +49,7 @@ def docs_blueprint(service: str) -> Blueprint:
         )
 
     @blueprint.get("/<name>")
+    @public
     @hide
     async def asset(name: str) -> Response:
         if name == "start.js":

@@ -3,11 +3,12 @@
 from typing import Any
 
 from quart import Blueprint
-from quart_schema import security_scheme, tag_blueprint
+from quart_schema import tag_blueprint
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check, Readiness, database_check
+from quartet_common.web.guard import unlimited
 
 
 def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, Check]) -> Blueprint:
@@ -17,13 +18,13 @@ def health_blueprint(container: AppContainer[ServiceConfig], checks: dict[str, C
     readiness = Readiness({"postgresql": database_check(container), **checks}, container.stopping)
 
     @blueprint.get("/live")
-    @security_scheme([])
+    @unlimited
     async def live() -> dict[str, str]:
         """Check that the process runs."""
         return {"status": "live"}
 
     @blueprint.get("/ready")
-    @security_scheme([])
+    @unlimited
     async def ready() -> tuple[dict[str, Any], int]:
         """Check that the service is ready; 503 names the servers that are down."""
         return await readiness.report()
