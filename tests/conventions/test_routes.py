@@ -119,15 +119,16 @@ LARGER_BODIES = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_body_is_small_but_for_those_of_routes_that_are_written_down(
+async def test_every_body_is_small_but_for_those_of_routes_that_are_written_down(
     apps: dict[str, Quart], service: str
 ) -> None:
     app = apps[service]
     assert SMALL_BODY == 16 * KB
-    limits = {
-        rule.endpoint: body_limit(app.view_functions[rule.endpoint])
-        for rule in app.url_map.iter_rules()
-        if not (rule.methods or set()).isdisjoint({"POST", "PUT", "PATCH"})
-    }
+    async with app.app_context():
+        limits = {
+            rule.endpoint: body_limit(app.view_functions[rule.endpoint])
+            for rule in app.url_map.iter_rules()
+            if not (rule.methods or set()).isdisjoint({"POST", "PUT", "PATCH"})
+        }
     assert {endpoint: limit for endpoint, limit in limits.items() if limit != SMALL_BODY} == LARGER_BODIES[service]
     assert all(endpoint not in PUBLIC[service] for endpoint in LARGER_BODIES[service])

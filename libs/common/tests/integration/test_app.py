@@ -14,7 +14,9 @@ from quartet_common.core.errors import NotFoundError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, api_readiness
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints.data_export import NDJSON, data_blueprint
+from quartet_common.web.blueprints import data_export
+from quartet_common.web.blueprints.data_export import NDJSON
+from quartet_common.web.dependencies import provide
 from quartet_common.web.guard import caller, public, requires
 from quartet_testing.services import RunningService, new_tenant, run_service
 
@@ -27,7 +29,8 @@ Run = Callable[..., AbstractAsyncContextManager[RunningService]]
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """The app of the service `common`: a route for each thing that can happen."""
     app = create_base_app(container, title="Common")
-    app.register_blueprint(data_blueprint(container, {}, "tenant:admin"), url_prefix="/common/data")
+    provide(app, data_export.Exports, data_export.Exports.of(container, {}))
+    app.register_blueprint(data_export.blueprint, url_prefix="/common/data")
 
     @app.get("/common/things")
     @requires("users:read")

@@ -12,6 +12,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import read_json_bytes, takes
 from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.query_parameters import MAX_TEXT, BadParameterError, single, whole_number
 from quartet_common.web.responses import json_response
@@ -43,72 +44,72 @@ class Place(NamedTuple):
     id: UUID
 
 
-def membership_blueprint(membership: Membership) -> Blueprint:
-    """`/<group_id>/members`, `/check` and `/of/<user>`; scope groups:read."""
-    blueprint = Blueprint("membership", __name__)
+blueprint = Blueprint("membership", __name__, url_prefix="/groups")
 
-    @blueprint.get("/<group_id>/members")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(PageQuery)
-    @document_response(MembersDocument)
-    async def members(group_id: str) -> Response:
-        """List the members of a group in pages: users by id, then groups by id."""
-        tenant = caller().tenant
-        given = _given(("cursor", "count"))
-        context = ["groups.members", tenant, group_id]
-        after = decode_cursor(given["cursor"], context, Place) if "cursor" in given else Place(0, NOWHERE)
-        count = _count(given)
-        rows = await membership.members(tenant, group_id, after, count + 1)
-        page = rows[:count]
-        onward = encode_cursor((page[-1]["kind"], page[-1]["id"]), context) if len(rows) > count else None
-        # the members are JSON already and are handed on as the database made them
-        return _page("members", ",".join(row["text"] for row in page).encode(), onward)
 
-    @blueprint.get("/check")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(CheckQuery)
-    @document_response(CheckDocument)
-    async def check() -> Response:
-        """Check whether a user is in a group, directly or through nested groups, and return the path."""
-        given = _given(("user", "group"))
-        for name in ("user", "group"):
-            if name not in given:
-                raise BadParameterError(name, "is required")
-        answers = await membership.check(caller().tenant, [Question(given["user"], given["group"])])
-        return json_response(answers[1:-1])
+@blueprint.get("/<group_id>/members")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(PageQuery)
+@document_response(MembersDocument)
+async def members(group_id: str) -> Response:
+    """List the members of a group in pages: users by id, then groups by id."""
+    tenant = caller().tenant
+    given = _given(("cursor", "count"))
+    context = ["groups.members", tenant, group_id]
+    after = decode_cursor(given["cursor"], context, Place) if "cursor" in given else Place(0, NOWHERE)
+    count = _count(given)
+    rows = await dependency(Membership).members(tenant, group_id, after, count + 1)
+    page = rows[:count]
+    onward = encode_cursor((page[-1]["kind"], page[-1]["id"]), context) if len(rows) > count else None
+    # the members are JSON already and are handed on as the database made them
+    return _page("members", ",".join(row["text"] for row in page).encode(), onward)
 
-    @blueprint.post("/check")
-    @requires("groups:read")
-    @takes(MAX_CHECK_BYTES)
-    @tag(["memberships"])
-    @document_request(CheckListRequest)
-    @document_response(CheckListDocument)
-    async def check_many() -> Response:
-        """Carry out up to 1,000 checks; the results are in the order of the checks."""
-        stop_on_disconnect()
-        questions = _questions(await read_json_bytes())
-        return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
 
-    @blueprint.get("/of/<user>")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(PageQuery)
-    @document_response(GroupsOfDocument)
-    async def of(user: str) -> Response:
-        """List the groups of a user by id in pages, direct ones and those through nested groups."""
-        tenant = caller().tenant
-        given = _given(("cursor", "count"))
-        context = ["groups.of", tenant, user]
-        after = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else NOWHERE
-        count = _count(given)
-        found = await membership.groups_of(tenant, user, after, count + 1)
-        page = found[:count]
-        onward = encode_cursor(orjson.loads(page[-1])["value"], context) if len(found) > count else None
-        return _page("groups", b",".join(page), onward)
+@blueprint.get("/check")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(CheckQuery)
+@document_response(CheckDocument)
+async def check() -> Response:
+    """Check whether a user is in a group, directly or through nested groups, and return the path."""
+    given = _given(("user", "group"))
+    for name in ("user", "group"):
+        if name not in given:
+            raise BadParameterError(name, "is required")
+    answers = await dependency(Membership).check(caller().tenant, [Question(given["user"], given["group"])])
+    return json_response(answers[1:-1])
 
-    return blueprint
+
+@blueprint.post("/check")
+@requires("groups:read")
+@takes(MAX_CHECK_BYTES)
+@tag(["memberships"])
+@document_request(CheckListRequest)
+@document_response(CheckListDocument)
+async def check_many() -> Response:
+    """Carry out up to 1,000 checks; the results are in the order of the checks."""
+    stop_on_disconnect()
+    questions = _questions(await read_json_bytes())
+    return json_response(b'{"results":%b}' % await dependency(Membership).check(caller().tenant, questions))
+
+
+@blueprint.get("/of/<user>")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(PageQuery)
+@document_response(GroupsOfDocument)
+async def of(user: str) -> Response:
+    """List the groups of a user by id in pages, direct ones and those through nested groups."""
+    tenant = caller().tenant
+    given = _given(("cursor", "count"))
+    context = ["groups.of", tenant, user]
+    after = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else NOWHERE
+    count = _count(given)
+    found = await dependency(Membership).groups_of(tenant, user, after, count + 1)
+    page = found[:count]
+    onward = encode_cursor(orjson.loads(page[-1])["value"], context) if len(found) > count else None
+    return _page("groups", b",".join(page), onward)
 
 
 def _given(known: Collection[str]) -> dict[str, str]:

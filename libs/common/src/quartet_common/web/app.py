@@ -23,13 +23,13 @@ from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.readiness import Check
+from quartet_common.runtime.readiness import Check, Readiness, database_check
 from quartet_common.web import memory
-from quartet_common.web.blueprints.docs import docs_blueprint
-from quartet_common.web.blueprints.health import health_blueprint
+from quartet_common.web.blueprints import docs, health
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
 from quartet_common.web.denied_requests import EXTENSION, RefusalLog
+from quartet_common.web.dependencies import provide
 from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
 from quartet_common.web.guard import install_guard
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
@@ -95,10 +95,10 @@ def create_base_app(
     app.extensions[CURSORS] = cursor_key(config.client_secret.get_secret_value())
     app.extensions[DIALECTS] = dialects
     app.extensions[REFERENCE] = reference
-    health = health_blueprint(container, checks or {})
-    docs = docs_blueprint(config.service)
-    app.register_blueprint(health, url_prefix=f"/{config.service}/health")
-    app.register_blueprint(docs, url_prefix=f"/{config.service}/docs")
+    provide(app, AppContainer, container)
+    provide(app, Readiness, Readiness({"postgresql": database_check(container), **(checks or {})}, container.stopping))
+    app.register_blueprint(health.blueprint, url_prefix=f"/{config.service}/health")
+    app.register_blueprint(docs.blueprint, url_prefix=f"/{config.service}/docs")
     _install_openapi(app, config.service, title)
     app.keep_responses()
     install_request_hooks(app)

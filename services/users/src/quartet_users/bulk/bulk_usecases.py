@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
@@ -50,6 +49,8 @@ class BulkDependencies:
     container: AppContainer[UsersConfig]
     passwords: Passwords
     groups: GroupOperations
+    record_refusal: Callable[[str], Awaitable[None]]
+    """Records that an operation was denied for the lack of a scope."""
 
 
 class Bulk:
@@ -222,7 +223,7 @@ class Bulk:
         except ScimError as error:
             return Outcome.failed(error)
         except ForbiddenError as error:
-            await record_partial_refusal(error.scope)
+            await self._means.record_refusal(error.scope)
             return Outcome.failed(ScimError(error.status, error.detail))
         except ServiceError as error:
             if isinstance(error, UnavailableError) and not isinstance(error, CapacityExceededError):

@@ -7,9 +7,9 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json
 from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.query_parameters import single, whole_number
@@ -32,76 +32,78 @@ DEFAULT_COUNT = 100
 MAX_COUNT = 1000
 NOWHERE = UUID(int=0)
 
+blueprint = Blueprint("roles", __name__, url_prefix="/users")
 
-def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/roles`; scope tenant:admin."""
-    blueprint = Blueprint("roles", __name__)
-    address = f"{container.config.issuer}/users/roles"
 
-    @blueprint.post("/roles")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_request(NewRoleDocument)
-    @document_response(RoleDocument, 201)
-    @document_response(ProblemDocument, 409)
-    async def create() -> Response:
-        """Create a role: a named set of scopes."""
-        body = await read_json(NewRoleBody)
-        role = role_domain.create(body.name, body.description, body.scopes, container.clock())
-        await role_usecases.create_role(container, decider(), role)
-        return json_response(_document(role), 201, headers={"Location": f"{address}/{role.id}"})
+@blueprint.post("/roles")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_request(NewRoleDocument)
+@document_response(RoleDocument, 201)
+@document_response(ProblemDocument, 409)
+async def create() -> Response:
+    """Create a role: a named set of scopes."""
+    container = app_container(UsersConfig)
+    body = await read_json(NewRoleBody)
+    role = role_domain.create(body.name, body.description, body.scopes, container.clock())
+    await role_usecases.create_role(container, decider(), role)
+    return json_response(_document(role), 201, headers={"Location": f"{container.config.issuer}/users/roles/{role.id}"})
 
-    @blueprint.get("/roles")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_querystring(RolePageQuery)
-    @document_response(RoleListDocument)
-    async def list_() -> Response:
-        """List the tenant's roles, oldest first, in pages."""
-        tenant = caller().tenant
-        context = ["users.roles", tenant]
-        after, count = read_page(context)
-        async with container.database.connection() as connection:
-            found = await role_store.read_roles(connection, tenant, after, count + 1)
-        onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
-        return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
 
-    @blueprint.get("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_response(RoleDocument)
-    async def read(role_id: str) -> Response:
-        """Read a role."""
-        async with container.database.connection() as connection:
-            role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
-        if role is None:
-            raise NotFoundError
-        return json_response(_document(role))
+@blueprint.get("/roles")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_querystring(RolePageQuery)
+@document_response(RoleListDocument)
+async def list_() -> Response:
+    """List the tenant's roles, oldest first, in pages."""
+    container = app_container(UsersConfig)
+    tenant = caller().tenant
+    context = ["users.roles", tenant]
+    after, count = read_page(context)
+    async with container.database.connection() as connection:
+        found = await role_store.read_roles(connection, tenant, after, count + 1)
+    onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
+    return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
 
-    @blueprint.patch("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_request(RoleChangeDocument)
-    @document_response(RoleDocument)
-    @document_response(ProblemDocument, 409)
-    async def change(role_id: str) -> Response:
-        """Change a role; access tokens of users who lose a scope are refused."""
-        body = await read_json(RoleChangeBody)
-        wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
-        return json_response(
-            _document(await role_usecases.change_role(container, decider(), known_id(role_id), wanted))
-        )
 
-    @blueprint.delete("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_response(ProblemDocument, 409)
-    async def delete(role_id: str) -> Response:
-        """Delete a role; all users and groups lose it."""
-        await role_usecases.delete_role(container, decider(), known_id(role_id))
-        return Response(b"", 204)
+@blueprint.get("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_response(RoleDocument)
+async def read(role_id: str) -> Response:
+    """Read a role."""
+    container = app_container(UsersConfig)
+    async with container.database.connection() as connection:
+        role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
+    if role is None:
+        raise NotFoundError
+    return json_response(_document(role))
 
-    return blueprint
+
+@blueprint.patch("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_request(RoleChangeDocument)
+@document_response(RoleDocument)
+@document_response(ProblemDocument, 409)
+async def change(role_id: str) -> Response:
+    """Change a role; access tokens of users who lose a scope are refused."""
+    container = app_container(UsersConfig)
+    body = await read_json(RoleChangeBody)
+    wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
+    return json_response(_document(await role_usecases.change_role(container, decider(), known_id(role_id), wanted)))
+
+
+@blueprint.delete("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_response(ProblemDocument, 409)
+async def delete(role_id: str) -> Response:
+    """Delete a role; all users and groups lose it."""
+    container = app_container(UsersConfig)
+    await role_usecases.delete_role(container, decider(), known_id(role_id))
+    return Response(b"", 204)
 
 
 def decider() -> Decider:
