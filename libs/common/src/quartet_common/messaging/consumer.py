@@ -25,7 +25,7 @@ from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
-from quartet_common.retry import connect_with_retry
+from quartet_common.retry import Pauses, connect_with_retry
 from quartet_common.tasks import end_tasks, wait_any
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,10 @@ class Consumer:
         self._stats = stats
         self._stopping = asyncio.Event()
         self._publisher: Publisher | None = None
+        self._pauses = Pauses()
         self.connected = False
+        self.failures = 0
+        """How often RabbitMQ went away, or refused what this asked for."""
 
     @property
     def is_blocked(self) -> bool:
@@ -88,7 +91,8 @@ class Consumer:
             except BROKER_ERRORS as error:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
-                await wait_any([self._stopping], 0.2)
+                self.failures += 1
+                await wait_any([self._stopping], self._pauses.next())
             finally:
                 self.connected = False
 
