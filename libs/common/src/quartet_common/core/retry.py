@@ -19,7 +19,7 @@ QUIET = 10.0
 """Seconds without a failure after which pauses are short again."""
 
 
-class Pauses:
+class Backoff:
     """How long to wait after each of several failures: twice as long each time, with jitter."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
