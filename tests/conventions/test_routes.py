@@ -1,5 +1,9 @@
 """The route map: every route needs a scope that exists, or stands here by name."""
 
+import ast
+import inspect
+from importlib import import_module
+
 import pytest
 from quart import Quart
 
@@ -85,6 +89,27 @@ async def test_every_route_stands_in_the_openapi_document_with_a_summary(apps: d
         path = rule.rule.replace("<", "{").replace(">", "}")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert document["paths"][path][method.lower()].get("summary"), f"{method} {path} says nothing"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_handler_is_a_function_of_a_module(apps: dict[str, Quart], service: str) -> None:
+    for endpoint, view in apps[service].view_functions.items():
+        if endpoint != "openapi":  # it holds the document, which is built once
+            assert getattr(import_module(view.__module__), view.__name__) is view, endpoint
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_app_provides_what_its_handlers_ask_for(apps: dict[str, Quart], service: str) -> None:
+    app = apps[service]
+    asked = set()
+    for module in {import_module(view.__module__) for view in app.view_functions.values()}:
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dependency":
+                [kind] = node.args
+                assert isinstance(kind, ast.Name)
+                asked.add(getattr(module, kind.id))
+    assert asked
+    assert asked - app.extensions.keys() == set()
 
 
 KB = 1024
