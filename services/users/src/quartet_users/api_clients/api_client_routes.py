@@ -71,13 +71,12 @@ async def create() -> Response:
 @document_response(ClientListDocument)
 async def list_() -> Response:
     """List the tenant's API clients by id, in pages."""
-    container = app_container(UsersConfig)
     tenant = caller().tenant
     given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
     context = ["users.clients", tenant]
     after = decode_cursor(given["cursor"], context, str) if given.get("cursor") else ""
     count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         rows = await store.list_clients(connection, tenant, after, count + 1)
     page = [_document(ApiClient.of(tenant, row)) for row in rows[:count]]
     onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
@@ -91,9 +90,8 @@ async def list_() -> Response:
 @document_response(ProblemDocument, 404)
 async def read(client_id: str) -> Response:
     """Read an API client with the ids and hints of its secrets."""
-    container = app_container(UsersConfig)
     tenant = caller().tenant
-    async with container.database.snapshot() as connection:
+    async with app_container(UsersConfig).database.snapshot() as connection:
         row = await store.read_client(connection, tenant, _id(client_id))
         secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
     if row is None:
@@ -126,8 +124,7 @@ async def change(client_id: str) -> Response:
 @document_response(ProblemDocument, 404)
 async def delete(client_id: str) -> Response:
     """Delete an API client; its tokens are revoked."""
-    container = app_container(UsersConfig)
-    await api_client_usecases.delete_client(container, caller(), _id(client_id))
+    await api_client_usecases.delete_client(app_container(UsersConfig), caller(), _id(client_id))
     return Response(b"", 204)
 
 
@@ -141,9 +138,8 @@ async def delete(client_id: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def rotate(client_id: str) -> Response:
     """Create another secret; earlier ones stay valid for the overlap (24 hours by default)."""
-    container = app_container(UsersConfig)
     overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)
-    made = await api_client_usecases.rotate_secret(container, caller(), _id(client_id), overlap)
+    made = await api_client_usecases.rotate_secret(app_container(UsersConfig), caller(), _id(client_id), overlap)
     return json_response(CreatedSecretDocument(str(made.id), made.secret, made.old_end_at.isoformat()), 201)
 
 
@@ -153,11 +149,10 @@ async def rotate(client_id: str) -> Response:
 @document_response(ProblemDocument, 404)
 async def end_secret(client_id: str, secret_id: str) -> Response:
     """Delete a secret at once; the client's tokens are revoked."""
-    container = app_container(UsersConfig)
     known = parse_id(secret_id)
     if known is None:
         raise NotFoundError
-    await api_client_usecases.end_secret(container, caller(), _id(client_id), known)
+    await api_client_usecases.end_secret(app_container(UsersConfig), caller(), _id(client_id), known)
     return Response(b"", 204)
 
 

@@ -39,11 +39,10 @@ blueprint = Blueprint("role_grants", __name__, url_prefix="/users")
 @document_response(GrantListDocument)
 async def list_(role_id: str) -> Response:
     """List the users and groups that have a role by id, in pages."""
-    container = app_container(UsersConfig)
     tenant, role = caller().tenant, known_id(role_id)
     context = ["users.roles.grants", tenant, str(role)]
     after, count = read_page(context)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         if await role_store.read_role(connection, tenant, role) is None:
             raise NotFoundError
         rows = await role_store.read_grants(connection, tenant, role, after, count + 1)
@@ -75,8 +74,7 @@ async def give(role_id: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def take(role_id: str, grantee_id: str) -> Response:
     """Revoke a role from a user or a group; access tokens of users who lose a scope are refused."""
-    container = app_container(UsersConfig)
-    await role_usecases.take_role(container, decider(), known_id(role_id), known_id(grantee_id))
+    await role_usecases.take_role(app_container(UsersConfig), decider(), known_id(role_id), known_id(grantee_id))
     return Response(b"", 204)
 
 
@@ -86,9 +84,8 @@ async def take(role_id: str, grantee_id: str) -> Response:
 @document_response(RolesOfDocument)
 async def of(user_id: str) -> Response:
     """List the roles and scopes of a user, and the groups through which the user has them."""
-    container = app_container(UsersConfig)
     tenant, user = caller().tenant, known_id(user_id)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         if not await role_store.user_exists(connection, tenant, user):
             raise NotFoundError
         rows = await role_store.read_ways(connection, tenant, user)

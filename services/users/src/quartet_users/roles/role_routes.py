@@ -57,11 +57,10 @@ async def create() -> Response:
 @document_response(RoleListDocument)
 async def list_() -> Response:
     """List the tenant's roles, oldest first, in pages."""
-    container = app_container(UsersConfig)
     tenant = caller().tenant
     context = ["users.roles", tenant]
     after, count = read_page(context)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         found = await role_store.read_roles(connection, tenant, after, count + 1)
     onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
     return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
@@ -73,8 +72,7 @@ async def list_() -> Response:
 @document_response(RoleDocument)
 async def read(role_id: str) -> Response:
     """Read a role."""
-    container = app_container(UsersConfig)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
     if role is None:
         raise NotFoundError
@@ -101,8 +99,7 @@ async def change(role_id: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def delete(role_id: str) -> Response:
     """Delete a role; all users and groups lose it."""
-    container = app_container(UsersConfig)
-    await role_usecases.delete_role(container, decider(), known_id(role_id))
+    await role_usecases.delete_role(app_container(UsersConfig), decider(), known_id(role_id))
     return Response(b"", 204)
 
 

@@ -66,13 +66,12 @@ async def create() -> Response:
 @document_response(ScimTokenListDocument)
 async def list_() -> Response:
     """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
-    container = app_container(UsersConfig)
     tenant = caller().tenant
     given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
     context = ["users.scim_tokens", tenant]
     after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
     count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
     page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
     onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
@@ -86,9 +85,8 @@ async def list_() -> Response:
 @document_response(ProblemDocument, 404)
 async def read(token_id: str) -> Response:
     """Read one of the tenant's SCIM tokens."""
-    container = app_container(UsersConfig)
     tenant = caller().tenant
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         row = await store.read_scim_token(connection, tenant, _id(token_id))
     if row is None:
         raise NotFoundError
@@ -101,8 +99,7 @@ async def read(token_id: str) -> Response:
 @document_response(ProblemDocument, 404)
 async def revoke(token_id: str) -> Response:
     """Revoke a SCIM token."""
-    container = app_container(UsersConfig)
-    await scim_token_usecases.revoke_scim_token(container, caller(), _id(token_id))
+    await scim_token_usecases.revoke_scim_token(app_container(UsersConfig), caller(), _id(token_id))
     return Response(b"", 204)
 
 

@@ -35,13 +35,12 @@ blueprint = Blueprint("sessions", __name__, url_prefix="/users")
 @document_response(ProblemDocument, 400)
 async def list_() -> Response:
     """List the caller's sessions, newest first, in pages; administrators can name another `user`."""
-    container = app_container(UsersConfig)
     given, tenant = _given(("user", "cursor", "count")), caller().tenant
     user_id = _user(given)
     context = ["users.sessions", tenant, str(user_id)]
     before = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else session_usecases.NEWEST
     count = whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
-    rows = await session_usecases.list_sessions(container, tenant, user_id, before, count + 1)
+    rows = await session_usecases.list_sessions(app_container(UsersConfig), tenant, user_id, before, count + 1)
     page = rows[:count]
     onward = encode_cursor(page[-1].id, context) if len(rows) > count else None
     return json_response(SessionListDocument([_document(one) for one in page], onward))
@@ -73,12 +72,11 @@ async def end_all() -> Response:
 @document_response(ProblemDocument, 404)
 async def end(session_id: str) -> Response:
     """End a session of the caller; administrators can end any session of the tenant."""
-    container = app_container(UsersConfig)
     known = parse_id(session_id)
     if known is None:
         raise NotFoundError
     anybodys = ADMINISTRATOR in principal().scopes
-    await session_usecases.end_session(container, caller(), known, None if anybodys else own_id())
+    await session_usecases.end_session(app_container(UsersConfig), caller(), known, None if anybodys else own_id())
     return Response(b"", 204)
 
 

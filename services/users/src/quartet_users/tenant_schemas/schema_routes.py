@@ -73,8 +73,7 @@ async def read(urn: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def delete(urn: str) -> Response:
     """Delete one of the tenant's own schemas; 409 while a user has values of it."""
-    container = app_container(UsersConfig)
-    await schema_usecases.delete_schema(container, caller(), urn)
+    await schema_usecases.delete_schema(app_container(UsersConfig), caller(), urn)
     dependency(UserTypes).forget(caller().tenant)
     return Response(b"", 204)
 

@@ -65,14 +65,13 @@ async def create() -> Response:
 @document_response(ProblemDocument, 400)
 async def list_() -> Response:
     """List all tenants, or those of one status, by id, in pages."""
-    container = app_container(UsersConfig)
     _platform()
     given = _given()
     status = _status(given.get("status"))
     context = ["users.tenants", status or ""]
     after = decode_cursor(given["cursor"], context, str) if "cursor" in given else ""
     count = whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         found = await tenant_store.list_tenants(connection, status, after, count + 1)
     onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
     return json_response(TenantListDocument([document_of(one) for one in found[:count]], onward))
@@ -85,9 +84,8 @@ async def list_() -> Response:
 @document_response(ProblemDocument, 404)
 async def read(tenant: str) -> Response:
     """Read a tenant."""
-    container = app_container(UsersConfig)
     _platform()
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         found = await tenant_store.read_tenant(connection, tenant)
     if found is None:
         raise NotFoundError

@@ -51,8 +51,7 @@ blueprint = Blueprint("keys", __name__, url_prefix="/users")
 @document_response(KeyListDocument)
 async def list_() -> Response:
     """List the keys of access tokens with id, state and age, without the keys themselves."""
-    container = app_container(UsersConfig)
-    return _answer(await key_usecases.list_keys(container))
+    return _answer(await key_usecases.list_keys(app_container(UsersConfig)))
 
 
 @blueprint.post("/keys/rotate")

@@ -34,11 +34,10 @@ blueprint = Blueprint("internal", __name__, url_prefix="/users")
 @document_response(LookupDocument)
 async def lookup() -> Response:
     """Find which of up to 1,000 ids are users of the tenant, with their names."""
-    container = app_container(UsersConfig)
     stop_on_disconnect()
     ids = _ids(await read_body())
     known = [found for found in map(parse_id, ids) if found is not None]
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         rows = await user_store.find_by_ids(connection, caller().tenant, known)
     found = [KnownUser(str(row["id"]), row["user_name"], row["display_name"], row["version"]) for row in rows]
     return json_response(LookupDocument(found))
@@ -52,9 +51,8 @@ async def lookup() -> Response:
 @document_response(GroupScopesDocument)
 async def group_scopes() -> Response:
     """List the scopes of the roles that are granted directly to up to 1,000 groups."""
-    container = app_container(UsersConfig)
     known = [found for found in map(parse_id, _ids(await read_body())) if found is not None]
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)
     return json_response(GroupScopesDocument(scopes))
 

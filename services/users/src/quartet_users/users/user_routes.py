@@ -110,13 +110,12 @@ async def replace(user_id: str | None) -> Response:
 @document_response(ErrorDocument, 409)
 async def patch(user_id: str | None) -> Response:
     """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
-    container = app_container(UsersConfig)
     known = _wanted(user_id)
     body, user_type = await _sent()
     shown = read_projection(user_type.projector)
     operations = await body.work(parse_patch)
     user = await user_usecases.patch_user(
-        container,
+        app_container(UsersConfig),
         dependency(Passwords),
         user_type.engine,
         caller(),
@@ -135,8 +134,7 @@ async def patch(user_id: str | None) -> Response:
 @document_response(ErrorDocument, 404)
 async def delete(user_id: str | None) -> Response:
     """Delete a user (RFC 7644 section 3.6)."""
-    container = app_container(UsersConfig)
-    await user_usecases.delete_user(container, caller(), _wanted(user_id), read_if_match())
+    await user_usecases.delete_user(app_container(UsersConfig), caller(), _wanted(user_id), read_if_match())
     return Response(b"", 204)
 
 
