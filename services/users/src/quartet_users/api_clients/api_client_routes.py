@@ -2,21 +2,21 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError, NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import read_json, takes
-from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import api_client_usecases, client_assertions
@@ -38,10 +38,8 @@ from quartet_users.api_clients.api_client_models import (
 from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 
-DEFAULT_COUNT = 100
 MAX_CLIENT_BYTES = 64 * 1024
 """Bytes of a body with ten public keys and their certificates."""
-MAX_COUNT = 1000
 MAX_YEAR = 9998
 
 blueprint = Blueprint("api_clients", __name__, url_prefix="/users")
@@ -72,15 +70,12 @@ async def create() -> Response:
 async def list_() -> Response:
     """List the tenant's API clients by id, in pages."""
     tenant = caller().tenant
-    given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
     context = ["users.clients", tenant]
-    after = decode_cursor(given["cursor"], context, str) if given.get("cursor") else ""
-    count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
+    after, count = read_page(read_parameters("cursor", "count"), context, "")
     async with app_container(UsersConfig).database.connection() as connection:
         rows = await store.list_clients(connection, tenant, after, count + 1)
     page = [_document(ApiClient.of(tenant, row)) for row in rows[:count]]
-    onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
-    return json_response(ClientListDocument(page, onward))
+    return json_response(ClientListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
 
 
 @blueprint.get("/clients/<client_id>")

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 from itertools import groupby
+from operator import itemgetter
 
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import encode_cursor
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.openapi import ProblemDocument
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
@@ -26,7 +27,7 @@ from quartet_users.roles.role_models import (
     RolesOfDocument,
     WayDocument,
 )
-from quartet_users.roles.role_routes import decider, known_id, read_page
+from quartet_users.roles.role_routes import NOWHERE, decider, known_id
 from quartet_users.roles.role_store import Row
 
 blueprint = Blueprint("role_grants", __name__, url_prefix="/users")
@@ -41,12 +42,12 @@ async def list_(role_id: str) -> Response:
     """List the users and groups that have a role by id, in pages."""
     tenant, role = caller().tenant, known_id(role_id)
     context = ["users.roles.grants", tenant, str(role)]
-    after, count = read_page(context)
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
     async with app_container(UsersConfig).database.connection() as connection:
         if await role_store.read_role(connection, tenant, role) is None:
             raise NotFoundError
         rows = await role_store.read_grants(connection, tenant, role, after, count + 1)
-    onward = encode_cursor(rows[count - 1]["grantee_id"], context) if len(rows) > count else None
+    onward = next_cursor(rows, count, context, itemgetter("grantee_id"))
     return json_response(GrantListDocument([_grant(row) for row in rows[:count]], onward))
 
 

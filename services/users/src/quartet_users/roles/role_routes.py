@@ -1,18 +1,18 @@
 """Routes of roles: an administrator of a tenant makes, lists, changes and removes its named sets of scopes."""
 
+from operator import attrgetter
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.roles import role_domain, role_store, role_usecases
@@ -28,8 +28,6 @@ from quartet_users.roles.role_models import (
 )
 from quartet_users.roles.role_usecases import Decider, RoleChange
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 NOWHERE = UUID(int=0)
 
 blueprint = Blueprint("roles", __name__, url_prefix="/users")
@@ -59,10 +57,10 @@ async def list_() -> Response:
     """List the tenant's roles, oldest first, in pages."""
     tenant = caller().tenant
     context = ["users.roles", tenant]
-    after, count = read_page(context)
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
     async with app_container(UsersConfig).database.connection() as connection:
         found = await role_store.read_roles(connection, tenant, after, count + 1)
-    onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
+    onward = next_cursor(found, count, context, attrgetter("id"))
     return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
 
 
@@ -114,13 +112,6 @@ def known_id(text: str) -> UUID:
     if found is None:
         raise NotFoundError
     return found
-
-
-def read_page(context: list[str]) -> tuple[UUID, int]:
-    """Behind which id the page begins, and how many it holds. Raises BadRequestError."""
-    given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
-    after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
-    return after, whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
 
 
 def _document(role: Role) -> RoleDocument:

@@ -2,20 +2,20 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import BadRequestError, ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import scim_token_domain, scim_token_usecases
@@ -30,8 +30,6 @@ from quartet_users.scim_tokens.scim_token_models import (
     ScimTokenPageQuery,
 )
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 NOWHERE = UUID(int=0)
 MAX_YEAR = 9998
 
@@ -67,15 +65,12 @@ async def create() -> Response:
 async def list_() -> Response:
     """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
     tenant = caller().tenant
-    given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
     context = ["users.scim_tokens", tenant]
-    after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
-    count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
     async with app_container(UsersConfig).database.connection() as connection:
         rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
     page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
-    onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
-    return json_response(ScimTokenListDocument(page, onward))
+    return json_response(ScimTokenListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
 
 
 @blueprint.get("/scim-tokens/<token_id>")

@@ -1,8 +1,9 @@
 """Routes of tenants: made, listed, renamed, suspended, resumed and deleted by the platform's administrators."""
 
+from operator import attrgetter
 from typing import get_args
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.scopes import PLATFORM_ADMIN
@@ -11,11 +12,11 @@ from quartet_common.core.errors import ForbiddenError, NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.core.validation_messages import shown
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import BadParameterError, single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
+from quartet_common.web.query_parameters import BadParameterError
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.passwords.password_hashing import Passwords
@@ -34,8 +35,6 @@ from quartet_users.tenants.tenant_models import (
     document_of,
 )
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 blueprint = Blueprint("tenants", __name__, url_prefix="/users")
@@ -66,14 +65,13 @@ async def create() -> Response:
 async def list_() -> Response:
     """List all tenants, or those of one status, by id, in pages."""
     _platform()
-    given = _given()
+    given = read_parameters("status", "cursor", "count")
     status = _status(given.get("status"))
     context = ["users.tenants", status or ""]
-    after = decode_cursor(given["cursor"], context, str) if "cursor" in given else ""
-    count = whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
+    after, count = read_page(given, context, "")
     async with app_container(UsersConfig).database.connection() as connection:
         found = await tenant_store.list_tenants(connection, status, after, count + 1)
-    onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
+    onward = next_cursor(found, count, context, attrgetter("id"))
     return json_response(TenantListDocument([document_of(one) for one in found[:count]], onward))
 
 
@@ -148,12 +146,6 @@ def _platform() -> Caller:
     if principal().tenant != SYSTEM_TENANT:
         raise ForbiddenError(PLATFORM_ADMIN)
     return caller()
-
-
-def _given() -> dict[str, str]:
-    parameters = request.args.to_dict(flat=False)
-    known = ("status", "cursor", "count")
-    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
 
 
 def _status(text: str | None) -> Status | None:
