@@ -11,7 +11,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError, NotFoundError
-from quartet_common.core.identifiers import parse_id
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json, takes
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
@@ -144,9 +144,7 @@ async def rotate(client_id: str) -> Response:
 @document_response(ProblemDocument, 404)
 async def end_secret(client_id: str, secret_id: str) -> Response:
     """Delete a secret at once; the client's tokens are revoked."""
-    known = parse_id(secret_id)
-    if known is None:
-        raise NotFoundError
+    known = require_id(secret_id)
     await api_client_usecases.end_secret(app_container(UsersConfig), caller(), _id(client_id), known)
     return Response(b"", 204)
 

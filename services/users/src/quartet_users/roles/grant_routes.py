@@ -8,6 +8,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
@@ -27,7 +28,7 @@ from quartet_users.roles.role_models import (
     RolesOfDocument,
     WayDocument,
 )
-from quartet_users.roles.role_routes import NOWHERE, decider, known_id
+from quartet_users.roles.role_routes import NOWHERE, decider
 from quartet_users.roles.role_store import Row
 
 blueprint = Blueprint("role_grants", __name__, url_prefix="/users")
@@ -40,7 +41,7 @@ blueprint = Blueprint("role_grants", __name__, url_prefix="/users")
 @document_response(GrantListDocument)
 async def list_(role_id: str) -> Response:
     """List the users and groups that have a role by id, in pages."""
-    tenant, role = caller().tenant, known_id(role_id)
+    tenant, role = caller().tenant, require_id(role_id)
     context = ["users.roles.grants", tenant, str(role)]
     after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
     async with app_container(UsersConfig).database.connection() as connection:
@@ -60,7 +61,7 @@ async def list_(role_id: str) -> Response:
 async def give(role_id: str) -> Response:
     """Grant a role to a user or a group and its members, also nested ones; 200 if it was granted before."""
     container = app_container(UsersConfig)
-    body, role = await read_json(NewGrantBody), known_id(role_id)
+    body, role = await read_json(NewGrantBody), require_id(role_id)
     is_new = await role_usecases.give_role(container, dependency(GroupDirectory), decider(), role, body.type, body.id)
     async with container.database.connection() as connection:
         row = await role_store.read_grant(connection, caller().tenant, role, body.id)
@@ -75,7 +76,7 @@ async def give(role_id: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def take(role_id: str, grantee_id: str) -> Response:
     """Revoke a role from a user or a group; access tokens of users who lose a scope are refused."""
-    await role_usecases.take_role(app_container(UsersConfig), decider(), known_id(role_id), known_id(grantee_id))
+    await role_usecases.take_role(app_container(UsersConfig), decider(), require_id(role_id), require_id(grantee_id))
     return Response(b"", 204)
 
 
@@ -85,7 +86,7 @@ async def take(role_id: str, grantee_id: str) -> Response:
 @document_response(RolesOfDocument)
 async def of(user_id: str) -> Response:
     """List the roles and scopes of a user, and the groups through which the user has them."""
-    tenant, user = caller().tenant, known_id(user_id)
+    tenant, user = caller().tenant, require_id(user_id)
     async with app_container(UsersConfig).database.connection() as connection:
         if not await role_store.user_exists(connection, tenant, user):
             raise NotFoundError

@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
-from quartet_common.core.identifiers import parse_id
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
@@ -71,7 +71,7 @@ async def list_() -> Response:
 async def read(role_id: str) -> Response:
     """Read a role."""
     async with app_container(UsersConfig).database.connection() as connection:
-        role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
+        role = await role_store.read_role(connection, caller().tenant, require_id(role_id))
     if role is None:
         raise NotFoundError
     return json_response(_document(role))
@@ -88,7 +88,7 @@ async def change(role_id: str) -> Response:
     container = app_container(UsersConfig)
     body = await read_json(RoleChangeBody)
     wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
-    return json_response(_document(await role_usecases.change_role(container, decider(), known_id(role_id), wanted)))
+    return json_response(_document(await role_usecases.change_role(container, decider(), require_id(role_id), wanted)))
 
 
 @blueprint.delete("/roles/<role_id>")
@@ -97,21 +97,13 @@ async def change(role_id: str) -> Response:
 @document_response(ProblemDocument, 409)
 async def delete(role_id: str) -> Response:
     """Delete a role; all users and groups lose it."""
-    await role_usecases.delete_role(app_container(UsersConfig), decider(), known_id(role_id))
+    await role_usecases.delete_role(app_container(UsersConfig), decider(), require_id(role_id))
     return Response(b"", 204)
 
 
 def decider() -> Decider:
     """Who decides about roles in the running request."""
     return Decider(caller(), principal().scopes)
-
-
-def known_id(text: str) -> UUID:
-    """The id out of an address. Raises NotFoundError: what is no id is simply nobody's."""
-    found = parse_id(text)
-    if found is None:
-        raise NotFoundError
-    return found
 
 
 def _document(role: Role) -> RoleDocument:

@@ -10,7 +10,7 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import BadRequestError, ForbiddenError, NotFoundError
-from quartet_common.core.identifiers import parse_id
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
@@ -82,7 +82,7 @@ async def read(token_id: str) -> Response:
     """Read one of the tenant's SCIM tokens."""
     tenant = caller().tenant
     async with app_container(UsersConfig).database.connection() as connection:
-        row = await store.read_scim_token(connection, tenant, _id(token_id))
+        row = await store.read_scim_token(connection, tenant, require_id(token_id))
     if row is None:
         raise NotFoundError
     return json_response(_document(store.token_of(tenant, row)))
@@ -94,7 +94,7 @@ async def read(token_id: str) -> Response:
 @document_response(ProblemDocument, 404)
 async def revoke(token_id: str) -> Response:
     """Revoke a SCIM token."""
-    await scim_token_usecases.revoke_scim_token(app_container(UsersConfig), caller(), _id(token_id))
+    await scim_token_usecases.revoke_scim_token(app_container(UsersConfig), caller(), require_id(token_id))
     return Response(b"", 204)
 
 
@@ -124,13 +124,6 @@ def _end(body: NewScimTokenBody, now: datetime) -> datetime | None:
             "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
         )
     return body.expires_at.astimezone(UTC)
-
-
-def _id(text: str) -> UUID:
-    found = parse_id(text)
-    if found is None:
-        raise NotFoundError
-    return found
 
 
 def _document(token: ScimToken) -> ScimTokenDocument:

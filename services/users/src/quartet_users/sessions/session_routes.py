@@ -6,8 +6,8 @@ from uuid import UUID
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.core.errors import ForbiddenError, NotFoundError
-from quartet_common.core.identifiers import parse_id
+from quartet_common.core.errors import ForbiddenError
+from quartet_common.core.identifiers import parse_id, require_id
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
@@ -68,9 +68,7 @@ async def end_all() -> Response:
 @document_response(ProblemDocument, 404)
 async def end(session_id: str) -> Response:
     """End a session of the caller; administrators can end any session of the tenant."""
-    known = parse_id(session_id)
-    if known is None:
-        raise NotFoundError
+    known = require_id(session_id)
     anybodys = ADMINISTRATOR in principal().scopes
     await session_usecases.end_session(app_container(UsersConfig), caller(), known, None if anybodys else own_id())
     return Response(b"", 204)
