@@ -33,7 +33,7 @@ SEARCHED: Columns = {
     "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),
     "groups": Rows("memberships AS m WHERE m.place = people.place", {"value": Column("m.group_id", Kind.UUID)}),
 }
-PEOPLE = Place("people", SEARCHED, tenant="'t'")
+PEOPLE = Place("people", SEARCHED, totals="", text="", tenant="'t'")
 SORTED_BY = ["id", "userName", "externalId", "displayName", "nickName", "active", "name.familyName", "profileUrl"]
 SORTED_BY += ["emails", "emails.type", "emails.display", "x509Certificates", "meta.created", "meta.lastModified"]
 SORTED_BY += ["meta.resourceType", f"{ENTERPRISE}:department", f"{ENTERPRISE}:manager", "schemas"]

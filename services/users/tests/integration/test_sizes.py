@@ -169,14 +169,14 @@ async def test_no_more_than_a_page_is_read_from_the_database(
 ) -> None:
     await store(users, tenant, *(user(f"user{number:02}", 7) for number in range(22)))
     read: list[int] = []
-    select = user_source.select_users
+    select = user_source.select_page
 
     async def counted(*given: Any) -> Any:
         rows = await select(*given)
         read.append(sum(len(row["resource"] or "") for row in rows))
         return rows
 
-    monkeypatch.setattr(user_source, "select_users", counted)
+    monkeypatch.setattr(user_source, "select_page", counted)
     response = await users.client.get(USERS, headers=headers, query_string={"count": 200})
     assert response.status_code == 200
     assert max(read) < PAGE_BYTES + LIMIT
