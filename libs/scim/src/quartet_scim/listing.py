@@ -39,8 +39,8 @@ class Place:
     """Where the resources of a type stand; SQL, never made from input.
 
     table: what stands behind FROM. tenant, id: its columns. first: the number of the first parameter that is free; $1
-    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`. totals: the table
-    of the number of resources of each tenant. text: the name of a column that is read as text with `resource`.
+    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`. totals: the
+    table of the number of resources of each tenant. text: the column that is read as text besides `resource`.
     """
 
     table: str

@@ -203,7 +203,8 @@ async def test_names_are_answered_by_their_index(groups: RunningService, tenant:
     async with groups.container.database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
         await connection.execute("SET LOCAL random_page_cost = 0.1")
-        explain = f"EXPLAIN {list_store.page_query(GroupSource.place, page, f'{group_store.TEXTS}, {group_store.NO_MEMBERS}')}"
+        columns = f"{group_store.TEXTS}, {group_store.NO_MEMBERS}"
+        explain = f"EXPLAIN {list_store.page_query(GroupSource.place, page, columns)}"
         plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters, 2**22))
     assert "groups_display_name" in plan, plan
 
