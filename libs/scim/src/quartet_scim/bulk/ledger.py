@@ -7,7 +7,7 @@ from typing import Any
 from quartet_scim.bulk.messages import Method
 from quartet_scim.bulk.plan import Plan, Planned
 from quartet_scim.bulk.references import shown
-from quartet_scim.errors import ScimError
+from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.render import etag
 
 BULK_RESPONSE_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
@@ -26,9 +26,9 @@ class Outcome:
     error: ScimError | None = None
 
     @classmethod
-    def failed(cls, error: ScimError) -> "Outcome":
+    def failed(cls, error: HttpError) -> "Outcome":
         """The outcome of an operation that was answered with an error."""
-        return cls(error.status, None, error)
+        return cls(error.status, None, as_scim_error(error))
 
 
 class Ledger:
