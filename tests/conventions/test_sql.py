@@ -163,6 +163,17 @@ def _is_sql(node: ast.expr) -> bool:
     return SQL.search("".join(fixed)) is not None
 
 
+def outside_of_stores(file: str, module: ast.Module) -> list[str]:
+    """The texts in a module that look like SQL, unless it is a store; without docstrings and scripts of Redis."""
+    if file.endswith("store.py"):
+        return []
+    docs = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(module) if isinstance(node, ast.Constant) and id(node) not in docs)
+    return [
+        f"{file}:{one.lineno}: {one.value!r}" for one in texts if _is_sql(one) and "redis.call" not in str(one.value)
+    ]
+
+
 def unknown(file: str, module: ast.Module) -> list[str]:
     """What is put into SQL and stands in no list."""
     return [f"{file}:{one.line}: {one.text}" for one in insertions(module) if not _is_known(file, one)]
@@ -217,6 +228,19 @@ def test_a_name_that_one_function_may_use_is_let_through_nowhere_else_and_never_
     assert unknown("quartet_audit/entry_search_store.py", ast.parse(code)) == [
         "quartet_audit/entry_search_store.py:1: '{name}'"
     ]
+
+
+@pytest.mark.parametrize(
+    "code", ["QUERY = 'SELECT 1'", "read(f'name FROM {TABLE}')", "columns = ('id', 'resource::text')"]
+)
+def test_sql_outside_of_stores_is_seen(code: str) -> None:
+    assert outside_of_stores("quartet_groups/group_source.py", ast.parse(code))
+    assert not outside_of_stores("quartet_groups/group_store.py", ast.parse(code))
+
+
+def test_sql_of_services_is_in_their_stores_only() -> None:
+    services = {name: tree for name, tree in sources().items() if not name.startswith("quartet_common/")}
+    assert not [line for name, tree in services.items() for line in outside_of_stores(name, tree)]
 
 
 def test_sql_is_made_of_constants_and_of_what_is_known() -> None:
