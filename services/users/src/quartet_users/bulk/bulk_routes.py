@@ -14,8 +14,8 @@ from quartet_common.core.offload import LARGE_BODY
 from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.guard import caller, principal, requires
+from quartet_scim.api_models import ErrorDocument
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
-from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.json import parse
