@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quartet_scim.attribute_names import MAX_NAMES
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_syntax, invalid_value
 from quartet_scim.filters import MAX_CHARACTERS
-from quartet_scim.names import MAX_NAMES
 from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
 
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from quartet_scim.attribute_names import Named, core_attributes, name_table
 from quartet_scim.filters import Path, parse_path
 from quartet_scim.filters.resolver import Resolver
-from quartet_scim.names import Named, core_attributes, name_table
 from quartet_scim.normalise import core_field
 from quartet_scim.patch.selection import Selection
 from quartet_scim.patch.slots import Slot, slot_of
