@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.filters import MAX_CHARACTERS
 from quartet_scim.registration import urns_of
-from quartet_scim.rules import MAX_KEYS
 from quartet_scim.schema import ResourceType
 
 _URN = re.compile(r"urn:[A-Za-z0-9._~%+/:-]+", re.ASCII | re.IGNORECASE)

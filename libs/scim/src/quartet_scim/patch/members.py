@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from quartet_scim.attribute_conversion import compiled
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Compare, Filter, Operator, Or, parse_path
 from quartet_scim.patch.lists import listed_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
-from quartet_scim.rules import compiled
 from quartet_scim.schema import group_schema
 from quartet_scim.values import Convert, WrongValueError
 

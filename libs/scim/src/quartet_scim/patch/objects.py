@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quartet_scim.attribute_conversion import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
-from quartet_scim.rules import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.values import WrongValueError
 
 Json = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
+from quartet_scim.attribute_conversion import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
 from quartet_scim.schema import Attribute, Mutability
 from quartet_scim.values import Convert, WrongValueError
 

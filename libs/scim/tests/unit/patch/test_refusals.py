@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from quartet_scim.attribute_conversion import MAX_VALUES
 from quartet_scim.patch.effort import MAX_EFFORT
 from quartet_scim.patch.selection import COST_OF_A_TEST
-from quartet_scim.rules import MAX_VALUES
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
