@@ -8,7 +8,7 @@ from quartet_scim.attribute_conversion import Field, ObjectRules, compiled, igno
 from quartet_scim.errors import invalid_syntax
 from quartet_scim.schema import Attribute, ResourceType, Schema, common_attributes
 from quartet_scim.usernames import prepare
-from quartet_scim.values import WrongValueError, text
+from quartet_scim.value_conversion import WrongValueError, text
 
 SEARCHED = frozenset({"userName", "externalId", "displayName"})
 MAX_SEARCHED_BYTES = 1024

@@ -13,7 +13,7 @@ from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
 from quartet_scim.patch.state import State
 from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
 from quartet_scim.schema import ResourceType
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 
 @dataclass(frozen=True, slots=True)

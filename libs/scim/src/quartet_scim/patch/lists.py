@@ -11,7 +11,7 @@ from quartet_scim.patch.effort import Effort
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.objects import given
 from quartet_scim.patch.slots import Slot
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 
 def written(slot: Slot, old: list[Any] | None, op: Op, value: Any) -> list[Any] | None:

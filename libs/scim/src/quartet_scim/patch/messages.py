@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from quartet_scim.errors import ScimError, ScimType, invalid_syntax
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 PATCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 1_000

@@ -9,7 +9,7 @@ from quartet_scim.patch.messages import Op
 from quartet_scim.patch.selection import Selection
 from quartet_scim.patch.slots import Slot
 from quartet_scim.patch.targets import Target
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 LABELS = frozenset({"type", "primary", "display"})
 """What a value is called and not what it is: an element that has nothing else left has lost its value."""

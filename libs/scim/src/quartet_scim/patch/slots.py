@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quartet_scim.attribute_conversion import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
 from quartet_scim.schema import Attribute, Mutability
-from quartet_scim.values import Convert, WrongValueError
+from quartet_scim.value_conversion import Convert, WrongValueError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from quartet_scim.patch.messages import Op, operation_error
 from quartet_scim.patch.slots import Slot, demand_mutable
 from quartet_scim.patch.targets import Targets
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 
 class State:

@@ -10,7 +10,7 @@ from quartet_scim.normalise import core_field
 from quartet_scim.patch.selection import Selection
 from quartet_scim.patch.slots import Slot, slot_of
 from quartet_scim.schema import ResourceType
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 
 @dataclass(frozen=True, slots=True)
