@@ -19,7 +19,7 @@ from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse
 from quartet_scim.errors import ScimError
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.json import parse
-from quartet_scim.mentions import urns_in_message
+from quartet_scim.urn_references import urns_in_message
 from quartet_scim_http.requests import read_bytes
 from quartet_users.bulk.bulk_models import BulkRequestDocument, BulkResponseDocument
 from quartet_users.bulk.bulk_runs import ENDPOINTS, GROUPS, USERS
