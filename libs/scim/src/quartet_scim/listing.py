@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
 from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, mentions, parse, to_sql
 from quartet_scim.filters.conditions import AllOf, AnyOf, Some, Test

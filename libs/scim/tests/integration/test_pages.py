@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Column, Columns, Kind, Rows, matches
 from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select

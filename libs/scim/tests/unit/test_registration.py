@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.discovery import schema_document
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import parse, to_sql

@@ -19,7 +19,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.service_request import FREE_BYTES, hold_bytes
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
 from quartet_scim.http import CONTENT_TYPE

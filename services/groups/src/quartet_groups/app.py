@@ -27,7 +27,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_groups.openapi_reference import REFERENCE
     from quartet_groups.privilege_routes import privileges_blueprint
     from quartet_groups.search_routes import internal_search_blueprint, search_blueprint
-    from quartet_scim.compiled import CompiledType
+    from quartet_scim.compiled_type import CompiledType
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type

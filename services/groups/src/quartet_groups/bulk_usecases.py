@@ -22,7 +22,7 @@ from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, 
 from quartet_groups.member_resolution import ask_for_unheard
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.bulk import Method, Outcome
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.preconditions import IfMatch

@@ -10,7 +10,7 @@ from quartet_groups import group_source, group_store
 from quartet_groups.group_domain import create
 from quartet_groups.group_source import GroupSource
 from quartet_groups.member_domain import Members
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.listing import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query

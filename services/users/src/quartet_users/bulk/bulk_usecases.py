@@ -11,7 +11,7 @@ from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import parse_patch

@@ -7,7 +7,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import takes
 from quartet_common.web.guard import caller, principal, requires
 from quartet_scim.api_models import ErrorDocument, ListQuery, SearchDocument
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
 from quartet_scim.urn_references import urns_in_message

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from quartet_common.data.database import Database
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.schema import user_resource_type
 from quartet_scim.urn_references import has_unknown
 from quartet_users.tenant_schemas import schema_store
