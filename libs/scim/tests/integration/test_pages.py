@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Column, Columns, Kind, Rows, matches
-from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.page_sql import PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import ResourceType

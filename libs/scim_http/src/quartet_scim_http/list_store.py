@@ -7,7 +7,7 @@ import asyncpg
 
 from quartet_common.data.connections import Connection
 from quartet_scim.filters import Sql
-from quartet_scim.listing import PageSql, Place, cut_query, unreadable_value
+from quartet_scim.page_sql import PageSql, Place, cut_query, unreadable_value
 from quartet_scim.render import timestamp
 
 KEPT = "id, version, created_at, modified_at, sort_key"

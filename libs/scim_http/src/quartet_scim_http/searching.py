@@ -23,7 +23,7 @@ from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
 from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.listing import PAGE_BYTES, PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.page_sql import PAGE_BYTES, PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.projection import Projection
 from quartet_scim.query import Query
 from quartet_scim.render import list_response

@@ -8,7 +8,7 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.group_store import NO_MEMBERS, SEARCHED, TEXTS, StoredGroup
 from quartet_groups.group_view import GroupView
 from quartet_scim.errors import too_many
-from quartet_scim.listing import PageSql, Place
+from quartet_scim.page_sql import PageSql, Place
 from quartet_scim.projection import Projection
 from quartet_scim_http.list_store import select_page
 from quartet_scim_http.searching import Source

@@ -11,7 +11,7 @@ from quartet_groups.group_domain import create
 from quartet_groups.group_source import GroupSource
 from quartet_groups.member_domain import Members
 from quartet_scim.compiled_type import CompiledType
-from quartet_scim.listing import Position, page_sql, select
+from quartet_scim.page_sql import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type

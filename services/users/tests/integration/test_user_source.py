@@ -10,7 +10,7 @@ from quartet_common.core.identifiers import new_id
 from quartet_common.data.database import Database
 from quartet_common.web.cursors import EXTENSION, encode_cursor
 from quartet_scim.compiled_type import CompiledType
-from quartet_scim.listing import Position, page_sql, select
+from quartet_scim.page_sql import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type

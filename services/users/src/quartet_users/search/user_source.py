@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
-from quartet_scim.listing import PageSql, Place
+from quartet_scim.page_sql import PageSql, Place
 from quartet_scim.projection import Projection
 from quartet_scim_http.list_store import select_page
 from quartet_scim_http.searching import Source
