@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from quartet_scim.errors import ScimType, too_many
+from quartet_scim.filters.lexer import END, Words, path, refused
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, TargetPath, ValuePath
-from quartet_scim.filters.words import END, Words, path, refused
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 20
