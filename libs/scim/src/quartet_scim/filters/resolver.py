@@ -16,8 +16,8 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.instants import microseconds, with_zone
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, Value, ValuePath
+from quartet_scim.filters.timestamps import microseconds, with_zone
 from quartet_scim.schema import ResourceType, Type
 
 _EQUALITY = frozenset({Operator.EQ, Operator.NE})
