@@ -23,9 +23,9 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.containment import contained
 from quartet_scim.filters.evaluate import fold
 from quartet_scim.filters.sql_comparisons import Parameters
+from quartet_scim.filters.sql_containment import contained
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
 
