@@ -9,7 +9,6 @@ from typing import Any
 
 from quartet_scim.errors import invalid_filter
 from quartet_scim.filters import sql_comparisons
-from quartet_scim.filters.columns import Column, Columns, Lookup, Rows
 from quartet_scim.filters.conditions import (
     AllOf,
     AnyOf,
@@ -24,6 +23,7 @@ from quartet_scim.filters.conditions import (
     Test,
 )
 from quartet_scim.filters.evaluate import fold
+from quartet_scim.filters.sql_columns import Column, Columns, Lookup, Rows
 from quartet_scim.filters.sql_comparisons import Parameters
 from quartet_scim.filters.sql_containment import contained
 from quartet_scim.filters.syntax import Operator
