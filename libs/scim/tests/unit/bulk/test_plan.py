@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Ledger, Outcome, Plan, make_plan, parse_bulk
-from quartet_scim.bulk.components import components
+from quartet_scim.bulk.reference_cycles import components
 from quartet_scim.errors import ScimError, invalid_value, uniqueness
 
 ENDPOINTS = ("/Users", "/Groups")
