@@ -7,8 +7,8 @@ from typing import Any
 from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import lists, objects, selected
-from quartet_scim.patch.effort import MAX_EFFORT, Effort
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
+from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
 from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
 from quartet_scim.patch.state import State
 from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified

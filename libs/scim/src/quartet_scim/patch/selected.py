@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from quartet_scim.patch import lists, objects
-from quartet_scim.patch.effort import Effort
 from quartet_scim.patch.messages import Op
+from quartet_scim.patch.patch_budget import Effort
 from quartet_scim.patch.selection import Selection
 from quartet_scim.patch.slots import Slot
 from quartet_scim.patch.targets import Target

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quartet_scim.attribute_conversion import MAX_VALUES
-from quartet_scim.patch.effort import MAX_EFFORT
+from quartet_scim.patch.patch_budget import MAX_EFFORT
 from quartet_scim.patch.selection import COST_OF_A_TEST
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
