@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.attribute_conversion import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
+from quartet_scim.patch.writable_attributes import Slot, demand_mutable, demand_optional
 from quartet_scim.value_conversion import WrongValueError
 
 Json = Mapping[str, Any]

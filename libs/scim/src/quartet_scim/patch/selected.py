@@ -7,8 +7,8 @@ from quartet_scim.patch import lists, objects
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.patch_budget import Effort
 from quartet_scim.patch.selection import Selection
-from quartet_scim.patch.slots import Slot
 from quartet_scim.patch.targets import Target
+from quartet_scim.patch.writable_attributes import Slot
 from quartet_scim.value_conversion import WrongValueError
 
 LABELS = frozenset({"type", "primary", "display"})

@@ -8,7 +8,7 @@ from quartet_scim.filters import Path, parse_path
 from quartet_scim.filters.resolver import Resolver
 from quartet_scim.normalise import core_field
 from quartet_scim.patch.selection import Selection
-from quartet_scim.patch.slots import Slot, slot_of
+from quartet_scim.patch.writable_attributes import Slot, slot_of
 from quartet_scim.schema import ResourceType
 from quartet_scim.value_conversion import WrongValueError
 
