@@ -6,7 +6,7 @@ from typing import Any
 
 from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import lists, objects, selected
+from quartet_scim.patch import filtered_values, lists, objects
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
 from quartet_scim.patch.state import State
@@ -146,7 +146,7 @@ class _Run:
 
     def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
         if target.selection is not None or target.sub is not None:
-            return selected.written(target, slot, old, op, value, self._effort)
+            return filtered_values.written(target, slot, old, op, value, self._effort)
         if op is not Op.REMOVE:
             return lists.written(slot, old, op, value)
         if not self._names_value:
