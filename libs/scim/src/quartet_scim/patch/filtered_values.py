@@ -6,8 +6,8 @@ from typing import Any
 from quartet_scim.patch import lists, objects
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.patch_budget import Effort
-from quartet_scim.patch.selection import Selection
 from quartet_scim.patch.targets import Target
+from quartet_scim.patch.value_filter import Selection
 from quartet_scim.patch.writable_attributes import Slot
 from quartet_scim.value_conversion import WrongValueError
 

@@ -7,7 +7,7 @@ from quartet_scim.attribute_names import Named, core_attributes, name_table
 from quartet_scim.filters import Path, parse_path
 from quartet_scim.filters.resolver import Resolver
 from quartet_scim.normalise import core_field
-from quartet_scim.patch.selection import Selection
+from quartet_scim.patch.value_filter import Selection
 from quartet_scim.patch.writable_attributes import Slot, slot_of
 from quartet_scim.schema import ResourceType
 from quartet_scim.value_conversion import WrongValueError

@@ -6,7 +6,7 @@ import pytest
 
 from quartet_scim.attribute_conversion import MAX_VALUES
 from quartet_scim.patch.patch_budget import MAX_EFFORT
-from quartet_scim.patch.selection import COST_OF_A_TEST
+from quartet_scim.patch.value_filter import COST_OF_A_TEST
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
