@@ -6,7 +6,7 @@ from typing import Any
 
 from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import filtered_values, lists, objects
+from quartet_scim.patch import filtered_values, multi_values, objects
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
 from quartet_scim.patch.state import State
@@ -148,7 +148,7 @@ class _Run:
         if target.selection is not None or target.sub is not None:
             return filtered_values.written(target, slot, old, op, value, self._effort)
         if op is not Op.REMOVE:
-            return lists.written(slot, old, op, value)
+            return multi_values.written(slot, old, op, value)
         if not self._names_value:
             return None
-        return lists.without_those(slot, old or [], value, self._effort) or None
+        return multi_values.without_those(slot, old or [], value, self._effort) or None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from quartet_scim.patch import lists, objects
+from quartet_scim.patch import multi_values, objects
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.patch_budget import Effort
 from quartet_scim.patch.targets import Target
@@ -30,7 +30,7 @@ def written(target: Target, slot: Slot, old: list[Any] | None, op: Op, value: An
     if value is None:
         return old
     if not chosen:
-        return lists.united(slot, elements, [_made(target, slot, op, value)])
+        return multi_values.united(slot, elements, [_made(target, slot, op, value)])
     return _changed(elements, chosen, lambda element: _written(target, slot, element, op, value))
 
 
@@ -56,7 +56,7 @@ def _changed(elements: list[Any], chosen: list[int], change: Change) -> list[Any
     found = list(elements)
     for place in chosen:
         found[place] = change(found[place])
-    return lists.with_newest_primary(found, chosen)
+    return multi_values.with_newest_primary(found, chosen)
 
 
 def _written(target: Target, slot: Slot, element: Any, op: Op, value: Any) -> Any:

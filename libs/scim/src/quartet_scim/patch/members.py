@@ -12,8 +12,8 @@ from typing import Any
 from quartet_scim.attribute_conversion import compiled
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Compare, Filter, Operator, Or, parse_path
-from quartet_scim.patch.lists import listed_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
+from quartet_scim.patch.multi_values import listed_values
 from quartet_scim.schema import group_schema
 from quartet_scim.value_conversion import Convert, WrongValueError
 
