@@ -6,7 +6,7 @@ from typing import Any
 
 from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import filtered_values, multi_values, objects
+from quartet_scim.patch import filtered_values, multi_values, single_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
 from quartet_scim.patch.state import State
@@ -140,9 +140,9 @@ class _Run:
             return self._changed_list(target, slot, old, op, value)
         if target.sub is not None:
             if op is Op.REMOVE:
-                return objects.without(old or {}, target.sub) or None
-            return objects.written(slot, old, op, {target.sub.name: value})
-        return None if op is Op.REMOVE else objects.written(slot, old, op, value)
+                return single_values.without(old or {}, target.sub) or None
+            return single_values.written(slot, old, op, {target.sub.name: value})
+        return None if op is Op.REMOVE else single_values.written(slot, old, op, value)
 
     def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
         if target.selection is not None or target.sub is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from quartet_scim.patch import multi_values, objects
+from quartet_scim.patch import multi_values, single_values
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.patch_budget import Effort
 from quartet_scim.patch.targets import Target
@@ -47,7 +47,7 @@ def _removed(target: Target, elements: list[Any], chosen: list[int]) -> list[Any
     sub = target.sub
     gone = set(chosen)
     if sub is not None:
-        elements = _changed(elements, chosen, lambda element: objects.without(element, sub))
+        elements = _changed(elements, chosen, lambda element: single_values.without(element, sub))
         gone = {place for place in chosen if elements[place].keys() <= LABELS}
     return [element for place, element in enumerate(elements) if place not in gone] or None
 
@@ -63,15 +63,15 @@ def _written(target: Target, slot: Slot, element: Any, op: Op, value: Any) -> An
     if not slot.subs:
         return slot.element(value)
     if target.sub is not None:
-        return objects.merged(slot, element, {target.sub.name: value}, op)
+        return single_values.merged(slot, element, {target.sub.name: value}, op)
     sent = _object(slot, value)
     if op is Op.ADD:
-        return objects.merged(slot, element, sent, op)
+        return single_values.merged(slot, element, sent, op)
     # RFC 7644 3.5.2.3: the record is replaced. What the filter says of it stays, or a later path would not find it.
     described = {} if target.selection is None else target.selection.description() or {}
     new = {name: element[name] for name in described if name in element}
-    new.update((sub.name, kept) for sub, kept in objects.given(slot, sent) if kept is not None)
-    objects.demand_same(slot, element, new)
+    new.update((sub.name, kept) for sub, kept in single_values.given(slot, sent) if kept is not None)
+    single_values.demand_same(slot, element, new)
     return new
 
 
@@ -80,7 +80,7 @@ def _made(target: Target, slot: Slot, op: Op, value: Any) -> Any:
     if described is None or not slot.subs:
         raise no_target()
     sent = {target.sub.name: value} if target.sub is not None else _object(slot, value)
-    made = slot.element(objects.merged(slot, described, sent, op))
+    made = slot.element(single_values.merged(slot, described, sent, op))
     if made is None or (target.selection is not None and not target.selection.chooses(made)):
         raise no_target()
     return made

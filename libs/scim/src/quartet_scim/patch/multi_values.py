@@ -8,8 +8,8 @@ import orjson
 from quartet_scim.attribute_conversion import Identity
 from quartet_scim.filters.evaluate import fold
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.objects import given
 from quartet_scim.patch.patch_budget import Effort
+from quartet_scim.patch.single_values import given
 from quartet_scim.patch.writable_attributes import Slot
 from quartet_scim.value_conversion import WrongValueError
 
