@@ -9,7 +9,7 @@ from quartet_scim.errors import ScimError
 from quartet_scim.patch import filtered_values, multi_values, single_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
-from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
+from quartet_scim.patch.path_targets import Target, Targets, invalid_path, qualified
 from quartet_scim.patch.working_copy import State
 from quartet_scim.patch.writable_attributes import Slot, demand_mutable, demand_optional
 from quartet_scim.schema import ResourceType

@@ -6,7 +6,7 @@ from typing import Any
 from quartet_scim.patch import multi_values, single_values
 from quartet_scim.patch.messages import Op
 from quartet_scim.patch.patch_budget import Effort
-from quartet_scim.patch.targets import Target
+from quartet_scim.patch.path_targets import Target
 from quartet_scim.patch.value_filter import Selection
 from quartet_scim.patch.writable_attributes import Slot
 from quartet_scim.value_conversion import WrongValueError

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quartet_scim.patch.messages import Op, operation_error
-from quartet_scim.patch.targets import Targets
+from quartet_scim.patch.path_targets import Targets
 from quartet_scim.patch.writable_attributes import Slot, demand_mutable
 from quartet_scim.value_conversion import WrongValueError
 
