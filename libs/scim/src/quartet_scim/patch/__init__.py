@@ -3,11 +3,11 @@
 from quartet_scim.patch.engine import Patched, PatchEngine
 from quartet_scim.patch.members import MemberChanges, split_member_operations
 from quartet_scim.patch.messages import PATCH_SCHEMA, Op, Operation, parse_patch
-from quartet_scim.patch.patch_budget import SMALL_EFFORT
+from quartet_scim.patch.patch_budget import SMALL_BUDGET
 
 __all__ = [
     "PATCH_SCHEMA",
-    "SMALL_EFFORT",
+    "SMALL_BUDGET",
     "MemberChanges",
     "Op",
     "Operation",

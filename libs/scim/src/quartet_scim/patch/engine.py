@@ -8,7 +8,7 @@ from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import filtered_values, multi_values, single_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
-from quartet_scim.patch.patch_budget import MAX_EFFORT, Effort
+from quartet_scim.patch.patch_budget import MAX_BUDGET, PatchBudget
 from quartet_scim.patch.path_targets import Target, Targets, invalid_path, qualified
 from quartet_scim.patch.working_copy import State
 from quartet_scim.patch.writable_attributes import Slot, demand_mutable, demand_optional
@@ -36,16 +36,16 @@ class PatchEngine:
         self._targets = Targets(resource_type)
 
     def apply(
-        self, attributes: Mapping[str, Any], operations: Iterable[Operation], effort: int = MAX_EFFORT
+        self, attributes: Mapping[str, Any], operations: Iterable[Operation], budget: int = MAX_BUDGET
     ) -> Patched:
         """What the operations make of a resource.
 
         attributes: as `Normaliser` gives them; they are not changed, but the result shares what stays as it is.
         Raises ScimError 400 that names the operation and the attribute: invalidPath, noTarget, mutability,
-        invalidValue, invalidSyntax, and tooMany where the operations would compare more values than `effort` allows.
+        invalidValue, invalidSyntax, and tooMany where the operations would compare more values than `budget` allows.
         """
         state = State(attributes, self._targets)
-        run = _Run(self._targets, state, Effort(effort))
+        run = _Run(self._targets, state, PatchBudget(budget))
         for operation in operations:
             try:
                 run.apply(operation)
@@ -58,12 +58,12 @@ class PatchEngine:
 class _Run:
     """One message on its way through one resource."""
 
-    __slots__ = ("_effort", "_index", "_names_value", "_state", "_targets")
+    __slots__ = ("_budget", "_index", "_names_value", "_state", "_targets")
 
-    def __init__(self, targets: Targets, state: State, effort: Effort) -> None:
+    def __init__(self, targets: Targets, state: State, budget: PatchBudget) -> None:
         self._targets = targets
         self._state = state
-        self._effort = effort
+        self._budget = budget
         self._index = 0
         self._names_value = True
 
@@ -136,7 +136,7 @@ class _Run:
 
     def _changed(self, target: Target, slot: Slot, old: Any, op: Op, value: Any) -> Any:
         if slot.many:
-            self._effort.spend(len(old or ()))
+            self._budget.spend(len(old or ()))
             return self._changed_list(target, slot, old, op, value)
         if target.sub is not None:
             if op is Op.REMOVE:
@@ -146,9 +146,9 @@ class _Run:
 
     def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
         if target.selection is not None or target.sub is not None:
-            return filtered_values.written(target, slot, old, op, value, self._effort)
+            return filtered_values.written(target, slot, old, op, value, self._budget)
         if op is not Op.REMOVE:
             return multi_values.written(slot, old, op, value)
         if not self._names_value:
             return None
-        return multi_values.without_those(slot, old or [], value, self._effort) or None
+        return multi_values.without_those(slot, old or [], value, self._budget) or None

@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.patch import multi_values, single_values
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.patch_budget import Effort
+from quartet_scim.patch.patch_budget import PatchBudget
 from quartet_scim.patch.path_targets import Target
 from quartet_scim.patch.value_filter import Selection
 from quartet_scim.patch.writable_attributes import Slot
@@ -17,14 +17,16 @@ LABELS = frozenset({"type", "primary", "display"})
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def written(target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any, effort: Effort) -> list[Any] | None:
+def written(
+    target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any, budget: PatchBudget
+) -> list[Any] | None:
     """All values after an operation on those that the path chooses; WrongValueError noTarget where that is none.
 
     Not in the RFC: an add or a replace of what is not there makes it of what the filter says by `eq` and `and`. Entra
     ID updates `emails[type eq "work"].value` without asking whether there is one.
     """
     elements = old or []
-    chosen = _chosen(target.selection, elements, effort)
+    chosen = _chosen(target.selection, elements, budget)
     if op is Op.REMOVE or (op is Op.REPLACE and value is None):
         return _removed(target, elements, chosen)
     if value is None:
@@ -34,10 +36,10 @@ def written(target: Target, slot: Slot, old: list[Any] | None, op: Op, value: An
     return _changed(elements, chosen, lambda element: _written(target, slot, element, op, value))
 
 
-def _chosen(selection: Selection | None, elements: list[Any], effort: Effort) -> list[int]:
+def _chosen(selection: Selection | None, elements: list[Any], budget: PatchBudget) -> list[int]:
     if selection is None:  # a path like emails.value: all of them
         return list(range(len(elements)))
-    effort.spend(len(elements) * selection.cost)
+    budget.spend(len(elements) * selection.cost)
     return [place for place, element in enumerate(elements) if selection.chooses(element)]
 
 

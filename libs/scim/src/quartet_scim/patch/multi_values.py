@@ -8,7 +8,7 @@ import orjson
 from quartet_scim.attribute_conversion import Identity
 from quartet_scim.filters.evaluate import fold
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.patch_budget import Effort
+from quartet_scim.patch.patch_budget import PatchBudget
 from quartet_scim.patch.single_values import given
 from quartet_scim.patch.writable_attributes import Slot
 from quartet_scim.value_conversion import WrongValueError
@@ -52,7 +52,7 @@ def _within(slot: Slot, values: list[Any]) -> list[Any]:
     return values
 
 
-def without_those(slot: Slot, old: list[Any], value: Any, effort: Effort) -> list[Any]:
+def without_those(slot: Slot, old: list[Any], value: Any, budget: PatchBudget) -> list[Any]:
     """The values but for those that are listed, as Entra ID lists the members to remove; absent ones do not matter.
 
     An object stands for all values that have its `value`, and its `type` if it gives one; without `value`, for those
@@ -65,7 +65,7 @@ def without_those(slot: Slot, old: list[Any], value: Any, effort: Effort) -> lis
         return [item for item in old if item not in unwanted]
     known = {_folded_identity(slot, one) for one in doomed if "value" in one}
     partial = [one for one in doomed if one and "value" not in one]
-    effort.spend(len(old) * len(partial))
+    budget.spend(len(old) * len(partial))
     return [item for item in old if not (_is_known(slot, item, known) or _has_all_of_one(item, partial))]
 
 
