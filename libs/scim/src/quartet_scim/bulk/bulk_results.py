@@ -31,7 +31,7 @@ class Outcome:
         return cls(error.status, None, as_scim_error(error))
 
 
-class Ledger:
+class BulkResults:
     """Keeps the outcomes of a plan's operations, and stops the Bulk at the number of errors that the client accepts."""
 
     def __init__(self, plan: Plan, fail_on_errors: int | None) -> None:
@@ -50,9 +50,9 @@ class Ledger:
         """How many errors it takes until the Bulk is stopped; None for no limit."""
         return None if self._limit is None else max(0, self._limit - self.errors)
 
-    def fork(self) -> "Ledger":
+    def fork(self) -> "BulkResults":
         """A copy to try something with, until it is known whether that holds."""
-        other = Ledger(self._plan, self._limit)
+        other = BulkResults(self._plan, self._limit)
         other._outcomes, other.errors = dict(self._outcomes), self.errors
         return other
 

@@ -52,7 +52,7 @@ def bulk_blueprint(means: BulkDependencies, types: UserTypes, scim_root: str) ->
         user_type = await types.of(caller().tenant, mentioned)
         bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors, large)
         await bulk.carry_out()
-        answer = bulk.ledger.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
+        answer = bulk.results.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
         return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
 
     return blueprint

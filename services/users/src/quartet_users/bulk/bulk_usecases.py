@@ -10,7 +10,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
+from quartet_scim.bulk import BulkResults, Method, Outcome, Plan, Planned
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.normalise import Normalised
@@ -52,7 +52,7 @@ class BulkDependencies:
 
 
 class Bulk:
-    """One message on its way, for one caller; `ledger` has the outcomes of what was carried out so far."""
+    """One message on its way, for one caller; `results` has the outcomes of what was carried out so far."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Bulk:
         self._ends = clock() + TIME_LIMIT
         self._answers = clock() + ANSWER_LIMIT
         self._breathed = clock()
-        self.ledger = Ledger(plan, fail_on_errors)
+        self.results = BulkResults(plan, fail_on_errors)
 
     async def carry_out(self) -> None:
         """Carry out all operations, or as many as errors, time and servers allow; raises nothing for what fails."""
@@ -96,7 +96,7 @@ class Bulk:
                 )
                 away = error
                 self._refuse(run.indexes, error)
-            if self.ledger.stopped:
+            if self.results.stopped:
                 return
 
     def _no_more(self) -> ScimError | None:
@@ -108,14 +108,14 @@ class Bulk:
     def _refuse(self, indexes: Sequence[int], error: HttpError) -> None:
         """Record that nothing of these was carried out, or nothing more."""
         for index in indexes:
-            if not self.ledger.stopped and index not in self.ledger:
-                self.ledger.record(index, Outcome.failed(self.ledger.refusal(index) or error))
+            if not self.results.stopped and index not in self.results:
+                self.results.record(index, Outcome.failed(self.results.refusal(index) or error))
 
     async def _create(self, run: Run) -> None:
         wanted = {index: await self._wanted(index) for index in run.indexes}
         await self._hash_passwords(wanted)
         try:
-            self.ledger = await self._create_set(run.steps, wanted)
+            self.results = await self._create_set(run.steps, wanted)
         except (UnavailableError, ShareExceededError):
             raise
         except Exception as error:
@@ -128,15 +128,15 @@ class Bulk:
                 else:
                     self._refuse(step, away)
 
-    async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> Ledger:
+    async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> BulkResults:
         mine = {index: wanted[index] for step in steps for index in step}
-        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.ledger, steps, mine)
+        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.results, steps, mine)
 
     async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
-        if self.ledger.stopped:
+        if self.results.stopped:
             return
         try:
-            self.ledger = await self._create_set([step], wanted)
+            self.results = await self._create_set([step], wanted)
         except (UnavailableError, ShareExceededError):
             raise
         except ScimError as error:
@@ -148,7 +148,7 @@ class Bulk:
     async def _wanted(self, index: int) -> Wanted | ScimError:
         await self._breathe()
         planned = self._plan.operations[index]
-        refusal = self.ledger.refusal(index)
+        refusal = self.results.refusal(index)
         if refusal is not None:
             return refusal
         try:
@@ -182,38 +182,38 @@ class Bulk:
     async def _forward(self, run: Run) -> None:
         going: list[int] = []
         for index in run.indexes:
-            refusal = self.ledger.refusal(index)
+            refusal = self.results.refusal(index)
             if refusal is None:
                 going.append(index)
                 continue
-            if self.ledger.errors_left is not None:  # it may be the one at which the Bulk ends
+            if self.results.errors_left is not None:  # it may be the one at which the Bulk ends
                 await self._send(going)
                 going = []
-            if not self.ledger.stopped:
-                self.ledger.record(index, Outcome.failed(refusal))
+            if not self.results.stopped:
+                self.results.record(index, Outcome.failed(refusal))
         await self._send(going)
 
     async def _send(self, indexes: Sequence[int]) -> None:
-        if not indexes or self.ledger.stopped:
+        if not indexes or self.results.stopped:
             return
         operations = [self._plan.operations[index] for index in indexes]
         try:
             seconds = self._answers - self._clock()
-            outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left, seconds)
+            outcomes = await self._means.groups.carry_out(self._caller, operations, self.results.errors_left, seconds)
         except (UnavailableError, ShareExceededError) as error:
             outcomes = [Outcome.failed(error)] * len(indexes)
         for index, outcome in zip(indexes, outcomes, strict=False):
-            if not self.ledger.stopped:
-                self.ledger.record(index, outcome)
+            if not self.results.stopped:
+                self.results.record(index, outcome)
 
     async def _change(self, run: Run) -> None:
         for index in run.indexes:
-            if self.ledger.stopped:
+            if self.results.stopped:
                 return
             await self._breathe()
             planned = self._plan.operations[index]
-            refusal = self.ledger.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
-            self.ledger.record(
+            refusal = self.results.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
+            self.results.record(
                 index, Outcome.failed(refusal) if refusal else await outcome_of(self._change_user(planned))
             )
 
