@@ -37,8 +37,8 @@ class Target:
 class Targets:
     """All targets of a resource type, by the names that clients use.
 
-    core: the core schema's URN. extensions: the attributes of each extension by its URN. writables: all attributes by URN
-    (None for the core) and name.
+    core: the core schema's URN. extensions: the attributes of each extension by its URN. writables: all attributes by
+    URN (None for the core schema) and canonical name.
     """
 
     def __init__(self, resource_type: ResourceType) -> None:
