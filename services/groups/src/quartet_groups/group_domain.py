@@ -1,6 +1,6 @@
 """The rules for groups: what a command makes of a group and which events tell of it; no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,8 @@ from uuid import UUID
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
 from quartet_groups.events import GroupFacts, NestedGroup
-from quartet_groups.member_domain import MemberChange, Members
+from quartet_groups.member_domain import MemberChange, MemberOrders, Members, read_orders
+from quartet_scim.patch import Operation, PatchEngine, split_member_operations
 from quartet_scim.resource import Attributes, Resource, changed_names
 
 
@@ -20,6 +21,21 @@ class Group(Resource):
     def display_name(self) -> str:
         """The name for people."""
         return str(self.attributes["displayName"])
+
+
+@dataclass(frozen=True)
+class GroupPatch:
+    """A PATCH of a group: members change by `orders`, and `engine` applies `operations` to the other attributes."""
+
+    engine: PatchEngine
+    orders: MemberOrders
+    operations: Sequence[Operation]
+
+    @classmethod
+    def of(cls, engine: PatchEngine, operations: Sequence[Operation]) -> "GroupPatch":
+        """The PATCH that a client has sent. Raises ScimError 400."""
+        changes, others = split_member_operations(operations)
+        return cls(engine, read_orders(changes), others)
 
 
 def create(group_id: UUID, attributes: Attributes, members: Members, now: datetime) -> tuple[Group, list[DomainEvent]]:

@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_common.core.caller import Caller
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_common.web.denied_requests import EXTENSION
 from quartet_testing.clock import Clock
 from quartet_testing.machines import GRANT, Machines, assertion, basic
@@ -250,21 +251,21 @@ async def test_the_last_use_is_known_to_the_minute(moving: Machines, clock: Cloc
 
 async def test_a_client_that_is_made_within_another_transaction_goes_with_it(machines: Machines) -> None:
     container, caller = machines.users.container, Caller(machines.tenant, "carla")
-    async with container.database.transaction() as connection:
-        kept = await add_client(container, connection, caller, NewClient("kept", frozenset({"users:read"})))
+    async with unit_of_work(container, caller) as work:
+        kept = await add_client(work, NewClient("kept", frozenset({"users:read"})))
     assert kept.secret is not None
     assert kept.secret not in repr(kept)
     undone: list[ApiClient] = []
     with suppress(ZeroDivisionError):
-        async with container.database.transaction() as connection:
-            made = await add_client(container, connection, caller, NewClient("undone", frozenset({"users:read"})))
+        async with unit_of_work(container, caller) as work:
+            made = await add_client(work, NewClient("undone", frozenset({"users:read"})))
             undone.append(made.client)
             raise ZeroDivisionError
     assert [one["client_id"] for one in (await machines.ask("GET"))[1]["clients"]] == [kept.client.id]
     for scopes in (set[str](), {"service"}, {"platform:admin"}):
         with pytest.raises(ValueError, match="scopes"):
-            async with container.database.transaction() as connection:
-                await add_client(container, connection, caller, NewClient("x", frozenset(scopes)))
+            async with unit_of_work(container, caller) as work:
+                await add_client(work, NewClient("x", frozenset(scopes)))
 
 
 async def reasons(machines: Machines) -> set[str]:

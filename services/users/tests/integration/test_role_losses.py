@@ -120,7 +120,7 @@ async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
     await admin.give(role, str(group), "Group")
     assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
     assert len(await admin.revoked()) == 2
-    await scope_revocation.tell_rest(users.container)
+    await scope_revocation.revoke_rest(users.container)
     assert sorted(await admin.revoked()) == sorted(people)
     assert {event.actorid for event in await users.outbox(tenant) if event.routing_key == REVOKED} == {"hr-sync"}
 
@@ -137,7 +137,7 @@ async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
     [first] = await admin.revoked()
     lucky, other = [UUID(one) for one in people if UUID(one) != first]
     await admin.give(same, lucky)
-    await scope_revocation.tell_rest(users.container)
+    await scope_revocation.revoke_rest(users.container)
     assert await admin.revoked() == [first, other]
 
 

@@ -69,7 +69,7 @@ async def test_a_new_user_and_its_event_cost_one_statement_and_those_of_a_passwo
 
         return noted
 
-    monkeypatch.setattr(user_store, "insert_and_tell", noting(user_store.insert_and_tell))
+    monkeypatch.setattr(user_store, "insert_user_and_event", noting(user_store.insert_user_and_event))
     monkeypatch.setattr(user_store, "insert_user", noting(user_store.insert_user))
     await create(users.client, headers, userName="one")
     await create(users.client, headers, userName="two", password="t1me Machine of old")

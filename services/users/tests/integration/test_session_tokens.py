@@ -10,6 +10,7 @@ import pytest
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_common.core.caller import Caller
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session
@@ -57,11 +58,11 @@ async def test_who_ends_a_session_by_a_clock_that_is_behind_ends_its_last_token_
     clock = container.clock
     monkeypatch.setattr(container, "clock", lambda: clock() - timedelta(seconds=5))
     caller = Caller(people.tenant, "hr-sync")
-    async with container.database.transaction() as connection:
+    async with unit_of_work(container, caller) as work:
         if all_of_them:
-            await session_ending.end_sessions_of(container, connection, caller, UUID(person["id"]), "revoked")
+            await session_ending.end_sessions_of(work, UUID(person["id"]), "revoked")
         else:
-            await session_ending.end_session(container, connection, caller, UUID(session.id), None)
+            await session_ending.end_session(work, UUID(session.id), None)
     assert await session.is_refused()
 
 

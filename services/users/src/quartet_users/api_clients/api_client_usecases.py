@@ -16,9 +16,8 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.api_clients import api_client_events as events
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.config import UsersConfig
@@ -100,13 +99,13 @@ class CreatedSecret:
     old_end_at: datetime
 
 
-async def add_client(container: Container, connection: Connection, caller: Caller, wanted: NewClient) -> CreatedClient:
-    """Make a client within the transaction of `connection`. Raises ValueError for scopes that no client can have,
+async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
+    """Make a client. Raises ValueError for scopes that no client can have,
     ClientConflictError (409) when the tenant has too many.
     """
     if not wanted.scopes or not wanted.scopes <= CLIENT_SCOPES:
         raise ValueError("a client has some of the scopes of a tenant")
-    now, tenant = container.clock(), caller.tenant
+    now, connection, tenant = work.now(), work.connection, work.tenant
     await store.lock_clients(connection, tenant)
     if await store.count_clients(connection, tenant) >= MAX_CLIENTS:
         raise ClientConflictError(
@@ -121,7 +120,7 @@ async def add_client(container: Container, connection: Connection, caller: Calle
         scopes=sorted(wanted.scopes),
         authentication=wanted.authentication,
         jwks=wanted.jwks,
-        created_by=caller.actor,
+        created_by=work.caller.actor,
         expires_at=wanted.expires_at,
         now=now,
     )
@@ -129,22 +128,22 @@ async def add_client(container: Container, connection: Connection, caller: Calle
     secret = None
     if wanted.authentication == "client_secret_basic":
         _, secret = await _add_secret(connection, client, now)
-    await _tell(container, connection, caller, [events.client_created(client)])
+    work.publish([events.client_created(client)])
     return CreatedClient(client, secret)
 
 
 async def create_client(container: Container, caller: Caller, wanted: NewClient) -> CreatedClient:
     """Make a client. Raises what `add_client` raises."""
-    async with container.database.transaction() as connection:
-        return await add_client(container, connection, caller, wanted)
+    async with unit_of_work(container, caller) as work:
+        return await add_client(work, wanted)
 
 
 async def change_client(container: Container, caller: Caller, client_id: str, changes: dict[str, Any]) -> ApiClient:
     """Give a client another `name`, `scopes`, `expires_at` or `jwks`. Where it may do less from then on, its tokens are
     revoked. Raises NotFoundError, ClientConflictError for keys of a client that has secrets.
     """
-    async with container.database.transaction() as connection:
-        before = await _lock(connection, caller.tenant, client_id)
+    async with unit_of_work(container, caller) as work:
+        before = await _lock(work.connection, caller.tenant, client_id)
         if "jwks" in changes and before.authentication != "private_key_jwt":
             raise ClientConflictError(
                 "no_keys",
@@ -154,30 +153,30 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
         if after == before:
             return before
         row = await store.update_client(
-            connection,
+            work.connection,
             caller.tenant,
             client_id,
             name=after.name,
             scopes=sorted(after.scopes),
             jwks=after.jwks,
             expires_at=after.expires_at,
-            now=container.clock(),
+            now=work.now(),
         )
         after = ApiClient.of(caller.tenant, _there(row))
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
-        await _tell(container, connection, caller, [events.client_updated(after, changed)])
+        work.publish([events.client_updated(after, changed)])
         if _does_less(before, after):
-            await _revoke(container, connection, caller, client_id)
+            _revoke(work, client_id)
     return after
 
 
 async def delete_client(container: Container, caller: Caller, client_id: str) -> None:
     """Remove a client; its tokens are revoked. Raises NotFoundError."""
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
-        await store.delete_client(connection, caller.tenant, client_id)
-        await _tell(container, connection, caller, [events.client_deleted(client)])
-        await _revoke(container, connection, caller, client_id)
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
+        await store.delete_client(work.connection, caller.tenant, client_id)
+        work.publish([events.client_deleted(client)])
+        _revoke(work, client_id)
 
 
 async def rotate_secret(
@@ -188,36 +187,34 @@ async def rotate_secret(
     Raises NotFoundError, ClientConflictError where the client has keys, or too many secrets that still count.
     """
     now = container.clock()
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
         if client.authentication != "client_secret_basic":
             raise ClientConflictError(
                 "no_secrets", "The client authenticates with keys and has no secrets. Change its jwks instead."
             )
-        await store.forget_secrets(connection, caller.tenant, client_id, now - KEPT)
-        await store.end_secrets(connection, caller.tenant, client_id, now + overlap)
-        rows = await store.list_secrets(connection, caller.tenant, client_id)
+        await store.forget_secrets(work.connection, caller.tenant, client_id, now - KEPT)
+        await store.end_secrets(work.connection, caller.tenant, client_id, now + overlap)
+        rows = await store.list_secrets(work.connection, caller.tenant, client_id)
         if sum(row["expires_at"] > now for row in rows) >= MAX_SECRETS:
             raise ClientConflictError(
                 "too_many_secrets", f"A client has at most {MAX_SECRETS} valid secrets. Delete one first."
             )
-        secret_id, secret = await _add_secret(connection, client, now)
-        version = await store.count_change(connection, caller.tenant, client_id)
-        told = [events.client_secret_created(replace(client, version=version), secret_id)]
-        await _tell(container, connection, caller, told)
+        secret_id, secret = await _add_secret(work.connection, client, now)
+        version = await store.count_change(work.connection, caller.tenant, client_id)
+        work.publish([events.client_secret_created(replace(client, version=version), secret_id)])
     return CreatedSecret(secret_id, secret, now + overlap)
 
 
 async def end_secret(container: Container, caller: Caller, client_id: str, secret_id: UUID) -> None:
     """Remove a secret at once, and revoke the client's tokens: who had it may have some. Raises NotFoundError."""
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
-        if not await store.delete_secret(connection, caller.tenant, client_id, secret_id):
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
+        if not await store.delete_secret(work.connection, caller.tenant, client_id, secret_id):
             raise NotFoundError
-        version = await store.count_change(connection, caller.tenant, client_id)
-        told = [events.client_secret_revoked(replace(client, version=version), secret_id)]
-        await _tell(container, connection, caller, told)
-        await _revoke(container, connection, caller, client_id)
+        version = await store.count_change(work.connection, caller.tenant, client_id)
+        work.publish([events.client_secret_revoked(replace(client, version=version), secret_id)])
+        _revoke(work, client_id)
 
 
 async def _add_secret(connection: Connection, client: ApiClient, now: datetime) -> tuple[UUID, str]:
@@ -250,9 +247,5 @@ def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     return row
 
 
-async def _revoke(container: Container, connection: Connection, caller: Caller, client_id: str) -> None:
-    await revoke(container, connection, caller, [revocation(caller.tenant, "client", client_id, container.clock())])
-
-
-async def _tell(container: Container, connection: Connection, caller: Caller, told: list[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+def _revoke(work: UnitOfWork, client_id: str) -> None:
+    revoke(work, [revocation(work.tenant, "client", client_id, work.now())])
