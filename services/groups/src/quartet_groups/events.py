@@ -29,7 +29,7 @@ class NestedGroup(NamedTuple):
 
 
 class GroupFacts(TypedDict):
-    """What every group event tells of the group."""
+    """The data of every group event."""
 
     id: str
     displayName: str

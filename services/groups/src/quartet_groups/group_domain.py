@@ -1,4 +1,4 @@
-"""The rules for groups: what a command makes of a group and which events tell of it; no I/O."""
+"""The rules for groups: the effect of each command on a group, and its events; no I/O."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class GroupPatch:
 def create(group_id: UUID, attributes: Attributes, members: Members, now: datetime) -> tuple[Group, list[DomainEvent]]:
     """A new group and the events of it."""
     group = Group(group_id, attributes, 1, now, now)
-    told = events.created(group.id, group.version, _facts(group))
-    return group, [told, *_membership(group, MemberChange(added=members))]
+    created = events.created(group.id, group.version, _facts(group))
+    return group, [created, *_membership(group, MemberChange(added=members))]
 
 
 def change(
@@ -53,8 +53,8 @@ def change(
     if not names and not members:
         return group, []
     changed = group.next(now, attributes)
-    told = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
-    return changed, [*told, *_membership(changed, members)]
+    updated = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
+    return changed, [*updated, *_membership(changed, members)]
 
 
 def lose_members(group: Group, gone: Iterable[UUID], now: datetime) -> tuple[Group, list[DomainEvent]]:

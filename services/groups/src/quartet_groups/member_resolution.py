@@ -8,7 +8,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import graph_store, group_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.member_domain import Kind, Members, SentMember, tell_apart
+from quartet_groups.member_domain import Kind, Members, SentMember, split_by_kind
 from quartet_groups.nesting_domain import check_nesting
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
@@ -70,7 +70,7 @@ async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], 
     if groups:
         await graph_store.lock(connection, tenant)
         groups = await group_store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile
-    return Members(*tell_apart(sent, users, groups))
+    return Members(*split_by_kind(sent, users, groups))
 
 
 async def demand_place(connection: Connection, tenant: str, group_id: UUID, joining: Members) -> None:

@@ -125,7 +125,7 @@ def _add_scim(
 
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
-    """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    """How tokens are given, introspected and ended: OAuth and SCIM tokens."""
     from quartet_users.lockout.lockout import SECRET, Lockout, secret_rules
     from quartet_users.oauth.grant_types import grants
     from quartet_users.oauth.metadata_routes import metadata_blueprint

@@ -51,8 +51,8 @@ async def test_a_created_user_is_answered_stored_and_told_of(
     assert response.headers["ETag"] == made["meta"]["version"] == 'W/"1"'
     read = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)
     assert await read.get_json(force=True) == made
-    told = await users.outbox(tenant)
-    assert [(event.type, event.actorid, event.subject) for event in told] == [
+    published = await users.outbox(tenant)
+    assert [(event.type, event.actorid, event.subject) for event in published] == [
         ("quartet.users.user.created.v1", "hr-sync", f"users/{made['id']}")
     ]
 
@@ -121,7 +121,7 @@ async def test_a_replacement_puts_the_new_in_place_of_the_old(
     ]  # fmt: skip
 
 
-async def test_a_replacement_that_changes_nothing_leaves_the_version_and_tells_nothing(
+async def test_a_replacement_that_changes_nothing_leaves_the_version_and_publishes_nothing(
     users: RunningService, headers: Headers, tenant: str
 ) -> None:
     made = await create(users.client, headers)

@@ -114,14 +114,14 @@ async def test_a_revoked_token_is_refused_at_once_and_told_of(
     assert await used(users, made["token"]) == 401
     assert (await users.client.delete(path, headers=headers)).status_code == 204
     assert (await get(users, headers, path))[1]["revoked_at"] is not None
-    told = await users.outbox(tenant)
-    assert [event.routing_key for event in told] == [
+    published = await users.outbox(tenant)
+    assert [event.routing_key for event in published] == [
         "users.scim_token.created.v1",
         "users.scim_token.revoked.v1",
         "users.token.revoked.v1",
     ]
-    assert (told[2].data["kind"], told[2].data["id"]) == ("token", made["id"])
-    assert all(made["token"][-49:] not in str(event.data) for event in told)
+    assert (published[2].data["kind"], published[2].data["id"]) == ("token", made["id"])
+    assert all(made["token"][-49:] not in str(event.data) for event in published)
 
 
 async def test_only_the_hash_of_a_token_is_stored(users: RunningService, tenant: str, headers: Headers) -> None:

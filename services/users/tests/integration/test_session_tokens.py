@@ -36,7 +36,7 @@ async def end(people: People, headers: dict[str, str], path: str = "", **query: 
 
 
 async def ended(people: People) -> list[tuple[str, str]]:
-    return [(one["id"], one["reason"]) for one in await people.told("users.session.ended.v1")]
+    return [(one["id"], one["reason"]) for one in await people.published("users.session.ended.v1")]
 
 
 async def let_it_end(people: People, session: Session) -> None:
@@ -100,7 +100,7 @@ async def test_a_used_refresh_token_ends_the_session_and_all_its_tokens(people: 
     assert await session.is_refused()
     assert not await other.is_refused()
     assert await ended(people) == [(session.id, "reuse")]
-    revoked = await people.told("users.token.revoked.v1")
+    revoked = await people.published("users.token.revoked.v1")
     assert [(one["kind"], one["id"]) for one in revoked] == [("session", session.id)]
 
 
@@ -386,7 +386,7 @@ async def test_a_change_of_the_user_ends_all_its_sessions(people: People, change
 
         await eventually(refused, "the access token to be refused")
     assert sorted(await ended(people)) == sorted((session.id, ENDINGS[change]) for session in sessions)
-    revoked = [(one["kind"], one["id"]) for one in await people.told("users.token.revoked.v1")]
+    revoked = [(one["kind"], one["id"]) for one in await people.published("users.token.revoked.v1")]
     assert revoked == [("subject", person["id"])]
     assert not await other.is_refused()
 
@@ -394,7 +394,7 @@ async def test_a_change_of_the_user_ends_all_its_sessions(people: People, change
 @pytest.mark.parametrize("change", ENDINGS)
 async def test_for_a_user_without_sessions_nothing_is_revoked(people: People, change: Change) -> None:
     assert await change(people, await people.person()) in (200, 204)
-    assert not await people.told("users.token.revoked.v1")
+    assert not await people.published("users.token.revoked.v1")
 
 
 async def test_another_change_of_the_user_ends_nothing(people: People) -> None:
@@ -426,7 +426,7 @@ async def test_people_change_their_password_and_stay_in_here_but_nowhere_else(pe
     assert (await people.try_login(person["userName"]))[0] == 401
     assert (await people.try_login(person["userName"], NEW))[0] == 200
     assert await ended(people) == [(there.id, "password_changed")]
-    assert [one["changed"] for one in await people.told("users.user.updated.v1")] == [["password"]]
+    assert [one["changed"] for one in await people.published("users.user.updated.v1")] == [["password"]]
 
 
 async def test_clients_have_no_password_to_change(people: People) -> None:

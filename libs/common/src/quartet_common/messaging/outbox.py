@@ -1,4 +1,4 @@
-"""The outbox: an event becomes a row in the transaction of the change that it tells of."""
+"""The outbox: an event becomes a row in the transaction of its change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class DomainEvent:
     """What a domain function returns: what happened, before it is anybody's message.
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
-    their order; `sequence` is the version of the resource after the change. An urgent one is told before all that wait
-    and are not; so that a subject's events keep their order, either all of them are urgent or none.
+    their order; `sequence` is the version of the resource after the change. An urgent one is published before all
+    that wait and are not; so that a subject's events keep their order, either all of them are urgent or none.
     """
 
     type: str
@@ -77,7 +77,7 @@ async def _insert(connection: Connection, rows: Sequence["NewOutboxRow"]) -> Non
 
 
 def row(caller: Caller, event: DomainEvent, *, now: datetime, service: str) -> "NewOutboxRow":
-    """The row of one event, for a statement that writes it together with the change that it tells of."""
+    """The row of one event, for a statement that writes it together with its change."""
     note_outgoing()
     return _row(event, caller, now, service, current_traceparent())
 
@@ -98,9 +98,9 @@ class NewOutboxRow(NamedTuple):
 def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> NewOutboxRow:
     envelope = _envelope(event, caller, now, service, traceparent)
     aggregate = f"{caller.tenant}/{envelope.subject}"
-    told = encode(envelope)
+    encoded = encode(envelope)
     return NewOutboxRow(
-        caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, told, event.urgent
+        caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, encoded, event.urgent
     )
 
 

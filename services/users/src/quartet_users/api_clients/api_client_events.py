@@ -17,7 +17,7 @@ PUBLISHED = (CREATED, UPDATED, DELETED, SECRET_CREATED, SECRET_REVOKED, ISSUED)
 
 
 class ClientFacts(Protocol):
-    """What is told of a client."""
+    """The data of every client event."""
 
     @property
     def id(self) -> str:
@@ -55,12 +55,12 @@ def client_updated(client: ClientFacts, changed: list[str]) -> DomainEvent:
 
 
 def client_deleted(client: ClientFacts) -> DomainEvent:
-    """A client is gone; told one version after its last."""
+    """A client is gone; its version is one after the last."""
     return _event(DELETED, client, version=client.version + 1)
 
 
 def client_secret_created(client: ClientFacts, secret_id: UUID) -> DomainEvent:
-    """A client has another secret, which is not told."""
+    """A client has another secret, which is not published."""
     return _event(SECRET_CREATED, client, secretId=str(secret_id))
 
 

@@ -33,9 +33,9 @@ async def refresh(container: Container, keys: KeyRing, form: Form, address: str 
     A `resource` makes an access token for that service alone (RFC 8707 section 2.2).
 
     Raises OAuthError `invalid_request`, `invalid_target`, `invalid_grant`, `invalid_scope`. A token that was used
-    before is `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and nobody can tell which
-    of the two is the thief. That holds without grace, also for one whose answer was lost on the way: its person logs in
-    again.
+    before is `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and which of the
+    two is the thief is unknown. That holds without grace, also for one whose answer was lost on the way: its person
+    logs in again.
     """
     token = demand_parameter(form, "refresh_token")
     audience = access_tokens.audience_of(container.config.issuer, form.getlist("resource"))

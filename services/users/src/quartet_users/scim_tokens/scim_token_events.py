@@ -12,7 +12,7 @@ SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  
 
 
 class ScimTokenFacts(Protocol):
-    """What is told of a SCIM token."""
+    """The data of every SCIM token event."""
 
     @property
     def id(self) -> UUID:
@@ -32,7 +32,7 @@ class ScimTokenFacts(Protocol):
 
 
 def scim_token_created(token: ScimTokenFacts) -> DomainEvent:
-    """A tenant got a SCIM token; neither it nor what it is known by is told."""
+    """A tenant got a SCIM token; neither the token nor its hash is published."""
     return DomainEvent(SCIM_TOKEN_CREATED, f"scim-tokens/{token.id}", 1, _scim_token_facts(token))
 
 
