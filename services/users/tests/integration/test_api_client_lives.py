@@ -19,7 +19,8 @@ from quartet_testing.clock import Clock
 from quartet_testing.machines import GRANT, Machines, assertion, basic
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users.api_clients.api_client_usecases import CLIENT_SCOPES, MAX_SECRETS, ApiClient, NewClient, add_client
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
+from quartet_users.api_clients.api_client_usecases import CLIENT_SCOPES, MAX_SECRETS, add_client
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.tenants import tenant_domain, tenant_store

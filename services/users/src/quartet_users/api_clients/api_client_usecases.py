@@ -3,11 +3,10 @@
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.revocations import revocation
@@ -20,11 +19,11 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.api_clients import api_client_events as events
 from quartet_users.api_clients import api_client_store as store
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 from quartet_users.tokens.token_revocation import revoke
 
 Container = AppContainer[UsersConfig]
-Authentication = Literal["client_secret_basic", "private_key_jwt"]
 
 ID_LENGTH = 16
 HINT_LENGTH = 4
@@ -45,41 +44,6 @@ class ClientConflictError(ServiceError):
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(409, code, detail)
-
-
-@dataclass(frozen=True)
-class NewClient:
-    """What a client is to be. `jwks` are its public keys (RFC 7517), for `private_key_jwt` and for nothing else."""
-
-    name: str
-    scopes: frozenset[str]
-    authentication: Authentication = "client_secret_basic"
-    jwks: dict[str, Any] | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class ApiClient:
-    """A client of `tenant`. Its id begins with the tenant's, so that a token request needs no other word about it."""
-
-    tenant: str
-    id: str
-    name: str
-    scopes: frozenset[str]
-    authentication: Authentication
-    jwks: dict[str, Any] | None
-    version: int
-    created_at: datetime
-    created_by: str
-    modified_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-    @classmethod
-    def of(cls, tenant: str, row: asyncpg.Record) -> "ApiClient":
-        """The client of a row of `api_client_store.COLUMNS`."""
-        jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
-        return cls(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
 
 
 @dataclass(frozen=True)
@@ -124,7 +88,7 @@ async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
         expires_at=wanted.expires_at,
         now=now,
     )
-    client = ApiClient.of(tenant, _there(row))
+    client = store.client_of(tenant, _there(row))
     secret = None
     if wanted.authentication == "client_secret_basic":
         _, secret = await _add_secret(connection, client, now)
@@ -162,7 +126,7 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
             expires_at=after.expires_at,
             now=work.now(),
         )
-        after = ApiClient.of(caller.tenant, _there(row))
+        after = store.client_of(caller.tenant, _there(row))
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
         work.publish([events.client_updated(after, changed)])
         if _does_less(before, after):
@@ -238,7 +202,7 @@ async def _lock(connection: Connection, tenant: str, client_id: str) -> ApiClien
     row = await store.lock_client(connection, tenant, client_id)
     if row is None:
         raise NotFoundError
-    return ApiClient.of(tenant, row)
+    return store.client_of(tenant, row)
 
 
 def _there(row: asyncpg.Record | None) -> asyncpg.Record:

@@ -14,7 +14,8 @@ from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_scim.normalise import Normalised
-from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
+from quartet_users.api_clients.api_client_domain import NewClient
+from quartet_users.api_clients.api_client_usecases import CreatedClient, add_client
 from quartet_users.config import UsersConfig
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
