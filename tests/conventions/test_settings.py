@@ -118,7 +118,7 @@ def shown(field: FieldInfo) -> str:
         return "the four services" if value else "none"
     if isinstance(value, Limit):
         return f"{value.quota}/{value.seconds}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | bool):
         return json.dumps(value)
     if isinstance(value, int) and value >= 1024 * 1024 and value % (1024 * 1024) == 0:
         return f"{value // (1024 * 1024)} MiB"

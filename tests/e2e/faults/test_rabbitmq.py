@@ -9,11 +9,12 @@ from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, alarm, back, kill, measured, paused, pids, stopped
+from quartet_testing.faults import PATIENCE, alarm, back, forget_log, kill, measured, paused, pids, stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
 SERVICES = ("users", "groups", "audit", "metrics")
+REVOCATIONS = "quartet.groups.revocations"
 
 
 @pytest.mark.slow
@@ -57,6 +58,20 @@ async def test_rabbitmq_that_is_killed_before_it_confirms_loses_and_doubles_noth
         users = await Burst(api, 100).done()  # by now the relay has sent the first of them and waits for an answer
         await kill(stack, "rabbitmq")
     await arrived_exactly_once(api, users)
+
+
+async def test_a_queue_whose_log_rabbitmq_has_lost_is_made_anew(api: Api, stack: Stack) -> None:
+    await forget_log(stack, REVOCATIONS)
+    await kill(stack, "rabbitmq")
+
+    async def is_consumed() -> bool:
+        answer = await api.get("/groups/rabbitmq/queues")
+        queues = answer.json()["queues"] if answer.status_code == 200 else []
+        return any(one["name"] == REVOCATIONS and one["consumers"] == 1 for one in queues)
+
+    await eventually(is_consumed, f"{REVOCATIONS} to have its consumer", PATIENCE)
+    await back(stack)
+    await arrived_exactly_once(api, await Burst(api, 20).done())
 
 
 async def test_an_alarm_of_rabbitmq_is_reported_with_what_waits_and_loses_and_doubles_nothing(

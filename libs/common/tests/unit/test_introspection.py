@@ -314,9 +314,10 @@ async def test_junk_in_the_name_of_invented_tenants_leaves_real_ones_theirs(user
     assert await spend(users, "late", 1) == 1
 
 
-async def test_what_is_remembered_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEPT_TOKENS >= 1000
     monkeypatch.setattr(introspection, "KEPT_TOKENS", 3)
+    users = Users()
     tokens = [users.token() for _ in range(5)]
     for token in tokens:
         await users.remote.find(token)

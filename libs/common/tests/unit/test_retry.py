@@ -7,7 +7,7 @@ import httpx
 import pytest
 import stamina
 
-from quartet_common.core.retry import connect_with_retry
+from quartet_common.core.retry import QUIET, Pauses, connect_with_retry
 from quartet_common.runtime.service_client import is_retryable
 
 
@@ -60,6 +60,15 @@ async def test_pauses_double_up_to_the_longest() -> None:
         stamina.instrumentation.set_on_retry_hooks(None)
     for pause, least in zip(pauses, (0.002, 0.004, 0.008, 0.016, 0.032, 0.032, 0.032), strict=True):
         assert least - 1e-9 <= pause <= min(least + 0.002, 0.032) + 1e-9  # the jitter
+
+
+def test_pauses_grow_with_failures_up_to_three_seconds_and_are_short_again_after_a_quiet_while() -> None:
+    now = 0.0
+    pauses = Pauses(lambda: now)
+    for most in (0.2, 0.4, 0.8, 1.6, 3.0, 3.0):
+        assert most / 2 <= pauses.next() <= most
+    now += QUIET
+    assert pauses.next() <= 0.2
 
 
 async def test_a_cancelled_connect_is_not_retried() -> None:

@@ -98,6 +98,10 @@ class Connection(asyncio.Protocol):
         self._without_offer = b""
         """The head of a request that offers another protocol, without the offer."""
         self._head = Head()
+        self._raw = b""
+        """What has come with the head and after it: the parser does not show the request line as it was sent."""
+        self._raw_from = 0
+        """Where the next request line may begin in it."""
         self._overhead = 0
         self._can_write: asyncio.Future[None] | None = None
         self.deadline: float | None = None
@@ -145,11 +149,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
         self._overhead += len(data)
+        if self._head_due is None:
+            self._raw, self._raw_from = data, 0
+        else:
+            self._raw += data
         while data and not self._ignoring_input and not self._refused:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._without_offer + data[upgrade.args[0] :]
+                data = self._raw = self._without_offer + data[upgrade.args[0] :]
+                self._raw_from = 0
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserInvalidMethodError:
                 return self._refuse(501)
@@ -160,6 +169,8 @@ class Connection(asyncio.Protocol):
                 return self._refuse(400)
             else:
                 break
+        if self._head_due is None:
+            self._raw = b""
         if self._overhead > MAX_HEAD and (self._in_head or self._arriving is not None):
             self._refuse(431 if self._in_head else 400)
         return None
@@ -190,11 +201,12 @@ class Connection(asyncio.Protocol):
             return
         version = self._parser.get_http_version()
         method = self._parser.get_method()
-        if self._parser.should_upgrade() and method != b"CONNECT":
+        is_exact = self._has_exact_line(method, version)
+        if is_exact and self._parser.should_upgrade() and method != b"CONNECT":
             # not taken (RFC 9110 section 7.8); but the parser now takes a body for the other protocol
             self._without_offer = self._head.without_offer(method, version)
             return
-        status = self._head.flaw(method, version)
+        status = self._head.flaw(method, version) or (0 if is_exact else 400)
         if status:
             self._refuse(status)
         elif len(self._waiting) >= MAX_WAITING:
@@ -202,6 +214,16 @@ class Connection(asyncio.Protocol):
             self._ignoring_input = True
         else:
             self._accept(method, version)
+
+    def _has_exact_line(self, method: bytes, version: str) -> bool:
+        """Whether the request line is as RFC 9112 section 3 defines it. llhttp also takes several spaces for one, and
+        RTSP and ICE for HTTP.
+        """
+        line = self._head.line(method, version)
+        if self._raw.startswith(line, self._raw_from):
+            self._raw_from += len(line)
+            return True
+        return self._head.is_only_line(self._raw[self._raw_from :], method)
 
     def on_body(self, piece: bytes) -> None:
         """A piece of a body."""

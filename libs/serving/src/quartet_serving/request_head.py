@@ -64,11 +64,22 @@ class Head:
         """
         return PATH.fullmatch(self.target) is not None or (method == b"OPTIONS" and self.target == b"*")
 
+    def line(self, method: bytes, version: str) -> bytes:
+        """The request line."""
+        return b"%b %b HTTP/%b\r\n" % (method, self.target, version.encode("ascii"))
+
+    def is_only_line(self, raw: bytes, method: bytes) -> bool:
+        """Whether all that is like the request line in `raw` has single spaces and says HTTP.
+
+        For requests behind others in the same piece: where the line is in it is not known.
+        """
+        like = rb"%b +%b +(?:HTTP|RTSP|ICE)/" % (re.escape(method), re.escape(self.target))
+        return set(re.findall(like, raw)) == {b"%b %b HTTP/" % (method, self.target)}
+
     def without_offer(self, method: bytes, version: str) -> bytes:
         """The head once more, without the offer to speak another protocol (RFC 9110 section 7.8)."""
         lines = [b": ".join(pair) for pair in self.headers if pair[0] != b"upgrade"]
-        first = b"%b %b HTTP/%b" % (method, self.target, version.encode("ascii"))
-        return b"\r\n".join((first, *lines, b"", b""))
+        return self.line(method, version) + b"\r\n".join((*lines, b"", b""))
 
     def expects_continue(self, version: str) -> bool:
         """Whether the client waits before it sends the body (RFC 9110 section 10.1.1)."""

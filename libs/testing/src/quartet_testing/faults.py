@@ -64,6 +64,22 @@ async def alarm(stack: Stack) -> AsyncIterator[None]:
         await rabbitmqctl(stack, "set_vm_memory_high_watermark", "0.4")
 
 
+FORGET = """#{names := #{directory_rev := Table}} = ra_system:fetch(quorum_queues),
+ok = dets:insert(Table, {NAME, <<"GONE">>}), dets:sync(Table)."""
+
+
+async def forget_log(stack: Stack, queue: str) -> None:
+    """Have RabbitMQ look for the queue's log in a wrong place from its next start on, as it does when it was killed
+    within a second after the queue was deleted and declared again.
+    """
+    await evaluate(stack, FORGET, queue)
+
+
+async def evaluate(stack: Stack, code: str, queue: str) -> None:
+    """Run Erlang code in RabbitMQ; NAME stands for the process of the quorum queue."""
+    await rabbitmqctl(stack, "eval", code.replace("NAME", f'list_to_atom("%2F_{queue}")'))
+
+
 async def rabbitmqctl(stack: Stack, *arguments: str) -> None:
     """Run RabbitMQ's own command. Raises AssertionError with what it says when it fails."""
     program = stack.programs["rabbitmq"]

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from functools import partial
 from hashlib import blake2b
 from typing import Any
+
+from cachetools import LRUCache
 
 from quartet_common.data.cache import ignore_cache_failure
 from quartet_common.runtime.container import AppContainer
@@ -37,18 +38,15 @@ class AnswerCache:
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
         self._away_until = 0.0
-        self._asked: OrderedDict[bytes, None] = OrderedDict()
+        self._asked: LRUCache[bytes, bool] = LRUCache(MAX_REMEMBERED)
         self._keeping: set[asyncio.Task[object]] = set()
 
     def is_asked_again(self, tenant: str, question: bytes) -> bool:
         """Whether the question was asked before, lately and of this process; from now on it was."""
         name = _digest(tenant.encode(), question)
-        if name in self._asked:
-            self._asked.move_to_end(name)
+        if self._asked.get(name):
             return True
-        self._asked[name] = None
-        if len(self._asked) > MAX_REMEMBERED:
-            self._asked.popitem(last=False)
+        self._asked[name] = True
         return False
 
     async def find(self, tenant: str, version: int, question: bytes) -> bytes | None:

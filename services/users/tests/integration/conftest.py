@@ -26,7 +26,7 @@ async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningServ
     """The running service, beside a groups service that has no group and answers no search."""
     async with AsyncExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:  # only while the app is made
-            patch.setattr(groups_client, "GroupsClient", MarkingGroups)
+            patch.setattr(groups_client, "GroupSearchClient", MarkingGroups)
             service = await running.enter_async_context(run_service(SERVICE, config_for(UsersConfig)))
         believe_own_tokens(service)
         yield service

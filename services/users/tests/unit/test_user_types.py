@@ -128,9 +128,10 @@ async def test_many_who_ask_at_once_need_no_look_each(database: FakeDatabase) ->
 
 
 async def test_the_tenants_that_were_not_asked_for_longest_are_forgotten(
-    types: UserTypes, database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
+    database: FakeDatabase, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(user_types, "KEPT", 2)
+    types = UserTypes(lambda: database, clock)  # type: ignore[arg-type, return-value]  # a fake
     for tenant in ("a", "b", "a", "c", "a"):
         await types.of(tenant)
     assert database.asked == 3

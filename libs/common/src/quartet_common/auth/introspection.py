@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import httpx
 import msgspec
+from cachetools import FIFOCache
 
 from quartet_common.auth.basic_authentication import basic
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
@@ -19,8 +18,6 @@ from quartet_common.core.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
-K = TypeVar("K")
-T = TypeVar("T")
 
 ASK_AGAIN = 60
 """Seconds after which what is known of a token is asked again."""
@@ -102,12 +99,12 @@ class RemoteTokens:
         self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
         self._auth = basic(client_id, client_secret)
         self._now = now
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
-        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._known: FIFOCache[bytes, _Known] = FIFOCache(KEPT_TOKENS)
+        self._unknown: FIFOCache[bytes, float] = FIFOCache(KEPT_TOKENS)
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._away_until = float("-inf")
-        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
-        self._proved: OrderedDict[str, None] = OrderedDict()
+        self._allowances: FIFOCache[str, Allowance] = FIFOCache(KEPT_TENANTS)
+        self._proved: FIFOCache[str, None] = FIFOCache(KEPT_TENANTS)
         self._of_proved, self._of_others = (Allowance(TOTAL_RATE, TOTAL_BURST, now()) for _ in range(2))
 
     async def find(self, token: str) -> Principal | None:
@@ -143,7 +140,7 @@ class RemoteTokens:
         such tenants. Raises UnavailableError.
         """
         own = self._allowances.get(tenant) or Allowance(RATE, BURST, now)
-        _put(self._allowances, tenant, own, KEPT_TENANTS)
+        self._allowances[tenant] = own
         of_all = self._of_proved if tenant in self._proved else self._of_others
         if not own.take(now) or not of_all.take(now):
             raise UnavailableError("users")
@@ -157,7 +154,7 @@ class RemoteTokens:
         ends_at = float("inf") if answer.exp is None else float(answer.exp)
         if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
             self._known.pop(key, None)
-            _put(self._unknown, key, asked_at + UNKNOWN_KEPT, KEPT_TOKENS)
+            self._unknown[key] = asked_at + UNKNOWN_KEPT
             return None
         until = min(ends_at, asked_at + ASK_AGAIN)
         found = Principal(
@@ -170,8 +167,8 @@ class RemoteTokens:
             issued_at=asked_at,
         )
         self._unknown.pop(key, None)
-        _put(self._known, key, _Known(found, asked_at, ends_at, until), KEPT_TOKENS)
-        _put(self._proved, tenant, None, KEPT_TENANTS)
+        self._known[key] = _Known(found, asked_at, ends_at, until)
+        self._proved[tenant] = None
         return found
 
     def _as_before(self, key: bytes) -> Principal:
@@ -197,11 +194,3 @@ class RemoteTokens:
             self._away_until = self._now() + PAUSE
             logger.warning("token introspection failed", extra={"url": self._url, "error": repr(error)[:300]})
             raise UnavailableError("users") from error
-
-
-def _put(remembered: OrderedDict[K, T], key: K, value: T, most: int) -> None:
-    """Remember `value` as the latest, and forget the oldest when there are more than `most`."""
-    remembered[key] = value
-    remembered.move_to_end(key)
-    if len(remembered) > most:
-        remembered.popitem(last=False)

@@ -1,11 +1,11 @@
 """Tokens: verifies RFC 9068 access tokens offline, asks what opaque ones stand for, and remembers what it has seen."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any, TypeGuard
 
+from cachetools import FIFOCache
 from joserfc.jwk import ECKey
 
 from quartet_common.auth.jwt_parsing import MALFORMED, header_of, payload_of
@@ -57,7 +57,7 @@ class TokenVerifier:
         self._audiences = audiences
         self._find_opaque = find_opaque
         self._revoked = revoked
-        self._seen: OrderedDict[bytes, Principal] = OrderedDict()
+        self._seen: FIFOCache[bytes, Principal] = FIFOCache(CACHE_SIZE)
         """What was verified, by the token's SHA-256: of one size however long a token is, and no token to steal."""
 
     def knows(self, token: str) -> bool:
@@ -97,8 +97,6 @@ class TokenVerifier:
         if principal is None:
             seen = self._seen  # what is verified while it is forgotten goes with the rest
             principal = seen[digest] = await self._read(token)
-            if len(seen) > CACHE_SIZE:
-                seen.popitem(last=False)
         reason = self._revoked(principal)
         if reason is not None:  # it stays remembered: to refuse it again costs as little as to take it
             raise UnauthorizedError(reason)
@@ -106,7 +104,7 @@ class TokenVerifier:
 
     def forget(self) -> None:
         """Verify each token anew when it comes again: a key is not to be believed any more."""
-        self._seen = OrderedDict()
+        self._seen = FIFOCache(CACHE_SIZE)
 
     async def _read(self, token: str) -> Principal:
         if not token.startswith(SCIM_TOKEN):

@@ -1,6 +1,8 @@
 """Retry: how the services wait for their backing servers, and which HTTP calls may be repeated."""
 
 import logging
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,6 +13,26 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_PAUSE_SHARE = 16
+PAUSE, LONGEST_PAUSE = 0.2, 3.0
+"""Seconds between a failure and the next attempt: after the first failure, and at most."""
+QUIET = 10.0
+"""Seconds without a failure after which pauses are short again."""
+
+
+class Pauses:
+    """How long to wait after each of several failures: twice as long each time, with jitter."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._last = float("-inf")
+        self._longest = PAUSE
+
+    def next(self) -> float:
+        """The pause in seconds after a failure now."""
+        now = self._now()
+        self._longest = min(2 * self._longest, LONGEST_PAUSE) if now - self._last < QUIET else PAUSE
+        self._last = now
+        return random.uniform(self._longest / 2, self._longest)  # noqa: S311  # nosec B311  # no secret
 
 
 async def connect_with_retry(

@@ -13,7 +13,7 @@ from opentelemetry.trace import Status, StatusCode
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.core.offload import slices
-from quartet_common.core.retry import connect_with_retry
+from quartet_common.core.retry import Pauses, connect_with_retry
 from quartet_common.data.database import Database
 from quartet_common.data.database_errors import OF_ONE_STATEMENT
 from quartet_common.messaging import inbox
@@ -72,7 +72,10 @@ class Consumer:
         self._stats = stats
         self._stopping = asyncio.Event()
         self._publisher: Publisher | None = None
+        self._pauses = Pauses()
         self.connected = False
+        self.failures = 0
+        """How often RabbitMQ went away, or refused what this asked for."""
 
     @property
     def is_blocked(self) -> bool:
@@ -88,7 +91,8 @@ class Consumer:
             except BROKER_ERRORS as error:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
-                await wait_any([self._stopping], 0.2)
+                self.failures += 1
+                await wait_any([self._stopping], self._pauses.next())
             finally:
                 self.connected = False
 

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import DeliveryError
+from aio_pika.exceptions import DeliveryError, PublishError
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.core.retry import connect_with_retry
+from quartet_common.core.retry import Pauses, connect_with_retry
 from quartet_common.data.connections import connect_once
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.data.outbox_notifier import outbox_channel
@@ -61,7 +61,10 @@ class Relay:
         self._reader = OutboxReader(self._is_taken)
         self._publisher: Publisher | None = None
         self._backlog: Backlog | None = None
+        self._pauses = Pauses()
         self.connected = False
+        self.failures = 0
+        """How often a server went away, or RabbitMQ refused a message."""
 
     @property
     def is_blocked(self) -> bool:
@@ -79,7 +82,8 @@ class Relay:
                 logger.warning(
                     "the relay lost its connection to a server", extra={"error": f"{type(error).__name__}: {error}"}
                 )
-                await wait_any([self._stopping], 0.2)
+                self.failures += 1
+                await wait_any([self._stopping], self._pauses.next())
             finally:
                 self.connected = False
 
@@ -216,6 +220,7 @@ class Relay:
             reason = f"{type(error).__name__}: {error}"[:300]
             logger.warning("events were not confirmed and stay in the outbox", extra={**facts, "error": reason})
             self._stats.failed()
+            self.failures += not isinstance(error, PublishError)  # what no queue takes says nothing of the queues
             return False
         finally:
             span.end()

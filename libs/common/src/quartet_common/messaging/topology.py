@@ -47,6 +47,15 @@ class QueueNames:
         """All of them."""
         return [self.main, *(self.delay(seconds) for seconds in DELAYS), self.dead]
 
+    @property
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """The arguments of each queue by its name, the main queue last."""
+        return {
+            self.dead: _arguments(delivery_limit=NO_DELIVERY_LIMIT),
+            **{self.delay(one): _arguments(dead_letters_to=self.main, ttl=one * 1000) for one in DELAYS},
+            self.main: _arguments(dead_letters_to=self.dead, delivery_limit=DELIVERY_LIMIT),
+        }
+
 
 async def declare_exchange(channel: AbstractChannel) -> AbstractExchange:
     """The topic exchange that all events go through."""
@@ -61,17 +70,16 @@ async def declare_consumer(channel: AbstractChannel, service: str, patterns: Ite
     """
     names = QueueNames(service)
     exchange = await declare_exchange(channel)
-    await channel.declare_queue(names.dead, durable=True, arguments=_arguments(delivery_limit=NO_DELIVERY_LIMIT))
-    for seconds in DELAYS:
-        await channel.declare_queue(
-            names.delay(seconds), durable=True, arguments=_arguments(dead_letters_to=names.main, ttl=seconds * 1000)
-        )
-    queue = await channel.declare_queue(
-        names.main, durable=True, arguments=_arguments(dead_letters_to=names.dead, delivery_limit=DELIVERY_LIMIT)
-    )
+    queues = [await declare_queue(channel, names, name) for name in names.arguments]
+    queue = queues[-1]
     for pattern in patterns:
         await queue.bind(exchange, routing_key=pattern)
     return queue
+
+
+async def declare_queue(channel: AbstractChannel, names: QueueNames, name: str) -> AbstractQueue:
+    """Declare the queue `name`, one of `names`, without bindings."""
+    return await channel.declare_queue(name, durable=True, arguments=names.arguments[name])
 
 
 async def declare_all(channel: AbstractChannel, consumers: Mapping[str, Sequence[str]]) -> None:

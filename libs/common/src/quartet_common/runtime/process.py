@@ -26,6 +26,7 @@ from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.redrive import AutomaticRedrive
 from quartet_common.messaging.relay import Relay
+from quartet_common.messaging.repair import QueueRepair
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
@@ -143,6 +144,7 @@ class Worker(Generic[C]):
         self._consumers = _consumers(container, service.subscriptions(container))
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
+        self._repair = QueueRepair(container.broker, config.consumers, may_delete=config.repair_queues)
         self._automatic_redrive = AutomaticRedrive([config.service, topology.revocation_queue(config.service)])
         self._schedules = [
             Schedule("outbox-stats", 5.0, self._measure_outbox),
@@ -150,6 +152,7 @@ class Worker(Generic[C]):
             Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
+            Schedule("queue-repair", QUEUES_INTERVAL, self._repair_queues),
             Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", database_clock.INTERVAL, container.set_clock),
             *service.schedules(container),
@@ -182,13 +185,19 @@ class Worker(Generic[C]):
         await _finish(parts)
 
     async def _connected(self) -> bool:
-        """Raises UnavailableError while RabbitMQ blocks what this worker publishes."""
+        """Raises UnavailableError while RabbitMQ blocks what this worker publishes, or cannot serve a queue."""
         parts: list[Relay | Consumer] = [self._relay, *self._consumers]
         if any(part.is_blocked for part in parts):
             state = self._outbox_stats.state
             waiting = f"{state.depth} events wait, the oldest for {state.lag:.0f} s"
             raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
+        if self._repair.problem is not None:
+            raise UnavailableError("rabbitmq", problem=self._repair.problem)
         return all(part.connected for part in parts)
+
+    async def _repair_queues(self) -> None:
+        parts: list[Relay | Consumer] = [self._relay, *self._consumers]
+        await self._repair.run_once(sum(part.failures for part in parts))
 
     async def _look_at_queues(self) -> None:
         """Count what is in the queues of all consumers, and put back what servers that are up again had failed."""

@@ -5,11 +5,11 @@ import hmac
 import logging
 import math
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
+from cachetools import FIFOCache
 from redis.exceptions import RedisError
 
 from quartet_common.config.rate_limit import Limit
@@ -73,7 +73,7 @@ class Lockout:
         clock = SharedClock()
         self._local = LocalStore(clock.now)
         self._shared = RedisStore(lambda: container.redis, clock.correct)
-        self._owed: OrderedDict[Keys, None] = OrderedDict()
+        self._owed: FIFOCache[Keys, None] = FIFOCache(CAPACITY)
         self._away_until = 0.0
         self._seconds = FIRST_DELAY
         """How long the last attempt took that was found to be wrong."""
@@ -125,8 +125,6 @@ class Lockout:
             if decision is not None:
                 return decision
             self._owed[keys] = None
-            if len(self._owed) > CAPACITY:
-                self._owed.popitem(last=False)
             return self._local.change(keys, self._rules, step)
 
     async def _change_shared(self, step: Step, keys: Keys) -> Decision | None:

@@ -1,9 +1,10 @@
 """Where the lock-out keeps what it knows: in Redis for all processes, or in this one's memory while Redis is away."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cachetools import FIFOCache
 
 from quartet_users.lockout.lockout_domain import Decision, Rules, Seen, State, Step
 
@@ -45,13 +46,12 @@ class Keys(NamedTuple):
 
 
 class LocalStore:
-    """States in the memory of this process; those used longest ago are forgotten first."""
+    """States in the memory of this process; those changed longest ago are dropped first."""
 
     def __init__(self, now: Callable[[], float], capacity: int = CAPACITY) -> None:
         self._now = now
-        self._capacity = capacity
-        self._states: OrderedDict[str, State] = OrderedDict()
-        self._known: OrderedDict[str, float] = OrderedDict()
+        self._states: FIFOCache[str, State] = FIFOCache(capacity)
+        self._known: FIFOCache[str, float] = FIFOCache(capacity)
 
     def change(self, keys: Keys, rules: Rules, step: Step) -> Decision:
         """Do `step`, and give its decision."""
@@ -67,9 +67,9 @@ class LocalStore:
     def put(self, keys: Keys, seen: Seen) -> None:
         """Keep `seen`."""
         for key, state in zip(keys[:4], seen.states, strict=True):
-            _keep(self._states, key, state, self._capacity)
+            self._states[key] = state
         if seen.known:
-            _keep(self._known, keys.known, self._now() + KNOWN_FOR, self._capacity)
+            self._known[keys.known] = self._now() + KNOWN_FOR
 
 
 class RedisStore:
@@ -131,10 +131,3 @@ def _decode(text: bytes) -> State:
         return State()
     failures, pending, until, touched = text.decode().split(":")
     return State(int(failures), int(pending), float(until), float(touched))
-
-
-def _keep(kept: "OrderedDict[str, Any]", key: str, value: object, capacity: int) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > capacity:
-        kept.popitem(last=False)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from quartet_common.data.database import Database
 from quartet_scim.compiled import CompiledType
@@ -37,7 +38,7 @@ class UserTypes:
         self._database = database
         self._now = now
         self._common = CompiledType.of(user_resource_type())
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: LRUCache[str, Kept] = LRUCache(KEPT)
 
     async def of(self, tenant: str, mentioned: Iterable[str] = ()) -> CompiledType:
         """The User type of `tenant`. `mentioned` are URNs that the request names (`quartet_scim.mentions`)."""
@@ -60,9 +61,6 @@ class UserTypes:
         kept = self._kept.get(tenant)
         if kept is None:
             kept = self._kept[tenant] = Kept(self._common, 0, float("-inf"))
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(tenant)
         return kept
 
     async def _renew(self, tenant: str, kept: Kept) -> None:
