@@ -1,8 +1,10 @@
-"""Tasks: how one that runs on its own is ended, and how one waits for the first of several events."""
+"""Tasks: how to end background tasks, and how to wait for the first of several events."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 AGAIN = 0.25
 """Seconds after which a task that goes on although it was cancelled is cancelled once more."""
@@ -21,6 +23,22 @@ async def end_tasks(tasks: Collection["asyncio.Future[Any]"]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_until(
+    work: Coroutine[Any, Any, T], ends: Sequence[asyncio.Event], timeout: float | None = None
+) -> T | None:
+    """The result of `work`; None, with `work` cancelled, if one of `ends` is set or `timeout` seconds pass before."""
+    main = asyncio.ensure_future(work)
+    waits = [asyncio.ensure_future(end.wait()) for end in ends]
+    try:
+        await asyncio.wait([main, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            await end_tasks([main])
+        return None if main.cancelled() else main.result()
+    finally:
+        for task in (main, *waits):
+            task.cancel()
 
 
 async def wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:

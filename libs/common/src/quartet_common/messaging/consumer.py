@@ -26,7 +26,7 @@ from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
-from quartet_serving.tasks import end_tasks, wait_any
+from quartet_serving.tasks import run_until, wait_any
 
 logger = logging.getLogger(__name__)
 
@@ -101,17 +101,11 @@ class Consumer:
         self._stopping.set()
 
     async def _session(self) -> None:
-        connecting = asyncio.ensure_future(
-            connect_with_retry(lambda: self._broker.connect("consumer"), "rabbitmq", None, 5)
-        )
-        stopped = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait([connecting, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not connecting.done():
-            await end_tasks([connecting])
-        if connecting.cancelled():
+        connecting = connect_with_retry(lambda: self._broker.connect("consumer"), "rabbitmq", None, 5)
+        connection = await run_until(connecting, [self._stopping])
+        if connection is None:
             return
-        async with connecting.result() as connection:
+        async with connection:
             channel = await connection.channel(on_return_raises=True)
             closed = closed_event(connection, channel)
             await set_when_cancelled(channel, closed)

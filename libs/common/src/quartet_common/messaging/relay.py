@@ -3,8 +3,7 @@ confirmed to the journal."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import asyncpg
 from aio_pika.abc import AbstractChannel
@@ -25,11 +24,9 @@ from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
-from quartet_serving.tasks import end_tasks, wait_any
+from quartet_serving.tasks import run_until, wait_any
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 POLL_INTERVAL = 1.0
 BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
@@ -93,13 +90,12 @@ class Relay:
         self._wake.set()
 
     async def _session(self) -> None:
-        database = await self._until_stopped(connect_with_retry(self._connect, "postgresql", None, 5))
+        database = await run_until(connect_with_retry(self._connect, "postgresql", None, 5), [self._stopping])
         if database is None:
             return
         try:
-            connection = await self._until_stopped(
-                connect_with_retry(lambda: self._broker.connect("relay"), "rabbitmq", None, 5)
-            )
+            connecting = connect_with_retry(lambda: self._broker.connect("relay"), "rabbitmq", None, 5)
+            connection = await run_until(connecting, [self._stopping])
             if connection is None:
                 return
             async with connection:
@@ -128,7 +124,7 @@ class Relay:
         self.connected = True
         lock = f"quartet-relay-{self._config.service}"
         waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=LOCK_TIMEOUT)
-        if await self._until_stopped(waiting, closed) is None:
+        if await run_until(waiting, [self._stopping, closed]) is None:
             return
         await declare_all(channel, self._config.consumers)  # once more: it may have stood by for an hour
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
@@ -228,20 +224,6 @@ class Relay:
         self._reader.confirmed(rows)
         self._backlog.published(keys)
         return True
-
-    async def _until_stopped(self, work: Coroutine[Any, Any, T], closed: asyncio.Event | None = None) -> T | None:
-        """The result of `work`, or None if the relay is stopped or `closed` is set before it is there."""
-        main = asyncio.ensure_future(work)
-        ends = [asyncio.ensure_future(event.wait()) for event in (self._stopping, closed) if event is not None]
-        try:
-            await asyncio.wait([main, *ends], return_when=asyncio.FIRST_COMPLETED)
-            if main.done():
-                return main.result()
-            await end_tasks([main])
-            return None
-        finally:
-            for task in (main, *ends):
-                task.cancel()
 
 
 async def _close(database: Session) -> None:

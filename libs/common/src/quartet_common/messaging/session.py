@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from quartet_common.messaging.deliveries import header_number
 from quartet_common.messaging.topology import EVENTS_HEADER
+from quartet_serving.tasks import run_until
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +43,9 @@ class Session:
 
         Waits for the first, at most `timeout` seconds. Empty when one of `ends` is set before.
         """
-        first = asyncio.ensure_future(self.arrived.get())
-        waits = [asyncio.ensure_future(end.wait()) for end in ends]
-        try:
-            await asyncio.wait([first, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return self._begun_with(first.result(), most) if first.done() else []
-        finally:
-            for task in (first, *waits):
-                task.cancel()
-
-    def _begun_with(self, first: AbstractIncomingMessage, most: int) -> list[AbstractIncomingMessage]:
+        first = await run_until(self.arrived.get(), ends, timeout)
+        if first is None:
+            return []
         messages = [first]
         events = header_number(first, EVENTS_HEADER, 1)
         while events < most and not self.arrived.empty():
