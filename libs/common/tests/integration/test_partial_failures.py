@@ -13,7 +13,7 @@ from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
-from quartet_common.data.connections import Connection
+from quartet_common.data.connections import Connection, SingleConnection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
@@ -132,7 +132,7 @@ async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def owner(servers: Stack) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def owner(servers: Stack) -> AsyncIterator[SingleConnection]:
     """A connection as the owner of the database, which is never read-only."""
     connection = await asyncpg.connect(
         host="127.0.0.1",

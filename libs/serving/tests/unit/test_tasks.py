@@ -61,10 +61,10 @@ async def test_work_that_ends_first_gives_its_result_or_its_error() -> None:
 
 
 async def test_work_is_cancelled_when_an_event_is_set_or_the_time_is_over() -> None:
-    end, action = asyncio.Event(), LosesCancellations(losses=0)
+    end, never = asyncio.Event(), asyncio.Event()
     end.set()
-    assert await run_until(action(), [asyncio.Event(), end]) is None
-    assert await run_until(action(), [asyncio.Event()], 0.01) is None
+    assert await run_until(asyncio.sleep(3600, "result"), [never, end]) is None
+    assert await run_until(asyncio.sleep(3600, "result"), [never], 0.01) is None
 
 
 async def test_work_that_is_done_although_it_was_cancelled_gives_its_result() -> None:

@@ -8,13 +8,15 @@ from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config.settings import ServiceConfig
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+SingleConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection outside any pool."""
+Connection: TypeAlias = "SingleConnection | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def connect_once(
     config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
-) -> "asyncpg.Connection[asyncpg.Record]":
+) -> SingleConnection:
     """One connection outside any pool, for migrations, the relay, the probe and exports.
 
     `statement_timeout` and `timeout`, that of connecting, are in seconds.
@@ -28,7 +30,7 @@ async def connect_once(
     )
 
 
-async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect_directly(config: ServiceConfig) -> SingleConnection:
     """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
     PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
     """

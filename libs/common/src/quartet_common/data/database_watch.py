@@ -6,18 +6,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeAlias
 
 import asyncpg
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from quartet_common.core.errors import UnavailableError
-from quartet_common.data.connections import Connection, Pool
+from quartet_common.data.connections import Connection, Pool, SingleConnection
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
-
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SILENCE = 0.2
 """Seconds without an answer after which PostgreSQL is asked whether it answers at all."""
@@ -47,9 +44,9 @@ class Answer(enum.Enum):
 class Probe:
     """A connection on which PostgreSQL is asked whether it answers, one question at a time."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[SingleConnection]]) -> None:
         self._connect = connect
-        self._session: Session | None = None
+        self._connection: SingleConnection | None = None
 
     async def ask(self, windows: int) -> Answer:
         """What PostgreSQL answers now; takes `windows` * WINDOW seconds at most."""
@@ -67,9 +64,9 @@ class Probe:
     async def _question(self) -> Answer:
         try:
             with suppress_instrumentation():  # it belongs to nobody's trace
-                if self._session is None or self._session.is_closed():
-                    self._session = await self._connect()
-                is_primary = await self._session.fetchval("SELECT current_setting('transaction_read_only') = 'off'")
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                is_primary = await self._connection.fetchval("SELECT current_setting('transaction_read_only') = 'off'")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             logger.debug("the probe failed", extra={"error": f"{type(error).__name__}: {error}"})
             return Answer.ERROR
@@ -77,8 +74,8 @@ class Probe:
 
     def reconnect(self) -> None:
         """Ask the next question on a new connection, which may lead to another server."""
-        if self._session is not None:
-            self._session.terminate()
+        if self._connection is not None:
+            self._connection.terminate()
 
 
 class Watch:
@@ -87,7 +84,7 @@ class Watch:
     While PostgreSQL answers nobody, `is_hanging` is true and nothing but the probe is sent to it.
     """
 
-    def __init__(self, pool: Pool, connect: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(self, pool: Pool, connect: Callable[[], Awaitable[SingleConnection]]) -> None:
         self._pool = pool
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None

@@ -2,13 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
-import asyncpg
-
+from quartet_common.data.connections import SingleConnection
 from quartet_common.messaging.batches import BATCH, OutboxRow
-
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 ROUND = 1000
 """Events that one look into the outbox takes, divided among the tenants that have some."""
@@ -63,11 +59,11 @@ class OutboxReader:
         """Whether tenants follow after those of the last look."""
         return bool(self._last_tenant)
 
-    async def urgent(self, database: Session) -> list[OutboxRow]:
+    async def urgent(self, database: SingleConnection) -> list[OutboxRow]:
         """Urgent rows, in their order."""
         return [OutboxRow(*record) for record in await database.fetch(URGENT, list(self._held), ROUND)]
 
-    async def waiting(self, database: Session, each: int | None) -> list[OutboxRow]:
+    async def waiting(self, database: SingleConnection, each: int | None) -> list[OutboxRow]:
         """Rows of the tenants in turn, `each` of each tenant; by default ROUND divided by the tenants that wait.
 
         Those of tenants with few come first. Here a rest ends, so that what follows a refused event never overtakes it.

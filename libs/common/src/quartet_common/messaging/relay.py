@@ -13,13 +13,13 @@ from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.retry import Pauses, connect_with_retry
-from quartet_common.data.connections import connect_once
+from quartet_common.data.connections import SingleConnection, connect_once
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import OutboxRow, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event
-from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader, Session
+from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader
 from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
@@ -106,7 +106,7 @@ class Relay:
         finally:
             await _close(database)
 
-    async def _connect(self) -> Session:
+    async def _connect(self) -> SingleConnection:
         database = await connect_once(self._config, self._config.database_timeout)
         try:
             # else a plan that was made while the outbox was almost empty reads all of a large one
@@ -118,7 +118,7 @@ class Relay:
         return database
 
     async def _publish_while_open(
-        self, database: Session, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
+        self, database: SingleConnection, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
     ) -> None:
         await declare_all(channel, self._config.consumers)
         self.connected = True
@@ -142,7 +142,7 @@ class Relay:
             elif not is_busy or not (count or self._reader.has_more_tenants):
                 await wait_any([self._wake, closed], POLL_INTERVAL)
 
-    async def _publish_all(self, database: Session, rows: Sequence[OutboxRow]) -> int:
+    async def _publish_all(self, database: SingleConnection, rows: Sequence[OutboxRow]) -> int:
         """Publish `rows` one message after the other, urgent events before each; returns how many were confirmed."""
         count = 0
         try:
@@ -158,7 +158,7 @@ class Relay:
                 await self._move(database)
         return count
 
-    async def _urgent_first(self, database: Session) -> None:
+    async def _urgent_first(self, database: SingleConnection) -> None:
         """Publish what is urgent, in its order, until there is nothing left that RabbitMQ takes."""
         while rows := await self._reader.urgent(database):
             count = 0
@@ -170,7 +170,7 @@ class Relay:
             if not count:
                 return
 
-    async def _move(self, database: Session) -> None:
+    async def _move(self, database: SingleConnection) -> None:
         """Move what RabbitMQ has confirmed to the journal. What could not be moved is kept for the next time, so that
         it is not published again. Event ids count too: another primary may have given a row's id to another event.
 
@@ -226,7 +226,7 @@ class Relay:
         return True
 
 
-async def _close(database: Session) -> None:
+async def _close(database: SingleConnection) -> None:
     try:
         await database.close(timeout=2)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
