@@ -117,7 +117,7 @@ class ContendedError(ServiceError):
 
 
 class HeldError(ContendedError):
-    """503 with Retry-After: another transaction holds what is needed, and goes on; nothing was done. `Turns` waits."""
+    """503 with Retry-After: another transaction holds a lock; nothing was done. `data.wait_queue` waits for it."""
 
 
 ISSUED_BY_US_REASONS = frozenset({

@@ -20,7 +20,7 @@ from quartet_common.data.connections import Connection, Pool, connect_once, serv
 from quartet_common.data.database_errors import raise_meaning, unavailable
 from quartet_common.data.database_watch import Answer, Watch
 from quartet_common.data.outbox_notifier import OutboxWaker, outbox_channel
-from quartet_common.data.wait_queue import Turns
+from quartet_common.data.wait_queue import WaitQueues
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Database:
         self.taken = 0
         """Connections of the pool that blocks use, or are about to get."""
         self._waker = OutboxWaker(pool, channel)
-        self._turns = Turns()
+        self._wait_queues = WaitQueues()
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
@@ -133,12 +133,12 @@ class Database:
             return await command(connection)
 
     async def run_in_turn(self, what: str, command: Callable[[Connection], Awaitable[T]]) -> T:
-        """As `run`, for a `command` that raises HeldError where another transaction holds `what`: then it waits, at
-        most PATIENCE, without a connection. So a tenant that waits for itself keeps nobody else out.
+        """As `run`, for a `command` that raises HeldError while another transaction holds `what`: it then waits, at
+        most PATIENCE, without a connection, so a tenant that waits for its own change does not use up the pool.
 
         Raises what `run` does, and HeldError (503).
         """
-        return await self._turns.run(what, lambda: self.run(command))
+        return await self._wait_queues.run(what, lambda: self.run(command))
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection without a transaction, for reads of one statement. Raises UnavailableError (503)."""
