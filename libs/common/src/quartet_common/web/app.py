@@ -29,7 +29,7 @@ from quartet_common.web.blueprints.docs import docs_blueprint
 from quartet_common.web.blueprints.health import health_blueprint
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
-from quartet_common.web.denied_requests import EXTENSION, RefusalLog
+from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
 from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
 from quartet_common.web.guard import install_guard
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
@@ -93,7 +93,7 @@ def create_base_app(
     app.extensions[BYTES_IN_FLIGHT] = _bytes_in_flight(container)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)
-    refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
+    refusals = DeniedRequestLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
     app.extensions[CURSORS] = cursor_key(config.client_secret.get_secret_value())
     app.extensions[DIALECTS] = dialects

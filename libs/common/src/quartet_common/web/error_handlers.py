@@ -22,7 +22,7 @@ from quartet_common.core.errors import (
 )
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
-from quartet_common.web.denied_requests import RefusalLog
+from quartet_common.web.denied_requests import DeniedRequestLog
 from quartet_common.web.guard import brings_a_secret, source_address
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ DETAILS = {
 
 def install_error_handlers(
     app: Quart,
-    refusals: RefusalLog,
+    refusals: DeniedRequestLog,
     limiter: Limiter,
     render_error: ErrorRenderer,
     other_errors: Sequence[type[Exception]],
