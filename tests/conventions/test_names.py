@@ -22,6 +22,7 @@ TERMS = {
     "subscription", "tenant", "tombstone", "topology", "unit of work", "urgent event", "use case", "view", "worker",
 }  # fmt: skip
 """Terms that a reader of the code meets first."""
+LIBRARIES = {CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", "serving")}
 PACKAGES = {CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", "serving", "scim", "scim_http")}
 PACKAGES |= {CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES} | {CHECKOUT / "cli/src/quartet_cli"}
 
@@ -32,6 +33,12 @@ OLD_MODULES = {
 """Names of modules that were replaced in all packages."""
 OLD_NAMES = {"Means", "OURS", "Turn", "_deaf", "waves"}
 """Identifiers that were replaced in all packages."""
+OLD_NAMES_OF_LIBRARIES = {
+    "Hold", "RefusalLog", "Summaries", "Sums", "Turns", "bury", "_bury", "happened", "lane", "places", "room", "tell",
+    "_tell", "told",
+}  # fmt: skip
+"""Identifiers that were replaced in libs/common and libs/serving."""
+OLD_PREFIXES_OF_LIBRARIES = ("demand_", "_demand_")
 
 
 def sources(packages: set[Path]) -> list[Path]:
@@ -85,4 +92,8 @@ def test_no_module_has_an_old_name() -> None:
 
 def test_no_identifier_is_an_old_name() -> None:
     for path in sources(PACKAGES):
-        assert not OLD_NAMES & set(tokens(path, tokenize.NAME)), path
+        assert OLD_NAMES & set(tokens(path, tokenize.NAME)) == set(), path
+    for path in sources(LIBRARIES):
+        names = set(tokens(path, tokenize.NAME))
+        assert names & OLD_NAMES_OF_LIBRARIES == set(), path
+        assert [name for name in names if name.startswith(OLD_PREFIXES_OF_LIBRARIES)] == [], path

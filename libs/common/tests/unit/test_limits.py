@@ -14,7 +14,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
 from quartet_common.limits.addresses import UNKNOWN, counted_as
 from quartet_common.limits.limiter import Limiter
-from quartet_common.limits.redis_sync import BATCH, SharedClock, Sums
+from quartet_common.limits.redis_sync import BATCH, RedisSync, SharedClock
 from quartet_common.limits.windows import REFUSED, Windows
 
 
@@ -191,10 +191,10 @@ class BusyRedis:
 async def test_what_comes_while_redis_is_asked_waits_for_the_next_time() -> None:
     windows = Windows(Limit(1_000_000, 10), lambda: 1000.0)
     redis: Any = BusyRedis(windows, clients=3 * BATCH)
-    sums = Sums(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
-    await sums.add_up()
+    sync = RedisSync(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
+    await sync.run_once()
     assert redis.calls == 3  # each client was told of once
-    await sums.add_up()
+    await sync.run_once()
     assert redis.calls == 6
 
 

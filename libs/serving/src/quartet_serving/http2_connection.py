@@ -239,11 +239,11 @@ class Http2Connection(asyncio.Protocol):
     def _send_some(self, stream: Stream) -> bool:
         if not stream.outgoing:
             return False
-        room = min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size)
-        if room <= 0:
+        size = min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size)
+        if size <= 0:
             return False
-        piece = bytes(stream.outgoing[:room])
-        del stream.outgoing[:room]
+        piece = bytes(stream.outgoing[:size])
+        del stream.outgoing[:size]
         ends = stream.is_complete and not stream.outgoing
         self._h2.send_data(stream.number, piece, end_stream=ends)
         if ends:

@@ -168,7 +168,7 @@ class FairShare:
         self._give_up(holder, entry, waiter)
         raise refused
 
-    def demand_room(self, holder: Hashable) -> None:
+    def require_queue_space(self, holder: Hashable) -> None:
         """Raise what `acquire` would raise at once, before work that would be for nothing."""
         entry = self._holders.get(holder)
         if entry is not None and entry.waiting >= self._queue:

@@ -17,7 +17,7 @@ from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
 from quartet_common.limits.addresses import counted_as
-from quartet_common.limits.redis_sync import SharedClock, Sums
+from quartet_common.limits.redis_sync import RedisSync, SharedClock
 from quartet_common.limits.windows import REFUSED, Windows
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Said = tuple[str, str]
 
 
 class Limiter:
-    """Decides in memory; `sums` adds up what all processes of the service have counted. The failures of an address
+    """Decides in memory; `sync` adds up what all processes of the service have counted. The failures of an address
     count over all services.
     """
 
@@ -55,7 +55,7 @@ class Limiter:
             f"{own}/{ADDRESS}": self._address,
             f"limits/{FAILURES}": self._failures,
         }
-        self.sums = Sums(redis, clock, {name: one for name, one in tables.items() if one is not None})
+        self.sync = RedisSync(redis, clock, {name: one for name, one in tables.items() if one is not None})
         self._policies = _policies(config)
         self._limited = metrics.get_meter(__name__).create_counter(
             "quartet.limits.refused", description="requests that were answered 429, by limit"

@@ -104,7 +104,7 @@ class Windows:
         return self._seconds - int(self._now() % self._seconds)
 
     @property
-    def untold(self) -> int:
+    def unsent(self) -> int:
         """How many keys have changed since they were reported."""
         return len(self._changed)
 
@@ -152,9 +152,9 @@ class Windows:
         current, before = count.own + count.others, count.before
         if window > count.window:
             current, before = 0, current if window == count.window + 1 else 0
-        room = self._quota - cost
+        allowed = self._quota - cost
         start = max(window, count.window) * self._seconds
-        if current <= room:  # what is left of the window before must have shrunk to what there is room for
-            return start + (self._seconds * (1 - (room - current) / before) if before else 0) - now
+        if current <= allowed:  # what is left of the window before must have shrunk to what there is allowed for
+            return start + (self._seconds * (1 - (allowed - current) / before) if before else 0) - now
         # else the same of this one, within the next
-        return start + self._seconds * (2 - max(room, 0) / current) - now
+        return start + self._seconds * (2 - max(allowed, 0) / current) - now

@@ -183,12 +183,12 @@ class Consumer:
         try:
             found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
         except MalformedEventError as error:
-            await self._bury(message, str(error))
+            await self._dead_letter(message, str(error))
             return []
         items = []
         for number, one in enumerate(found):
             if isinstance(one, Malformed):
-                await self._bury(message, one.reason, one.body)
+                await self._dead_letter(message, one.reason, one.body)
             elif wanted(self._subscriptions, one):
                 items.append(Item(message, number, one))
         self._stats.count("passed over", sum(isinstance(one, Event) for one in found) - len(items))
@@ -206,7 +206,7 @@ class Consumer:
             bodies = elements(message.body) if is_batch(message) else [message.body]
             alone = decode(bodies[0]) if len(bodies) == 1 else None
         except MalformedEventError as error:
-            await self._bury(message, str(error))
+            await self._dead_letter(message, str(error))
         else:
             if alone is not None:
                 await self._fail(Item(message, 0, alone), WorkerEndedError())
@@ -293,7 +293,7 @@ class Consumer:
         await self._put(copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
-    async def _bury(self, message: AbstractIncomingMessage, reason: str, body: bytes | None = None) -> None:
+    async def _dead_letter(self, message: AbstractIncomingMessage, reason: str, body: bytes | None = None) -> None:
         """Dead-letter a message that cannot be read, or the element `body` of its batch."""
         await self._put(copy_of(message, body, reason=reason), self._names.dead)
         self._stats.count("dead")

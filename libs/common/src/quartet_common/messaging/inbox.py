@@ -12,8 +12,8 @@ RETENTION = timedelta(days=30)
 # Of tenants that are deleted nothing is taken in: it is as if it had been seen before.
 INSERT = """
 INSERT INTO inbox (tenant_id, event_id)
-SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[]) AS told (tenant_id, event_id)
-WHERE NOT EXISTS (SELECT FROM deleted_tenants d WHERE d.tenant_id = told.tenant_id) ORDER BY 1, 2
+SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[]) AS received (tenant_id, event_id)
+WHERE NOT EXISTS (SELECT FROM deleted_tenants d WHERE d.tenant_id = received.tenant_id) ORDER BY 1, 2
 ON CONFLICT DO NOTHING RETURNING tenant_id, event_id"""
 
 

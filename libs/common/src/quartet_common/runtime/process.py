@@ -237,8 +237,8 @@ def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscriptio
     service, stats = container.config.service, ConsumerStats()
     taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
     own = [Consumer(service, container.broker, container.database, subscriptions, stats)] if subscriptions else []
-    # without the inbox: there the event may stand already, as one that the service has recorded
-    lane = Consumer(
+    # without the inbox: it may have the event already, from the other consumer of the service
+    revocations = Consumer(
         topology.revocation_queue(service),
         container.broker,
         container.database,
@@ -247,7 +247,7 @@ def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscriptio
         batch=REVOCATIONS_AT_ONCE,
         with_inbox=False,
     )
-    return [*own, lane]
+    return [*own, revocations]
 
 
 async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:

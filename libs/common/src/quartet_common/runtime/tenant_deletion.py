@@ -1,6 +1,6 @@
 """Tenancy: what every service does when a tenant is deleted: it notes the end for good and removes all that it has.
 
-    users.tenant.deleted.v1 -> bury: a tombstone, and all tokens refused
+    users.tenant.deleted.v1 -> record_tombstone: a tombstone, and all tokens refused
     each second or two      -> erase: every table of the schema that has a tenant_id, in batches, children before
                                parents, and its dead letters, again and again until nothing is found and no token can
                                be left that writes

@@ -151,7 +151,7 @@ def _install_lifespan(
 ) -> None:
     schedules = [
         Schedule("memory", memory.INTERVAL, app.memory.give_back),
-        Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
+        Schedule("limits", LIMITS_INTERVAL, limiter.sync.run_once),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),

@@ -77,7 +77,7 @@ def install_guard(
             return
         address, known = asked.remote_addr, running_globals()
         HOLDER.set(address_holder(counted_as(address)))
-        await _demand_trust(asked, app, limiter, verifier)
+        await _require_attempts_left(asked, app, limiter, verifier)
         if endpoint is None or endpoint in public or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
@@ -109,7 +109,7 @@ def brings_a_secret(asked: Request, app: Quart) -> bool:
     return asked.method == "POST" and asked.endpoint in app.extensions["quartet_public"]
 
 
-async def _demand_trust(
+async def _require_attempts_left(
     asked: Request, app: Quart, limiter: "Limiter", verifier: "Callable[[], TokenVerifier]"
 ) -> None:
     """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
