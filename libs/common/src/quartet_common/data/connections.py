@@ -1,4 +1,4 @@
-"""Connecting to PostgreSQL: one connection, what all connections have in common, and no pooler in between."""
+"""Connections to PostgreSQL: how one is made, and the check that no pooler is in between."""
 
 from typing import TypeAlias
 from urllib.parse import quote
@@ -17,9 +17,9 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 async def connect_once(
     config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
 ) -> SingleConnection:
-    """One connection outside any pool, for migrations, the relay, the probe and exports.
+    """A connection outside any pool, for migrations, the relay, the probe and exports.
 
-    `statement_timeout` and `timeout`, that of connecting, are in seconds.
+    `statement_timeout` and `timeout` (of connecting) are in seconds.
     """
     return await asyncpg.connect(
         url_of(config),
@@ -31,8 +31,8 @@ async def connect_once(
 
 
 async def connect_directly(config: ServiceConfig) -> SingleConnection:
-    """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
-    PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
+    """As `connect_once`, for the start of a process. Raises SystemExit if a connection pooler such as PgBouncer
+    answers: it distributes a client's transactions over sessions, and Quartet needs one session.
     """
     try:
         connection = await connect_once(config)
@@ -41,7 +41,7 @@ async def connect_directly(config: ServiceConfig) -> SingleConnection:
             raise _pooler_refused(config) from error
         raise
     try:
-        # a pooler gives its clients process ids of its own, for cancel requests that go through the pooler
+        # a pooler gives clients process ids of its own, to forward cancel requests
         is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
         is_direct = False
@@ -64,7 +64,7 @@ def _pooler_refused(config: ServiceConfig) -> SystemExit:
 
 
 def url_of(config: ServiceConfig) -> str:
-    """The URL; where it asks for a verified server and does not say by whom, by QUARTET_TRUST."""
+    """The URL; QUARTET_TRUST is the root certificate of a verified connection unless the URL names one."""
     url = config.database_url
     if config.trust is None or "sslmode=verify-" not in url or "sslrootcert=" in url:
         return url
@@ -72,5 +72,5 @@ def url_of(config: ServiceConfig) -> str:
 
 
 def server_settings(config: ServiceConfig) -> dict[str, str]:
-    """What each session is set to."""
+    """The settings of each session."""
     return {"search_path": config.service, "application_name": f"quartet-{config.service}", "jit": "off"}
