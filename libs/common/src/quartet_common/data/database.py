@@ -19,7 +19,7 @@ from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededErr
 from quartet_common.data.connections import Connection, Pool, connect_once, server_settings, url_of
 from quartet_common.data.database_errors import raise_meaning, unavailable
 from quartet_common.data.database_watch import Answer, Watch
-from quartet_common.data.outbox_notifier import OutboxWaker, outbox_channel
+from quartet_common.data.outbox_notifier import OutboxNotifier, outbox_channel
 from quartet_common.data.wait_queue import WaitQueues
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Database:
         self._acquire_timeout = acquire_timeout
         self.taken = 0
         """Connections of the pool that are in use or about to be."""
-        self._waker = OutboxWaker(pool, channel)
+        self._notifier = OutboxNotifier(pool, channel)
         self._wait_queues = WaitQueues()
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
@@ -115,7 +115,7 @@ class Database:
         finally:
             _running.reset(token)
         if outgoing.has_events:
-            self._waker.wake()
+            self._notifier.notify()
 
     async def run(self, command: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `command` in a transaction; repeat it if PostgreSQL rolls it back in favour of another one.
@@ -175,7 +175,7 @@ class Database:
         answer.
         """
         await self.watch.close()
-        await self._waker.close()
+        await self._notifier.close()
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:

@@ -18,7 +18,7 @@ TIMEOUT = 1.0
 """Timeout of a NOTIFY in seconds; the relay polls as often."""
 
 
-class OutboxWaker:
+class OutboxNotifier:
     """Wakes the relay after a commit with outbox rows.
 
     The NOTIFY is sent outside the writing transaction: inside, PostgreSQL would serialise all commits of the database
@@ -31,13 +31,13 @@ class OutboxWaker:
         self._pending = False
         self._task: asyncio.Task[None] | None = None
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Send a NOTIFY soon; returns at once."""
         self._pending = True
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._notify())
+            self._task = asyncio.get_running_loop().create_task(self._send())
 
-    async def _notify(self) -> None:
+    async def _send(self) -> None:
         while self._pending:
             await asyncio.sleep(GATHERING)
             self._pending = False

@@ -83,9 +83,9 @@ class NewOutboxRow(NamedTuple):
 def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> NewOutboxRow:
     envelope = _envelope(event, caller, now, service, traceparent)
     aggregate = f"{caller.tenant}/{envelope.subject}"
-    told = encode(envelope)
+    encoded = encode(envelope)
     return NewOutboxRow(
-        caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, told, event.urgent
+        caller.tenant, caller.actor, aggregate, envelope.type, envelope.id, traceparent, encoded, event.urgent
     )
 
 
