@@ -11,7 +11,7 @@ from quartet_common.runtime.readiness import Readiness
 
 def create_private_app(readiness: Readiness, token: str = "") -> Quart:
     """`/metrics`, which requires `token` as a bearer token (RFC 6750) unless it is empty, `/health/live` and
-    `/health/ready`. Other users of the machine can reach the port, and numbers tell about tenants.
+    `/health/ready`. Other users of the machine can reach the port, and metrics contain information about tenants.
     """
     app = Quart("quartet_private", static_folder=None)
     wanted = f"Bearer {token}".encode()
