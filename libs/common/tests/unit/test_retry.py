@@ -7,7 +7,7 @@ import httpx
 import pytest
 import stamina
 
-from quartet_common.core.retry import QUIET, Pauses, connect_with_retry
+from quartet_common.core.retry import QUIET, Backoff, connect_with_retry
 from quartet_common.runtime.service_client import is_retryable
 
 
@@ -64,7 +64,7 @@ async def test_pauses_double_up_to_the_longest() -> None:
 
 def test_pauses_grow_with_failures_up_to_three_seconds_and_are_short_again_after_a_quiet_while() -> None:
     now = 0.0
-    pauses = Pauses(lambda: now)
+    pauses = Backoff(lambda: now)
     for most in (0.2, 0.4, 0.8, 1.6, 3.0, 3.0):
         assert most / 2 <= pauses.next() <= most
     now += QUIET

@@ -19,7 +19,7 @@ QUIET = 10.0
 """Seconds without a failure after which pauses are short again."""
 
 
-class Pauses:
+class Backoff:
     """The pauses after repeated failures: doubled each time, with jitter."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.trace import Status, StatusCode
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.core.offload import slices
-from quartet_common.core.retry import Pauses, connect_with_retry
+from quartet_common.core.retry import Backoff, connect_with_retry
 from quartet_common.data.database import Database
 from quartet_common.data.database_errors import OF_ONE_STATEMENT
 from quartet_common.messaging import inbox
@@ -72,7 +72,7 @@ class Consumer:
         self._stats = stats
         self._stopping = asyncio.Event()
         self._publisher: Publisher | None = None
-        self._pauses = Pauses()
+        self._backoff = Backoff()
         self.connected = False
         self.failures = 0
         """The number of failures of RabbitMQ, such as lost connections."""
@@ -92,7 +92,7 @@ class Consumer:
                 facts = {"queue": self._names.main, "error": f"{type(error).__name__}: {error}"}
                 logger.warning("the consumer lost RabbitMQ or its queue", extra=facts)
                 self.failures += 1
-                await wait_any([self._stopping], self._pauses.next())
+                await wait_any([self._stopping], self._backoff.next())
             finally:
                 self.connected = False
 

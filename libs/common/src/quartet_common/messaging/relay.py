@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.core.retry import Pauses, connect_with_retry
+from quartet_common.core.retry import Backoff, connect_with_retry
 from quartet_common.data.connections import SingleConnection, connect_once
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.data.outbox_notifier import outbox_channel
@@ -57,7 +57,7 @@ class Relay:
         self._reader = OutboxReader(self._is_taken)
         self._publisher: Publisher | None = None
         self._backlog: Backlog | None = None
-        self._pauses = Pauses()
+        self._backoff = Backoff()
         self.connected = False
         self.failures = 0
         """The number of lost connections and of messages that RabbitMQ refused."""
@@ -79,7 +79,7 @@ class Relay:
                     "the relay lost its connection to a server", extra={"error": f"{type(error).__name__}: {error}"}
                 )
                 self.failures += 1
-                await wait_any([self._stopping], self._pauses.next())
+                await wait_any([self._stopping], self._backoff.next())
             finally:
                 self.connected = False
 
