@@ -7,15 +7,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 AGAIN = 0.25
-"""Seconds after which a task that goes on although it was cancelled is cancelled once more."""
+"""Seconds after which a task that ignored a cancellation is cancelled again."""
 
 
 async def end_tasks(tasks: Collection["asyncio.Future[Any]"]) -> None:
-    """Cancel `tasks` and wait until they have ended; what they raise is not raised here.
+    """Cancel `tasks` and wait until they have ended; does not raise their errors.
 
-    Once is not enough for what runs until it is cancelled: a cancellation that meets the end of a timeout can come out
-    as a TimeoutError (asyncio.wait_for in Python 3.11, and drivers that time their reads), and whatever goes on after
-    an error then goes on.
+    One cancellation is not always enough: if it meets the end of a timeout it can become a TimeoutError
+    (asyncio.wait_for in Python 3.11, and drivers that time their reads), and code that handles errors then goes on.
     """
     pending = set(tasks)
     while pending:

@@ -1,4 +1,4 @@
-"""Error handlers: errors as problem documents (RFC 9457), or as the documents of a protocol."""
+"""Error handlers: errors as problem documents (RFC 9457), or as error documents of a protocol such as SCIM."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 
 class HttpError(Protocol):
-    """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
+    """An error with an HTTP status and a text for people: ServiceError, and those of other libraries."""
 
     status: int
     detail: str
 
 
 ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
-"""Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
+"""The body and content type of an error on a path of a protocol, or None for a problem document."""
 
 DETAILS = {
     404: "No resource at this path.",

@@ -26,14 +26,14 @@ class ServiceApp(ServedApp):
     request_class = ServiceRequest
 
     def __init__(self, *given: Any, stopping: asyncio.Event, **options: Any) -> None:
-        """The pauses before answers 429 end when `stopping` is set."""
+        """`stopping` ends the pauses before 429 responses."""
         super().__init__(*given, **options)
         self.memory = Memory()
-        """Knows when large requests have ended."""
+        """Counts finished large requests."""
         self.pauses = Pauses(stopping)
 
     async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
-        """Answer `request`; the pause before an answer 429 ends when the client disconnects."""
+        """Handle `request`; the pause before a 429 response ends when the client disconnects."""
         response = await super().handle_request(request)
         if response.status_code == TOO_MANY_REQUESTS and isinstance(request, ServiceRequest):
             exchange: Exchange | None = cast(Any, request.scope).get("extensions", {}).get(EXTENSION)
@@ -53,12 +53,12 @@ class ServiceApp(ServedApp):
         charged = size if size > FREE_BYTES else 0
         if isinstance(asked, ServiceRequest) and charged != asked.bytes_held:
             asked.release_bytes(kept=charged)
-            if asked.method not in WITH_BODY:  # what a write has done is not refused any more
+            if asked.method not in WITH_BODY:  # a write that was done cannot be refused any more
                 await asked.hold_bytes(charged)
         return result
 
     def end_request(self, request: ServedRequest) -> None:
-        """Have the request hold no bytes of its tenant's share any more."""
+        """Release all bytes that the request holds."""
         if isinstance(request, ServiceRequest):
             request.release_bytes()
             if request.is_large:
