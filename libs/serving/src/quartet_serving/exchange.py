@@ -27,13 +27,13 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send `data`."""
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait while the write buffer is full."""
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """Pause reading."""
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """Resume reading."""
 
     @property
@@ -91,7 +91,7 @@ class Exchange:
         self._body += data
         self._due = min(self._due + len(data) / MIN_BODY_RATE, self._loop.time() + BODY_TIMEOUT)
         if len(self._body) > HIGH_WATER:
-            self._line.hold()
+            self._line.pause_reading()
         self._wake()
 
     def end(self) -> None:
@@ -120,7 +120,7 @@ class Exchange:
             return None
         self._delivered = True
         body, self._body = bytes(self._body), bytearray()
-        self._line.go_on()
+        self._line.resume_reading()
         return body
 
     async def receive(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Exchange:
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()
         self._delivered = self.is_read
-        self._line.go_on()
+        self._line.resume_reading()
         return {"type": "http.request", "body": body, "more_body": not self._delivered}
 
     @property
@@ -171,7 +171,7 @@ class Exchange:
             more = message.get("more_body", False)
             self._send_body(message.get("body", b""), more)
             if more:
-                await self._line.drained()
+                await self._line.drain()
         else:
             raise RuntimeError(f"unexpected ASGI message {kind}")
 

@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
         if self._running is None:
             self._proceed()
         else:
-            self.hold()
+            self.pause_reading()
 
     def _proceed(self) -> None:
         """Run the next request if the previous one is complete and the client reads."""
@@ -265,11 +265,11 @@ class Connection(asyncio.Protocol):
             task = exchange.task = self._host.loop.create_task(self._run(exchange), context=self._host.context.copy())
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
-            self.go_on()  # its body may still be incomplete
+            self.resume_reading()  # its body may still be incomplete
         elif self._refused:
             self._write_refusal(self._refused)
         else:
-            self._go_on_reading()
+            self._resume_reading()
 
     async def _run(self, exchange: Exchange) -> None:
         try:
@@ -327,7 +327,7 @@ class Connection(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._go_on_reading()
+        self._resume_reading()
 
     def close_if_idle(self) -> None:
         """Close unless a request runs or waits: its response closes the connection then."""
@@ -384,23 +384,23 @@ class Connection(asyncio.Protocol):
         """Send `data`."""
         self._transport.write(data)
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait while the write buffer is full."""
         if self._can_write is not None:
             await asyncio.shield(self._can_write)
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """Pause reading."""
         if not self._held and not self._transport.is_closing():
             self._held = True
             self._transport.pause_reading()
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """Resume reading, unless requests wait."""
         if not self._waiting:
-            self._go_on_reading()
+            self._resume_reading()
 
-    def _go_on_reading(self) -> None:
+    def _resume_reading(self) -> None:
         if self._held and not self._transport.is_closing():
             self._held = False
             self._transport.resume_reading()

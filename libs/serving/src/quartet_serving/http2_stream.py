@@ -37,7 +37,7 @@ class Stream(Exchange):
         """Bytes of the body that were read from the client's windows and not returned."""
         self._connection = connection
         self._fields: Fields | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._space: asyncio.Future[None] | None = None
 
     def disconnect(self) -> None:
         """The client has reset the stream, or has disconnected."""
@@ -52,26 +52,26 @@ class Stream(Exchange):
 
     def sent(self) -> None:
         """Some of `outgoing` has been sent."""
-        if len(self.outgoing) < HIGH_WATER and self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        if len(self.outgoing) < HIGH_WATER and self._space is not None and not self._space.done():
+            self._space.set_result(None)
 
     # ---- what an exchange asks of its connection ------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """No effect: only frames are written."""
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """No effect: the window stops the client."""
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """The application has read the body so far."""
         self._connection.acknowledge(self)
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait while `outgoing` is full."""
         if len(self.outgoing) >= HIGH_WATER:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+            self._space = asyncio.get_running_loop().create_future()
+            await self._space
 
     @property
     def is_ending(self) -> bool:

@@ -29,7 +29,7 @@ OTHER = "_OTHER"
 NOTHING = context.Context()
 
 
-def observed(app: App, health_path: str, *, exports_spans: bool) -> App:
+def with_request_metrics(app: App, health_path: str, *, exports_spans: bool) -> App:
     """`app` with spans by OpenTelemetry's own middleware if they are exported, else without spans.
 
     Requests below `health_path`, which machines send all the time, are neither traced nor counted.

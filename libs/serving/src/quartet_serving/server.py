@@ -90,7 +90,7 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
     await lifespan.wait_for_startup()
     if living.done():
         living.result()  # raises the error of the startup
-    _spare_the_collector()
+    _freeze_objects()
     server = _Server(served, settings, stopping)
     try:
         await server.open()
@@ -102,7 +102,7 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
         await end_tasks([living])
 
 
-def _spare_the_collector() -> None:
+def _freeze_objects() -> None:
     """Exclude all objects of the startup from garbage collection: traversing them would stop requests for 50 ms."""
     gc.collect()
     gc.freeze()

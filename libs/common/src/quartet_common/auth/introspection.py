@@ -103,7 +103,7 @@ class RemoteTokens:
         self._now = now
         self._known: FIFOCache[bytes, _Known] = FIFOCache(KEPT_TOKENS)
         self._unknown: FIFOCache[bytes, float] = FIFOCache(KEPT_TOKENS)
-        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._queries: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._away_until = float("-inf")
         self._allowances: FIFOCache[str, Allowance] = FIFOCache(KEPT_TENANTS)
         self._proved: FIFOCache[str, None] = FIFOCache(KEPT_TENANTS)
@@ -124,20 +124,20 @@ class RemoteTokens:
             return known.principal
         if self._unknown.get(key, now) > now:
             return None
-        task = self._asking.get(key)
+        task = self._queries.get(key)
         if task is None:
             if known is None:
-                self._spend(tenant, now)
-            task = self._asking[key] = asyncio.get_running_loop().create_task(self._learn(key, tenant, token))
-            task.add_done_callback(lambda done: self._asked(key, done))
+                self._take_allowance(tenant, now)
+            task = self._queries[key] = asyncio.get_running_loop().create_task(self._refresh(key, tenant, token))
+            task.add_done_callback(lambda done: self._end_query(key, done))
         return await asyncio.shield(task)  # a request that is cancelled does not cancel the query of the others
 
-    def _asked(self, key: bytes, done: "asyncio.Task[Principal | None]") -> None:
-        del self._asking[key]
+    def _end_query(self, key: bytes, done: "asyncio.Task[Principal | None]") -> None:
+        del self._queries[key]
         if not done.cancelled():
             done.exception()  # else asyncio logs it, if all requests were cancelled
 
-    def _spend(self, tenant: str, now: float) -> None:
+    def _take_allowance(self, tenant: str, now: float) -> None:
         """Take one query about an unknown token from the allowances of its tenant and of all such tenants. Raises
         UnavailableError.
         """
@@ -147,12 +147,12 @@ class RemoteTokens:
         if not own.take(now) or not of_all.take(now):
             raise UnavailableError("users")
 
-    async def _learn(self, key: bytes, tenant: str, token: str) -> Principal | None:
+    async def _refresh(self, key: bytes, tenant: str, token: str) -> Principal | None:
         asked_at = self._now()
         try:
-            answer = await self._ask(token, asked_at)
+            answer = await self._query(token, asked_at)
         except UnavailableError:
-            return self._as_before(key)
+            return self._last_answer(key)
         ends_at = float("inf") if answer.exp is None else float(answer.exp)
         if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
             self._known.pop(key, None)
@@ -173,7 +173,7 @@ class RemoteTokens:
         self._proved[tenant] = None
         return found
 
-    def _as_before(self, key: bytes) -> Principal:
+    def _last_answer(self, key: bytes) -> Principal:
         """The last answer about the token. Raises UnavailableError if it is too old."""
         known, now = self._known.get(key), self._now()
         lasts = float("-inf") if known is None else min(known.ends_at, known.answered_at + LASTING)
@@ -184,7 +184,7 @@ class RemoteTokens:
         self._known[key] = replace(known, principal=found, until=until)
         return found
 
-    async def _ask(self, token: str, now: float) -> _Answer:
+    async def _query(self, token: str, now: float) -> _Answer:
         if now < self._away_until:
             raise UnavailableError("users")
         try:

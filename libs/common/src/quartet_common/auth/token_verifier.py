@@ -60,11 +60,11 @@ class TokenVerifier:
         self._seen: FIFOCache[bytes, Principal] = FIFOCache(CACHE_SIZE)
         """Principals by the token's SHA-256: of fixed size, and no token to steal."""
 
-    def knows(self, token: str) -> bool:
+    def has_cached(self, token: str) -> bool:
         """Whether `token` is in the cache, so that verification costs nothing."""
         return token.isascii() and _digest(token) in self._seen
 
-    async def may_be_ours(self, token: str) -> bool:
+    async def looks_like_ours(self, token: str) -> bool:
         """Whether `token` looks like ours, without verification: a JWT with the id of a known key, or an opaque token
         with a correct checksum. Raises UnavailableError (503) as `verify` does.
         """

@@ -28,7 +28,7 @@ Set by the guard.
 
 
 def address_holder(address: str) -> Hashable:
-    """The holder of a request without a known tenant; `address` as returned by `counted_as`."""
+    """The holder of a request without a known tenant; `address` as returned by `address_key`."""
     return "address", address
 
 

@@ -88,7 +88,7 @@ class Watch:
         self._pool = pool
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[Answer] | None = None
+        self._running_check: asyncio.Task[Answer] | None = None
         self._full_until = 0.0
         self._left_at = -PROBE_INTERVAL
         self._may_be_elsewhere = False
@@ -110,13 +110,13 @@ class Watch:
         """Whether PostgreSQL answers. If not, waiting statements end with UnavailableError (503); whether they take
         effect later is unknown.
         """
-        return await self._ask() in (Answer.PRIMARY, Answer.READ_ONLY)
+        return await self._check() in (Answer.PRIMARY, Answer.READ_ONLY)
 
     async def check_writable(self) -> None:
         """Raises UnavailableError (503) with the reason unless PostgreSQL answers as a primary and no statement has met
         a full disk lately.
         """
-        answer = await self._ask()
+        answer = await self._check()
         if answer is not Answer.PRIMARY:
             raise UnavailableError("postgresql", problem=answer.value)
         if time.monotonic() < self._full_until:
@@ -128,7 +128,7 @@ class Watch:
 
     async def close(self) -> None:
         """End the watch and its connection."""
-        await end_tasks([task for task in (self._watching, self._asking) if task is not None])
+        await end_tasks([task for task in (self._watching, self._running_check) if task is not None])
         self._probe.reconnect()
 
     async def _watch(self) -> None:
@@ -140,17 +140,17 @@ class Watch:
             if is_silent or self.is_hanging or now - asked >= PROBE_INTERVAL:
                 asked = now
                 try:
-                    await self._ask()
+                    await self._check()
                 except Exception:  # the watch must survive any driver error
                     logger.exception("PostgreSQL could not be asked whether it answers")
 
-    async def _ask(self) -> Answer:
+    async def _check(self) -> Answer:
         """The result of a probe. Concurrent callers share one."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_once())
-        return await asyncio.shield(self._asking)
+        if self._running_check is None or self._running_check.done():
+            self._running_check = asyncio.create_task(self._check_once())
+        return await asyncio.shield(self._running_check)
 
-    async def _ask_once(self) -> Answer:
+    async def _check_once(self) -> Answer:
         asked = time.monotonic()
         answer = await self._probe.ask(WINDOWS_OF_RETURN if self.is_hanging else WINDOWS)
         if answer is Answer.NONE and self.last_answer >= asked:

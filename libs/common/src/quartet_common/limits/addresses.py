@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 UNKNOWN = "unknown"
 
 
-def counted_as(address: str | None) -> str:
+def address_key(address: str | None) -> str:
     """The address itself, or the /64 of an IPv6 address; an IPv4 address in IPv6 is the IPv4 address."""
     if not address:
         return UNKNOWN

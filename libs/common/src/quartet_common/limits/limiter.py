@@ -15,7 +15,7 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.addresses import address_key
 from quartet_common.limits.redis_sync import RedisSync, SharedClock
 from quartet_common.limits.windows import REFUSED, Windows
 
@@ -81,7 +81,7 @@ class Limiter:
         """Count a request without a valid token. Raises LimitedError."""
         if self._address is None:
             return None
-        return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, counted_as(address)))
+        return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, address_key(address)))
 
     def failed(self, address: str | None, tried: str = TOKEN) -> None:
         """Count a request with a wrong TOKEN or SECRET."""
@@ -93,17 +93,17 @@ class Limiter:
         failures, requests = self._failures, self._address
         if failures and failures.is_spent(_tried_by(address, tried)):  # without failures it has no length
             return False
-        return tried == SECRET or not requests or not requests.is_spent(counted_as(address))
+        return tried == SECRET or not requests or not requests.is_spent(address_key(address))
 
     def may_check(self, address: str | None) -> bool:
         """Whether a blocked address may send one more token that looks like ours."""
-        return self._checks.take(counted_as(address)) != REFUSED
+        return self._checks.take(address_key(address)) != REFUSED
 
     def too_many_failures(self, address: str | None, tried: str = TOKEN) -> LimitedError:
         """The error of a blocked address: too many failures, or else too many requests."""
         guesses, requests = self._failures, self._address
         if requests is not None and not (guesses and guesses.is_spent(_tried_by(address, tried))):
-            return self._spent(requests, ADDRESS, counted_as(address))
+            return self._spent(requests, ADDRESS, address_key(address))
         wait = 1 if guesses is None else guesses.wait(_tried_by(address, tried))
         return LimitedError(
             FAILURES, wait, "Too many wrong tokens or secrets from this IP address. Wait as long as Retry-After says."
@@ -129,7 +129,7 @@ class Limiter:
 
 
 def _tried_by(address: str | None, tried: str) -> Hashable:
-    counted = counted_as(address)
+    counted = address_key(address)
     return counted if tried == TOKEN else (counted, tried)
 
 

@@ -106,7 +106,7 @@ class RedisSync:
             return False
         seconds, microseconds, sums = answer
         for index, one in enumerate(reports):
-            windows.learn(one, sums[2 * index], sums[2 * index + 1])
+            windows.set_totals(one, sums[2 * index], sums[2 * index + 1])
         if abs(self._clock.correct(int(seconds) + int(microseconds) / 1e6)) > STEP:
             for table in self._tables.values():
                 table.forget()

@@ -29,7 +29,7 @@ class Count:
         self.window = window
         self.own = self.sent = self.others = self.before = self.late = 0
 
-    def turn(self, window: int) -> None:
+    def advance(self, window: int) -> None:
         """Begin a later window."""
         follows = window == self.window + 1
         self.before = self.own + self.others if follows else 0
@@ -69,14 +69,14 @@ class Windows:
         """Use `cost` of the quota of `key` and return the remaining quota; REFUSED, without using any, if it is too
         little.
         """
-        turn = self._now() / self._seconds
-        window = int(turn)
+        position = self._now() / self._seconds
+        window = int(position)
         count = self._young.get(key) or self._find(key, window)
         if window > count.window:
-            count.turn(window)
+            count.advance(window)
         used = count.own + count.others + cost
         if count.before:
-            used += int(count.before * (1 - (turn - window)))
+            used += int(count.before * (1 - (position - window)))
         if used > self._quota:
             return REFUSED
         count.own += cost
@@ -88,7 +88,7 @@ class Windows:
         window = int(self._now() / self._seconds)
         count = self._young.get(key) or self._find(key, window)
         if window > count.window:
-            count.turn(window)
+            count.advance(window)
         count.own += cost
         self._changed[key] = count
 
@@ -118,14 +118,14 @@ class Windows:
         for key, count in list(islice(self._changed.items(), most)):
             del self._changed[key]
             if window > count.window:
-                count.turn(window)
+                count.advance(window)
             fresh, late = count.own - count.sent, count.late
             count.sent, count.late = count.own, 0
             if fresh or late:
                 found.append(Report(key, count, window, fresh, late))
         return found
 
-    def learn(self, report: Report, total: int, before: int) -> None:
+    def set_totals(self, report: Report, total: int, before: int) -> None:
         """Set the totals of all processes, in the window of `report` and in the previous one."""
         count = report.count
         if count.window == report.window:

@@ -124,7 +124,7 @@ class QueueRepair:
             if (await self._look([name]))[name] is not state:
                 return
             consumer = self._owners[name]
-            between = await make_anew(channel, consumer, name, self._consumers[consumer])
+            between = await recreate_queue(channel, consumer, name, self._consumers[consumer])
         del self._failing[name]
         logger.error(
             "RabbitMQ could not serve a queue, which was deleted and declared again: its messages are lost. "
@@ -161,7 +161,7 @@ async def _put_back(message: AbstractIncomingMessage) -> None:
     await message.nack(requeue=True)
 
 
-async def make_anew(channel: AbstractChannel, consumer: str, name: str, patterns: Iterable[str]) -> int:
+async def recreate_queue(channel: AbstractChannel, consumer: str, name: str, patterns: Iterable[str]) -> int:
     """Delete the queue `name` of `consumer` and declare it again, twice; return the messages published in between.
 
     If a queue has no process, RabbitMQ 3.10 does not forget the place of its log: a queue declared next works, and is

@@ -47,7 +47,7 @@ class ServiceToken:
         self._token = ""  # none yet
         self._expires_at = 0.0
         self._got_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._running_request: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """Get another token at the next call, since this one was refused. A token newer than FRESH s is kept: its
@@ -61,13 +61,13 @@ class ServiceToken:
         none.
         """
         if time.monotonic() > self._expires_at - RENEW_BEFORE:
-            if self._asking is None:
-                self._asking = asyncio.get_running_loop().create_task(self._ask())
-                self._asking.add_done_callback(self._asked)
-            await asyncio.shield(self._asking)  # a cancelled caller does not cancel the request of the others
+            if self._running_request is None:
+                self._running_request = asyncio.get_running_loop().create_task(self._request_token())
+                self._running_request.add_done_callback(self._end_request)
+            await asyncio.shield(self._running_request)  # a cancelled caller does not cancel the request of the others
         return self._token
 
-    async def _ask(self) -> None:
+    async def _request_token(self) -> None:
         response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
         response.raise_for_status()
         answer = response.json()
@@ -75,8 +75,8 @@ class ServiceToken:
         self._got_at = time.monotonic()
         self._expires_at = self._got_at + float(answer["expires_in"])
 
-    def _asked(self, done: asyncio.Task[None]) -> None:
-        self._asking = None
+    def _end_request(self, done: asyncio.Task[None]) -> None:
+        self._running_request = None
         if not done.cancelled():
             done.exception()  # else asyncio logs it, if all callers were cancelled
 

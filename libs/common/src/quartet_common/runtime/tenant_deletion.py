@@ -113,7 +113,7 @@ class Eraser:
         done = {tenant: removed for tenant, removed in passes.items() if removed is not None}
         letters = await self._letters(done) if done else {}
         for tenant, removed in done.items():
-            await self._rest(tenant, removed, letters.get(tenant, 0))
+            await self._schedule_next_pass(tenant, removed, letters.get(tenant, 0))
 
     async def _try_to_remove(self, tenant: str) -> int | None:
         """As `_remove`, but log an error and return None: the next pass tries again."""
@@ -145,7 +145,7 @@ class Eraser:
                 return await erase(connection, tenant, self._erasure.batch)
             return await erase_rows(connection, table, tenant, self._erasure.batch)
 
-    async def _rest(self, tenant: str, removed: int, letters: int) -> None:
+    async def _schedule_next_pass(self, tenant: str, removed: int, letters: int) -> None:
         """The next pass is now if something was found, else later and later, and none once no token is left."""
         now = self._clock()
         async with self._database().transaction() as connection:

@@ -50,7 +50,7 @@ def configure_logs(service: str, process: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    _leave_out_what_no_line_has()
+    _skip_unused_attributes()
     stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt
     for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
@@ -58,7 +58,7 @@ def configure_logs(service: str, process: str, level: str) -> None:
     logging.getLogger("aiormq.connection").setLevel(logging.ERROR)
 
 
-def _leave_out_what_no_line_has() -> None:
+def _skip_unused_attributes() -> None:
     """As logging's HOWTO recommends under "Optimization": no source lines, threads and tasks."""
     vars(logging)["_srcfile"] = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -36,7 +36,7 @@ from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, P
 from quartet_common.web.request_hooks import install_request_hooks
 from quartet_common.web.service_app import ServiceApp
 from quartet_common.web.service_request import BYTES_IN_FLIGHT
-from quartet_serving.request_metrics import observed
+from quartet_serving.request_metrics import with_request_metrics
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,9 @@ def create_base_app(
     install_guard(app, lambda: container.verifier, public | always, limiter, frozenset({"health.live", "health.ready"}))
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
-    measured = observed(app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint))
+    measured = with_request_metrics(
+        app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint)
+    )
     app.asgi_app = measured  # type: ignore[method-assign]  # how Quart documents middleware
     return _with_origins(app, config.cors_origins)
 
@@ -150,7 +152,7 @@ def _install_lifespan(
     app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
-        Schedule("memory", memory.INTERVAL, app.memory.give_back),
+        Schedule("memory", memory.INTERVAL, app.memory.release),
         Schedule("limits", LIMITS_INTERVAL, limiter.sync.run_once),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),

@@ -23,7 +23,7 @@ from quartet_common.core.errors import (
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.web.denied_requests import DeniedRequestLog
-from quartet_common.web.guard import brings_a_secret, source_address
+from quartet_common.web.guard import sends_a_secret, source_address
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def install_error_handlers(
         if isinstance(error, UnauthorizedError):
             refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
             if error.is_guess:
-                limiter.failed(source_address(), SECRET if brings_a_secret(request, app) else TOKEN)
+                limiter.failed(source_address(), SECRET if sends_a_secret(request, app) else TOKEN)
         if isinstance(error, LimitedError):
             refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
             limiter.count_refusal(error)

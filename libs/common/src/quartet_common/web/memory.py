@@ -20,7 +20,7 @@ class Memory:
         self._seen = 0
         self._trim = _malloc_trim()
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Collect the reference cycles of large requests (an error refers to frames, and these to the request), and
         make malloc return free pages. Takes some milliseconds.
         """
