@@ -17,7 +17,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ContendedError, ForbiddenError, UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.denied_requests import record_partial_denial
+from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_groups import group_usecases
 from quartet_groups.config import GroupsConfig
 from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
@@ -119,7 +119,7 @@ class GroupBulk:
         except ScimError as error:
             return Outcome.failed(error)
         except ForbiddenError as error:
-            await record_partial_denial(error.scope)
+            await record_partial_refusal(error.scope)
             return Outcome.failed(ScimError(error.status, error.detail))
         except (ContendedError, ShareExceededError) as error:
             return Outcome.failed(ScimError(error.status, error.detail))

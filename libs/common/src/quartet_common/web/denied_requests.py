@@ -31,7 +31,7 @@ EXTENSION = "quartet_refusals"
 """The key of the log in `app.extensions`."""
 
 
-async def record_partial_denial(scope: str) -> None:
+async def record_partial_refusal(scope: str) -> None:
     """Record that an operation of the running request was denied for lack of `scope`; the request goes on."""
     log: DeniedRequestLog = current_app.extensions[EXTENSION]
     await log.forbidden(principal(), source_address(), request.method, request.path, scope)

@@ -12,7 +12,7 @@ from quartet_common.core.errors import BodyTooLargeError
 from quartet_common.core.identifiers import new_id
 from quartet_common.core.offload import LARGE_BODY
 from quartet_common.web.bodies import ANY_SIZE, takes
-from quartet_common.web.denied_requests import record_partial_denial
+from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.guard import caller, principal, requires
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.documents import ErrorDocument
@@ -48,7 +48,7 @@ def bulk_blueprint(means: BulkDependencies, types: UserTypes, scim_root: str) ->
         # Megabytes of JSON take longer than other requests should wait.
         request, plan, large, mentioned = await asyncio.to_thread(_planned, body, principal().scopes)
         for scope in _lacking(request.operations, principal().scopes):
-            await record_partial_denial(scope)
+            await record_partial_refusal(scope)
         user_type = await types.of(caller().tenant, mentioned)
         bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors, large)
         await bulk.carry_out()

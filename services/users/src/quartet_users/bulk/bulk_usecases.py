@@ -10,7 +10,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.denied_requests import record_partial_denial
+from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
 from quartet_scim.compiled import CompiledType
 from quartet_scim.errors import ScimError
@@ -222,7 +222,7 @@ class Bulk:
         except ScimError as error:
             return Outcome.failed(error)
         except ForbiddenError as error:
-            await record_partial_denial(error.scope)
+            await record_partial_refusal(error.scope)
             return Outcome.failed(ScimError(error.status, error.detail))
         except ServiceError as error:
             if isinstance(error, UnavailableError) and not isinstance(error, CapacityExceededError):
