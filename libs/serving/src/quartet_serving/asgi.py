@@ -78,8 +78,8 @@ class HttpConnection(ASGIHTTPConnection):
         """Read the body when a view needs it, then wait until the client disconnects."""
         body = cast(ServedRequest, request).body
         if request.method in WITH_BODY:
-            body.wanted = asyncio.Event()
-            await body.wanted.wait()
+            body.requested = asyncio.Event()
+            await body.requested.wait()
         else:
             body.read_up_to(UNWANTED_BODY)
         while (message := await receive())["type"] == "http.request":

@@ -22,19 +22,19 @@ class BehindProxies:
         await self._app(scope, receive, send)
 
     def _forwarded(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-        said: dict[bytes, list[bytes]] = {}
+        forwarded: dict[bytes, list[bytes]] = {}
         for name, value in headers:
             if name in (FOR, PROTO, HOST):
-                said.setdefault(name, []).extend(value.split(b","))
+                forwarded.setdefault(name, []).extend(value.split(b","))
         found: dict[str, Any] = {}
-        if (client := self._believed(said.get(FOR))) is not None:
+        if (client := self._trusted_value(forwarded.get(FOR))) is not None:
             found["client"] = (client.decode("latin1"), 0)
-        if (scheme := self._believed(said.get(PROTO))) is not None:
+        if (scheme := self._trusted_value(forwarded.get(PROTO))) is not None:
             found["scheme"] = scheme.decode("latin1")
-        if (host := self._believed(said.get(HOST))) is not None:
+        if (host := self._trusted_value(forwarded.get(HOST))) is not None:
             found["headers"] = [pair for pair in headers if pair[0] != b"host"] + [(b"host", host)]
         return found
 
-    def _believed(self, values: list[bytes] | None) -> bytes | None:
+    def _trusted_value(self, values: list[bytes] | None) -> bytes | None:
         found = values[-self._trusted].strip() if values and len(values) >= self._trusted else b""
         return found if found and found.isascii() else None  # empty

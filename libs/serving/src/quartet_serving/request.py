@@ -45,7 +45,7 @@ class DeferredBody(Body):
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
         del expected_content_length  # the request refuses a body that is too large by its Content-Length
-        self.wanted: asyncio.Event | None = None
+        self.requested: asyncio.Event | None = None
         """Set when a view awaits the body; until then it stays in the buffers of the connection. None if it arrived
         with the head.
         """
@@ -67,8 +67,8 @@ class DeferredBody(Body):
     def read_up_to(self, limit: int | None) -> None:
         """Begin to read; a longer body is dropped, and awaiting it raises `too_large`. None for no limit."""
         self._limit = limit
-        if self.wanted is not None:
-            self.wanted.set()
+        if self.requested is not None:
+            self.requested.set()
 
     def too_large(self, limit: int) -> Exception:
         """The error of a body of more than `limit` bytes."""
@@ -99,8 +99,8 @@ class DeferredBody(Body):
         self._received.clear()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self.wanted is not None:
-            self.wanted.set()
+        if self.requested is not None:
+            self.requested.set()
         yield from self._end.wait().__await__()
         if self._error is not None:
             raise self._error

@@ -58,7 +58,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedAnswer:
     """A cached answer: principal, time of the answer, end of the token, and when to refresh it."""
 
     principal: Principal
@@ -101,7 +101,7 @@ class RemoteTokens:
         self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
         self._auth = basic(client_id, client_secret)
         self._now = now
-        self._known: FIFOCache[bytes, _Known] = FIFOCache(KEPT_TOKENS)
+        self._cached: FIFOCache[bytes, _CachedAnswer] = FIFOCache(KEPT_TOKENS)
         self._unknown: FIFOCache[bytes, float] = FIFOCache(KEPT_TOKENS)
         self._queries: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._away_until = float("-inf")
@@ -119,14 +119,14 @@ class RemoteTokens:
         if tenant is None:
             return None
         key = hashlib.sha256(token.encode()).digest()
-        known, now = self._known.get(key), self._now()
-        if known is not None and now < known.until:
-            return known.principal
+        cached, now = self._cached.get(key), self._now()
+        if cached is not None and now < cached.until:
+            return cached.principal
         if self._unknown.get(key, now) > now:
             return None
         task = self._queries.get(key)
         if task is None:
-            if known is None:
+            if cached is None:
                 self._take_allowance(tenant, now)
             task = self._queries[key] = asyncio.get_running_loop().create_task(self._refresh(key, tenant, token))
             task.add_done_callback(lambda done: self._end_query(key, done))
@@ -155,7 +155,7 @@ class RemoteTokens:
             return self._last_answer(key)
         ends_at = float("inf") if answer.exp is None else float(answer.exp)
         if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
-            self._known.pop(key, None)
+            self._cached.pop(key, None)
             self._unknown[key] = asked_at + UNKNOWN_KEPT
             return None
         until = min(ends_at, asked_at + ASK_AGAIN)
@@ -169,19 +169,19 @@ class RemoteTokens:
             issued_at=asked_at,
         )
         self._unknown.pop(key, None)
-        self._known[key] = _Known(found, asked_at, ends_at, until)
+        self._cached[key] = _CachedAnswer(found, asked_at, ends_at, until)
         self._proved[tenant] = None
         return found
 
     def _last_answer(self, key: bytes) -> Principal:
         """The last answer about the token. Raises UnavailableError if it is too old."""
-        known, now = self._known.get(key), self._now()
-        lasts = float("-inf") if known is None else min(known.ends_at, known.answered_at + LASTING)
-        if known is None or now >= lasts:
+        cached, now = self._cached.get(key), self._now()
+        lasts = float("-inf") if cached is None else min(cached.ends_at, cached.answered_at + LASTING)
+        if cached is None or now >= lasts:
             raise UnavailableError("users")
         until = min(lasts, now + WHILE_AWAY)
-        found = replace(known.principal, expires_at=int(until))
-        self._known[key] = replace(known, principal=found, until=until)
+        found = replace(cached.principal, expires_at=int(until))
+        self._cached[key] = replace(cached, principal=found, until=until)
         return found
 
     async def _query(self, token: str, now: float) -> _Answer:

@@ -52,24 +52,24 @@ class RevocationList:
         self._read_at = float("-inf")
         self._forgot_at = float("-inf")
 
-    def reason(self, who: Principal) -> str | None:
+    def reason(self, principal: Principal) -> str | None:
         """The reason code if the token is revoked, else None. No I/O.
 
         Raises UnavailableError (503) while the list is older than MAX_AGE.
         """
         if self._now() - self._read_at > MAX_AGE:
             raise UnavailableError("postgresql")
-        held = self._held.get(who.tenant)
+        held = self._held.get(principal.tenant)
         if held is None:
             return None
-        issued = who.issued_at
-        if _refuses(held.get(("tenant", who.tenant)), issued):
+        issued = principal.issued_at
+        if _refuses(held.get(("tenant", principal.tenant)), issued):
             return "tenant_suspended"
         if (
-            ("token", who.token_id) in held
-            or (who.session is not None and ("session", who.session) in held)
-            or _refuses(held.get(("subject", who.actor)), issued)
-            or _refuses(held.get(("client", who.client_id)), issued)
+            ("token", principal.token_id) in held
+            or (principal.session is not None and ("session", principal.session) in held)
+            or _refuses(held.get(("subject", principal.actor)), issued)
+            or _refuses(held.get(("client", principal.client_id)), issued)
         ):
             return "revoked"
         return None
@@ -110,9 +110,10 @@ class RevocationList:
 
     def _hold(self, one: Revocation) -> None:
         held = self._held.setdefault(one.tenant, {})
-        known = held.get((one.kind, one.id))
+        previous = held.get((one.kind, one.id))
         revoked_at = one.revoked_at.timestamp()
-        if known is None or known.revoked_at <= revoked_at:  # `add` may be newer than a `refresh` that began before
+        # `add` may be newer than a `refresh` that began before
+        if previous is None or previous.revoked_at <= revoked_at:
             lifted = float("-inf") if one.kind == "tenant" else revoked_at + IAT_PRECISION
             until = float("inf") if one.endless else lifted
             held[one.kind, one.id] = Held(until, revoked_at, _last(one, revoked_at))

@@ -36,9 +36,9 @@ class DatabaseClock:
     async def ask(self, database: Database) -> None:
         """Set the clock to the time of `database`. Raises UnavailableError."""
         async with database.connection() as connection:
-            asked = self._monotonic()
+            started = self._monotonic()
             now: datetime = await connection.fetchval(ASK)
-        self.correct(now, self._monotonic() - asked)
+        self.correct(now, self._monotonic() - started)
 
     def correct(self, answer: datetime, took: float) -> None:
         """Set the clock by `answer`, PostgreSQL's time in a response that took `took` seconds.

@@ -132,13 +132,13 @@ class Watch:
         self._probe.reconnect()
 
     async def _watch(self) -> None:
-        asked = time.monotonic()
+        started = time.monotonic()
         while True:
             await asyncio.sleep(SILENCE)
             now = time.monotonic()
             is_silent = bool(self.in_use) and now - self.last_answer >= SILENCE
-            if is_silent or self.is_hanging or now - asked >= PROBE_INTERVAL:
-                asked = now
+            if is_silent or self.is_hanging or now - started >= PROBE_INTERVAL:
+                started = now
                 try:
                     await self._check()
                 except Exception:  # the watch must survive any driver error
@@ -151,9 +151,9 @@ class Watch:
         return await asyncio.shield(self._running_check)
 
     async def _check_once(self) -> Answer:
-        asked = time.monotonic()
+        started = time.monotonic()
         answer = await self._probe.ask(WINDOWS_OF_RETURN if self.is_hanging else WINDOWS)
-        if answer is Answer.NONE and self.last_answer >= asked:
+        if answer is Answer.NONE and self.last_answer >= started:
             answer = Answer.PRIMARY  # slow, but other statements were answered
         elif answer is Answer.READ_ONLY:
             await self._leave_server()

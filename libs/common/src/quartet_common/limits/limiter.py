@@ -29,7 +29,7 @@ CHECKS = Limit(100, 1)
 EXTENSION = "quartet_limits"
 """The key of the limiter in `app.extensions`."""
 
-Said = tuple[str, str]
+RateLimitHeaders = tuple[str, str]
 """The values of RateLimit-Policy and RateLimit."""
 
 
@@ -64,24 +64,24 @@ class Limiter:
         for name in limits:
             self._limited.add(0, {"limit": name})
 
-    def identified(self, who: Principal) -> Said | None:
-        """Count a request of `who`, whose token is valid. Raises LimitedError. Services are not limited."""
-        if SERVICE_SCOPE in who.scopes:
+    def identified(self, principal: Principal) -> RateLimitHeaders | None:
+        """Count a request of `principal`, whose token is valid. Raises LimitedError. Services are not limited."""
+        if SERVICE_SCOPE in principal.scopes:
             return None
         user = client = ""
-        if self._user is not None and who.is_person:
-            user = self._take(self._user, USER, (who.tenant, who.actor))
+        if self._user is not None and principal.is_person:
+            user = self._take(self._user, USER, (principal.tenant, principal.actor))
         if self._client is not None:
-            client = self._take(self._client, CLIENT, (who.tenant, who.client_id))
+            client = self._take(self._client, CLIENT, (principal.tenant, principal.client_id))
         if not user or not client:
-            return _said(self._policies, CLIENT if client else USER, client or user)
+            return _rate_limit_headers(self._policies, CLIENT if client else USER, client or user)
         return f"{self._policies[CLIENT]}, {self._policies[USER]}", f"{client}, {user}"
 
-    def anonymous(self, address: str | None) -> Said | None:
+    def anonymous(self, address: str | None) -> RateLimitHeaders | None:
         """Count a request without a valid token. Raises LimitedError."""
         if self._address is None:
             return None
-        return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, address_key(address)))
+        return _rate_limit_headers(self._policies, ADDRESS, self._take(self._address, ADDRESS, address_key(address)))
 
     def failed(self, address: str | None, tried: str = TOKEN) -> None:
         """Count a request with a wrong TOKEN or SECRET."""
@@ -142,5 +142,5 @@ def _policies(config: ServiceConfig) -> dict[str, str]:
     return {name: f'"{name}";q={one.quota};w={one.seconds}' for name, one in limits.items() if one is not None}
 
 
-def _said(policies: dict[str, str], name: str, item: str) -> Said | None:
+def _rate_limit_headers(policies: dict[str, str], name: str, item: str) -> RateLimitHeaders | None:
     return (policies[name], item) if item else None

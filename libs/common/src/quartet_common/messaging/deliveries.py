@@ -57,8 +57,8 @@ def copy_of(
     headers = {key: value for key, value in message.headers.items() if key not in LEFT_BEHIND}
     content_type, message_id, kind = message.content_type, message.message_id, message.type
     if body is not None and is_batch(message):
-        known = _facts(body)
-        content_type, message_id, kind = CONTENT_TYPE, known.get("id"), known.get("type")
+        envelope = _facts(body)
+        content_type, message_id, kind = CONTENT_TYPE, envelope.get("id"), envelope.get("type")
         headers.pop(EVENTS_HEADER, None)
     if reason is not None:
         headers |= {ATTEMPT_HEADER: attempt, REASON_HEADER: reason}

@@ -114,13 +114,13 @@ class EventAggregator(ABC, Generic[K, D]):
             partition = self.partition(kind)
             if self._partitions[partition] >= self.capacity(partition):
                 kind = self.overflow_key(kind)
-        known = self._tallies.get(kind)
-        if known is None:
+        current = self._tallies.get(kind)
+        if current is None:
             self._tallies[kind] = tally
             self._partitions[self.partition(kind)] += 1
             return
-        known.count += tally.count
-        known.first, known.last = min(known.first, tally.first), max(known.last, tally.last)
+        current.count += tally.count
+        current.first, current.last = min(current.first, tally.first), max(current.last, tally.last)
 
     async def _write(self, caller: Caller, events: Sequence[DomainEvent]) -> bool:
         """Whether `events` are done: they are in the outbox, or PostgreSQL can never store their data."""

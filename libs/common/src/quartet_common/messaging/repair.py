@@ -104,13 +104,13 @@ class QueueRepair:
 
     async def _take(self, name: str, state: State) -> None:
         """Note the state of a queue; repair it if it has lasted too long."""
-        now, known = asyncio.get_running_loop().time(), self._failing.get(name)
+        now, failure = asyncio.get_running_loop().time(), self._failing.get(name)
         if state is State.FINE:
             self._failing.pop(name, None)
-        elif known is None or known.state is not state:
+        elif failure is None or failure.state is not state:
             logger.warning("RabbitMQ cannot serve a queue", extra={"queue": name, "state": f"a consumer {state.value}"})
             self._failing[name] = Failure(state, now)
-        elif self._may_delete and now - known.since >= self._limits[state]:
+        elif self._may_delete and now - failure.since >= self._limits[state]:
             await self._repair(name, state)
 
     async def _repair(self, name: str, state: State) -> None:

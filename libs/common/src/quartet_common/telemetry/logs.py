@@ -131,8 +131,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
         event = {"event": record.getMessage(), **_context.get(), "level": record.levelname.lower()}
-        given = islice(vars(record).items(), OWN_NUMBER, None)
-        event.update([pair for pair in given if pair[0] not in OWN])  # another formatter may have added attributes
+        extras = islice(vars(record).items(), OWN_NUMBER, None)
+        event.update([pair for pair in extras if pair[0] not in OWN])  # another formatter may have added attributes
         event["time"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         add_trace(event)
         shown = self._names | hide_secrets(event)

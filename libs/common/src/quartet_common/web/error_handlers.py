@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import (
     PROBLEM_TYPE,
     ContendedError,
@@ -60,8 +59,7 @@ def install_error_handlers(
             refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
             limiter.count_refusal(error)
         if isinstance(error, ForbiddenError):
-            who: Principal = g.principal
-            await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
+            await refusals.forbidden(g.principal, source_address(), request.method, request.path, error.scope)
         if isinstance(error, CapacityExceededError):
             logger.warning("capacity exceeded", extra={"resource": error.resource})
         elif isinstance(error, UnavailableError):

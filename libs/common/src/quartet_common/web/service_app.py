@@ -25,9 +25,9 @@ class ServiceApp(ServedApp):
 
     request_class = ServiceRequest
 
-    def __init__(self, *given: Any, stopping: asyncio.Event, **options: Any) -> None:
+    def __init__(self, *arguments: Any, stopping: asyncio.Event, **options: Any) -> None:
         """`stopping` ends the pauses before 429 responses."""
-        super().__init__(*given, **options)
+        super().__init__(*arguments, **options)
         self.memory = Memory()
         """Counts finished large requests."""
         self.pauses = Pauses(stopping)
@@ -48,13 +48,13 @@ class ServiceApp(ServedApp):
     async def dispatch_request(self, request_context: RequestContext | None = None) -> ResponseReturnValue:
         """Run the view; a large response holds its size of the tenant's share of bytes in flight until it is sent."""
         result = await super().dispatch_request(request_context)
-        asked = running_request() if request_context is None else request_context.request
+        request = running_request() if request_context is None else request_context.request
         size = len(result.response.data) if isinstance(result, Response) and type(result.response) is DataBody else 0
         charged = size if size > FREE_BYTES else 0
-        if isinstance(asked, ServiceRequest) and charged != asked.bytes_held:
-            asked.release_bytes(kept=charged)
-            if asked.method not in WITH_BODY:  # a write that was done cannot be refused any more
-                await asked.hold_bytes(charged)
+        if isinstance(request, ServiceRequest) and charged != request.bytes_held:
+            request.release_bytes(kept=charged)
+            if request.method not in WITH_BODY:  # a write that was done cannot be refused any more
+                await request.hold_bytes(charged)
         return result
 
     def end_request(self, request: ServedRequest) -> None:

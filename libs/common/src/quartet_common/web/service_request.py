@@ -110,9 +110,9 @@ def running_request() -> Request:
 
 async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
     """Hold `amount` bytes for the running request; see `ServiceRequest.hold_bytes`."""
-    asked = running_request()
-    if isinstance(asked, ServiceRequest):
-        await asked.hold_bytes(amount, at_once=at_once)
+    running = running_request()
+    if isinstance(running, ServiceRequest):
+        await running.hold_bytes(amount, at_once=at_once)
 
 
 def stop_on_disconnect() -> None:
