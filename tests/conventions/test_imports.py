@@ -201,7 +201,7 @@ def test_routes_cannot_reach_the_broker_or_the_outbox(package: str) -> None:
         assert ".broker" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES | {"quartet_scim_http"}))
 def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) -> None:
     for path in modules(package):
         if is_step(name_of(path, package), "store"):

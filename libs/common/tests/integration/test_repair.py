@@ -90,12 +90,13 @@ async def seen(broker: Broker, queue: str) -> State:
 
 
 @asynccontextmanager
-async def made_again(broker: Broker) -> AsyncIterator[None]:
-    """The queues of `common` are whole after the block, for other tests."""
+async def made_again(container: Container) -> AsyncIterator[None]:
+    """All queues are served after the block: a restart may damage any that was declared shortly before."""
     try:
         yield
     finally:
-        await repaired(QueueRepair(broker, CONSUMERS, limits=SOON))
+        everyone = {**container.config.consumers, **CONSUMERS}
+        await repaired(QueueRepair(container.broker, everyone, limits=SOON))
 
 
 async def forget_all(servers: Stack, queue: str) -> None:
@@ -111,7 +112,7 @@ async def test_a_queue_that_has_lost_its_log_is_made_anew_and_is_whole_after_the
     servers: Stack, container: Container, thing: Thing, totals: Any, queue: str, lose: Any, state: State
 ) -> None:
     handler, repair = Recording(), QueueRepair(container.broker, CONSUMERS, limits=SOON)
-    async with made_again(container.broker):
+    async with made_again(container):
         await lose(servers, queue)
         await restart(servers)
         assert await seen(container.broker, queue) is state

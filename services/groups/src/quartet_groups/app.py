@@ -17,7 +17,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_common.web.app import create_base_app
     from quartet_common.web.blueprints.data_export import data_blueprint
     from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
-    from quartet_groups import group_exports, users_client
+    from quartet_groups import group_store, member_store, users_client
     from quartet_groups.bulk_routes import bulk_blueprint
     from quartet_groups.bulk_usecases import GroupBulk
     from quartet_groups.group_routes import scim_blueprint
@@ -27,7 +27,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_groups.openapi_reference import REFERENCE
     from quartet_groups.privilege_routes import privileges_blueprint
     from quartet_groups.search_routes import internal_search_blueprint, search_blueprint
-    from quartet_scim.compiled import CompiledType
+    from quartet_scim.compiled_type import CompiledType
     from quartet_scim.errors import ScimError
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type
@@ -51,7 +51,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     app.register_blueprint(search_blueprint(container, group_type, view), url_prefix="/scim/v2")
     app.register_blueprint(internal_search_blueprint(container, group_type, view), url_prefix="/groups")
     app.register_blueprint(rabbitmq_blueprint(container), url_prefix="/groups/rabbitmq")
-    exporters = {"group": group_exports.groups, "member": group_exports.members}
+    exporters = {"group": group_store.export_groups, "member": member_store.export_members}
     app.register_blueprint(data_blueprint(container, exporters, "tenant:admin"), url_prefix="/groups/data")
     take_trailing_slashes(app)
     return app

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,30 +13,24 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.core.caller import Caller
-from quartet_common.core.errors import ContendedError, ForbiddenError, UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_groups import group_usecases
 from quartet_groups.config import GroupsConfig
 from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
 from quartet_groups.member_resolution import ask_for_unheard
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.bulk import Method, Outcome
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import Operation, parse_patch, split_member_operations
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import Attributes
+from quartet_scim_http.bulk_outcomes import LATE, outcome_of
 from quartet_scim_http.requests import known_id
 
-logger = logging.getLogger(__name__)
-
 POSTGRESQL = "postgresql"
-LATE = ScimError(
-    503, "The operation was not carried out: the time limit of one Bulk request was reached. Send it again."
-)
-BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
 
 
 class GroupOperation(msgspec.Struct, frozen=True):
@@ -88,9 +81,9 @@ class GroupBulk:
             if self.clock() > ends:
                 away = away or Outcome.failed(LATE)
             try:
-                outcome = away or (ready if isinstance(ready, Outcome) else await self._outcome(ready))
+                outcome = away or (ready if isinstance(ready, Outcome) else await outcome_of(ready.carry_out()))
             except UnavailableError as error:
-                outcome = Outcome.failed(ScimError(error.status, error.detail))
+                outcome = Outcome.failed(error)
                 if error.server == POSTGRESQL:
                     away = outcome  # without it nothing else can be done either, and each try takes its time
             outcomes.append(outcome)
@@ -112,22 +105,6 @@ class GroupBulk:
         with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
             await ask_for_unheard(self.container, self.directory, caller, list(joining.values()))
         return found
-
-    async def _outcome(self, ready: Ready) -> Outcome:
-        try:
-            return await ready.carry_out()
-        except ScimError as error:
-            return Outcome.failed(error)
-        except ForbiddenError as error:
-            await record_partial_refusal(error.scope)
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except (ContendedError, ShareExceededError) as error:
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except UnavailableError:
-            raise
-        except Exception as error:
-            logger.error("a group operation of a bulk failed", exc_info=error)
-            return Outcome.failed(BROKEN)
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
         group_id, if_match = known_id(operation.id), IfMatch.parse(operation.version)

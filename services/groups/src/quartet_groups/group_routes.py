@@ -16,8 +16,8 @@ from quartet_groups.group_store import StoredGroup
 from quartet_groups.group_view import GroupView
 from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
 from quartet_groups.users_client import UserDirectory
-from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import not_found
 from quartet_scim.json import parse
 from quartet_scim.patch import Operation, parse_patch, split_member_operations

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
-from quartet_scim.bulk import Ledger
+from quartet_scim.bulk import BulkResults
 from quartet_scim.errors import ScimError
 from quartet_users.bulk.bulk_domain import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.passwords import credential_store
@@ -18,18 +18,18 @@ from quartet_users.users.user_usecases import Container, _tell
 async def create_users(
     container: Container,
     caller: Caller,
-    ledger: Ledger,
+    results: BulkResults,
     steps: Sequence[Step],
     wanted: Mapping[int, Wanted | ScimError],
-) -> Ledger:
+) -> BulkResults:
     """Create the users of a Bulk's steps as one set; `wanted` has them, or why one cannot be, by operation.
 
-    Returns the ledger with the outcomes, which hold because the transaction was committed; the one given is left alone.
+    Returns results with the outcomes, which hold because the transaction was committed; those given stay as they are.
     """
     now = container.clock()
     candidates = make_candidates(wanted, now)
     tried = first_of_each_name(candidates)
-    settled = ledger.fork()
+    settled = results.fork()
     async with container.database.transaction() as connection:
         stored = await user_store.insert_users(connection, caller.tenant, list(tried.values()))
         taken = {key for key, user in tried.items() if user.id not in stored}

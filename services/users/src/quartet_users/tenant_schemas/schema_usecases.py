@@ -7,7 +7,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.discovery import attribute_documents
 from quartet_scim.errors import ScimError, invalid_value, not_found
 from quartet_scim.schema import Schema, user_resource_type

@@ -13,7 +13,7 @@ from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
 from quartet_scim.normalise import Normalised
-from quartet_scim.patch import SMALL_EFFORT, Operation, Patched, PatchEngine
+from quartet_scim.patch import SMALL_BUDGET, Operation, Patched, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
 from quartet_scim.resource import demand_size
 from quartet_users.config import UsersConfig
@@ -157,7 +157,7 @@ async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operati
     values = sum(len(value) for value in user.attributes.values() if isinstance(value, list))
     if not is_large and len(operations) <= FEW_OPERATIONS and values <= FEW_VALUES:
         try:
-            return engine.apply(user.attributes, operations, SMALL_EFFORT)
+            return engine.apply(user.attributes, operations, SMALL_BUDGET)
         except ScimError as error:
             if error.scim_type != "tooMany":
                 raise

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from quartet_scim.patch.messages import Op, operation_error
-from quartet_scim.patch.slots import Slot, demand_mutable
-from quartet_scim.patch.targets import Targets
-from quartet_scim.values import WrongValueError
+from quartet_scim.patch.path_targets import Targets
+from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable
+from quartet_scim.value_conversion import WrongValueError
 
 
 class State:
@@ -26,14 +26,14 @@ class State:
         holder = self._found if urn is None else self._found.get(urn, {})
         return holder.get(name)
 
-    def put(self, urn: str | None, slot: Slot, value: Any, index: int) -> None:
+    def put(self, urn: str | None, writable: WritableAttribute, value: Any, index: int) -> None:
         """Write a value, None for none, on behalf of the operation of that index."""
         holder = self._found if urn is None else self._extension(urn, index)
         if value is None:
-            holder.pop(slot.name, None)
+            holder.pop(writable.name, None)
         else:
-            holder[slot.name] = value
-        self._written[urn, slot.name] = index
+            holder[writable.name] = value
+        self._written[urn, writable.name] = index
 
     def put_secret(self, name: str, value: Any, op: Op) -> None:
         """Write a secret: None is to forget it, but an add of nothing adds nothing."""
@@ -42,14 +42,14 @@ class State:
 
     def drop_extension(self, urn: str, index: int) -> None:
         """Take away all that the extension holds."""
-        for slot in self._targets.extensions[urn]:
-            if slot.is_secret:
-                self.put_secret(f"{urn}:{slot.name}", None, Op.REMOVE)
-            elif (old := self.get(urn, slot.name)) is not None:
+        for writable in self._targets.extensions[urn]:
+            if writable.is_secret:
+                self.put_secret(f"{urn}:{writable.name}", None, Op.REMOVE)
+            elif (old := self.get(urn, writable.name)) is not None:
                 try:
-                    demand_mutable(slot, old, None)
+                    demand_mutable(writable, old, None)
                 except WrongValueError as wrong:
-                    raise wrong.under(f"{urn}:{slot.name}") from None
+                    raise wrong.under(f"{urn}:{writable.name}") from None
         self._extension(urn, index).clear()
 
     def finished(self) -> dict[str, Any]:
@@ -59,16 +59,16 @@ class State:
         """
         for (urn, name), index in self._written.items():
             try:
-                self._check(urn, self._targets.slots[urn, name])
+                self._check(urn, self._targets.writables[urn, name])
             except WrongValueError as wrong:
                 raise operation_error(index, wrong.under(name if urn is None else f"{urn}:{name}")) from None
         for urn, index in self._written_extensions.items():
             if not self._found[urn]:
                 del self._found[urn]
                 continue
-            for slot in self._targets.extensions[urn]:
-                if slot.attribute.required and slot.name not in self._found[urn]:
-                    raise operation_error(index, WrongValueError("is required").under(f"{urn}:{slot.name}"))
+            for writable in self._targets.extensions[urn]:
+                if writable.attribute.required and writable.name not in self._found[urn]:
+                    raise operation_error(index, WrongValueError("is required").under(f"{urn}:{writable.name}"))
         self._found["schemas"] = [self._targets.core, *self._extensions()]
         return self._found
 
@@ -78,18 +78,18 @@ class State:
         strange = [urn for urn in self._found.get("schemas", ()) if urn not in known and urn != self._targets.core]
         return [urn for urn in (*known, *strange) if urn in self._found]
 
-    def _check(self, urn: str | None, slot: Slot) -> None:
+    def _check(self, urn: str | None, writable: WritableAttribute) -> None:
         holder = self._found if urn is None else self._found[urn]
-        value = holder.get(slot.name)
+        value = holder.get(writable.name)
         if value is None:
             return
-        kept = slot.whole(value)
-        if slot.attribute.required and (kept is None or (isinstance(kept, str) and not kept.strip())):
+        kept = writable.whole(value)
+        if writable.attribute.required and (kept is None or (isinstance(kept, str) and not kept.strip())):
             raise WrongValueError("is required")
         if kept is None:
-            del holder[slot.name]
+            del holder[writable.name]
         else:
-            holder[slot.name] = kept
+            holder[writable.name] = kept
 
     def _extension(self, urn: str, index: int) -> dict[str, Any]:
         if urn not in self._written_extensions:

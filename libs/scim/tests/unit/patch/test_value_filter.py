@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quartet_scim.filters import Path, parse
 from quartet_scim.filters.evaluate import matches
 from quartet_scim.filters.resolver import Resolver
-from quartet_scim.patch.selection import COST_OF_A_TEST, COST_OF_AN_EQUALITY, Selection
+from quartet_scim.patch.value_filter import COST_OF_A_TEST, COST_OF_AN_EQUALITY, Selection
 from quartet_scim.schema import Attribute, Schema, Type, user_resource_type
 
 RESOLVER = Resolver(user_resource_type())

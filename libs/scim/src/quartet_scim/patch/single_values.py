@@ -3,32 +3,32 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quartet_scim.attribute_conversion import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
-from quartet_scim.rules import MAX_KEYS, out_of_list, unassigned_if_blank
-from quartet_scim.values import WrongValueError
+from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable, demand_optional
+from quartet_scim.value_conversion import WrongValueError
 
 Json = Mapping[str, Any]
 
 
-def written(slot: Slot, old: Any, op: Op, value: Any) -> Any:
+def written(writable: WritableAttribute, old: Any, op: Op, value: Any) -> Any:
     """The value of a single-valued attribute after an add or a replace; None for unassigned.
 
     null and empty objects add nothing, and replace what is there by nothing (RFC 7643 2.5).
     """
-    sent = out_of_list(value, is_complex=bool(slot.subs))
-    if isinstance(sent, str) and "value" in slot.subs:
+    sent = out_of_list(value, is_complex=bool(writable.subs))
+    if isinstance(sent, str) and "value" in writable.subs:
         sent = {"value": sent}  # Entra ID sends a manager as the bare id
-    if slot.subs and isinstance(sent, dict):
-        return unassigned_if_blank(merged(slot, old or {}, sent, op)) or None
-    kept = None if sent is None else slot.whole(sent)
+    if writable.subs and isinstance(sent, dict):
+        return unassigned_if_blank(merged(writable, old or {}, sent, op)) or None
+    kept = None if sent is None else writable.whole(sent)
     return old if kept is None and op is Op.ADD else kept
 
 
-def merged(slot: Slot, old: Json, sent: Json, op: Op) -> dict[str, Any]:
+def merged(writable: WritableAttribute, old: Json, sent: Json, op: Op) -> dict[str, Any]:
     """A complex value with the sub-attributes that were sent; the others stay, but for a `$ref` to something else."""
     new = dict(old)
-    for sub, kept in given(slot, sent):
+    for sub, kept in given(writable, sent):
         if kept is None and op is Op.ADD:
             continue
         if sub.many and op is Op.ADD:
@@ -40,21 +40,21 @@ def merged(slot: Slot, old: Json, sent: Json, op: Op) -> dict[str, Any]:
     return new
 
 
-def without(old: Json, sub: Slot) -> dict[str, Any]:
+def without(old: Json, sub: WritableAttribute) -> dict[str, Any]:
     """A complex value that has lost a sub-attribute."""
     new = dict(old)
     _put(sub, new, None)
     return new
 
 
-def demand_same(slot: Slot, old: Json, new: Json) -> None:
+def demand_same(writable: WritableAttribute, old: Json, new: Json) -> None:
     """Refuse a complex value that says something else than the old one of what is immutable."""
-    for sub in slot.subs.values():
+    for sub in writable.subs.values():
         if sub.name in new:
             _put(sub, dict(old), new[sub.name])
 
 
-def _put(sub: Slot, new: dict[str, Any], kept: Any) -> None:
+def _put(sub: WritableAttribute, new: dict[str, Any], kept: Any) -> None:
     old = new.get(sub.name)
     try:
         demand_mutable(sub, old, kept)
@@ -67,7 +67,7 @@ def _put(sub: Slot, new: dict[str, Any], kept: Any) -> None:
         raise wrong.under(f".{sub.name}") from None
 
 
-def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
+def given(writable: WritableAttribute, sent: Json) -> Iterator[tuple[WritableAttribute, Any]]:
     """The sub-attributes that an object gives, in canonical form, None for those that it unassigns.
 
     Unknown and read-only ones are passed over, as in POST and PUT.
@@ -76,7 +76,7 @@ def given(slot: Slot, sent: Json) -> Iterator[tuple[Slot, Any]]:
         raise WrongValueError(f"must not have more than {MAX_KEYS} attributes")
     seen = set()
     for key, value in sent.items():
-        sub = slot.sub(key)
+        sub = writable.sub(key)
         if sub is None or sub.read_only:
             continue
         try:

@@ -1,16 +1,16 @@
-"""The places that values are written to: attributes, compiled with the rules of POST and PUT."""
+"""Attributes as a PATCH writes them, compiled with the rules of POST and PUT."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
+from quartet_scim.attribute_conversion import MAX_MEMBERS, MAX_VALUES, Identity, compiled, element_of, identity_of
 from quartet_scim.schema import Attribute, Mutability
-from quartet_scim.values import Convert, WrongValueError
+from quartet_scim.value_conversion import Convert, WrongValueError
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A place for a value.
+class WritableAttribute:
+    """An attribute that a value can be written to.
 
     whole: converts all of it. element: converts one value of a multi-valued attribute. subs: the sub-attributes by
     name in lower case; empty for what is not complex. limit: how many values it may have. identity: gives the `value`
@@ -20,7 +20,7 @@ class Slot:
     attribute: Attribute
     whole: Convert
     element: Convert
-    subs: Mapping[str, "Slot"]
+    subs: Mapping[str, "WritableAttribute"]
     limit: int
     identity: Identity
 
@@ -49,26 +49,26 @@ class Slot:
         """Whether it is multi-valued."""
         return self.attribute.multi_valued
 
-    def sub(self, name: str) -> "Slot | None":
+    def sub(self, name: str) -> "WritableAttribute | None":
         """The sub-attribute of that name, in any case."""
         return self.subs.get(name.lower()) if name.isascii() else None
 
 
-def demand_mutable(slot: Slot, old: object, new: object) -> None:
+def demand_mutable(writable: WritableAttribute, old: object, new: object) -> None:
     """Refuse to change an immutable value (RFC 7643 7)."""
-    if slot.immutable and old is not None and old != new:
+    if writable.immutable and old is not None and old != new:
         raise WrongValueError("is immutable", "mutability")
 
 
-def demand_optional(slot: Slot) -> None:
+def demand_optional(writable: WritableAttribute) -> None:
     """Refuse to take a required value away (RFC 7644 3.5.2.2)."""
-    if slot.attribute.required:
+    if writable.attribute.required:
         raise WrongValueError("is required and cannot be removed", "mutability")
 
 
-def slot_of(attribute: Attribute, whole: Convert) -> Slot:
-    """The attribute as a slot, whose whole value is converted so."""
+def writable_of(attribute: Attribute, whole: Convert) -> WritableAttribute:
+    """The attribute with the function that converts its whole value."""
     one = element_of(attribute) if attribute.multi_valued else whole
-    subs = {sub.name.lower(): slot_of(sub, compiled(sub).convert_sent) for sub in attribute.sub_attributes}
+    subs = {sub.name.lower(): writable_of(sub, compiled(sub).convert_sent) for sub in attribute.sub_attributes}
     limit = MAX_MEMBERS if attribute.name == "members" else MAX_VALUES
-    return Slot(attribute, whole, one, subs, limit, identity_of(attribute))
+    return WritableAttribute(attribute, whole, one, subs, limit, identity_of(attribute))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from quartet_scim.schema import Type
-from quartet_scim.values import MAX_STRING_BYTES, SIMPLE, WrongValueError, text
+from quartet_scim.value_conversion import MAX_STRING_BYTES, SIMPLE, WrongValueError, text
 
 FULL = "x" * MAX_STRING_BYTES
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.filters import Column, Columns, Kind, Lookup, Rows
-from quartet_scim.listing import select
+from quartet_scim.page_sql import select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type

@@ -24,8 +24,8 @@ _WORD = re.compile(
 _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
-class Words:
-    """The words of a text, one after the other.
+class Lexer:
+    """Splits a text into words, one after the other.
 
     kind of the present word: path, string, number, end, unknown, or the mark itself. text: as it was written.
     """

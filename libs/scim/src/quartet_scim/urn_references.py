@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.filters import MAX_CHARACTERS
-from quartet_scim.registration import urns_of
-from quartet_scim.rules import MAX_KEYS
 from quartet_scim.schema import ResourceType
+from quartet_scim.schema_registration import urns_of
 
 _URN = re.compile(r"urn:[A-Za-z0-9._~%+/:-]+", re.ASCII | re.IGNORECASE)
 _PREFIX = "urn:"

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter
 from quartet_scim.filters import Column, Columns, Condition, Lookup, Rows, Sql, mentions, parse, to_sql
 from quartet_scim.filters.conditions import AllOf, AnyOf, Some, Test
@@ -39,11 +39,14 @@ class Place:
     """Where the resources of a type stand; SQL, never made from input.
 
     table: what stands behind FROM. tenant, id: its columns. first: the number of the first parameter that is free; $1
-    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`.
+    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`. totals: the
+    table of the number of resources of each tenant. text: the column that is read as text besides `resource`.
     """
 
     table: str
     searched: Columns
+    totals: str
+    text: str
     tenant: str = "tenant_id"
     id: str = "id"
     resource: str = "resource"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_scim.filters.instants import microseconds, with_zone
+from quartet_scim.filters.timestamps import microseconds, with_zone
 
 START = datetime(1, 1, 1, tzinfo=UTC)
 OFFSET = microseconds("0001-01-01T00:00:00Z") or 0

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from quartet_scim.attribute_names import PUBLISHED
 from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
-from quartet_scim.names import PUBLISHED
 from quartet_scim.schema import Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness
 
 MAX_ATTRIBUTES = 100

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from quartet_scim.filters.columns import Column, Kind
 from quartet_scim.filters.conditions import Step, Test
 from quartet_scim.filters.evaluate import comparable, decimal, old_key
-from quartet_scim.filters.instants import INSTANT, microseconds, timestamptz
+from quartet_scim.filters.sql_columns import Column, Kind
 from quartet_scim.filters.syntax import Operator
+from quartet_scim.filters.timestamps import INSTANT, microseconds, timestamptz
 from quartet_scim.schema import Type
 
 _SIGNS = {Operator.EQ: "=", Operator.GT: ">", Operator.GE: ">=", Operator.LT: "<", Operator.LE: "<="}

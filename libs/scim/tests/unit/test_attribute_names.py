@@ -2,7 +2,7 @@
 
 import pytest
 
-from quartet_scim.names import Named, name_table
+from quartet_scim.attribute_names import Named, name_table
 from quartet_scim.schema import Attribute, Schema, Type, user_resource_type
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:user"

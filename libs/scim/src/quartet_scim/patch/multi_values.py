@@ -5,34 +5,34 @@ from typing import Any
 
 import orjson
 
+from quartet_scim.attribute_conversion import Identity
 from quartet_scim.filters.evaluate import fold
-from quartet_scim.patch.effort import Effort
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.objects import given
-from quartet_scim.patch.slots import Slot
-from quartet_scim.rules import Identity
-from quartet_scim.values import WrongValueError
+from quartet_scim.patch.patch_budget import PatchBudget
+from quartet_scim.patch.single_values import given
+from quartet_scim.patch.writable_attributes import WritableAttribute
+from quartet_scim.value_conversion import WrongValueError
 
 
-def written(slot: Slot, old: list[Any] | None, op: Op, value: Any) -> list[Any] | None:
+def written(writable: WritableAttribute, old: list[Any] | None, op: Op, value: Any) -> list[Any] | None:
     """All values after an add, which merges, or a replace, which does not; None for none."""
-    if op is Op.ADD and not slot.subs and value is not None and not isinstance(value, list):
+    if op is Op.ADD and not writable.subs and value is not None and not isinstance(value, list):
         value = [value]  # RFC 7644 3.5.2.1: a new value is added
-    sent = None if value is None else slot.whole(value)
+    sent = None if value is None else writable.whole(value)
     if op is Op.REPLACE:
         return sent
-    return united(slot, old or [], sent) if sent else old
+    return united(writable, old or [], sent) if sent else old
 
 
-def united(slot: Slot, old: Sequence[Any], sent: Sequence[Any]) -> list[Any]:
+def united(writable: WritableAttribute, old: Sequence[Any], sent: Sequence[Any]) -> list[Any]:
     """The values with those that are sent: each once, by its `value` and `type` (RFC 7643 2.4).
 
     What is sent again is updated, or left alone where it says nothing new. A new primary takes the place of the old.
     """
-    if not slot.subs:
-        return _within(slot, list(dict.fromkeys([*old, *sent])))
+    if not writable.subs:
+        return _within(writable, list(dict.fromkeys([*old, *sent])))
     found, promoted = list(old), []
-    places = _Places(slot.identity, found, sent)
+    places = _Places(writable.identity, found, sent)
     for item in sent:
         place = places.of(item)
         if place is None:
@@ -43,30 +43,30 @@ def united(slot: Slot, old: Sequence[Any], sent: Sequence[Any]) -> list[Any]:
             found[place] = {**found[place], **item}
         if item.get("primary") is True:
             promoted.append(place)
-    return with_newest_primary(_within(slot, found), promoted)
+    return with_newest_primary(_within(writable, found), promoted)
 
 
-def _within(slot: Slot, values: list[Any]) -> list[Any]:
-    if len(values) > slot.limit:
-        raise WrongValueError(f"must not have more than {slot.limit} values")
+def _within(writable: WritableAttribute, values: list[Any]) -> list[Any]:
+    if len(values) > writable.limit:
+        raise WrongValueError(f"must not have more than {writable.limit} values")
     return values
 
 
-def without_those(slot: Slot, old: list[Any], value: Any, effort: Effort) -> list[Any]:
+def without_those(writable: WritableAttribute, old: list[Any], value: Any, budget: PatchBudget) -> list[Any]:
     """The values but for those that are listed, as Entra ID lists the members to remove; absent ones do not matter.
 
     An object stands for all values that have its `value`, and its `type` if it gives one; without `value`, for those
     that have everything it gives.
     """
-    value = listed_values(slot.name, value)
-    doomed = [_description(slot, one, at) for at, one in enumerate(value if isinstance(value, list) else [value])]
-    if not slot.subs:
+    value = listed_values(writable.name, value)
+    doomed = [_description(writable, one, at) for at, one in enumerate(value if isinstance(value, list) else [value])]
+    if not writable.subs:
         unwanted = set(doomed)
         return [item for item in old if item not in unwanted]
-    known = {_folded_identity(slot, one) for one in doomed if "value" in one}
+    known = {_folded_identity(writable, one) for one in doomed if "value" in one}
     partial = [one for one in doomed if one and "value" not in one]
-    effort.spend(len(old) * len(partial))
-    return [item for item in old if not (_is_known(slot, item, known) or _has_all_of_one(item, partial))]
+    budget.spend(len(old) * len(partial))
+    return [item for item in old if not (_is_known(writable, item, known) or _has_all_of_one(item, partial))]
 
 
 def listed_values(name: str, value: Any) -> Any:
@@ -119,14 +119,14 @@ class _Places:
         return self._identity(element) if "value" in element else orjson.dumps(element, option=orjson.OPT_SORT_KEYS)
 
 
-def _folded_identity(slot: Slot, element: dict[str, Any]) -> tuple[Any, Any]:
-    return _folded(slot, "value", element["value"]), _folded(slot, "type", element.get("type"))
+def _folded_identity(writable: WritableAttribute, element: dict[str, Any]) -> tuple[Any, Any]:
+    return _folded(writable, "value", element["value"]), _folded(writable, "type", element.get("type"))
 
 
-def _is_known(slot: Slot, element: dict[str, Any], known: set[tuple[Any, Any]]) -> bool:
+def _is_known(writable: WritableAttribute, element: dict[str, Any], known: set[tuple[Any, Any]]) -> bool:
     if "value" not in element:
         return False
-    value, kind = _folded_identity(slot, element)
+    value, kind = _folded_identity(writable, element)
     return (value, kind) in known or (value, None) in known
 
 
@@ -134,21 +134,21 @@ def _has_all_of_one(element: dict[str, Any], partial: list[dict[str, Any]]) -> b
     return any(one.items() <= element.items() for one in partial)
 
 
-def _folded(slot: Slot, name: str, value: Any) -> Any:
-    sub = slot.subs.get(name)
+def _folded(writable: WritableAttribute, name: str, value: Any) -> Any:
+    sub = writable.subs.get(name)
     exact = sub is None or sub.attribute.case_exact or not isinstance(value, str)
     return value if exact else fold(value)
 
 
-def _description(slot: Slot, sent: Any, at: int) -> Any:
+def _description(writable: WritableAttribute, sent: Any, at: int) -> Any:
     try:
-        if not slot.subs:
-            return slot.element(sent)
-        if isinstance(sent, str) and "value" in slot.subs:
+        if not writable.subs:
+            return writable.element(sent)
+        if isinstance(sent, str) and "value" in writable.subs:
             sent = {"value": sent}
         if not isinstance(sent, dict):
             raise WrongValueError("must be an object")
-        return {sub.name: kept for sub, kept in given(slot, sent) if kept is not None}
+        return {sub.name: kept for sub, kept in given(writable, sent) if kept is not None}
     except WrongValueError as wrong:
         raise wrong.under(f"[{at}]") from None
 

@@ -7,7 +7,7 @@ from typing import Any
 from quartet_scim.errors import ScimType
 from quartet_scim.filters.evaluate import fold
 from quartet_scim.schema import Attribute, Mutability, Type
-from quartet_scim.values import SIMPLE, Convert, WrongValueError
+from quartet_scim.value_conversion import SIMPLE, Convert, WrongValueError
 
 Identity = Callable[[Mapping[str, Any]], tuple[Any, Any]]
 """Gives of an element what makes it the same as another."""

@@ -7,7 +7,7 @@ from typing import Any
 from quartet_scim.bulk.messages import Method
 from quartet_scim.bulk.plan import Plan, Planned
 from quartet_scim.bulk.references import shown
-from quartet_scim.errors import ScimError
+from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.render import etag
 
 BULK_RESPONSE_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
@@ -26,12 +26,12 @@ class Outcome:
     error: ScimError | None = None
 
     @classmethod
-    def failed(cls, error: ScimError) -> "Outcome":
+    def failed(cls, error: HttpError) -> "Outcome":
         """The outcome of an operation that was answered with an error."""
-        return cls(error.status, None, error)
+        return cls(error.status, None, as_scim_error(error))
 
 
-class Ledger:
+class BulkResults:
     """Keeps the outcomes of a plan's operations, and stops the Bulk at the number of errors that the client accepts."""
 
     def __init__(self, plan: Plan, fail_on_errors: int | None) -> None:
@@ -50,9 +50,9 @@ class Ledger:
         """How many errors it takes until the Bulk is stopped; None for no limit."""
         return None if self._limit is None else max(0, self._limit - self.errors)
 
-    def fork(self) -> "Ledger":
+    def fork(self) -> "BulkResults":
         """A copy to try something with, until it is known whether that holds."""
-        other = Ledger(self._plan, self._limit)
+        other = BulkResults(self._plan, self._limit)
         other._outcomes, other.errors = dict(self._outcomes), self.errors
         return other
 

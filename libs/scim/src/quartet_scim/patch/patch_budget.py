@@ -2,18 +2,18 @@
 
 from quartet_scim.errors import too_many
 
-SMALL_EFFORT = 20_000
+SMALL_BUDGET = 20_000
 """What takes about two milliseconds, and need not be done in a thread."""
-MAX_EFFORT = 1_000_000
+MAX_BUDGET = 1_000_000
 """In visits: a look at one value of a list, about a tenth of a microsecond; a comparison by a filter counts as more."""
 
 
-class Effort:
+class PatchBudget:
     """What is left of one PATCH's share of a processor."""
 
     __slots__ = ("_left",)
 
-    def __init__(self, limit: int = MAX_EFFORT) -> None:
+    def __init__(self, limit: int = MAX_BUDGET) -> None:
         self._left = limit
 
     def spend(self, visits: int) -> None:

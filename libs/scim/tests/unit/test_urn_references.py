@@ -2,8 +2,8 @@
 
 import pytest
 
-from quartet_scim.mentions import has_unknown, urns_in_message, urns_in_text
 from quartet_scim.schema import user_resource_type
+from quartet_scim.urn_references import has_unknown, urns_in_message, urns_in_text
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from quartet_scim.rules import MAX_MEMBERS, MAX_VALUES, ObjectRules, compiled
+from quartet_scim.attribute_conversion import MAX_MEMBERS, MAX_VALUES, ObjectRules, compiled
 from quartet_scim.schema import Attribute, Mutability, Returned, Type
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 VALUE = Attribute("value")
 TYPE = Attribute("type")

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.discovery import schema_document
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import parse, to_sql
 from quartet_scim.patch import PATCH_SCHEMA, parse_patch
-from quartet_scim.registration import MAX_ATTRIBUTES, find_conflict, read_schema, urns_of
 from quartet_scim.schema import Mutability, Returned, Schema, Type, user_resource_type
+from quartet_scim.schema_registration import MAX_ATTRIBUTES, find_conflict, read_schema, urns_of
 from quartet_testing.examples import examples
 
 URN = "urn:example:params:scim:schemas:extension:badge:2.0:User"

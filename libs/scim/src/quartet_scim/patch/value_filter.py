@@ -13,7 +13,7 @@ COST_OF_AN_EQUALITY = 3
 
 
 class Selection:
-    """A condition on one value of a multi-valued attribute. cost: of one value, in visits (see `Effort`)."""
+    """A condition on one value of a multi-valued attribute. cost: of one value, in visits (see `PatchBudget`)."""
 
     __slots__ = ("_condition", "_equal", "cost")
 
