@@ -1,25 +1,25 @@
 """Queues that RabbitMQ lists but cannot serve after it was killed: they are made anew, others are left alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aio_pika
 import pytest
 from aio_pika import Message
 
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import Broker
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.repair import LOCK, QueueRepair, State, state_of
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import evaluate, forget_log, paused
 from quartet_testing.messaging import (
     NAMES,
+    Channel,
     Container,
     Recording,
+    Thing,
     add,
     consumer_of,
     drained,
@@ -28,9 +28,6 @@ from quartet_testing.messaging import (
     taken_from,
 )
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-Thing = Callable[..., DomainEvent]
 
 CONSUMERS = {"common": ["common.#"]}
 SOON = {State.REFUSED: 0.0, State.SILENT: 0.0}

@@ -47,15 +47,15 @@ class ServiceApp(ServedApp):
 
     request_class = ServiceRequest
 
-    def __init__(self, *given: Any, stopping: asyncio.Event, **options: Any) -> None:
-        """The pauses before answers 429 end when `stopping` is set."""
-        super().__init__(*given, **options)
+    def __init__(self, *arguments: Any, stopping: asyncio.Event, **options: Any) -> None:
+        """`stopping` ends the pauses before 429 responses."""
+        super().__init__(*arguments, **options)
         self.memory = Memory()
-        """Knows when large requests have ended."""
+        """Counts finished large requests."""
         self.pauses = Pauses(stopping)
 
     async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
-        """Answer `request`; the pause before an answer 429 ends when the client disconnects."""
+        """Handle `request`; the pause before a 429 response ends when the client disconnects."""
         response = await super().handle_request(request)
         if response.status_code == TOO_MANY_REQUESTS and isinstance(request, ServiceRequest):
             exchange: Exchange | None = cast(Any, request.scope).get("extensions", {}).get(EXTENSION)
@@ -70,17 +70,17 @@ class ServiceApp(ServedApp):
     async def dispatch_request(self, request_context: RequestContext | None = None) -> ResponseReturnValue:
         """Run the view; a large response holds its size of the tenant's share of bytes in flight until it is sent."""
         result = await super().dispatch_request(request_context)
-        asked = running_request() if request_context is None else request_context.request
+        request = running_request() if request_context is None else request_context.request
         size = len(result.response.data) if isinstance(result, Response) and type(result.response) is DataBody else 0
         charged = size if size > FREE_BYTES else 0
-        if isinstance(asked, ServiceRequest) and charged != asked.bytes_held:
-            asked.release_bytes(kept=charged)
-            if asked.method not in WITH_BODY:  # what a write has done is not refused any more
-                await asked.hold_bytes(charged)
+        if isinstance(request, ServiceRequest) and charged != request.bytes_held:
+            request.release_bytes(kept=charged)
+            if request.method not in WITH_BODY:  # a write that was done cannot be refused any more
+                await request.hold_bytes(charged)
         return result
 
     def end_request(self, request: ServedRequest) -> None:
-        """Have the request hold no bytes of its tenant's share any more."""
+        """Release all bytes that the request holds."""
         if isinstance(request, ServiceRequest):
             request.release_bytes()
             if request.is_large:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from quartet_common.config.rate_limit import Limit
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.addresses import address_key
 from quartet_common.limits.redis_sync import SharedClock
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key
@@ -87,7 +87,7 @@ class Lockout:
         as long as a wrong password did last, where an account that has logged in at the address would have been let
         go on.
         """
-        keys = self._keys(tenant, user_name, counted_as(address))
+        keys = self._keys(tenant, user_name, address_key(address))
         decision = await self._change(lockout_domain.demand, keys)
         if decision.wait > 0:
             if self._rules.account is not None or self._rules.address is not None:

@@ -188,7 +188,7 @@ async def _hash(passwords: Passwords, sent: Normalised, tenant: str) -> str | No
     password = sent.secrets.get("password")
     if not isinstance(password, str):
         return None
-    passwords.share.demand_room(tenant)  # the policy costs more than the refusal
+    passwords.share.require_queue_space(tenant)  # the policy costs more than the refusal
     demand_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
     return await passwords.hash(password, tenant)
 

@@ -1,31 +1,23 @@
-"""The lane of urgent events: before all that waits, in their own order, beside what the service consumes otherwise."""
+"""The revocation queue and urgent events: they leave before all others, in their own order, on a separate queue."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aio_pika
 import orjson
 import pytest
 from aio_pika import Message
 from quart import Quart
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
-from quartet_common.messaging import outbox
 from quartet_common.messaging.batches import OutboxRow
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.event_types import REVOKED
-from quartet_common.messaging.outbox import DomainEvent
-from quartet_common.messaging.relay import Relay
-from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS, QueueNames, revocation_queue
 from quartet_common.runtime import revocation_events
@@ -34,45 +26,15 @@ from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, Thing, add, drained, relay_of, running
 from quartet_testing.services import new_tenant, run_service
 
-Container = AppContainer[ServiceConfig]
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
-Thing = Callable[..., DomainEvent]
-
-NAMES, LANE = QueueNames("common"), QueueNames(revocation_queue("common"))
-
-
-async def add(container: Container, tenant: str, events: Sequence[DomainEvent]) -> None:
-    """Write the events into the outbox, in a transaction of their own."""
-    async with container.database.transaction() as connection:
-        await outbox.add(connection, Caller(tenant, "tester"), events, now=container.clock(), service="common")
-
-
-@asynccontextmanager
-async def running(part: Relay | Consumer) -> AsyncIterator[None]:
-    """The part runs inside the block."""
-    task = asyncio.ensure_future(part.run())
-    try:
-        yield
-    finally:
-        part.stop()
-        await task
-
-
-def relay_of(container: Container) -> Relay:
-    return Relay(container.config, container.broker, OutboxStats())
+REVOCATIONS = QueueNames(revocation_queue("common"))
 
 
 async def arrived(container: Container, channel: Channel, number: int) -> list[str]:
     """What is in the main queue once the outbox is empty: subjects with their sequences, in order."""
-
-    async def drained() -> bool:
-        async with container.database.connection() as connection:
-            return (await read_outbox(connection)).depth == 0
-
-    await eventually(drained, "the outbox is empty")
+    await drained(container)
     queue = await channel.get_queue(NAMES.main)
     bodies: list[dict[str, Any]] = []
     while len(bodies) < number:
@@ -146,16 +108,18 @@ def revoked(event: MakeEvent) -> Callable[[str, datetime], Event]:
 
 
 @pytest.fixture
-async def empty_lane(container: Container, channel: Channel) -> None:
-    """Nothing is left in the lane's queues."""
-    for name in LANE.all:
+async def empty_queue(container: Container, channel: Channel) -> None:
+    """The queues of revocations are empty."""
+    for name in REVOCATIONS.all:
         await (await channel.get_queue(name)).purge()
 
 
-def lane_consumer(container: Container, totals: Any) -> Consumer:
+def revocation_consumer(container: Container, totals: Any) -> Consumer:
     """As the worker has it."""
     taking = [Subscription(REVOKED, revocation_events.handle_events)]
-    return Consumer(LANE.service, container.broker, container.database, taking, totals, batch=50, with_inbox=False)
+    return Consumer(
+        REVOCATIONS.service, container.broker, container.database, taking, totals, batch=50, with_inbox=False
+    )
 
 
 async def kept(container: Container, tenant: str) -> list[datetime]:
@@ -170,7 +134,7 @@ async def put(channel: Channel, queue: str, body: bytes, **headers: Any) -> None
 
 
 async def test_a_service_that_records_every_event_takes_a_revocation_in_all_the_same(
-    container: Container, channel: Channel, empty_lane: None, revoked: Callable[..., Event], totals: Any
+    container: Container, channel: Channel, empty_queue: None, revoked: Callable[..., Event], totals: Any
 ) -> None:
     """Both of its consumers get the event, in whatever order; the inbox of the one is nothing to the other."""
     recorded: list[Event] = []
@@ -180,10 +144,10 @@ async def test_a_service_that_records_every_event_takes_a_revocation_in_all_the_
 
     tenants = [new_tenant() for _ in range(10)]
     own = Consumer("common", container.broker, container.database, [Subscription("#", record)], totals)
-    async with running(own), running(lane_consumer(container, totals)):
+    async with running(own), running(revocation_consumer(container, totals)):
         for number, tenant in enumerate(tenants):
             body = encode(revoked(tenant, container.clock()))
-            for queue in (NAMES.main, LANE.main) if number % 2 else (LANE.main, NAMES.main):
+            for queue in (NAMES.main, REVOCATIONS.main) if number % 2 else (REVOCATIONS.main, NAMES.main):
                 await put(channel, queue, body)
         await totals.reach(20)
     assert [len(await kept(container, tenant)) for tenant in tenants] == [1] * 10
@@ -192,25 +156,25 @@ async def test_a_service_that_records_every_event_takes_a_revocation_in_all_the_
 
 
 async def test_a_revocation_that_comes_twice_or_late_changes_nothing(
-    container: Container, channel: Channel, empty_lane: None, revoked: Callable[..., Event], totals: Any
+    container: Container, channel: Channel, empty_queue: None, revoked: Callable[..., Event], totals: Any
 ) -> None:
     tenant, now = new_tenant(), datetime.now(UTC)
     events = [revoked(tenant, now), revoked(tenant, now - timedelta(minutes=1))]
-    async with running(lane_consumer(container, totals)):
+    async with running(revocation_consumer(container, totals)):
         for one in (events[0], events[1], events[0]):
-            await put(channel, LANE.main, encode(one))
+            await put(channel, REVOCATIONS.main, encode(one))
         await totals.reach(3)
     assert await kept(container, tenant) == [now]
 
 
 async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_redrive(
-    container: Container, channel: Channel, empty_lane: None, event: MakeEvent, totals: Any, config: ServiceConfig
+    container: Container, channel: Channel, empty_queue: None, event: MakeEvent, totals: Any, config: ServiceConfig
 ) -> None:
     tenant = new_tenant()
     await (await channel.get_queue(NAMES.dead)).purge()
-    async with running(lane_consumer(container, totals)):
+    async with running(revocation_consumer(container, totals)):
         bad = event(tenant, REVOKED, data={"tenant": tenant, "kind": "everybody"})
-        await put(channel, LANE.main, encode(bad), **{ATTEMPT_HEADER: len(DELAYS)})
+        await put(channel, REVOCATIONS.main, encode(bad), **{ATTEMPT_HEADER: len(DELAYS)})
         await totals.reach(1)
     assert totals.results == {"dead": 1}
 
@@ -223,12 +187,12 @@ async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_r
     async with run_service(service, config) as operated:
         headers = operated.tokens.headers(tenant, ["events:manage"])
         queues = await (await operated.client.get("/common/rabbitmq/queues", headers=headers)).get_json()
-        assert {LANE.main, LANE.dead, NAMES.main} <= {queue["name"] for queue in queues["queues"]}
+        assert {REVOCATIONS.main, REVOCATIONS.dead, NAMES.main} <= {queue["name"] for queue in queues["queues"]}
         answer = await (await operated.client.get("/common/rabbitmq/dead-letters", headers=headers)).get_json()
         [letter] = answer["dead_letters"]
         assert (letter["id"], letter["tenant"]) == ("the-id", tenant)
         assert letter["reason"].startswith("ValidationError: Invalid enum value 'everybody'")
         done = await operated.client.post("/common/rabbitmq/dead-letters/redrive", headers=headers)
         assert await done.get_json() == {"redriven": 1}
-    back = await (await channel.get_queue(LANE.main)).get(no_ack=True)
+    back = await (await channel.get_queue(REVOCATIONS.main)).get(no_ack=True)
     assert back.body == encode(bad)
