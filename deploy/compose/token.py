@@ -19,11 +19,11 @@ SECRET = Path("/run/secrets/quartet_client_secret")
 
 
 def connect(request: urllib.request.Request) -> HTTPResponse:
-    """The answer of the users service; with TLS as the services are told to speak it. Raises OSError."""
-    told = os.environ.get
-    context = ssl.create_default_context(cafile=told("QUARTET_TRUST") or None)
-    if told("QUARTET_CERTFILE"):
-        context.load_cert_chain(os.environ["QUARTET_CERTFILE"], told("QUARTET_KEYFILE") or None)
+    """The answer of the users service; with TLS as configured for the services. Raises OSError."""
+    setting = os.environ.get
+    context = ssl.create_default_context(cafile=setting("QUARTET_TRUST") or None)
+    if setting("QUARTET_CERTFILE"):
+        context.load_cert_chain(os.environ["QUARTET_CERTFILE"], setting("QUARTET_KEYFILE") or None)
     answer: HTTPResponse = urllib.request.urlopen(request, timeout=10, context=context)  # noqa: S310  # nosec B310  # the stack's own
     return answer
 

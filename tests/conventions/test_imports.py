@@ -20,7 +20,7 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
 }  # fmt: skip
 WIRING = {"api", "app", "__main__"}
 RULES = ("domain",)
-WEB = ("quart_cors", "quart_schema", "quartet_common.web", "quartet_scim_http", "swagger_ui")
+WEB = ("quart_cors", "quart_schema", "quartet_common.web", "swagger_ui")
 """Packages that only an api loads."""
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
@@ -42,6 +42,9 @@ USERS_LEVELS = {
     "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
+BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
+"""What writes outbox rows and revocations: only `quartet_common.runtime.unit_of_work` calls it for a service."""
+EVENT_TYPES = {f"quartet_common.messaging.outbox.{name}" for name in ("DomainEvent", "NewOutboxRow")}
 LIBRARIES = ("quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
 
 
@@ -101,6 +104,12 @@ def test_a_service_imports_no_other_service_and_no_tools(package: str) -> None:
     foreign = (SERVICE_PACKAGES - {package}) | {"quartet_cli", "quartet_testing", "pytest"}
     for path in modules(package):
         assert not packages_of(path) & foreign, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_a_service_publishes_and_revokes_through_a_unit_of_work_only(package: str) -> None:
+    for path in modules(package):
+        assert not {name for name in imports(path) if name.startswith(BY_THE_UNIT_OF_WORK)} - EVENT_TYPES, path
 
 
 @pytest.mark.parametrize("package", [*LIBRARIES, "quartet_testing", "quartet_cli"])
@@ -227,7 +236,7 @@ def test_routes_cannot_reach_the_broker_or_the_outbox(package: str) -> None:
         assert ".broker" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES | {"quartet_scim_http"}))
 def test_sql_is_run_on_the_connection_of_the_caller_who_commits(package: str) -> None:
     for path in modules(package):
         if is_step(name_of(path, package), "store"):

@@ -11,9 +11,11 @@ import pytest
 from quartet_cli.layout import CHECKOUT, SERVICES
 
 SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|FROM|WHERE|ORDER BY|COPY|ALTER|CREATE|TRUNCATE|SET)\b|::\w")
+LIBRARIES = ("common", "scim_http")
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*(\[\d+\])?")
 
 COLUMNS = "columns by names of our own"
+TABLE = "the name of a table or column, a constant of the service that calls it"
 FILTER = "what libs/scim makes of a filter: expressions of our own and numbers of parameters"
 SORT_KEY = "what libs/scim makes of a sort key: the same"
 PAGE = "what libs/scim makes of a page: the same"
@@ -40,9 +42,7 @@ KNOWN = {
         "asked_users": "parameters of the two queries that share a text",
         "asked_groups": "the same",
     },
-    ("quartet_groups/group_source.py", "count_found"): {"where.text": FILTER},
-    ("quartet_groups/group_source.py", "page_query"): {"columns": COLUMNS, "page.key": SORT_KEY, "page.rows": PAGE},
-    ("quartet_groups/lookup_store.py", "each"): {
+    ("quartet_groups/group_store.py", "each"): {
         "columns": "an argument, which a constant is at every call",
         "table": "the same",
         "key": "the same",
@@ -67,12 +67,20 @@ KNOWN = {
     },
     ("quartet_groups/group_store.py", "read_group"): {"members": "the column that a view chooses, made of constants"},
     ("quartet_groups/group_store.py", "update_group"): {"members": "the same"},
-    ("quartet_users/search/user_source.py", "count_found"): {"where.text": FILTER},
-    ("quartet_users/search/user_source.py", "page_query"): {
+    ("quartet_scim_http/list_store.py", "page_query"): {
         "columns": COLUMNS,
         "page.key": SORT_KEY,
         "page.rows": PAGE,
+        "place.table": TABLE,
+        "place.tenant": TABLE,
     },
+    ("quartet_scim_http/list_store.py", "count_all"): {"place.totals": TABLE},
+    ("quartet_scim_http/list_store.py", "count_found"): {
+        "place.table": TABLE,
+        "place.tenant": TABLE,
+        "where.text": FILTER,
+    },
+    ("quartet_scim_http/list_store.py", "export_resources"): {"table": TABLE},
     ("quartet_users/memberships/membership_store.py", "groups_column"): {
         "'{base}'": "the service's own address, quotes doubled"
     },
@@ -155,6 +163,17 @@ def _is_sql(node: ast.expr) -> bool:
     return SQL.search("".join(fixed)) is not None
 
 
+def outside_of_stores(file: str, module: ast.Module) -> list[str]:
+    """The texts in a module that look like SQL, unless it is a store; without docstrings and scripts of Redis."""
+    if file.endswith("store.py"):
+        return []
+    docs = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(module) if isinstance(node, ast.Constant) and id(node) not in docs)
+    return [
+        f"{file}:{one.lineno}: {one.value!r}" for one in texts if _is_sql(one) and "redis.call" not in str(one.value)
+    ]
+
+
 def unknown(file: str, module: ast.Module) -> list[str]:
     """What is put into SQL and stands in no list."""
     return [f"{file}:{one.line}: {one.text}" for one in insertions(module) if not _is_known(file, one)]
@@ -180,7 +199,7 @@ def _is_call_with_constants(file: str, one: Insertion) -> bool:
 @cache
 def sources() -> dict[str, ast.Module]:
     """Every file that holds SQL which tests of its own do not cover, by its path below src."""
-    roots = [*CHECKOUT.glob("services/*/src"), CHECKOUT / "libs/common/src"]
+    roots = [*CHECKOUT.glob("services/*/src"), *(CHECKOUT / f"libs/{name}/src" for name in LIBRARIES)]
     return {str(path.relative_to(root)): ast.parse(path.read_text()) for root in roots for path in root.rglob("*.py")}
 
 
@@ -211,9 +230,22 @@ def test_a_name_that_one_function_may_use_is_let_through_nowhere_else_and_never_
     ]
 
 
+@pytest.mark.parametrize(
+    "code", ["QUERY = 'SELECT 1'", "read(f'name FROM {TABLE}')", "columns = ('id', 'resource::text')"]
+)
+def test_sql_outside_of_stores_is_seen(code: str) -> None:
+    assert outside_of_stores("quartet_groups/group_source.py", ast.parse(code))
+    assert not outside_of_stores("quartet_groups/group_store.py", ast.parse(code))
+
+
+def test_sql_of_services_is_in_their_stores_only() -> None:
+    services = {name: tree for name, tree in sources().items() if not name.startswith("quartet_common/")}
+    assert not [line for name, tree in services.items() for line in outside_of_stores(name, tree)]
+
+
 def test_sql_is_made_of_constants_and_of_what_is_known() -> None:
     found = sources()
-    assert {name.partition("/")[0] for name in found} == {"quartet_common", *(f"quartet_{one}" for one in SERVICES)}
+    assert {name.partition("/")[0] for name in found} == {f"quartet_{one}" for one in (*LIBRARIES, *SERVICES)}
     assert not [line for name, tree in found.items() for line in unknown(name, tree)]
 
 

@@ -8,7 +8,6 @@ import aio_pika
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
@@ -20,15 +19,10 @@ from quartet_common.messaging.publisher import INTERVAL
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import QueueNames
-from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import alarm
-from quartet_testing.messaging import put_batch, taken_from
+from quartet_testing.messaging import NAMES, Container, put_batch, taken_from
 from quartet_testing.services import new_tenant
-
-Container = AppContainer[ServiceConfig]
-NAMES = QueueNames("common")
 
 
 async def refuse(_: Connection, events: Sequence[Event]) -> None:

@@ -1,7 +1,7 @@
 """Batches on the way: what leaves together, what fails alone, and tenants that wait for each other."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,13 +15,15 @@ from quartet_common.messaging import dead_letters
 from quartet_common.messaging.backlog import MAX_QUEUED, Backlog
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Event, encode
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.topology import DELAYS, EVENTS_HEADER
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
+    Channel,
     Container,
+    MakeEvent,
     Recording,
+    Thing,
     add,
     consumer_of,
     drained,
@@ -32,10 +34,6 @@ from quartet_testing.messaging import (
     taken_from,
 )
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
-Thing = Callable[..., DomainEvent]
 
 
 async def test_events_that_wait_leave_in_one_message_and_a_single_event_as_itself(

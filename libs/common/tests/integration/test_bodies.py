@@ -9,7 +9,7 @@ from quart import Response, request
 
 from quartet_common.core.errors import ServiceError, problem
 from quartet_common.core.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
-from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.addresses import address_key
 from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, takes
 from quartet_common.web.memory import LARGE_REQUEST
 from quartet_common.web.service_app import ServiceApp
@@ -269,14 +269,14 @@ async def test_bytes_are_held_by_the_holder_that_the_guard_has_set(server: Serve
     @server.app.post("/anonymous")
     @takes(ANY_SIZE)
     async def anonymous() -> str:
-        HOLDER.set(address_holder(counted_as("2001:db8::1")))
+        HOLDER.set(address_holder(address_key("2001:db8::1")))
         await server.large()
         return "done"
 
     client = await server.post(b"/anonymous", MIB)
     await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the body to be read")
     with pytest.raises(ShareExceededError):
-        server.share.take(address_holder(counted_as("2001:db8::2")), SHARE)
+        server.share.take(address_holder(address_key("2001:db8::2")), SHARE)
     server.go_on.set()
     assert await client.answer() == (200, b"done")
 

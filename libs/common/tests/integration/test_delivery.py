@@ -12,7 +12,6 @@ import orjson
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import inbox, outbox
@@ -23,14 +22,9 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import EXCHANGE
-from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
-from quartet_testing.messaging import without_queues_that_take_everything
+from quartet_testing.messaging import Channel, Container, Thing, without_queues_that_take_everything
 from quartet_testing.services import new_tenant
-
-Container = AppContainer[ServiceConfig]
-Channel = aio_pika.abc.AbstractChannel
-Thing = Callable[..., DomainEvent]
 
 EFFECTS = "CREATE TABLE IF NOT EXISTS effects (tenant text, subject text, sequence integer)"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,13 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_common.messaging.relay import Relay
-from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
 from quartet_testing.clusters import Cluster, Forwarder, cluster_folder, give
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import Container, Thing, relay_of, running
 from quartet_testing.services import new_tenant
-
-Container = AppContainer[ServiceConfig]
-Thing = Callable[..., DomainEvent]
 
 PORT = "WITH gone AS (DELETE FROM inbox WHERE false) SELECT inet_server_port()"
 """The server's port, by a statement that only a primary carries out."""
@@ -123,14 +119,8 @@ async def add(container: Container, things: list[DomainEvent]) -> None:
 async def worker(container: Container, handler: Any, totals: Any) -> AsyncIterator[None]:
     """A relay and a consumer that run."""
     consumer = Consumer("common", container.broker, container.database, [Subscription("common.#", handler)], totals)
-    parts: list[Relay | Consumer] = [Relay(container.config, container.broker, OutboxStats()), consumer]
-    tasks = [asyncio.create_task(part.run()) for part in parts]
-    try:
+    async with running(relay_of(container), consumer):
         yield
-    finally:
-        for part in parts:
-            part.stop()
-        await asyncio.gather(*tasks)
 
 
 @pytest.mark.slow

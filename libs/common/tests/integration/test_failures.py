@@ -1,7 +1,7 @@
 """Messages that fail: growing delays, dead letters with their reason, and a bad one among good ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,21 +9,15 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Handler, Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames
-from quartet_common.runtime.container import AppContainer
+from quartet_common.messaging.topology import DELAYS
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent
 from quartet_testing.services import new_tenant
-
-Container = AppContainer[ServiceConfig]
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
-NAMES = QueueNames("common")
 
 
 class Failing:

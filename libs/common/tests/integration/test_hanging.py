@@ -8,14 +8,13 @@ import asyncpg
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import HOLDER
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
-from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
+from quartet_testing.messaging import Container
 from quartet_testing.stopwatch import stopwatch
 
 MOST = 2.0
@@ -23,7 +22,6 @@ MOST = 2.0
 MANY = 20
 """More than a pool has connections."""
 
-Container = AppContainer[ServiceConfig]
 Work = Callable[[Container], Awaitable[object]]
 
 

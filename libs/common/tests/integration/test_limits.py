@@ -266,20 +266,20 @@ async def test_without_redis_each_process_limits_by_itself_and_goes_on_together_
     run: Run, servers: Stack, fault: Any
 ) -> None:
     async with run(limit_client=Limit(3, LONG)) as service:
-        sums = service.app.extensions["quartet_limits"].sums
+        sync = service.app.extensions["quartet_limits"].sync
         async with fault(servers, "redis"):
             headers = service.tokens.headers(new_tenant(), ["users:read"], actor=new_tenant())
             assert await statuses(service, 5, headers=headers) == [200, 200, 200, 429, 429]
 
             async def away() -> bool:
-                return bool(sums._is_away)
+                return bool(sync._is_away)
 
             await eventually(away, "it is seen that Redis is away")
 
         async def there() -> bool:
             fresh = service.tokens.headers(new_tenant(), ["users:read"], actor=new_tenant())
             await statuses(service, 1, headers=fresh)
-            return not sums._is_away
+            return not sync._is_away
 
         await eventually(there, "it is seen that Redis is back")
 

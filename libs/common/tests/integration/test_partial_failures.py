@@ -10,10 +10,9 @@ import asyncpg
 import pytest
 
 from quartet_cli.stack import Stack
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
-from quartet_common.data.connections import Connection
+from quartet_common.data.connections import Connection, SingleConnection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
@@ -21,15 +20,10 @@ from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import QueueNames
-from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, running
 from quartet_testing.services import new_tenant
 
-Container = AppContainer[ServiceConfig]
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
-NAMES = QueueNames("common")
 READ_ONLY = "503 postgresql_unavailable: postgresql is read-only. Try again later."
 
 PROBLEMS = {
@@ -121,18 +115,7 @@ async def test_an_event_whose_statement_takes_too_much_memory_does_not_hold_up_t
 
 
 @asynccontextmanager
-async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(part.run()) for part in parts]
-    try:
-        yield
-    finally:
-        for part in parts:
-            part.stop()
-        await asyncio.gather(*tasks)
-
-
-@asynccontextmanager
-async def owner(servers: Stack) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def owner(servers: Stack) -> AsyncIterator[SingleConnection]:
     """A connection as the owner of the database, which is never read-only."""
     connection = await asyncpg.connect(
         host="127.0.0.1",

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import aio_pika
 import asyncpg
 import pytest
 from aio_pika import Message
@@ -15,14 +14,16 @@ from quartet_common.messaging import journal
 from quartet_common.messaging.consumer import PREFETCH
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, header_number
 from quartet_common.messaging.envelope import Event, decode, encode
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
+    Channel,
     Container,
+    MakeEvent,
     Recording,
+    Thing,
     add,
     consumer_of,
     drained,
@@ -33,10 +34,6 @@ from quartet_testing.messaging import (
     taken_from,
 )
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
-Thing = Callable[..., DomainEvent]
 
 
 async def test_a_consumer_whose_queue_is_deleted_declares_it_again_and_is_not_ready_meanwhile(

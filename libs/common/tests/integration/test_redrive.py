@@ -1,14 +1,12 @@
 """Dead letters whose reason is a server's failure go back by themselves; others stay."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.messaging import redrive
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, DELIVERIES_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
@@ -17,15 +15,21 @@ from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import DELAYS
 from quartet_common.runtime import process
-from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, Worker
 from quartet_testing.conditions import eventually
-from quartet_testing.messaging import NAMES, Recording, consumer_of, messages_in, running, taken_from
+from quartet_testing.messaging import (
+    NAMES,
+    Channel,
+    Container,
+    MakeEvent,
+    Recording,
+    consumer_of,
+    messages_in,
+    running,
+    taken_from,
+)
 from quartet_testing.services import new_tenant
 
-Container = AppContainer[ServiceConfig]
-Channel = aio_pika.abc.AbstractChannel
-MakeEvent = Callable[..., Event]
 READ_ONLY = "ReadOnlySQLTransactionError: cannot execute INSERT in a read-only transaction"
 SERVER_FAILURES = [
     READ_ONLY,

@@ -1,7 +1,7 @@
 """The relay among servers that do not do their part: nothing is published twice for it, out of order, or never."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,15 +12,16 @@ import pytest
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging.backlog import Backlog
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import BACKLOG_PAUSE, Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.topology import EXCHANGE
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
+    Channel,
     Container,
     Recording,
+    Thing,
     add,
     consumer_of,
     drained,
@@ -31,9 +32,6 @@ from quartet_testing.messaging import (
     without_queues_that_take_everything,
 )
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-Thing = Callable[..., DomainEvent]
 
 NOWHERE = "nowhere.thing.happened.v1"
 """A type that no queue takes."""

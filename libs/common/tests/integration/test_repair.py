@@ -1,25 +1,25 @@
 """Queues that RabbitMQ lists but cannot serve after it was killed: they are made anew, others are left alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aio_pika
 import pytest
 from aio_pika import Message
 
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import Broker
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.repair import LOCK, QueueRepair, State, state_of
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import evaluate, forget_log, paused
 from quartet_testing.messaging import (
     NAMES,
+    Channel,
     Container,
     Recording,
+    Thing,
     add,
     consumer_of,
     drained,
@@ -28,9 +28,6 @@ from quartet_testing.messaging import (
     taken_from,
 )
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-Thing = Callable[..., DomainEvent]
 
 CONSUMERS = {"common": ["common.#"]}
 SOON = {State.REFUSED: 0.0, State.SILENT: 0.0}
@@ -93,12 +90,13 @@ async def seen(broker: Broker, queue: str) -> State:
 
 
 @asynccontextmanager
-async def made_again(broker: Broker) -> AsyncIterator[None]:
-    """The queues of `common` are whole after the block, for other tests."""
+async def made_again(container: Container) -> AsyncIterator[None]:
+    """All queues are served after the block: a restart may damage any that was declared shortly before."""
     try:
         yield
     finally:
-        await repaired(QueueRepair(broker, CONSUMERS, limits=SOON))
+        everyone = {**container.config.consumers, **CONSUMERS}
+        await repaired(QueueRepair(container.broker, everyone, limits=SOON))
 
 
 async def forget_all(servers: Stack, queue: str) -> None:
@@ -114,7 +112,7 @@ async def test_a_queue_that_has_lost_its_log_is_made_anew_and_is_whole_after_the
     servers: Stack, container: Container, thing: Thing, totals: Any, queue: str, lose: Any, state: State
 ) -> None:
     handler, repair = Recording(), QueueRepair(container.broker, CONSUMERS, limits=SOON)
-    async with made_again(container.broker):
+    async with made_again(container):
         await lose(servers, queue)
         await restart(servers)
         assert await seen(container.broker, queue) is state

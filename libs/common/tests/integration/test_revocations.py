@@ -22,9 +22,8 @@ from quartet_common.web.app import create_base_app
 from quartet_common.web.guard import requires
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
+from quartet_testing.messaging import Container
 from quartet_testing.services import RunningService, new_tenant, run_service
-
-Container = AppContainer[ServiceConfig]
 
 NOW = datetime.now(UTC)
 

@@ -1,10 +1,9 @@
 """Relay and consumer are stopped: they end soon, whatever does not end, and what was not done comes again."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import aio_pika
 import asyncpg
 import pytest
 
@@ -13,16 +12,24 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
 from quartet_common.messaging import session as sessions
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.session import Session
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused
-from quartet_testing.messaging import NAMES, Container, add, consumer_of, drained, left, messages_in, relay_of, running
+from quartet_testing.messaging import (
+    NAMES,
+    Channel,
+    Container,
+    Thing,
+    add,
+    consumer_of,
+    drained,
+    left,
+    messages_in,
+    relay_of,
+    running,
+)
 from quartet_testing.services import new_tenant
-
-Channel = aio_pika.abc.AbstractChannel
-Thing = Callable[..., DomainEvent]
 
 
 async def test_a_relay_that_is_stopped_ends_after_the_message_under_way(

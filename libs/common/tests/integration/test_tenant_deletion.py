@@ -1,7 +1,7 @@
 """Deleted tenants: everything of theirs goes, of nobody else's, whatever happens meanwhile; and nothing comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from quartet_common.auth.principal import Principal
 from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.auth.revocation_store import keep
 from quartet_common.auth.revocations import revocation
-from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data import tenant_rows
@@ -25,12 +24,9 @@ from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, revocation_queue
 from quartet_common.runtime import tenant_deletion
-from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.tenant_deletion import DropLetters, Eraser, Erasure
+from quartet_testing.messaging import Container, MakeEvent
 from quartet_testing.services import new_tenant
-
-Container = AppContainer[ServiceConfig]
-MakeEvent = Callable[..., Event]
 
 MAKE = """
 CREATE TABLE branches (tenant_id text, id integer, PRIMARY KEY (tenant_id, id));

@@ -13,7 +13,7 @@ from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.data.database import Database
 from quartet_common.messaging.event_aggregation import MAX_KEYS, OTHERS
-from quartet_common.web.denied_requests import MAX_TENANTS, TENANT_PLACES, RefusalLog
+from quartet_common.web.denied_requests import MAX_TENANTS, TENANT_CAPACITY, DeniedRequestLog
 from quartet_testing.conditions import eventually
 
 SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)
@@ -39,8 +39,8 @@ class Store:
     executemany = fetch = execute
 
 
-def log_of(store: Store, window: float = 3600) -> RefusalLog:
-    return RefusalLog("common", lambda: cast(Database, store), utc_now, window)
+def log_of(store: Store, window: float = 3600) -> DeniedRequestLog:
+    return DeniedRequestLog("common", lambda: cast(Database, store), utc_now, window)
 
 
 @pytest.mark.parametrize("error", [FULL, UnavailableError("postgresql"), ContendedError("postgresql")])
@@ -121,7 +121,7 @@ async def test_a_flood_of_one_status_does_not_hide_the_other() -> None:
     assert others == {401: 5, 429: 5}
 
 
-def actors(log: RefusalLog) -> set[tuple[int, str, str]]:
+def actors(log: DeniedRequestLog) -> set[tuple[int, str, str]]:
     return {(kind.status, kind.tenant, kind.actor) for kind in log._tallies}
 
 
@@ -138,7 +138,7 @@ async def test_junk_hides_neither_what_a_tenant_is_refused_nor_tokens_that_were_
 
 async def test_one_tenant_hides_no_other_and_its_rest_stays_its_own() -> None:
     log = log_of(Store([]))
-    for number in range(TENANT_PLACES + 3):
+    for number in range(TENANT_CAPACITY + 3):
         log.limited(replace(SOMEBODY, actor=f"user {number}"), "192.0.2.1", "user", "GET", "/")
     log.limited(replace(SOMEBODY, tenant="other"), "192.0.2.1", "user", "GET", "/")
     assert (429, "other", "bjensen") in actors(log)
@@ -149,11 +149,11 @@ async def test_one_tenant_hides_no_other_and_its_rest_stays_its_own() -> None:
 async def test_however_many_tenants_are_refused_there_is_a_bound() -> None:
     log = log_of(Store([]))
     for number in range(MAX_TENANTS * 3):
-        for actor in range(TENANT_PLACES + 3):
+        for actor in range(TENANT_CAPACITY + 3):
             who = replace(SOMEBODY, tenant=f"t{number}", actor=f"user {actor}")
             log.limited(who, "192.0.2.1", "user", "GET", "/")
-    assert len(log._tallies) == MAX_TENANTS * (TENANT_PLACES + 1) + MAX_KEYS + 1
-    assert sum(tally.count for tally in log._tallies.values()) == MAX_TENANTS * 3 * (TENANT_PLACES + 3)
+    assert len(log._tallies) == MAX_TENANTS * (TENANT_CAPACITY + 1) + MAX_KEYS + 1
+    assert sum(tally.count for tally in log._tallies.values()) == MAX_TENANTS * 3 * (TENANT_CAPACITY + 3)
     await log.flush()
     log.limited(replace(SOMEBODY, tenant="late"), "192.0.2.1", "user", "GET", "/")
     assert actors(log) == {(429, "late", "bjensen")}, "the next window has all its room"
@@ -168,7 +168,7 @@ async def test_a_flood_of_403_is_told_once_at_once_and_then_as_a_count_each_wind
         await log.forbidden(SOMEBODY, "192.0.2.1", "DELETE", "/scim/v2/Users/1", "users:write")
         assert store.written == turn * 3 + 2
         [(kind, tally)] = log._tallies.items()
-        caller, event = log.told(kind, tally)
+        caller, event = log.event_of(kind, tally)
         assert (caller.tenant, caller.actor, caller.source_address) == ("acme", "bjensen", "192.0.2.1")
         facts = {name: event.data[name] for name in ("status", "reason", "scope", "count", "method", "path")}
         assert facts == {
@@ -186,10 +186,10 @@ async def test_a_flood_of_403_is_told_once_at_once_and_then_as_a_count_each_wind
 async def test_a_walk_over_many_paths_that_are_forbidden_has_a_bound_too() -> None:
     store = Store([])
     log = log_of(store)
-    for number in range(TENANT_PLACES * 4):
+    for number in range(TENANT_CAPACITY * 4):
         await log.forbidden(SOMEBODY, "192.0.2.1", "GET", f"/scim/v2/Users/{number}", "users:read")
-    assert (store.written, len(log._tallies)) == (TENANT_PLACES, TENANT_PLACES + 1)
-    assert sum(tally.count for tally in log._tallies.values()) == TENANT_PLACES * 3
+    assert (store.written, len(log._tallies)) == (TENANT_CAPACITY, TENANT_CAPACITY + 1)
+    assert sum(tally.count for tally in log._tallies.values()) == TENANT_CAPACITY * 3
 
 
 async def test_a_403_that_could_not_be_written_is_told_later() -> None:

@@ -1,7 +1,6 @@
 """The envelope: what goes out comes back, and what is no event of ours is refused."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -11,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_common.messaging.envelope import Event, MalformedEventError, decode, encode
+from quartet_testing.messaging import MakeEvent
 
-MakeEvent = Callable[..., Event]
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts,

@@ -34,14 +34,14 @@ async def test_a_holder_at_its_share_waits_while_another_gets_what_is_free() -> 
 
 async def test_room_is_demanded_as_it_is_acquired_but_nothing_is_taken() -> None:
     shares = share_of(capacity=2, share=1, queue=1)
-    shares.demand_room("a")
+    shares.require_queue_space("a")
     await shares.acquire("a")
-    shares.demand_room("a")  # it would wait
+    shares.require_queue_space("a")  # it would wait
     waiting = asyncio.create_task(shares.acquire("a"))
     await let_run()
     with pytest.raises(ShareExceededError):
-        shares.demand_room("a")
-    shares.demand_room("b")
+        shares.require_queue_space("a")
+    shares.require_queue_space("b")
     assert (shares.used, shares.waiting, shares.refusals[SHARE]) == (1, 1, 1)
     shares.release("a")
     assert await asyncio.wait_for(waiting, 1) == 1

@@ -12,9 +12,9 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit, read_limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import UNKNOWN, counted_as
+from quartet_common.limits.addresses import UNKNOWN, address_key
 from quartet_common.limits.limiter import Limiter
-from quartet_common.limits.redis_sync import BATCH, SharedClock, Sums
+from quartet_common.limits.redis_sync import BATCH, RedisSync, SharedClock
 from quartet_common.limits.windows import REFUSED, Windows
 
 
@@ -61,7 +61,7 @@ def test_a_limit_is_read_from_the_environment(settings: dict[str, Any], monkeypa
     ],
 )
 def test_an_ipv6_address_counts_as_its_network(address: str | None, counted: str) -> None:
-    assert counted_as(address) == counted
+    assert address_key(address) == counted
 
 
 def test_what_is_left_goes_down_to_nothing_and_comes_back() -> None:
@@ -131,7 +131,7 @@ def test_what_others_have_used_counts_and_nothing_is_told_twice() -> None:
     assert (report.fresh, report.late, report.window) == (3, 0, 100)
     assert windows.reports(10) == []
     windows.take("a")  # while Redis is asked
-    windows.learn(report, 8, 0)  # 5 of others
+    windows.set_totals(report, 8, 0)  # 5 of others
     assert windows.take("a") == 0
     assert windows.take("a") == REFUSED
     [report] = windows.reports(10)
@@ -145,7 +145,7 @@ def test_what_was_used_at_the_end_of_a_window_is_told_in_the_next() -> None:
     clock.time = 1010.1
     [report] = windows.reports(10)
     assert (report.fresh, report.late, report.window) == (0, 3, 101)
-    windows.learn(report, 2, 9)
+    windows.set_totals(report, 2, 9)
     assert windows.take("a") == REFUSED
     clock.time = 1012.0  # eight tenths of 9 are 7 whole ones
     assert windows.take("a") == 0
@@ -161,7 +161,7 @@ def test_a_window_that_ends_while_redis_is_asked_counts_as_the_one_before() -> N
     [report] = windows.reports(10)
     clock.time = 1010.0
     windows.take("a")
-    windows.learn(report, 9, 0)
+    windows.set_totals(report, 9, 0)
     assert windows.take("a") == REFUSED
 
 
@@ -191,10 +191,10 @@ class BusyRedis:
 async def test_what_comes_while_redis_is_asked_waits_for_the_next_time() -> None:
     windows = Windows(Limit(1_000_000, 10), lambda: 1000.0)
     redis: Any = BusyRedis(windows, clients=3 * BATCH)
-    sums = Sums(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
-    await sums.add_up()
+    sync = RedisSync(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
+    await sync.run_once()
     assert redis.calls == 3  # each client was told of once
-    await sums.add_up()
+    await sync.run_once()
     assert redis.calls == 6
 
 

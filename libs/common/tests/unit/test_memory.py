@@ -19,13 +19,13 @@ async def test_what_large_requests_have_left_is_collected_once() -> None:
     gc.disable()
     try:
         left = weakref.ref(Node())
-        await memory.give_back()
+        await memory.release()
         assert left() is not None
         memory.requests += 1
-        await memory.give_back()
+        await memory.release()
         assert left() is None
         left = weakref.ref(Node())
-        await memory.give_back()
+        await memory.release()
         assert left() is not None
     finally:
         gc.enable()

@@ -1,10 +1,10 @@
-"""The waker of the relay: commits that come together share one NOTIFY, and none is left without one."""
+"""The notifier of the relay: commits that come together share one NOTIFY, and none is left without one."""
 
 import asyncio
 from typing import Any, cast
 
 from quartet_common.data.connections import Pool
-from quartet_common.data.outbox_notifier import OutboxWaker
+from quartet_common.data.outbox_notifier import OutboxNotifier
 
 
 class RecordingPool:
@@ -21,27 +21,27 @@ class RecordingPool:
         await self.may_end.wait()
 
 
-def waker_of(pool: RecordingPool) -> OutboxWaker:
-    return OutboxWaker(cast(Pool, cast(Any, pool)), "channel")
+def waker_of(pool: RecordingPool) -> OutboxNotifier:
+    return OutboxNotifier(cast(Pool, cast(Any, pool)), "channel")
 
 
 async def test_commits_within_a_moment_share_one_notify() -> None:
     pool = RecordingPool()
     pool.may_end.set()
-    waker = waker_of(pool)
+    notifier = waker_of(pool)
     for _ in range(5):
-        waker.wake()
+        notifier.notify()
         await asyncio.sleep(0)
-    await waker.close()
+    await notifier.close()
     assert pool.channels == ["channel"]
 
 
 async def test_a_commit_after_a_notify_was_sent_gets_another_one() -> None:
     pool = RecordingPool()
-    waker = waker_of(pool)
-    waker.wake()
+    notifier = waker_of(pool)
+    notifier.notify()
     await asyncio.wait_for(pool.begun.wait(), 5)
-    waker.wake()  # the NOTIFY that is under way may have been sent before this commit
+    notifier.notify()  # the NOTIFY that is under way may have been sent before this commit
     pool.may_end.set()
-    await waker.close()
+    await notifier.close()
     assert pool.channels == ["channel", "channel"]

@@ -1,6 +1,6 @@
 """Subscriptions: which events a pattern means, and that a handler gets its batch in order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription, dispatch
+from quartet_testing.messaging import MakeEvent
 
-MakeEvent = Callable[..., Event]
 NO_CONNECTION = cast("Connection", None)
 words = st.sampled_from(["users", "user", "created", "v1"])
 

@@ -1,4 +1,4 @@
-"""Turns: who waits for what is held tries one at a time, and gives up."""
+"""Wait queues: commands that wait for a lock try one at a time, and give up."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from quartet_common.core.errors import HeldError
 from quartet_common.data import wait_queue
-from quartet_common.data.wait_queue import Turns
+from quartet_common.data.wait_queue import WaitQueues
 
 
 class Lock:
@@ -35,7 +35,7 @@ async def tried(lock: Lock, times: int) -> None:
 
 
 async def test_of_many_who_wait_one_tries_at_a_time_and_all_get_it_in_the_end() -> None:
-    queues, lock = Turns(), Lock()
+    queues, lock = WaitQueues(), Lock()
     first = asyncio.create_task(queues.run("a", lock.use))
     await tried(lock, 1)
     waiting = [asyncio.create_task(queues.run("a", lock.use)) for _ in range(20)]
@@ -49,7 +49,7 @@ async def test_of_many_who_wait_one_tries_at_a_time_and_all_get_it_in_the_end() 
 
 
 async def test_nobody_waits_for_what_others_need() -> None:
-    queues, held, free = Turns(), Lock(), Lock()
+    queues, held, free = WaitQueues(), Lock(), Lock()
     free.is_held = False
     waiting = asyncio.create_task(queues.run("a", held.use))
     await tried(held, 2)
@@ -59,7 +59,7 @@ async def test_nobody_waits_for_what_others_need() -> None:
 
 async def test_whoever_has_waited_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wait_queue, "PATIENCE", 0.02)
-    queues, lock = Turns(), Lock()
+    queues, lock = WaitQueues(), Lock()
     ended = await asyncio.gather(*(queues.run("a", lock.use) for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in ended] == [HeldError] * 3
     lock.is_held = False
@@ -67,7 +67,7 @@ async def test_whoever_has_waited_too_long_is_told_to_come_again(monkeypatch: py
 
 
 async def test_once_it_is_free_those_who_come_do_not_stand_in_line() -> None:
-    queues, lock = Turns(), Lock()
+    queues, lock = WaitQueues(), Lock()
     waiting = [asyncio.create_task(queues.run("a", lock.use)) for _ in range(2)]
     await tried(lock, 3)
     lock.is_held = False

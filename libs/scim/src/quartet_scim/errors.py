@@ -1,6 +1,6 @@
 """What a SCIM request is answered with when it fails: one exception, and a maker for each kind that the RFC names."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 ERROR_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:Error"
 
@@ -19,6 +19,13 @@ ScimType = Literal[
     "expiredCursor",
     "invalidCount",
 ]
+
+
+class HttpError(Protocol):
+    """An error with an HTTP status and a sentence for people."""
+
+    status: int
+    detail: str
 
 
 class ScimError(Exception):
@@ -70,6 +77,11 @@ def too_many(detail: str) -> ScimError:
 def invalid_cursor() -> ScimError:
     """400: the cursor is not one that this question was answered with (RFC 9865 2.1)."""
     return ScimError(400, "cursor is not valid for this query. Start again without a cursor.", "invalidCursor")
+
+
+def as_scim_error(error: HttpError) -> ScimError:
+    """Any error with an HTTP status, as a SCIM error."""
+    return error if isinstance(error, ScimError) else ScimError(error.status, error.detail)
 
 
 def uniqueness(detail: str) -> ScimError:

@@ -1,21 +1,12 @@
 """What SCIM asks of HTTP, without any framework: media types and the body of an error."""
 
-from typing import Protocol
-
 import orjson
 
-from quartet_scim.errors import ScimError
+from quartet_scim.errors import HttpError, ScimError, as_scim_error
 
 CONTENT_TYPE = "application/scim+json"
 ACCEPTED = frozenset({CONTENT_TYPE, "application/json"})
 ROOT = "/scim/"
-
-
-class HttpError(Protocol):
-    """An error with an HTTP status and a sentence for people."""
-
-    status: int
-    detail: str
 
 
 def require_json(content_type: str | None) -> None:
@@ -32,5 +23,4 @@ def render_error(error: HttpError, path: str) -> tuple[bytes, str] | None:
     """Body and content type of an error on a SCIM route (RFC 7644 3.12), whatever raised it; None on other routes."""
     if not path.startswith(ROOT):
         return None
-    shown = error if isinstance(error, ScimError) else ScimError(error.status, error.detail)
-    return orjson.dumps(shown.document()), CONTENT_TYPE
+    return orjson.dumps(as_scim_error(error).document()), CONTENT_TYPE

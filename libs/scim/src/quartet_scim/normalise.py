@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quartet_scim.attribute_conversion import Field, ObjectRules, compiled, ignore
 from quartet_scim.errors import invalid_syntax
-from quartet_scim.rules import Field, ObjectRules, compiled, ignore
 from quartet_scim.schema import Attribute, ResourceType, Schema, common_attributes
 from quartet_scim.usernames import prepare
-from quartet_scim.values import WrongValueError, text
+from quartet_scim.value_conversion import WrongValueError, text
 
 SEARCHED = frozenset({"userName", "externalId", "displayName"})
 MAX_SEARCHED_BYTES = 1024

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from quartet_scim.attribute_names import MAX_NAMES, Named, core_attributes, name_table
 from quartet_scim.errors import invalid_value
-from quartet_scim.names import MAX_NAMES, Named, core_attributes, name_table
 from quartet_scim.schema import Attribute, ResourceType, Returned
 
 Tree: TypeAlias = dict[str, "Tree | None"]

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from quartet_scim.attribute_names import MAX_NAMES
 from quartet_scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_syntax, invalid_value
 from quartet_scim.filters import MAX_CHARACTERS
-from quartet_scim.names import MAX_NAMES
+from quartet_scim.message_members import require_schema
 from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
 
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -86,7 +87,7 @@ def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query
         if known in message:
             raise invalid_syntax(f"{known} is given twice, in different case.")
         message[known] = value
-    _demand_schema(message.get("schemas"))
+    require_schema(message.get("schemas"), SEARCH_SCHEMA)
     given = {name: message[name] for name in NAMES if message.get(name) is not None}
     for name in ("filter", "sortBy", "sortOrder", "cursor"):
         if not isinstance(given.get(name, ""), str):
@@ -127,12 +128,6 @@ def _query(given: Mapping[str, Any], number: Callable[[str, Any], int], maximum:
         attributes=given.get("attributes"),
         excluded=given.get("excludedAttributes"),
     )
-
-
-def _demand_schema(schemas: object) -> None:
-    named = [schemas] if isinstance(schemas, str) else schemas
-    if not isinstance(named, list) or SEARCH_SCHEMA.lower() not in [str(urn).lower() for urn in named]:
-        raise invalid_syntax(f"schemas must hold {SEARCH_SCHEMA}.")
 
 
 def _number_of_text(name: str, text: str) -> int:

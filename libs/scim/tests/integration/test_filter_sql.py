@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quartet_scim.filters import Column, Columns, Condition, Kind, Lookup, Resolver, Rows, fold, matches, parse, to_sql
-from quartet_scim.filters.instants import INSTANT, microseconds, timestamptz
+from quartet_scim.filters.timestamps import INSTANT, microseconds, timestamptz
 from quartet_scim.schema import ResourceType
 from quartet_scim.usernames import prepare
 

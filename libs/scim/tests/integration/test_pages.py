@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Column, Columns, Kind, Rows, matches
-from quartet_scim.listing import PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.page_sql import PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import ResourceType
@@ -33,7 +33,7 @@ SEARCHED: Columns = {
     "meta.lastModified": Column("modified_at", Kind.INSTANT, required=True),
     "groups": Rows("memberships AS m WHERE m.place = people.place", {"value": Column("m.group_id", Kind.UUID)}),
 }
-PEOPLE = Place("people", SEARCHED, tenant="'t'")
+PEOPLE = Place("people", SEARCHED, totals="", text="", tenant="'t'")
 SORTED_BY = ["id", "userName", "externalId", "displayName", "nickName", "active", "name.familyName", "profileUrl"]
 SORTED_BY += ["emails", "emails.type", "emails.display", "x509Certificates", "meta.created", "meta.lastModified"]
 SORTED_BY += ["meta.resourceType", f"{ENTERPRISE}:department", f"{ENTERPRISE}:manager", "schemas"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scim2_models import Context, EnterpriseUser, ResponseParameters, User
 
+from quartet_scim.attribute_names import name_table
 from quartet_scim.errors import ScimError
-from quartet_scim.names import name_table
 from quartet_scim.projection import Projector
 from quartet_scim.schema import Attribute, Returned, Schema, Type, group_resource_type, user_resource_type
 

@@ -13,10 +13,10 @@ from quartet_common.web.service_request import FREE_BYTES, hold_bytes, stop_on_d
 from quartet_scim.errors import not_found
 from quartet_scim.http import require_json
 from quartet_scim.json import parse, size_in_memory
-from quartet_scim.mentions import urns_in_message, urns_in_text
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
 from quartet_scim.query import Query, query_of_body, query_of_parameters
+from quartet_scim.urn_references import urns_in_message, urns_in_text
 
 T = TypeVar("T")
 

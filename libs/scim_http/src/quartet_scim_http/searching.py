@@ -2,28 +2,32 @@
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from uuid import UUID
 
 from quart import Response
 
+from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import BadRequestError
-from quartet_common.core.fair_share import HOLDER, FairShare
+from quartet_common.core.fair_share import HOLDER
 from quartet_common.core.offload import LARGE_BODY
+from quartet_common.data.connections import Connection
+from quartet_common.runtime.container import AppContainer
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.service_request import FREE_BYTES, hold_bytes
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import invalid_cursor, too_many
 from quartet_scim.filters import Sql
 from quartet_scim.http import CONTENT_TYPE
-from quartet_scim.listing import PAGE_BYTES, PageSql, Place, Position, Selection, page_sql, select
+from quartet_scim.page_sql import PAGE_BYTES, PageSql, Place, Position, Selection, page_sql, select
 from quartet_scim.projection import Projection
 from quartet_scim.query import Query
 from quartet_scim.render import list_response
+from quartet_scim_http import list_store
 
 USUAL_BYTES = 2048
 """Bytes that a resource of a page has at most, usually: what is read at first."""
@@ -38,37 +42,24 @@ Row: TypeAlias = Any
 """What a service reads of a resource: its own kind of record with `id`, `sort_key`, `resource` and `bytes_so_far`."""
 
 
-class Reader(Protocol):
-    """Reads from one connection. Where `limit` (seconds) is given, a slower statement ends with TimeoutError."""
+class Source(ABC):
+    """The resources of one type in one tenant, as lists and searches read them."""
 
-    async def rows(self, page: PageSql, shown: Projection, limit: float | None, max_bytes: int) -> Sequence[Row]:
-        """The resources of a page; `resource` is None in those behind the first `max_bytes` (`cut_query`), and
-        `bytes_so_far` says how many bytes those up to it have.
-        """
+    place: ClassVar[Place]
 
-    async def settled_until(self) -> datetime:
-        """Before which time no change of the tenant's resources is still to come; read before what it is used for."""
+    def __init__(self, container: AppContainer[ServiceConfig], tenant: str) -> None:
+        self.database = container.database
+        self.searches = container.searches
+        self.limit = container.config.query_timeout
+        self.tenant = tenant
 
-    async def total(self) -> int:
-        """How many resources of the type the tenant has."""
+    @abstractmethod
+    async def rows(
+        self, connection: Connection, page: PageSql, shown: Projection, limit: float | None, max_bytes: int
+    ) -> Sequence[Row]:
+        """The resources of a page with what `shown` needs (see `list_store.select_page`)."""
 
-    async def count(self, where: Sql, limit: float | None) -> int:
-        """How many of them match."""
-
-
-class Source(Protocol):
-    """The resources of one type in one tenant. place: where they stand. limit: seconds that a search may take.
-
-    searches: how tenants share the searches without an index that run at a time.
-    """
-
-    place: Place
-    limit: float
-    searches: FairShare
-
-    def open(self) -> AbstractAsyncContextManager[Reader]:
-        """A reader."""
-
+    @abstractmethod
     def show(self, row: Row) -> bytes:
         """A resource as it is rendered whole."""
 
@@ -120,14 +111,17 @@ async def _read(
         # The order in which a request takes shares: bytes (waiting for them it holds none), `searches`, a connection.
         if max_bytes > FREE_BYTES:
             await hold_bytes(COPIES * max_bytes)
-        async with nullcontext() if is_indexed else source.searches.hold(HOLDER.get()), source.open() as reader:
+        async with (
+            nullcontext() if is_indexed else source.searches.hold(HOLDER.get()),
+            source.database.connection() as connection,
+        ):
             # A client that goes on from the newest time that it was shown must not miss a write that commits later.
-            before = await reader.settled_until() if selection.is_by_time else None
+            before = await list_store.settled_until(connection, source.tenant) if selection.is_by_time else None
             page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
             try:
-                rows = await reader.rows(page, shown, limit, max_bytes) if wanted else []
+                rows = await source.rows(connection, page, shown, limit, max_bytes) if wanted else []
                 if is_last or max_bytes == PAGE_BYTES or all(map(_is_whole, rows)):
-                    return rows, await _total(query, selection, reader, len(rows), page.where, limit)
+                    return rows, await _total(query, selection, source, connection, len(rows), page.where, limit)
             except TimeoutError:
                 if limit is None:
                     raise
@@ -164,16 +158,22 @@ def list_answer(query: Query, found: Found) -> Response:
 
 
 async def _total(
-    query: Query, selection: Selection, reader: Reader, read: int, where: Sql, limit: float | None
+    query: Query,
+    selection: Selection,
+    source: Source,
+    connection: Connection,
+    read: int,
+    where: Sql,
+    limit: float | None,
 ) -> int | None:
     """Nobody counts what a filter finds for a page by cursor (RFC 9865 2), unless the number is all that is wanted."""
     if selection.condition is None:
-        return await reader.total()
+        return await list_store.count_all(connection, source.tenant, source.place)
     if query.cursor is not None and query.page.count:
         return None
     if query.page.offset == 0 and read < query.page.count:
         return read  # these are all
-    return await reader.count(where, limit)
+    return await list_store.count_found(connection, source.tenant, source.place, where, limit)
 
 
 def _position(cursor: str | None, belongs: Sequence[str]) -> Position | None:

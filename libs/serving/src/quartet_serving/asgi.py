@@ -1,7 +1,7 @@
-"""Quart's end of a request: one task instead of three where the whole body has come and the answer is in memory.
+"""The Quart side of a request: one task instead of three if the whole body has arrived and the response is in memory.
 
-What a request costs in Quart beside its route is much the same work each time; what is overridden here does it once, or
-leaves out what no service has (sessions, server names). bench/peers measures it. It works with Quart 0.22 and 0.23.
+Most of the cost of a request in Quart is the same work each time; the overrides here do it once, or skip what no
+service uses (sessions, server names). bench/peers measures it. It works with Quart 0.22 and 0.23.
 """
 
 import asyncio
@@ -31,29 +31,29 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
 UNWANTED_BODY = 16 * 1024
-"""Bytes that are read of the body of a request whose method has none, whether a view wants it or not."""
+"""Bytes that are read of the body of a request whose method has none, without a view that reads it."""
 
 
 class NoSessions(SessionInterface):
-    """No request has a session: who asks is in its token."""
+    """No request has a session; tokens identify clients."""
 
     def __init__(self) -> None:
         self._none = NullSession()
 
     async def open_session(self, _app: Quart, _request: BaseRequestWebsocket) -> SessionMixin:
-        """The empty session, in which nothing can be kept."""
+        """An empty, read-only session."""
         return self._none
 
     async def save_session(self, _app: Quart, _session: SessionMixin, _response: Any) -> None:
-        """Nothing is kept."""
+        """No effect."""
 
 
 class HttpConnection(ASGIHTTPConnection):
-    """One request of a ServedApp. Over HTTP/1.1 the server says when the body is there; all else goes Quart's own way.
+    """One request of a ServedApp. Over HTTP/1.1 the server knows when the body is complete; otherwise Quart's own code
+    runs.
 
-    A request by a method that is not safe (RFC 9110 section 9.2.1) is finished although its client disconnects, once it
-    has arrived whole: what it changes, counts or ends must not depend on who still listens. The server waits for it
-    when it shuts down.
+    A request by an unsafe method (RFC 9110 section 9.2.1) that has arrived is finished although its client disconnects:
+    what it changes must not depend on the client's patience. A stopping server waits for it.
     """
 
     app: "ServedApp"
@@ -75,11 +75,11 @@ class HttpConnection(ASGIHTTPConnection):
             self.app.end_request(request)
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable, *_: Any) -> None:
-        """Read the body when a view wants it, then wait until the client disconnects."""
+        """Read the body when a view needs it, then wait until the client disconnects."""
         body = cast(ServedRequest, request).body
         if request.method in WITH_BODY:
-            body.wanted = asyncio.Event()
-            await body.wanted.wait()
+            body.requested = asyncio.Event()
+            await body.requested.wait()
         else:
             body.read_up_to(UNWANTED_BODY)
         while (message := await receive())["type"] == "http.request":
@@ -88,7 +88,9 @@ class HttpConnection(ASGIHTTPConnection):
                 body.set_complete()
 
     async def _receive(self, request: ServedRequest, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Handle a request while its body arrives: Quart's `__call__`, which cancels every request on a disconnect."""
+        """Handle a request while its body arrives: as Quart's `__call__`, which cancels every request on a
+        disconnect.
+        """
         receiver = asyncio.ensure_future(self.handle_messages(request, receive))
         handler = request.handler = asyncio.ensure_future(self.handle_request(request, send))
         try:
@@ -100,7 +102,7 @@ class HttpConnection(ASGIHTTPConnection):
             await end_tasks([handler, receiver])
         for task in (handler, receiver):
             if not task.cancelled():
-                task.result()  # raises what it died of
+                task.result()  # raises its error
 
     def _create_request_from_scope(self, send: ASGISendCallable) -> Request:
         scope = self.scope
@@ -122,7 +124,7 @@ class HttpConnection(ASGIHTTPConnection):
         )
 
     async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
-        """Run the application and send its response; what is small and in memory needs no watch over the time."""
+        """Run the application and send its response; a small response in memory needs no timeout."""
         response = await self.app.handle_request(request)
         body = response.response if isinstance(response, Response) else None
         if isinstance(body, DataBody) and body.end - body.begin <= SLICE:
@@ -150,31 +152,31 @@ class HttpConnection(ASGIHTTPConnection):
 
 
 async def _no_push(_path: str, _headers: Headers) -> None:
-    """HTTP/1.1 knows no push."""
+    """HTTP/1.1 has no push."""
 
 
 class ServedApp(Quart):
-    """Quart without what no service has."""
+    """Quart without the features that no service uses."""
 
     asgi_http_class = HttpConnection
     request_class = ServedRequest
     session_interface = NoSessions()  # type: ignore[assignment]  # Quart's own default is declared too narrowly
 
     def end_request(self, request: ServedRequest) -> None:
-        """`request` is answered, or has failed; called once for each."""
+        """`request` has a response, or has failed; called once for each."""
 
     def loggable_path(self, path: str) -> str:
-        """`path` as log lines may have it."""
+        """`path` as log lines may contain it."""
         return path
 
     def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """`func` itself if it is a coroutine function, as nearly all are."""
+        """`func` if it is a coroutine function, as nearly all are."""
         if type(func) is FunctionType and func.__code__.co_flags & inspect.CO_COROUTINE:
             return func
         return cast(Callable[..., Any], super().ensure_async(func))
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """What matches the request's path; no route here depends on the server's name."""
+        """The adapter that matches the request's path; no route depends on the server's name."""
         if request is None:
             return None
         query = request.query_string.decode("latin1")
@@ -183,7 +185,7 @@ class ServedApp(Quart):
         return MapAdapter(self.url_map, host, root, "", request.scheme, request.path, request.method, query)
 
     def keep_responses(self) -> None:
-        """Have what is a response already not be converted; to be called when all extensions are installed."""
+        """Skip the conversion of responses; call it when all extensions are installed."""
         convert = self.make_response
 
         async def make_response(result: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An exchange: one request and its response, as the ASGI application sees them."""
+"""Exchanges: one request and its response, as the ASGI application sees them."""
 
 import asyncio
 from enum import Enum, auto
@@ -10,35 +10,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 EXTENSION = "quartet.exchange"
-"""Where an ASGI scope has the exchange itself."""
+"""The key of the exchange in `extensions` of an ASGI scope."""
 HIGH_WATER = 64 * 1024
-"""Bytes of a body that wait for the application before nothing more is read."""
+"""Bytes of a body that wait for the application before reading pauses."""
 HEAD_TIMEOUT = 10.0
-"""Seconds in which the head of a request must be complete."""
+"""Seconds for the head of a request."""
 BODY_TIMEOUT = 10.0
-"""Seconds for which the application waits for a body of which nothing arrives."""
+"""Seconds without a byte of a body that the application waits for."""
 MIN_BODY_RATE = 1024
-"""Bytes per second that a body must have over longer times."""
+"""Minimum rate of a body in bytes per second."""
 
 
 class Line(Protocol):
-    """What an exchange asks of its connection."""
+    """The interface of a connection to its exchange."""
 
     def write(self, data: bytes) -> None:
         """Send `data`."""
 
-    async def drained(self) -> None:
-        """Wait while the client reads too slowly."""
+    async def drain(self) -> None:
+        """Wait while the write buffer is full."""
 
-    def hold(self) -> None:
-        """Read nothing more for now."""
+    def pause_reading(self) -> None:
+        """Pause reading."""
 
-    def go_on(self) -> None:
-        """Read again."""
+    def resume_reading(self) -> None:
+        """Resume reading."""
 
     @property
     def is_ending(self) -> bool:
-        """Whether the connection is not to be used again."""
+        """Whether the connection closes after the response."""
 
     @property
     def date(self) -> bytes:
@@ -46,11 +46,11 @@ class Line(Protocol):
 
 
 class Stage(Enum):
-    """How far a response is."""
+    """The state of a response."""
 
     WAITING = auto()
     STARTED = auto()
-    """The application has said what the head is; it is written with the first of the body."""
+    """The head is known; it is written with the first part of the body."""
     SENDING = auto()
     COMPLETE = auto()
 
@@ -68,7 +68,7 @@ class Exchange:
         self._body = bytearray()
         self._disconnected = False
         self.task: asyncio.Task[None] | None = None
-        """Runs the application."""
+        """The task of the application."""
         self.on_disconnect: Callable[[], None] | None = None
         """Called when the client disconnects before the response is complete."""
         self._waiter: asyncio.Future[None] | None = None
@@ -78,7 +78,7 @@ class Exchange:
         self._delivered = False
         self._head = b""
         self._left: int | None = None
-        """Bytes of the body that the response still owes; None while chunked or ended by closing."""
+        """Bytes of the body still to be sent; None if chunked or ended by closing."""
         self._chunked = False
         self._bodiless = scope["method"] == "HEAD"
 
@@ -87,15 +87,15 @@ class Exchange:
     def feed(self, data: bytes) -> None:
         """A piece of the body has arrived."""
         if self._stage is Stage.COMPLETE:
-            return  # nobody will read it
+            return  # it will not be read
         self._body += data
         self._due = min(self._due + len(data) / MIN_BODY_RATE, self._loop.time() + BODY_TIMEOUT)
         if len(self._body) > HIGH_WATER:
-            self._line.hold()
+            self._line.pause_reading()
         self._wake()
 
     def end(self) -> None:
-        """The request has arrived whole."""
+        """The request is complete."""
         self.is_read = True
         self._wake()
 
@@ -107,20 +107,20 @@ class Exchange:
             self.on_disconnect()
 
     def is_late(self, now: float) -> bool:
-        """Whether the client sends the body too slowly; only the time counts in which the application waits for it."""
+        """Whether the client sends the body too slowly; only time in which the application waits counts."""
         if self.is_read or self._waiter is None or self._waiter.done():
             self._due = now + BODY_TIMEOUT
         return now > self._due
 
     def take_whole(self) -> bytes | None:
-        """The body, if all of it is there: the application then need not `receive`, and sets `on_disconnect` if it is
-        to know of a disconnect. None while some of it is still to come.
+        """The body if it is complete, else None. The application then does not `receive`, and may set
+        `on_disconnect`.
         """
         if not self.is_read or self._delivered or self._disconnected:
             return None
         self._delivered = True
         body, self._body = bytes(self._body), bytearray()
-        self._line.go_on()
+        self._line.resume_reading()
         return body
 
     async def receive(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Exchange:
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()
         self._delivered = self.is_read
-        self._line.go_on()
+        self._line.resume_reading()
         return {"type": "http.request", "body": body, "more_body": not self._delivered}
 
     @property
@@ -159,10 +159,10 @@ class Exchange:
         return self._stage is Stage.COMPLETE
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Take an ASGI message of the response; what comes after a disconnect is dropped.
+        """Take an ASGI message of the response; dropped after a disconnect.
 
-        Raises RuntimeError for a message out of its turn or a body that is not as long as was said, ValueError for a
-        header that would split the response.
+        Raises RuntimeError for a message out of order or a body of the wrong length, ValueError for a header that would
+        split the response.
         """
         kind = message["type"]
         if kind == "http.response.start" and self._stage is Stage.WAITING:
@@ -171,7 +171,7 @@ class Exchange:
             more = message.get("more_body", False)
             self._send_body(message.get("body", b""), more)
             if more:
-                await self._line.drained()
+                await self._line.drain()
         else:
             raise RuntimeError(f"unexpected ASGI message {kind}")
 
@@ -200,7 +200,7 @@ class Exchange:
         self._stage = Stage.STARTED
 
     def _send_body(self, body: bytes, more: bool) -> None:
-        """Head and body go out in one write where there is no more to come."""
+        """The end of a head; a complete body is sent in the same write."""
         data = self._framed(body, more)
         if self._stage is Stage.STARTED:
             data = self._head + data

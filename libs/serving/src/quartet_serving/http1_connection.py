@@ -1,4 +1,4 @@
-"""A connection: bytes in, requests to the application one after the other, and their responses out in that order."""
+"""HTTP/1.1 connections: bytes in, requests to the application one after the other, responses out in the same order."""
 
 import asyncio
 import contextvars
@@ -16,11 +16,11 @@ from quartet_serving.request_head import MAX_HEAD, Address, Head
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 32
-"""Requests that a client may send before the first of them is answered."""
+"""Requests that a client may send before the first response."""
 FRAMING = 64
-"""Bytes of framing that a byte of a chunked body may cost, beside MAX_HEAD: chunk extensions and trailers end there."""
+"""Bytes of framing per byte of a chunked body, plus MAX_HEAD: a limit on chunk extensions and trailers."""
 LINGER = 2.0
-"""Seconds in which a client that still sends can read why it need not."""
+"""Seconds for a client that still sends to read an early response."""
 
 App = Callable[..., Any]
 
@@ -29,17 +29,17 @@ class Open(Protocol):
     """A connection of either protocol, as its server sees it."""
 
     def close_if_idle(self) -> None:
-        """Close unless a request runs; that one ends the connection."""
+        """Close the connection unless a request runs; that one closes it."""
 
     def close_if_late(self, now: float) -> None:
-        """Close when the client has had the time that it is given, by the loop's clock."""
+        """Close the connection if its deadline has passed, by the loop's clock."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
 class Host:
-    """What the connections of one server share. `stopping` has responses end their connections."""
+    """The state that the connections of one server share. `stopping` makes responses close their connections."""
 
     def __init__(self, app: App, stopping: asyncio.Event, keep_alive: float) -> None:
         self.app = app
@@ -52,12 +52,12 @@ class Host:
         self.clock = wire_format.Clock()
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
-        """What each request begins with: not with what the one before it has left."""
+        """The context of each new request, without that of the previous one."""
         self._empty: asyncio.Future[None] | None = None
 
     @property
     def is_ending(self) -> bool:
-        """Whether a connection is not to be used again."""
+        """Whether a connection closes after its response."""
         return self.closed or self.stopping.is_set()
 
     def forget(self, connection: "Open") -> None:
@@ -67,7 +67,7 @@ class Host:
             self._empty.set_result(None)
 
     async def emptied(self) -> None:
-        """Wait until no connection is left; to be called once, at the end."""
+        """Wait until no connection is left; called once, at the end."""
         if self.connections:
             self._empty = self.loop.create_future()
             await self._empty
@@ -87,29 +87,30 @@ class Connection(asyncio.Protocol):
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._refused = 0
-        """The status of a request that cannot be read; nothing after it is."""
+        """The status of an unreadable request; nothing after it is read."""
         self._ignoring_input = False
-        """Whether what the client sends is thrown away: it was told that the connection ends."""
+        """Whether input is discarded: the client knows that the connection ends."""
         self._ended = False
         self._held = False
         self._in_head = True
         self._head_due: float | None = None
-        """When the head that has begun must be complete, by the loop's clock."""
+        """The deadline of the current head, by the loop's clock."""
         self._without_offer = b""
-        """The head of a request that offers another protocol, without the offer."""
+        """The head of a request to upgrade, without the upgrade."""
         self._head = Head()
         self._raw = b""
-        """What has come with the head and after it: the parser does not show the request line as it was sent."""
+        """The bytes since the head: the parser does not show the request line as sent."""
         self._raw_from = 0
-        """Where the next request line may begin in it."""
+        """The start of the next request line in it."""
         self._overhead = 0
         self._can_write: asyncio.Future[None] | None = None
         self.deadline: float | None = None
-        """When the connection is given up, by the loop's clock, unless the client still takes what was written; None
-        while a request runs."""
+        """The deadline of the connection, by the loop's clock, unless the client still takes written bytes; None while
+        a request runs.
+        """
         self._unsent = 0
         self._patience_ends = 0.0
-        """When a client that takes nothing of `_unsent` bytes is given up."""
+        """The deadline of a client that takes nothing of `_unsent` bytes."""
 
     # ---- the transport's calls ------------------------------------------------------------------------------------
 
@@ -119,14 +120,14 @@ class Connection(asyncio.Protocol):
         self._client = address_of(transport.get_extra_info("peername"))
         self._server = address_of(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        if self._host.closed:  # TLS was being agreed upon when the end came
+        if self._host.closed:  # stopped during the TLS handshake
             self._transport.abort()
             return
         self._host.connections.add(self)
         self.deadline = self._host.loop.time() + self._host.keep_alive
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The client has gone, or we have closed."""
+        """The connection is closed, by either side."""
         self._host.forget(self)
         self._ignoring_input = True
         self._waiting.clear()
@@ -135,12 +136,12 @@ class Connection(asyncio.Protocol):
             self._running.disconnect()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
+        """The write buffer is full."""
         if self._can_write is None:
             self._can_write = self._host.loop.create_future()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """The write buffer is empty again."""
         if self._can_write is not None:
             self._can_write.set_result(None)
             self._can_write = None
@@ -188,12 +189,12 @@ class Connection(asyncio.Protocol):
         self._head.add_target(piece)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; trailers are not used (RFC 9110 section 6.5.1)."""
+        """A header; trailers are ignored (RFC 9110 section 6.5.1)."""
         if self._in_head:
             self._head.add(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head of a request is there: it can begin to run."""
+        """The head of a request is complete: the request can run."""
         self._in_head = False
         self._head_due = None
         self._overhead = 0
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method()
         is_exact = self._has_exact_line(method, version)
         if is_exact and self._parser.should_upgrade() and method != b"CONNECT":
-            # not taken (RFC 9110 section 7.8); but the parser now takes a body for the other protocol
+            # the upgrade is ignored (RFC 9110 section 7.8), but the parser now reads a body of the other protocol
             self._without_offer = self._head.without_offer(method, version)
             return
         status = self._head.flaw(method, version) or (0 if is_exact else 400)
@@ -216,8 +217,8 @@ class Connection(asyncio.Protocol):
             self._accept(method, version)
 
     def _has_exact_line(self, method: bytes, version: str) -> bool:
-        """Whether the request line is as RFC 9112 section 3 defines it. llhttp also takes several spaces for one, and
-        RTSP and ICE for HTTP.
+        """Whether the request line follows RFC 9112 section 3. llhttp also accepts several spaces, and RTSP and ICE for
+        HTTP.
         """
         line = self._head.line(method, version)
         if self._raw.startswith(line, self._raw_from):
@@ -252,10 +253,10 @@ class Connection(asyncio.Protocol):
         if self._running is None:
             self._proceed()
         else:
-            self.hold()
+            self.pause_reading()
 
     def _proceed(self) -> None:
-        """Begin what comes next, once the one before is answered and the client reads."""
+        """Run the next request if the previous one is complete and the client reads."""
         if self._running is not None or self._can_write is not None or self._ended or self._transport.is_closing():
             return
         if self._waiting:
@@ -264,11 +265,11 @@ class Connection(asyncio.Protocol):
             task = exchange.task = self._host.loop.create_task(self._run(exchange), context=self._host.context.copy())
             self._host.tasks.add(task)
             task.add_done_callback(self._host.tasks.discard)
-            self.go_on()  # its body may still be to come
+            self.resume_reading()  # its body may still be incomplete
         elif self._refused:
             self._write_refusal(self._refused)
         else:
-            self._go_on_reading()
+            self._resume_reading()
 
     async def _run(self, exchange: Exchange) -> None:
         try:
@@ -280,7 +281,7 @@ class Connection(asyncio.Protocol):
             self._after(exchange)
 
     def _after(self, exchange: Exchange) -> None:
-        """The application is done with `exchange`."""
+        """The application has finished `exchange`."""
         if self._ended or self._transport.is_closing():
             return
         self.deadline = self._host.loop.time() + self._host.keep_alive
@@ -289,14 +290,14 @@ class Connection(asyncio.Protocol):
         elif exchange.is_complete:
             self._proceed()
         elif exchange.is_started:
-            self._transport.abort()  # the client sees that the response is not whole
+            self._transport.abort()  # the client notices that the response is incomplete
         else:
             self._write_refusal(500)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
     def _refuse(self, status: int) -> None:
-        """Answer `status` in the place of a request that cannot be read, after those before it."""
+        """Send `status` for an unreadable request, after the responses before it."""
         if self._ignoring_input or self._refused:
             return
         self._refused = status
@@ -317,30 +318,30 @@ class Connection(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
-        """Close once the client has what was written, and has had the time to stop sending."""
+        """Close once everything is sent, and the client has had time to stop sending."""
         self._ignoring_input = self._ended = True
         self._waiting.clear()
-        self.deadline = self._host.loop.time() + LINGER  # also for a TLS client that does not say goodbye
+        self.deadline = self._host.loop.time() + LINGER  # also for a TLS client without a close_notify
         if self._arriving is None and not self._refused:
             self._transport.close()
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._go_on_reading()
+        self._resume_reading()
 
     def close_if_idle(self) -> None:
-        """Close unless a request runs or waits: that one ends the connection when it is answered."""
+        """Close unless a request runs or waits: its response closes the connection then."""
         if self._running is None and not self._waiting and not self._ended:
             self._ignoring_input = self._ended = True
             self.deadline = self._host.loop.time() + LINGER
             self._transport.close()
 
     def close_if_late(self, now: float) -> None:
-        """Refuse a request that arrives too slowly; give the connection up when its deadline has passed, and the client
-        has, or takes, nothing more.
+        """Refuse a request that arrives too slowly; close at the deadline, if the client has everything or takes
+        nothing more.
         """
         if self._is_slow(now):
-            self._head_due = None  # or the deadline below would never be looked at
+            self._head_due = None  # or the deadline below would never be checked
             return self._refuse(408)
         if self.deadline is None or now <= self.deadline:
             return None
@@ -355,7 +356,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def _is_slow(self, now: float) -> bool:
-        """Whether the client is late with a head, or with a body that the application waits for."""
+        """Whether a head, or a body that the application waits for, is late."""
         if self._running is not None:
             return self._running is self._arriving and self._arriving.is_late(now)
         if self._head_due is None or self._held:
@@ -364,14 +365,14 @@ class Connection(asyncio.Protocol):
         return now > self._head_due
 
     def abort(self) -> None:
-        """Give the connection up at once."""
+        """Abort the connection."""
         self._transport.abort()
 
     # ---- what an exchange asks for --------------------------------------------------------------------------------
 
     @property
     def is_ending(self) -> bool:
-        """Whether the connection is not to be used again."""
+        """Whether the connection closes after the response."""
         return self._host.is_ending
 
     @property
@@ -383,28 +384,28 @@ class Connection(asyncio.Protocol):
         """Send `data`."""
         self._transport.write(data)
 
-    async def drained(self) -> None:
-        """Wait while the client reads too slowly."""
+    async def drain(self) -> None:
+        """Wait while the write buffer is full."""
         if self._can_write is not None:
             await asyncio.shield(self._can_write)
 
-    def hold(self) -> None:
-        """Read nothing more for now."""
+    def pause_reading(self) -> None:
+        """Pause reading."""
         if not self._held and not self._transport.is_closing():
             self._held = True
             self._transport.pause_reading()
 
-    def go_on(self) -> None:
-        """Read again, unless requests wait already."""
+    def resume_reading(self) -> None:
+        """Resume reading, unless requests wait."""
         if not self._waiting:
-            self._go_on_reading()
+            self._resume_reading()
 
-    def _go_on_reading(self) -> None:
+    def _resume_reading(self) -> None:
         if self._held and not self._transport.is_closing():
             self._held = False
             self._transport.resume_reading()
 
 
 def address_of(found: Any) -> Address:
-    """Host and port of what a transport says of an end of it; None for a socket without them."""
+    """Host and port from an address of a transport; None for a socket without them."""
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None

@@ -1,4 +1,4 @@
-"""An HTTP/2 connection: frames in, concurrent streams to the application, and their responses out as windows allow."""
+"""HTTP/2 connections: frames in, concurrent streams to the application, responses out as the windows allow."""
 
 import asyncio
 import logging
@@ -29,16 +29,17 @@ class Http2Connection(asyncio.Protocol):
         self._client: Address = None
         self._server: Address = None
         self._streams: dict[int, Stream] = {}
-        """Those of which something is still to be received or sent."""
+        """Streams that are not complete."""
         self._running = 0
-        """Requests that the application works on, also for clients that have reset them."""
+        """Requests that the application handles, also of reset streams."""
         self._paused = False
         self._closing = False
         self._deadline: float | None = None
-        """When the connection is given up if nothing changes; None while streams are open."""
+        """The deadline of an idle connection; None while streams are open."""
         self._frame_due: float | None = None
-        """When a frame or a header block that has begun must be complete; None while there is none. The bytes of a DATA
-        frame may arrive at MIN_BODY_RATE."""
+        """The deadline of an incomplete frame or header block; None if there is none. DATA frames may arrive at
+        MIN_BODY_RATE.
+        """
         self._unsent = 0
         self._patience_ends = 0.0
 
@@ -52,12 +53,12 @@ class Http2Connection(asyncio.Protocol):
         self._host.connections.add(self)
         self._deadline = self._now + self._host.keep_alive
         self._h2.initiate_connection()
-        # room for all streams: one whose body nobody takes does not stop the others
+        # a window for all streams: one that the application does not read does not stop the others
         self._h2.increment_flow_control_window((MAX_STREAMS - 1) * STREAM_WINDOW)
         self._flush()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The client has disconnected, or we have closed."""
+        """The connection is closed, by either side."""
         self._host.forget(self)
         self._closing = True
         for stream in list(self._streams.values()):
@@ -65,12 +66,12 @@ class Http2Connection(asyncio.Protocol):
         self._streams.clear()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly: what it sends is not read either, for much of it needs an answer."""
+        """The write buffer is full: pause reading too, since many frames need a response."""
         self._paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """The write buffer is empty again."""
         self._paused = False
         if not self._closing:
             self._transport.resume_reading()
@@ -161,16 +162,16 @@ class Http2Connection(asyncio.Protocol):
             self._after(stream)
 
     def _after(self, stream: Stream) -> None:
-        """The application is done with `stream`."""
+        """The application has finished `stream`."""
         if stream.is_complete or stream.number not in self._streams:
             return
         if stream.is_started:
-            self._reset(stream, ErrorCodes.INTERNAL_ERROR)  # the client sees that the response is not whole
+            self._reset(stream, ErrorCodes.INTERNAL_ERROR)  # the client notices that the response is incomplete
         else:
             self._refuse(stream, 500)
 
     def _refuse(self, stream: Stream, status: int) -> None:
-        """Answer with a problem document instead of the application, which sees a disconnect."""
+        """Respond with a problem document instead of the application, which receives a disconnect."""
         with suppress(h2.exceptions.StreamClosedError):  # the client has reset it in the same packet
             self._send_refusal(stream, status)
         self._drop(stream.number)
@@ -200,7 +201,7 @@ class Http2Connection(asyncio.Protocol):
         return self._host.clock.value()
 
     def acknowledge(self, stream: Stream) -> None:
-        """Give the client's windows back what the application has taken."""
+        """Open the client's windows by the size of the body that the application has read."""
         if not self._closing and stream.unacknowledged:
             self._return_credit(stream)
             self._flush()
@@ -211,7 +212,7 @@ class Http2Connection(asyncio.Protocol):
             self._h2.acknowledge_received_data(size, stream.number)
 
     def send(self, stream: Stream) -> None:
-        """Send the head of the response if it is new, and of its body what there is room for."""
+        """Send the head of the response if it is new, and as much of its body as the windows allow."""
         if self._closing or stream.number not in self._streams:
             return
         fields = stream.take_fields()
@@ -227,7 +228,7 @@ class Http2Connection(asyncio.Protocol):
     # ---- sending --------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Send a frame of each stream in turn until the windows or the client's reading end."""
+        """Send a frame of each stream in turn until the windows or the write buffer are full."""
         moved = True
         while moved and not self._paused and not self._closing:
             moved = False
@@ -239,11 +240,11 @@ class Http2Connection(asyncio.Protocol):
     def _send_some(self, stream: Stream) -> bool:
         if not stream.outgoing:
             return False
-        room = min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size)
-        if room <= 0:
+        size = min(self._h2.local_flow_control_window(stream.number), self._h2.max_outbound_frame_size)
+        if size <= 0:
             return False
-        piece = bytes(stream.outgoing[:room])
-        del stream.outgoing[:room]
+        piece = bytes(stream.outgoing[:size])
+        del stream.outgoing[:size]
         ends = stream.is_complete and not stream.outgoing
         self._h2.send_data(stream.number, piece, end_stream=ends)
         if ends:
@@ -252,7 +253,7 @@ class Http2Connection(asyncio.Protocol):
         return True
 
     def _finish(self, stream: Stream) -> None:
-        """The response is sent. A client that still sends its body is asked to stop (RFC 9113 section 8.1)."""
+        """The response is sent. Ask a client that still sends its body to stop (RFC 9113 section 8.1)."""
         del self._streams[stream.number]
         self._return_credit(stream)
         if not stream.is_read:
@@ -277,7 +278,7 @@ class Http2Connection(asyncio.Protocol):
         return self._host.loop.time()
 
     def _close(self, *, announced: bool = False) -> None:
-        """Say that the connection ends unless that is done, and end it; the client has LINGER seconds to read."""
+        """Send GOAWAY once and close; the client has LINGER seconds to read."""
         if self._closing:
             return
         self._closing = True
@@ -291,14 +292,14 @@ class Http2Connection(asyncio.Protocol):
         self._transport.close()
 
     def close_if_idle(self) -> None:
-        """Close if no stream is open; else after the last one. GOAWAY is not sent before: after it, clients that use h2
+        """Close if no stream is open, else after the last one. GOAWAY is not sent before: after it, clients that use h2
         receive nothing more.
         """
         if not self._streams:
             self._close()
 
     def close_if_late(self, now: float) -> None:
-        """Give up a client that is idle, or sends or reads too slowly."""
+        """Close the connection of a client that is idle, or sends or reads too slowly."""
         due = [one for one in (self._deadline, self._frame_due) if one is not None]
         if due and now > min(due):
             return self._transport.abort() if self._closing else self._close()
@@ -318,12 +319,12 @@ class Http2Connection(asyncio.Protocol):
             self._transport.abort()
 
     def abort(self) -> None:
-        """Give the connection up at once."""
+        """Abort the connection."""
         self._transport.abort()
 
 
 def _head(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, Head]:
-    """Method and head of a request; h2 has checked that the pseudo-headers are there once, and first."""
+    """Method and head of a request; h2 has checked that the pseudo-headers occur once, and first."""
     head, method, authority = Head(), b"", None
     for name, value in headers:
         if name == b":method":

@@ -1,4 +1,4 @@
-"""Frames: h2's connection, which also limits what a client may send for nothing and refuses single streams."""
+"""HTTP/2 frames: h2's connection with limits on frames that carry nothing, and with errors of single streams."""
 
 import time
 
@@ -11,14 +11,14 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, WindowUpdateFrame
 
 MAX_STREAMS = 100
-"""Streams of one connection that may be open at once."""
+"""Concurrent streams of one connection."""
 MAX_HEAD = 32 * 1024
-"""Bytes of the headers of one request, as SETTINGS_MAX_HEADER_LIST_SIZE counts them."""
+"""Bytes of the headers of one request, as counted for SETTINGS_MAX_HEADER_LIST_SIZE."""
 STREAM_WINDOW = 65_535
-"""Bytes of a body that wait for the application before the client has to stop."""
+"""Bytes of a body that wait for the application; the window of a stream."""
 BURST = 300
 PER_SECOND = 100
-"""Frames that carry nothing which a client may send: so many at once, and so many a second."""
+"""Limit on frames that carry nothing: so many at once, and so many a second."""
 
 
 class TooManyFramesError(h2.exceptions.ProtocolError):
@@ -28,7 +28,7 @@ class TooManyFramesError(h2.exceptions.ProtocolError):
 
 
 class FramedConnection(h2.connection.H2Connection):
-    """h2's connection of a server. A body that is not as long as its Content-Length ends its stream only."""
+    """h2's connection of a server. A body of another length than its Content-Length ends its stream only."""
 
     def __init__(self) -> None:
         super().__init__(h2.config.H2Configuration(client_side=False, header_encoding=None))
@@ -45,17 +45,17 @@ class FramedConnection(h2.connection.H2Connection):
         self._allowed = float(BURST)
         self._counted_at = time.monotonic()
         self.frames = 0
-        """Frames received that are complete; a header block counts as one."""
+        """Complete frames received; a header block counts as one."""
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a frame, a header block or the preface has begun and is not complete."""
+        """Whether a frame, a header block or the preface is incomplete."""
         buffer = self.incoming_buffer
         return bool(buffer._data or buffer._headers_buffer or buffer._preamble_len)
 
     @property
     def is_in_data(self) -> bool:
-        """Whether the unfinished frame is a DATA frame (RFC 9113 section 4.1: its fourth byte is the type)."""
+        """Whether the incomplete frame is a DATA frame (RFC 9113 section 4.1: its fourth byte is the type)."""
         return self.incoming_buffer._data[3:4] == b"\0"
 
     def _receive_frame(self, frame: Frame) -> list[h2.events.Event]:

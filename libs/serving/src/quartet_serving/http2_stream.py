@@ -1,4 +1,4 @@
-"""A stream: one request of an HTTP/2 connection and its response, as the ASGI application sees them."""
+"""HTTP/2 streams: one request and its response, as the ASGI application sees them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,31 +13,31 @@ CONNECTION_SPECIFIC = frozenset({b"connection", b"keep-alive", b"proxy-connectio
 
 
 class StreamSender(Protocol):
-    """What a stream asks of its connection; named here, so that the two modules do not import each other."""
+    """The interface of a connection to its streams; defined here to avoid an import cycle."""
 
     @property
     def date(self) -> bytes:
         """The value of the Date header."""
 
     def acknowledge(self, stream: "Stream") -> None:
-        """Give the client's windows back what the application has taken."""
+        """Open the client's windows by the size of the body that the application has read."""
 
     def send(self, stream: "Stream") -> None:
-        """Send what waits in `stream.outgoing`."""
+        """Send bytes of `stream.outgoing`."""
 
 
 class Stream(Exchange):
-    """An exchange whose response waits here until the client's windows have room for it."""
+    """An exchange whose response waits here until the client's windows allow it."""
 
     def __init__(self, connection: StreamSender, number: int, scope: dict[str, Any]) -> None:
         super().__init__(self, scope, keep_alive=True, expects=False)
         self.number = number
         self.outgoing = bytearray()
         self.unacknowledged = 0
-        """Bytes of the body that the client's windows do not have back yet."""
+        """Bytes of the body that were read from the client's windows and not returned."""
         self._connection = connection
         self._fields: Fields | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._space: asyncio.Future[None] | None = None
 
     def disconnect(self) -> None:
         """The client has reset the stream, or has disconnected."""
@@ -52,30 +52,30 @@ class Stream(Exchange):
 
     def sent(self) -> None:
         """Some of `outgoing` has been sent."""
-        if len(self.outgoing) < HIGH_WATER and self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        if len(self.outgoing) < HIGH_WATER and self._space is not None and not self._space.done():
+            self._space.set_result(None)
 
     # ---- what an exchange asks of its connection ------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Nothing is written but frames."""
+        """No effect: only frames are written."""
 
-    def hold(self) -> None:
-        """The client's window ends by itself."""
+    def pause_reading(self) -> None:
+        """No effect: the window stops the client."""
 
-    def go_on(self) -> None:
-        """The application has taken the body that was there."""
+    def resume_reading(self) -> None:
+        """The application has read the body so far."""
         self._connection.acknowledge(self)
 
-    async def drained(self) -> None:
-        """Wait while the client reads too slowly."""
+    async def drain(self) -> None:
+        """Wait while `outgoing` is full."""
         if len(self.outgoing) >= HIGH_WATER:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+            self._space = asyncio.get_running_loop().create_future()
+            await self._space
 
     @property
     def is_ending(self) -> bool:
-        """The end of a connection is announced by GOAWAY, not in a response."""
+        """False: GOAWAY announces the end of the connection, not a response."""
         return False
 
     @property

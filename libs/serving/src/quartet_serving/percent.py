@@ -1,6 +1,6 @@
 """Percent-encoding (RFC 3986 section 2.1) and urlencoded forms, decoded at a cost that malformed input cannot raise.
 
-urllib raises and catches an exception for each "%" that no two hexadecimal digits follow.
+urllib raises and catches an exception for each "%" without two hexadecimal digits.
 """
 
 import re
@@ -11,7 +11,7 @@ _BYTES = {f"{first}{second}".encode(): bytes.fromhex(f"{first}{second}")
 
 
 def unquote(text: bytes) -> str:
-    """`text` without percent-encoding, as UTF-8; what is neither stays as it is, or becomes U+FFFD."""
+    """`text` percent-decoded as UTF-8; invalid escapes stay, invalid UTF-8 becomes U+FFFD."""
     return _decoded(text).decode("utf-8", "replace")
 
 

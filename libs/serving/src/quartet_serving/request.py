@@ -1,4 +1,4 @@
-"""Quart's request: its headers, found by a dictionary, and its body, read from the connection when a view wants it."""
+"""Requests for Quart: headers in a dictionary, and a body that is read when a view needs it."""
 
 import asyncio
 from collections.abc import Generator, Iterable
@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
-    """The headers of a request: asked for by name many times, so they are found by a dictionary, and never changed.
+    """The headers of a request: immutable, in a dictionary, since they are looked up many times.
 
     Like Quart's own they begin with the client's address as Remote-Addr.
     """
@@ -27,7 +27,7 @@ class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # 
 
     def _get_key(self, key: str) -> str:
         found = self._first.get(key.lower())
-        return super()._get_key(key) if found is None else found  # raises the KeyError that it should
+        return super()._get_key(key) if found is None else found  # raises KeyError as Werkzeug does
 
     def get(self, key: str, default: Any = None, type: Any = None) -> Any:  # type: ignore[override]  # noqa: A002  # werkzeug's overloads and names
         """The first value of a header."""
@@ -38,16 +38,17 @@ class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # 
 
 
 class DeferredBody(Body):
-    """A body that is read from the connection once a view wants it, and no further than a limit.
+    """A body that is read when a view needs it, up to a limit.
 
-    Nothing of Quart's Body is used but its name, so that it works the same with every version of Quart.
+    Only the name of Quart's Body is used, so that it works with every version of Quart.
     """
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        del expected_content_length  # what is too large by its head is refused by the request
-        self.wanted: asyncio.Event | None = None
-        """Set when a view takes the body; until then it stays in the buffers of the connection. None where it came
-        with the head."""
+        del expected_content_length  # the request refuses a body that is too large by its Content-Length
+        self.requested: asyncio.Event | None = None
+        """Set when a view awaits the body; until then it stays in the buffers of the connection. None if it arrived
+        with the head.
+        """
         self._limit = max_content_length
         self._received = bytearray()
         self._end = asyncio.Event()
@@ -55,7 +56,7 @@ class DeferredBody(Body):
 
     @property
     def is_complete(self) -> bool:
-        """Whether awaiting it would not wait."""
+        """Whether it can be awaited without waiting."""
         return self._end.is_set()
 
     @property
@@ -66,8 +67,8 @@ class DeferredBody(Body):
     def read_up_to(self, limit: int | None) -> None:
         """Begin to read; a longer body is dropped, and awaiting it raises `too_large`. None for no limit."""
         self._limit = limit
-        if self.wanted is not None:
-            self.wanted.set()
+        if self.requested is not None:
+            self.requested.set()
 
     def too_large(self, limit: int) -> Exception:
         """The error of a body of more than `limit` bytes."""
@@ -75,7 +76,7 @@ class DeferredBody(Body):
         return RequestEntityTooLarge()
 
     def append(self, data: bytes) -> None:
-        """Take a piece of the body."""
+        """Add a piece of the body."""
         if self._error is not None:
             return
         self._received += data
@@ -85,21 +86,21 @@ class DeferredBody(Body):
             self._end.set()
 
     def set_complete(self) -> None:
-        """The whole body has arrived."""
+        """The body is complete."""
         self._end.set()
 
     def set_result(self, data: bytes) -> None:
-        """Take the whole body."""
+        """Set the whole body."""
         self.append(data)
         self._end.set()
 
     def clear(self) -> None:
-        """Drop what has arrived."""
+        """Drop the received bytes."""
         self._received.clear()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self.wanted is not None:
-            self.wanted.set()
+        if self.requested is not None:
+            self.requested.set()
         yield from self._end.wait().__await__()
         if self._error is not None:
             raise self._error
@@ -114,39 +115,39 @@ class DeferredBody(Body):
 
 
 class ServedRequest(Request):
-    """A request that reads its body when a view wants it, and knows whether it ends when its client disconnects.
+    """A request that reads its body when a view needs it, and that may end when its client disconnects.
 
-    It finds the names of its blueprints once for all requests of a route.
+    It looks up the names of its blueprints once for all requests of a route.
     """
 
     body_class = DeferredBody
     body: DeferredBody
     handler: "asyncio.Task[Any] | None" = None
-    """Runs the view."""
+    """The task of the view."""
     stops = True
-    """Whether the request ends when its client disconnects."""
+    """Whether the request is cancelled when its client disconnects."""
     is_abandoned = False
     """Whether its client has disconnected."""
 
     @property
     def max_body(self) -> int | None:
-        """Bytes that the body may have; None for no limit."""
+        """Maximum size of the body in bytes; None for no limit."""
         return self.max_content_length
 
     def abandon(self) -> None:
-        """The client has disconnected: cancel the request, unless it is to be finished and has arrived whole."""
+        """The client has disconnected: cancel the request, unless it must be finished and is complete."""
         self.is_abandoned = True
         if self.handler is not None and (self.stops or not self.body.is_complete):
             self.handler.cancel()
 
     def stop_on_disconnect(self) -> None:
-        """From now on end when the client disconnects, at once if it has: only the client needs the result."""
+        """Cancel the request when the client disconnects, or has already: only the client needs the result."""
         self.stops = True
         if self.is_abandoned:
             self.abandon()
 
     async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
-        """The body. What is complete needs no watch over the time that it takes. Raises what `too_large` gives."""
+        """The body; a complete one needs no timeout. Raises the error of `too_large`."""
         body = self.body
         body.read_up_to(self.max_body)
         if as_text or parse_form_data or not body.is_complete:
@@ -164,6 +165,6 @@ class ServedRequest(Request):
 
 @lru_cache(1024)
 def _blueprints(endpoint: str) -> tuple[str, ...]:
-    """`a.b` and `a` for the endpoint `a.b.view`; endpoints are routes, so there are few."""
+    """`a.b` and `a` for the endpoint `a.b.view`; cached, since endpoints are few."""
     parts = endpoint.split(".")[:-1]
     return tuple(".".join(parts[:length]) for length in range(len(parts), 0, -1))

@@ -1,4 +1,4 @@
-"""The head of a request: target and headers as they come, what is wrong with them, and the ASGI scope they make."""
+"""Request heads: target and headers as they arrive, their errors, and the ASGI scope."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from quartet_serving.percent import unquote
 MAX_HEAD = 32 * 1024
 """Bytes of the request line and all headers together."""
 MAX_HEADERS = 100
-"""Headers of a request: each costs some work, however short it is."""
+"""Maximum number of headers: each costs some work, however short it is."""
 PATH = re.compile(rb"/[!$-;=?-\[\]_a-z|~\x22\\\^`{}]*")
 """A path and a query of visible ASCII characters; no `#`, `<` or `>`."""
 ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -16,7 +16,7 @@ ASGI = {"version": "3.0", "spec_version": "2.3"}
 _OTHER_TARGET = re.compile(
     rb"\*|https?://([a-z0-9._~!$&'()*+,;=%-]+|\[[0-9a-f:.]+\])(:[0-9]*)?([/?].*)?", re.IGNORECASE | re.DOTALL
 )
-"""What a target is that does not begin with a slash (RFC 9112 section 3.2): absolute-form, or the asterisk."""
+"""Targets without a slash at the start (RFC 9112 section 3.2): absolute-form, or the asterisk."""
 
 Address = tuple[str, int] | None
 
@@ -30,24 +30,24 @@ class Head:
         self._size = 0
 
     def add_target(self, piece: bytes) -> None:
-        """A piece of the target has come."""
+        """A piece of the target has arrived."""
         self.target += piece
         self._size += len(piece)
 
     def add(self, name: bytes, value: bytes) -> None:
-        """A header has come."""
+        """A header has arrived."""
         self.headers.append((name.lower(), value))
         self._size += len(name) + len(value)
 
     def flaw(self, method: bytes, version: str) -> int:
-        """The status with which the request is refused; 0 for a good one."""
+        """The status of the refusal; 0 for a valid head."""
         if self._size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             return 431
         if version not in ("2", "1.1", "1.0"):
             return 505
         names = [name for name, _ in self.headers]
         hosts = names.count(b"host")
-        # RFC 9112 section 3.2; and of two tokens, whoever stands before this server may have believed the other
+        # RFC 9112 section 3.2; and of two tokens, a proxy may have checked the other one
         is_target = self.target.startswith(b"/") or method == b"CONNECT" or _OTHER_TARGET.fullmatch(self.target)
         if not is_target or hosts > 1 or (hosts == 0 and version == "1.1") or names.count(b"authorization") > 1:
             return 400
@@ -59,8 +59,8 @@ class Head:
         return 501 if method == b"CONNECT" else 0
 
     def is_path(self, method: bytes) -> bool:
-        """Whether the target is a path without a fragment, spaces or other bytes that a URI has not (RFC 9113 section
-        8.3.1); `*` is one for OPTIONS.
+        """Whether the target is a path without a fragment, spaces or other bytes that are invalid in a URI (RFC 9113
+        section 8.3.1); `*` is valid for OPTIONS.
         """
         return PATH.fullmatch(self.target) is not None or (method == b"OPTIONS" and self.target == b"*")
 
@@ -69,20 +69,20 @@ class Head:
         return b"%b %b HTTP/%b\r\n" % (method, self.target, version.encode("ascii"))
 
     def is_only_line(self, raw: bytes, method: bytes) -> bool:
-        """Whether all that is like the request line in `raw` has single spaces and says HTTP.
+        """Whether everything like the request line in `raw` has single spaces and HTTP.
 
-        For requests behind others in the same piece: where the line is in it is not known.
+        For pipelined requests in the same piece: the place of the line in it is unknown.
         """
         like = rb"%b +%b +(?:HTTP|RTSP|ICE)/" % (re.escape(method), re.escape(self.target))
         return set(re.findall(like, raw)) == {b"%b %b HTTP/" % (method, self.target)}
 
     def without_offer(self, method: bytes, version: str) -> bytes:
-        """The head once more, without the offer to speak another protocol (RFC 9110 section 7.8)."""
+        """The head without the upgrade (RFC 9110 section 7.8)."""
         lines = [b": ".join(pair) for pair in self.headers if pair[0] != b"upgrade"]
         return self.line(method, version) + b"\r\n".join((*lines, b"", b""))
 
     def expects_continue(self, version: str) -> bool:
-        """Whether the client waits before it sends the body (RFC 9110 section 10.1.1)."""
+        """Whether the client waits for 100 Continue before it sends the body (RFC 9110 section 10.1.1)."""
         return version == "1.1" and any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
         )

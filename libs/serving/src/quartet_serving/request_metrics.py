@@ -1,4 +1,4 @@
-"""Observed: every request has a trace and is measured; what that costs depends on whether anybody collects spans."""
+"""Request metrics: a trace id and measurements for each request; spans only if they are exported."""
 
 import asyncio
 import re
@@ -18,10 +18,10 @@ from prometheus_client import Gauge, Histogram
 App = Callable[..., Any]
 
 ABANDONED = 499
-"""What is counted for a request whose client has gone before it was answered, as proxies do it."""
+"""The status of a request whose client disconnected before the response, as proxies count it."""
 CARRIERS = frozenset({b"traceparent", b"tracestate"})
 PROPAGATOR = TraceContextTextMapPropagator()
-"""W3C Trace Context alone: nothing here needs baggage, which anybody may send; its parser logs what it refuses."""
+"""W3C Trace Context only: baggage is not needed, clients can send any, and its parser logs errors."""
 MILLISECONDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SCHEMES = frozenset({"http", "https"})
@@ -29,8 +29,8 @@ OTHER = "_OTHER"
 NOTHING = context.Context()
 
 
-def observed(app: App, health_path: str, *, exports_spans: bool) -> App:
-    """`app` with spans by OpenTelemetry's own middleware where they are exported, without recording any elsewhere.
+def with_request_metrics(app: App, health_path: str, *, exports_spans: bool) -> App:
+    """`app` with spans by OpenTelemetry's own middleware if they are exported, else without spans.
 
     Requests below `health_path`, which machines send all the time, are neither traced nor counted.
     """
@@ -43,8 +43,8 @@ def observed(app: App, health_path: str, *, exports_spans: bool) -> App:
 class Measured:
     """An ASGI application whose requests have trace ids, the caller's or new ones, and are measured for Prometheus.
 
-    Names and meaning of the measurements are those of OpenTelemetry's middleware. Nothing is split by what a client is
-    free to invent. What is below the path `health` is left out.
+    Names and meaning of the measurements are those of OpenTelemetry's middleware. No label has values that clients
+    invent. Requests below `health` are left out.
     """
 
     def __init__(self, app: App, health: str) -> None:
@@ -91,7 +91,7 @@ class Measured:
             sizes.observe(size)
 
     def _context(self, scope: dict[str, Any]) -> context.Context:
-        """The trace that the caller has named, or a new one, with a span of our own that nobody records."""
+        """The trace of the request's headers, or a new one, with an unrecorded span of our own."""
         for name, _ in scope["headers"]:
             if name in CARRIERS:
                 return self._continued(PROPAGATOR.extract(scope, getter=asgi_getter))
@@ -120,7 +120,7 @@ class Measured:
 
 @cache
 def _instruments() -> tuple[Histogram, Histogram, Gauge]:
-    """The process's instruments: Prometheus takes each name once."""
+    """The process's instruments: Prometheus accepts each name once."""
     labels = ("http_method", "http_scheme", "http_status_code")
     return (
         Histogram("http_server_duration_milliseconds", "Duration of requests.", labels, buckets=MILLISECONDS),

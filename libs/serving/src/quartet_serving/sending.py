@@ -1,4 +1,4 @@
-"""Sending a response: headers as ASGI has them, large bodies in slices, and at the rate at which a client must read."""
+"""Responses: headers for ASGI, large bodies in slices, and the minimum rate of reading clients."""
 
 import asyncio
 from functools import lru_cache
@@ -10,17 +10,15 @@ from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
 MIN_READ_RATE = 16 * 1024
-"""Bytes per second of a streamed response that a client has to read."""
+"""Minimum rate of a client that reads a streamed response, in bytes per second."""
 STALL = 10.0
-"""Seconds that a client may read more slowly than that, all in all, until it has caught up."""
+"""Seconds, in total, that a client may read more slowly, until it has caught up."""
 SLICE = 64 * 1024
-"""Bytes of a response that are handed to the connection at a time."""
+"""Bytes of a response that are passed to the connection at a time."""
 
 
 async def send_slices(send: ASGISendCallable, body: DataBody) -> None:
-    """Send a large body in slices: what the client has not taken stays in `body`, and does not become a copy in the
-    buffers of the connection.
-    """
+    """Send a large body in slices: unread bytes stay in `body` and are not copied to the buffers of the connection."""
     for begin in range(body.begin, body.end, SLICE):
         end = min(begin + SLICE, body.end)
         await send({"type": "http.response.body", "body": body.data[begin:end], "more_body": end < body.end})
@@ -36,7 +34,7 @@ class SlowClientError(Exception):
 
 
 def at_min_rate(send: ASGISendCallable) -> ASGISendCallable:
-    """`send` that raises SlowClientError. Only the time counts that the client takes, not what makes the response."""
+    """`send` that raises SlowClientError. Only the time of the client counts, not that of producing the response."""
     left, clock = STALL, asyncio.get_running_loop().time
 
     async def send_piece(message: Any) -> None:
@@ -54,7 +52,7 @@ def at_min_rate(send: ASGISendCallable) -> ASGISendCallable:
 
 @lru_cache(256)
 def _name(name: str) -> bytes:
-    """A header's name as it is sent; there are few."""
+    """A header's name as bytes; cached, since there are few."""
     return name.lower().encode()
 
 
@@ -63,8 +61,8 @@ def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def add_headers(response: Response, added: list[tuple[str, str]]) -> None:
-    """Add headers that are made here and are text: what Werkzeug would look for in each takes 10 us for all of them.
+    """Add our own headers, which are text: Werkzeug's checks take 10 us for all of them.
 
-    What would split the response is refused where it is written.
+    A line break is refused when they are written.
     """
     response.headers._list += added

@@ -1,4 +1,4 @@
-"""The server: runs an ASGI app on Hypercorn's settings and lifespan, and on our own HTTP/1.1 and HTTP/2."""
+"""The server: runs an ASGI app with Hypercorn's settings and lifespan, and our own HTTP/1.1 and HTTP/2."""
 
 import asyncio
 import gc
@@ -21,21 +21,21 @@ from quartet_serving.tasks import end_tasks
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75.0
-"""Seconds an idle connection stays open; longer than a proxy keeps its own, so that the proxy closes first."""
+"""Seconds an idle connection stays open; longer than in a proxy, so that the proxy closes first."""
 HANDSHAKE = 10.0
-"""Seconds in which a client must have agreed upon TLS."""
+"""Timeout of the TLS handshake in seconds."""
 DRAIN = 0.3
-"""Seconds in which responses end their connections before idle ones are closed."""
+"""Seconds in which responses close their connections before idle ones are closed."""
 REQUESTS_PER_CONNECTION = 1_000_000
 LATE_INTERVAL = 1.0
-"""Seconds between two looks for connections whose deadline has passed."""
+"""Seconds between two checks of the deadlines of connections."""
 HTTP1 = ("http/1.1",)
 HTTP2 = ("h2", "http/1.1")
-"""What ALPN offers (RFC 7301), for `settings`."""
+"""The protocols for ALPN (RFC 7301), for `settings`."""
 
 
 class Settings(Config):
-    """Hypercorn's settings, and the context that TLS is served with; without one it is served without."""
+    """Hypercorn's settings with an SSL context; None serves without TLS."""
 
     context: ssl.SSLContext | None = None
 
@@ -45,7 +45,7 @@ class Settings(Config):
         return self.context is not None
 
     def create_ssl_context(self) -> ssl.SSLContext | None:
-        """The one that is renewed when its files are."""
+        """The context, whose certificate is renewed in place."""
         return self.context
 
 
@@ -59,7 +59,7 @@ def settings(
 ) -> Settings:
     """The settings of a server on `host`:`port`, with TLS if there is a `context`.
 
-    `shutdown_timeout` is how many seconds running requests may take at the end; `alpn` must be what the context offers.
+    `shutdown_timeout` is the time of running requests at the end, in seconds; `alpn` must match the context.
     """
     made = Settings()
     made.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
@@ -80,8 +80,8 @@ def settings(
 async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
     """Serve `app` until `stopping` is set.
 
-    For a moment every response then ends its connection, so that no proxy sends a request into a connection that is
-    being closed; what still runs after that is finished.
+    For DRAIN seconds responses then close their connections, so that no proxy sends a request into a connection that is
+    being closed; running requests are finished after that.
     """
     loop = asyncio.get_running_loop()
     served: Any = BehindProxies(app, trusted_proxies) if trusted_proxies else app
@@ -89,8 +89,8 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
     living = loop.create_task(lifespan.handle_lifespan())
     await lifespan.wait_for_startup()
     if living.done():
-        living.result()  # raises what the start died of
-    _spare_the_collector()
+        living.result()  # raises the error of the startup
+    _freeze_objects()
     server = _Server(served, settings, stopping)
     try:
         await server.open()
@@ -102,11 +102,11 @@ async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trust
         await end_tasks([living])
 
 
-def _spare_the_collector() -> None:
-    """What is loaded by now lives as long as the process: looking at it again and again stops requests for 50 ms."""
+def _freeze_objects() -> None:
+    """Exclude all objects of the startup from garbage collection: traversing them would stop requests for 50 ms."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)  # requests leave few cycles: looking 14 times less often is 3 % of a GET
+    gc.set_threshold(10_000, 20, 20)  # requests leave few cycles: 14 times fewer collections save 3 % of a GET
 
 
 class _Server:
@@ -119,7 +119,7 @@ class _Server:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Listen. Raises OSError if the port is in use."""
         settings, loop = self._settings, asyncio.get_running_loop()
         sockets = settings.create_sockets()
         for plain in sockets.insecure_sockets:
@@ -139,7 +139,7 @@ class _Server:
         return _Negotiated(self._host)
 
     async def close(self) -> None:
-        """Take nothing new, close what is idle, and let what runs finish, as long as the settings allow."""
+        """Stop listening, close idle connections, and wait for running requests, up to the graceful timeout."""
         for server in self._servers:
             server.close()
         self._host.closed = True
@@ -166,10 +166,10 @@ class _Server:
 
 
 class _Negotiated(Connection):
-    """A connection that speaks what client and server agreed upon by ALPN (RFC 7301)."""
+    """A connection with the protocol of ALPN (RFC 7301)."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected, and TLS is agreed upon."""
+        """A client has connected, and the TLS handshake is done."""
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2" and not self._host.closed:
             connection = Http2Connection(self._host)
@@ -180,7 +180,7 @@ class _Negotiated(Connection):
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
-    """Have SIGTERM and SIGINT set `stopping`."""
+    """Make SIGTERM and SIGINT set `stopping`."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

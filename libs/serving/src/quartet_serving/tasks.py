@@ -1,19 +1,20 @@
-"""Tasks: how one that runs on its own is ended, and how one waits for the first of several events."""
+"""Tasks: how to end background tasks, and how to wait for the first of several events."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 AGAIN = 0.25
-"""Seconds after which a task that goes on although it was cancelled is cancelled once more."""
+"""Seconds after which a task that ignored a cancellation is cancelled again."""
 
 
 async def end_tasks(tasks: Collection["asyncio.Future[Any]"]) -> None:
-    """Cancel `tasks` and wait until they have ended; what they raise is not raised here.
+    """Cancel `tasks` and wait until they have ended; does not raise their errors.
 
-    Once is not enough for what runs until it is cancelled: a cancellation that meets the end of a timeout can come out
-    as a TimeoutError (asyncio.wait_for in Python 3.11, and drivers that time their reads), and whatever goes on after
-    an error then goes on.
+    One cancellation is not always enough: if it meets the end of a timeout it can become a TimeoutError
+    (asyncio.wait_for in Python 3.11, and drivers that time their reads), and code that handles errors then goes on.
     """
     pending = set(tasks)
     while pending:
@@ -21,6 +22,22 @@ async def end_tasks(tasks: Collection["asyncio.Future[Any]"]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_until(
+    work: Coroutine[Any, Any, T], ends: Sequence[asyncio.Event], timeout: float | None = None
+) -> T | None:
+    """The result of `work`; None, with `work` cancelled, if one of `ends` is set or `timeout` seconds pass before."""
+    main = asyncio.ensure_future(work)
+    waits = [asyncio.ensure_future(end.wait()) for end in ends]
+    try:
+        await asyncio.wait([main, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            await end_tasks([main])
+        return None if main.cancelled() else main.result()
+    finally:
+        for task in (main, *waits):
+            task.cancel()
 
 
 async def wait_any(events: Sequence[asyncio.Event], timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""What is written on the wire beside an application's own headers: status lines, the date, and refusals."""
+"""The wire format: status lines, the Date header, and the responses to unreadable requests."""
 
 import asyncio
 import fcntl
@@ -33,7 +33,7 @@ REFUSALS = {
     501: _problem(501, "Not Implemented", "The method or the transfer coding of the request is not supported."),
     505: _problem(505, "HTTP Version Not Supported", "Use HTTP/1.1."),
 }
-"""Problem documents (RFC 9457 section 3) of requests that no application has answered."""
+"""Problem documents (RFC 9457 section 3) for requests that no application handles."""
 
 
 def status_line(status: int) -> bytes:
@@ -66,11 +66,11 @@ class Clock:
 def unsent(transport: asyncio.Transport) -> int:
     """Bytes that were written and have not reached the client.
 
-    The system's queue is asked too: over TLS a transport does not tell of what waits below it.
+    Includes the system's queue: the transport of TLS does not report the buffers below it.
     """
     waiting = transport.get_write_buffer_size()
     connected = transport.get_extra_info("socket")
-    if connected is None:  # uvloop's TLS transport has ended, and connection_lost follows in the next turn of the loop
+    if connected is None:  # uvloop's TLS transport has ended; connection_lost follows in the next iteration of the loop
         return waiting
     try:
         queued = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(4))
@@ -80,13 +80,13 @@ def unsent(transport: asyncio.Transport) -> int:
 
 
 def refusal_parts(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the response to a request that no application has answered: a problem document."""
+    """Headers and body of the response to a request that no application handles: a problem document."""
     body = REFUSALS[status]
     return [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))], body
 
 
 def refusal(status: int, date: bytes) -> bytes:
-    """The same as a whole HTTP/1.1 response, with the end of the connection."""
+    """The same as a complete HTTP/1.1 response that closes the connection."""
     headers, body = refusal_parts(status)
     return head(status, headers, date + CLOSE) + body
 
@@ -94,8 +94,7 @@ def refusal(status: int, date: bytes) -> bytes:
 def head(status: int, headers: list[tuple[bytes, bytes]], added: bytes) -> bytes:
     """Status line and headers of a response, then the lines `added`, then the empty line.
 
-    Raises ValueError where a header would be more than one line: what was taken from a request could split the
-    response.
+    Raises ValueError if a header contains a line break, which could split the response.
     """
     lines = [status_line(status)]
     for name, value in headers:

@@ -12,7 +12,7 @@ from quart import Quart, Response, request
 
 from quartet_serving.asgi import ServedApp
 from quartet_serving.request import ServedRequest
-from quartet_serving.request_metrics import observed
+from quartet_serving.request_metrics import with_request_metrics
 from quartet_serving.server import serve_app, settings
 from quartet_testing.conditions import eventually
 
@@ -133,7 +133,7 @@ async def served() -> AsyncIterator[Served]:
     app = App("test", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * LARGE
     app.keep_responses()
-    app.asgi_app = observed(app.asgi_app, "/health/", exports_spans=False)  # type: ignore[method-assign]  # as documented
+    app.asgi_app = with_request_metrics(app.asgi_app, "/health/", exports_spans=False)  # type: ignore[method-assign]  # as documented
     async with serve(app) as running:
         yield running
 

@@ -3,7 +3,9 @@
 import asyncio
 from contextlib import suppress
 
-from quartet_serving.tasks import end_tasks
+import pytest
+
+from quartet_serving.tasks import end_tasks, run_until
 
 
 class LosesCancellations:
@@ -47,3 +49,30 @@ async def test_tasks_that_have_ended_and_none_at_all_are_no_matter() -> None:
     await asyncio.wait(ended)
     await end_tasks(ended)
     await end_tasks([])
+
+
+async def test_work_that_ends_first_gives_its_result_or_its_error() -> None:
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    assert await run_until(asyncio.sleep(0, "result"), [asyncio.Event()], 60) == "result"
+    with pytest.raises(ValueError, match="a bug"):
+        await run_until(fail(), [asyncio.Event()])
+
+
+async def test_work_is_cancelled_when_an_event_is_set_or_the_time_is_over() -> None:
+    end, never = asyncio.Event(), asyncio.Event()
+    end.set()
+    assert await run_until(asyncio.sleep(3600, "result"), [never, end]) is None
+    assert await run_until(asyncio.sleep(3600, "result"), [never], 0.01) is None
+
+
+async def test_work_that_is_done_although_it_was_cancelled_gives_its_result() -> None:
+    async def finish() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "result"
+
+    end = asyncio.Event()
+    end.set()
+    assert await run_until(finish(), [end]) == "result"

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 import httpx
@@ -19,13 +18,11 @@ from quartet_cli.bringup import LINES, tail
 from quartet_cli.catalogue import command
 from quartet_cli.health import http_ready
 from quartet_cli.stack import Stack
-from quartet_common.data.connections import Connection as AnyConnection
+from quartet_common.data.connections import Connection, SingleConnection
 from quartet_testing.conditions import eventually
 
 PATIENCE = 60.0
 """Seconds for what takes a restart; nothing waits longer than it has to."""
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @asynccontextmanager
@@ -154,18 +151,18 @@ def pids(stack: Stack) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def database(stack: Stack, service: str) -> AsyncIterator[Connection]:
+async def database(stack: Stack, service: str) -> AsyncIterator[SingleConnection]:
     """A connection as the service's own role, to hold what the service wants to write."""
     url = stack.environment(service, "worker")["QUARTET_DATABASE_URL"]
     password = (stack.home.secrets / service / "quartet_database_password").read_text()
-    connection: Connection = await asyncpg.connect(url, password=password, server_settings={"search_path": service})
+    connection = await asyncpg.connect(url, password=password, server_settings={"search_path": service})
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def somebody_waits(connection: AnyConnection, table: str) -> None:
+async def somebody_waits(connection: Connection, table: str) -> None:
     """Wait until another session waits for a lock while it works on `table`."""
     # a row's lock is waited for as the transaction that holds it, so the statement's text tells what it is about
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%'"

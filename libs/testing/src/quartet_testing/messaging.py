@@ -1,7 +1,7 @@
 """Messaging in tests: relays and consumers of the service `common` in this process, and what they have done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,7 +23,10 @@ from quartet_common.messaging.topology import EVENTS_HEADER, EXCHANGE, QueueName
 from quartet_common.runtime.container import AppContainer
 from quartet_testing.conditions import eventually
 
+Channel = AbstractChannel
 Container = AppContainer[ServiceConfig]
+MakeEvent = Callable[..., Event]
+Thing = Callable[..., DomainEvent]
 NAMES = QueueNames("common")
 SOMEBODY_ELSES = ("quartet.audit", "quartet.metrics")
 """Queues that take every event, when their services' tests have run before."""
@@ -47,14 +50,15 @@ class Recording:
 
 
 @asynccontextmanager
-async def running(part: Relay | Consumer) -> AsyncIterator[None]:
-    """The part runs inside the block, and is stopped gracefully after it."""
-    task = asyncio.ensure_future(part.run())
+async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
+    """The parts run inside the block, and are stopped gracefully after it."""
+    tasks = [asyncio.ensure_future(part.run()) for part in parts]
     try:
         yield
     finally:
-        part.stop()
-        await task
+        for part in parts:
+            part.stop()
+        await asyncio.gather(*tasks)
 
 
 def relay_of(container: Container) -> Relay:
@@ -88,14 +92,14 @@ async def left(container: Container, number: int, timeout: float = 20) -> None:
     await eventually(counted, f"{number} events are in the outbox", timeout)
 
 
-async def put_batch(channel: AbstractChannel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
+async def put_batch(channel: Channel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
     """Put one batch into a queue, by default the service's."""
     headers: dict[str, Any] = {EVENTS_HEADER: len(bodies), "CC": ["nobody.listens"]}
     message = Message(encode_batch(bodies), content_type=BATCH_CONTENT_TYPE, message_id="the-batch", headers=headers)
     await channel.default_exchange.publish(message, queue)
 
 
-async def taken_from(channel: AbstractChannel, name: str) -> AbstractIncomingMessage:
+async def taken_from(channel: Channel, name: str) -> AbstractIncomingMessage:
     """The message that is in that queue, as soon as there is one."""
     queue = await channel.get_queue(name)
 
@@ -107,7 +111,7 @@ async def taken_from(channel: AbstractChannel, name: str) -> AbstractIncomingMes
     return message
 
 
-async def messages_in(channel: AbstractChannel, name: str) -> int:
+async def messages_in(channel: Channel, name: str) -> int:
     """How many messages wait in that queue; those in a consumer's hand are not among them."""
     declared = await (await channel.get_queue(name)).declare()
     return declared.message_count or 0

@@ -10,7 +10,7 @@ from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.messaging.event_aggregation import MAX_KEYS
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
-from quartet_common.web.denied_requests import EXTENSION, RefusalLog
+from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
@@ -66,7 +66,7 @@ async def test_requests_without_a_token_are_counted_in_the_system_tenant(audit: 
 async def test_a_flood_of_requests_without_a_token_gives_a_bounded_number_of_entries(audit: "Audit") -> None:
     service = new_tenant()  # a name of its own, so that only this flood's events are counted
     container = audit.container
-    refusals = RefusalLog(service, lambda: container.database, container.clock, window=3600)
+    refusals = DeniedRequestLog(service, lambda: container.database, container.clock, window=3600)
     for number in range(FLOOD):
         refusals.unauthenticated(f"192.0.2.{number}", f"reason {number % 7}", "GET", f"/users/{number}")
     async with relaying(audit):

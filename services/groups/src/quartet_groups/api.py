@@ -6,13 +6,13 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
 from quartet_common.web.blueprints.data_export import Exports
-from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
 from quartet_groups import (
     bulk_routes,
-    group_exports,
     group_routes,
+    group_store,
+    member_store,
     membership_routes,
     privilege_routes,
     search_routes,
@@ -24,7 +24,7 @@ from quartet_groups.group_view import GroupView
 from quartet_groups.membership_usecases import Membership
 from quartet_groups.openapi_reference import EXAMPLES, PARAMETERS
 from quartet_groups.users_client import UserDirectory
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
 from quartet_scim.http import render_error
 from quartet_scim.schema import group_resource_type
@@ -67,7 +67,7 @@ def _provide(app: Quart, container: AppContainer[GroupsConfig]) -> None:
     provide(app, UserDirectory, users)
     provide(app, CompiledType, group_type)
     provide(app, GroupView, view)
-    provide(app, GroupBulk, GroupBulk(container, users, group_type, record_partial_refusal))
+    provide(app, GroupBulk, GroupBulk(container, users, group_type))
     provide(app, Membership, Membership(container, view))
-    exporters = {"group": group_exports.groups, "member": group_exports.members}
+    exporters = {"group": group_store.export_groups, "member": member_store.export_members}
     provide(app, Exports, Exports.of(container, exporters))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,29 +13,25 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.core.caller import Caller
-from quartet_common.core.errors import ContendedError, ForbiddenError, UnavailableError
+from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import group_usecases
 from quartet_groups.config import GroupsConfig
-from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
-from quartet_groups.member_resolution import ask_for_unheard
+from quartet_groups.group_domain import GroupPatch
+from quartet_groups.member_domain import SentMember, split_members
+from quartet_groups.member_resolution import resolve_members
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.bulk import Method, Outcome
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import Operation, parse_patch, split_member_operations
+from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import Attributes
+from quartet_scim_http.bulk_outcomes import LATE, outcome_of
 from quartet_scim_http.requests import known_id
 
-logger = logging.getLogger(__name__)
-
 POSTGRESQL = "postgresql"
-LATE = ScimError(
-    503, "The operation was not carried out: the time limit of one Bulk request was reached. Send it again."
-)
-BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
 
 
 class GroupOperation(msgspec.Struct, frozen=True):
@@ -74,8 +69,6 @@ class GroupBulk:
     container: AppContainer[GroupsConfig]
     directory: UserDirectory
     group_type: CompiledType
-    record_refusal: Callable[[str], Awaitable[None]]
-    """Records that an operation was denied for the lack of a scope."""
     clock: Callable[[], float] = time.monotonic
 
     async def carry_out(self, caller: Caller, sent: GroupOperations) -> list[Outcome]:
@@ -89,9 +82,9 @@ class GroupBulk:
             if self.clock() > ends:
                 away = away or Outcome.failed(LATE)
             try:
-                outcome = away or (ready if isinstance(ready, Outcome) else await self._outcome(ready))
+                outcome = away or (ready if isinstance(ready, Outcome) else await outcome_of(ready.carry_out()))
             except UnavailableError as error:
-                outcome = Outcome.failed(ScimError(error.status, error.detail))
+                outcome = Outcome.failed(error)
                 if error.server == POSTGRESQL:
                     away = outcome  # without it nothing else can be done either, and each try takes its time
             outcomes.append(outcome)
@@ -111,33 +104,16 @@ class GroupBulk:
                 found.append(Outcome.failed(error))
         joining = {member.id: member for one in found if isinstance(one, Ready) for member in one.joining}
         with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
-            await ask_for_unheard(self.container, self.directory, caller, list(joining.values()))
+            await resolve_members(self.container, self.directory, caller, list(joining.values()))
         return found
-
-    async def _outcome(self, ready: Ready) -> Outcome:
-        try:
-            return await ready.carry_out()
-        except ScimError as error:
-            return Outcome.failed(error)
-        except ForbiddenError as error:
-            await self.record_refusal(error.scope)
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except (ContendedError, ShareExceededError) as error:
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except UnavailableError:
-            raise
-        except Exception as error:
-            logger.error("a group operation of a bulk failed", exc_info=error)
-            return Outcome.failed(BROKEN)
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
         group_id, if_match = known_id(operation.id), IfMatch.parse(operation.version)
         if operation.method is Method.DELETE:
             return Ready(partial(self._delete, caller, group_id, if_match))
         if operation.method is Method.PATCH:
-            changes, others = split_member_operations(parse_patch(operation.data))
-            orders = read_orders(changes)
-            return Ready(partial(self._patch, caller, group_id, orders, others, if_match), orders.added)
+            change = GroupPatch.of(self.group_type.engine, parse_patch(operation.data))
+            return Ready(partial(self._patch, caller, group_id, change, if_match), change.orders.added)
         attributes, members = split_members(self.group_type.normaliser.normalise(operation.data).attributes)
         if operation.method is Method.POST:
             return Ready(partial(self._create, caller, group_id, attributes, members), members)
@@ -162,17 +138,9 @@ class GroupBulk:
         )
         return Outcome(200, version)
 
-    async def _patch(
-        self,
-        caller: Caller,
-        group_id: UUID,
-        orders: MemberOrders,
-        operations: Sequence[Operation],
-        if_match: IfMatch,
-    ) -> Outcome:
-        engine = self.group_type.engine
+    async def _patch(self, caller: Caller, group_id: UUID, change: GroupPatch, if_match: IfMatch) -> Outcome:
         version, _ = await group_usecases.patch_group(
-            self.container, self.directory, engine, caller, group_id, orders, operations, if_match
+            self.container, self.directory, caller, group_id, change, if_match
         )
         return Outcome(200, version)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_scim.documents import ListDocument
+from quartet_scim.api_models import ListDocument
 
 
 @dataclass

@@ -11,16 +11,17 @@ from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
 from quartet_groups import group_store, group_usecases
 from quartet_groups.config import GroupsConfig
+from quartet_groups.group_domain import GroupPatch
 from quartet_groups.group_models import GroupDocument
 from quartet_groups.group_store import StoredGroup
 from quartet_groups.group_view import GroupView
-from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
+from quartet_groups.member_domain import SentMember, split_members
 from quartet_groups.users_client import UserDirectory
-from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import not_found
 from quartet_scim.json import parse
-from quartet_scim.patch import Operation, parse_patch, split_member_operations
+from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
 from quartet_scim.resource import Attributes
 from quartet_scim_http.requests import known_id, read_bytes, read_if_match, read_projection
@@ -94,12 +95,9 @@ async def patch(group_id: str) -> Response:
     shown = _projection()
     known = known_id(group_id)
     members = _members_of_patch(shown)
-    orders, operations = await work_on(await read_bytes(), _read_patch)
+    change = await _sent_patch()
     container, users = app_container(GroupsConfig), dependency(UserDirectory)
-    engine = dependency(CompiledType).engine
-    _, row = await group_usecases.patch_group(
-        container, users, engine, caller(), known, orders, operations, read_if_match(), members
-    )
+    _, row = await group_usecases.patch_group(container, users, caller(), known, change, read_if_match(), members)
     return await (_answer(known, shown, members) if row is None else _show(row, shown))
 
 
@@ -123,9 +121,9 @@ async def _sent() -> tuple[Attributes, list[SentMember]]:
     return await work_on(await read_bytes(), lambda body: split_members(normaliser.normalise(parse(body)).attributes))
 
 
-def _read_patch(body: bytes) -> tuple[MemberOrders, list[Operation]]:
-    changes, operations = split_member_operations(parse_patch(parse(body)))
-    return read_orders(changes), operations
+async def _sent_patch() -> GroupPatch:
+    engine = dependency(CompiledType).engine
+    return await work_on(await read_bytes(), lambda body: GroupPatch.of(engine, parse_patch(parse(body))))
 
 
 def _members(shown: Projection) -> str:

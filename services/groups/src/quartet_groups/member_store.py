@@ -1,6 +1,6 @@
 """SQL of members, users and groups: who belongs directly to what; connection first, then the tenant; never commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,15 +10,20 @@ import orjson
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_groups.events import NestedGroup
-from quartet_groups.group_store import NO_MEMBERS
-from quartet_groups.lookup_store import each
-from quartet_groups.member_domain import Members
+from quartet_groups.group_store import EXPORT_PREFETCH, NO_MEMBERS, each
+from quartet_groups.member_domain import Kind, Members
 
-# Members with their names, one look into the index for each: see `lookups.each`.
+# Members with their names, one look into the index for each: see `group_store.each`.
 NAMED_USERS = """members m LEFT JOIN LATERAL (
             SELECT display FROM known_users WHERE tenant_id = m.tenant_id AND id = m.member_id OFFSET 0) AS u ON true"""
 NAMED_GROUPS = """nestings n CROSS JOIN LATERAL (
             SELECT display_name FROM groups WHERE tenant_id = n.tenant_id AND id = n.child_id OFFSET 0) AS c"""
+
+
+EXPORTED = (
+    (Kind.USER, "SELECT group_id, member_id FROM members WHERE tenant_id = $1 ORDER BY group_id, member_id"),
+    (Kind.GROUP, "SELECT parent_id, child_id FROM nestings WHERE tenant_id = $1 ORDER BY parent_id, child_id"),
+)
 
 
 @dataclass(frozen=True)
@@ -241,3 +246,10 @@ async def read_page(
         limit,
         after[1] if after[0] else UUID(int=0),
     )
+
+
+async def export_members(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
+    """Each membership: group and member, which is a user or a group."""
+    for kind, query in EXPORTED:
+        async for group, member in connection.cursor(query, tenant, prefetch=EXPORT_PREFETCH):
+            yield f'{{"group":"{group}","value":"{member}","type":"{kind}"}}'.encode()

@@ -12,8 +12,8 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.group_models import GroupListDocument
 from quartet_groups.group_source import GroupSource
 from quartet_groups.group_view import GroupView
-from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
+from quartet_scim.api_models import ErrorDocument, ListQuery, SearchDocument
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.query import Query, query_of_body
 from quartet_scim_http.requests import MAX_SEARCH_BYTES, read_body, read_query, read_search
 from quartet_scim_http.searching import list_answer, search

@@ -8,13 +8,14 @@ import pytest
 from quartet_common.core.identifiers import new_id
 from quartet_groups import group_source, group_store
 from quartet_groups.group_domain import create
+from quartet_groups.group_source import GroupSource
 from quartet_groups.member_domain import Members
-from quartet_scim.compiled import CompiledType
-from quartet_scim.listing import Position, page_sql, select
+from quartet_scim.compiled_type import CompiledType
+from quartet_scim.page_sql import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
-from quartet_scim_http import searching
+from quartet_scim_http import list_store, searching
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
@@ -134,7 +135,7 @@ async def test_a_page_whose_members_take_too_long_is_too_much(
     async def slow(*_: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(group_source, "select_groups", slow)
+    monkeypatch.setattr(group_source, "select_page", slow)
     response = await groups.client.get(GROUPS, headers=headers, query_string={"attributes": "members"})
     assert response.status_code == 400
     assert (await response.get_json(force=True))["scimType"] == "tooMany"
@@ -198,11 +199,12 @@ async def test_the_total_is_right_after_racing_writers_and_what_they_take_back(
 async def test_names_are_answered_by_their_index(groups: RunningService, tenant: str, text: str | None) -> None:
     query = Query(Page(1, 9), text, None if text else "displayName")
     after = None if text else Position("guides", new_id())
-    page = page_sql(select(query, CompiledType.of(group_resource_type())), group_source.PLACE, limit=10, after=after)
+    page = page_sql(select(query, CompiledType.of(group_resource_type())), GroupSource.place, limit=10, after=after)
     async with groups.container.database.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
         await connection.execute("SET LOCAL random_page_cost = 0.1")
-        explain = f"EXPLAIN {group_source.page_query(page, f'{group_source.TEXTS}, {group_store.NO_MEMBERS}')}"
+        columns = f"{group_store.TEXTS}, {group_store.NO_MEMBERS}"
+        explain = f"EXPLAIN {list_store.page_query(GroupSource.place, page, columns)}"
         plan = "\n".join(line[0] for line in await connection.fetch(explain, tenant, *page.parameters, 2**22))
     assert "groups_display_name" in plan, plan
 

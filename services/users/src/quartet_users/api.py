@@ -9,7 +9,6 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
 from quartet_common.web.blueprints.data_export import Exports
-from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
 from quartet_scim.errors import ScimError
@@ -128,7 +127,7 @@ def _provide_scim(app: Quart, container: AppContainer[UsersConfig], passwords: P
         groups = groups_client.GroupSearchClient(client)
     provide(app, GroupDirectory, groups)
     operations = group_operations_client.GroupOperationsClient(client)
-    provide(app, BulkDependencies, BulkDependencies(container, passwords, operations, record_partial_refusal))
+    provide(app, BulkDependencies, BulkDependencies(container, passwords, operations))
 
 
 def _provide_logins(

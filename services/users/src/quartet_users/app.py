@@ -23,7 +23,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     groups = group_marker_client.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
-        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.tell_rest, container)),
+        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.revoke_rest, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ending.prune(container)),
         tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),

@@ -6,6 +6,7 @@ import orjson
 
 from quartet_common.core.errors import BadRequestError, ServiceError, UnauthorizedError
 from quartet_scim import http
+from quartet_scim.errors import HttpError
 
 TAKEN = "The userName is already used by another user of the tenant."
 """What is said of a conflict (409 uniqueness)."""
@@ -60,7 +61,7 @@ class PasswordRefusedError(BadRequestError):
         super().__init__(f"new_password: {fault}", "password_refused")
 
 
-def render_error(error: http.HttpError, path: str) -> tuple[bytes, str] | None:
+def render_error(error: HttpError, path: str) -> tuple[bytes, str] | None:
     """SCIM errors under /scim, OAuth errors (RFC 6749 section 5.2) under /oauth2, problem documents elsewhere."""
     if path.startswith("/oauth2/") and isinstance(error, ServiceError):
         said = UNSAYABLE.sub("?", error.detail)

@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli import ports
 from quartet_common.data.database import Database
-from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.addresses import address_key
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_serving.server import serve_app
@@ -129,7 +129,7 @@ async def test_a_wrong_password_counts_although_its_client_disconnects_before_it
         await writer.wait_closed()
     go_on.set()
     lockout = Lockout(server.container, LOGIN, login_rules(server.container.config.limit_logins))
-    keys = lockout._keys(server.tenant, "bjensen", counted_as(AWAY))
+    keys = lockout._keys(server.tenant, "bjensen", address_key(AWAY))
 
     async def counted() -> bool:
         states = (await lockout._shared._read(keys))[1].states

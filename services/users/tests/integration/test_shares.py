@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quartet_scim_http.list_store import select_page
 from quartet_testing.conditions import eventually
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
@@ -34,14 +35,13 @@ async def test_searches_without_an_index_are_shared_between_tenants(
 ) -> None:
     tenant, other, go_on = new_tenant(), new_tenant(), asyncio.Event()
     searches, connections = service.container.searches, service.container.database.connections
-    select_users = user_source.select_users
 
     async def slow(connection: Any, holder: str, *arguments: Any) -> Any:
         if holder == tenant and "nickName" in str(arguments):
             await go_on.wait()
-        return await select_users(connection, holder, *arguments)
+        return await select_page(connection, holder, *arguments)
 
-    monkeypatch.setattr(user_source, "select_users", slow)
+    monkeypatch.setattr(user_source, "select_page", slow)
     requests = [asyncio.create_task(search(service, tenant, **UNINDEXED)) for _ in range(MANY)]
 
     async def all_wait() -> bool:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from quartet_common.core.identifiers import new_id
+from quartet_scim_http.list_store import select_page
 from quartet_testing.services import RunningService
 from quartet_users.search import user_source
 from quartet_users.users import user_store
@@ -169,14 +170,13 @@ async def test_no_more_than_a_page_is_read_from_the_database(
 ) -> None:
     await store(users, tenant, *(user(f"user{number:02}", 7) for number in range(22)))
     read: list[int] = []
-    select = user_source.select_users
 
     async def counted(*given: Any) -> Any:
-        rows = await select(*given)
+        rows = await select_page(*given)
         read.append(sum(len(row["resource"] or "") for row in rows))
         return rows
 
-    monkeypatch.setattr(user_source, "select_users", counted)
+    monkeypatch.setattr(user_source, "select_page", counted)
     response = await users.client.get(USERS, headers=headers, query_string={"count": 200})
     assert response.status_code == 200
     assert max(read) < PAGE_BYTES + LIMIT

@@ -9,17 +9,19 @@ import pytest
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.database import Database
 from quartet_common.web.cursors import EXTENSION, encode_cursor
-from quartet_scim.compiled import CompiledType
-from quartet_scim.listing import Position, page_sql, select
+from quartet_scim.compiled_type import CompiledType
+from quartet_scim.page_sql import Position, page_sql, select
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import user_resource_type
+from quartet_scim_http import list_store
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.search import user_source
+from quartet_users.search.user_source import UserSource
 from quartet_users.sessions import session_store
 from quartet_users.users import user_store
-from quartet_users.users.user_columns import columns
 from quartet_users.users.user_domain import User, create
+from quartet_users.users.user_store import columns
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -250,12 +252,13 @@ async def test_a_query_that_is_too_slow_is_refused_and_the_connection_goes_on(
     await make(users, headers, "a")
     limits = []
 
-    async def slow(connection: Any, tenant: str, page: Any, columns: str, limit: float | None, max_bytes: int) -> Any:
+    async def slow(connection: Any, *given: Any) -> Any:
+        limit = given[-2]
         limits.append(limit)
         return await connection.fetch("SELECT pg_sleep(30)", timeout=0.1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(user_source, "select_users", slow)
+        patch.setattr(user_source, "select_page", slow)
         for query in ({"filter": 'userName co "x"'}, {"filter": "title pr", "cursor": ""}, {"sortBy": "title"}):
             assert await refused(users, headers, **query) == (400, "tooMany")
     assert limits == [users.container.config.query_timeout] * 3
@@ -266,7 +269,7 @@ async def test_a_query_that_is_too_slow_is_refused_and_the_connection_goes_on(
 async def count(database: Database, tenant: str) -> tuple[int, int]:
     """The total as it is kept, and as it is counted."""
     async with database.connection() as connection:
-        kept = await user_source.count_users(connection, tenant)
+        kept = await list_store.count_all(connection, tenant, UserSource.place)
         counted = await connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", tenant)
     return kept, counted
 
@@ -342,7 +345,7 @@ async def test_what_is_asked_most_is_answered_by_an_index(users: RunningService,
             await connection.execute("SET LOCAL enable_sort = on")
         for query in queries:
             after = Position("a", new_id()) if query.filter is None else None
-            page = page_sql(select(query, compiled), user_source.PLACE, limit=10, after=after)
-            text = f"EXPLAIN {user_source.page_query(page, columns(None))}"
+            page = page_sql(select(query, compiled), UserSource.place, limit=10, after=after)
+            text = f"EXPLAIN {list_store.page_query(UserSource.place, page, columns(None))}"
             plan = "\n".join(line[0] for line in await connection.fetch(text, tenant, *page.parameters, 2**22))
             assert index in plan or (query.filter and "Index Scan" in plan), plan

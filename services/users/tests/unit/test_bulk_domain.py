@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quartet_common.core.identifiers import new_id
-from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Ledger, Plan, make_plan, parse_bulk
+from quartet_scim.bulk import BULK_REQUEST_SCHEMA, BulkResults, Plan, make_plan, parse_bulk
 from quartet_scim.errors import ScimError, invalid_value
 from quartet_scim.normalise import Normalised
 from quartet_users.bulk.bulk_domain import Wanted, first_of_each_name, make_candidates, settle
@@ -63,11 +63,11 @@ def test_a_set_comes_out_as_if_done_one_by_one(
         index: Wanted(new_id(), Normalised({"userName": name}, {})) if good else invalid_value("bad")
         for index, (name, _, good) in enumerate(users)
     }
-    ledger = Ledger(found, limit)
-    made = settle(ledger, found.steps, make_candidates(wanted, NOW), taken)
+    results = BulkResults(found, limit)
+    made = settle(results, found.steps, make_candidates(wanted, NOW), taken)
     expected = naive(list(found.steps), users, taken, limit)
-    results = ledger.response(lambda endpoint, _: endpoint)["Operations"]
-    assert {int(one["bulkId"]): one["status"] == "201" for one in results} == expected
+    answers = results.response(lambda endpoint, _: endpoint)["Operations"]
+    assert {int(one["bulkId"]): one["status"] == "201" for one in answers} == expected
     assert sorted(one.user.user_name for one in made) == sorted(
         users[index][0] for index in expected if expected[index]
     )

@@ -1,4 +1,4 @@
-"""Summaries of failed logins: bounded, whatever is tried."""
+"""EventAggregator of failed logins: bounded, whatever is tried."""
 
 from datetime import UTC, datetime
 from typing import Any

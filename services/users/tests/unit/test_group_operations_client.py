@@ -10,8 +10,9 @@ import pytest
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_scim.bulk import Method, Outcome, Planned, make_plan, parse_bulk
+from quartet_scim_http.bulk_outcomes import LATE
 from quartet_users.bulk import group_operations_client
-from quartet_users.bulk.group_operations_client import LATE, NOT_TRIED, SPARE, TIMEOUT, GroupOperationsClient
+from quartet_users.bulk.group_operations_client import NOT_TRIED, SPARE, TIMEOUT, GroupOperationsClient
 
 CALLER = Caller("acme", "hr-sync")
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"

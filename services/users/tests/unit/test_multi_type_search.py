@@ -8,7 +8,7 @@ from quart import Quart
 
 from quartet_common.web import cursors
 from quartet_common.web.cursors import EXTENSION, cursor_key
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type, user_resource_type

@@ -1,1 +1,1 @@
-"""Auth: offline verification of access tokens, scopes of routes, and the service's own token."""
+"""Auth: offline verification of access tokens, scopes, revocations, introspection."""

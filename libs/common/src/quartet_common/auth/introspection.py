@@ -1,4 +1,4 @@
-"""Introspection: asks the users service what an opaque token stands for (RFC 7662), and remembers the answer."""
+"""Introspection: queries the users service about opaque tokens (RFC 7662), and caches the answers."""
 
 import asyncio
 import hashlib
@@ -20,31 +20,33 @@ logger = logging.getLogger(__name__)
 
 
 ASK_AGAIN = 60
-"""Seconds after which what is known of a token is asked again."""
+"""Seconds until the answer about a token is refreshed."""
 LASTING = 600
-"""Seconds that an answer may go on while the users service is away: as long as an access token would."""
+"""Seconds that an answer stays valid while the users service is unavailable: the lifetime of an access token."""
 WHILE_AWAY = 5
-"""Seconds that an old answer is used without another question while the users service is away."""
+"""Seconds between two attempts to refresh an old answer while the users service is unavailable."""
 UNKNOWN_KEPT = 10
-"""Seconds that a token is taken to be nobody's after the users service has said so."""
+"""Seconds that an unknown token is cached as unknown."""
 PAUSE = 1.0
-"""Seconds after a question that was not answered before the next one."""
+"""Seconds between a failed query and the next one."""
 TIMEOUT = 2.0
-"""Seconds that a question may take."""
+"""Timeout of a query in seconds."""
 KEPT_TOKENS = 10_000
-"""Tokens that are remembered, and as many that are nobody's."""
+"""Cached valid tokens, and as many unknown ones."""
 RATE = 20.0
-"""Questions about tokens of one tenant that are not known, per second in the long run."""
+"""Queries per second about unknown tokens of one tenant, on average."""
 BURST = 100.0
-"""Such questions at once: a tenant has at most as many valid tokens."""
+"""Such queries at once: a tenant has at most as many valid tokens."""
 TOTAL_RATE, TOTAL_BURST = 100.0, 500.0
-"""The same of all tenants together that have shown a good token, and of all others: anybody can invent a tenant."""
+"""The same for all tenants together that have sent a valid token, and for all others, since anybody can invent
+tenants.
+"""
 KEPT_TENANTS = 10_000
-"""Tenants whose allowance is remembered, and as many that have shown a good token."""
+"""Tenants with a remembered allowance, and as many that have sent a valid token."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What is read of an answer (RFC 7662 section 2.2); `tenant` is our own."""
+    """The members of an answer that are used (RFC 7662 section 2.2); `tenant` is our own."""
 
     active: bool
     tenant: str = ""
@@ -56,8 +58,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Known:
-    """Who a token speaks for, when that was answered, when the token ends, and until when nobody needs to ask."""
+class _CachedAnswer:
+    """A cached answer: principal, time of the answer, end of the token, and when to refresh it."""
 
     principal: Principal
     answered_at: float
@@ -66,7 +68,7 @@ class _Known:
 
 
 class Allowance:
-    """So many questions at once, `burst`, and `rate` per second in the long run."""
+    """A token bucket: `burst` queries at once, and `rate` per second on average."""
 
     __slots__ = ("_at", "_burst", "_left", "_rate")
 
@@ -75,7 +77,7 @@ class Allowance:
         self._left, self._at = burst, now
 
     def take(self, now: float) -> bool:
-        """Use one; False where none is left."""
+        """Use one; False if none is left."""
         self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
         if self._left < 1:
@@ -85,7 +87,7 @@ class Allowance:
 
 
 class RemoteTokens:
-    """Opaque tokens as the users service knows them. What it holds of a token is its hash."""
+    """Opaque tokens as known to the users service. The cache holds only hashes of them."""
 
     def __init__(
         self,
@@ -99,45 +101,45 @@ class RemoteTokens:
         self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
         self._auth = basic(client_id, client_secret)
         self._now = now
-        self._known: FIFOCache[bytes, _Known] = FIFOCache(KEPT_TOKENS)
+        self._cached: FIFOCache[bytes, _CachedAnswer] = FIFOCache(KEPT_TOKENS)
         self._unknown: FIFOCache[bytes, float] = FIFOCache(KEPT_TOKENS)
-        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._queries: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._away_until = float("-inf")
         self._allowances: FIFOCache[str, Allowance] = FIFOCache(KEPT_TENANTS)
         self._proved: FIFOCache[str, None] = FIFOCache(KEPT_TENANTS)
         self._of_proved, self._of_others = (Allowance(TOTAL_RATE, TOTAL_BURST, now()) for _ in range(2))
 
     async def find(self, token: str) -> Principal | None:
-        """Who `token` speaks for; None when the users service does not know it, or not any more.
+        """The principal of `token`; None if the users service does not know it, or no longer.
 
-        Its `expires_at` is when to ask again. Raises UnavailableError (503) when that cannot be known now: the users
-        service is away, or there are more questions than may be asked.
+        `expires_at` is the time to query again. Raises UnavailableError (503) if the users service does not answer, or
+        the limit of queries is reached.
         """
         tenant = tenant_of(SCIM_TOKEN, token)
         if tenant is None:
             return None
         key = hashlib.sha256(token.encode()).digest()
-        known, now = self._known.get(key), self._now()
-        if known is not None and now < known.until:
-            return known.principal
+        cached, now = self._cached.get(key), self._now()
+        if cached is not None and now < cached.until:
+            return cached.principal
         if self._unknown.get(key, now) > now:
             return None
-        task = self._asking.get(key)
+        task = self._queries.get(key)
         if task is None:
-            if known is None:
-                self._spend(tenant, now)
-            task = self._asking[key] = asyncio.get_running_loop().create_task(self._learn(key, tenant, token))
-            task.add_done_callback(lambda done: self._asked(key, done))
-        return await asyncio.shield(task)  # one who asked and has gone does not take the answer from the others
+            if cached is None:
+                self._take_allowance(tenant, now)
+            task = self._queries[key] = asyncio.get_running_loop().create_task(self._refresh(key, tenant, token))
+            task.add_done_callback(lambda done: self._end_query(key, done))
+        return await asyncio.shield(task)  # a request that is cancelled does not cancel the query of the others
 
-    def _asked(self, key: bytes, done: "asyncio.Task[Principal | None]") -> None:
-        del self._asking[key]
+    def _end_query(self, key: bytes, done: "asyncio.Task[Principal | None]") -> None:
+        del self._queries[key]
         if not done.cancelled():
-            done.exception()  # all who asked may have gone: then nobody else looks at it
+            done.exception()  # else asyncio logs it, if all requests were cancelled
 
-    def _spend(self, tenant: str, now: float) -> None:
-        """Take one question about a token that is not known from the allowance of its tenant, and from that of all
-        such tenants. Raises UnavailableError.
+    def _take_allowance(self, tenant: str, now: float) -> None:
+        """Take one query about an unknown token from the allowances of its tenant and of all such tenants. Raises
+        UnavailableError.
         """
         own = self._allowances.get(tenant) or Allowance(RATE, BURST, now)
         self._allowances[tenant] = own
@@ -145,15 +147,15 @@ class RemoteTokens:
         if not own.take(now) or not of_all.take(now):
             raise UnavailableError("users")
 
-    async def _learn(self, key: bytes, tenant: str, token: str) -> Principal | None:
+    async def _refresh(self, key: bytes, tenant: str, token: str) -> Principal | None:
         asked_at = self._now()
         try:
-            answer = await self._ask(token, asked_at)
+            answer = await self._query(token, asked_at)
         except UnavailableError:
-            return self._as_before(key)
+            return self._last_answer(key)
         ends_at = float("inf") if answer.exp is None else float(answer.exp)
         if not answer.active or answer.tenant != tenant or ends_at <= asked_at:
-            self._known.pop(key, None)
+            self._cached.pop(key, None)
             self._unknown[key] = asked_at + UNKNOWN_KEPT
             return None
         until = min(ends_at, asked_at + ASK_AGAIN)
@@ -167,22 +169,22 @@ class RemoteTokens:
             issued_at=asked_at,
         )
         self._unknown.pop(key, None)
-        self._known[key] = _Known(found, asked_at, ends_at, until)
+        self._cached[key] = _CachedAnswer(found, asked_at, ends_at, until)
         self._proved[tenant] = None
         return found
 
-    def _as_before(self, key: bytes) -> Principal:
-        """What the token stood for when the users service last answered. Raises UnavailableError if that is too old."""
-        known, now = self._known.get(key), self._now()
-        lasts = float("-inf") if known is None else min(known.ends_at, known.answered_at + LASTING)
-        if known is None or now >= lasts:
+    def _last_answer(self, key: bytes) -> Principal:
+        """The last answer about the token. Raises UnavailableError if it is too old."""
+        cached, now = self._cached.get(key), self._now()
+        lasts = float("-inf") if cached is None else min(cached.ends_at, cached.answered_at + LASTING)
+        if cached is None or now >= lasts:
             raise UnavailableError("users")
         until = min(lasts, now + WHILE_AWAY)
-        found = replace(known.principal, expires_at=int(until))
-        self._known[key] = replace(known, principal=found, until=until)
+        found = replace(cached.principal, expires_at=int(until))
+        self._cached[key] = replace(cached, principal=found, until=until)
         return found
 
-    async def _ask(self, token: str, now: float) -> _Answer:
+    async def _query(self, token: str, now: float) -> _Answer:
         if now < self._away_until:
             raise UnavailableError("users")
         try:

@@ -1,4 +1,4 @@
-"""Keys: fetches the users service's JWKS and keeps it; an unknown key id asks again, but not for every forged token."""
+"""JWKS client: fetches and caches the signing keys of the users service; limits fetches caused by unknown key ids."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ from quartet_common.core.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 REFRESH_INTERVAL = 300.0
-"""Seconds after which known keys are asked for again, at the latest, so that a withdrawn one is noticed."""
+"""Maximum age of the keys in seconds, so that a withdrawn key is noticed."""
 MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
 UNKNOWN_INTERVAL = 2.0
-"""Seconds between two questions that an unknown key id may cause."""
+"""Seconds between two fetches caused by unknown key ids."""
 
 
 class RemoteKeys:
@@ -31,7 +31,7 @@ class RemoteKeys:
         now: Callable[[], float] = time.monotonic,
         withdrawn: Callable[[], None] = lambda: None,
     ) -> None:
-        """`withdrawn` is called when a key that was published is so no more."""
+        """`withdrawn` is called when a published key disappears."""
         self._http = http
         self._url = url
         self._now = now
@@ -43,26 +43,24 @@ class RemoteKeys:
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str) -> ECKey | None:
-        """The key with `key_id`, or None. Raises UnavailableError (503) while no keys could ever be fetched."""
+        """The key with `key_id`, or None. Raises UnavailableError (503) until keys were fetched once."""
         age = self._now() - self._fetched_at
         if age > REFRESH_INTERVAL or (key_id not in self._keys and age > UNKNOWN_INTERVAL):
             async with self._lock:
-                if self._now() - self._fetched_at >= age:  # nobody else fetched while we waited
+                if self._now() - self._fetched_at >= age:  # no other request fetched while this one waited
                     await self._fetch()
         if not self._keys:
             raise UnavailableError("users")
         return self._keys.get(key_id)
 
     async def refresh(self) -> None:
-        """Ask while there are no keys, and again once half of the time has passed for which the answer may be kept, so
-        that no request waits for it.
-        """
+        """Fetch the keys if there are none, or at half of their maximum age, so that no request waits for them."""
         is_due = not self._keys or self._now() - self._fetched_at > self._fresh_for / 2
         if is_due and not self._lock.locked():
             async with self._lock:
                 before = self._fetched_at
                 await self._fetch()
-                if not self._keys:  # users is not there yet: the next request asks without waiting
+                if not self._keys:  # users is not ready: the next request fetches without a pause
                     self._fetched_at = before
 
     async def _fetch(self) -> None:
@@ -85,12 +83,12 @@ class RemoteKeys:
 
 
 def _max_age(header: str) -> float:
-    """How long an answer may be kept (RFC 9111 section 5.2.2.1): what it says, within reason."""
+    """The maximum age of a response in seconds (RFC 9111 section 5.2.2.1), within limits."""
     found = MAX_AGE.search(header)
     return REFRESH_INTERVAL if found is None else min(max(float(found.group(1)), UNKNOWN_INTERVAL), REFRESH_INTERVAL)
 
 
 def _is_ours(item: dict[str, object]) -> bool:
-    """Whether a published key is one of those that sign access tokens; others may stand beside it."""
+    """Whether a published key signs access tokens; the set may contain others."""
     kind = (item.get("kty"), item.get("crv"), item.get("use", "sig"), item.get("alg", "ES256"))
     return isinstance(item.get("kid"), str) and kind == ("EC", "P-256", "sig", "ES256")

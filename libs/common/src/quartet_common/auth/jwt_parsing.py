@@ -1,4 +1,4 @@
-"""Compact: reads signed JWTs (RFC 7515 section 3.1) to the letter: no two readers may understand one differently."""
+"""JWT parsing: strict about RFC 7515 section 3.1, so that no other reader can understand a token differently."""
 
 import binascii
 import json
@@ -15,7 +15,7 @@ MALFORMED = "malformed"
 
 
 def header_of(token: str) -> dict[str, Any]:
-    """The header of `token`, not yet believed. Raises UnauthorizedError("malformed") unless the token is three parts of
+    """The header of `token`, not yet verified. Raises UnauthorizedError("malformed") unless the token is three parts of
     base64url without padding, the first of them a JSON object.
     """
     parts = token.split(".")
@@ -26,8 +26,8 @@ def header_of(token: str) -> dict[str, Any]:
 
 
 def payload_of(token: str, key: ECKey, algorithm: str) -> dict[str, Any]:
-    """The claims of `token`, which `header_of` has read, once the signature by `key` has been checked; keys that the
-    token brings along are not looked at. Raises UnauthorizedError.
+    """The verified claims of `token`, after `header_of`; uses only `key`, never a key in the token. Raises
+    UnauthorizedError.
     """
     try:
         found = jws.deserialize_compact(token, key, algorithms=[algorithm])
@@ -37,14 +37,14 @@ def payload_of(token: str, key: ECKey, algorithm: str) -> dict[str, Any]:
 
 
 def warm_up() -> None:
-    """Check a signature once: the first check imports and builds what all others use, which takes 100 ms."""
+    """Verify a signature once: the first verification imports and builds objects, which takes 100 ms."""
     key = ECKey.generate_key("P-256")
     payload_of(jws.serialize_compact({"alg": "ES256"}, b"{}", key), key, "ES256")
 
 
 def members_of(text: bytes) -> dict[str, Any]:
-    """The JSON object in `text`. Raises UnauthorizedError("malformed") also where a member occurs twice (RFC 7515
-    section 4: some readers take the first, others the last) or a number is none (NaN, 1e999).
+    """The JSON object in `text`. Raises UnauthorizedError("malformed") also for a duplicate member (RFC 7515 section 4:
+    readers differ in which one they take) and for invalid numbers (NaN, 1e999).
     """
     try:
         found = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
@@ -60,7 +60,7 @@ def _decoded(part: str) -> bytes:
         decoded = urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
     except (binascii.Error, ValueError) as error:
         raise UnauthorizedError(MALFORMED) from error
-    if urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:  # another alphabet, white space, spare bits
+    if urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:  # another alphabet, white space, non-zero padding bits
         raise UnauthorizedError(MALFORMED)
     return decoded
 

@@ -1,4 +1,4 @@
-"""Opaque tokens and secrets: random texts that say what they are and whose, and whether they were copied whole."""
+"""Opaque tokens and secrets: random texts with a prefix, a tenant and a checksum."""
 
 import hashlib
 import re
@@ -14,12 +14,12 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 43
 """Characters of 5.95 bits: 256 bits."""
 FAMILY_LENGTH = 22
-"""The first of them, 131 bits, which all tokens of a family have; the others are 125 bits."""
+"""The first of them, 131 bits, are common to a family of tokens; the others are 125 bits."""
 CHECKSUM_LENGTH = 6
 """Characters that hold a CRC-32."""
 
 MARK = "quartet_"
-"""What each of them begins with."""
+"""The prefixes."""
 HIDDEN = "(hidden)"
 ANYWHERE = re.compile(r"quartet_(?:scim|refresh|secret)_[0-9A-Za-z_-]*")
 FORM = re.compile(r"([a-z0-9-]{1,63})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
@@ -31,18 +31,18 @@ def make(prefix: str, tenant: str) -> str:
 
 
 def make_next(family: str) -> str:
-    """Another token of a family, which is what `family_of` gives for one that `make` has made."""
+    """The next token of the same family, by `family_of`, as a token of `make`."""
     return _complete(family, RANDOM_LENGTH - FAMILY_LENGTH)
 
 
 def family_of(token: str) -> str:
-    """What `token` and all that `make_next` makes after it begin with. Nobody knows it who has had none of them."""
+    """The common start of `token` and of all tokens that `make_next` makes after it. Unknown without one of them."""
     return token[: -(RANDOM_LENGTH - FAMILY_LENGTH + CHECKSUM_LENGTH)]
 
 
 def tenant_of(prefix: str, token: str) -> str | None:
-    """The tenant that `token` names; None for what was never made by `make` with `prefix`, which costs no question to
-    anybody. Whether the token is valid is another matter.
+    """The tenant in `token`; None if `make` with `prefix` cannot have made it. Needs no query, and does not say whether
+    the token is valid.
     """
     found = FORM.fullmatch(token, len(prefix)) if token.startswith(prefix) else None
     if found is None or _checksum(token[:-CHECKSUM_LENGTH]) != token[-CHECKSUM_LENGTH:]:
@@ -51,12 +51,12 @@ def tenant_of(prefix: str, token: str) -> str | None:
 
 
 def hide(text: str) -> str:
-    """`text` without the tokens and secrets that stand in it: some clients put them into addresses."""
+    """`text` with tokens and secrets hidden: some clients put them into URLs."""
     return ANYWHERE.sub(HIDDEN, text) if MARK in text else text
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a token or a secret: its SHA-256. 256 random bits need no slow hash."""
+    """The stored form of a token or a secret: its SHA-256. 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode()).digest()
 
 

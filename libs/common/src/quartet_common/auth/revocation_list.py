@@ -1,4 +1,4 @@
-"""The revocation list: the revocations that an api has in memory."""
+"""The revocation list: the revocations in the memory of an api."""
 
 import asyncio
 import time
@@ -13,20 +13,20 @@ from quartet_common.core.offload import slices
 from quartet_common.data.database import Database
 
 MAX_AGE = 15.0
-"""Seconds after which a list that could not be read anew is not relied on any more: who asks then gets 503."""
+"""Maximum age of the list in seconds; requests get 503 while it is older."""
 
 FORGET_INTERVAL = 60.0
-"""Seconds between two looks for what need not be in memory any more."""
+"""Seconds between two removals of expired revocations."""
 
 AT_ONCE = 1000
-"""Revocations that are taken into memory before requests have their turn again."""
+"""Revocations that are loaded at a time, before other tasks run."""
 
 IAT_PRECISION = 0.001
-"""Seconds: access tokens tell in whole milliseconds when they were issued, rounded to either side."""
+"""Seconds: access tokens have rounded times of issue."""
 
 
 class Held(NamedTuple):
-    """A revocation in memory: tokens issued `until` then are refused, and it is forgotten after `last`. All in seconds
+    """A revocation in memory: tokens issued up to `until` are refused; it is removed after `last`. Both in seconds
     since the epoch.
     """
 
@@ -36,7 +36,7 @@ class Held(NamedTuple):
 
 
 class RevocationList:
-    """The revocations that an api has in memory, read anew again and again by `refresh`."""
+    """The revocations in memory, loaded repeatedly by `refresh`."""
 
     def __init__(
         self,
@@ -52,38 +52,38 @@ class RevocationList:
         self._read_at = float("-inf")
         self._forgot_at = float("-inf")
 
-    def reason(self, who: Principal) -> str | None:
-        """Why the token is refused, as a reason code; None when it is not. Costs no I/O.
+    def reason(self, principal: Principal) -> str | None:
+        """The reason code if the token is revoked, else None. No I/O.
 
-        Raises UnavailableError (503) while the list is older than MAX_AGE: nobody can tell then.
+        Raises UnavailableError (503) while the list is older than MAX_AGE.
         """
         if self._now() - self._read_at > MAX_AGE:
             raise UnavailableError("postgresql")
-        held = self._held.get(who.tenant)
+        held = self._held.get(principal.tenant)
         if held is None:
             return None
-        issued = who.issued_at
-        if _refuses(held.get(("tenant", who.tenant)), issued):
+        issued = principal.issued_at
+        if _refuses(held.get(("tenant", principal.tenant)), issued):
             return "tenant_suspended"
         if (
-            ("token", who.token_id) in held
-            or (who.session is not None and ("session", who.session) in held)
-            or _refuses(held.get(("subject", who.actor)), issued)
-            or _refuses(held.get(("client", who.client_id)), issued)
+            ("token", principal.token_id) in held
+            or (principal.session is not None and ("session", principal.session) in held)
+            or _refuses(held.get(("subject", principal.actor)), issued)
+            or _refuses(held.get(("client", principal.client_id)), issued)
         ):
             return "revoked"
         return None
 
     @property
     def age(self) -> float:
-        """Seconds since the list was last read."""
+        """Seconds since the list was last loaded."""
         return self._now() - self._read_at
 
     def add(self, revocations: Sequence[Revocation]) -> None:
-        """Hold `revocations` from now on, without waiting for the next reading.
+        """Add `revocations` at once, without waiting for `refresh`.
 
-        Does nothing before the first reading, which finds them anyway: a worker verifies no tokens, never reads the
-        list, and would never forget what it holds.
+        No effect before the first `refresh`, which loads them anyway: a worker verifies no tokens and never refreshes,
+        so its list would only grow.
         """
         if self._read_at == float("-inf"):
             return
@@ -91,7 +91,7 @@ class RevocationList:
             self._hold(one)
 
     async def refresh(self) -> None:
-        """Read what has been written since the last time, and forget what is past. Raises UnavailableError."""
+        """Load new revocations and remove expired ones. Raises UnavailableError."""
         started = self._now()
         async with self._database().connection() as connection:
             rows = await connection.fetch(READ, self._horizon)
@@ -101,7 +101,7 @@ class RevocationList:
                     self._hold(_read(row))
             await asyncio.sleep(0)
         horizon = str(rows[0]["horizon"])
-        # a database that was put back to an earlier state counts its transactions from there: everything is read again
+        # the transaction ids of a restored database are smaller: load everything again
         self._horizon = horizon if int(horizon) >= int(self._horizon) else "0"
         self._read_at = started
         if started - self._forgot_at > FORGET_INTERVAL:
@@ -110,9 +110,10 @@ class RevocationList:
 
     def _hold(self, one: Revocation) -> None:
         held = self._held.setdefault(one.tenant, {})
-        known = held.get((one.kind, one.id))
+        previous = held.get((one.kind, one.id))
         revoked_at = one.revoked_at.timestamp()
-        if known is None or known.revoked_at <= revoked_at:  # a reading may have begun before what `add` has put here
+        # `add` may be newer than a `refresh` that began before
+        if previous is None or previous.revoked_at <= revoked_at:
             lifted = float("-inf") if one.kind == "tenant" else revoked_at + IAT_PRECISION
             until = float("inf") if one.endless else lifted
             held[one.kind, one.id] = Held(until, revoked_at, _last(one, revoked_at))
@@ -121,7 +122,7 @@ class RevocationList:
         for tenant, held in list(self._held.items()):
             for some in slices(list(held.items()), AT_ONCE):
                 for key, one in some:
-                    if one.last < now and held.get(key) is one:  # or else it came anew while requests had their turn
+                    if one.last < now and held.get(key) is one:  # unless it was added again while other tasks ran
                         del held[key]
                 await asyncio.sleep(0)
             if not held:

@@ -8,14 +8,14 @@ import asyncpg
 from quartet_common.auth.revocations import CLOCKS, KEPT, Revocation
 from quartet_common.data.connections import Connection
 
-# One statement, so one snapshot: what it does not see was written by transactions that are not older than its xmin.
+# One statement, so one snapshot: rows that it does not see are of transactions that are not older than its xmin.
 READ = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, tenant_id, kind, id, revoked_at, endless, expires_at
 FROM (VALUES (1)) AS always LEFT JOIN revocations ON written_by >= $1::text::xid8"""
 
 
 async def keep(connection: Connection, revocations: Sequence[Revocation]) -> None:
-    """Store `revocations`; of each kind and id only the latest counts, in whatever order they come."""
+    """Store `revocations`; of each kind and id only the latest counts, in any order."""
     newest = {(one.tenant, one.kind, one.id): one for one in sorted(revocations, key=lambda one: one.revoked_at)}
     chosen = [newest[key] for key in sorted(newest)]
     await connection.execute(
@@ -37,7 +37,7 @@ async def keep(connection: Connection, revocations: Sequence[Revocation]) -> Non
 
 
 async def prune(connection: Connection, now: datetime) -> None:
-    """Forget revocations whose tokens have all expired."""
+    """Delete revocations whose tokens have all expired."""
     await connection.execute(
         """
         DELETE FROM revocations

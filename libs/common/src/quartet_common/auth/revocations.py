@@ -1,4 +1,4 @@
-"""Revocations: which tokens are refused before they expire, kept in each service's schema and in each api's memory."""
+"""Revocations: tokens that are refused before they expire, in each service's schema and in each api's memory."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,23 +9,21 @@ import msgspec
 Kind = Literal["token", "session", "subject", "client", "tenant"]
 
 KEPT = timedelta(hours=2)
-"""How long a revocation is kept of which nobody said when its tokens expire: longer than any access token lives,
-whatever the clocks say."""
+"""Retention of a revocation without a known end of its tokens: longer than the lifetime of any access token."""
 CLOCKS = timedelta(minutes=1)
-"""How long a revocation is kept after its last token has expired: by so much clocks may differ, and more."""
+"""Retention of a revocation after its last token expires: more than clocks may differ."""
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of `tenant` that were issued until `revoked_at` are refused, if `kind` and `id` point at them: by their
-    `jti`, `sid`, `sub`, `client_id`, or all of the tenant (`id` is then the tenant). An endless one holds whenever they
-    were issued, until a later one of the same kind and id that is not endless takes its place. A `jti` and a `sid` are
-    never used again, so their tokens are refused whenever they were issued, whatever the clocks say.
+    """Tokens of `tenant` that were issued until `revoked_at` are refused, if `kind` and `id` match their `jti`, `sid`,
+    `sub` or `client_id`, or all of the tenant (`id` is then the tenant). An endless one holds for tokens issued at any
+    time, until a later one of the same kind and id that is not endless replaces it. A `jti` and a `sid` are never used
+    again, so their tokens are refused whenever they were issued.
 
-    A tenant is refused endlessly or not at all: one of its kind that is not endless lifts the refusal, so that tokens
-    which live for months count again at once when a suspended tenant is resumed.
+    A tenant is refused endlessly or not at all: a revocation of its kind that is not endless lifts the refusal, so that
+    tokens with a life of months are valid again at once when a suspended tenant is resumed.
 
-    `expires_at` is when the last of the tokens expires, after which the revocation is forgotten; None where that is not
-    known.
+    `expires_at` is the end of the last of the tokens, after which the revocation is deleted; None if unknown.
     """
 
     tenant: str

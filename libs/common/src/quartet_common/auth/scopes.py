@@ -1,4 +1,4 @@
-"""Scopes: what tokens allow, and which scopes a change of a privileged user or group requires."""
+"""Scopes: the rights of tokens, and the scopes that a change of a privileged user or group requires."""
 
 from collections.abc import Iterable
 
@@ -12,13 +12,13 @@ SCOPES = frozenset({
     "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:export",
     "metrics:read", "metrics:write", "events:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
 })  # fmt: skip
-"""Every scope there is."""
+"""All scopes."""
 
 
 def missing_scopes(own: frozenset[str], held: Iterable[str]) -> frozenset[str]:
     """The scopes that a caller with the scopes `own` lacks to change a user or group that holds the scopes `held`.
 
-    PRIVILEGED_WRITE stands for every scope but PLATFORM_ADMIN.
+    PRIVILEGED_WRITE includes every scope but PLATFORM_ADMIN.
     """
     missing = frozenset(held) - own
     return missing & {PLATFORM_ADMIN} if PRIVILEGED_WRITE in own else missing

@@ -1,4 +1,4 @@
-"""Tokens: verifies RFC 9068 access tokens offline, asks what opaque ones stand for, and remembers what it has seen."""
+"""The token verifier: verifies RFC 9068 access tokens offline, looks up opaque ones, and caches principals."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -20,25 +20,25 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  # the `typ` of RFC 9068 section 2.1
 MAX_TOKEN_LENGTH = 8192
 CACHE_SIZE = 10_000
 LEEWAY = 5
-"""Seconds by which the clocks of two machines may differ."""
+"""Tolerated difference between the clocks of two machines, in seconds."""
 LONGEST_LIFE = 3600
-"""Seconds that a JWT may be valid. A longer one is none of ours, and would outlive its revocation."""
+"""Maximum lifetime of a JWT in seconds: a longer one is not ours, and would outlive its revocation."""
 
 KeyFinder = Callable[[str], Awaitable[ECKey | None]]
-"""Finds the public key of a key id; None when no such key is published."""
+"""Finds the public key of a key id; None if no such key is published."""
 
 OpaqueFinder = Callable[[str], Awaitable[Principal | None]]
-"""Finds what an opaque token stands for; None when nobody has it. Its `expires_at` may be sooner than the token's own
-end: the finder is then asked again.
+"""Finds the principal of an opaque token; None for an unknown one. `expires_at` may be sooner than the token's end: the
+finder is then called again.
 """
 
 RevocationCheck = Callable[[Principal], str | None]
-"""Says why a token is not valid any more, as a reason code; None for one that is."""
+"""The reason code why a token is not valid any more; None if it is."""
 
 
 class TokenVerifier:
-    """Verifies tokens with the keys of the users service. What was verified once is remembered until it expires;
-    whether it was revoked meanwhile is asked each time.
+    """Verifies tokens with the keys of the users service. A verified token is cached until it expires; its revocation
+    is checked at each use.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class TokenVerifier:
         self._find_opaque = find_opaque
         self._revoked = revoked
         self._seen: FIFOCache[bytes, Principal] = FIFOCache(CACHE_SIZE)
-        """What was verified, by the token's SHA-256: of one size however long a token is, and no token to steal."""
+        """Principals by the token's SHA-256: of fixed size, and no token to steal."""
 
-    def knows(self, token: str) -> bool:
-        """Whether `token` was verified before, so that verifying it again costs nothing."""
+    def has_cached(self, token: str) -> bool:
+        """Whether `token` is in the cache, so that verification costs nothing."""
         return token.isascii() and _digest(token) in self._seen
 
-    async def may_be_ours(self, token: str) -> bool:
-        """Whether `token` is what we make, by what can be told of it without looking whether it is right: a JWT that
-        names a key of ours, or an opaque token with a right checksum. Raises UnavailableError (503) as `verify` does.
+    async def looks_like_ours(self, token: str) -> bool:
+        """Whether `token` looks like ours, without verification: a JWT with the id of a known key, or an opaque token
+        with a correct checksum. Raises UnavailableError (503) as `verify` does.
         """
         if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             return False
@@ -81,9 +81,8 @@ class TokenVerifier:
     async def verify(self, token: str) -> Principal:
         """The principal of `token`.
 
-        Raises UnauthorizedError whose reason says what is wrong (`errors.TOKEN_ERRORS` has what the client learns), and
-        what the key finder, the opaque finder and the check for revocation raise when they cannot tell:
-        UnavailableError (503).
+        Raises UnauthorizedError with a reason (`errors.TOKEN_ERRORS` has the texts for clients), and UnavailableError
+        (503) from the key finder, the opaque finder and the check for revocation.
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise UnauthorizedError("too_long")
@@ -95,15 +94,15 @@ class TokenVerifier:
             del self._seen[digest]
             principal = None
         if principal is None:
-            seen = self._seen  # what is verified while it is forgotten goes with the rest
+            seen = self._seen  # if `forget` runs meanwhile, the result goes into the discarded cache
             principal = seen[digest] = await self._read(token)
         reason = self._revoked(principal)
-        if reason is not None:  # it stays remembered: to refuse it again costs as little as to take it
+        if reason is not None:  # it stays cached: refusing it again costs as little as accepting it
             raise UnauthorizedError(reason)
         return principal
 
     def forget(self) -> None:
-        """Verify each token anew when it comes again: a key is not to be believed any more."""
+        """Empty the cache: a key was withdrawn."""
         self._seen = FIFOCache(CACHE_SIZE)
 
     async def _read(self, token: str) -> Principal:
@@ -124,7 +123,7 @@ class TokenVerifier:
         if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != TOKEN_TYPE:
             raise UnauthorizedError("wrong_algorithm_or_type")
         if "crit" in header:
-            raise UnauthorizedError("unknown_extension")  # RFC 7515 section 4.1.11: we know none
+            raise UnauthorizedError("unknown_extension")  # RFC 7515 section 4.1.11: no extension is supported
         key_id = header.get("kid")
         key = await self._find_key(key_id) if isinstance(key_id, str) else None
         if key is None:
@@ -146,7 +145,7 @@ def _digest(token: str) -> bytes:
 
 
 def _times(claims: dict[str, Any], now: float) -> tuple[float, int]:
-    """When the token was issued and when it expires. Raises UnauthorizedError unless it is valid `now`."""
+    """The times of issue and expiry. Raises UnauthorizedError unless the token is valid `now`."""
     issued, expires, not_before = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
     if not _is_number(issued) or not _is_number(not_before) or not _is_number(expires) or isinstance(expires, float):
         raise UnauthorizedError("missing_claims")

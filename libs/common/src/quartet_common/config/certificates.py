@@ -1,4 +1,4 @@
-"""TLS: what a service shows and whom it trusts, as a server and as a client; files that are renewed are read again."""
+"""TLS certificates: the contexts of a server and of a client; renewed files are read again."""
 
 import logging
 import ssl
@@ -13,14 +13,14 @@ from quartet_common.config.tls_settings import EncryptedKeyError, TlsSettings, l
 logger = logging.getLogger(__name__)
 
 REFRESH_INTERVAL = 10.0
-"""Seconds between two looks whether a file was renewed."""
+"""Seconds between two checks for renewed files."""
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2; those of TLS 1.3 are all good."""
+"""Cipher suites of TLS 1.2; those of TLS 1.3 are all secure."""
 VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 def server_context(config: TlsSettings, protocols: Sequence[str]) -> ssl.SSLContext | None:
-    """What the api serves with, TLS 1.2 or newer, offering `protocols` by ALPN; None where it serves without TLS."""
+    """The context of the api's port, TLS 1.2 or newer, with `protocols` for ALPN; None without TLS."""
     if config.server_pair is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -32,14 +32,14 @@ def server_context(config: TlsSettings, protocols: Sequence[str]) -> ssl.SSLCont
     if config.ca_certs is not None:
         context.load_verify_locations(config.ca_certs)
         context.verify_mode = VERIFY[config.verify_client]
-        context.options |= ssl.OP_NO_TICKET  # a session that goes on would go on after its certificate has expired
+        context.options |= ssl.OP_NO_TICKET  # a resumed session would outlive its certificate
         context.num_tickets = 0
     return context
 
 
 def client_context(config: TlsSettings) -> ssl.SSLContext:
-    """What other servers are called with: they must have a certificate for their name, of QUARTET_TRUST or else of a
-    public authority; one's own is shown to those that ask.
+    """The context of calls to other servers. Their certificate must be for their name, from QUARTET_TRUST or else a
+    public authority; the own certificate is sent to servers that request one.
     """
     trust = config.trust
     context = httpx.create_ssl_context() if trust is None else ssl.create_default_context(cafile=str(trust))
@@ -50,7 +50,7 @@ def client_context(config: TlsSettings) -> ssl.SSLContext:
 
 
 class Certificates:
-    """The contexts of one process. What `refresh` finds renewed counts for all connections that begin afterwards."""
+    """The contexts of one process. Certificates that `refresh` reads apply to all later connections."""
 
     def __init__(self, config: TlsSettings) -> None:
         self._config = config
@@ -58,27 +58,27 @@ class Certificates:
         self._stamps = self._now_on_disk()
 
     def server(self, protocols: Sequence[str]) -> ssl.SSLContext | None:
-        """The context that the api serves with; None without TLS."""
+        """The context of the api's port; None without TLS."""
         self._server = server_context(self._config, protocols)
         return self._server
 
     @cached_property
     def client(self) -> ssl.SSLContext:
-        """The context of calls to others."""
+        """The context of calls to other servers."""
         return client_context(self._config)
 
     async def refresh(self) -> None:
-        """Read certificates again whose files have changed. Half of a pair, or a broken file, is logged and tried again
-        at the next look; until then the old one goes on.
+        """Read changed certificate files again. If a file is broken, or only half of a pair is new, log it, keep the
+        old certificate and try again at the next check.
         """
         stamps = self._now_on_disk()
         if stamps == self._stamps:
             return
-        client = self.__dict__.get("client")  # not made for this
+        client = self.__dict__.get("client")  # this service is not configured for it
         try:
             for context, pair in ((self._server, self._config.server_pair), (client, self._config.client_pair)):
                 if context is not None and pair is not None:
-                    load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)  # what fails would leave no key behind
+                    load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair)  # a failure would leave no key
                     load(context, pair)
         except (OSError, EncryptedKeyError) as error:
             logger.warning("a renewed certificate cannot be used", extra={"error": f"{type(error).__name__}: {error}"})

@@ -1,4 +1,4 @@
-"""A limit: so many requests within so many seconds, as it stands in the configuration."""
+"""Rate limits: a number of requests within a number of seconds, as configured."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Limit:
 
 
 def read_limit(value: object) -> object:
-    """The Limit of a text such as `300/10` (300 within 10 s); None for `off`. Raises ValueError."""
+    """The Limit in a text such as `300/10` (300 within 10 s); None for `off`. Raises ValueError."""
     if not isinstance(value, str):
         return value
     if value.strip().lower() == OFF:
@@ -34,4 +34,4 @@ def read_limit(value: object) -> object:
 
 
 Setting = Annotated[Limit | None, NoDecode, BeforeValidator(read_limit)]
-"""A limit in the configuration; None where there is none."""
+"""A limit in the configuration; None for no limit."""

@@ -1,4 +1,4 @@
-"""Configuration: reads `QUARTET_*` variables and secret files, and reports all that is wrong at once."""
+"""Configuration: reads `QUARTET_*` variables and secret files, and reports all errors at once."""
 
 import os
 import re
@@ -17,7 +17,7 @@ ENV_PREFIX = "QUARTET_"
 DEFAULT_SECRETS_DIR = "/run/secrets"
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-"""RFC 6454 section 6.2; never `null`, which any page can be."""
+"""RFC 6454 section 6.2; never `null`, the origin of any sandboxed page."""
 
 CONSUMERS: dict[str, tuple[str, ...]] = {
     "users": ("groups.*.*.v1",),
@@ -26,24 +26,24 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     "metrics": ("#", "users.tenant.deleted.v1"),
     **{f"{service}.revocations": ("users.token.revoked.v1",) for service in ("users", "groups", "audit", "metrics")},
 }
-"""Who consumes events: the name of each consumer's queue without `quartet.`, and the patterns that it is bound to.
+"""The consumers of events: the name of each queue without `quartet.`, and its binding patterns.
 
-Relays declare these queues before they publish, so that an event reaches a consumer that is stopped, also when RabbitMQ
-has lost its data.
+Relays declare these queues before they publish, so that an event reaches a stopped consumer, also after RabbitMQ has
+lost its data.
 """
 
 MAX_JOURNAL_HOURS = 28 * 24
-"""Two days less than `inbox.RETENTION`, for events that wait once more after a replay."""
+"""Two days less than `inbox.RETENTION`, for events that wait again after a replay."""
 
 EXAMPLES = {"cors_origins": '["https://app.example.com"]', "consumers": '{"audit": ["#"]}'}
-"""JSON settings, as error messages show them."""
+"""Examples of JSON settings for error messages."""
 
 Secret = Annotated[SecretStr, Field(min_length=1)]
-"""A secret; an empty file or variable is none."""
+"""A secret; an empty file or variable counts as missing."""
 
 
 class ServiceConfig(TlsSettings):
-    """The settings that every service has. A field `x` is read from `QUARTET_X` or from the file `quartet_x` in
+    """The settings of every service. A field `x` is read from `QUARTET_X` or from the file `quartet_x` in
     `QUARTET_SECRETS_DIR`; the environment wins. No secret has a default.
     """
 
@@ -102,7 +102,7 @@ class ServiceConfig(TlsSettings):
     @field_validator("cors_origins", "consumers", mode="before")
     @classmethod
     def _read_json(cls, value: Any, info: ValidationInfo) -> Any:
-        # not by pydantic-settings, which would stop at what is no JSON and not report what else is wrong
+        # not by pydantic-settings, which would stop at invalid JSON without reporting the other errors
         try:
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError:
@@ -156,14 +156,14 @@ C = TypeVar("C", bound=ServiceConfig)
 def read_config(config_class: type[C]) -> C:
     """Read `config_class` from the environment and the secrets directory.
 
-    Raises pydantic's ValidationError, which holds every missing or wrong setting.
+    Raises pydantic's ValidationError with every missing or invalid setting.
     """
     secrets_dir = Path(os.environ.get("QUARTET_SECRETS_DIR", DEFAULT_SECRETS_DIR))
     return config_class(_secrets_dir=secrets_dir if secrets_dir.is_dir() else None)  # type: ignore[call-arg]  # pydantic-settings' own
 
 
 def load_config(config_class: type[C]) -> C:
-    """Read `config_class`; on any error print every missing or wrong setting by name and exit with code 2."""
+    """Read `config_class`; on errors print every missing or invalid setting by name and exit with code 2."""
     try:
         return read_config(config_class)
     except ValidationError as error:
@@ -172,7 +172,7 @@ def load_config(config_class: type[C]) -> C:
 
 
 def describe(error: ValidationError, config_class: type[ServiceConfig]) -> str:
-    """The lines that name each setting in `error` by its variable, with its value unless that may hold a secret."""
+    """One line per invalid setting: its variable, the error, and its value unless it may contain a secret."""
     lines = [f"quartet-{config_class.service}: invalid configuration:"]
     for item in error.errors(include_url=False, include_context=False):
         names = [str(part) for part in item["loc"]]
@@ -185,7 +185,7 @@ def describe(error: ValidationError, config_class: type[ServiceConfig]) -> str:
             reason = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             shown = "" if _may_hold_secret(config_class, names[0], item["input"]) else f", got {item['input']!r}"
             lines.append(f"  {where}: {reason.partition(', unable to parse')[0]}{shown}")
-        elif where != name:  # the setting is there, and lacks a member
+        elif where != name:  # the setting exists but lacks a member
             lines.append(f"  {where}: missing")
         else:
             lines.append(f"  {name}: missing. Set it, or put the file {name.lower()} into QUARTET_SECRETS_DIR")

@@ -1,4 +1,4 @@
-"""TLS settings: the certificate files of a service, and what is wrong with them."""
+"""TLS settings: the certificate files of a service and their checks."""
 
 import ssl
 from pathlib import Path
@@ -8,15 +8,15 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
 Pair = tuple[Path, Path]
-"""The files of a certificate with its chain, and of its key."""
+"""The files of a certificate chain and its key."""
 
 
 class EncryptedKeyError(ValueError):
-    """A key needs a passphrase, which nobody is there to type."""
+    """The key is encrypted; a service cannot ask for a passphrase."""
 
 
 class TlsSettings(BaseSettings):
-    """The certificates that a service serves with, shows to others, and trusts."""
+    """The certificates that a service uses as a server and as a client, and those that it trusts."""
 
     certfile: Path | None = Field(default=None, description="certificate and chain that the api serves with")
     keyfile: Path | None = None
@@ -35,20 +35,20 @@ class TlsSettings(BaseSettings):
 
     @property
     def server_pair(self) -> Pair | None:
-        """What the api serves TLS with; None where it serves without."""
+        """The certificate of the api's port; None without TLS."""
         return None if self.certfile is None or self.keyfile is None else (self.certfile, self.keyfile)
 
     @property
     def client_pair(self) -> Pair | None:
-        """What other servers are shown that ask for a certificate."""
+        """The certificate for servers that request one."""
         if self.client_certfile is None or self.client_keyfile is None:
             return self.server_pair
         return self.client_certfile, self.client_keyfile
 
 
 def load(context: ssl.SSLContext, pair: Pair) -> None:
-    """Give `context` the certificate. Raises OSError (ssl.SSLError is one), or EncryptedKeyError; nothing waits for a
-    passphrase at a terminal.
+    """Load the certificate into `context`. Raises OSError (ssl.SSLError is one), or EncryptedKeyError instead of a
+    prompt for the passphrase.
     """
     context.load_cert_chain(*pair, password=_no_passphrase)
 
@@ -58,7 +58,7 @@ def _no_passphrase() -> NoReturn:
 
 
 def flaws(config: "TlsSettings") -> list[str]:
-    """What is wrong with the files and settings of TLS, each by the name of its variable."""
+    """The errors in the TLS files and settings, each by the name of its variable."""
     found = _pair_flaws("QUARTET_CERTFILE", config.certfile, "QUARTET_KEYFILE", config.keyfile)
     found += _pair_flaws(
         "QUARTET_CLIENT_CERTFILE", config.client_certfile, "QUARTET_CLIENT_KEYFILE", config.client_keyfile

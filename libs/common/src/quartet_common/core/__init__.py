@@ -1,1 +1,1 @@
-"""Core: what every other package needs and that needs none of them."""
+"""Core: the basis of all other packages; it imports none of them."""

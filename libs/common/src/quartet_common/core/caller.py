@@ -1,13 +1,13 @@
-"""The caller: on whose behalf something is changed."""
+"""The caller: on whose behalf a change is made."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf something is done: taken from the token and the request, or from the event that caused it.
+    """On whose behalf a command runs: from the token and the request, or from the event that caused it.
 
-    `scopes` are those of the access token; empty where no request is running.
+    `scopes` are those of the access token; empty outside of requests.
     """
 
     tenant: str

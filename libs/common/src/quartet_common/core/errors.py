@@ -39,9 +39,10 @@ TITLES = {
     505: "HTTP Version Not Supported",
 }
 """The names of error statuses (RFC 9110 section 15, RFC 6585). Those of http.HTTPStatus differ between versions of
-Python."""
+Python.
+"""
 CODES = {413: "request_entity_too_large", 422: "unprocessable_entity"}
-"""Codes of statuses that do not follow from TITLES: what clients have received since before RFC 9110."""
+"""Codes that are not derived from TITLES; kept for clients, which have received them since before RFC 9110."""
 
 
 def title_of(status: int) -> str:
@@ -50,13 +51,13 @@ def title_of(status: int) -> str:
 
 
 def code_of(status: int) -> str:
-    """The code of an error that says no more than its HTTP status. The same on every version of Python."""
+    """The default code of an error with this HTTP status. The same on every version of Python."""
     return CODES.get(status) or title_of(status).lower().replace(" ", "_")
 
 
-@dataclass(eq=False)  # an exception is itself only, and must stay hashable
+@dataclass(eq=False)  # exceptions are compared by identity and must stay hashable
 class ServiceError(Exception):
-    """An answer that is an error. `code` is stable and machine-readable, `detail` is for a person."""
+    """An error response. `code` is stable and machine-readable, `detail` is for people."""
 
     status: int
     code: str
@@ -68,14 +69,14 @@ class ServiceError(Exception):
 
 
 class BadRequestError(ServiceError):
-    """400: the request cannot be understood as sent."""
+    """400: the request is invalid."""
 
     def __init__(self, detail: str, code: str = "bad_request") -> None:
         super().__init__(400, code, detail)
 
 
 class BodyTooLargeError(ServiceError):
-    """413: the body of the request has more than `limit` bytes (RFC 9110 section 15.5.14)."""
+    """413: the body of the request exceeds `limit` bytes (RFC 9110 section 15.5.14)."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, code_of(413), f"The body is larger than {limit} bytes, the limit of this path.")
@@ -90,7 +91,7 @@ class NotFoundError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """503 with Retry-After: a backing server or another service does not answer, or has the `problem` that is named."""
+    """503 with Retry-After: a server or another service does not answer, or has the given `problem`."""
 
     def __init__(self, server: str, retry_after: int = 1, problem: str = "is unavailable") -> None:
         super().__init__(
@@ -104,7 +105,7 @@ class UnavailableError(ServiceError):
 
 
 class ContendedError(ServiceError):
-    """503 with Retry-After: `server` ended the transaction so that another could finish; nothing of it was done."""
+    """503 with Retry-After: `server` rolled the transaction back in favour of another one."""
 
     def __init__(self, server: str, retry_after: int = 1) -> None:
         super().__init__(
@@ -117,14 +118,14 @@ class ContendedError(ServiceError):
 
 
 class HeldError(ContendedError):
-    """503 with Retry-After: another transaction holds what is needed, and goes on; nothing was done. `Turns` waits."""
+    """503 with Retry-After: another transaction holds a lock; nothing was done. `data.wait_queue` waits for it."""
 
 
 ISSUED_BY_US_REASONS = frozenset({
     "expired", "not_yet_valid", "revoked", "tenant_suspended", "wrong_issuer", "wrong_audience", "lives_too_long",
     "missing_claims",
 })  # fmt: skip
-"""Why a token is refused whose signature is ours, or which we have known: who sends it has guessed nothing."""
+"""Why a token is refused that has our signature, or was valid once: its sender does not guess tokens."""
 
 
 _MALFORMED = ("token_malformed", "The access token is malformed. Send it as issued: Authorization: Bearer <token>.")
@@ -137,14 +138,14 @@ TOKEN_ERRORS = {
     "revoked": ("token_revoked", "The access token was revoked. Request a new one."),
     "tenant_suspended": ("tenant_suspended", "The tenant is suspended. Its tokens are refused until it is resumed."),
 }
-"""Code and detail of a 401 by its reason. The client learns of no other reason: only its syntax, or a token with our
-signature (or a SCIM token that we know) may be spoken of. Who forges one gets `token_invalid`, whatever is wrong.
+"""Code and detail of a 401 by its reason. Details are given only about syntax and about tokens with our signature (or
+SCIM tokens that we know). All other reasons give `token_invalid`, so that forgers learn nothing.
 """
 
 
 class UnauthorizedError(ServiceError):
-    """401 with WWW-Authenticate (RFC 6750 section 3). `reason` says why, for the audit log; the client is sent what
-    TOKEN_ERRORS has for it, also as `error_description`, unless a `detail` is given.
+    """401 with WWW-Authenticate (RFC 6750 section 3). `reason` is for the audit log; the client gets the `detail`, or
+    that of TOKEN_ERRORS for the reason, also as `error_description`.
     """
 
     def __init__(self, reason: str, detail: str | None = None) -> None:
@@ -158,15 +159,13 @@ class UnauthorizedError(ServiceError):
 
     @property
     def is_guess(self) -> bool:
-        """Whether it was tried what is a good token or secret: who brings nothing tries nothing, nor does whoever has
-        one that is good no more.
-        """
+        """Whether the client may be guessing a token or a secret: it sent one, and not one that was valid once."""
         return self.reason != "missing" and self.reason not in ISSUED_BY_US_REASONS
 
 
 class ForbiddenError(ServiceError):
-    """403: the token is good but lacks `scope` (RFC 6750 section 3.1); `challenge` is one that would do, of several.
-    What stands in parentheses is no scope that a client could ask for.
+    """403: the token is valid but lacks `scope` (RFC 6750 section 3.1); `challenge` is one sufficient scope, of
+    several. A text in parentheses is no scope that a client could request.
     """
 
     def __init__(self, scope: str, challenge: str | None = None, detail: str | None = None) -> None:
@@ -178,7 +177,7 @@ class ForbiddenError(ServiceError):
 
 
 class MissingScopesError(ForbiddenError):
-    """403: the change concerns `target` (a user or group), which holds scopes that the access token lacks."""
+    """403: the change affects `target` (a user or group), which holds scopes that the access token lacks."""
 
     def __init__(self, target: str, missing: Collection[str]) -> None:
         named = sorted(missing)

@@ -1,9 +1,9 @@
-"""Fair shares: a capacity of one process that tenants divide among themselves.
+"""Fair shares: tenants share a capacity of one process.
 
-Units are whatever is scarce: connections, threads, running searches, bytes. A holder is a tenant, or an address where
-no tenant is known yet. No holder uses more than its share at a time, all together use no more than the capacity.
-Requests beyond that wait in a queue of their holder; free units go to the holders in turn (round robin), so a holder
-with one request waits for at most one request of each other holder. Within a holder, urgent requests come first.
+Units are connections, threads, running searches or bytes. A holder is a tenant, or an address before its tenant is
+known. No holder uses more than its share at a time, and all together use no more than the capacity. Further requests
+wait in a queue of their holder; free units go to the holders in turn (round robin), so a holder with one request waits
+for at most one request of each other holder. Within a holder, urgent requests come first.
 """
 
 import asyncio
@@ -19,21 +19,24 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from quartet_common.core.errors import ServiceError, UnavailableError
 
 SHARE, CAPACITY = "share", "capacity"
-"""Why a request was refused: its holder uses all of its share, or all holders together use the capacity."""
+"""Why a request was refused: its holder uses its whole share, or all holders together use the capacity."""
 
 HOLDER: ContextVar[Hashable | None] = ContextVar("quartet_holder", default=None)
 """The holder of the running request: its tenant, or `address_holder` before a token is verified; None outside requests.
-The guard sets it."""
+Set by the guard.
+"""
 
 
 def address_holder(address: str) -> Hashable:
-    """The holder of a request whose tenant is not known; `address` as `counted_as` gives it."""
+    """The holder of a request without a known tenant; `address` as returned by `address_key`."""
     return "address", address
 
 
 @contextmanager
 def as_own_work() -> Iterator[None]:
-    """Run what a request starts for the whole process, such as loading keys, outside of its tenant's share."""
+    """Do work for the whole process, such as loading keys, outside of the share of the tenant whose request starts
+    it.
+    """
     token = HOLDER.set(None)
     try:
         yield
@@ -57,7 +60,7 @@ class ShareExceededError(ServiceError):
 class CapacityExceededError(UnavailableError):
     """503 with Retry-After: all tenants together use the whole capacity of `resource`. No server is down.
 
-    An UnavailableError, since callers that wait, or give up, without a server do the same here.
+    An UnavailableError, since callers handle both in the same way.
     """
 
     def __init__(self, resource: str, retry_after: int = 1) -> None:
@@ -75,7 +78,7 @@ class _Waiter:
 
     @property
     def is_granted(self) -> bool:
-        """Whether the units are taken, whatever has become of the request that waited for them."""
+        """Whether the units are taken, even if the waiting request was cancelled since."""
         return self.granted.done() and not self.granted.cancelled() and self.granted.result()
 
     def time_out(self) -> None:
@@ -134,10 +137,10 @@ class FairShare:
             self.release(holder, amount)
 
     async def acquire(self, holder: Hashable, amount: int = 1, *, urgent: bool = False) -> int:
-        """Wait for `amount` units, and return how many were taken: what is larger than a share takes a whole share.
+        """Wait for `amount` units, at most a share; return how many were taken.
 
-        Raises ShareExceededError (429) where the holder's own requests use its share or fill its queue, and
-        CapacityExceededError (503) where other holders use the rest of the capacity.
+        Raises ShareExceededError (429) if the holder's own requests use its share or fill its queue, and
+        CapacityExceededError (503) if other holders use the capacity.
         """
         amount = min(amount, self.share)
         entry = self._holders.get(holder)
@@ -145,7 +148,7 @@ class FairShare:
             entry = self._holders[holder] = _Holder()
         if not self._ring and self._fits(entry, amount):
             self._take(entry, amount)
-            return amount  # nobody waits: the usual case, without a future
+            return amount  # no request waits: the usual case, without a future
         if entry.waiting >= self._queue:
             self._forget(holder, entry)
             raise self._refused(entry, amount)
@@ -155,7 +158,7 @@ class FairShare:
             self._ring.append(holder)
         (entry.urgent if urgent else entry.others).append(waiter)
         self._serve()
-        timer = loop.call_later(self._timeout, waiter.time_out)  # a third of what asyncio.timeout costs
+        timer = loop.call_later(self._timeout, waiter.time_out)  # costs a third of asyncio.timeout
         try:
             if await waiter.granted:
                 return amount
@@ -168,16 +171,16 @@ class FairShare:
         self._give_up(holder, entry, waiter)
         raise refused
 
-    def demand_room(self, holder: Hashable) -> None:
-        """Raise what `acquire` would raise at once, before work that would be for nothing."""
+    def require_queue_space(self, holder: Hashable) -> None:
+        """Raise at once what `acquire` would raise at once; call it before expensive work."""
         entry = self._holders.get(holder)
         if entry is not None and entry.waiting >= self._queue:
             raise self._refused(entry, 1)
 
     def take(self, holder: Hashable, amount: int = 1) -> int:
-        """As `acquire`, without waiting: take what fits now, although other requests wait, or raise at once.
+        """As `acquire`, but raise instead of waiting; ignores the queue.
 
-        For a request that holds units already: in the queue it could wait for itself.
+        For a request that already holds units: it could wait for itself in the queue.
         """
         amount = min(amount, self.share)
         entry = self._holders.get(holder) or _Holder()
@@ -188,7 +191,7 @@ class FairShare:
         return amount
 
     def release(self, holder: Hashable, amount: int = 1) -> None:
-        """Give back what `acquire` has returned."""
+        """Return units from `acquire`."""
         entry = self._holders[holder]
         entry.used -= amount
         self.used -= amount
@@ -219,17 +222,17 @@ class FairShare:
         self.used += amount
 
     def _serve(self) -> None:
-        """Grant what fits, one request of each holder in turn.
+        """Grant waiting requests that fit, one of each holder in turn.
 
-        A holder at its share is passed over. One that waits for the capacity ends the round, so that many small
-        requests of others do not keep a large one waiting forever.
+        A holder at its share is skipped. One that waits for capacity ends the round, so that many small requests do not
+        delay a large one forever.
         """
         passed = 0
         while passed < len(self._ring):
             holder = self._ring[0]
             entry = self._holders[holder]
             waiter = entry.first
-            if not waiter.granted.done():  # one that has ended has not run since, and only leaves the queue
+            if not waiter.granted.done():  # an ended wait whose task has not run yet: only remove it
                 if entry.used + waiter.amount > self.share:
                     self._ring.rotate(-1)
                     passed += 1
@@ -246,7 +249,7 @@ class FairShare:
                 self._ring.popleft()
 
     def _give_up(self, holder: Hashable, entry: _Holder, waiter: _Waiter) -> None:
-        """End a wait that timed out or was cancelled; units granted in the same moment go back."""
+        """End a wait that timed out or was cancelled; return units that were granted in the same moment."""
         if waiter.is_granted:
             self.release(holder, waiter.amount)
             return
@@ -259,7 +262,7 @@ class FairShare:
         self._serve()
 
     def _forget(self, holder: Hashable, entry: _Holder) -> None:
-        # A wait that was cancelled ends later: then the holder may have another entry already.
+        # the holder may have a new entry by the time a cancelled wait ends
         if not entry.used and not entry.waiting and self._holders.get(holder) is entry:
             del self._holders[holder]
 
@@ -273,7 +276,7 @@ class FairShare:
 def observe_shares(shares: Sequence[FairShare]) -> None:
     """Export capacity, use and refusals of `shares` as metrics, by resource; called once per process.
 
-    No metric has the tenant as a label: that would be a series for each tenant.
+    The tenant is no label: each tenant would be a time series.
     """
 
     def observe(value: Callable[[FairShare], int]) -> Callable[[CallbackOptions], list[Observation]]:

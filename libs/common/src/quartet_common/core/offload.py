@@ -1,4 +1,4 @@
-"""Large work: done so that other requests of the process are served meanwhile."""
+"""Large work: in a thread or in slices, so that other requests of the process go on."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -7,14 +7,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LARGE_BODY = 128 * 1024
-"""Bytes from which a body is worth a thread: some milliseconds of work."""
+"""Bytes of a body that are worth a thread: some milliseconds of work."""
 
 SLICE = 10_000
-"""Items that one statement takes: encoding them for the database takes some milliseconds."""
+"""Items of one statement: encoding them for the database takes some milliseconds."""
 
 
 async def work_on(body: bytes, work: Callable[[bytes], T]) -> T:
-    """`work(body)`; for a large body in a thread, beside which the event loop goes on."""
+    """`work(body)`, in a thread if the body is large, so that the event loop is not blocked."""
     return work(body) if len(body) < LARGE_BODY else await asyncio.to_thread(work, body)
 
 

@@ -1,4 +1,4 @@
-"""Retry: how the services wait for their backing servers, and which HTTP calls may be repeated."""
+"""Retry: pauses between attempts to reach a server."""
 
 import logging
 import random
@@ -20,7 +20,7 @@ QUIET = 10.0
 
 
 class Backoff:
-    """How long to wait after each of several failures: twice as long each time, with jitter."""
+    """The pauses after repeated failures: doubled each time, with jitter."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -44,7 +44,8 @@ async def connect_with_retry(
     """Call `connect` until it succeeds and return its result.
 
     `retry_interval` is the longest pause between two attempts, in seconds; pauses start at a sixteenth of it, double
-    each time and carry jitter. `max_attempts` None means for ever. Raises SystemExit naming `name` when all failed.
+    each time and have jitter. `max_attempts` None means without limit. Raises SystemExit naming `name` when all
+    attempts failed.
     """
     attempt = 0
 

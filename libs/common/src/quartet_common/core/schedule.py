@@ -1,4 +1,4 @@
-"""Schedules: what a worker does again and again."""
+"""Schedules: functions that a process repeats."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ class Schedule:
 
 
 async def run_schedule(schedule: Schedule) -> None:
-    """Run `schedule` until cancelled. A failure is logged and the next turn tries again."""
+    """Run `schedule` until cancelled. A failure is logged; the next run tries again."""
     while True:
         try:
-            with suppress_instrumentation():  # nobody asked for it: no trace of its own each few seconds
+            with suppress_instrumentation():  # no request caused it: it has no trace
                 await schedule.action()
         except ServiceError as error:
             cause = f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ is not None else ""

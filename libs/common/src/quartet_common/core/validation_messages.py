@@ -1,13 +1,13 @@
-"""Messages of msgspec about JSON bodies, in plain English: `name must not be empty.`, `members[2].value is missing.`"""
+"""Validation messages: errors of msgspec in plain English: `name must not be empty.`, `members[2].value is missing.`"""
 
 import re
 
 import msgspec
 
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*\Z"
-"""Pattern (msgspec.Meta) of texts of one line."""
+"""Pattern (msgspec.Meta) of texts without line breaks."""
 MAX_SHOWN = 64
-"""Characters of a sent value or name that a message repeats."""
+"""Maximum characters of a sent value or name in a message."""
 
 _PATH = re.compile(r"(.*) - at `\$\.?([^`]*)`", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `([^`]*)`,? ?(.*)", re.DOTALL)
@@ -36,9 +36,9 @@ _FORMS = {
 
 
 def describe(error: Exception) -> str:
-    """What is wrong with a JSON body, as a sentence: `error` is what msgspec.json.decode raised for it.
+    """The error in a JSON body as a sentence; `error` is from msgspec.json.decode.
 
-    Names and values that were sent are escaped and cut to MAX_SHOWN characters.
+    Names and values from the client are escaped and cut to MAX_SHOWN characters.
     """
     message = str(error)
     if isinstance(error, RecursionError):
@@ -73,7 +73,7 @@ def _rule(problem: str) -> str:
 
 
 def _requirement(kind: str, rest: str) -> str:
-    """What follows "must": of ("str", "of length >= 1"), ("int", "<= 9"), ("str", "got `int`"), ..."""
+    """The text after "must", of ("str", "of length >= 1"), ("int", "<= 9"), ("str", "got `int`"), ..."""
     length = _LENGTH.fullmatch(rest)
     if length and length.groups() == (">=", "1"):
         return "not be empty"

@@ -1,4 +1,4 @@
-"""The cache: Redis, which may be away at any time without anything but speed being lost."""
+"""The cache: Redis. Without it everything works, but slower."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TIMEOUT = 0.25
-"""Seconds that the cache may take to answer before the work goes on without it."""
+"""Seconds that the cache may take to answer before work continues without it."""
 
 
 def open_cache(config: ServiceConfig) -> Redis:
-    """A client that connects when it is first used and does not wait long for a server that is away."""
+    """A client that connects at first use, with short timeouts."""
     verified: dict[str, Any] = {
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
@@ -40,7 +40,7 @@ def open_cache(config: ServiceConfig) -> Redis:
 
 
 async def ignore_cache_failure(call: Callable[[], Awaitable[T]]) -> T | None:
-    """The result of a call to the cache, or None when Redis is away."""
+    """The result of a call to the cache, or None while Redis is unavailable."""
     try:
         return await call()
     except (RedisError, OSError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""Connecting to PostgreSQL: one connection, what all connections have in common, and no pooler in between."""
+"""Connections to PostgreSQL: how one is made, and the check that no pooler is in between."""
 
 from typing import TypeAlias
 from urllib.parse import quote
@@ -8,16 +8,18 @@ from asyncpg.pool import PoolConnectionProxy
 
 from quartet_common.config.settings import ServiceConfig
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+SingleConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection outside any pool."""
+Connection: TypeAlias = "SingleConnection | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def connect_once(
     config: ServiceConfig, statement_timeout: float | None = None, *, timeout: float = 5.0
-) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection outside any pool, for migrations, the relay, the probe and exports.
+) -> SingleConnection:
+    """A connection outside any pool, for migrations, the relay, the probe and exports.
 
-    `statement_timeout` and `timeout`, that of connecting, are in seconds.
+    `statement_timeout` and `timeout` (of connecting) are in seconds.
     """
     return await asyncpg.connect(
         url_of(config),
@@ -28,9 +30,9 @@ async def connect_once(
     )
 
 
-async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg.Record]":
-    """As `connect_once`, for the start of a process. Raises SystemExit, with the reason, if a connection pooler such as
-    PgBouncer answers: it gives a client's transactions to different sessions, and Quartet needs one session.
+async def connect_directly(config: ServiceConfig) -> SingleConnection:
+    """As `connect_once`, for the start of a process. Raises SystemExit if a connection pooler such as PgBouncer
+    answers: it distributes a client's transactions over sessions, and Quartet needs one session.
     """
     try:
         connection = await connect_once(config)
@@ -39,7 +41,7 @@ async def connect_directly(config: ServiceConfig) -> "asyncpg.Connection[asyncpg
             raise _pooler_refused(config) from error
         raise
     try:
-        # a pooler gives its clients process ids of its own, for cancel requests that go through the pooler
+        # a pooler gives clients process ids of its own, to forward cancel requests
         is_direct = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
         is_direct = False
@@ -62,7 +64,7 @@ def _pooler_refused(config: ServiceConfig) -> SystemExit:
 
 
 def url_of(config: ServiceConfig) -> str:
-    """The URL; where it asks for a verified server and does not say by whom, by QUARTET_TRUST."""
+    """The URL; QUARTET_TRUST is the root certificate of a verified connection unless the URL names one."""
     url = config.database_url
     if config.trust is None or "sslmode=verify-" not in url or "sslrootcert=" in url:
         return url
@@ -70,5 +72,5 @@ def url_of(config: ServiceConfig) -> str:
 
 
 def server_settings(config: ServiceConfig) -> dict[str, str]:
-    """What each session is set to."""
+    """The settings of each session."""
     return {"search_path": config.service, "application_name": f"quartet-{config.service}", "jit": "off"}

@@ -1,4 +1,4 @@
-"""Database: the pool, the one place that opens transactions, and what happens when PostgreSQL is away."""
+"""Database: the pool, transactions, and errors while PostgreSQL is unavailable."""
 
 import asyncio
 import logging
@@ -19,27 +19,29 @@ from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededErr
 from quartet_common.data.connections import Connection, Pool, connect_once, server_settings, url_of
 from quartet_common.data.database_errors import raise_meaning, unavailable
 from quartet_common.data.database_watch import Answer, Watch
-from quartet_common.data.outbox_notifier import OutboxWaker, outbox_channel
-from quartet_common.data.wait_queue import Turns
+from quartet_common.data.outbox_notifier import OutboxNotifier, outbox_channel
+from quartet_common.data.wait_queue import WaitQueues
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 OWN_CONNECTIONS = 2
-"""Connections of the pool that requests leave to the process's own work: readiness, revocations, clock, limits."""
+"""Connections of the pool that are reserved for the process: readiness, revocations, clock, limits."""
 OTHERS = 2
-"""Connections of the pool that the OutboxWaker, or the pool itself while it connects, may use at the same time."""
+"""Connections of the pool that the OutboxNotifier, or the pool while it connects, may use at the same time."""
 MAX_WAITING = 1000
 """Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
 LONGEST_PAUSE = 0.05
-"""Seconds, doubled by each attempt: at most so long is the random pause after which it does not meet the same again."""
+"""Seconds, doubled at each attempt: the maximum of the random pause before a retry, so that two transactions do not
+collide again.
+"""
 
 
 @dataclass
 class _Outgoing:
-    """What follows the commit of the transaction that runs: whether it has written into the outbox, and actions."""
+    """What follows the commit of the current transaction: a NOTIFY if it wrote outbox rows, and actions."""
 
     has_events: bool = False
     actions: list[Callable[[], None]] = field(default_factory=list)
@@ -49,17 +51,17 @@ _running: ContextVar[_Outgoing | None] = ContextVar("quartet_transaction", defau
 
 
 def note_outgoing() -> None:
-    """Have the relay woken once the transaction that runs has been committed."""
+    """Notify the relay once the current transaction is committed."""
     outgoing = _running.get()
     if outgoing is not None:
         outgoing.has_events = True
 
 
 def after_commit(action: Callable[[], None]) -> None:
-    """Have `action` run as soon as the transaction that runs is committed, and not at all if it is rolled back.
+    """Run `action` as soon as the current transaction is committed; not if it is rolled back.
 
-    It keeps the memory of this process in step with the database, whatever the caller of the transaction does next.
-    Raises RuntimeError outside of a transaction.
+    For state in memory that must match the database whatever the caller does next. Raises RuntimeError outside of a
+    transaction.
     """
     outgoing = _running.get()
     if outgoing is None:
@@ -70,9 +72,10 @@ def after_commit(action: Callable[[], None]) -> None:
 class Database:
     """A pool of connections to the service's own schema.
 
-    A request takes its connection from its tenant's share of `connections`. So everything that gives a connection
-    raises ShareExceededError (429) when the tenant uses its whole share for `acquire_timeout` seconds, and
-    CapacityExceededError (503) when the pool is exhausted. Only the pool limits schedules and other own work.
+    A request takes its connection from its tenant's share of `connections`. So all methods that return a connection
+    raise ShareExceededError (429) if the tenant uses its whole share for `acquire_timeout` seconds, and
+    CapacityExceededError (503) if the pool is exhausted. Schedules and other work of the process are limited by the
+    pool only.
     """
 
     def __init__(self, pool: Pool, *, channel: str, acquire_timeout: float, watch: Watch) -> None:
@@ -81,21 +84,21 @@ class Database:
         self.connections = _connection_shares(pool.get_max_size(), acquire_timeout)
         self._acquire_timeout = acquire_timeout
         self.taken = 0
-        """Connections of the pool that blocks use, or are about to get."""
-        self._waker = OutboxWaker(pool, channel)
-        self._turns = Turns()
+        """Connections of the pool that are in use or about to be."""
+        self._notifier = OutboxNotifier(pool, channel)
+        self._wait_queues = WaitQueues()
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A connection inside a transaction: committed at the end, rolled back on any exception.
 
-        Raises UnavailableError (503) when PostgreSQL does not answer, ContendedError (503) when it has undone the
-        transaction because of another one: `run` tries again.
+        Raises UnavailableError (503) if PostgreSQL does not answer, ContendedError (503) if it rolled the transaction
+        back in favour of another one: `run` tries again.
         """
         return self._command(begins=True)
 
     def statement(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection for a command of one statement, which is a transaction by itself: BEGIN and COMMIT would be two
-        more round trips. Raises what `transaction` raises.
+        """A connection for a command of one statement, which is its own transaction: saves the round trips of BEGIN and
+        COMMIT. Raises what `transaction` raises.
         """
         return self._command(begins=False)
 
@@ -112,13 +115,13 @@ class Database:
         finally:
             _running.reset(token)
         if outgoing.has_events:
-            self._waker.wake()
+            self._notifier.notify()
 
     async def run(self, command: Callable[[Connection], Awaitable[T]]) -> T:
-        """Carry out `command` in a transaction, and again from its start if PostgreSQL undoes it because of another.
+        """Run `command` in a transaction; repeat it if PostgreSQL rolls it back in favour of another one.
 
-        `command` may run up to ATTEMPTS times: what it does outside of its transaction it would do as often. Raises
-        UnavailableError (503), ContendedError (503) when the last attempt was undone too.
+        `command` may run up to ATTEMPTS times, with its effects outside of the transaction. Raises UnavailableError
+        (503), ContendedError (503) if the last attempt was rolled back too.
         """
         for attempt in range(1, ATTEMPTS):
             try:
@@ -133,12 +136,12 @@ class Database:
             return await command(connection)
 
     async def run_in_turn(self, what: str, command: Callable[[Connection], Awaitable[T]]) -> T:
-        """As `run`, for a `command` that raises HeldError where another transaction holds `what`: then it waits, at
-        most PATIENCE, without a connection. So a tenant that waits for itself keeps nobody else out.
+        """As `run`, for a `command` that raises HeldError while another transaction holds `what`: it then waits, at
+        most PATIENCE, without a connection, so a tenant that waits for its own change does not use up the pool.
 
         Raises what `run` does, and HeldError (503).
         """
-        return await self._turns.run(what, lambda: self.run(command))
+        return await self._wait_queues.run(what, lambda: self.run(command))
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """A connection without a transaction, for reads of one statement. Raises UnavailableError (503)."""
@@ -146,7 +149,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """A connection in a read-only transaction that sees one moment, for reads of many statements."""
+        """A connection in a read-only transaction that sees one moment, for reads of several statements."""
         async with (
             self.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -165,12 +168,14 @@ class Database:
                 await connection.close(timeout=2)
             finally:
                 self.watch.in_use.discard(connection)
-                connection.terminate()  # does nothing to one that is closed
+                connection.terminate()  # no effect on a closed connection
 
     async def close(self) -> None:
-        """Let what runs finish, then close every connection; a server that is away is not waited for."""
+        """Let running commands finish, then close every connection, without waiting for a server that does not
+        answer.
+        """
         await self.watch.close()
-        await self._waker.close()
+        await self._notifier.close()
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:
@@ -178,10 +183,10 @@ class Database:
 
 
 class _Acquired(AbstractAsyncContextManager[Connection]):
-    """A connection of the pool within its tenant's share of connections, for a block. Errors of the driver that mean
-    that PostgreSQL is away become UnavailableError, contention becomes ContendedError.
+    """A connection of the pool within its tenant's share, for a block. Driver errors become UnavailableError if
+    PostgreSQL is unavailable, and ContendedError for contention.
 
-    Every statement needs one: a class costs less than a generator with `FairShare.hold` inside.
+    A class, since every statement needs one and a generator with `FairShare.hold` costs more.
     """
 
     def __init__(self, database: Database, timeout: float) -> None:
@@ -219,11 +224,11 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         finally:
             self._release_share()
         if isinstance(error, AttributeError) and is_ended:
-            raise UnavailableError("postgresql") from error  # what asyncpg raises if it ends between two of its steps
+            raise UnavailableError("postgresql") from error  # asyncpg raises it if a connection ends
         raise_meaning(error)
 
     async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
-        """A connection of the pool. Raises CapacityExceededError when all are in use for `timeout` seconds."""
+        """A connection of the pool. Raises CapacityExceededError if all are in use for `timeout` seconds."""
         if self._watch.is_hanging:
             raise UnavailableError("postgresql", problem=Answer.NONE.value)
         if self._database.taken + OTHERS <= self._pool.get_max_size():
@@ -237,8 +242,8 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
             raise CapacityExceededError(self._shares.resource) from None
 
     async def _acquire_share(self, holder: Hashable) -> None:
-        """Raises ShareExceededError and CapacityExceededError; but UnavailableError where PostgreSQL does not answer:
-        then it keeps the connections, not the tenant.
+        """Raises ShareExceededError and CapacityExceededError; UnavailableError if PostgreSQL does not answer, since
+        then the connections are not held by the tenant.
         """
         try:
             await self._shares.acquire(holder)
@@ -248,7 +253,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
             raise
 
     def _has_room(self) -> bool:
-        """Whether the pool has room for a connection: then it was PostgreSQL that did not accept it in time."""
+        """Whether the pool may open or has a free connection: then PostgreSQL was the reason for the timeout."""
         return bool(self._pool.get_idle_size()) or self._pool.get_size() < self._pool.get_max_size()
 
     def _release_share(self) -> None:
@@ -261,18 +266,18 @@ def _has_ended(connection: Connection) -> bool:
     """Whether a connection of the pool was closed, by the server or by the watch."""
     try:
         return connection.is_closed()
-    except asyncpg.InterfaceError:  # the pool has taken it back
+    except asyncpg.InterfaceError:  # it was released to the pool
         return True
 
 
 def _connection_shares(size: int, timeout: float) -> FairShare:
-    """How tenants share a pool of `size` connections: one uses at most three quarters of what requests may use."""
+    """The shares of a pool of `size` connections: a tenant uses at most three quarters of those for requests."""
     capacity = max(1, size - OWN_CONNECTIONS)
     return FairShare("database connections", capacity, max(1, capacity * 3 // 4), queue=MAX_WAITING, timeout=timeout)
 
 
 async def open_database(config: ServiceConfig) -> Database:
-    """Connect a pool to the service's schema. Raises the driver's error when PostgreSQL is away."""
+    """Open a pool of connections to the service's schema. Raises the driver's error if PostgreSQL is unavailable."""
     pool = await asyncpg.create_pool(
         url_of(config),
         password=config.database_password.get_secret_value(),
@@ -290,4 +295,4 @@ async def open_database(config: ServiceConfig) -> Database:
 
 
 async def _no_reset(connection: object) -> None:
-    """Session state is never changed on pooled connections, so the driver's reset round trip would buy nothing."""
+    """No round trip to reset a connection: code never changes the session state of pooled connections."""

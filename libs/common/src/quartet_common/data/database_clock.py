@@ -1,4 +1,4 @@
-"""Clocks: the time as PostgreSQL has it, so that processes on different machines agree about what came first."""
+"""Database clock: the time of PostgreSQL, so that processes on different machines agree on the order of events."""
 
 import logging
 import time
@@ -11,48 +11,48 @@ from quartet_common.data.database import Database
 logger = logging.getLogger(__name__)
 
 INTERVAL = 5.0
-"""Seconds between two questions: in between a machine's oscillator goes wrong by less than a millisecond."""
-WORTH_TELLING = timedelta(seconds=1)
-"""How far the machine's clock may be from PostgreSQL's before it is logged."""
+"""Seconds between two queries: meanwhile the clock of a machine drifts by less than a millisecond."""
+LOGGED_DIFFERENCE = timedelta(seconds=1)
+"""A difference between the clocks of this machine and PostgreSQL above which it is logged."""
 ASK = "SELECT clock_timestamp()"
 
 
 class DatabaseClock:
-    """The time of the service's PostgreSQL as far as it is known; before the first answer, the machine's.
+    """The time of the service's PostgreSQL; before the first answer, that of this machine.
 
-    It goes on by itself between answers, and does not follow the machine's clock, which may be set at any time.
+    Between answers it runs on the monotonic clock, since the wall clock of the machine may be set at any time.
     """
 
     def __init__(self, machine: Clock = utc_now, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._machine = machine
         self._monotonic = monotonic
         self._begun = machine() - timedelta(seconds=monotonic())
-        self._is_told = False
+        self._is_logged = False
 
     def __call__(self) -> datetime:
         """The time, in UTC."""
         return self._begun + timedelta(seconds=self._monotonic())
 
     async def ask(self, database: Database) -> None:
-        """Take over the time of `database`. Raises UnavailableError."""
+        """Set the clock to the time of `database`. Raises UnavailableError."""
         async with database.connection() as connection:
-            asked = self._monotonic()
-            told: datetime = await connection.fetchval(ASK)
-        self.correct(told, self._monotonic() - asked)
+            started = self._monotonic()
+            now: datetime = await connection.fetchval(ASK)
+        self.correct(now, self._monotonic() - started)
 
-    def correct(self, told: datetime, took: float) -> None:
-        """Take over the time that was `told` in an answer that took so many seconds, so far as it is sure.
+    def correct(self, answer: datetime, took: float) -> None:
+        """Set the clock by `answer`, PostgreSQL's time in a response that took `took` seconds.
 
-        Now it is `told` at least and `took` later at most: what is between is left as it is, so that an answer that was
-        read late changes nothing.
+        The time now is between `answer` and `took` seconds later. A clock within this range is not changed, so a
+        response that was read late has no effect.
         """
         now = self()
-        earliest, latest = told, told + timedelta(seconds=took)
+        earliest, latest = answer, answer + timedelta(seconds=took)
         self._begun += max(earliest - now, timedelta()) + min(latest - now, timedelta())
-        is_far = abs(self._machine() - self()) > WORTH_TELLING
-        if is_far and not self._is_told:
+        is_far = abs(self._machine() - self()) > LOGGED_DIFFERENCE
+        if is_far and not self._is_logged:
             difference = (self._machine() - self()).total_seconds()
             logger.warning(
                 "the clock of this machine differs from the clock of PostgreSQL", extra={"seconds": difference}
             )
-        self._is_told = is_far
+        self._is_logged = is_far

@@ -1,4 +1,4 @@
-"""What the driver's errors mean: PostgreSQL is away or cannot do its work, or transactions contend."""
+"""The meaning of driver errors: PostgreSQL is unavailable, or transactions contend."""
 
 import asyncpg
 
@@ -10,7 +10,7 @@ UNAVAILABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's farewell came between two statements of a transaction
+    asyncpg.InternalClientError,  # the server ended the connection between two statements of a transaction
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -18,17 +18,19 @@ UNAVAILABLE = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InsufficientResourcesError,  # class 53: no disk space, no memory, too many connections
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a primary that was demoted
-    asyncpg.PostgresSystemError,  # class 58: the files of the server
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a demoted primary
+    asyncpg.PostgresSystemError,  # class 58: system errors of the server
 )
 OF_ONE_STATEMENT = (TimeoutError, asyncpg.OutOfMemoryError, asyncpg.ConfigurationLimitExceededError)
-"""Of UNAVAILABLE, what one statement may meet again and again while the server does well by all others."""
+"""Errors of UNAVAILABLE that one statement may cause repeatedly while the server works for all others."""
 CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-"""PostgreSQL has undone a transaction for the sake of another; the same again may well succeed."""
+"""PostgreSQL rolled a transaction back in favour of another one; a retry may succeed."""
 
 
 class unavailable:  # noqa: N801  # reads as a statement
-    """Turns the driver's many ways to say that PostgreSQL is away into UnavailableError; contention into its own."""
+    """Convert driver errors that mean that PostgreSQL is unavailable to UnavailableError, and contention to
+    ContendedError.
+    """
 
     def __enter__(self) -> None:
         return None
@@ -38,7 +40,7 @@ class unavailable:  # noqa: N801  # reads as a statement
 
 
 def raise_meaning(error: BaseException | None) -> None:
-    """Raise what an error of the driver means, if it means that PostgreSQL is away or that transactions contend."""
+    """Raise UnavailableError or ContendedError if a driver error means that; else do nothing."""
     if isinstance(error, UNAVAILABLE):
         raise UnavailableError("postgresql", problem=_problem(error)) from error
     if isinstance(error, CONTENDED):
@@ -46,7 +48,7 @@ def raise_meaning(error: BaseException | None) -> None:
 
 
 def _problem(error: BaseException) -> str:
-    """What PostgreSQL cannot do, as an error message says it."""
+    """The problem of PostgreSQL for an error message."""
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return "has no server of the kind that target_session_attrs asks for"
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationError(Exception):
-    """The schema and the code do not fit together; the text says how."""
+    """The schema does not match the code; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Migration:
 
 
 def find_migrations(package: str) -> list[Migration]:
-    """The migrations of an importable package: inside it when it was built, beside `src/` in a checkout."""
+    """The migrations of an importable package: inside a built one, next to `src/` in a checkout."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise MigrationError(f"{package} is not an installed package")
@@ -56,7 +56,7 @@ def find_migrations(package: str) -> list[Migration]:
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """The migrations in `folder`, in order. Raises MigrationError on a gap, a doubled number or an odd name."""
+    """The migrations in `folder`, in order. Raises MigrationError for a gap, a duplicate number or an invalid name."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = FILE_NAME.fullmatch(path.name)
@@ -69,9 +69,9 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Connection, component: str, migrations: list[Migration]) -> int:
-    """Apply what is missing, each file in a transaction; return how many. Safe to run many at once.
+    """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently.
 
-    Raises MigrationError when the schema is newer than the code or an applied file was edited.
+    Raises MigrationError if the schema is newer than the code or an applied file was edited.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
     try:

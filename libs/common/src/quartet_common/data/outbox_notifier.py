@@ -1,4 +1,4 @@
-"""The waker: tells the relay, after a commit, that the outbox has rows."""
+"""The outbox notifier: wakes the relay after a commit with outbox rows."""
 
 import asyncio
 import logging
@@ -12,17 +12,17 @@ logger = logging.getLogger(__name__)
 
 OUTBOX_CHANNEL = "quartet_outbox"
 GATHERING = 0.002
-"""Seconds in which commits share one NOTIFY, which costs the writer, PostgreSQL and the relay a round trip each."""
+"""Seconds within which commits share one NOTIFY, which costs the writer, PostgreSQL and the relay a round trip each."""
 
 TIMEOUT = 1.0
-"""Seconds that a NOTIFY may take; the relay polls as often."""
+"""Timeout of a NOTIFY in seconds; the relay polls as often."""
 
 
-class OutboxWaker:
-    """Tells the relay, after a commit, that the outbox has rows.
+class OutboxNotifier:
+    """Wakes the relay after a commit with outbox rows.
 
     The NOTIFY is sent outside the writing transaction: inside, PostgreSQL would serialise all commits of the database
-    on one lock while each is flushed. Many commits share one NOTIFY; one that is lost costs a poll interval.
+    on one lock while each is flushed. Many commits share one NOTIFY; a lost one costs a poll interval.
     """
 
     def __init__(self, pool: Pool, channel: str) -> None:
@@ -31,13 +31,13 @@ class OutboxWaker:
         self._pending = False
         self._task: asyncio.Task[None] | None = None
 
-    def wake(self) -> None:
-        """Have a NOTIFY sent soon; returns at once."""
+    def notify(self) -> None:
+        """Send a NOTIFY soon; returns at once."""
         self._pending = True
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._notify())
+            self._task = asyncio.get_running_loop().create_task(self._send())
 
-    async def _notify(self) -> None:
+    async def _send(self) -> None:
         while self._pending:
             await asyncio.sleep(GATHERING)
             self._pending = False
@@ -47,11 +47,11 @@ class OutboxWaker:
                 logger.debug("the relay was not woken and will poll", extra={"error": str(error)})
 
     async def close(self) -> None:
-        """Wait for a NOTIFY that is on its way."""
+        """Wait for a running NOTIFY."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=1)
 
 
 def outbox_channel(service: str) -> str:
-    """The NOTIFY channel on which `service`'s relay listens."""
+    """The NOTIFY channel of `service`'s relay."""
     return f"{OUTBOX_CHANNEL}_{service}"

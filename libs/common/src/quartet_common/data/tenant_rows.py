@@ -1,4 +1,4 @@
-"""Rows of a tenant: the tables that have them, and their removal."""
+"""Rows of a tenant: the tables with such rows, and their deletion."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,8 +6,8 @@ from quartet_common.data.connections import Connection
 
 
 async def tables(connection: Connection) -> list[str]:
-    """The tables of the service's schema that have a tenant_id, in the order in which they can be emptied: children
-    before parents, then those that neither refer nor have triggers, such as totals which the triggers of others write.
+    """The tables of the service's schema with a tenant_id, in an order in which they can be emptied: children before
+    parents, then those without references and triggers, such as totals that triggers of other tables write.
     """
     rows = await connection.fetch(
         """
@@ -29,7 +29,9 @@ async def tables(connection: Connection) -> list[str]:
 
 
 def children_first(names: Sequence[str], pairs: Collection[tuple[str, str]]) -> list[str]:
-    """`names` so that of each pair (child, parent) the child comes first. Raises ValueError for a circle."""
+    """`names` in an order in which the child of each pair (child, parent) comes first. Raises ValueError for a
+    cycle.
+    """
     left, ordered = list(names), list[str]()
     while left:
         parents = {parent for child, parent in pairs if child in left}
@@ -42,10 +44,10 @@ def children_first(names: Sequence[str], pairs: Collection[tuple[str, str]]) -> 
 
 
 async def erase_rows(connection: Connection, table: str, tenant: str, limit: int) -> int:
-    """Remove at most `limit` rows of a tenant; returns how many they were. `table` is a name out of the catalogue.
+    """Delete at most `limit` rows of a tenant; return how many. `table` is a name from the catalogue.
 
-    By an index, also in the rest of the transaction: for a tenant with many of the rows PostgreSQL would scan the whole
-    table for each batch, and the last one, which finds nothing, would take too long.
+    Forces an index scan, also for later statements of the transaction: for a tenant with many rows PostgreSQL would
+    scan the whole table for each batch, and the last scan, which finds nothing, would take too long.
     """
     await connection.execute("SET LOCAL enable_seqscan = off")
     name = '"' + table.replace('"', '""') + '"'

@@ -1,7 +1,6 @@
-"""Turns: who needs what another transaction holds waits for it without a connection, and tries again one at a time.
+"""Wait queues: commands that need a lock of another transaction wait without a connection, and retry one at a time.
 
-A wait inside PostgreSQL holds a connection of the pool, which is everybody's: a tenant whose own change takes long
-would keep all others out.
+A wait inside PostgreSQL would occupy a connection of the pool: a tenant with one long change would block all others.
 """
 
 import asyncio
@@ -17,27 +16,27 @@ from quartet_common.core.errors import HeldError
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds that somebody waits for its turn and for what is held; then the answer is 503."""
+"""Seconds that a command waits for its turn and for the lock; then the answer is 503."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
-"""Seconds between two tries, doubled each time."""
+"""Seconds between two attempts, doubled each time."""
 
 
 @dataclass(eq=False)
 class _Queue:
-    """Who waits for the same; `is_held` says whether the last one who tried has found it held."""
+    """The commands that wait for one lock; `is_held` is the result of the last attempt."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_held: bool = True
 
 
-class Turns:
-    """The queues of a process; one is there as long as somebody waits in it."""
+class WaitQueues:
+    """The queues of a process; one exists as long as a command waits in it."""
 
     def __init__(self) -> None:
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
     async def run(self, what: str, command: Callable[[], Awaitable[T]]) -> T:
-        """Carry out `command`, which raises HeldError where `what` is held and has then done nothing, until it is free.
+        """Run `command` until `what` is free. It raises HeldError, without effects, while `what` is held.
 
         Raises HeldError (503) after PATIENCE.
         """
@@ -65,14 +64,14 @@ async def _try(queue: _Queue, command: Callable[[], Awaitable[T]], ends: float) 
     pause = FIRST_PAUSE
     while True:
         if queue.is_held:
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # nosec B311  # nothing is secret here
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # nosec B311  # no secret
             pause = min(2 * pause, LONGEST_PAUSE)
         try:
-            found = await command()
+            result = await command()
         except HeldError:
             queue.is_held = True
             if time.monotonic() > ends:
                 raise
         else:
             queue.is_held = False
-            return found
+            return result

@@ -1,1 +1,3 @@
-"""Limits: how many requests a client, a person and an address may send, counted here and summed up through Redis."""
+"""Limits: how many requests a client, a person and an address may send, counted in memory and added up through
+Redis.
+"""

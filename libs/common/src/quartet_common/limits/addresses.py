@@ -1,4 +1,4 @@
-"""Addresses: what counts as one address. Of IPv6 whoever has one has a /64, so that is what is counted."""
+"""Addresses: the key by which a client address is counted; a /64 for IPv6, since each subscriber has at least one."""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 UNKNOWN = "unknown"
 
 
-def counted_as(address: str | None) -> str:
+def address_key(address: str | None) -> str:
     """The address itself, or the /64 of an IPv6 address; an IPv4 address in IPv6 is the IPv4 address."""
     if not address:
         return UNKNOWN
@@ -18,7 +18,7 @@ def _network(address: str) -> str:
     try:
         found = ip_address(address.partition("%")[0].strip("[]"))
     except ValueError:
-        return UNKNOWN  # whoever sends nonsense past a proxy is one sender
+        return UNKNOWN  # all invalid addresses are one
     if not isinstance(found, IPv6Address):
         return str(found)
     if found.ipv4_mapped is not None:

@@ -1,9 +1,8 @@
-"""The limiter of one app: who is let through, and what the answer says of it.
+"""The limiter of an app: decides whether a request is within its limits, and makes the RateLimit headers.
 
 A request with a valid token counts for its client, and for its person if there is one; any other counts for its
-address. Addresses that have tried too many wrong tokens may try no further ones for a while, but for tokens that were
-verified before, since to know them again costs nothing and tells nothing, and for some that may well be ours. Wrong
-secrets are counted beside, and end in that no secrets are looked at.
+address. An address with too many wrong tokens may send no unknown tokens for a while, except some that look like ours;
+cached tokens cost nothing and reveal nothing. Wrong secrets are counted separately, and block further secrets.
 """
 
 from collections.abc import Callable, Hashable
@@ -16,29 +15,27 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import counted_as
-from quartet_common.limits.redis_sync import SharedClock, Sums
+from quartet_common.limits.addresses import address_key
+from quartet_common.limits.redis_sync import RedisSync, SharedClock
 from quartet_common.limits.windows import REFUSED, Windows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 CLIENT, USER, ADDRESS, FAILURES = "client", "user", "address", "refused"
-TOKEN, SECRET = "token", "secret"  # what is tried
+TOKEN, SECRET = "token", "secret"  # kinds of failed attempts
 CHECKS = Limit(100, 1)
-"""Tokens which may well be ours that each process looks at for an address that may try no others; what such a look
-costs is some 200 us.
-"""
+"""Tokens that look like ours which each process verifies for a blocked address; one costs some 200 us."""
 EXTENSION = "quartet_limits"
-"""The name under which an app has its limiter."""
+"""The key of the limiter in `app.extensions`."""
 
-Said = tuple[str, str]
+RateLimitHeaders = tuple[str, str]
 """The values of RateLimit-Policy and RateLimit."""
 
 
 class Limiter:
-    """Decides in memory; `sums` adds up what all processes of the service have counted. The failures of an address
-    count over all services.
+    """Decides in memory; `sync` adds up the counts of all processes of the service. Failures of an address count for
+    all services together.
     """
 
     def __init__(self, config: ServiceConfig, redis: "Callable[[], Redis]", clock: SharedClock | None = None) -> None:
@@ -55,7 +52,7 @@ class Limiter:
             f"{own}/{ADDRESS}": self._address,
             f"limits/{FAILURES}": self._failures,
         }
-        self.sums = Sums(redis, clock, {name: one for name, one in tables.items() if one is not None})
+        self.sync = RedisSync(redis, clock, {name: one for name, one in tables.items() if one is not None})
         self._policies = _policies(config)
         self._limited = metrics.get_meter(__name__).create_counter(
             "quartet.limits.refused", description="requests that were answered 429, by limit"
@@ -63,68 +60,68 @@ class Limiter:
         self.start_counts(CLIENT, USER, ADDRESS, FAILURES)
 
     def start_counts(self, *limits: str) -> None:
-        """Export 0 for these limits: an alert on the growth of a count would miss the first one of a new series."""
+        """Export 0 for these limits: an alert on growth would miss the first count of a new series."""
         for name in limits:
             self._limited.add(0, {"limit": name})
 
-    def identified(self, who: Principal) -> Said | None:
-        """Count a request of `who`, whose token is valid. Raises LimitedError. Services are not limited."""
-        if SERVICE_SCOPE in who.scopes:
+    def identified(self, principal: Principal) -> RateLimitHeaders | None:
+        """Count a request of `principal`, whose token is valid. Raises LimitedError. Services are not limited."""
+        if SERVICE_SCOPE in principal.scopes:
             return None
         user = client = ""
-        if self._user is not None and who.is_person:
-            user = self._take(self._user, USER, (who.tenant, who.actor))
+        if self._user is not None and principal.is_person:
+            user = self._take(self._user, USER, (principal.tenant, principal.actor))
         if self._client is not None:
-            client = self._take(self._client, CLIENT, (who.tenant, who.client_id))
+            client = self._take(self._client, CLIENT, (principal.tenant, principal.client_id))
         if not user or not client:
-            return _said(self._policies, CLIENT if client else USER, client or user)
+            return _rate_limit_headers(self._policies, CLIENT if client else USER, client or user)
         return f"{self._policies[CLIENT]}, {self._policies[USER]}", f"{client}, {user}"
 
-    def anonymous(self, address: str | None) -> Said | None:
-        """Count a request that has no valid token. Raises LimitedError."""
+    def anonymous(self, address: str | None) -> RateLimitHeaders | None:
+        """Count a request without a valid token. Raises LimitedError."""
         if self._address is None:
             return None
-        return _said(self._policies, ADDRESS, self._take(self._address, ADDRESS, counted_as(address)))
+        return _rate_limit_headers(self._policies, ADDRESS, self._take(self._address, ADDRESS, address_key(address)))
 
     def failed(self, address: str | None, tried: str = TOKEN) -> None:
-        """Count a request whose TOKEN or SECRET was wrong."""
+        """Count a request with a wrong TOKEN or SECRET."""
         if self._failures is not None:
             self._failures.add(_tried_by(address, tried))
 
     def may_try(self, address: str | None, tried: str = TOKEN) -> bool:
-        """Whether what was not seen before is looked at for `address`, whatever it is."""
+        """Whether `address` may send an unknown token or secret."""
         failures, requests = self._failures, self._address
         if failures and failures.is_spent(_tried_by(address, tried)):  # without failures it has no length
             return False
-        return tried == SECRET or not requests or not requests.is_spent(counted_as(address))
+        return tried == SECRET or not requests or not requests.is_spent(address_key(address))
 
     def may_check(self, address: str | None) -> bool:
-        """Whether one more token that may well be ours is looked at for an address that may not try."""
-        return self._checks.take(counted_as(address)) != REFUSED
+        """Whether a blocked address may send one more token that looks like ours."""
+        return self._checks.take(address_key(address)) != REFUSED
 
     def too_many_failures(self, address: str | None, tried: str = TOKEN) -> LimitedError:
-        """What an address is told that may not try: that its guesses were too many, or else its requests."""
+        """The error of a blocked address: too many failures, or else too many requests."""
         guesses, requests = self._failures, self._address
         if requests is not None and not (guesses and guesses.is_spent(_tried_by(address, tried))):
-            return self._spent(requests, ADDRESS, counted_as(address))
+            return self._spent(requests, ADDRESS, address_key(address))
         wait = 1 if guesses is None else guesses.wait(_tried_by(address, tried))
         return LimitedError(
             FAILURES, wait, "Too many wrong tokens or secrets from this IP address. Wait as long as Retry-After says."
         )
 
     def count_refusal(self, error: LimitedError) -> None:
-        """Count an answer 429, whoever has decided it."""
+        """Count a 429 response, also of other code."""
         self._limited.add(1, {"limit": error.limit})
 
     def _take(self, windows: Windows, name: str, key: Hashable) -> str:
-        """The item of RateLimit for what `key` has left."""
+        """The RateLimit item for the remaining quota of `key`."""
         left = windows.take(key)
         if left == REFUSED:
             raise self._spent(windows, name, key)
         return f'"{name}";r={left};t={windows.until_next()}'
 
     def _spent(self, windows: Windows, name: str, key: Hashable) -> LimitedError:
-        """What is said where `key` has none left."""
+        """The error when `key` has no quota left."""
         wait = windows.wait(key)
         error = LimitedError(name, wait)
         error.headers |= {"RateLimit-Policy": self._policies[name], "RateLimit": f'"{name}";r=0;t={wait}'}
@@ -132,7 +129,7 @@ class Limiter:
 
 
 def _tried_by(address: str | None, tried: str) -> Hashable:
-    counted = counted_as(address)
+    counted = address_key(address)
     return counted if tried == TOKEN else (counted, tried)
 
 
@@ -145,5 +142,5 @@ def _policies(config: ServiceConfig) -> dict[str, str]:
     return {name: f'"{name}";q={one.quota};w={one.seconds}' for name, one in limits.items() if one is not None}
 
 
-def _said(policies: dict[str, str], name: str, item: str) -> Said | None:
+def _rate_limit_headers(policies: dict[str, str], name: str, item: str) -> RateLimitHeaders | None:
     return (policies[name], item) if item else None

@@ -1,4 +1,4 @@
-"""Sums: adds up through Redis what the processes have counted, in the background, and without Redis not at all."""
+"""Redis synchronisation: adds up the counts of all processes in the background; without Redis each one limits alone."""
 
 import logging
 import time
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INTERVAL = 0.1
-"""Seconds between two sums."""
+"""Seconds between two synchronisations."""
 PAUSE = 1.0
-"""Seconds for which a Redis that did not answer is left alone."""
+"""Seconds without a request to a Redis that did not answer."""
 BATCH = 250
-"""Keys of one call: Redis serves nobody else while it runs, some 200 us."""
+"""Keys of one call, which blocks Redis for some 200 us."""
 STEP = 1.0
-"""Seconds by which the clock may be set without the windows beginning anew."""
+"""Seconds that the clock may be off; when it is off by more, all windows are reset."""
 PRECISION = 0.05
 
 ADD = """
@@ -42,12 +42,12 @@ end
 local now = redis.call('TIME')
 return {now[1], now[2], sums}
 """
-"""Adds to the running window and the one before it of each key, and gives both, and the time. ARGV: three each."""
+"""Adds to the current and the previous window of each key; returns both and the time. ARGV: three per key."""
 
 
 class SharedClock:
-    """Seconds since the epoch as Redis has them, so that all processes have the same windows. It never stands on the
-    wall clock of this machine, which may be set at any time.
+    """Seconds since the epoch by the clock of Redis, so that all processes have the same windows. It runs on the
+    monotonic clock of this machine, since the wall clock may be set at any time.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
@@ -58,17 +58,17 @@ class SharedClock:
         """The time."""
         return self._monotonic() + self._offset
 
-    def correct(self, told: float) -> float:
-        """Take over the time that was `told` just now; gives by how much it differs, where that is much."""
-        difference = told - self.now()
+    def correct(self, now: float) -> float:
+        """Set the clock to `now`; returns the correction, 0.0 if it is within PRECISION."""
+        difference = now - self.now()
         if abs(difference) <= PRECISION:
             return 0.0
         self._offset += difference
         return difference
 
 
-class Sums:
-    """Tells Redis what `tables` (windows by the beginning of their keys) have counted, and them what others have."""
+class RedisSync:
+    """Sends the counts of `tables` (windows by key prefix) to Redis, and adds those of other processes to them."""
 
     def __init__(self, redis: "Callable[[], Redis]", clock: SharedClock, tables: Mapping[str, Windows]) -> None:
         self._redis = redis
@@ -78,47 +78,47 @@ class Sums:
         self._away_until = 0.0
         self._is_away = False
         self._failed = metrics.get_meter("quartet_common.limits").create_counter(
-            "quartet.limits.unshared", description="sums that could not be made: each process limits by itself"
+            "quartet.limits.unshared", description="failed synchronisations: each process limits alone"
         )
         self._failed.add(0)  # exported from the start
 
-    async def add_up(self) -> None:
-        """Add up what has changed by now. What cannot be told is not told later: the others only let more through.
+    async def run_once(self) -> None:
+        """Send all changed counts. Counts that cannot be sent are dropped: other processes then allow more requests.
 
-        What is counted while Redis is asked waits for the next time: a busy process would else ask without a pause.
+        Counts that arrive meanwhile wait for the next run, so that a busy process pauses between runs.
         """
         if time.monotonic() < self._away_until:
             return
         for prefix, windows in self._tables.items():
-            for some in slices(range(windows.untold), BATCH):
+            for some in slices(range(windows.unsent), BATCH):
                 reports = windows.reports(len(some))
-                if reports and not await self._tell(prefix, windows, reports):
+                if reports and not await self._send(prefix, windows, reports):
                     return
 
-    async def _tell(self, prefix: str, windows: Windows, reports: list[Report]) -> bool:
-        keys, told = [], []
+    async def _send(self, prefix: str, windows: Windows, reports: list[Report]) -> bool:
+        keys, arguments = [], []
         for one in reports:
             name = f"{prefix}/{windows.limit.seconds}/{_name(one.key)}"
             keys += [f"{name}/{one.window}", f"{name}/{one.window - 1}"]
-            told += [one.fresh, one.late, 2 * windows.limit.seconds + 1]
-        answer = await self._ask(keys, told)
+            arguments += [one.fresh, one.late, 2 * windows.limit.seconds + 1]
+        answer = await self._run_script(keys, arguments)
         if answer is None:
             return False
         seconds, microseconds, sums = answer
         for index, one in enumerate(reports):
-            windows.learn(one, sums[2 * index], sums[2 * index + 1])
+            windows.set_totals(one, sums[2 * index], sums[2 * index + 1])
         if abs(self._clock.correct(int(seconds) + int(microseconds) / 1e6)) > STEP:
             for table in self._tables.values():
                 table.forget()
         return True
 
-    async def _ask(self, keys: list[str], told: list[int]) -> Any:
+    async def _run_script(self, keys: list[str], arguments: list[int]) -> Any:
         from redis.exceptions import RedisError
 
         try:
             if self._script is None:
                 self._script = self._redis().register_script(ADD)
-            answer = await self._script(keys=keys, args=told)
+            answer = await self._script(keys=keys, args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             self._failed.add(1)
             self._away_until = time.monotonic() + PAUSE
@@ -133,4 +133,4 @@ class Sums:
 
 
 def _name(key: object) -> str:
-    return "\0".join(map(str, key)) if isinstance(key, tuple) else str(key)  # which no part of it has in it
+    return "\0".join(map(str, key)) if isinstance(key, tuple) else str(key)  # no part contains a NUL

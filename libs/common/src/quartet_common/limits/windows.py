@@ -1,7 +1,7 @@
-"""Windows: counts per key in a sliding window, in bounded memory; each decision is made here and costs no I/O.
+"""Windows: counts per key in a sliding window, in bounded memory; a decision needs no I/O.
 
-The count of a key is what came in the running window, and of the window before it the share that the last `seconds`
-still overlap. What other processes count is added by `sums`.
+The count of a key is that of the current window, and the share of the previous window that the last `seconds` still
+overlap. `redis_sync` adds the counts of other processes.
 """
 
 import math
@@ -13,13 +13,14 @@ from quartet_common.config.rate_limit import Limit
 
 REFUSED = -1
 CAPACITY = 10_000
-"""Keys that are surely remembered; up to twice as many are. About 400 bytes each."""
+"""Keys that are remembered at least; up to twice as many. About 400 bytes each."""
 
 
 class Count:
-    """What one key has used. `own` and `others` are of the running window, `before` is everybody's of the one before.
+    """The use of one key. `own` and `others` are of the current window, `before` is the total of the previous one.
 
-    `sent` of `own` are told to the others already; `late` were not when their window ended.
+    `sent` is the part of `own` that the other processes know; `late` is the part of the previous window that they do
+    not know.
     """
 
     __slots__ = ("before", "late", "others", "own", "sent", "window")
@@ -28,7 +29,7 @@ class Count:
         self.window = window
         self.own = self.sent = self.others = self.before = self.late = 0
 
-    def turn(self, window: int) -> None:
+    def advance(self, window: int) -> None:
         """Begin a later window."""
         follows = window == self.window + 1
         self.before = self.own + self.others if follows else 0
@@ -39,7 +40,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is to be told of one key: `fresh` of the running window, `late` of the one before it."""
+    """The counts of one key to send: `fresh` of the current window, `late` of the previous one."""
 
     key: Hashable
     count: Count
@@ -49,14 +50,14 @@ class Report:
 
 
 class Windows:
-    """The counts of one limit, by key. Those that were used longest ago are forgotten first."""
+    """The counts of one limit by key. The least recently used keys are dropped first."""
 
     def __init__(self, limit: Limit, now: Callable[[], float], capacity: int = CAPACITY) -> None:
         self.limit = limit
         self._quota, self._seconds = limit.quota, limit.seconds
         self._now = now
         self._capacity = capacity
-        # two generations are an LRU that costs a look-up one dictionary and no list
+        # an LRU of two generations: a look-up costs one dictionary and no list
         self._young: dict[Hashable, Count] = {}
         self._old: dict[Hashable, Count] = {}
         self._changed: dict[Hashable, Count] = {}
@@ -65,15 +66,17 @@ class Windows:
         return len(self._young) + len(self._old)
 
     def take(self, key: Hashable, cost: int = 1) -> int:
-        """Use `cost` of what `key` has left, and give what is left then; REFUSED, and nothing used, if it is less."""
-        turn = self._now() / self._seconds
-        window = int(turn)
+        """Use `cost` of the quota of `key` and return the remaining quota; REFUSED, without using any, if it is too
+        little.
+        """
+        position = self._now() / self._seconds
+        window = int(position)
         count = self._young.get(key) or self._find(key, window)
         if window > count.window:
-            count.turn(window)
+            count.advance(window)
         used = count.own + count.others + cost
         if count.before:
-            used += int(count.before * (1 - (turn - window)))
+            used += int(count.before * (1 - (position - window)))
         if used > self._quota:
             return REFUSED
         count.own += cost
@@ -81,58 +84,58 @@ class Windows:
         return self._quota - used
 
     def add(self, key: Hashable, cost: int = 1) -> None:
-        """Count `cost` whether or not `key` has as much left."""
+        """Count `cost` even if the quota is used up."""
         window = int(self._now() / self._seconds)
         count = self._young.get(key) or self._find(key, window)
         if window > count.window:
-            count.turn(window)
+            count.advance(window)
         count.own += cost
         self._changed[key] = count
 
     def is_spent(self, key: Hashable) -> bool:
-        """Whether `key` has nothing left; nothing is used by asking."""
+        """Whether `key` has no quota left; uses none."""
         count = self._young.get(key) or self._old.get(key)
         return count is not None and self._missing(count, 1) > 0
 
     def wait(self, key: Hashable, cost: int = 1) -> int:
-        """Whole seconds, at least 1, after which `key` has `cost` left if nobody uses any meanwhile."""
+        """Whole seconds, at least 1, until `key` has `cost` left if it is not used meanwhile."""
         count = self._young.get(key) or self._old.get(key)
         return 1 if count is None else max(1, math.ceil(self._missing(count, cost)))
 
     def until_next(self) -> int:
-        """Whole seconds until the running window ends, at least 1."""
+        """Whole seconds, at least 1, until the current window ends."""
         return self._seconds - int(self._now() % self._seconds)
 
     @property
-    def untold(self) -> int:
-        """How many keys have changed since they were reported."""
+    def unsent(self) -> int:
+        """Keys that have changed since their last report."""
         return len(self._changed)
 
     def reports(self, most: int) -> list[Report]:
-        """What up to `most` keys have used and nobody was told; it counts as told from now on."""
+        """The unsent counts of up to `most` keys, which count as sent from now on."""
         window = int(self._now() / self._seconds)
         found = []
         for key, count in list(islice(self._changed.items(), most)):
             del self._changed[key]
             if window > count.window:
-                count.turn(window)
+                count.advance(window)
             fresh, late = count.own - count.sent, count.late
             count.sent, count.late = count.own, 0
             if fresh or late:
                 found.append(Report(key, count, window, fresh, late))
         return found
 
-    def learn(self, report: Report, total: int, before: int) -> None:
-        """What everybody has used by now, in the window of `report` and in the one before it."""
+    def set_totals(self, report: Report, total: int, before: int) -> None:
+        """Set the totals of all processes, in the window of `report` and in the previous one."""
         count = report.count
         if count.window == report.window:
             count.others = max(0, total - count.sent)
             count.before = max(before, count.before)
-        elif count.window == report.window + 1:  # it ended while we asked
+        elif count.window == report.window + 1:  # it ended during the synchronisation
             count.before = max(count.before, total + count.late)
 
     def forget(self) -> None:
-        """Begin anew: the clock was set, and no window is what it was."""
+        """Reset all windows: the clock was set."""
         for counts in (self._young, self._old, self._changed):
             counts.clear()
 
@@ -140,7 +143,7 @@ class Windows:
         count = self._old.pop(key, None) or Count(window)
         if len(self._young) >= self._capacity:
             self._old, self._young = self._young, {}
-            while len(self._changed) > self._capacity:  # nobody takes the reports: Redis is away
+            while len(self._changed) > self._capacity:  # reports are not fetched: Redis is unavailable
                 del self._changed[next(iter(self._changed))]
         self._young[key] = count
         return count
@@ -152,9 +155,9 @@ class Windows:
         current, before = count.own + count.others, count.before
         if window > count.window:
             current, before = 0, current if window == count.window + 1 else 0
-        room = self._quota - cost
+        allowed = self._quota - cost
         start = max(window, count.window) * self._seconds
-        if current <= room:  # what is left of the window before must have shrunk to what there is room for
-            return start + (self._seconds * (1 - (room - current) / before) if before else 0) - now
-        # else the same of this one, within the next
-        return start + self._seconds * (2 - max(room, 0) / current) - now
+        if current <= allowed:  # the previous window's part must shrink to the allowed use
+            return start + (self._seconds * (1 - (allowed - current) / before) if before else 0) - now
+        # else that of this window, within the next one
+        return start + self._seconds * (2 - max(allowed, 0) / current) - now

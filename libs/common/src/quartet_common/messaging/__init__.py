@@ -1,1 +1,1 @@
-"""Messaging: events leave through the outbox and arrive through the inbox; see README.md for what that promises."""
+"""Messaging: events leave through the outbox and arrive through the inbox; README.md has the guarantees."""

@@ -1,7 +1,7 @@
-"""The backlog: how many messages wait at the consumers, so that the relay leaves more of them in the outbox.
+"""The backlog: the messages that wait at the consumers; while it is large, the relay keeps events in the outbox.
 
-A queue is first in, first out: whatever a relay has published of one tenant, every other tenant waits behind. In the
-outbox events can be divided among the tenants, so they wait there.
+A queue is first in, first out: many events of one tenant delay those of all others behind them. In the outbox the relay
+can take turns between tenants.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import QueueNames
 
 MAX_QUEUED = 6
-"""Messages that may wait in a queue before it counts as a backlog; each holds up to 200 events."""
+"""Messages in a queue above which it is a backlog; each holds up to 200 events."""
 PATIENCE = 2.0
-"""Seconds after which a queue counts no more from which nothing is taken: its consumer is stuck, and others go on."""
+"""Seconds without progress after which a queue is ignored: its consumer is stuck, and must not hold up the others."""
 LOOK_TIMEOUT = 5.0
 
 
@@ -25,12 +25,12 @@ class _Queue:
     name: str
     takes: Callable[[str], bool]
     depth: int = 0
-    """Messages at the last look, and those that this relay has added since."""
+    """Messages at the last check, and those that this relay has published since."""
     moved_at: float = 0.0
 
 
 class Backlog:
-    """Looks at the queues of `consumers`, by name, with their patterns, on a channel of its own."""
+    """Checks the queues of `consumers`, by name, with their patterns, on a channel of its own."""
 
     def __init__(self, connection: AbstractConnection, consumers: Mapping[str, Sequence[str]]) -> None:
         self._connection = connection
@@ -40,12 +40,12 @@ class Backlog:
         self._is_large = False
 
     def published(self, keys: Sequence[str]) -> None:
-        """Note that RabbitMQ has confirmed a message with these routing keys: queues grow although consumers work."""
+        """Count a confirmed message with these routing keys: a queue may grow although its consumer works."""
         for queue in self._queues:
             queue.depth += any(map(queue.takes, keys))
 
     async def is_large(self, max_age: float) -> bool:
-        """Whether a consumer that works has more than MAX_QUEUED messages waiting, as seen at most `max_age` s ago.
+        """Whether a working consumer has more than MAX_QUEUED messages waiting, by a check at most `max_age` s old.
 
         Raises one of BROKER_ERRORS: ChannelNotFoundEntity for a queue that does not exist, TimeoutError.
         """
@@ -62,7 +62,7 @@ class Backlog:
     async def _look(self, channel: AbstractChannel, queue: _Queue, now: float) -> bool:
         found = (await channel.declare_queue(queue.name, passive=True, timeout=LOOK_TIMEOUT)).declaration_result
         depth = found.message_count or 0
-        # what relays of other services have added is not known: while they add more than is taken, it looks stuck
+        # messages from relays of other services are not counted: while they add more than is taken, it looks stuck
         if depth < queue.depth or depth <= MAX_QUEUED:
             queue.moved_at = now
         queue.depth = depth

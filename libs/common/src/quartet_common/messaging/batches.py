@@ -1,4 +1,4 @@
-"""Batches: which outbox rows leave together, and the message and the span that they leave as."""
+"""Batches: which outbox rows share a message, and its body and span."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from quartet_common.messaging.tracing import context_of, inject, is_sampled
 tracer = trace.get_tracer(__name__)
 
 BATCH, BATCH_BYTES = 200, 256 * 1024
-"""Events of one message, and bytes of them together; an event that is larger is a message of its own."""
+"""Maximum events and bytes of one message; a larger event is a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class OutboxRow:
 
     @property
     def routing_key(self) -> str:
-        """What queues bind to."""
+        """The routing key, without the prefix of the type."""
         return self.type.removeprefix(TYPE_PREFIX)
 
 
 def batches(rows: Sequence[OutboxRow], is_taken: Callable[[str], bool] = lambda _: True) -> Iterator[list[OutboxRow]]:
-    """`rows` in their order, in parts of at most BATCH rows and BATCH_BYTES. A row is a part of its own if it is
-    larger, or if no known consumer takes its routing key: RabbitMQ only says whether a queue took the whole message.
+    """`rows` in their order, in batches of at most BATCH rows and BATCH_BYTES. A row is alone if it is larger, or if no
+    known consumer takes its routing key: RabbitMQ only reports whether a queue took the whole message.
     """
     batch: list[OutboxRow] = []
     size = 0
@@ -57,7 +57,7 @@ def batches(rows: Sequence[OutboxRow], is_taken: Callable[[str], bool] = lambda 
 
 
 def message_of(rows: Sequence[OutboxRow], keys: Sequence[str], span: Span) -> Message:
-    """One event as itself, several as a batch. The first type is the routing key; the CC header has the others."""
+    """A message of one event, or of a batch. The first type is the routing key; the CC header has the others."""
     row = rows[0]
     headers = inject(trace.set_span_in_context(span, otel_context.Context()))
     if len(rows) == 1:
@@ -77,7 +77,7 @@ def message_of(rows: Sequence[OutboxRow], keys: Sequence[str], span: Span) -> Me
 
 
 def publish_span(rows: Sequence[OutboxRow], routing_key: str) -> Span:
-    """The span of one message: a child of the trace that all of its events belong to, or else linked to each trace."""
+    """The span of one message: a child of the trace of all its events, or else linked to each trace."""
     row = rows[0]
     attributes: dict[str, Any] = {
         "messaging.system": "rabbitmq",

@@ -1,4 +1,4 @@
-"""The broker: connections to RabbitMQ, one at a time, reopened by whoever needs it."""
+"""The broker: opens connections to RabbitMQ."""
 
 import asyncio
 import logging
@@ -20,17 +20,17 @@ CONNECT_TIMEOUT = 5
 HEARTBEAT = 10
 
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, RuntimeError, asyncio.InvalidStateError)
-"""What aio-pika raises when the connection is away or goes away under a call."""
+"""Errors of aio-pika when the connection fails or ends during a call."""
 
 
 class Broker:
-    """Knows how to reach RabbitMQ; holds no connection, so that the api process needs none to be ready."""
+    """Opens connections to RabbitMQ; holds none, so that an api is ready without RabbitMQ."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self._config = config
 
     async def connect(self, name: str) -> AbstractConnection:
-        """Open a connection that RabbitMQ shows as `name`. Raises one of BROKER_ERRORS."""
+        """Open a connection with this `name` in RabbitMQ. Raises one of BROKER_ERRORS."""
         url = URL(self._config.broker_url).with_password(self._config.broker_password.get_secret_value())
         return await aio_pika.connect(
             url.update_query(heartbeat=str(HEARTBEAT)),
@@ -41,9 +41,10 @@ class Broker:
 
     @asynccontextmanager
     async def connection(self, name: str) -> AsyncIterator[AbstractConnection]:
-        """A connection that is closed at the end, for operators' calls.
+        """A connection for one request of an operator, closed at the end.
 
-        Raises UnavailableError (503) when RabbitMQ cannot be reached, goes away, or does not answer a call in time.
+        Raises UnavailableError (503) if RabbitMQ cannot be reached, ends the connection, or does not answer a call in
+        time.
         """
         try:
             connection = await self.connect(name)
@@ -60,8 +61,8 @@ class Broker:
 
 @contextmanager
 def as_lost_connection() -> Iterator[None]:
-    """Turns a cancellation that nobody asked for into ConnectionError: when RabbitMQ misses its heartbeats, aiormq
-    cancels what waits for its answer, and the waiting task would end as if it had been cancelled itself.
+    """Convert a cancellation by aiormq to ConnectionError. When RabbitMQ misses its heartbeats, aiormq cancels pending
+    calls, and the waiting task would end as if it had been cancelled.
     """
     try:
         yield
@@ -73,7 +74,7 @@ def as_lost_connection() -> Iterator[None]:
 
 
 def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> asyncio.Event:
-    """An asyncio event that is set when the connection or the channel has closed, whoever closed it."""
+    """An asyncio event that is set when the connection or the channel has closed, on either side."""
     closed = asyncio.Event()
     connection.close_callbacks.add(lambda *_: closed.set())
     channel.close_callbacks.add(lambda *_: closed.set())
@@ -81,8 +82,8 @@ def closed_event(connection: AbstractConnection, channel: AbstractChannel) -> as
 
 
 async def set_when_cancelled(channel: AbstractChannel, closed: asyncio.Event) -> None:
-    """Have `closed` set when RabbitMQ cancels a consumer of `channel` (basic.cancel): its queue was deleted, or the
-    queue's leader has moved.
+    """Set `closed` when RabbitMQ cancels a consumer of `channel` (basic.cancel): its queue was deleted, or the queue's
+    leader has moved.
     """
 
     def cancelled(frame: object) -> None:

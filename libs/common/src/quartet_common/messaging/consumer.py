@@ -1,4 +1,4 @@
-"""The consumer: takes messages off the service's queue and gives each event in them its effect exactly once."""
+"""The consumer: takes messages from the service's queue and gives each event in them its effect exactly once."""
 
 import asyncio
 import logging
@@ -26,27 +26,27 @@ from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
 from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
-from quartet_serving.tasks import end_tasks, wait_any
+from quartet_serving.tasks import run_until, wait_any
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Events of one transaction: one more message, of up to 200 events, is taken as long as it holds fewer."""
+"""Events of one transaction: messages of up to 200 events are added until there are as many."""
 PREFETCH = 8
-"""Messages in hand. Events in hand are out of the relays' reach, which divide the others among the tenants."""
+"""Unacknowledged messages. The relays cannot take turns between tenants for events in them, so they are few."""
 CHECK_INTERVAL = 2.0
-"""Seconds without a message after which it looks whether the queue still exists and has a consumer, this or another."""
+"""Seconds without a message after which it checks that the queue exists and has a consumer."""
 LAST_WAIT = 0.1
-"""Seconds for what RabbitMQ had sent before it confirmed that it sends no more."""
+"""Seconds for messages that RabbitMQ sent before it confirmed the cancellation."""
 ENDED_WORKERS = 2
 """Deliveries of a message without an answer after which its events are handled one by one, see `_isolate`."""
 DATABASE_PAUSE = 0.5
 CONTENTION_PAUSE = 0.1
-"""Seconds at most before a transaction that PostgreSQL undid for the sake of another is tried again."""
+"""Maximum pause in seconds before a transaction that PostgreSQL rolled back in favour of another one is repeated."""
 
 
 class Consumer:
-    """Consumes one service's queue. Batches form by themselves: what arrived while one was handled is the next."""
+    """Consumes one service's queue. Messages that arrive while a batch is handled are the next batch."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Consumer:
         batch: int = BATCH,
         with_inbox: bool = True,
     ) -> None:
-        """One more message is handled with the others as long as they hold fewer than `batch` events. Without the inbox
-        an event may have its effect more than once: for handlers that do not mind.
+        """`batch` limits the events of one transaction. Without the inbox an event may have its effect more than once:
+        for idempotent handlers.
         """
         self._batch = batch
         self._with_inbox = with_inbox
@@ -75,15 +75,15 @@ class Consumer:
         self._backoff = Backoff()
         self.connected = False
         self.failures = 0
-        """How often RabbitMQ went away, or refused what this asked for."""
+        """The number of failures of RabbitMQ, such as lost connections."""
 
     @property
     def is_blocked(self) -> bool:
-        """Whether RabbitMQ takes no messages because of an alarm: then events that fail wait, with their batch."""
+        """Whether an alarm of RabbitMQ blocks publishing: then failing events wait, with their batch."""
         return self._publisher is not None and self._publisher.is_blocked
 
     async def run(self) -> None:
-        """Consume until `stop()`; a broken connection is opened anew and what was not acked comes again."""
+        """Consume until `stop()`; after a lost connection reconnect and handle unacknowledged messages again."""
         while not self._stopping.is_set():
             try:
                 with as_lost_connection():
@@ -97,21 +97,15 @@ class Consumer:
                 self.connected = False
 
     def stop(self) -> None:
-        """Have `run` return once the batch that is under way is done."""
+        """Make `run` return after the current batch."""
         self._stopping.set()
 
     async def _session(self) -> None:
-        connecting = asyncio.ensure_future(
-            connect_with_retry(lambda: self._broker.connect("consumer"), "rabbitmq", None, 5)
-        )
-        stopped = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait([connecting, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not connecting.done():
-            await end_tasks([connecting])
-        if connecting.cancelled():
+        connecting = connect_with_retry(lambda: self._broker.connect("consumer"), "rabbitmq", None, 5)
+        connection = await run_until(connecting, [self._stopping])
+        if connection is None:
             return
-        async with connecting.result() as connection:
+        async with connection:
             channel = await connection.channel(on_return_raises=True)
             closed = closed_event(connection, channel)
             await set_when_cancelled(channel, closed)
@@ -119,14 +113,15 @@ class Consumer:
             self._publisher = Publisher(connection, channel.default_exchange)
             session = Session(channel, await connection.channel(), queue, closed)
             await self._until_writable(closed)
-            # the first message is taken alone: if a worker has ended while it handled it, no other is in hand
+            # the first message is taken alone: if workers have ended while they handled it, no other one is
+            # unacknowledged
             await self._consume(session, prefetch=1)
             await self._consume(session, prefetch=PREFETCH)
             await self._finish(session)
 
     async def _until_writable(self, closed: asyncio.Event) -> None:
-        """Wait until PostgreSQL can be written to. RabbitMQ takes a message back that is not acknowledged for half an
-        hour; delivered again while PostgreSQL is away, it would soon count as one that ends workers.
+        """Wait until PostgreSQL takes writes. RabbitMQ redelivers messages that are unacknowledged for half an hour;
+        after a few deliveries they would count as messages that end workers.
         """
         while not self._stopping.is_set() and not closed.is_set():
             try:
@@ -137,7 +132,7 @@ class Consumer:
                 return
 
     async def _consume(self, session: Session, *, prefetch: int) -> None:
-        """Handle messages until the end; with a `prefetch` of 1 until one was delivered for the first time."""
+        """Handle messages until the end; with a `prefetch` of 1 until the first one with a first delivery."""
         if self._has_ended(session):
             return
         await session.channel.set_qos(prefetch_count=prefetch)
@@ -155,8 +150,8 @@ class Consumer:
         await session.cancel()
 
     async def _finish(self, session: Session) -> None:
-        """Handle what is in hand when the consumer is stopped. What went back would count as a delivery that a worker
-        has ended in.
+        """Handle the messages that have arrived when the consumer is stopped. Requeued ones would have a higher
+        delivery count.
         """
         while messages := await session.take(self._batch, [session.closed], LAST_WAIT):
             await self._handle(session, messages, is_last=True)
@@ -165,7 +160,7 @@ class Consumer:
         return self._stopping.is_set() or session.closed.is_set()
 
     async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage], *, is_last: bool) -> None:
-        """Give the events of `messages` their effect, and acknowledge them all at once when each is settled. If the end
+        """Give the events of `messages` their effect, and acknowledge them together when each is settled. If the end
         comes before, the session ends too: an acknowledgement of later messages would include them.
 
         After the last messages RabbitMQ must deliver no more. The consumer is cancelled before it acknowledges them:
@@ -182,29 +177,29 @@ class Consumer:
         if not is_settled:
             session.closed.set()
         elif others and not session.closed.is_set():
-            await others[-1].ack(multiple=True)  # what came before on this channel has been acknowledged already
+            await others[-1].ack(multiple=True)  # earlier messages of this channel are acknowledged already
 
     async def _open(self, message: AbstractIncomingMessage) -> list[Item]:
-        """The events in `message` that this service asks for; what cannot be read is dead-lettered."""
+        """The events in `message` with a subscription; unreadable ones are dead-lettered."""
         try:
             found = decode_batch(message.body) if is_batch(message) else [decode(message.body)]
         except MalformedEventError as error:
-            await self._bury(message, str(error))
+            await self._dead_letter(message, str(error))
             return []
         items = []
         for number, one in enumerate(found):
             if isinstance(one, Malformed):
-                await self._bury(message, one.reason, one.body)
+                await self._dead_letter(message, one.reason, one.body)
             elif wanted(self._subscriptions, one):
                 items.append(Item(message, number, one))
         self._stats.count("passed over", sum(isinstance(one, Event) for one in found) - len(items))
         return items
 
     async def _isolate(self, message: AbstractIncomingMessage) -> None:
-        """Take apart a message whose delivery workers have ended in (a crash, no memory): each event goes back into the
-        queue alone. One that is alone already has failed, as if its handler had raised an error.
+        """Split a message that was unacknowledged when workers ended (a crash, no memory): each event goes back into
+        the queue as its own message. A single event counts as failed, as if its handler had raised an error.
 
-        The message is acknowledged at once: nothing that follows can have it taken apart again.
+        The message is acknowledged at once, so that a later failure cannot split it again.
         """
         facts = {"queue": self._names.main, "message_id": message.message_id}
         logger.error("workers ended while they handled a message; its events are handled alone", extra=facts)
@@ -212,7 +207,7 @@ class Consumer:
             bodies = elements(message.body) if is_batch(message) else [message.body]
             alone = decode(bodies[0]) if len(bodies) == 1 else None
         except MalformedEventError as error:
-            await self._bury(message, str(error))
+            await self._dead_letter(message, str(error))
         else:
             if alone is not None:
                 await self._fail(Item(message, 0, alone), WorkerEndedError())
@@ -224,7 +219,7 @@ class Consumer:
     async def _settle(self, items: Sequence[Item], closed: asyncio.Event) -> bool:
         """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
 
-        A group that fails is rolled back and taken apart, in order: 500 events in groups of 22, those in single events.
+        A group that fails is rolled back and split, in order: 500 events in groups of 22, those in single events.
         """
         groups = [items] if items else []
         while groups and not closed.is_set():
@@ -234,16 +229,16 @@ class Consumer:
             except Exception as error:
                 is_server = isinstance(error, UnavailableError) and await self._is_server_failure(error)
                 if closed.is_set():
-                    return False  # all of it comes again, so nothing of it has failed
+                    return False  # all of them are delivered again, so none has failed
                 if is_server:
-                    # no fault of the events: they stay in hand, unacknowledged, until PostgreSQL is back
+                    # the events are not at fault: they stay unacknowledged until PostgreSQL is available
                     groups.append(group)
                     await wait_any([self._stopping, closed], DATABASE_PAUSE)
                     if self._stopping.is_set():
                         return False
                 elif isinstance(error, ContendedError):
                     if self._stopping.is_set():
-                        return False  # it may go on for ever
+                        return False  # the contention may last
                     groups.append(group)
                     await asyncio.sleep(random.uniform(0, CONTENTION_PAUSE))  # noqa: S311  # nosec B311  # no secret
                 elif len(group) == 1:
@@ -253,7 +248,7 @@ class Consumer:
         return not groups
 
     async def _is_server_failure(self, error: UnavailableError) -> bool:
-        """Whether PostgreSQL is the reason, and not one event whose statement takes too long or too much memory."""
+        """Whether PostgreSQL is at fault, and not an event whose statement takes too long or too much memory."""
         is_certain = error.server == "postgresql" and not isinstance(error.__cause__, OF_ONE_STATEMENT)
         if is_certain or isinstance(error, CapacityExceededError):
             return True
@@ -286,7 +281,9 @@ class Consumer:
             self._stats.age(min(event.time for event in fresh).timestamp())
 
     async def _fail(self, item: Item, error: Exception) -> None:
-        """Have one event retried after a delay, or dead-letter it after the last; the rest of its message goes on."""
+        """Retry one event after a delay, or dead-letter it after the last attempt; the other events of its message go
+        on.
+        """
         attempt = item.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
         facts = {"event_id": str(item.event.id), "type": item.event.type, "attempt": attempt + 1}
@@ -299,20 +296,22 @@ class Consumer:
         await self._put(copy_of(item.message, item.body, attempt + 1, reason), target)
         self._stats.count(result)
 
-    async def _bury(self, message: AbstractIncomingMessage, reason: str, body: bytes | None = None) -> None:
-        """Dead-letter a message that cannot be read, or the element `body` of its batch."""
+    async def _dead_letter(self, message: AbstractIncomingMessage, reason: str, body: bytes | None = None) -> None:
+        """Dead-letter an unreadable message, or the element `body` of its batch."""
         await self._put(copy_of(message, body, reason=reason), self._names.dead)
         self._stats.count("dead")
 
     async def _put(self, message: Message, queue: str) -> None:
-        """Put a copy into `queue`, confirmed. The original is acknowledged later, so nothing is lost."""
+        """Publish a copy to `queue` and wait for the confirm. The original is acknowledged later, so that nothing is
+        lost.
+        """
         if self._publisher is None:
             raise RuntimeError("the consumer is not connected")
         await self._publisher.publish(message, queue)
 
 
 class WorkerEndedError(Exception):
-    """An event that workers were handling when they ended, more than once."""
+    """An event was unacknowledged each time when several workers ended."""
 
     def __str__(self) -> str:
         return f"the worker ended {ENDED_WORKERS} times while it handled this event"

@@ -62,11 +62,11 @@ def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
 
 
 async def drop(broker: Broker, consumers: Iterable[QueueNames], tenants: Collection[str]) -> Mapping[str, int]:
-    """Drop the dead letters of `tenants`; how many there were of each. Raises UnavailableError without RabbitMQ.
+    """Drop the dead letters of `tenants`; return how many there were of each. Raises UnavailableError without RabbitMQ.
 
-    Those of others are held unanswered meanwhile, and go back into their queue when the channel is closed: without
-    copies nothing is lost or doubled. Only of a batch the events of others are copied, before it is dropped. If this
-    ends between the two, they are doubled, and the inbox leaves out the second.
+    Those of others stay unacknowledged meanwhile, and go back into their queue when the channel is closed, so that none
+    is lost or duplicated. Only events of others in a batch are copied, before the batch is dropped. If the process ends
+    between the two, they are duplicates, which the inbox skips.
     """
     found: Counter[str] = Counter()
     try:
@@ -98,21 +98,21 @@ async def _drop(connection: AbstractConnection, name: str, tenants: Collection[s
 
 
 def _others(message: AbstractIncomingMessage, tenants: Collection[str]) -> list[bytes]:
-    """The events of other tenants in a batch; they go back as messages of their own."""
+    """The events of other tenants in a batch, as messages of their own."""
     if not is_batch(message):
         return []
     return [body for body in elements(message.body) if _tenant_of(body) not in tenants]
 
 
 def facts(message: AbstractIncomingMessage) -> dict[str, Any]:
-    """The envelope in a dead letter, as far as it is one; empty for a batch, which has several."""
+    """The envelope of a dead letter as far as it is readable; empty for a batch, which has several."""
     return _read(message.body)
 
 
 def tenants_of(message: AbstractIncomingMessage) -> list[str]:
-    """The tenant of each event in a dead letter; empty for what cannot be read.
+    """The tenant of each event in a dead letter; empty for unreadable ones.
 
-    A dead letter is one event, unless RabbitMQ itself has dead-lettered a batch (its delivery limit).
+    A dead letter is one event, unless RabbitMQ dead-lettered a batch (delivery limit).
     """
     try:
         bodies = elements(message.body) if is_batch(message) else [message.body]
@@ -122,12 +122,12 @@ def tenants_of(message: AbstractIncomingMessage) -> list[str]:
 
 
 def is_of(message: AbstractIncomingMessage, tenant: str) -> bool:
-    """Whether all that is in a dead letter is of `tenant`."""
+    """Whether all events in a dead letter are of `tenant`."""
     return set(tenants_of(message)) == {tenant}
 
 
 def _tenant_of(body: bytes) -> str:
-    """The tenant of an event; empty for what has none that can be read."""
+    """The tenant of an event; empty if it has no readable one."""
     tenant = _read(body).get("tenantid")
     return tenant if isinstance(tenant, str) else ""
 

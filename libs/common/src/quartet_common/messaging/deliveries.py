@@ -1,4 +1,4 @@
-"""Deliveries: the messages that a consumer takes, the events in them, and copies of these for other queues."""
+"""Deliveries: the messages of a consumer, their events, and copies of these for other queues."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from quartet_common.messaging.topology import EVENTS_HEADER
 ATTEMPT_HEADER = "x-quartet-attempt"
 REASON_HEADER = "x-quartet-reason"
 DELIVERIES_HEADER = "x-delivery-count"
-"""How often a quorum queue has delivered a message before without an answer."""
+"""How often a quorum queue has delivered a message before, without an answer."""
 LEFT_BEHIND = frozenset({"CC", DELIVERIES_HEADER, "x-acquired-count"})
-"""Headers that a copy does not have: one would route more copies, the others are counted for each message anew."""
+"""Headers that copies do not have: CC would route more copies, and the others are counted per message."""
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One event, and its place in the message that it came in."""
+    """One event, with its message and its place in the batch."""
 
     message: AbstractIncomingMessage
     number: int
@@ -27,7 +27,7 @@ class Item(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> bytes:
-        """The event's JSON as it came."""
+        """The event's JSON as received."""
         return elements(self.message.body)[self.number] if is_batch(self.message) else self.message.body
 
     @property
@@ -42,7 +42,7 @@ def is_batch(message: AbstractIncomingMessage) -> bool:
 
 
 def header_number(message: AbstractIncomingMessage, header: str, default: int = 0) -> int:
-    """The whole number in a header; `default` where there is none."""
+    """The whole number in a header; `default` if there is none."""
     value = message.headers.get(header)
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
@@ -50,15 +50,15 @@ def header_number(message: AbstractIncomingMessage, header: str, default: int = 
 def copy_of(
     message: AbstractIncomingMessage, body: bytes | None = None, attempt: int = 0, reason: str | None = None
 ) -> Message:
-    """A persistent copy of `message`, or of the one event of its batch that has the JSON `body`, for another queue.
+    """A persistent copy of `message`, or of the event `body` of its batch, for another queue.
 
-    With a `reason` it says so, and how often it has failed.
+    A failed event has a `reason` and the number of attempts.
     """
     headers = {key: value for key, value in message.headers.items() if key not in LEFT_BEHIND}
     content_type, message_id, kind = message.content_type, message.message_id, message.type
     if body is not None and is_batch(message):
-        known = _facts(body)
-        content_type, message_id, kind = CONTENT_TYPE, known.get("id"), known.get("type")
+        envelope = _facts(body)
+        content_type, message_id, kind = CONTENT_TYPE, envelope.get("id"), envelope.get("type")
         headers.pop(EVENTS_HEADER, None)
     if reason is not None:
         headers |= {ATTEMPT_HEADER: attempt, REASON_HEADER: reason}
@@ -73,7 +73,7 @@ def copy_of(
 
 
 def _facts(body: bytes) -> dict[str, str]:
-    """The texts in the envelope of an event, as far as it is one."""
+    """The texts in the envelope of an event, as far as it is readable."""
     try:
         found: Any = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
 """The envelope: CloudEvents 1.0 as structured JSON, with Quartet's extensions; one event, or a batch of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,7 +16,7 @@ DENIED = "denied"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """One event (CloudEvents 1.0 section 3). Extension names are lower case without separators, as 3.1 wants them."""
+    """One event (CloudEvents 1.0 section 3). Extension names are lower case without separators (section 3.1)."""
 
     id: UUID
     source: str
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     tenantid: str
     actorid: str
     sequence: int
-    """Version of the aggregate after this event; a consumer ignores what is older than what it has."""
+    """Version of the aggregate after this event; a consumer ignores older events."""
     outcome: str = SUCCESS
     traceparent: str | None = None
     """Trace context of the request that caused the event (CloudEvents distributed tracing extension)."""
@@ -37,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     @property
     def routing_key(self) -> str:
-        """What queues bind to: the type without `quartet.`, e.g. `users.user.created.v1`."""
+        """The routing key: the type without `quartet.`, e.g. `users.user.created.v1`."""
         return self.type.removeprefix(TYPE_PREFIX)
 
     @property
@@ -47,11 +47,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class MalformedEventError(Exception):
-    """A message that is no event of ours; it is dead-lettered, not retried."""
+    """A message that is not an event; it is dead-lettered, not retried."""
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """An element of a batch that is no event: its JSON, and why."""
+    """An element of a batch that is not an event: its JSON, and why."""
 
     body: bytes
     reason: str
@@ -60,16 +60,12 @@ class Malformed(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Event)
 _batch_decoder = msgspec.json.Decoder(list[Event])
 _elements_decoder = msgspec.json.Decoder(list[msgspec.Raw])
-_encoder = msgspec.json.Encoder()
-
-
-def encode(event: Event) -> bytes:
-    """`event` in the structured JSON format."""
-    return _encoder.encode(event)
+encode: Callable[[Event], bytes] = msgspec.json.Encoder().encode
+"""An event in the structured JSON format."""
 
 
 def encode_batch(events: Sequence[bytes]) -> bytes:
-    """A batch of events that are encoded already."""
+    """A batch of encoded events."""
     return b"[%b]" % b",".join(events)
 
 
@@ -77,7 +73,7 @@ def decode(body: bytes) -> Event:
     """The event in `body`. Raises MalformedEventError with the reason."""
     try:
         event = _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # the last two are msgspec's too
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # msgspec raises the last two too
         raise MalformedEventError(f"not a CloudEvents envelope: {error}") from error
     if event.specversion != "1.0":
         raise MalformedEventError(f"CloudEvents version {event.specversion} is not supported")
@@ -85,7 +81,7 @@ def decode(body: bytes) -> Event:
 
 
 def decode_batch(body: bytes) -> list[Event | Malformed]:
-    """The elements of a batch, in order. Raises MalformedEventError where it is no JSON array."""
+    """The elements of a batch, in order. Raises MalformedEventError unless it is a JSON array."""
     try:
         events = _batch_decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -96,7 +92,7 @@ def decode_batch(body: bytes) -> list[Event | Malformed]:
 
 
 def elements(body: bytes) -> list[bytes]:
-    """The JSON of each element of a batch, as it is in `body`. Raises MalformedEventError."""
+    """The JSON of each element of a batch, as in `body`. Raises MalformedEventError."""
     try:
         return [bytes(element) for element in _elements_decoder.decode(body)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

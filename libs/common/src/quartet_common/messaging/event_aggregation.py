@@ -1,4 +1,4 @@
-"""Summaries: what anybody could cause any number of times is counted, and told once per window as bounded events."""
+"""Event aggregation: facts that clients can cause without limit are counted, and published once per window."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ from quartet_serving.tasks import end_tasks
 logger = logging.getLogger(__name__)
 
 MAX_KEYS = 50
-"""Different kinds that one window tells apart, of those that share a room; the rest are counted together."""
+"""Kinds that one partition counts separately in a window; all others are counted together."""
 ANONYMOUS = "anonymous"
-"""The actor of what nobody has a name for."""
+"""The actor of a fact without a known caller."""
 OTHERS = "(others)"
 
 K = TypeVar("K", bound=Hashable)
@@ -34,7 +34,7 @@ D = TypeVar("D")
 
 @dataclass
 class Tally(Generic[D]):
-    """How often something of one kind happened within a window, when first and last, and what the first was like."""
+    """How often a kind occurred within a window, when first and last, and an example: the first one."""
 
     count: int
     first: datetime
@@ -43,11 +43,11 @@ class Tally(Generic[D]):
 
     @property
     def facts(self) -> dict[str, object]:
-        """The numbers as events tell them."""
+        """The numbers in the data of the event."""
         return {"count": self.count, "first": self.first.isoformat(), "last": self.last.isoformat()}
 
 
-class Summaries(ABC, Generic[K, D]):
+class EventAggregator(ABC, Generic[K, D]):
     """Counts by kind (`K`), with an example (`D`) of each, and writes each kind to the outbox once per `window` s."""
 
     name: str
@@ -59,32 +59,32 @@ class Summaries(ABC, Generic[K, D]):
         self._clock = clock
         self._window = window
         self._tallies: dict[K, Tally[D]] = {}
-        self._rooms: Counter[Hashable] = Counter()
+        self._partitions: Counter[Hashable] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     @abstractmethod
-    def rest(self, kind: K) -> K:
-        """What `kind` is counted as when there are too many."""
+    def overflow_key(self, kind: K) -> K:
+        """The kind that `kind` is counted as when its partition is full."""
 
     @abstractmethod
-    def told(self, kind: K, tally: Tally[D]) -> tuple[Caller, DomainEvent]:
-        """The event that tells of `tally`, and on whose behalf it is written."""
+    def event_of(self, kind: K, tally: Tally[D]) -> tuple[Caller, DomainEvent]:
+        """The event of `tally`, and its caller."""
 
-    def room(self, kind: K) -> Hashable:  # noqa: ARG002  # whoever overrides it looks
-        """Kinds of one room share its places; there is one room for all unless there are more."""
+    def partition(self, kind: K) -> Hashable:  # noqa: ARG002  # overrides use it
+        """The partition of `kind`, whose capacity its kinds share; one for all by default."""
         return None
 
-    def places(self, room: Hashable) -> int:  # noqa: ARG002  # whoever overrides it looks
-        """How many kinds a room tells apart."""
+    def capacity(self, partition: Hashable) -> int:  # noqa: ARG002  # overrides use it
+        """How many kinds a partition counts separately."""
         return MAX_KEYS
 
     def start(self) -> None:
-        """Begin to write summaries, one each window."""
-        turn = Schedule(self.name, self._window, self.flush)
-        self._task = asyncio.get_running_loop().create_task(run_schedule(turn))
+        """Begin to write events, once per window."""
+        schedule = Schedule(self.name, self._window, self.flush)
+        self._task = asyncio.get_running_loop().create_task(run_schedule(schedule))
 
     async def stop(self) -> None:
-        """Write what is counted and end."""
+        """Write the counts and end."""
         if self._task is not None:
             await end_tasks([self._task])
         await self.flush()
@@ -97,11 +97,11 @@ class Summaries(ABC, Generic[K, D]):
         self._merge(kind, Tally(1, now, now, example))
 
     async def flush(self) -> None:
-        """Write the summaries of the window that ends now; the next one tells what cannot be written."""
-        tallies, self._tallies, self._rooms = self._tallies, {}, Counter()
+        """Write the events of the window that ends now; those that cannot be written are added to the next window."""
+        tallies, self._tallies, self._partitions = self._tallies, {}, Counter()
         try:
             for kind in list(tallies):
-                caller, event = self.told(kind, tallies[kind])
+                caller, event = self.event_of(kind, tallies[kind])
                 if not await self._write(caller, [event]):
                     break
                 del tallies[kind]
@@ -111,22 +111,19 @@ class Summaries(ABC, Generic[K, D]):
 
     def _merge(self, kind: K, tally: Tally[D]) -> None:
         if kind not in self._tallies:
-            room = self.room(kind)
-            if self._rooms[room] >= self.places(room):
-                kind = self.rest(kind)
-        known = self._tallies.get(kind)
-        if known is None:
+            partition = self.partition(kind)
+            if self._partitions[partition] >= self.capacity(partition):
+                kind = self.overflow_key(kind)
+        current = self._tallies.get(kind)
+        if current is None:
             self._tallies[kind] = tally
-            self._rooms[self.room(kind)] += 1
+            self._partitions[self.partition(kind)] += 1
             return
-        known.count += tally.count
-        known.first, known.last = min(known.first, tally.first), max(known.last, tally.last)
+        current.count += tally.count
+        current.first, current.last = min(current.first, tally.first), max(current.last, tally.last)
 
     async def _write(self, caller: Caller, events: Sequence[DomainEvent]) -> bool:
-        """Whether `events` need not be written again: they are in the outbox, or nothing could store what is in them.
-
-        What they tell of has happened, whatever becomes of them.
-        """
+        """Whether `events` are done: they are in the outbox, or PostgreSQL can never store their data."""
         try:
             async with self._database().transaction() as connection:
                 await outbox.add(connection, caller, events, now=self._clock(), service=self._service)

@@ -1,7 +1,7 @@
 """Types of events that every service consumes."""
 
 REVOKED = "users.token.revoked.v1"
-"""The event that tells of a revocation."""
+"""The type of a revocation."""
 
 TENANT_DELETED = "users.tenant.deleted.v1"
-"""The event that tells of a tenant's end; its data has the `id`, since it belongs to the platform's tenant."""
+"""The type of a tenant's deletion; its data has the `id`, since the event belongs to the platform's tenant."""

@@ -1,7 +1,7 @@
-"""The journal: events that RabbitMQ has confirmed stay for some hours, so that they can be sent again if it loses them.
+"""The journal: published events that are kept for some hours, for a RabbitMQ that loses its data.
 
-The relay moves rows from the outbox into the table `published_events`. Replaying moves them back, with the ids of the
-events: the inbox of each consumer leaves out those that had arrived.
+The relay moves rows from the outbox into the table `published_events`. A replay moves them back, with the ids of the
+events: the inbox of each consumer skips those that had arrived.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database, note_outgoing
 
 SLICE = 10_000
-"""Events of one transaction; of a replay a few more, those that were published at the same time as the last one."""
+"""Events of one transaction; of a replay a few more: all that were published at the same time as the last one."""
 
 OF_ALL = "published_at >= $1 AND published_at < $2"
 OF_TENANT = "tenant_id = $4 AND published_at >= $1 AND published_at < $2"
@@ -33,9 +33,9 @@ DELETE FROM published_events WHERE id = ANY(ARRAY(
 
 
 async def replay(database: Database, since: datetime, tenant: str | None) -> int:
-    """Put the events that were published at `since` or later into the outbox again, in their order; returns how many.
+    """Move the events that were published at `since` or later back into the outbox, in their order; return how many.
 
-    Those of all tenants if `tenant` is None. What is published meanwhile is left out. Raises UnavailableError.
+    Those of all tenants if `tenant` is None. Events that are published meanwhile are left out. Raises UnavailableError.
     """
     statement, tenants = (REPLAY, []) if tenant is None else (REPLAY_TENANT, [tenant])
     async with database.connection() as connection:
@@ -51,6 +51,6 @@ async def replay(database: Database, since: datetime, tenant: str | None) -> int
 
 
 async def prune(connection: Connection, hours: float) -> int:
-    """Forget up to SLICE events that were published more than `hours` ago; how many there were."""
+    """Delete up to SLICE events that were published more than `hours` ago; return how many."""
     done: str = await connection.execute(PRUNE, hours * 3600, SLICE)
     return int(done.rpartition(" ")[2])

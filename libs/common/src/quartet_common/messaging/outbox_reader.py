@@ -1,30 +1,28 @@
-"""What the relay takes out of the outbox next: urgent events first, the others tenant by tenant; and what rests."""
+"""The outbox reader: the rows that the relay publishes next: urgent ones first, the others tenant by tenant; and
+holds.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
-import asyncpg
-
+from quartet_common.data.connections import SingleConnection
 from quartet_common.messaging.batches import BATCH, OutboxRow
 
-Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
 ROUND = 1000
-"""Events that one look into the outbox takes, divided among the tenants that have some."""
+"""Events of one query of the outbox, divided among the tenants that have some."""
 SMALL_ROUND = 10
-"""Events of each tenant in one look while consumers lag behind: what else waits stays where it can be divided."""
+"""Events of each tenant in one query while consumers lag behind: the others stay in the outbox."""
 MAX_TENANTS = 200
-"""Tenants of one look; the next one begins with those that follow."""
+"""Tenants of one query; the next one begins with those that follow."""
 HOLD = 5.0
-"""Seconds for which an aggregate rests after RabbitMQ refused one of its events."""
+"""Seconds for which an aggregate is held after RabbitMQ refused one of its events."""
 MAX_HOLD = 300.0
-"""Seconds for which it rests at most if no known consumer takes the event: as long as events of that type have been
-refused already. So events of other types are reached that wait behind many of them.
+"""Maximum of these seconds if no known consumer takes the event: as long as events of that type have been refused
+already, so that many of them do not block events of other types behind them.
 """
 
 COLUMNS = "id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event"
-# a subquery is hashed, however many rest; `<> ALL` compares each row with each of them
+# a subquery is hashed, however many are held; `<> ALL` compares each row with each of them
 IS_AWAKE = "aggregate NOT IN (SELECT unnest($1::text[]))"
 WAITING = f"""
 WITH RECURSIVE tenants AS (
@@ -43,13 +41,15 @@ SELECT t.tenant_id AS scanned, share.most, o.* FROM tenants t CROSS JOIN share L
     AND number <= {MAX_TENANTS} ORDER BY id LIMIT share.most
 ) o ON true WHERE t.tenant_id IS NOT NULL"""
 """The oldest rows of each tenant, from the tenant after $3 on: a loose scan of the index (tenant_id, id). A tenant
-whose events all rest has a row without an event, and so has the one that follows after MAX_TENANTS.
+whose events are all held has a row without an event, and so has the one that follows after MAX_TENANTS.
 """
 URGENT = f"SELECT {COLUMNS} FROM outbox WHERE urgent AND {IS_AWAKE} ORDER BY id LIMIT $2"
 
 
 class OutboxReader:
-    """Reads rows in turn and remembers which aggregates rest. `is_taken` says whether a known consumer takes a key."""
+    """Reads rows in turn between tenants, without held aggregates. `is_taken` says whether a known consumer takes a
+    key.
+    """
 
     def __init__(self, is_taken: Callable[[str], bool]) -> None:
         self._is_taken = is_taken
@@ -60,17 +60,17 @@ class OutboxReader:
 
     @property
     def has_more_tenants(self) -> bool:
-        """Whether tenants follow after those of the last look."""
+        """Whether there are tenants after those of the last query."""
         return bool(self._last_tenant)
 
-    async def urgent(self, database: Session) -> list[OutboxRow]:
+    async def urgent(self, database: SingleConnection) -> list[OutboxRow]:
         """Urgent rows, in their order."""
         return [OutboxRow(*record) for record in await database.fetch(URGENT, list(self._held), ROUND)]
 
-    async def waiting(self, database: Session, each: int | None) -> list[OutboxRow]:
+    async def waiting(self, database: SingleConnection, each: int | None) -> list[OutboxRow]:
         """Rows of the tenants in turn, `each` of each tenant; by default ROUND divided by the tenants that wait.
 
-        Those of tenants with few come first. Here a rest ends, so that what follows a refused event never overtakes it.
+        Tenants with few rows come first. Holds end here, so that later events never overtake a refused one.
         """
         now = asyncio.get_running_loop().time()
         self._held = {aggregate: until for aggregate, until in self._held.items() if until > now}
@@ -88,11 +88,11 @@ class OutboxReader:
         return found
 
     def is_held(self, row: OutboxRow) -> bool:
-        """Whether the row's aggregate rests."""
+        """Whether the row's aggregate is held."""
         return row.aggregate in self._held
 
     def hold(self, row: OutboxRow) -> None:
-        """Have the row's aggregate rest, as RabbitMQ has refused it."""
+        """Hold the row's aggregate, since RabbitMQ refused the row."""
         now = asyncio.get_running_loop().time()
         key, seconds = row.routing_key, HOLD
         if not self._is_taken(key):
@@ -100,6 +100,6 @@ class OutboxReader:
         self._held[row.aggregate] = now + seconds
 
     def confirmed(self, rows: Sequence[OutboxRow]) -> None:
-        """Note that RabbitMQ takes events of these kinds."""
+        """Note that RabbitMQ accepts events of these types."""
         for row in rows:
             self._refused_since.pop(row.routing_key, None)

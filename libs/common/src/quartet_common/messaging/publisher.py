@@ -8,16 +8,16 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from quartet_common.messaging.broker import as_lost_connection
 
 CONFIRM_TIMEOUT = 30.0
-"""Seconds that RabbitMQ may take to confirm a message, an alarm not counted."""
+"""Seconds that RabbitMQ may take to confirm a message, without the time of alarms."""
 INTERVAL = 0.5
-"""Seconds between two looks whether RabbitMQ has blocked the connection."""
+"""Seconds between two checks whether RabbitMQ has blocked the connection."""
 
 
 class Publisher:
     """Publishes persistent messages that must be routed (`mandatory`).
 
-    With a memory or disk alarm RabbitMQ blocks a connection that publishes (connection.blocked) and reads nothing from
-    it until the alarm is over. What was sent is confirmed then, so sending it again would only double it.
+    With a memory or disk alarm RabbitMQ blocks a publishing connection (connection.blocked) and reads nothing from it
+    until the alarm is over. Messages are confirmed then, so that sending one again would only duplicate it.
     """
 
     def __init__(self, connection: AbstractConnection, exchange: AbstractExchange) -> None:
@@ -26,7 +26,7 @@ class Publisher:
         self.is_blocked = False
 
     async def publish(self, message: Message, key: str) -> None:
-        """Raises one of BROKER_ERRORS: DeliveryError when RabbitMQ refuses it, TimeoutError without a confirm."""
+        """Raises one of BROKER_ERRORS: DeliveryError if RabbitMQ refuses it, TimeoutError without a confirm."""
         publishing = asyncio.ensure_future(self._exchange.publish(message, key, mandatory=True))
         left = CONFIRM_TIMEOUT
         try:

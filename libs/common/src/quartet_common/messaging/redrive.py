@@ -1,5 +1,6 @@
-"""Redriving: dead letters go back into their queue, those that an operator asks for, and by themselves those whose
-reason is a server's failure."""
+"""Redrive: moves dead letters back into their queue, on request of an operator, and automatically those that a failed
+server caused.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,17 +20,17 @@ from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 logger = logging.getLogger(__name__)
 
 MAX_REDRIVEN = 1000
-"""Dead letters that are put back at a time."""
+"""Dead letters that are moved at a time."""
 PATIENCE = 5.0
-"""Seconds that RabbitMQ may take to confirm a message that is put back; with an alarm it takes none."""
+"""Seconds that RabbitMQ may take to confirm a moved message; during an alarm it confirms none."""
 LOOK_INTERVAL = 60.0
-"""Seconds after which the dead letters of a consumer are looked at again though their number is the same."""
+"""Seconds after which the dead letters of a consumer are read again although their number is the same."""
 SLOW = 0.5
 """Seconds."""
 RETURNS_HEADER = "x-quartet-returns"
-"""How often a dead letter was put back by itself."""
+"""How often a dead letter was redriven automatically."""
 MAX_RETURNS = 3
-"""After each return there are six attempts within 13 minutes; what still fails then is left to an operator."""
+"""Each redrive gives six attempts within 13 minutes; events that still fail are left to an operator."""
 
 
 def _names(classes: Iterable[type[BaseException]]) -> Iterator[str]:
@@ -39,7 +40,7 @@ def _names(classes: Iterable[type[BaseException]]) -> Iterator[str]:
 
 
 SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, ContendedError, *UNAVAILABLE)))
-"""Errors that are no event's fault, by the names with which reasons begin."""
+"""Errors that are not an event's fault, by the names with which reasons begin."""
 
 
 async def redrive(
@@ -50,11 +51,10 @@ async def redrive(
     *,
     by_itself: bool = False,
 ) -> int:
-    """Put the wanted dead letters of a consumer back into its queue, at most `limit`; how many there were.
+    """Move the wanted dead letters of a consumer back into its queue, at most `limit`; return how many.
 
-    All are taken before the first is put back: one that dies again at once would else be taken again, and again.
-    Others are held unanswered meanwhile, however many, and go back to the front of their queue; if they are many, in
-    another order.
+    All are taken before the first is moved: one that fails again at once would otherwise be taken again. Others stay
+    unacknowledged meanwhile, however many, and go back to the front of their queue; if they are many, in another order.
     """
     channel = await connection.channel(on_return_raises=True)
     queue = await channel.get_queue(names.dead)
@@ -72,7 +72,7 @@ async def redrive(
         await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=PATIENCE)
         await message.ack()
     if passed is not None:
-        await passed.nack(multiple=True, requeue=True)  # all that were passed over
+        await passed.nack(multiple=True, requeue=True)  # all that were skipped
     return len(taken)
 
 
@@ -92,7 +92,7 @@ async def redrive_all(
 
 
 def _fresh(message: AbstractIncomingMessage) -> Message:
-    """A copy that has not failed yet; the trace goes on."""
+    """A copy without attempts; the trace goes on."""
     copy = copy_of(message)
     copy.headers = {
         key: value for key, value in copy.headers.items() if key == EVENTS_HEADER or not key.startswith("x-")
@@ -102,7 +102,7 @@ def _fresh(message: AbstractIncomingMessage) -> Message:
 
 @dataclass(frozen=True)
 class Look:
-    """A look at the dead letters of a consumer: when it ended, how long it took, in seconds, and how many it left."""
+    """A check of the dead letters of a consumer: when it ended, how long it took, in seconds, and how many it left."""
 
     ended: float
     took: float
@@ -110,9 +110,9 @@ class Look:
 
 
 class AutomaticRedrive:
-    """Puts back the dead letters of `consumers` whose reason is a server's failure: each at most MAX_RETURNS times.
+    """Redrives the dead letters of `consumers` that a failed server caused: each at most MAX_RETURNS times.
 
-    A consumer keeps what it cannot apply while a server is down. So these dead letters are of earlier versions, or of
+    A consumer keeps events unacknowledged while a server is down. So these dead letters are of earlier versions, or of
     events whose statements timed out while the server counted as up.
     """
 
@@ -121,7 +121,7 @@ class AutomaticRedrive:
         self._looks: dict[str, Look] = {}
 
     async def run_once(self, connection: AbstractConnection, queues: Mapping[str, QueueState]) -> None:
-        """Look at the dead letters where, by the state of `queues`, there are some to look at.
+        """Read the dead letters if the state of `queues` shows some that are new.
 
         Raises one of BROKER_ERRORS.
         """
@@ -139,8 +139,8 @@ class AutomaticRedrive:
 
 
 def _is_due(last: Look | None, waiting: int, now: float) -> bool:
-    """Whether to look at `waiting` dead letters: at once if their number has changed, else after LOOK_INTERVAL (one may
-    have gone and another come). Looks that are slow, since there are very many, take a tenth of the time at most.
+    """Whether to read `waiting` dead letters: at once if their number has changed, else after LOOK_INTERVAL (one may
+    have gone and another come). Slow checks of very many take a tenth of the time at most.
     """
     if last is None:
         return True

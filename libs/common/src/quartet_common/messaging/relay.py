@@ -1,10 +1,8 @@
-"""The relay: takes rows out of the outbox, publishes them in batches with confirms, and moves what RabbitMQ has
-confirmed to the journal."""
+"""The relay: publishes the rows of the outbox in batches with confirms, and moves confirmed ones to the journal."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import asyncpg
 from aio_pika.abc import AbstractChannel
@@ -14,26 +12,24 @@ from opentelemetry.trace import Status, StatusCode
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.retry import Backoff, connect_with_retry
-from quartet_common.data.connections import connect_once
+from quartet_common.data.connections import SingleConnection, connect_once
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging.backlog import Backlog
 from quartet_common.messaging.batches import OutboxRow, batches, message_of, publish_span
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event
-from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader, Session
+from quartet_common.messaging.outbox_reader import SMALL_ROUND, OutboxReader
 from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import matcher
 from quartet_common.messaging.topology import declare_all, declare_exchange
-from quartet_serving.tasks import end_tasks, wait_any
+from quartet_serving.tasks import run_until, wait_any
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 POLL_INTERVAL = 1.0
 BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
-"""Seconds after which the queues are looked at again."""
+"""Seconds between two checks of the queues."""
 BACKLOG_PAUSE = 0.1
 LOCK_TIMEOUT = 3600.0
 
@@ -48,7 +44,7 @@ ON CONFLICT DO NOTHING"""
 
 
 class Relay:
-    """Publishes one service's outbox. Only the holder of the advisory lock publishes; others stand by."""
+    """Publishes one service's outbox. Only the holder of the advisory lock publishes; other relays stand by."""
 
     def __init__(self, config: ServiceConfig, broker: Broker, stats: OutboxStats) -> None:
         self._config = config
@@ -64,7 +60,7 @@ class Relay:
         self._backoff = Backoff()
         self.connected = False
         self.failures = 0
-        """How often a server went away, or RabbitMQ refused a message."""
+        """The number of lost connections and of messages that RabbitMQ refused."""
 
     @property
     def is_blocked(self) -> bool:
@@ -72,10 +68,10 @@ class Relay:
         return self._publisher is not None and self._publisher.is_blocked
 
     async def run(self) -> None:
-        """Publish until `stop()`; whatever connection breaks is opened anew."""
+        """Publish until `stop()`; reconnect after lost connections."""
         while not self._stopping.is_set():
             try:
-                # without traces: the relay's own statements belong to nobody's
+                # without traces: the relay's own statements belong to no request
                 with suppress_instrumentation(), as_lost_connection():
                     await self._session()
             except (*BROKER_ERRORS, *UNAVAILABLE, asyncpg.PostgresError) as error:
@@ -88,18 +84,17 @@ class Relay:
                 self.connected = False
 
     def stop(self) -> None:
-        """Have `run` return once the message that is under way is confirmed, and its events are moved."""
+        """Make `run` return once the current message is confirmed and its rows are moved."""
         self._stopping.set()
         self._wake.set()
 
     async def _session(self) -> None:
-        database = await self._until_stopped(connect_with_retry(self._connect, "postgresql", None, 5))
+        database = await run_until(connect_with_retry(self._connect, "postgresql", None, 5), [self._stopping])
         if database is None:
             return
         try:
-            connection = await self._until_stopped(
-                connect_with_retry(lambda: self._broker.connect("relay"), "rabbitmq", None, 5)
-            )
+            connecting = connect_with_retry(lambda: self._broker.connect("relay"), "rabbitmq", None, 5)
+            connection = await run_until(connecting, [self._stopping])
             if connection is None:
                 return
             async with connection:
@@ -110,10 +105,10 @@ class Relay:
         finally:
             await _close(database)
 
-    async def _connect(self) -> Session:
+    async def _connect(self) -> SingleConnection:
         database = await connect_once(self._config, self._config.database_timeout)
         try:
-            # else a plan that was made while the outbox was almost empty reads all of a large one
+            # else a plan for an almost empty outbox reads all of a large one
             await database.execute("SET enable_seqscan = off")
             await self._move(database)
         except BaseException:
@@ -122,13 +117,13 @@ class Relay:
         return database
 
     async def _publish_while_open(
-        self, database: Session, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
+        self, database: SingleConnection, channel: AbstractChannel, backlog: Backlog, closed: asyncio.Event
     ) -> None:
         await declare_all(channel, self._config.consumers)
         self.connected = True
         lock = f"quartet-relay-{self._config.service}"
         waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=LOCK_TIMEOUT)
-        if await self._until_stopped(waiting, closed) is None:
+        if await run_until(waiting, [self._stopping, closed]) is None:
             return
         await declare_all(channel, self._config.consumers)  # once more: it may have stood by for an hour
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
@@ -138,16 +133,18 @@ class Relay:
             await self._move(database)
             rows = await self._reader.waiting(database, SMALL_ROUND if is_behind else None)
             count = await self._publish_all(database, rows)
-            # also looked at while there is little to do: a queue that was deleted is declared again
+            # also while there is little to do: a deleted queue is declared again
             is_busy = self._reader.is_busy
             is_behind = await backlog.is_large(BUSY_LOOK if is_busy else IDLE_LOOK) and is_busy
             if is_behind:
-                await wait_any([self._stopping, closed], BACKLOG_PAUSE)  # each commit wakes: that would be no pause
+                await wait_any(
+                    [self._stopping, closed], BACKLOG_PAUSE
+                )  # not for `_wake`: each commit would end the pause
             elif not is_busy or not (count or self._reader.has_more_tenants):
                 await wait_any([self._wake, closed], POLL_INTERVAL)
 
-    async def _publish_all(self, database: Session, rows: Sequence[OutboxRow]) -> int:
-        """Publish `rows` one message after the other, urgent events before each; returns how many were confirmed."""
+    async def _publish_all(self, database: SingleConnection, rows: Sequence[OutboxRow]) -> int:
+        """Publish `rows` one message after the other, urgent events before each; return how many were confirmed."""
         count = 0
         try:
             for batch in batches(rows, self._is_taken):
@@ -162,8 +159,8 @@ class Relay:
                 await self._move(database)
         return count
 
-    async def _urgent_first(self, database: Session) -> None:
-        """Publish what is urgent, in its order, until there is nothing left that RabbitMQ takes."""
+    async def _urgent_first(self, database: SingleConnection) -> None:
+        """Publish urgent rows in their order until none is left that RabbitMQ accepts."""
         while rows := await self._reader.urgent(database):
             count = 0
             for batch in batches(rows, self._is_taken):
@@ -174,12 +171,12 @@ class Relay:
             if not count:
                 return
 
-    async def _move(self, database: Session) -> None:
-        """Move what RabbitMQ has confirmed to the journal. What could not be moved is kept for the next time, so that
-        it is not published again. Event ids count too: another primary may have given a row's id to another event.
+    async def _move(self, database: SingleConnection) -> None:
+        """Move confirmed rows to the journal. Rows that could not be moved are kept for the next call, so that they are
+        not published again. Event ids count too: another primary may have given a row's id to another event.
 
-        Raises the driver's error unless PostgreSQL takes writes, also when there is nothing to move: what is published
-        then could not be moved, and if another server is the primary now, the events are there.
+        Raises the driver's error unless PostgreSQL takes writes, also without rows to move: published rows could not be
+        moved then, and another server may be the primary and have the events.
         """
         rows = list(self._confirmed)
         ids, events = [row.id for row in rows], [row.event_id for row in rows]
@@ -188,10 +185,10 @@ class Relay:
         self._stats.published(len(rows))
 
     async def _publish(self, rows: Sequence[OutboxRow]) -> int:
-        """Publish `rows` in one message and return how many were confirmed. If it is refused, publish each alone.
-        The aggregates of those that are refused rest: an event waits for the one before it.
+        """Publish `rows` in one message and return how many were confirmed. If it is refused, publish each alone. The
+        aggregates of refused rows are held: later events wait for them.
 
-        Raises one of BROKER_ERRORS where RabbitMQ does not answer, which says nothing of the events.
+        Raises one of BROKER_ERRORS if RabbitMQ does not answer, which says nothing about the events.
         """
         going = [row for row in rows if not self._reader.is_held(row)]
         if not going or await self._publish_message(going):
@@ -207,7 +204,7 @@ class Relay:
         return count
 
     async def _publish_message(self, rows: Sequence[OutboxRow]) -> bool:
-        """Whether RabbitMQ takes `rows` as one message. Raises one of BROKER_ERRORS where it does not answer."""
+        """Whether RabbitMQ accepts `rows` as one message. Raises one of BROKER_ERRORS if it does not answer."""
         if self._publisher is None or self._backlog is None:
             raise RuntimeError("the relay is not connected")
         keys = list(dict.fromkeys(row.routing_key for row in rows))
@@ -220,7 +217,9 @@ class Relay:
             reason = f"{type(error).__name__}: {error}"[:300]
             logger.warning("events were not confirmed and stay in the outbox", extra={**facts, "error": reason})
             self._stats.failed()
-            self.failures += not isinstance(error, PublishError)  # what no queue takes says nothing of the queues
+            self.failures += not isinstance(
+                error, PublishError
+            )  # an event without a queue says nothing about the queues
             return False
         finally:
             span.end()
@@ -229,22 +228,8 @@ class Relay:
         self._backlog.published(keys)
         return True
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, T], closed: asyncio.Event | None = None) -> T | None:
-        """The result of `work`, or None if the relay is stopped or `closed` is set before it is there."""
-        main = asyncio.ensure_future(work)
-        ends = [asyncio.ensure_future(event.wait()) for event in (self._stopping, closed) if event is not None]
-        try:
-            await asyncio.wait([main, *ends], return_when=asyncio.FIRST_COMPLETED)
-            if main.done():
-                return main.result()
-            await end_tasks([main])
-            return None
-        finally:
-            for task in (main, *ends):
-                task.cancel()
 
-
-async def _close(database: Session) -> None:
+async def _close(database: SingleConnection) -> None:
     try:
         await database.close(timeout=2)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

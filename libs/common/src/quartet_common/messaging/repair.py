@@ -1,8 +1,9 @@
 """The repair: queues that RabbitMQ lists but cannot serve are deleted and declared again.
 
-RabbitMQ keeps the list of queues and the log of each quorum queue apart. If it is killed within a second of a queue's
-declaration, the log may be lost while the queue is still listed: it has no process, or one that never finds a leader.
-RabbitMQ then closes the connections of its consumers (541) and confirms no message to it, after each restart again.
+RabbitMQ stores the list of queues and the log of each quorum queue separately. If it is killed within a second of a
+queue's declaration, the log may be lost while the queue is still listed: it has no process, or one that never finds a
+leader. RabbitMQ then closes the connections of its consumers (541) and confirms no message to it, after each restart
+again.
 """
 
 import asyncio
@@ -23,13 +24,13 @@ from quartet_common.messaging.topology import QueueNames, declare_consumer, decl
 logger = logging.getLogger(__name__)
 
 LOCK = "quartet.repair"
-"""An exclusive queue: the connection that has declared it repairs, no other."""
+"""An exclusive queue: only the connection that has declared it repairs."""
 DELETE_TIMEOUT = 30.0
 """Seconds: RabbitMQ waits 5 s for a leader before it deletes a queue without one."""
 
 
 class State(Enum):
-    """How RabbitMQ answers to a consumer of a queue."""
+    """RabbitMQ's answer to a consumer of a queue."""
 
     FINE = "is served"
     REFUSED = "is refused"
@@ -39,20 +40,20 @@ class State(Enum):
 
 
 LIMITS = {State.REFUSED: 15.0, State.SILENT: 300.0}
-"""Seconds without a break that a queue is in a state before it is deleted. A queue that recovers is silent, and one of
-a cluster without a majority.
+"""Seconds in a state, without a break, before a queue is deleted. A queue that recovers is silent, and so is one of a
+cluster without a majority.
 """
 
 
 class Failure(NamedTuple):
-    """The state of a queue, and since when: seconds of the event loop's clock."""
+    """The state of a queue, and since when, in seconds of the event loop's clock."""
 
     state: State
     since: float
 
 
 class QueueRepair:
-    """Looks at the queues of `consumers`, by name with their patterns; deletes none unless it `may_delete`."""
+    """Checks the queues of `consumers`, by name with their patterns; deletes none unless `may_delete`."""
 
     def __init__(
         self,
@@ -72,12 +73,12 @@ class QueueRepair:
 
     @property
     def problem(self) -> str | None:
-        """What operators see: the queues that RabbitMQ cannot serve; None without any."""
+        """The queues that RabbitMQ cannot serve, for operators; None without any."""
         return f"cannot serve {', '.join(sorted(self._failing))}" if self._failing else None
 
     async def run_once(self, failures: int) -> None:
-        """Look at all queues if there are other `failures` of RabbitMQ than at the last look, and at those that fail
-        again until they are served. Raises UnavailableError: then nothing is known.
+        """Check all queues if the number of `failures` of RabbitMQ has changed since the last check, and failing ones
+        again until they are served. Raises UnavailableError: then the state is unknown.
         """
         if not self._failing and failures == self._looked_at:
             return
@@ -103,13 +104,13 @@ class QueueRepair:
 
     async def _take(self, name: str, state: State) -> None:
         """Note the state of a queue; repair it if it has lasted too long."""
-        now, known = asyncio.get_running_loop().time(), self._failing.get(name)
+        now, failure = asyncio.get_running_loop().time(), self._failing.get(name)
         if state is State.FINE:
             self._failing.pop(name, None)
-        elif known is None or known.state is not state:
+        elif failure is None or failure.state is not state:
             logger.warning("RabbitMQ cannot serve a queue", extra={"queue": name, "state": f"a consumer {state.value}"})
             self._failing[name] = Failure(state, now)
-        elif self._may_delete and now - known.since >= self._limits[state]:
+        elif self._may_delete and now - failure.since >= self._limits[state]:
             await self._repair(name, state)
 
     async def _repair(self, name: str, state: State) -> None:
@@ -118,12 +119,12 @@ class QueueRepair:
             try:
                 await channel.declare_queue(LOCK, exclusive=True, timeout=ANSWER_TIMEOUT)
             except ChannelLockedResource:
-                return  # another worker repairs; the next look tells
+                return  # another worker repairs it
             # under the lock: another worker may have repaired it since
             if (await self._look([name]))[name] is not state:
                 return
             consumer = self._owners[name]
-            between = await make_anew(channel, consumer, name, self._consumers[consumer])
+            between = await recreate_queue(channel, consumer, name, self._consumers[consumer])
         del self._failing[name]
         logger.error(
             "RabbitMQ could not serve a queue, which was deleted and declared again: its messages are lost. "
@@ -133,10 +134,10 @@ class QueueRepair:
 
 
 async def state_of(connection: AbstractConnection, name: str) -> State:
-    """How RabbitMQ answers to a consumer of the queue. One that has messages or consumers is served: for the others a
-    consumer comes and goes. One that does not exist is left to the relays, which declare it.
+    """RabbitMQ's answer to a consumer of the queue. A queue with messages or consumers is served; the others get a
+    temporary consumer. A missing queue is left to the relays, which declare it.
 
-    Raises one of BROKER_ERRORS where RabbitMQ goes away, or does not answer at all.
+    Raises one of BROKER_ERRORS if RabbitMQ closes the connection or does not answer.
     """
     channel = await connection.channel()
     try:
@@ -160,11 +161,11 @@ async def _put_back(message: AbstractIncomingMessage) -> None:
     await message.nack(requeue=True)
 
 
-async def make_anew(channel: AbstractChannel, consumer: str, name: str, patterns: Iterable[str]) -> int:
-    """Delete the queue `name` of `consumer` and declare it again, twice; how many messages were published in between.
+async def recreate_queue(channel: AbstractChannel, consumer: str, name: str, patterns: Iterable[str]) -> int:
+    """Delete the queue `name` of `consumer` and declare it again, twice; return the messages published in between.
 
-    If a queue has no process, RabbitMQ 3.10 does not forget where its log was: the queue that is declared next works,
-    and is broken again after the next restart. The deletion of one that works forgets it.
+    If a queue has no process, RabbitMQ 3.10 does not forget the place of its log: a queue declared next works, and is
+    broken again after the next restart. Deleting one that works forgets it.
     """
     await channel.queue_delete(name, timeout=DELETE_TIMEOUT)
     await declare_queue(channel, QueueNames(consumer), name)

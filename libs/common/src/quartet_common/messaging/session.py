@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from quartet_common.messaging.deliveries import header_number
 from quartet_common.messaging.topology import EVENTS_HEADER
+from quartet_serving.tasks import run_until
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ ANSWER_TIMEOUT = 5.0
 
 @dataclass
 class Session:
-    """`queue` is consumed on `channel`; `checks` is a channel for questions, since a wrong answer closes it."""
+    """`queue` is consumed on `channel`; `checks` is a separate channel, since an error closes it."""
 
     channel: AbstractChannel
     checks: AbstractChannel
@@ -28,11 +29,11 @@ class Session:
     _tag: str | None = None
 
     async def consume(self) -> None:
-        """Have messages arrive."""
+        """Start the delivery of messages."""
         self._tag = await self.queue.consume(self.arrived.put)
 
     async def cancel(self) -> None:
-        """Have no more messages arrive; again changes nothing. Raises TimeoutError where RabbitMQ does not answer."""
+        """Stop the delivery of messages; idempotent. Raises TimeoutError if RabbitMQ does not answer."""
         tag, self._tag = self._tag, None
         if tag is not None and not self.closed.is_set():
             await self.queue.cancel(tag, timeout=ANSWER_TIMEOUT)
@@ -40,18 +41,11 @@ class Session:
     async def take(self, most: int, ends: Sequence[asyncio.Event], timeout: float) -> list[AbstractIncomingMessage]:
         """The messages that have arrived, in their order, until they hold `most` events or more.
 
-        Waits for the first, at most `timeout` seconds. Empty when one of `ends` is set before.
+        Waits at most `timeout` seconds for the first one. Empty if one of `ends` is set before.
         """
-        first = asyncio.ensure_future(self.arrived.get())
-        waits = [asyncio.ensure_future(end.wait()) for end in ends]
-        try:
-            await asyncio.wait([first, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return self._begun_with(first.result(), most) if first.done() else []
-        finally:
-            for task in (first, *waits):
-                task.cancel()
-
-    def _begun_with(self, first: AbstractIncomingMessage, most: int) -> list[AbstractIncomingMessage]:
+        first = await run_until(self.arrived.get(), ends, timeout)
+        if first is None:
+            return []
         messages = [first]
         events = header_number(first, EVENTS_HEADER, 1)
         while events < most and not self.arrived.empty():
@@ -62,7 +56,7 @@ class Session:
     async def check(self) -> None:
         """End the session unless its queue has a consumer.
 
-        Raises ChannelNotFoundEntity where there is no such queue, TimeoutError where RabbitMQ does not say.
+        Raises ChannelNotFoundEntity if the queue does not exist, TimeoutError if RabbitMQ does not answer.
         """
         found = await self.checks.declare_queue(self.queue.name, passive=True, timeout=ANSWER_TIMEOUT)
         if not found.declaration_result.consumer_count:

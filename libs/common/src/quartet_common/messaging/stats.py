@@ -1,4 +1,4 @@
-"""Numbers of the outbox, the consumer and the queues, kept by the worker and shown as OpenTelemetry metrics."""
+"""Metrics of the outbox, the consumer and the queues, exported by the worker."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -15,19 +15,19 @@ meter = metrics.get_meter(__name__)
 
 DEPTH_LIMIT = 100_000
 AGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
-"""Seconds; the default buckets of OpenTelemetry are made for milliseconds and would put everything into the first."""
+"""Seconds; the default buckets of OpenTelemetry are for milliseconds."""
 
 
 @dataclass(frozen=True)
 class OutboxState:
-    """What waits in the outbox: `depth` rows (counted up to 100,000), the oldest since `lag` seconds."""
+    """The waiting events: `depth` rows (counted up to 100,000), and the age of the oldest in seconds."""
 
     depth: int
     lag: float
 
 
 async def read_outbox(connection: Connection) -> OutboxState:
-    """The outbox as it is now. The count stops at a limit, so that a long outage does not make looking expensive."""
+    """The current state of the outbox. The count stops at a limit, so that it is cheap after a long outage."""
     row = await connection.fetchrow(
         """
         SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS waiting) AS depth,
@@ -43,14 +43,14 @@ async def read_outbox(connection: Connection) -> OutboxState:
 
 @dataclass(frozen=True)
 class QueueState:
-    """How many messages wait in a queue, and how many consumers it has."""
+    """The messages that wait in a queue, and its consumers."""
 
     messages: int
     consumers: int
 
 
 async def read_queues(connection: AbstractConnection, names: Iterable[str]) -> dict[str, QueueState]:
-    """The state of each of these queues that exists. Raises one of BROKER_ERRORS."""
+    """The state of each existing queue. Raises one of BROKER_ERRORS."""
     found: dict[str, QueueState] = {}
     channel = await connection.channel()
     for name in names:
@@ -65,16 +65,16 @@ async def read_queues(connection: AbstractConnection, names: Iterable[str]) -> d
 
 
 RESULTS = ("handled", "duplicate", "delayed", "dead", "passed over")
-"""What can become of an event; those passed over were in a batch with others that the service asked for."""
+"""Outcomes of an event; "passed over" is one without a subscription, in a batch."""
 
 
 class OutboxStats:
-    """Depth and lag of the outbox, and how many events went out or were refused."""
+    """Depth and lag of the outbox, and how many events were published or refused."""
 
     def __init__(self) -> None:
         self.state = OutboxState(0, 0.0)
         self.is_blocked = False
-        """Whether RabbitMQ takes no messages because of an alarm."""
+        """Whether an alarm of RabbitMQ blocks publishing."""
         self._published = meter.create_counter("quartet.outbox.published", description="events confirmed by RabbitMQ")
         self._failed = meter.create_counter("quartet.outbox.failed", description="publishes that were not confirmed")
         for counter in (self._published, self._failed):
@@ -106,7 +106,7 @@ class OutboxStats:
 
 
 class QueueStats:
-    """Messages and consumers of the queues of all registered consumers, also of those that do not run."""
+    """Messages and consumers of the queues of all known consumers, also of stopped ones."""
 
     def __init__(self) -> None:
         self.state: Mapping[str, QueueState] = {}
@@ -123,7 +123,7 @@ class QueueStats:
 
 
 class ConsumerStats:
-    """Events handled, doubled, delayed and dead-lettered, and how old they were when they had been handled."""
+    """Events handled, duplicate, delayed and dead-lettered, and their age when they had been handled."""
 
     def __init__(self) -> None:
         self._events = meter.create_counter("quartet.consumer.events", description="events by what became of them")

@@ -1,4 +1,4 @@
-"""Subscriptions: which events a service consumes, and the function that gives each its effect."""
+"""Subscriptions: the events that a service consumes, and their handlers."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -9,7 +9,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 
 Handler = Callable[[Connection, Sequence[Event]], Awaitable[None]]
-"""Applies a batch of events, in the order given, on the connection of the transaction that also notes them as seen."""
+"""Applies a batch of events in order, on the connection of the transaction that also writes the inbox."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Subscription:
     handler: Handler
 
     def matches(self, event: Event) -> bool:
-        """Whether `event` is meant."""
+        """Whether `event` goes to the handler."""
         return self._matches(event.routing_key)
 
     @cached_property
@@ -29,8 +29,8 @@ class Subscription:
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Says of a routing key whether one of `patterns` matches it; remembers the keys, which are few."""
-    # every word ends with a dot, also the last one, so that `#` can stand for none wherever it is
+    """A function that says whether one of `patterns` matches a routing key; it caches the keys, which are few."""
+    # every word ends with a dot, also the last one, so that `#` can match none at any place
     wild = {"*": r"[^.]*\.", "#": r"(?:[^.]*\.)*"}
     expressions = [
         re.compile("".join(wild.get(word, re.escape(f"{word}.")) for word in pattern.split(".")))
@@ -45,12 +45,12 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def wanted(subscriptions: Sequence[Subscription], event: Event) -> bool:
-    """Whether a subscription asks for `event`; a batch also holds events that others asked for."""
+    """Whether a subscription matches `event`; a batch also has events for other consumers."""
     return any(subscription.matches(event) for subscription in subscriptions)
 
 
 async def dispatch(connection: Connection, subscriptions: Sequence[Subscription], events: Sequence[Event]) -> None:
-    """Give each subscription those of `events` that it asks for, as one batch each."""
+    """Call each handler with the matching events, as one batch."""
     for subscription in subscriptions:
         wanted_events = [event for event in events if subscription.matches(event)]
         if wanted_events:

@@ -1,4 +1,6 @@
-"""The topology: one exchange; for each consumer a queue, delay queues and dead letters, all of them quorum queues."""
+"""The topology: one exchange; for each consumer a queue, delay queues and a queue of dead letters, all of them quorum
+queues.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,42 +11,42 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
 EXCHANGE = "quartet.events"
 EVENTS_HEADER = "x-quartet-events"
-"""How many events a message holds, where they are several."""
+"""The number of events in a batch."""
 DELAYS = (1, 5, 30, 120, 600)
-"""Seconds before the 1st, 2nd, ... retry of a message that failed; after the last it is dead-lettered."""
+"""Seconds before the 1st, 2nd, ... retry of a failed event; after the last it is dead-lettered."""
 
 DELIVERY_LIMIT = 20
-"""Deliveries without an answer (a worker that dies of the message) before the broker dead-letters it by itself."""
+"""Deliveries without an answer (a message that ends workers) before RabbitMQ dead-letters a message."""
 
 NO_DELIVERY_LIMIT = 1_000_000_000
-"""For queues that are only looked into: RabbitMQ 4 counts each look as a delivery and drops after 20 by default."""
+"""For queues that are only inspected: RabbitMQ 4 counts each inspection as a delivery and drops messages after 20."""
 
 
 @dataclass(frozen=True)
 class QueueNames:
-    """The names of one consumer's queues. `service` is the service's name, or one that begins with it: one service may
-    have several consumers.
+    """The names of one consumer's queues. `service` is the service's name, or begins with it: a service may have
+    several consumers.
     """
 
     service: str
 
     @property
     def main(self) -> str:
-        """Where events wait for the consumer."""
+        """The queue of the consumer."""
         return f"quartet.{self.service}"
 
     @property
     def dead(self) -> str:
-        """Where messages end that could not be handled."""
+        """The queue of dead letters."""
         return f"quartet.{self.service}.dead"
 
     def delay(self, seconds: int) -> str:
-        """Where a failed message waits `seconds` before it comes back."""
+        """The queue in which a failed event waits `seconds`."""
         return f"quartet.{self.service}.delay.{seconds}"
 
     @property
     def all(self) -> list[str]:
-        """All of them."""
+        """The names of all queues."""
         return [self.main, *(self.delay(seconds) for seconds in DELAYS), self.dead]
 
     @property
@@ -65,8 +67,7 @@ async def declare_exchange(channel: AbstractChannel) -> AbstractExchange:
 async def declare_consumer(channel: AbstractChannel, service: str, patterns: Iterable[str]) -> AbstractQueue:
     """Declare all queues of `service`'s consumer and bind its main queue to `patterns`; return the main queue.
 
-    Patterns that are no longer wanted stay bound until an operator unbinds them; the consumer acks what it does not
-    subscribe to.
+    Old patterns stay bound until an operator unbinds them; the consumer acknowledges events without a subscription.
     """
     names = QueueNames(service)
     exchange = await declare_exchange(channel)
@@ -83,7 +84,7 @@ async def declare_queue(channel: AbstractChannel, names: QueueNames, name: str) 
 
 
 async def declare_all(channel: AbstractChannel, consumers: Mapping[str, Sequence[str]]) -> None:
-    """Declare the queues of all `consumers`, by name, with their patterns, as each consumer does itself.
+    """Declare the queues of all `consumers`, by name, with their patterns, as each consumer does for itself.
 
     `mandatory` is satisfied by any one queue. So before a relay publishes, the queue of every consumer exists, also
     when RabbitMQ has lost its data and a consumer is stopped.
@@ -112,5 +113,5 @@ def _arguments(
 
 
 def revocation_queue(service: str) -> str:
-    """The name of the consumer of `service` that takes revocations alone, so that they wait behind nothing else."""
+    """The name of the consumer of `service` for revocations only, which do not wait behind other events there."""
     return f"{service}.revocations"

@@ -1,5 +1,4 @@
-"""Trace context on messages: read from an outbox row or a message header, written to a message header; and the spans
-of the events that are handled."""
+"""Trace context of messages, from outbox rows and to message headers; and the spans of handled events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def context_of(traceparent: str | None) -> Context:
-    """The context that `traceparent` names; a fresh one when there is none."""
+    """The context of `traceparent`; a new one without it."""
     return _propagator.extract({"traceparent": traceparent} if traceparent else {}, context=Context())
 
 
@@ -28,20 +27,20 @@ def is_sampled(traceparent: str | None) -> bool:
 
 
 def trace_id_of(traceparent: str | None) -> str:
-    """The trace id, in hex; empty where there is none."""
+    """The trace id, in hex; empty without one."""
     return traceparent[3:35] if traceparent else ""
 
 
 def inject(context: Context) -> dict[str, FieldValue]:
-    """Message headers that carry `context` on."""
+    """Message headers that propagate `context`."""
     carrier: dict[str, FieldValue] = {}
     _propagator.inject(carrier, context=context)
     return carrier
 
 
 def process_span(event: Event, message: AbstractIncomingMessage, queue: str) -> Span:
-    """The span of handling `event`: a child of the relay's span where that belongs to the event's own trace, else of
-    the request that caused the event.
+    """The span of handling `event`: a child of the relay's span if that belongs to the event's own trace, else of the
+    request that caused the event.
     """
     header, own = message.headers.get("traceparent"), event.traceparent
     parent = header if isinstance(header, str) and trace_id_of(header) == trace_id_of(own or header) else own
@@ -61,7 +60,9 @@ def process_span(event: Event, message: AbstractIncomingMessage, queue: str) -> 
 
 @contextmanager
 def handling(spans: Sequence[Span], events: int, service: str) -> Iterator[None]:
-    """Make the span of a lone event the current one; for several events, a span of the batch that links to `spans`."""
+    """Make the span of a single event the current one; for several events, a span of the batch that links to
+    `spans`.
+    """
     if events == 1:
         with trace.use_span(spans[0], record_exception=False):
             yield

@@ -1,4 +1,4 @@
-"""The container: what a service's app and worker have while they run, opened in order and closed in reverse."""
+"""The container: the resources of an api or a worker, opened in order and closed in reverse."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,16 +32,17 @@ T = TypeVar("T")
 
 
 SEARCHES, SEARCHES_OF_TENANT = 4, 2
-"""Searches without an index that a process runs at a time, in all and for one tenant: each may use a core of
-PostgreSQL for as long as `query_timeout`."""
+"""Searches without an index that a process runs at a time, in all and for one tenant: each may use a core of PostgreSQL
+for `query_timeout` seconds.
+"""
 
 
 class AppContainer(Generic[C_co]):
     """Database, Redis, broker, HTTP client, clock and config of one process.
 
-    `stopping` is set when the process is to end. Everything but it, `config` and `clock` is there between `open()` and
-    `close()` only; reading it at another time raises RuntimeError. Redis and the token verifier are made at first use,
-    and imported then: a worker that needs neither does not carry the 17 MB that they take.
+    `stopping` is set when the process is to end. Other attributes than `stopping`, `config` and `clock` exist only
+    between `open()` and `close()`; reading them at another time raises RuntimeError. Redis and the token verifier are
+    imported and made at first use, which saves workers 17 MB.
     """
 
     def __init__(self, config: C_co, *, clock: Clock | None = None) -> None:
@@ -59,7 +60,7 @@ class AppContainer(Generic[C_co]):
             "searches without an index", SEARCHES, SEARCHES_OF_TENANT, queue=100, timeout=config.query_timeout
         )
         self.shares = [self.searches]
-        """What tenants share in this process. Code that makes a share adds it here, so that it has metrics."""
+        """The shares of this process. Code that makes a share adds it here, so that it has metrics."""
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
         self._redis: Redis | None = None
@@ -74,7 +75,7 @@ class AppContainer(Generic[C_co]):
 
     @property
     def redis(self) -> "Redis":
-        """The cache; see `cache.ignore_cache_failure` for how to use it."""
+        """The cache; use it with `cache.ignore_cache_failure`."""
         stack = _opened(self._stack, "redis")
         if self._redis is None:
             from quartet_common.data.cache import open_cache
@@ -90,7 +91,7 @@ class AppContainer(Generic[C_co]):
 
     @property
     def verifier(self) -> "TokenVerifier":
-        """Verifies access tokens."""
+        """The verifier of access tokens."""
         if self._verifier is None:
             from quartet_common.auth.introspection import RemoteTokens
             from quartet_common.auth.jwks_client import RemoteKeys
@@ -116,19 +117,19 @@ class AppContainer(Generic[C_co]):
         return await _opened(self.key_finder, "keys")(key_id)
 
     def forget_tokens(self) -> None:
-        """Have every token verified anew when it comes: a key that has signed some of them is withdrawn."""
+        """Verify all tokens again: a key that has signed some of them was withdrawn."""
         if self._verifier is not None:
             self._verifier.forget()
 
     async def refresh_keys(self) -> None:
-        """Look whether there are new keys before they are needed, and whether one was withdrawn."""
+        """Fetch new keys before they are needed, and notice withdrawn ones."""
         if self.key_refresh is not None:
             await self.key_refresh()
 
     async def warm_up(self) -> None:
         """Import, build and connect what the first request would otherwise wait for (880 ms).
 
-        Raises nothing: a server that is away now is asked again by the request that needs it.
+        Never raises: a request that needs an unavailable server tries again.
         """
         from quartet_common.auth import jwt_parsing
         from quartet_common.data.cache import ignore_cache_failure
@@ -142,12 +143,12 @@ class AppContainer(Generic[C_co]):
         self.is_warm = True
 
     async def set_clock(self) -> None:
-        """Have the clock show PostgreSQL's time, unless it was given another. Raises UnavailableError."""
+        """Set the clock to PostgreSQL's time, unless the container was given another clock. Raises UnavailableError."""
         if isinstance(self.clock, DatabaseClock):
             await self.clock.ask(self.database)
 
     async def open(self) -> None:
-        """Open everything; if one part cannot be opened, close what is open and raise its error."""
+        """Open everything; if one part cannot be opened, close the others and raise its error."""
         async with AsyncExitStack() as stack:
             stack.callback(self._forget)
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
@@ -167,7 +168,7 @@ class AppContainer(Generic[C_co]):
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
-        """Close everything in reverse order; does nothing when nothing is open."""
+        """Close everything in reverse order; no effect if it is not open."""
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.aclose()

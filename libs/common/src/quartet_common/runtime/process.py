@@ -44,11 +44,11 @@ from quartet_serving.tasks import end_tasks
 logger = logging.getLogger(__name__)
 
 NICENESS = 10
-"""What workers are put back by where processors are scarce: whoever waits for an answer goes first, events catch up."""
+"""The niceness of workers: when CPU is scarce, requests go first, and events catch up later."""
 
 REVOCATIONS_AT_ONCE = 50
 QUEUES_INTERVAL = 5.0
-"""Seconds between two looks at the queues."""
+"""Seconds between two checks of the queues."""
 
 C = TypeVar("C", bound=ServiceConfig)
 
@@ -66,7 +66,7 @@ async def _nothing(_: Connection) -> None:
 
 @dataclass(frozen=True)
 class Service(Generic[C]):
-    """What tells one service from another."""
+    """The parts of a service that differ from those of others."""
 
     package: str
     config_class: type[C]
@@ -74,7 +74,7 @@ class Service(Generic[C]):
     subscriptions: Callable[[AppContainer[C]], Sequence[Subscription]]
     schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
     after_migrations: Callable[[Connection], Awaitable[None]] = field(default=_nothing)
-    """What `migrate` does in Python after the SQL files, each time: it must be safe to repeat."""
+    """What `migrate` does in Python after the SQL files, each time; it must be idempotent."""
 
 
 def create_app_of(module: str) -> Callable[[AppContainer[C]], Quart]:
@@ -104,7 +104,7 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
 
 
 def api_readiness(container: AppContainer[Any]) -> Readiness:
-    """Whether an api should get requests: PostgreSQL answers, and the first request has nothing to wait for."""
+    """Whether an api should get requests: PostgreSQL answers, and the warm-up is done."""
 
     async def is_warm() -> bool:
         return container.is_warm
@@ -119,7 +119,7 @@ async def _run_api(service: Service[C], config: C) -> None:
     private = create_private_app(api_readiness(container), config.private_token.get_secret_value())
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
-    private_server.add_done_callback(lambda _: container.stopping.set())  # a dead part ends all
+    private_server.add_done_callback(lambda _: container.stopping.set())  # if one part ends, all end
     try:
         app = service.create_app(container)
         await serve_app(
@@ -173,7 +173,7 @@ class Worker(Generic[C]):
         )
 
     async def run(self) -> None:
-        """Work until the container is to stop: then not ready, nothing new, finish what runs. A dead part ends all."""
+        """Run until the container is stopping; then finish running work. If one part ends, all end."""
         stopping = self._container.stopping
         private_stopping = asyncio.Event()
         settings = self._container.config
@@ -185,7 +185,7 @@ class Worker(Generic[C]):
         schedules = [asyncio.ensure_future(run_schedule(schedule)) for schedule in self._schedules]
         trigger = asyncio.ensure_future(stopping.wait())
         await asyncio.wait([trigger, *parts, *schedules], return_when=asyncio.FIRST_COMPLETED)
-        stopping.set()  # also when a part has died: not ready any more
+        stopping.set()  # also when a part has ended
         trigger.cancel()
         for consumer in self._consumers:
             consumer.stop()
@@ -196,7 +196,7 @@ class Worker(Generic[C]):
         await _finish(parts)
 
     async def _connected(self) -> bool:
-        """Raises UnavailableError while RabbitMQ blocks what this worker publishes, or cannot serve a queue."""
+        """Raises UnavailableError while RabbitMQ blocks the messages of this worker, or cannot serve a queue."""
         parts: list[Relay | Consumer] = [self._relay, *self._consumers]
         if any(part.is_blocked for part in parts):
             state = self._outbox_stats.state
@@ -211,7 +211,7 @@ class Worker(Generic[C]):
         await self._repair.run_once(sum(part.failures for part in parts))
 
     async def _look_at_queues(self) -> None:
-        """Count what is in the queues of all consumers, and put back what servers that are up again had failed."""
+        """Measure the queues of all consumers, and redrive dead letters that a recovered server caused."""
         _, status = await self._readiness.report()
         try:
             async with self._container.broker.connection("queues") as connection:
@@ -220,7 +220,7 @@ class Worker(Generic[C]):
                 if status == 200:
                     await self._automatic_redrive.run_once(connection, queues)
         except (UnavailableError, *BROKER_ERRORS) as error:
-            self._queue_stats.state = {}  # not known
+            self._queue_stats.state = {}  # unknown
             raise UnavailableError("rabbitmq") from error
 
     async def _measure_outbox(self) -> None:
@@ -244,12 +244,12 @@ class Worker(Generic[C]):
 
 
 def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscription]) -> list[Consumer]:
-    """The service's own consumer, if it subscribes to anything, and the one of revocations."""
+    """The service's own consumer, if it has subscriptions, and the one of revocations."""
     service, stats = container.config.service, ConsumerStats()
     taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
     own = [Consumer(service, container.broker, container.database, subscriptions, stats)] if subscriptions else []
-    # without the inbox: there the event may stand already, as one that the service has recorded
-    lane = Consumer(
+    # without the inbox: it may have the event already, from the other consumer of the service
+    revocations = Consumer(
         topology.revocation_queue(service),
         container.broker,
         container.database,
@@ -258,11 +258,11 @@ def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscriptio
         batch=REVOCATIONS_AT_ONCE,
         with_inbox=False,
     )
-    return [*own, lane]
+    return [*own, revocations]
 
 
 async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
-    """Wait for `parts`; cancel one that does not end; raise what one of them died of."""
+    """Wait for `parts`; cancel late ones; raise the error of one of them."""
     _, late = await asyncio.wait(parts, timeout=2)
     await end_tasks(late)
     for part in parts:
@@ -276,9 +276,10 @@ async def _run_migrate(service: Service[C], config: C) -> None:
 
 
 async def prepare(service: Service[C], config: C) -> None:
-    """Bring the schema and the broker's topology to what this release needs; safe to repeat and to run at once.
+    """Bring the schema and the broker's topology to the state that this release needs; idempotent, and safe to run
+    concurrently.
 
-    Raises SystemExit with the reason when it cannot be done.
+    Raises SystemExit with the reason if that fails.
     """
     connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:

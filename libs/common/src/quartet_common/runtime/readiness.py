@@ -1,4 +1,4 @@
-"""Readiness: whether a process should get work, and what it lacks if not."""
+"""Readiness: whether a process should get work, and the problems if not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,13 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime.container import AppContainer
 
 Check = Callable[[], Awaitable[bool]]
-"""True when the thing answers; may raise UnavailableError, whose problem is reported, instead of False."""
+"""True if the server answers; may raise UnavailableError, whose problem is reported, instead of False."""
 
 CHECK_TIMEOUT = 0.8
 
 
 class Readiness:
-    """Whether a process should get work: its checks answer and it is not stopping."""
+    """Whether a process should get work: its checks succeed and it is not stopping."""
 
     def __init__(self, checks: dict[str, Check], stopping: asyncio.Event) -> None:
         self._checks = checks
@@ -23,7 +23,7 @@ class Readiness:
         self._running: asyncio.Task[list[str | None]] | None = None
 
     async def report(self) -> tuple[dict[str, Any], int]:
-        """The body and status of `ready`. Requests at the same time share one run of the checks."""
+        """The body and status of `ready`. Concurrent requests share one run of the checks."""
         names = list(self._checks)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._check())
@@ -52,7 +52,7 @@ async def _problem(check: Check) -> str | None:
 
 
 def database_check(container: AppContainer[ServiceConfig]) -> Check:
-    """Whether PostgreSQL can be written to."""
+    """Whether PostgreSQL takes writes."""
 
     async def is_writable() -> bool:
         await container.database.watch.check_writable()

@@ -12,7 +12,7 @@ from quartet_common.messaging.envelope import Event
 
 
 class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of the event's data. `tenant` is not always the event's own: the platform suspends tenants."""
+    """The data of the event. `tenant` may differ from the event's own: the platform suspends tenants."""
 
     tenant: str
     kind: Kind
@@ -23,6 +23,6 @@ class RevocationFacts(msgspec.Struct, frozen=True, rename="camel"):
 
 
 async def handle_events(connection: Connection, events: Sequence[Event]) -> None:
-    """Handle events of the type REVOKED: keep what they tell. Twice is as good as once."""
+    """Store the revocations of REVOKED events; idempotent."""
     facts = [msgspec.convert(event.data, RevocationFacts) for event in events]
     await keep(connection, [Revocation(**msgspec.structs.asdict(one)) for one in facts])

@@ -1,4 +1,4 @@
-"""The settings of a process's servers, made of its configuration."""
+"""The settings of a process's servers, from its configuration."""
 
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
@@ -6,12 +6,12 @@ from quartet_serving.server import HTTP1, HTTP2, Settings, settings
 
 
 def hypercorn_config(config: ServiceConfig, certificates: Certificates | None = None) -> Settings:
-    """The settings of the service's api; `certificates` are the process's, which renews them."""
+    """The settings of the api's port; `certificates` are the process's, which renews them."""
     alpn = HTTP2 if config.protocol == "h2" else HTTP1
     context = (certificates or Certificates(config)).server(alpn)
     return settings(config.host, config.port, config.shutdown_timeout, context=context, alpn=alpn)
 
 
 def private_config(config: ServiceConfig) -> Settings:
-    """The settings of the private port: never TLS, for what asks there is on the same machine or in the same pod."""
+    """The settings of the private port: without TLS, since its clients are on the same machine or in the same pod."""
     return settings(config.private_host, config.private_port, config.shutdown_timeout)

@@ -1,4 +1,6 @@
-"""HTTP: calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's names."""
+"""Calls to other services, with timeouts, retries, a circuit breaker, a service token and the caller's tenant and
+actor.
+"""
 
 import asyncio
 import ssl
@@ -28,9 +30,9 @@ TokenSource = Callable[[], Awaitable[str]]
 
 
 def open_http(context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
-    """The process's one HTTP client; connections are kept alive. The environment's proxies are not used.
+    """The process's one HTTP client, with keep-alive. Proxies of the environment are not used.
 
-    `context` says whom it trusts and what it shows; True: public authorities, and nothing.
+    `context` has the trusted and the own certificates; True: public authorities and no own certificate.
     """
     return httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, verify=context, trust_env=False, follow_redirects=False)
 
@@ -42,30 +44,30 @@ class ServiceToken:
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/token"
         self._auth = basic(client_id, client_secret)
-        self._token = ""  # there is none yet
+        self._token = ""  # none yet
         self._expires_at = 0.0
         self._got_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._running_request: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
-        """Get another token at the next call: the one that there is was refused. One that is newer than FRESH s stays:
-        who refuses it refuses the next one too, and users is not asked for one at each call.
+        """Get another token at the next call, since this one was refused. A token newer than FRESH s is kept: its
+        successor would be refused too, and each call would request a token.
         """
         if time.monotonic() - self._got_at > FRESH:
             self._expires_at = 0.0
 
     async def get(self) -> str:
-        """A valid token; who needs one while it is asked for waits for the same answer. Raises httpx.HTTPError when
-        the users service does not give one.
+        """A valid token; concurrent callers share one request. Raises httpx.HTTPError if the users service returns
+        none.
         """
         if time.monotonic() > self._expires_at - RENEW_BEFORE:
-            if self._asking is None:
-                self._asking = asyncio.get_running_loop().create_task(self._ask())
-                self._asking.add_done_callback(self._asked)
-            await asyncio.shield(self._asking)  # one who waited and has gone does not take the answer from the others
+            if self._running_request is None:
+                self._running_request = asyncio.get_running_loop().create_task(self._request_token())
+                self._running_request.add_done_callback(self._end_request)
+            await asyncio.shield(self._running_request)  # a cancelled caller does not cancel the request of the others
         return self._token
 
-    async def _ask(self) -> None:
+    async def _request_token(self) -> None:
         response = await self._http.post(self._url, auth=self._auth, data={"grant_type": "client_credentials"})
         response.raise_for_status()
         answer = response.json()
@@ -73,15 +75,15 @@ class ServiceToken:
         self._got_at = time.monotonic()
         self._expires_at = self._got_at + float(answer["expires_in"])
 
-    def _asked(self, done: asyncio.Task[None]) -> None:
-        self._asking = None
+    def _end_request(self, done: asyncio.Task[None]) -> None:
+        self._running_request = None
         if not done.cancelled():
-            done.exception()  # all who waited may have gone: then nobody else looks at it
+            done.exception()  # else asyncio logs it, if all callers were cancelled
 
 
 class ServiceClient:
-    """Calls one other service on a caller's behalf. `name` is the service's, for errors and the breaker; `http` and
-    `token` are asked at each call, so that a client can be made before the container is open.
+    """Calls one other service on a caller's behalf. `name` is for errors and the circuit breaker; `http` and `token`
+    are called at each request, so that a client can be made before the container is open.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class ServiceClient:
         token: TokenSource,
         refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """`refused` is called when the service does not believe the token, before another is asked for."""
+        """`refused` is called when the service answers 401, before a new token is requested."""
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._http = http
@@ -106,10 +108,10 @@ class ServiceClient:
         )
 
     async def request(self, method: str, path: str, caller: Caller, **options: Any) -> httpx.Response:
-        """Send the request and return the response, whatever its status below 500 is.
+        """Send the request and return the response with any status below 500.
 
-        Idempotent calls are tried up to three times. Raises UnavailableError (503) when the service does not answer,
-        answers 5xx, or its circuit is open, and ShareExceededError (429) when the tenant uses its whole share there.
+        Idempotent requests are sent up to three times. Raises UnavailableError (503) if the service does not answer,
+        answers 5xx, or its circuit is open, and ShareExceededError (429) if the tenant uses its whole share there.
         """
         try:
             if self._breaker.opened:  # call_async counts failures but lets every call through
@@ -131,7 +133,7 @@ class ServiceClient:
 
     async def _once(self, method: str, path: str, caller: Caller, options: dict[str, Any]) -> httpx.Response:
         response = await self._send(method, path, caller, options)
-        if response.status_code == httpx.codes.UNAUTHORIZED:  # nothing was done; the key of our token was withdrawn
+        if response.status_code == httpx.codes.UNAUTHORIZED:  # the key of our token was withdrawn; nothing was done
             self._refused()
             response = await self._send(method, path, caller, options)
         if response.status_code in RETRIED_STATUSES or response.status_code >= 500:
@@ -145,20 +147,20 @@ class ServiceClient:
             TENANT_HEADER: in_header(caller.tenant),
             ACTOR_HEADER: in_header(caller.actor),
         }
-        if caller.source_address is not None:  # so that what is done there is told with the client's address
+        if caller.source_address is not None:  # for the events of the other service
             headers["X-Forwarded-For"] = caller.source_address
         return await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
 
 
 def _is_failure(_: type[Exception], error: Exception) -> bool:
-    """Whether the circuit breaker counts `error`: a service that is busy, or undid a transaction, is not down."""
+    """Whether the circuit breaker counts `error`: a busy service, or contention, is no failure."""
     return isinstance(error, httpx.HTTPError) and not (
         isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 503 and _is_busy(error.response)
     )
 
 
 def _is_busy(response: httpx.Response) -> bool:
-    """Whether the problem document says `capacity_exceeded` or a code of ContendedError."""
+    """Whether the problem document has the code `capacity_exceeded` or that of a ContendedError."""
     try:
         document = response.json()
     except ValueError:
@@ -177,8 +179,8 @@ RETRIED_STATUSES = frozenset({502, 503, 504})
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether an httpx call that ended in `error` may be sent again: the method is idempotent (RFC 9110 section 9.2.2)
-    or the request never left, and the failure may pass.
+    """Whether the request of an httpx call that ended in `error` may be sent again: its method is idempotent (RFC 9110
+    section 9.2.2) or it was not sent, and the failure may be temporary.
     """
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return True

@@ -1,12 +1,11 @@
-"""Tenancy: what every service does when a tenant is deleted: it notes the end for good and removes all that it has.
+"""Tenant deletion: every service writes a tombstone and deletes the rows and dead letters of the tenant.
 
-    users.tenant.deleted.v1 -> bury: a tombstone, and all tokens refused
-    each second or two      -> erase: every table of the schema that has a tenant_id, in batches, children before
-                               parents, and its dead letters, again and again until nothing is found and no token can
-                               be left that writes
+    users.tenant.deleted.v1 -> record_tombstone: a tombstone, and a revocation of all tokens
+    each second or two      -> Eraser: every table of the schema with a tenant_id, in batches, children before parents,
+                               and the dead letters, repeatedly until nothing is found and no token can be left
 
-A consumer takes in no event of a tenant that has a tombstone (`messaging.inbox`). What was under way when the tombstone
-came is found by a later pass, which is why passes go on for as long as tokens live, less and less often.
+A consumer skips events of a tenant with a tombstone (`messaging.inbox`). A later pass finds the rows of writes that
+were running when the tombstone was written, so passes go on for the lifetime of tokens, less and less often.
 """
 
 import logging
@@ -32,32 +31,33 @@ from quartet_common.runtime.container import AppContainer
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
-"""Seconds between two looks at what is due."""
+"""Seconds between two runs."""
 BATCH = 2000
-"""Rows that one transaction removes, so that none comes near the statement timeout."""
+"""Rows of one transaction, well below the statement timeout."""
 FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
-"""When the revocation of a deleted tenant was written, for it is to be the last one."""
+"""The time of the revocation of a deleted tenant: no later one can follow."""
 STAYING = frozenset({"deleted_tenants", "revocations", "outbox"})
-"""Tables that keep what they have: the tombstone, what is refused, and events that are still to be relayed, which
-consumers pass over."""
+"""Tables that keep their rows: the tombstone, the revocations, and events that are still to be published, which
+consumers skip.
+"""
 
 EraseBatch = Callable[[Connection, str, int], Awaitable[int]]
-"""Removes at most so many rows of a tenant and returns how many they were."""
+"""Deletes at most so many rows of a tenant and returns their number."""
 
 
 class TenantFacts(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of the event's data."""
+    """The data of the event."""
 
     id: str
 
 
 DropLetters = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
-"""Drops the dead letters of tenants and says how many there were of each."""
+"""Drops the dead letters of tenants and returns their number by tenant."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What tells one service's removal from another's: tables that stay, and tables with a way of their own."""
+    """The differences between services: tables that keep their rows, and tables with a deletion of their own."""
 
     staying: Collection[str] = frozenset()
     own: Mapping[str, EraseBatch] = field(default_factory=dict)
@@ -71,7 +71,7 @@ async def handle_events(connection: Connection, events: Sequence[Event]) -> None
 
 
 async def record_tombstone(connection: Connection, tenant: str) -> None:
-    """Note the end of a tenant, and that its tokens are refused whatever is heard of it late; again changes nothing."""
+    """Write the tombstone of a tenant and revoke its tokens for good; idempotent."""
     await connection.execute(
         "INSERT INTO deleted_tenants (tenant_id, deleted_at, due_at) VALUES ($1, now(), now()) ON CONFLICT DO NOTHING",
         tenant,
@@ -80,7 +80,7 @@ async def record_tombstone(connection: Connection, tenant: str) -> None:
 
 
 def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Schedule:
-    """The schedule by which a worker removes what deleted tenants have left."""
+    """The schedule by which a worker deletes the data of deleted tenants."""
     service = container.config.service
     consumers = [QueueNames(service), QueueNames(topology.revocation_queue(service))]
     letters = partial(dead_letters.drop, container.broker, consumers)
@@ -89,7 +89,7 @@ def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Sch
 
 
 class Eraser:
-    """Removes what deleted tenants have left in one service's schema and among its dead letters."""
+    """Deletes the rows and dead letters of deleted tenants in one service."""
 
     def __init__(
         self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure, letters: DropLetters
@@ -100,10 +100,10 @@ class Eraser:
         self._letters = letters
 
     async def run(self) -> None:
-        """One pass over each tenant that is due. Ended in the middle, it goes on from there the next time.
+        """One pass over each tenant that is due; a later run continues an interrupted one.
 
-        A tenant whose rows cannot be removed stays due and stops no other. Raises UnavailableError without PostgreSQL
-        or RabbitMQ; rows are removed without RabbitMQ too.
+        A tenant whose rows cannot be deleted stays due and does not block others. Raises UnavailableError without
+        PostgreSQL or RabbitMQ; rows are deleted without RabbitMQ too.
         """
         async with self._database().connection() as connection:
             rows = await connection.fetch(
@@ -113,10 +113,10 @@ class Eraser:
         done = {tenant: removed for tenant, removed in passes.items() if removed is not None}
         letters = await self._letters(done) if done else {}
         for tenant, removed in done.items():
-            await self._rest(tenant, removed, letters.get(tenant, 0))
+            await self._schedule_next_pass(tenant, removed, letters.get(tenant, 0))
 
     async def _try_to_remove(self, tenant: str) -> int | None:
-        """As `_remove`. An error is logged, and the answer is None: the next pass tries again."""
+        """As `_remove`, but log an error and return None: the next pass tries again."""
         try:
             return await self._remove(tenant)
         except Exception:
@@ -124,7 +124,7 @@ class Eraser:
             return None
 
     async def _remove(self, tenant: str) -> int | None:
-        """How many rows were removed; None when another worker has the tenant in hand."""
+        """The number of deleted rows; None if another worker has locked the tenant."""
         async with self._database().connection() as connection:
             names = [name for name in await tables(connection) if name not in {*STAYING, *self._erasure.staying}]
         removed = 0
@@ -136,7 +136,7 @@ class Eraser:
         return removed
 
     async def _batch(self, tenant: str, table: str) -> int | None:
-        """How many rows were removed; None when another worker has the tenant in hand."""
+        """The number of deleted rows; None if another worker has locked the tenant."""
         erase = self._erasure.own.get(table)
         async with self._database().transaction() as connection:
             if not await _lock(connection, tenant):
@@ -145,8 +145,8 @@ class Eraser:
                 return await erase(connection, tenant, self._erasure.batch)
             return await erase_rows(connection, table, tenant, self._erasure.batch)
 
-    async def _rest(self, tenant: str, removed: int, letters: int) -> None:
-        """Look again at once after something was found, else later and later, and no more when no token is left."""
+    async def _schedule_next_pass(self, tenant: str, removed: int, letters: int) -> None:
+        """The next pass is now if something was found, else later and later, and none once no token is left."""
         now = self._clock()
         async with self._database().transaction() as connection:
             deleted_at = await _lock(connection, tenant)
@@ -161,7 +161,9 @@ class Eraser:
 
 
 async def _lock(connection: Connection, tenant: str) -> datetime | None:
-    """When the tenant was deleted, its tombstone held until the transaction ends; None if somebody else holds it."""
+    """When the tenant was deleted, with its tombstone locked until the transaction ends; None if another worker has
+    locked it.
+    """
     found: datetime | None = await connection.fetchval(
         "SELECT deleted_at FROM deleted_tenants WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED", tenant
     )

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard output, with trace id, tenant and actor, and without secrets."""
+"""Logs: one JSON object a line on standard output, with trace id, tenant and actor, without secrets."""
 
 import asyncio
 import json
@@ -22,54 +22,54 @@ HIDDEN = "(hidden)"
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "credential", "private_key", "master_key")
 MAX_VALUE = 2000
 DELAY = 0.005
-"""Seconds that a line may wait for others: what a SIGKILL can lose."""
+"""Seconds that a line may wait for others; lost by a SIGKILL."""
 MAX_LINES = 100
-"""Lines that wait at most."""
+"""Maximum of waiting lines."""
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has: all else was given by the caller."""
+"""The attributes of every record: all others are extras of the caller."""
 OWN_NUMBER = len(vars(logging.makeLogRecord({})))
-"""How many of them a record has from the start; what the caller gives comes after them."""
+"""The number of attributes of a new record; the extras follow them."""
 
 _context: ContextVar[Mapping[str, str]] = ContextVar("quartet_log_context", default=MappingProxyType({}))
 
 
 def begin_context(**names: str) -> None:
-    """Have every line of this context, that of a request, begin with `names` and no others."""
+    """Begin the log context of a request: all its lines have `names`."""
     _context.set(names)
 
 
 def add_context(**names: str) -> None:
-    """Have every line of this context from now on say `names` too."""
+    """Add `names` to all further lines of this log context."""
     _context.set({**_context.get(), **names})
 
 
 def configure_logs(service: str, process: str, level: str) -> None:
-    """Send everything that is logged by way of `logging` to standard output as JSON lines."""
+    """Send all records of `logging` to standard output as JSON lines."""
     handler = LineBatches(sys.stdout)
     handler.setFormatter(JsonLines(service, process))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    _leave_out_what_no_line_has()
-    stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt itself
+    _skip_unused_attributes()
+    stamina.instrumentation.set_on_retry_hooks([])  # retry.py logs each attempt
     for noisy in ("hypercorn.access", "httpx", "httpcore", "aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    # a connection that is lost it tells of by a traceback; relay and consumer tell of it by a line
+    # it logs a lost connection with a traceback; relay and consumer log it in one line
     logging.getLogger("aiormq.connection").setLevel(logging.ERROR)
 
 
-def _leave_out_what_no_line_has() -> None:
-    """As logging's HOWTO advises under "Optimization": source lines, threads and tasks."""
+def _skip_unused_attributes() -> None:
+    """As logging's HOWTO recommends under "Optimization": no source lines, threads and tasks."""
     vars(logging)["_srcfile"] = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    vars(logging)["logAsyncioTasks"] = False  # unknown to Python 3.11
+    vars(logging)["logAsyncioTasks"] = False  # new in Python 3.12
 
 
 class LineBatches(logging.StreamHandler[TextIO]):
-    """Writes the lines of DELAY seconds of the event loop by one call: a system call per line costs more than the line.
+    """Writes the lines of DELAY seconds in one call: a system call costs more than a line.
 
-    Outside of a loop, and for errors, lines are written at once, those that wait before them. `logging` flushes at the
-    end of the process. See docs/decisions/0026.
+    Outside of an event loop, and for errors, lines are written at once, after the waiting ones. `logging` flushes at
+    the end of the process. See docs/decisions/0026.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -77,11 +77,11 @@ class LineBatches(logging.StreamHandler[TextIO]):
         self._lines: list[str] = []
         self._flushing_loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        """That of the loop."""
+        """The thread of the loop."""
         os.register_at_fork(before=self.flush)  # else the child would write them too
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a record. The caller, `handle`, holds the lock."""
+        """Add a record. The caller, `handle`, holds the lock."""
         try:
             self._lines.append(self.format(record))
             if record.levelno >= logging.ERROR or len(self._lines) >= MAX_LINES or not self._will_flush():
@@ -90,7 +90,7 @@ class LineBatches(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def _will_flush(self) -> bool:
-        """Whether the event loop of this thread will flush; a line that follows another needs no look for the loop."""
+        """Whether the event loop of this thread will flush; only the first line looks for the loop."""
         if self._flushing_loop is None:
             self._flushing_loop, self._thread = _running_loop(), threading.get_ident()
             if self._flushing_loop is not None:
@@ -100,7 +100,7 @@ class LineBatches(logging.StreamHandler[TextIO]):
         return self._flushing_loop is not None
 
     def flush(self) -> None:
-        """Write the lines that wait. Raises OSError if they cannot be written; they are lost then."""
+        """Write the waiting lines. Raises OSError if that fails; the lines are lost then."""
         self.acquire()
         try:
             lines, self._lines, self._flushing_loop = self._lines, [], None
@@ -119,9 +119,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record as a JSON object: who logs, what, in which request and trace, and what the caller added.
+    """Writes a record as a JSON object: process, message, request, trace, and the extras of the caller.
 
-    Each request is a line, so this stands on the way of each: see docs/decisions/0012.
+    Each request logs a line, so its cost matters: see docs/decisions/0012.
     """
 
     def __init__(self, service: str, process: str) -> None:
@@ -131,8 +131,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
         event = {"event": record.getMessage(), **_context.get(), "level": record.levelname.lower()}
-        given = islice(vars(record).items(), OWN_NUMBER, None)
-        event.update([pair for pair in given if pair[0] not in OWN])  # another formatter may have added its own
+        extras = islice(vars(record).items(), OWN_NUMBER, None)
+        event.update([pair for pair in extras if pair[0] not in OWN])  # another formatter may have added attributes
         event["time"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         add_trace(event)
         shown = self._names | hide_secrets(event)
@@ -142,7 +142,7 @@ class JsonLines(logging.Formatter):
 
 
 def add_trace(event: MutableMapping[str, Any]) -> None:
-    """Add the ids of the span that runs now."""
+    """Add the ids of the current span."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
@@ -150,7 +150,7 @@ def add_trace(event: MutableMapping[str, Any]) -> None:
 
 
 def hide_secrets(event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Blank values whose key names a secret, and cut long ones, so that no whole body gets into a log."""
+    """Hide values whose key names a secret, and cut long ones, so that no whole body is logged."""
     return {key: _shown(key, value) for key, value in event.items()}
 
 
@@ -175,5 +175,5 @@ def _shown(key: object, value: Any) -> Any:
 def _dumps(value: Any) -> str:
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except orjson.JSONEncodeError:  # half a surrogate pair, a number beyond 64 bits: a line must not be lost for that
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a number beyond 64 bits
         return json.dumps(value, default=str)

@@ -1,4 +1,4 @@
-"""Telemetry: OpenTelemetry traces and metrics of the process; Prometheus text always, OTLP when an endpoint is set."""
+"""OpenTelemetry setup: traces and metrics of the process; Prometheus text always, OTLP if an endpoint is set."""
 
 import logging
 from collections.abc import Callable
@@ -24,15 +24,15 @@ HTTP_VIEW = View(
     instrument_name="http.server.*",
     attribute_keys={"http.method", "http.scheme", "http.status_code"},
 )
-"""What the numbers of requests are split by. Never by what a client is free to invent, such as the Host header: each
-new value would be a new series, and fill the memory.
+"""The labels of request metrics. Never values that clients invent, such as the Host header: each would be a new time
+series.
 """
 
 
 def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
-    """Set the process's tracer and meter providers up and return the function that flushes and ends them.
+    """Set up the process's tracer and meter providers; return the function that flushes and stops them.
 
-    Called once, by `__main__`. Without an endpoint no span is recorded, but trace ids are made and handed on.
+    Called once, by `__main__`. Without an endpoint no span is recorded, but trace ids are made and propagated.
     """
     resource = Resource.create(
         {
@@ -46,7 +46,7 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
         readers.append(_export(config.otlp_endpoint.rstrip("/"), tracer_provider))
     meter_provider = MeterProvider(metric_readers=readers, resource=resource, views=[HTTP_VIEW])
     trace.set_tracer_provider(tracer_provider)
-    propagate.set_global_textmap(TraceContextTextMapPropagator())  # not baggage, which anybody may send
+    propagate.set_global_textmap(TraceContextTextMapPropagator())  # not baggage, which any client may send
     metrics.set_meter_provider(meter_provider)
     _instrument(config)
 
@@ -58,7 +58,7 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
 
 
 def instrument_http(client: httpx.AsyncClient) -> None:
-    """Have `client` write spans and hand trace headers on."""
+    """Record spans of `client` and propagate trace headers."""
     HTTPXClientInstrumentor.instrument_client(client)
 
 
@@ -81,7 +81,7 @@ def _export(endpoint: str, tracer_provider: TracerProvider) -> MetricReader:
 
 
 def _instrument(config: ServiceConfig) -> None:
-    # asyncpg and redis patch their modules; without export the patches would cost time and give nothing
+    # asyncpg and redis are patched, which costs time even without export
     if config.otlp_endpoint:
         from opentelemetry.instrumentation.redis import RedisInstrumentor
 

@@ -28,15 +28,14 @@ from quartet_common.web import memory
 from quartet_common.web.blueprints import docs, health
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
-from quartet_common.web.denied_requests import EXTENSION, RefusalLog
+from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
 from quartet_common.web.dependencies import provide
 from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
 from quartet_common.web.guard import install_guard
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
-from quartet_common.web.request_hooks import install_request_hooks
-from quartet_common.web.service_app import ServiceApp
+from quartet_common.web.service_app import ServiceApp, install_request_hooks
 from quartet_common.web.service_request import BYTES_IN_FLIGHT
-from quartet_serving.request_metrics import observed
+from quartet_serving.request_metrics import with_request_metrics
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ def create_base_app(
     app.extensions[BYTES_IN_FLIGHT] = _bytes_in_flight(container)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     limiter = app.extensions[LIMITER] = Limiter(config, lambda: container.redis)
-    refusals = RefusalLog(config.service, lambda: container.database, container.clock, config.refusal_window)
+    refusals = DeniedRequestLog(config.service, lambda: container.database, container.clock, config.refusal_window)
     app.extensions[EXTENSION] = refusals
     app.extensions[CURSORS] = cursor_key(config.client_secret.get_secret_value())
     app.extensions[DIALECTS] = dialects
@@ -105,7 +104,9 @@ def create_base_app(
     install_guard(app, lambda: container.verifier, limiter)
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
-    measured = observed(app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint))
+    measured = with_request_metrics(
+        app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint)
+    )
     app.asgi_app = measured  # type: ignore[method-assign]  # how Quart documents middleware
     return _with_origins(app, config.cors_origins)
 
@@ -144,8 +145,8 @@ def _install_lifespan(
     app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
-        Schedule("memory", memory.INTERVAL, app.memory.give_back),
-        Schedule("limits", LIMITS_INTERVAL, limiter.sums.add_up),
+        Schedule("memory", memory.INTERVAL, app.memory.release),
+        Schedule("limits", LIMITS_INTERVAL, limiter.sync.run_once),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),

@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, as an opaque text that only leads on in the answer to the same question."""
+"""Cursors: the end of a page as opaque text, valid only for the same request."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ DIGEST_SIZE = 16
 MAX_LENGTH = 4096
 """Characters; a position may hold a name of 1 KiB, which grows when its case is folded."""
 EXTENSION = "quartet_cursors"
-"""Under which an app keeps the key of its cursors."""
+"""The key of the cursor key in `app.extensions`."""
 
 
 def cursor_key(secret: str) -> bytes:
@@ -29,8 +29,8 @@ def cursor_key(secret: str) -> bytes:
 def encode_cursor(position: object, context: Sequence[str], key: bytes | None = None) -> str:
     """`position` (anything that msgspec encodes, e.g. a tuple of a datetime and an int) as URL-safe text.
 
-    `context` is what the cursor belongs to: the route, the tenant, the filters, the order. The text carries a keyed
-    digest (RFC 7693) of both, so that nobody else can make one. Without `key` it is the running app's.
+    `context` has the route, tenant, filters and order that the cursor is valid for. The text has a keyed digest (RFC
+    7693) of both, so that clients cannot make one. `key` is by default that of the running app.
     """
     payload = msgspec.msgpack.encode(position)
     return _write(VERSION + _digest(payload, context, key) + payload)
@@ -39,8 +39,7 @@ def encode_cursor(position: object, context: Sequence[str], key: bytes | None = 
 def decode_cursor(text: str, context: Sequence[str], kind: type[T], key: bytes | None = None) -> T:
     """The position of type `kind` in `text`.
 
-    Raises BadRequestError (400, `bad_cursor`) for anything that `encode_cursor` did not make for the same `context`
-    with the same key.
+    Raises BadRequestError (400, `bad_cursor`) unless `encode_cursor` made it for the same `context` with the same key.
     """
     try:
         raw = urlsafe_b64decode(text[:MAX_LENGTH].encode("ascii") + b"=" * (-len(text) % 4))

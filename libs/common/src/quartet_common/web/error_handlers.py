@@ -1,4 +1,4 @@
-"""Error handlers: errors as problem documents (RFC 9457), or as the documents of a protocol."""
+"""Error handlers: errors as problem documents (RFC 9457), or as error documents of a protocol such as SCIM."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import (
     PROBLEM_TYPE,
     ContendedError,
@@ -22,21 +21,21 @@ from quartet_common.core.errors import (
 )
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
-from quartet_common.web.denied_requests import RefusalLog
-from quartet_common.web.guard import brings_a_secret, source_address
+from quartet_common.web.denied_requests import DeniedRequestLog
+from quartet_common.web.guard import sends_a_secret, source_address
 
 logger = logging.getLogger(__name__)
 
 
 class HttpError(Protocol):
-    """An error with an HTTP status and a sentence for people: ServiceError, and those of other libraries."""
+    """An error with an HTTP status and a text for people: ServiceError, and those of other libraries."""
 
     status: int
     detail: str
 
 
 ErrorRenderer = Callable[[HttpError, str], "tuple[bytes, str] | None"]
-"""Gives body and content type of an error on a path of its own protocol, or None for a problem document."""
+"""The body and content type of an error on a path of a protocol, or None for a problem document."""
 
 DETAILS = {
     404: "No resource at this path.",
@@ -46,7 +45,7 @@ DETAILS = {
 
 def install_error_handlers(
     app: Quart,
-    refusals: RefusalLog,
+    refusals: DeniedRequestLog,
     limiter: Limiter,
     render_error: ErrorRenderer,
     other_errors: Sequence[type[Exception]],
@@ -55,13 +54,12 @@ def install_error_handlers(
         if isinstance(error, UnauthorizedError):
             refusals.unauthenticated(source_address(), error.reason, request.method, request.path)
             if error.is_guess:
-                limiter.failed(source_address(), SECRET if brings_a_secret(request, app) else TOKEN)
+                limiter.failed(source_address(), SECRET if sends_a_secret(request, app) else TOKEN)
         if isinstance(error, LimitedError):
             refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
             limiter.count_refusal(error)
         if isinstance(error, ForbiddenError):
-            who: Principal = g.principal
-            await refusals.forbidden(who, source_address(), request.method, request.path, error.scope)
+            await refusals.forbidden(g.principal, source_address(), request.method, request.path, error.scope)
         if isinstance(error, CapacityExceededError):
             logger.warning("capacity exceeded", extra={"resource": error.resource})
         elif isinstance(error, UnavailableError):

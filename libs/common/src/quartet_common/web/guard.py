@@ -12,7 +12,7 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.core.fair_share import HOLDER, address_holder
-from quartet_common.limits.addresses import counted_as
+from quartet_common.limits.addresses import address_key
 from quartet_common.limits.limiter import SECRET
 from quartet_common.telemetry.logs import add_context
 from quartet_common.web.service_request import running_globals, running_request
@@ -90,8 +90,8 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
         if getattr(view, UNLIMITED_ATTRIBUTE, False):
             return
         address, known = asked.remote_addr, running_globals()
-        HOLDER.set(address_holder(counted_as(address)))
-        await _demand_trust(asked, app, limiter, verifier)
+        HOLDER.set(address_holder(address_key(address)))
+        await _require_attempts_left(asked, app, limiter, verifier)
         if view is None or is_public(view) or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405, the same for everybody
@@ -115,14 +115,14 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
     app.before_request(check)
 
 
-def brings_a_secret(asked: Request, app: Quart) -> bool:
+def sends_a_secret(asked: Request, app: Quart) -> bool:
     """Whether a request is one that brings a secret, in its body or as a client does, and not a token: those that POST
     to a public endpoint, whatever stands in their header.
     """
     return asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
 
 
-async def _demand_trust(
+async def _require_attempts_left(
     asked: Request, app: Quart, limiter: "Limiter", verifier: "Callable[[], TokenVerifier]"
 ) -> None:
     """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
@@ -131,7 +131,7 @@ async def _demand_trust(
     Raises LimitedError, and UnavailableError (503) when no keys could ever be fetched.
     """
     address = asked.remote_addr
-    if brings_a_secret(asked, app):
+    if sends_a_secret(asked, app):
         if not limiter.may_try(address, SECRET):
             raise limiter.too_many_failures(address, SECRET)
         return
@@ -139,7 +139,7 @@ async def _demand_trust(
     if header is None or limiter.may_try(address):
         return
     token, known = header.partition(" ")[2].strip(), verifier()
-    if known.knows(token) or (await known.may_be_ours(token) and limiter.may_check(address)):
+    if known.has_cached(token) or (await known.looks_like_ours(token) and limiter.may_check(address)):
         return
     raise limiter.too_many_failures(address)
 

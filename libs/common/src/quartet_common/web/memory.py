@@ -1,11 +1,11 @@
-"""Memory: what large requests have used goes back to the system soon, and does not wait for a collection by chance."""
+"""Memory: returns the memory of large requests to the system soon, without waiting for a garbage collection."""
 
 import ctypes
 import gc
 from collections.abc import Callable
 
 INTERVAL = 5.0
-"""Seconds between two looks whether large requests have ended."""
+"""Seconds between two checks for finished large requests."""
 LARGE_REQUEST = 4 * 1024 * 1024
 """Bytes of its tenant's share above which a request is large. A collection stops the event loop (9 ms with 50,000
 objects, 39 ms with 200,000), so ordinary lists, which a client may poll, must not cause one.
@@ -13,16 +13,16 @@ objects, 39 ms with 200,000), so ordinary lists, which a client may poll, must n
 
 
 class Memory:
-    """Gives memory back after large requests. `requests` is how many of them have ended."""
+    """Returns memory after large requests. `requests` is the number of those that have ended."""
 
     def __init__(self) -> None:
         self.requests = 0
         self._seen = 0
         self._trim = _malloc_trim()
 
-    async def give_back(self) -> None:
-        """Collect what large requests have left in reference cycles (an error holds the frames that it came through,
-        and these what was sent), and have malloc return its free pages. Costs some milliseconds.
+    async def release(self) -> None:
+        """Collect the reference cycles of large requests (an error refers to frames, and these to the request), and
+        make malloc return free pages. Takes some milliseconds.
         """
         if self.requests != self._seen:
             self._seen = self.requests

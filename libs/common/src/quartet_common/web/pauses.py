@@ -1,4 +1,4 @@
-"""Pauses before answers 429: a client that repeats refused requests without pause gets few answers a second."""
+"""Pauses before 429 responses: a client that repeats refused requests without pause gets few responses a second."""
 
 import asyncio
 import time
@@ -9,11 +9,11 @@ from quartet_common.core.fair_share import HOLDER
 from quartet_common.limits.windows import REFUSED, Windows
 
 AT_ONCE = Limit(20, 1)
-"""Answers 429 without a pause, of each tenant, or of each address without a token."""
+"""429 responses without a pause, per second, of each tenant, or of each address without a token."""
 PAUSE = 1.0
 """Seconds before each further one. No Retry-After is shorter."""
 MOST = 500
-"""Answers of a process that wait at the same time, each with its connection; further ones do not wait."""
+"""Responses of a process that wait at the same time, each with its connection; further ones do not wait."""
 
 
 class Pauses:
@@ -21,12 +21,12 @@ class Pauses:
 
     def __init__(self, stopping: asyncio.Event) -> None:
         self.running = 0
-        """Answers that wait now."""
+        """Responses that wait now."""
         self._stopping = stopping
         self._at_once = Windows(AT_ONCE, time.monotonic)
 
     async def pause(self) -> None:
-        """Wait before an answer 429 of the running request, if its tenant or address has had AT_ONCE of them."""
+        """Wait before a 429 response of the running request, if its tenant or address has had AT_ONCE of them."""
         if self._at_once.take(HOLDER.get()) != REFUSED or self.running >= MOST:
             return
         self.running += 1

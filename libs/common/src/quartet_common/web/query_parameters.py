@@ -1,4 +1,4 @@
-"""Parameters: reads values out of a query string, and names the parameter in what it says against one."""
+"""Query parameters: reads values from a query string; errors name the parameter."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ TIME_RULE = 'must be an RFC 3339 time with a time zone, such as 2026-01-31T09:00
 
 
 class BadParameterError(BadRequestError):
-    """400: the query parameter `name` makes no sense; `rule` says what it must be."""
+    """400: the query parameter `name` is invalid; `rule` says what it must be."""
 
     def __init__(self, name: str, rule: str) -> None:
         super().__init__(f"{name} {rule}", "bad_parameter")
@@ -21,7 +21,7 @@ class BadParameterError(BadRequestError):
 
 
 def single(name: str, values: Sequence[str], known: Collection[str]) -> str:
-    """The one value of a parameter that is `known`: a text of at most 1,024 characters. Raises BadParameterError."""
+    """The one value of a parameter among `known`: a text of at most 1,024 characters. Raises BadParameterError."""
     if name not in known:
         raise BadParameterError(name[:MAX_SHOWN], f"is not a known parameter. Use: {', '.join(known)}")
     if len(values) != 1:

@@ -1,4 +1,4 @@
-"""Responses: an answer's body from dataclasses and plain values, or from bytes that are JSON already."""
+"""Responses: JSON bodies from dataclasses and plain values, or from JSON bytes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A request: its body and response, which are limited and charged to its tenant's share of memory."""
+"""Requests: body and response are limited and charged to the tenant's share of memory."""
 
 from collections.abc import Hashable
 from functools import cached_property
@@ -15,20 +15,20 @@ from quartet_serving.percent import parse_form
 from quartet_serving.request import DeferredBody, ServedRequest
 
 BYTES_IN_FLIGHT = "quartet_bytes_in_flight"
-"""Where an app's extensions hold the FairShare of the bytes of bodies and responses."""
+"""The key of the FairShare of bytes of bodies and responses in `app.extensions`."""
 FREE_BYTES = 64 * 1024
-"""Bytes up to which a body or a response is not charged."""
+"""Size of a body or response up to which it is not charged."""
 BODY_WEIGHT = 7
 """Bytes charged for a byte of a body: the JSON of an ordinary Bulk takes 6.1 to 6.5 times its size in memory."""
 MAX_PARAMETERS = 100
-"""Parameters that a query string may have."""
+"""Maximum number of query parameters."""
 
 
 class ServiceBody(DeferredBody):
-    """A body whose limit is that of its route."""
+    """A body with the limit of its route."""
 
     def too_large(self, limit: int) -> Exception:
-        """413 that names the limit."""
+        """413 with the limit."""
         return BodyTooLargeError(limit)
 
 
@@ -40,13 +40,13 @@ class ServiceRequest(ServedRequest):
     bytes_held = 0
     """Bytes of its tenant's share that the request holds (see `hold_bytes`)."""
     is_large = False
-    """Whether the request has held more than LARGE_REQUEST bytes of its tenant's share."""
+    """Whether the request has held more than LARGE_REQUEST bytes."""
     _share: FairShare | None = None
     _holder: Hashable = None
 
     @property
     def max_body(self) -> int:
-        """Bytes that the body may have."""
+        """Maximum size of the body in bytes."""
         view = current_app.view_functions.get(self.endpoint or "")
         limit = SMALL_BODY if view is None else body_limit(view)
         whole: int = current_app.config["MAX_CONTENT_LENGTH"]
@@ -67,18 +67,18 @@ class ServiceRequest(ServedRequest):
         return await super().get_data(cache, as_text, parse_form_data)
 
     async def hold_bytes(self, amount: int, *, at_once: bool = False) -> None:
-        """Have the request hold at least `amount` bytes of its tenant's share until it is answered.
+        """Hold at least `amount` bytes of the tenant's share until the response is sent.
 
-        A request that waits holds none: requests that hold a part and wait for the rest would wait for each other.
-        `at_once`: for one that cannot give back what it holds; take the rest without waiting. Raises
-        ShareExceededError (429), CapacityExceededError (503).
+        A waiting request holds none: requests that hold a part and wait for more would wait for each other. `at_once`:
+        for a request that cannot release its bytes; take the others without waiting. Raises ShareExceededError (429),
+        CapacityExceededError (503).
         """
         if amount <= self.bytes_held:
             return
         if self._share is None:
             self._share = current_app.extensions.get(BYTES_IN_FLIGHT)
             self._holder = HOLDER.get()
-        if self._share is None or self.bytes_held >= self._share.share:  # nobody gets more than a share
+        if self._share is None or self.bytes_held >= self._share.share:  # at most a share
             return
         if at_once:
             missing = min(amount, self._share.share) - self.bytes_held
@@ -89,7 +89,7 @@ class ServiceRequest(ServedRequest):
         self.is_large = self.is_large or self.bytes_held > LARGE_REQUEST
 
     def release_bytes(self, kept: int = 0) -> None:
-        """Give back the bytes that the request holds, but for `kept` of them."""
+        """Release the bytes that the request holds, but for `kept` of them."""
         surplus = self.bytes_held - kept
         if surplus > 0 and self._share is not None:
             self.bytes_held = kept
@@ -104,25 +104,25 @@ class ServiceRequest(ServedRequest):
 
 
 def running_request() -> Request:
-    """The request that runs, itself: each look through Quart's proxy costs as much as a look into a dictionary."""
+    """The running request without Quart's proxy, whose look-ups are slow."""
     return cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
 
 
 async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
-    """Have the request that runs hold `amount` bytes of its tenant's share; see `ServiceRequest.hold_bytes`."""
-    asked = running_request()
-    if isinstance(asked, ServiceRequest):
-        await asked.hold_bytes(amount, at_once=at_once)
+    """Hold `amount` bytes for the running request; see `ServiceRequest.hold_bytes`."""
+    running = running_request()
+    if isinstance(running, ServiceRequest):
+        await running.hold_bytes(amount, at_once=at_once)
 
 
 def stop_on_disconnect() -> None:
-    """Have the running request end when its client disconnects, at once if it has: only the client needs its result.
+    """Cancel the running request when its client disconnects, or has already.
 
-    For requests that are not by a safe method but change nothing, as a search by POST.
+    For requests by an unsafe method that change nothing, such as a search by POST.
     """
     cast(ServiceRequest, running_request()).stop_on_disconnect()
 
 
 def running_globals() -> Any:
-    """Quart's `g` of the request that runs, itself."""
+    """Quart's `g` of the running request, without the proxy."""
     return g._get_current_object()  # of the proxy

@@ -1,4 +1,4 @@
-"""A spool: a bounded file on disk between a writer and a reader that each work at their own speed."""
+"""Spools: bounded files on disk between a writer and a slower reader."""
 
 import asyncio
 import errno
@@ -33,12 +33,12 @@ class SpoolError(ServiceError):
 class Spool:
     """A temporary file of at most `limit` bytes, with one writer and one reader; use it as a context manager.
 
-    `disk` is an executor with one thread: the file is closed after the reads and writes that were begun before, also
-    those whose waiting task was cancelled. So no descriptor that was closed, and reused, is written to.
+    `disk` is an executor with one thread: the file is closed after all reads and writes that began before, also those
+    of cancelled tasks, so that none uses a closed and reused descriptor.
     """
 
     def __init__(self, folder: Path, limit: int, disk: Executor) -> None:
-        """Raises SpoolError (503) when `folder` cannot be written to."""
+        """Raises SpoolError (503) if `folder` is not writable."""
         self._folder = folder
         with self._errors():
             self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # __exit__ closes it
@@ -62,9 +62,9 @@ class Spool:
         return self._written
 
     async def write(self, data: bytes) -> None:
-        """Append `data`, of at most `limit` bytes; when the file is full, wait until all of it is read.
+        """Append `data`, of at most `limit` bytes; if the file is full, wait until all of it is read.
 
-        Raises SpoolError (503) when the disk is full.
+        Raises SpoolError (503) if the disk is full.
         """
         if self._written + len(data) > self._limit:
             async with self._changed:
@@ -78,7 +78,7 @@ class Spool:
             self._changed.notify_all()
 
     async def end(self) -> None:
-        """Let the reader know that nothing more is written."""
+        """Mark the end of the data for the reader."""
         async with self._changed:
             self._has_ended = True
             self._changed.notify_all()

@@ -1,6 +1,6 @@
 """Bulk (RFC 7644 3.7): messages to operations, what refers to what, the order of it all, and the answer."""
 
-from quartet_scim.bulk.ledger import Ledger, Outcome
+from quartet_scim.bulk.bulk_results import BulkResults, Outcome
 from quartet_scim.bulk.messages import (
     BULK_REQUEST_SCHEMA,
     MAX_OPERATIONS,
@@ -16,7 +16,7 @@ __all__ = [
     "MAX_OPERATIONS",
     "BulkOperation",
     "BulkRequest",
-    "Ledger",
+    "BulkResults",
     "Method",
     "Outcome",
     "Plan",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
+from quartet_scim.message_members import lower_names, require_schema
 from quartet_scim.patch import PATCH_SCHEMA
 
 BULK_REQUEST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
@@ -57,11 +58,8 @@ def parse_bulk(body: Mapping[str, Any], endpoints: Collection[str]) -> BulkReque
     Raises ScimError 400 for what is no BulkRequest of at least one operation, 413 for more than 1,000 (3.7.4). Whatever
     is wrong with one operation alone is its `fault`: that is no reason to refuse the others.
     """
-    message = _lower_names(body, "The message")
-    named = message.get("schemas")
-    schemas = [named] if isinstance(named, str) else named
-    if not isinstance(schemas, list) or BULK_REQUEST_SCHEMA.lower() not in [str(urn).lower() for urn in schemas]:
-        raise invalid_syntax(f"schemas must hold {BULK_REQUEST_SCHEMA}.")
+    message = lower_names(body, "The message")
+    require_schema(message.get("schemas"), BULK_REQUEST_SCHEMA)
     sent = message.get("operations")
     operations = [sent] if isinstance(sent, dict) else sent
     if not isinstance(operations, list) or not operations:
@@ -85,7 +83,7 @@ def _operation(index: int, sent: object, endpoints: Collection[str]) -> BulkOper
     if not isinstance(sent, dict):
         return BulkOperation(index, fault=invalid_syntax("An operation must be an object."))
     try:
-        members = _lower_names(sent, "The operation")
+        members = lower_names(sent, "The operation")
     except ScimError as fault:
         return BulkOperation(index, fault=fault)
     word, path, bulk_id = members.get("method"), members.get("path"), members.get("bulkid")
@@ -148,10 +146,3 @@ def _path_fault(method: Method, endpoint: str | None, target: str | None, endpoi
     if method is not Method.POST and (target is None or "/" in target):
         return f"path must name the resource, as in {endpoint}/{{id}}."
     return None
-
-
-def _lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
-    members = {name.lower(): value for name, value in sent.items()}
-    if len(members) != len(sent):
-        raise invalid_syntax(f"{where} has a member twice, in different case.")
-    return members

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quartet_scim.bulk.components import components
 from quartet_scim.bulk.messages import BulkOperation, Method
+from quartet_scim.bulk.reference_cycles import components
 from quartet_scim.bulk.references import references, referred, resolved, shown
 from quartet_scim.errors import ScimError, invalid_value
 

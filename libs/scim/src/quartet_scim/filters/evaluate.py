@@ -17,8 +17,8 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.instants import microseconds
 from quartet_scim.filters.syntax import Operator
+from quartet_scim.filters.timestamps import microseconds
 from quartet_scim.schema import Type
 from quartet_scim.usernames import prepare
 

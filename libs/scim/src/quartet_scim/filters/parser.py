@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from quartet_scim.errors import ScimType, too_many
+from quartet_scim.filters.lexer import END, Lexer, path, refused
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, TargetPath, ValuePath
-from quartet_scim.filters.words import END, Words, path, refused
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 20
@@ -33,65 +33,65 @@ class Parser:
     # How tightly the operators bind (RFC 7644 table 5): `a or b and c` is `a or (b and c)`.
     binding: ClassVar[Mapping[str, int]] = {"or": 1, "and": 2}
 
-    __slots__ = ("_comparisons", "_depth", "_words")
+    __slots__ = ("_comparisons", "_depth", "_lexer")
 
     def __init__(self, text: str, fault: ScimType) -> None:
         if len(text) > MAX_CHARACTERS:
             raise refused(fault, MAX_CHARACTERS + 1, f"it is longer than {MAX_CHARACTERS} characters")
-        self._words = Words(text, fault)
+        self._lexer = Lexer(text, fault)
         self._depth = 0
         self._comparisons = 0
 
     def whole_filter(self) -> Filter:
         """The text as one filter, up to its end."""
         found = self._expression(0, inside=False)
-        self._words.take(END, "`and`, `or` or the end is expected")
+        self._lexer.take(END, "`and`, `or` or the end is expected")
         return found
 
     def whole_path(self) -> TargetPath:
         """The text as the path of a PATCH operation, up to its end."""
-        attribute = path(self._words.take("path", "an attribute is expected"))
+        attribute = path(self._lexer.take("path", "an attribute is expected"))
         found = TargetPath(attribute)
-        if self._words.kind == "[":
+        if self._lexer.kind == "[":
             found = TargetPath(attribute, self._bracketed(attribute), self._sub_attribute())
-        self._words.take(END, "the end is expected")
+        self._lexer.take(END, "the end is expected")
         return found
 
     def _expression(self, floor: int, *, inside: bool) -> Filter:
         # Terms that are joined by one operator lie in one node, in their order.
-        words = self._words
+        lexer = self._lexer
         found = self._term(inside=inside)
-        while words.kind == "path":
-            word = words.text.lower()
+        while lexer.kind == "path":
+            word = lexer.text.lower()
             strength = self.binding.get(word, 0)
             if strength <= floor:
                 break
             terms = [found]
-            while words.kind == "path" and words.text.lower() == word:
-                words.advance()
+            while lexer.kind == "path" and lexer.text.lower() == word:
+                lexer.advance()
                 terms.append(self._expression(strength, inside=inside))
             found = And(tuple(terms)) if word == "and" else Or(tuple(terms))
         return found
 
     def _term(self, *, inside: bool) -> Filter:
-        words = self._words
-        if words.kind == "(":
+        lexer = self._lexer
+        if lexer.kind == "(":
             return self._grouped(inside=inside)
-        word = words.take("path", "an attribute, `not` or `(` is expected")
+        word = lexer.take("path", "an attribute, `not` or `(` is expected")
         if word.lower() == "not":
-            if words.kind != "(":
-                raise words.refused("`(` is expected after `not`")
+            if lexer.kind != "(":
+                raise lexer.refused("`(` is expected after `not`")
             return Not(self._grouped(inside=inside))
-        if words.kind != "[":
+        if lexer.kind != "[":
             return self._test(path(word))
         if inside:
-            raise words.refused("brackets cannot be nested")
+            raise lexer.refused("brackets cannot be nested")
         return self._value_path(path(word))
 
     def _grouped(self, *, inside: bool) -> Filter:
         self._descend()
         found = self._expression(0, inside=inside)
-        self._words.take(")", "`and`, `or` or `)` is expected")
+        self._lexer.take(")", "`and`, `or` or `)` is expected")
         self._depth -= 1
         return found
 
@@ -106,38 +106,38 @@ class Parser:
 
     def _bracketed(self, attribute: Path) -> Filter:
         if attribute.sub is not None and attribute.urn is None:  # behind a URN the dot may stand for the colon
-            raise self._words.refused("brackets can follow an attribute only, not a sub-attribute")
+            raise self._lexer.refused("brackets can follow an attribute only, not a sub-attribute")
         self._descend()
         found = self._expression(0, inside=True)
-        self._words.take("]", "`and`, `or` or `]` is expected")
+        self._lexer.take("]", "`and`, `or` or `]` is expected")
         self._depth -= 1
         return found
 
     def _sub_attribute(self) -> str | None:
-        if self._words.kind != ".":
+        if self._lexer.kind != ".":
             return None
-        self._words.advance()
-        if ":" in self._words.text or "." in self._words.text:
-            raise self._words.refused("the name of a sub-attribute is expected")
-        return self._words.take("path", "a sub-attribute is expected")
+        self._lexer.advance()
+        if ":" in self._lexer.text or "." in self._lexer.text:
+            raise self._lexer.refused("the name of a sub-attribute is expected")
+        return self._lexer.take("path", "a sub-attribute is expected")
 
     def _test(self, attribute: Path) -> Filter:
-        words = self._words
+        lexer = self._lexer
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             raise too_many(f"The filter has more than {MAX_COMPARISONS} comparisons.")
-        word = words.text.lower()
+        word = lexer.text.lower()
         if word == "pr":
-            words.advance()
+            lexer.advance()
             return Present(attribute)
         operator = _OPERATORS.get(word)
         if operator is None:
-            raise words.refused(f"an operator is expected: {', '.join(_OPERATORS)} or pr")
-        words.advance()
-        return Compare(attribute, operator, words.take_value())
+            raise lexer.refused(f"an operator is expected: {', '.join(_OPERATORS)} or pr")
+        lexer.advance()
+        return Compare(attribute, operator, lexer.take_value())
 
     def _descend(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise self._words.refused(f"parentheses and brackets are nested deeper than {MAX_DEPTH}")
-        self._words.advance()
+            raise self._lexer.refused(f"parentheses and brackets are nested deeper than {MAX_DEPTH}")
+        self._lexer.advance()

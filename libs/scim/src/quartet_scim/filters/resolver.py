@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from quartet_scim.errors import ScimError, invalid_filter
-from quartet_scim.filters.attributes import Known, known_attributes
 from quartet_scim.filters.conditions import (
     AllOf,
     AnyOf,
@@ -16,8 +15,9 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.instants import microseconds, with_zone
+from quartet_scim.filters.known_attributes import Known, known_attributes
 from quartet_scim.filters.syntax import And, Compare, Filter, Not, Operator, Or, Path, Present, Value, ValuePath
+from quartet_scim.filters.timestamps import microseconds, with_zone
 from quartet_scim.schema import ResourceType, Type
 
 _EQUALITY = frozenset({Operator.EQ, Operator.NE})

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quartet_scim.errors import invalid_filter
-from quartet_scim.filters import comparisons
-from quartet_scim.filters.columns import Column, Columns, Lookup, Rows
-from quartet_scim.filters.comparisons import Parameters
+from quartet_scim.filters import sql_comparisons
 from quartet_scim.filters.conditions import (
     AllOf,
     AnyOf,
@@ -24,8 +22,10 @@ from quartet_scim.filters.conditions import (
     Target,
     Test,
 )
-from quartet_scim.filters.containment import contained
 from quartet_scim.filters.evaluate import fold
+from quartet_scim.filters.sql_columns import Column, Columns, Lookup, Rows
+from quartet_scim.filters.sql_comparisons import Parameters
+from quartet_scim.filters.sql_containment import contained
 from quartet_scim.filters.syntax import Operator
 from quartet_scim.schema import Type
 
@@ -106,15 +106,15 @@ class _Writer:
     def _test(self, test: Test, place: _Document) -> str:
         rows, column = _column(test.target, place)
         if column is not None:
-            return _in_rows(rows, comparisons.of_column(test, column, self.parameters))
+            return _in_rows(rows, sql_comparisons.of_column(test, column, self.parameters))
         base = _stored(test.target, place)
         found = contained(test)
         if found is not None and (found.case_exact or (self._folded and place.is_resource)):
             return self._contains(found.case_exact, base, found.json)
         if not any(step.listed for step in test.target.steps):
-            return comparisons.of_json(test, base, test.target.steps, self.parameters)
+            return sql_comparisons.of_json(test, base, test.target.steps, self.parameters)
         element, source = self._element(base, test.target)
-        return f"EXISTS (SELECT FROM {source} WHERE {comparisons.of_json(test, element, (), self.parameters)})"
+        return f"EXISTS (SELECT FROM {source} WHERE {sql_comparisons.of_json(test, element, (), self.parameters)})"
 
     def _some(self, condition: Some, place: _Document) -> str:
         rows = place.columns.get(condition.target.name)
@@ -154,7 +154,7 @@ class _Writer:
         is_object = target.type is Type.COMPLEX and kept is _FILLED
         if is_object or any(step.listed for step in target.steps):
             return f"jsonb_path_exists({base}, {_json_path(target.steps, ('.*' if is_object else '') + kept)})"
-        return comparisons.text_at(base, target.steps) + (" <> ''" if kept is _FILLED else test)
+        return sql_comparisons.text_at(base, target.steps) + (" <> ''" if kept is _FILLED else test)
 
 
 def _column(target: Target, place: _Document) -> tuple[Rows | None, Column | None]:

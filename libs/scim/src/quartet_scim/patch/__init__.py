@@ -1,13 +1,13 @@
 """PATCH (RFC 7644 3.5.2): messages to operations, operations to a new resource, and the members of groups apart."""
 
-from quartet_scim.patch.effort import SMALL_EFFORT
 from quartet_scim.patch.engine import Patched, PatchEngine
 from quartet_scim.patch.members import MemberChanges, split_member_operations
 from quartet_scim.patch.messages import PATCH_SCHEMA, Op, Operation, parse_patch
+from quartet_scim.patch.patch_budget import SMALL_BUDGET
 
 __all__ = [
     "PATCH_SCHEMA",
-    "SMALL_EFFORT",
+    "SMALL_BUDGET",
     "MemberChanges",
     "Op",
     "Operation",

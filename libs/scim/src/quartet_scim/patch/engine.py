@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quartet_scim.attribute_conversion import MAX_KEYS
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import lists, objects, selected
-from quartet_scim.patch.effort import MAX_EFFORT, Effort
+from quartet_scim.patch import filtered_values, multi_values, single_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
-from quartet_scim.patch.slots import Slot, demand_mutable, demand_optional
-from quartet_scim.patch.state import State
-from quartet_scim.patch.targets import Target, Targets, invalid_path, qualified
-from quartet_scim.rules import MAX_KEYS
+from quartet_scim.patch.patch_budget import MAX_BUDGET, PatchBudget
+from quartet_scim.patch.path_targets import Target, Targets, invalid_path, qualified
+from quartet_scim.patch.working_copy import State
+from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable, demand_optional
 from quartet_scim.schema import ResourceType
-from quartet_scim.values import WrongValueError
+from quartet_scim.value_conversion import WrongValueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,16 @@ class PatchEngine:
         self._targets = Targets(resource_type)
 
     def apply(
-        self, attributes: Mapping[str, Any], operations: Iterable[Operation], effort: int = MAX_EFFORT
+        self, attributes: Mapping[str, Any], operations: Iterable[Operation], budget: int = MAX_BUDGET
     ) -> Patched:
         """What the operations make of a resource.
 
         attributes: as `Normaliser` gives them; they are not changed, but the result shares what stays as it is.
         Raises ScimError 400 that names the operation and the attribute: invalidPath, noTarget, mutability,
-        invalidValue, invalidSyntax, and tooMany where the operations would compare more values than `effort` allows.
+        invalidValue, invalidSyntax, and tooMany where the operations would compare more values than `budget` allows.
         """
         state = State(attributes, self._targets)
-        run = _Run(self._targets, state, Effort(effort))
+        run = _Run(self._targets, state, PatchBudget(budget))
         for operation in operations:
             try:
                 run.apply(operation)
@@ -58,12 +58,12 @@ class PatchEngine:
 class _Run:
     """One message on its way through one resource."""
 
-    __slots__ = ("_effort", "_index", "_names_value", "_state", "_targets")
+    __slots__ = ("_budget", "_index", "_names_value", "_state", "_targets")
 
-    def __init__(self, targets: Targets, state: State, effort: Effort) -> None:
+    def __init__(self, targets: Targets, state: State, budget: PatchBudget) -> None:
         self._targets = targets
         self._state = state
-        self._effort = effort
+        self._budget = budget
         self._index = 0
         self._names_value = True
 
@@ -78,10 +78,10 @@ class _Run:
             raise invalid_path("is not an attribute of this resource type")
         if target.read_only:
             raise WrongValueError("is read-only", "mutability").under(target.name)
-        if target.slot is None:
+        if target.writable is None:
             self._write_all(target, operation.op, operation.value)
         else:
-            self._write(target, target.slot, operation.op, operation.value)
+            self._write(target, target.writable, operation.op, operation.value)
 
     def _write_all(self, container: Target, op: Op, value: Any) -> None:
         """Every attribute of an object that stands for the resource or for one of its extensions.
@@ -96,10 +96,10 @@ class _Run:
         if op is Op.REMOVE:
             raise WrongValueError("must name the attribute to remove", "noTarget").under("path")
         for target, item in self._targets_in(container, value):
-            if target.slot is None:
+            if target.writable is None:
                 self._write_all(target, op, item)
             else:
-                self._write(target, target.slot, op, item)
+                self._write(target, target.writable, op, item)
 
     def _targets_in(self, container: Target, value: Any) -> Iterator[tuple[Target, Any]]:
         prefix = "" if container.urn is None else f"{container.urn}:"
@@ -116,39 +116,41 @@ class _Run:
             if target is not None and not target.read_only:
                 yield target, item
 
-    def _write(self, target: Target, slot: Slot, op: Op, value: Any) -> None:
-        if slot.name == "schemas" and target.urn is None:
+    def _write(self, target: Target, writable: WritableAttribute, op: Op, value: Any) -> None:
+        if writable.name == "schemas" and target.urn is None:
             if op is Op.REMOVE:
                 raise WrongValueError("is required and cannot be removed", "mutability").under("schemas")
             return  # it follows from what the resource holds
-        old = None if slot.is_secret else self._state.get(target.urn, slot.name)
+        old = None if writable.is_secret else self._state.get(target.urn, writable.name)
         try:
-            new = self._changed(target, slot, old, op, value)
+            new = self._changed(target, writable, old, op, value)
             if new is None and old is not None:
-                demand_optional(slot)
-            demand_mutable(slot, old, new)
+                demand_optional(writable)
+            demand_mutable(writable, old, new)
         except WrongValueError as wrong:
-            raise wrong.under(qualified(target.urn, slot.name)) from None
-        if slot.is_secret:
-            self._state.put_secret(qualified(target.urn, slot.name), new, op)
+            raise wrong.under(qualified(target.urn, writable.name)) from None
+        if writable.is_secret:
+            self._state.put_secret(qualified(target.urn, writable.name), new, op)
         elif new is not old:
-            self._state.put(target.urn, slot, new, self._index)
+            self._state.put(target.urn, writable, new, self._index)
 
-    def _changed(self, target: Target, slot: Slot, old: Any, op: Op, value: Any) -> Any:
-        if slot.many:
-            self._effort.spend(len(old or ()))
-            return self._changed_list(target, slot, old, op, value)
+    def _changed(self, target: Target, writable: WritableAttribute, old: Any, op: Op, value: Any) -> Any:
+        if writable.many:
+            self._budget.spend(len(old or ()))
+            return self._changed_list(target, writable, old, op, value)
         if target.sub is not None:
             if op is Op.REMOVE:
-                return objects.without(old or {}, target.sub) or None
-            return objects.written(slot, old, op, {target.sub.name: value})
-        return None if op is Op.REMOVE else objects.written(slot, old, op, value)
+                return single_values.without(old or {}, target.sub) or None
+            return single_values.written(writable, old, op, {target.sub.name: value})
+        return None if op is Op.REMOVE else single_values.written(writable, old, op, value)
 
-    def _changed_list(self, target: Target, slot: Slot, old: list[Any] | None, op: Op, value: Any) -> Any:
+    def _changed_list(
+        self, target: Target, writable: WritableAttribute, old: list[Any] | None, op: Op, value: Any
+    ) -> Any:
         if target.selection is not None or target.sub is not None:
-            return selected.written(target, slot, old, op, value, self._effort)
+            return filtered_values.written(target, writable, old, op, value, self._budget)
         if op is not Op.REMOVE:
-            return lists.written(slot, old, op, value)
+            return multi_values.written(writable, old, op, value)
         if not self._names_value:
             return None
-        return lists.without_those(slot, old or [], value, self._effort) or None
+        return multi_values.without_those(writable, old or [], value, self._budget) or None

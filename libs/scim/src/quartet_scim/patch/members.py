@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from quartet_scim.attribute_conversion import compiled
 from quartet_scim.errors import ScimError
 from quartet_scim.filters import Compare, Filter, Operator, Or, parse_path
-from quartet_scim.patch.lists import listed_values
 from quartet_scim.patch.messages import Op, Operation, operation_error, sole
-from quartet_scim.rules import compiled
+from quartet_scim.patch.multi_values import listed_values
 from quartet_scim.schema import group_schema
-from quartet_scim.values import Convert, WrongValueError
+from quartet_scim.value_conversion import Convert, WrongValueError
 
 _URN = "urn:ietf:params:scim:schemas:core:2.0:group"
 Member = dict[str, Any]

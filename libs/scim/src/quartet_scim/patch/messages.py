@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from quartet_scim.errors import ScimError, ScimType, invalid_syntax
-from quartet_scim.values import WrongValueError
+from quartet_scim.message_members import lower_names, require_schema
+from quartet_scim.value_conversion import WrongValueError
 
 PATCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 1_000
@@ -53,8 +54,9 @@ def parse_patch(body: Mapping[str, Any]) -> list[Operation]:
     invalidPath for a path that is no text of at most 4,096 characters, invalidValue for an add or replace without
     `value`, noTarget for a remove without `path`.
     """
-    message = _lower_names(body, "The message")
-    _demand_schema(message.get("schemas"))
+    message = lower_names(body, "The message")
+    if message.get("schemas") is not None:
+        require_schema(message["schemas"], PATCH_SCHEMA)
     sent = message.get("operations")
     operations = [sent] if isinstance(sent, dict) else sent
     if not isinstance(operations, list) or not 1 <= len(operations) <= MAX_OPERATIONS:
@@ -62,19 +64,11 @@ def parse_patch(body: Mapping[str, Any]) -> list[Operation]:
     return [_operation(index, one) for index, one in enumerate(operations)]
 
 
-def _demand_schema(schemas: object) -> None:
-    if schemas is None:
-        return
-    named = [schemas] if isinstance(schemas, str) else schemas
-    if not isinstance(named, list) or PATCH_SCHEMA.lower() not in [str(urn).lower() for urn in named]:
-        raise invalid_syntax(f"schemas must hold {PATCH_SCHEMA}.")
-
-
 def _operation(index: int, sent: object) -> Operation:
     where = f"Operations[{index}]"
     if not isinstance(sent, dict):
         raise invalid_syntax(f"{where} must be an object.")
-    members = _lower_names(sent, where)
+    members = lower_names(sent, where)
     word = members.get("op")
     op = _OPS.get(word.lower()) if isinstance(word, str) else None
     if op is None:
@@ -99,13 +93,6 @@ def _path(where: str, path: object) -> str | None:
     if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
         raise _wrong(where, f"path must be a string of at most {MAX_PATH_CHARACTERS} characters", "invalidPath")
     return path.strip() or None
-
-
-def _lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
-    members = {name.lower(): value for name, value in sent.items()}
-    if len(members) != len(sent):
-        raise invalid_syntax(f"{where} has a member twice, in different case.")
-    return members
 
 
 def _wrong(where: str, problem: str, scim_type: ScimType) -> ScimError:

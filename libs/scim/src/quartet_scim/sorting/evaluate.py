@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from quartet_scim.filters.conditions import Target
 from quartet_scim.filters.evaluate import comparable, decimal
-from quartet_scim.filters.instants import microseconds
+from quartet_scim.filters.timestamps import microseconds
 from quartet_scim.schema import Type
 from quartet_scim.sorting.order import Order
 

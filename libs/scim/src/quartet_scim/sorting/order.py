@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from quartet_scim.attribute_names import Named, name_table
 from quartet_scim.errors import invalid_value
-from quartet_scim.filters.attributes import known_attributes
 from quartet_scim.filters.conditions import Target
-from quartet_scim.names import Named, name_table
+from quartet_scim.filters.known_attributes import known_attributes
 from quartet_scim.schema import ResourceType, Type
 
 MAX_NAME = 128

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from quartet_scim.errors import invalid_value
-from quartet_scim.filters.columns import Column, Columns, Kind, Rows
 from quartet_scim.filters.conditions import Step, Target
-from quartet_scim.filters.instants import INSTANT, timestamptz
+from quartet_scim.filters.sql_columns import Column, Columns, Kind, Rows
+from quartet_scim.filters.timestamps import INSTANT, timestamptz
 from quartet_scim.schema import Type
 
 MAX_CHARACTERS = 256

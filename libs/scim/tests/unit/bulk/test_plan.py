@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_scim.bulk import BULK_REQUEST_SCHEMA, Ledger, Outcome, Plan, make_plan, parse_bulk
-from quartet_scim.bulk.components import components
+from quartet_scim.bulk import BULK_REQUEST_SCHEMA, BulkResults, Outcome, Plan, make_plan, parse_bulk
+from quartet_scim.bulk.reference_cycles import components
 from quartet_scim.errors import ScimError, invalid_value, uniqueness
 
 ENDPOINTS = ("/Users", "/Groups")
@@ -129,43 +129,43 @@ def test_what_refers_to_a_failure_fails_as_a_naive_model_says(graph: Graph, data
     """The model: spread failures along references until nothing changes any more; a circle shares its fate."""
     bad = data.draw(st.sets(st.integers(0, len(graph) - 1)))
     found = plan(*(user(str(node), *map(str, needs)) for node, needs in enumerate(graph)))
-    ledger = Ledger(found, None)
+    results = BulkResults(found, None)
     for step in found.steps:
-        refusals = {one: ledger.refusal(one) or (uniqueness("taken") if one in bad else None) for one in step}
+        refusals = {one: results.refusal(one) or (uniqueness("taken") if one in bad else None) for one in step}
         failed = next(((one, error) for one, error in refusals.items() if error is not None), None)
         for one in step:
-            error = refusals[one] or (ledger.dependent(*failed) if failed else None)
-            ledger.record(one, Outcome.failed(error) if error else Outcome(201, 1))
+            error = refusals[one] or (results.dependent(*failed) if failed else None)
+            results.record(one, Outcome.failed(error) if error else Outcome(201, 1))
     expected = set(bad)
     while grown := {node for node, needs in enumerate(graph) if needs & expected} - expected:
         expected |= grown
-    results = ledger.response(lambda endpoint, one: f"{endpoint}/{one}")["Operations"]
-    assert {place for place, one in enumerate(results) if one["status"] != "201"} == expected
-    assert ledger.errors == len(expected)
+    answers = results.response(lambda endpoint, one: f"{endpoint}/{one}")["Operations"]
+    assert {place for place, one in enumerate(answers) if one["status"] != "201"} == expected
+    assert results.errors == len(expected)
 
 
 def test_an_operation_that_refers_to_a_failure_names_it() -> None:
-    ledger = Ledger(plan(user("a"), user("b", "a")), None)
-    ledger.record(0, Outcome.failed(uniqueness("taken")))
-    refusal = ledger.refusal(1)
+    results = BulkResults(plan(user("a"), user("b", "a")), None)
+    results.record(0, Outcome.failed(uniqueness("taken")))
+    refusal = results.refusal(1)
     assert refusal is not None
     assert (refusal.status, str(refusal)) == (409, "The operation refers to bulkId a, which was not created.")
 
 
 def test_what_refers_to_something_not_carried_out_was_not_carried_out_either() -> None:
-    ledger = Ledger(plan(user("a"), user("b", "a")), None)
-    ledger.record(0, Outcome.failed(ScimError(503, "away")))
-    refusal = ledger.refusal(1)
+    results = BulkResults(plan(user("a"), user("b", "a")), None)
+    results.record(0, Outcome.failed(ScimError(503, "away")))
+    refusal = results.refusal(1)
     assert refusal is not None
     assert refusal.status == 503
 
 
 @pytest.mark.parametrize(("limit", "stopped"), [(None, False), (1, True), (2, True), (3, False)])
 def test_the_bulk_stops_at_the_number_of_errors(limit: int | None, stopped: bool) -> None:
-    ledger = Ledger(plan(user("a"), user("b"), user("c")), limit)
-    ledger.record(0, Outcome.failed(invalid_value("x")))
-    ledger.record(1, Outcome.failed(invalid_value("x")))
-    assert ledger.stopped is stopped
+    results = BulkResults(plan(user("a"), user("b"), user("c")), limit)
+    results.record(0, Outcome.failed(invalid_value("x")))
+    results.record(1, Outcome.failed(invalid_value("x")))
+    assert results.stopped is stopped
 
 
 def test_results_are_as_in_the_rfc_and_in_the_order_of_the_request() -> None:
@@ -179,7 +179,7 @@ def test_results_are_as_in_the_rfc_and_in_the_order_of_the_request() -> None:
         {"method": "GET"},
         user("later"),
     )
-    ledger = Ledger(found, None)
+    results = BulkResults(found, None)
     error = uniqueness("taken")
     for index, outcome in [
         (1, Outcome(201, 1)),
@@ -190,8 +190,8 @@ def test_results_are_as_in_the_rfc_and_in_the_order_of_the_request() -> None:
         (5, Outcome.failed(error)),
         (6, Outcome.failed(error)),
     ]:
-        ledger.record(index, outcome)
-    response = ledger.response(lambda endpoint, one: f"https://example.com/v2{endpoint}/{one}")
+        results.record(index, outcome)
+    response = results.response(lambda endpoint, one: f"https://example.com/v2{endpoint}/{one}")
     failed = {"status": "409", "response": error.document()}
     root = "https://example.com/v2"
     assert response == {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from quartet_scim.attribute_conversion import MAX_VALUES
 from quartet_scim.patch import Patched
-from quartet_scim.rules import MAX_VALUES
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

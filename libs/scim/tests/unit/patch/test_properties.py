@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scim2_models import EnterpriseUser, PatchOp, ScimPolicy, User
 from scim2_models.exceptions import SCIMException
 
+from quartet_scim.attribute_names import name_table
 from quartet_scim.errors import ScimError
 from quartet_scim.json import dump, parse
-from quartet_scim.names import name_table
 from quartet_scim.normalise import Normaliser
 from quartet_scim.patch import PATCH_SCHEMA, Operation, PatchEngine, parse_patch
 from quartet_scim.schema import user_resource_type

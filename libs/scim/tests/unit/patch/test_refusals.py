@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from quartet_scim.patch.effort import MAX_EFFORT
-from quartet_scim.patch.selection import COST_OF_A_TEST
-from quartet_scim.rules import MAX_VALUES
+from quartet_scim.attribute_conversion import MAX_VALUES
+from quartet_scim.patch.patch_budget import MAX_BUDGET
+from quartet_scim.patch.value_filter import COST_OF_A_TEST
 
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -167,7 +167,7 @@ def test_what_may_cost_more_than_a_request_may_is_refused(refused: Any) -> None:
     many = {**MINIMAL, "roles": [{"value": str(n)} for n in range(MAX_VALUES)]}
     scim_type, detail = refused(many, *[add('roles[value co "x"]', None)] * 100)
     assert scim_type == "tooMany"
-    assert detail.startswith(f"Operations[{MAX_EFFORT // (MAX_VALUES * (1 + COST_OF_A_TEST))}]")
+    assert detail.startswith(f"Operations[{MAX_BUDGET // (MAX_VALUES * (1 + COST_OF_A_TEST))}]")
 
 
 def test_a_list_is_never_longer_than_it_may_be_not_even_between_two_operations(refused: Any) -> None:

@@ -20,6 +20,7 @@ from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import api_client_usecases, client_assertions
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
 from quartet_users.api_clients.api_client_models import (
     ChangedClientBody,
     ChangedClientDocument,
@@ -35,7 +36,6 @@ from quartet_users.api_clients.api_client_models import (
     SecretDocument,
     WholeClientDocument,
 )
-from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 
 MAX_CLIENT_BYTES = 64 * 1024
@@ -74,7 +74,7 @@ async def list_() -> Response:
     after, count = read_page(read_parameters("cursor", "count"), context, "")
     async with app_container(UsersConfig).database.connection() as connection:
         rows = await store.list_clients(connection, tenant, after, count + 1)
-    page = [_document(ApiClient.of(tenant, row)) for row in rows[:count]]
+    page = [_document(store.client_of(tenant, row)) for row in rows[:count]]
     return json_response(ClientListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
 
 
@@ -91,7 +91,7 @@ async def read(client_id: str) -> Response:
         secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
     if row is None:
         raise NotFoundError
-    client = asdict(_document(ApiClient.of(tenant, row)))
+    client = asdict(_document(store.client_of(tenant, row)))
     return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_scim.bulk import Ledger, Outcome
+from quartet_scim.bulk import BulkResults, Outcome
 from quartet_scim.errors import ScimError, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_users.errors import TAKEN
@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user that an operation would make, and what would be told of it."""
+    """A user that an operation would make, and its events."""
 
     user: User
     events: Sequence[DomainEvent]
@@ -64,34 +64,34 @@ def first_of_each_name(candidates: Candidates) -> dict[str, User]:
     return found
 
 
-def settle(ledger: Ledger, steps: Sequence[Step], candidates: Candidates, taken: Set[str]) -> list[Candidate]:
+def settle(results: BulkResults, steps: Sequence[Step], candidates: Candidates, taken: Set[str]) -> list[Candidate]:
     """The users that come to be, as if the steps were carried out one after the other.
 
-    `taken`: the keys of the names that others have. The ledger keeps the outcomes; where it says that the Bulk is
+    `taken`: the keys of the names that others have. `results` keeps the outcomes; where it says that the Bulk is
     stopped, this ends.
     """
     names = set(taken)
     made: list[Candidate] = []
     for step in steps:
-        if ledger.stopped:
+        if results.stopped:
             break
-        claimed, errors = _claims(ledger, step, candidates, names)
+        claimed, errors = _claims(results, step, candidates, names)
         if not errors:
             names |= claimed
             made += [one for one in map(candidates.__getitem__, step) if isinstance(one, Candidate)]
-        _record(ledger, step, errors)
+        _record(results, step, errors)
     return made
 
 
 def _claims(
-    ledger: Ledger, step: Step, candidates: Candidates, names: Set[str]
+    results: BulkResults, step: Step, candidates: Candidates, names: Set[str]
 ) -> tuple[set[str], dict[int, ScimError]]:
     """The names that the users of one step would take, and what is wrong with its operations."""
     claimed: set[str] = set()
     errors: dict[int, ScimError] = {}
     for index in step:
         one = candidates[index]
-        refusal = one if isinstance(one, ScimError) else ledger.refusal(index)
+        refusal = one if isinstance(one, ScimError) else results.refusal(index)
         if refusal is None and isinstance(one, Candidate):
             name = one.user.user_name_key
             if name in names or name in claimed:
@@ -102,9 +102,9 @@ def _claims(
     return claimed, errors
 
 
-def _record(ledger: Ledger, step: Step, errors: Mapping[int, ScimError]) -> None:
+def _record(results: BulkResults, step: Step, errors: Mapping[int, ScimError]) -> None:
     """The outcome of each operation of a step: where one has failed, so have those that are in a circle with it."""
     failed = next(iter(errors.items()), None)
     for index in step:
-        error = errors.get(index) or (None if failed is None else ledger.dependent(*failed))
-        ledger.record(index, Outcome(201, 1) if error is None else Outcome.failed(error))
+        error = errors.get(index) or (None if failed is None else results.dependent(*failed))
+        results.record(index, Outcome(201, 1) if error is None else Outcome.failed(error))

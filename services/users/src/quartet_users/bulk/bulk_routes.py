@@ -15,12 +15,12 @@ from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, principal, requires
+from quartet_scim.api_models import ErrorDocument
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
-from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.json import parse
-from quartet_scim.mentions import urns_in_message
+from quartet_scim.urn_references import urns_in_message
 from quartet_scim_http.requests import read_bytes
 from quartet_users.bulk.bulk_models import BulkRequestDocument, BulkResponseDocument
 from quartet_users.bulk.bulk_runs import ENDPOINTS, GROUPS, USERS
@@ -52,7 +52,7 @@ async def carry_out() -> Response:
     user_type = await dependency(UserTypes).of(caller().tenant, mentioned)
     bulk = Bulk(dependencies, user_type, caller(), plan, request.fail_on_errors, large)
     await bulk.carry_out()
-    answer = bulk.ledger.response(lambda endpoint, known: f"{config.issuer}/scim/v2{endpoint}/{known}")
+    answer = bulk.results.response(lambda endpoint, known: f"{config.issuer}/scim/v2{endpoint}/{known}")
     return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
 
 

@@ -3,25 +3,26 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from quartet_common.core.caller import Caller
-from quartet_common.core.errors import ForbiddenError, ServiceError, UnavailableError
+from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError, ShareExceededError
 from quartet_common.runtime.container import AppContainer
-from quartet_scim.bulk import Ledger, Method, Outcome, Plan, Planned
-from quartet_scim.compiled import CompiledType
-from quartet_scim.errors import ScimError
+from quartet_scim.bulk import BulkResults, Method, Outcome, Plan, Planned
+from quartet_scim.compiled_type import CompiledType
+from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import demand_size
+from quartet_scim_http.bulk_outcomes import BROKEN, LATE, outcome_of
 from quartet_scim_http.requests import known_id
 from quartet_users.bulk import bulk_user_usecases
 from quartet_users.bulk.bulk_domain import Step, Wanted
 from quartet_users.bulk.bulk_runs import Kind, Run, runs
-from quartet_users.bulk.group_operations_client import LATE, GroupOperations
+from quartet_users.bulk.group_operations_client import GroupOperations
 from quartet_users.config import UsersConfig
 from quartet_users.passwords.password_hashing import AT_ONCE, Passwords
 from quartet_users.users import user_usecases
@@ -39,7 +40,6 @@ BREATH = 0.01
 
 STOPPING = ScimError(503, "The operation was not carried out: the server is shutting down. Send it again.")
 GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other: the references form a cycle.")
-BROKEN = ScimError(500, "Internal server error. The server's log has the cause.")
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,10 @@ class BulkDependencies:
     container: AppContainer[UsersConfig]
     passwords: Passwords
     groups: GroupOperations
-    record_refusal: Callable[[str], Awaitable[None]]
-    """Records that an operation was denied for the lack of a scope."""
 
 
 class Bulk:
-    """One message on its way, for one caller; `ledger` has the outcomes of what was carried out so far."""
+    """One message on its way, for one caller; `results` has the outcomes of what was carried out so far."""
 
     def __init__(
         self,
@@ -76,12 +74,12 @@ class Bulk:
         self._ends = clock() + TIME_LIMIT
         self._answers = clock() + ANSWER_LIMIT
         self._breathed = clock()
-        self.ledger = Ledger(plan, fail_on_errors)
+        self.results = BulkResults(plan, fail_on_errors)
 
     async def carry_out(self) -> None:
         """Carry out all operations, or as many as errors, time and servers allow; raises nothing for what fails."""
         ways = {Kind.CREATE_USERS: self._create, Kind.GROUPS: self._forward, Kind.ONE: self._change}
-        away: ScimError | None = None
+        away: HttpError | None = None
         for run in runs(self._plan):
             away = away or self._no_more()
             if away is not None:
@@ -90,15 +88,15 @@ class Bulk:
             try:
                 await ways[run.kind](run)
             except (CapacityExceededError, ShareExceededError) as error:  # may be over at the next run
-                self._refuse(run.indexes, ScimError(error.status, error.detail))
+                self._refuse(run.indexes, error)
             except UnavailableError as error:  # of this service's own database: nothing else can be done either
                 logger.warning(
                     "a server became unavailable during a Bulk request",
                     extra={"server": error.server, "error": repr(error.__cause__)},
                 )
-                away = ScimError(error.status, error.detail)
-                self._refuse(run.indexes, away)
-            if self.ledger.stopped:
+                away = error
+                self._refuse(run.indexes, error)
+            if self.results.stopped:
                 return
 
     def _no_more(self) -> ScimError | None:
@@ -107,17 +105,17 @@ class Bulk:
             return STOPPING
         return LATE if self._clock() > self._ends else None
 
-    def _refuse(self, indexes: Sequence[int], error: ScimError) -> None:
+    def _refuse(self, indexes: Sequence[int], error: HttpError) -> None:
         """Record that nothing of these was carried out, or nothing more."""
         for index in indexes:
-            if not self.ledger.stopped and index not in self.ledger:
-                self.ledger.record(index, Outcome.failed(self.ledger.refusal(index) or error))
+            if not self.results.stopped and index not in self.results:
+                self.results.record(index, Outcome.failed(self.results.refusal(index) or error))
 
     async def _create(self, run: Run) -> None:
         wanted = {index: await self._wanted(index) for index in run.indexes}
         await self._hash_passwords(wanted)
         try:
-            self.ledger = await self._create_set(run.steps, wanted)
+            self.results = await self._create_set(run.steps, wanted)
         except (UnavailableError, ShareExceededError):
             raise
         except Exception as error:
@@ -130,15 +128,15 @@ class Bulk:
                 else:
                     self._refuse(step, away)
 
-    async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> Ledger:
+    async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> BulkResults:
         mine = {index: wanted[index] for step in steps for index in step}
-        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.ledger, steps, mine)
+        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.results, steps, mine)
 
     async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
-        if self.ledger.stopped:
+        if self.results.stopped:
             return
         try:
-            self.ledger = await self._create_set([step], wanted)
+            self.results = await self._create_set([step], wanted)
         except (UnavailableError, ShareExceededError):
             raise
         except ScimError as error:
@@ -150,7 +148,7 @@ class Bulk:
     async def _wanted(self, index: int) -> Wanted | ScimError:
         await self._breathe()
         planned = self._plan.operations[index]
-        refusal = self.ledger.refusal(index)
+        refusal = self.results.refusal(index)
         if refusal is not None:
             return refusal
         try:
@@ -179,59 +177,45 @@ class Bulk:
         try:
             return replace(one, password_hash=await self._means.passwords.hash(one.password or "", self._caller.tenant))
         except ServiceError as error:  # the tenant's share of hashing is used up
-            return ScimError(error.status, error.detail)
+            return as_scim_error(error)
 
     async def _forward(self, run: Run) -> None:
         going: list[int] = []
         for index in run.indexes:
-            refusal = self.ledger.refusal(index)
+            refusal = self.results.refusal(index)
             if refusal is None:
                 going.append(index)
                 continue
-            if self.ledger.errors_left is not None:  # it may be the one at which the Bulk ends
+            if self.results.errors_left is not None:  # it may be the one at which the Bulk ends
                 await self._send(going)
                 going = []
-            if not self.ledger.stopped:
-                self.ledger.record(index, Outcome.failed(refusal))
+            if not self.results.stopped:
+                self.results.record(index, Outcome.failed(refusal))
         await self._send(going)
 
     async def _send(self, indexes: Sequence[int]) -> None:
-        if not indexes or self.ledger.stopped:
+        if not indexes or self.results.stopped:
             return
         operations = [self._plan.operations[index] for index in indexes]
         try:
             seconds = self._answers - self._clock()
-            outcomes = await self._means.groups.carry_out(self._caller, operations, self.ledger.errors_left, seconds)
+            outcomes = await self._means.groups.carry_out(self._caller, operations, self.results.errors_left, seconds)
         except (UnavailableError, ShareExceededError) as error:
-            outcomes = [Outcome.failed(ScimError(error.status, error.detail))] * len(indexes)
+            outcomes = [Outcome.failed(error)] * len(indexes)
         for index, outcome in zip(indexes, outcomes, strict=False):
-            if not self.ledger.stopped:
-                self.ledger.record(index, outcome)
+            if not self.results.stopped:
+                self.results.record(index, outcome)
 
     async def _change(self, run: Run) -> None:
         for index in run.indexes:
-            if self.ledger.stopped:
+            if self.results.stopped:
                 return
             await self._breathe()
             planned = self._plan.operations[index]
-            refusal = self.ledger.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
-            self.ledger.record(index, Outcome.failed(refusal) if refusal else await self._changed(planned))
-
-    async def _changed(self, planned: Planned) -> Outcome:
-        try:
-            return await self._change_user(planned)
-        except ScimError as error:
-            return Outcome.failed(error)
-        except ForbiddenError as error:
-            await self._means.record_refusal(error.scope)
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except ServiceError as error:
-            if isinstance(error, UnavailableError) and not isinstance(error, CapacityExceededError):
-                raise  # the server is lost for all operations; a lack of capacity may be over at the next one
-            return Outcome.failed(ScimError(error.status, error.detail))
-        except Exception as error:
-            logger.error("an operation of a bulk failed", exc_info=error)
-            return Outcome.failed(BROKEN)
+            refusal = self.results.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
+            self.results.record(
+                index, Outcome.failed(refusal) if refusal else await outcome_of(self._change_user(planned))
+            )
 
     async def _change_user(self, planned: Planned) -> Outcome:
         container, passwords, caller = self._means.container, self._means.passwords, self._caller

@@ -14,6 +14,7 @@ from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.service_client import ServiceClient
 from quartet_scim.bulk import Outcome, Planned
 from quartet_scim.errors import ScimError, ScimType
+from quartet_scim_http.bulk_outcomes import LATE
 
 MAX_CALL_BYTES = 4 * 1024 * 1024
 TIMEOUT = 30.0
@@ -21,9 +22,6 @@ TIMEOUT = 30.0
 SPARE = 5.0
 """Seconds before the end of a call from which on groups begins nothing more, so that its answer still comes in time."""
 
-LATE = ScimError(
-    503, "The operation was not carried out: the time limit of one Bulk request was reached. Send it again."
-)
 NOT_TRIED = ScimError(
     503, "The operation was not carried out: the groups service did not answer an earlier one. Send it again."
 )
@@ -81,7 +79,7 @@ class GroupOperationsClient:
             except (UnavailableError, ShareExceededError) as error:
                 if not outcomes:
                     raise
-                outcomes += [Outcome.failed(ScimError(error.status, error.detail))] * len(some)
+                outcomes += [Outcome.failed(error)] * len(some)
                 return outcomes + [Outcome.failed(NOT_TRIED)] * (len(operations) - len(outcomes))
         return outcomes
 

@@ -1,4 +1,4 @@
-"""Failed logins: told as bounded summaries, so that a flood of them is not a flood of events."""
+"""Failed logins: counted and published as a bounded number of events."""
 
 from dataclasses import dataclass, replace
 from typing import cast
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, Summaries, Tally
+from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, EventAggregator, Tally
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_users.logins import login_events
 
@@ -24,7 +24,7 @@ class Failure:
     reason: str
 
 
-class FailedLogins(Summaries[Failure, None]):
+class FailedLogins(EventAggregator[Failure, None]):
     """Counts failed logins by tenant, name, address and reason; each tenant for itself, so that none hides another."""
 
     name = "failed logins"
@@ -34,15 +34,15 @@ class FailedLogins(Summaries[Failure, None]):
         name = failure.user_name.replace("\0", "\ufffd")[:MAX_NAME]
         self.add(replace(failure, user_name=name), None)
 
-    def room(self, kind: Failure) -> str | None:
+    def partition(self, kind: Failure) -> str | None:
         """Its tenant."""
         return kind.tenant
 
-    def rest(self, kind: Failure) -> Failure:
+    def overflow_key(self, kind: Failure) -> Failure:
         """The others of the tenant."""
         return Failure(kind.tenant, OTHERS, None, None, OTHERS)
 
-    def told(self, kind: Failure, tally: Tally[None]) -> tuple[Caller, DomainEvent]:
+    def event_of(self, kind: Failure, tally: Tally[None]) -> tuple[Caller, DomainEvent]:
         """`users.login.failed.v1`."""
         who = {
             "userName": kind.user_name,

@@ -8,9 +8,9 @@ import orjson
 
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.cursors import decode_cursor, encode_cursor
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import invalid_cursor, invalid_value, too_many
-from quartet_scim.listing import PAGE_BYTES
+from quartet_scim.page_sql import PAGE_BYTES
 from quartet_scim.paging import Page
 from quartet_scim.query import Query
 from quartet_scim.sorting import Rank, rank

@@ -6,11 +6,11 @@ from quart_schema import document_querystring, document_request, document_respon
 from quartet_common.web.bodies import takes
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, principal, requires
-from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, ListQuery, SearchDocument
-from quartet_scim.mentions import urns_in_message
+from quartet_scim.api_models import ErrorDocument, ListQuery, SearchDocument
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.query import Query
 from quartet_scim.schema import group_resource_type
+from quartet_scim.urn_references import urns_in_message
 from quartet_scim_http.requests import MAX_SEARCH_BYTES, read_query, read_search
 from quartet_scim_http.searching import Found, list_answer, search
 from quartet_users.config import UsersConfig

@@ -8,6 +8,7 @@ from quart_schema import document_response, tag
 
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import optional_principal, public
+from quartet_scim.api_models import ErrorDocument
 from quartet_scim.bulk import MAX_OPERATIONS
 from quartet_scim.discovery import (
     resource_type_document,
@@ -16,7 +17,6 @@ from quartet_scim.discovery import (
     schemas,
     service_provider_config,
 )
-from quartet_scim.documents import ErrorDocument
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.http import CONTENT_TYPE
 from quartet_scim.schema import ResourceType, group_resource_type, user_resource_type

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from quartet_scim.errors import too_many, uniqueness
-from quartet_scim.registration import find_conflict, urns_of
 from quartet_scim.schema import Schema, group_schema, user_resource_type
+from quartet_scim.schema_registration import find_conflict, urns_of
 
 MAX_SCHEMAS = 20
 """Schemas that one tenant may register."""

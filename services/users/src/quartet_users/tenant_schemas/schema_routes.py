@@ -12,8 +12,8 @@ from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_scim.discovery import schema_document, schema_list
 from quartet_scim.errors import not_found
-from quartet_scim.registration import read_schema
 from quartet_scim.schema import Schema
+from quartet_scim.schema_registration import read_schema
 from quartet_scim_http.requests import read_body
 from quartet_users.config import UsersConfig
 from quartet_users.tenant_schemas import schema_store, schema_usecases

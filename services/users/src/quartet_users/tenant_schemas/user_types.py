@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from quartet_common.data.database import Database
-from quartet_scim.compiled import CompiledType
-from quartet_scim.mentions import has_unknown
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.schema import user_resource_type
+from quartet_scim.urn_references import has_unknown
 from quartet_users.tenant_schemas import schema_store
 
 FRESH = 2.0
@@ -41,7 +41,7 @@ class UserTypes:
         self._kept: LRUCache[str, Kept] = LRUCache(KEPT)
 
     async def of(self, tenant: str, mentioned: Iterable[str] = ()) -> CompiledType:
-        """The User type of `tenant`. `mentioned` are URNs that the request names (`quartet_scim.mentions`)."""
+        """The User type of `tenant`. `mentioned` are URNs that the request names (`quartet_scim.urn_references`)."""
         kept = self._find(tenant)
         if self._now() - kept.seen_at > FRESH or has_unknown(kept.compiled.resource_type, mentioned):
             await self._renew(tenant, kept)

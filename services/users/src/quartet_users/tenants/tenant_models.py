@@ -9,7 +9,7 @@ import msgspec
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS
-from quartet_scim.compiled import CompiledType
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.normalise import Normalised
 from quartet_scim.schema import user_resource_type, user_schema
 from quartet_users.tenants.tenant_domain import Tenant

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from quartet_scim.documents import ListDocument
+from quartet_scim.api_models import ListDocument
 
 
 @dataclass

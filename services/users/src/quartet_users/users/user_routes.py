@@ -9,8 +9,8 @@ from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import takes
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
-from quartet_scim.compiled import CompiledType
-from quartet_scim.documents import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
+from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError, not_found
 from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection

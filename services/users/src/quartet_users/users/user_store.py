@@ -14,10 +14,13 @@ from quartet_common.messaging.outbox import NewOutboxRow
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns
 from quartet_scim.json import dump
-from quartet_scim.render import timestamp
+from quartet_scim_http.list_store import export_resources
 from quartet_users.memberships import membership_store
-from quartet_users.users.user_columns import COLUMNS, columns
 from quartet_users.users.user_domain import User
+
+COLUMNS = "id, version, created_at, modified_at, resource"
+TEXTS = "id, version, created_at, modified_at, resource::text"
+"""The same with the document as text, whose size can be measured."""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
@@ -36,7 +39,12 @@ SEARCHED: FilterColumns = MappingProxyType(
 """Where a filter finds what is not in the document, or finds it faster."""
 
 StoredUser = asyncpg.Record
-"""A row of `columns.columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
+"""A row of `columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
+
+
+def columns(groups_url: str | None) -> str:
+    """What is read of users that are shown; with their groups where `groups_url` begins the `$ref` of these."""
+    return f"{TEXTS}, {membership_store.groups_column(groups_url)}"
 
 
 # Times are those of PostgreSQL, taken late and in the transaction (libs/common/migrations/0006_write_times.sql).
@@ -53,18 +61,18 @@ async def insert_user(connection: Connection, tenant: str, user: User) -> User |
     return None if at is None else replace(user, created=at, modified=at)
 
 
-async def insert_and_tell(connection: Connection, tenant: str, user: User, told: NewOutboxRow) -> User | None:
-    """As `insert_user`, with the user's event by the same statement; nothing is told when the userName is taken."""
+async def insert_user_and_event(connection: Connection, tenant: str, user: User, event: NewOutboxRow) -> User | None:
+    """As `insert_user`, with the user's event by the same statement; no event when the userName is taken."""
     at = await connection.fetchval(
         f"""
-        WITH made AS ({INSERT}), told AS (
+        WITH made AS ({INSERT}), published AS (
             INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
             SELECT $7::text, $8::text, $9::text, $10::text, $11::uuid, $12::text, $13::bytea, $14::boolean FROM made
         )
         SELECT modified_at FROM made
         """,
         *_new_row(tenant, user),
-        *told,
+        *event,
     )
     return None if at is None else replace(user, created=at, modified=at)
 
@@ -162,16 +170,10 @@ async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) 
     )
 
 
-EXPORTED_USERS = "SELECT id, version, created_at, modified_at, resource FROM users WHERE tenant_id = $1 ORDER BY id"
-
 EXPORT_PREFETCH = 16
 """Users that one round trip fetches: FETCH_BYTES of the largest that the default QUARTET_MAX_USER_BYTES allows."""
 
 
-async def export_users(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
+def export_users(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
     """Each user of the tenant: id, version, times and the SCIM document; no passwords."""
-    async for row in connection.cursor(EXPORTED_USERS, tenant, prefetch=EXPORT_PREFETCH):
-        yield (
-            f'{{"id":"{row["id"]}","version":{row["version"]},"created":"{timestamp(row["created_at"])}",'
-            f'"modified":"{timestamp(row["modified_at"])}","resource":{row["resource"]}}}'
-        ).encode()
+    return export_resources(connection, tenant, "users", EXPORT_PREFETCH)
