@@ -14,6 +14,8 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 GLOSSARY = CHECKOUT / "docs/glossary.md"
 DOCUMENTS = (GLOSSARY, CHECKOUT / "docs/architecture.md")
 ROW = re.compile(r"\| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
+FILE = re.compile(r"(?<=`)[\w*./<>-]+/(?=`)|(?<![\w./])[\w*<][\w*./<>-]*\.(?:py|json|sql|yaml|template|sh)\b")
+"""Names of files, and of folders between backticks."""
 TERMS = {
     "aggregate", "api", "backlog", "caller", "consumer", "container", "cursor", "dead letter", "delay queue", "domain",
     "entry", "erasure", "event", "holder", "inbox", "introspection", "journal", "lockout", "member", "metric",
@@ -27,8 +29,8 @@ PACKAGES = {CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", 
 PACKAGES |= {CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES} | {CHECKOUT / "cli/src/quartet_cli"}
 
 OLD_MODULES = {
-    "clocks", "forwarded", "joining", "large", "losses", "observed", "private", "refusals", "summaries", "sums",
-    "turns",
+    "answers", "clocks", "documents", "effort", "forwarded", "joining", "large", "ledger", "losses", "mentions",
+    "observed", "private", "refusals", "slots", "summaries", "sums", "turns", "words",
 }  # fmt: skip
 """Names of modules that were replaced in all packages."""
 OLD_NAMES = {"Means", "OURS", "Turn", "_deaf", "waves"}
@@ -75,7 +77,7 @@ def test_terms_are_in_alphabetical_order_and_have_one_line_each() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_a_document_names_exist(document: Path) -> None:
-    named = set(re.findall(r"`([\w*./<>-]+(?:\.(?:py|json|sql|md|yaml|template|sh)|/))`", document.read_text()))
+    named = set(FILE.findall(document.read_text()))
     assert named
     assert [name for name in sorted(named) if not exists(name)] == []
 
