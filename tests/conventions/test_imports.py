@@ -38,6 +38,9 @@ USERS_LEVELS = {
     "exports": 7, "openapi_reference": 7, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
+BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
+"""What writes outbox rows and revocations: only `quartet_common.runtime.unit_of_work` calls it for a service."""
+EVENT_TYPES = {f"quartet_common.messaging.outbox.{name}" for name in ("DomainEvent", "NewOutboxRow")}
 LIBRARIES = ("quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
 
 
@@ -97,6 +100,12 @@ def test_a_service_imports_no_other_service_and_no_tools(package: str) -> None:
     foreign = (SERVICE_PACKAGES - {package}) | {"quartet_cli", "quartet_testing", "pytest"}
     for path in modules(package):
         assert not packages_of(path) & foreign, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_a_service_publishes_and_revokes_through_a_unit_of_work_only(package: str) -> None:
+    for path in modules(package):
+        assert not {name for name in imports(path) if name.startswith(BY_THE_UNIT_OF_WORK)} - EVENT_TYPES, path
 
 
 @pytest.mark.parametrize("package", [*LIBRARIES, "quartet_testing", "quartet_cli"])

@@ -73,7 +73,7 @@ from quartet_testing.isolation.roles import (
     a_role_is_not_taken,
     roles_are_listed_apart,
     roles_are_made_apart,
-    roles_of_a_user_are_not_told,
+    roles_of_a_user_are_not_listed,
     scopes_of_groups_are_looked_up_apart,
     who_has_a_role_is_not_listed,
 )
@@ -162,7 +162,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "role_grants.list_": who_has_a_role_is_not_listed,
         "role_grants.give": a_role_is_not_given,
         "role_grants.take": a_role_is_not_taken,
-        "role_grants.of": roles_of_a_user_are_not_told,
+        "role_grants.of": roles_of_a_user_are_not_listed,
         **EVERYWHERE,
     },
     "groups": {

@@ -113,7 +113,7 @@ async def test_a_405_names_the_methods_that_there_are(service: RunningService, h
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
-async def test_an_unexpected_error_tells_nothing_of_itself(service: RunningService, headers: dict[str, str]) -> None:
+async def test_an_unexpected_error_discloses_nothing(service: RunningService, headers: dict[str, str]) -> None:
     body = await (await service.client.get("/common/broken", headers=headers)).get_data(as_text=True)
     assert "t1meMa" not in body
     assert "ValueError" not in body

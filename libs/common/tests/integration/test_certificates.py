@@ -300,8 +300,8 @@ async def test_postgresql_is_verified_by_the_same_authority(
             with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
                 await connect_once(with_tls(database_url=url))
 
-            async def told() -> bool:
+            async def published() -> bool:
                 return bool(outcomes)
 
-            await eventually(told, "the handshake has ended")
+            await eventually(published, "the handshake has ended")
             assert outcomes.pop() == outcome

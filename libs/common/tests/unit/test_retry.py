@@ -30,8 +30,8 @@ async def test_it_connects_as_soon_as_the_server_does_and_logs_each_attempt(capl
     with caplog.at_level(logging.INFO, "quartet_common.core.retry"):
         assert await connect_with_retry(server.connect, "postgresql", retry_interval=0.01) == "connected"
     assert server.calls == 3
-    told = [record for record in caplog.records if record.name == "quartet_common.core.retry"]
-    assert [(record.message, record.__dict__["attempt"], record.__dict__["server"]) for record in told] == [
+    published = [record for record in caplog.records if record.name == "quartet_common.core.retry"]
+    assert [(record.message, record.__dict__["attempt"], record.__dict__["server"]) for record in published] == [
         ("connecting failed", 1, "postgresql"),
         ("connecting failed", 2, "postgresql"),
         ("connected", 3, "postgresql"),

@@ -606,7 +606,7 @@ async def test_a_connection_on_which_nothing_happens_is_given_up() -> None:
 # ---- an application that fails ------------------------------------------------------------------------------------
 
 
-async def test_an_application_that_fails_at_once_is_a_500_that_tells_nothing(
+async def test_an_application_that_fails_at_once_is_a_500_that_discloses_nothing(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     answered = await server.ask(get(b"/fails"))

@@ -102,8 +102,8 @@ def request(method: str, target: str, *headers: str, body: bytes = b"") -> bytes
 
 def says_nothing(text: str) -> None:
     """Asserts that an answer does not tell how the service is made."""
-    told = [word for word in TELLTALE if word.lower() in text.lower()]
-    assert not told, f"{told} in {text[:500]}"
+    published = [word for word in TELLTALE if word.lower() in text.lower()]
+    assert not published, f"{published} in {text[:500]}"
 
 
 def essence(answer: httpx.Response) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 
 
-class Told:
-    """What is told of one tenant's groups; each group's name follows from its version."""
+class GroupEvents:
+    """Events of one tenant's groups; each group's name follows from its version."""
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant

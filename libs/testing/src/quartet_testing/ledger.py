@@ -1,4 +1,4 @@
-"""The ledger: writers record what they were told of each write; afterwards the directory, the audit log and the counts
+"""The ledger: writers record the answer to each write; afterwards the directory, the audit log and the counts
 must agree with that and with each other.
 """
 
@@ -184,20 +184,20 @@ def _agree(ledger: dict[str, Subject], directory: dict[str, Document], log: dict
     for name, subject in ledger.items():
         entries, found = log.get(name, []), directory.get(name)
         actions = Counter(entry["action"].rpartition(".")[2] for entry in entries)
-        told = f"{name}: {subject}, in the directory {found}, in the log {actions}"
-        assert (actions["created"], actions["deleted"]) in {(0, 0), (1, 0), (1, 1)}, told
-        assert (found is not None) == (actions["created"] > actions["deleted"]), told
-        _fits(subject.created, actions["created"], told)
-        _fits(subject.deleted or Outcome.REFUSED, actions["deleted"], told)
+        published = f"{name}: {subject}, in the directory {found}, in the log {actions}"
+        assert (actions["created"], actions["deleted"]) in {(0, 0), (1, 0), (1, 1)}, published
+        assert (found is not None) == (actions["created"] > actions["deleted"]), published
+        _fits(subject.created, actions["created"], published)
+        _fits(subject.deleted or Outcome.REFUSED, actions["deleted"], published)
         given = Counter(entry["data"]["displayName"] for entry in entries if entry["action"].endswith(".updated"))
-        assert given.keys() <= subject.names.keys(), told
+        assert given.keys() <= subject.names.keys(), published
         for display_name, outcome in subject.names.items():
-            _fits(outcome, given[display_name], told)
+            _fits(outcome, given[display_name], published)
         applied = [display_name for display_name in subject.names if given[display_name]]
         if found is not None and applied:
-            assert found["displayName"] == applied[-1], told
+            assert found["displayName"] == applied[-1], published
 
 
-def _fits(outcome: Outcome, times: int, told: str) -> None:
+def _fits(outcome: Outcome, times: int, published: str) -> None:
     allowed = {Outcome.DONE: (1,), Outcome.REFUSED: (0,), Outcome.UNKNOWN: (0, 1)}[outcome]
-    assert times in allowed, told
+    assert times in allowed, published

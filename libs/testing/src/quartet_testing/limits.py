@@ -8,4 +8,4 @@ WIDE = {
     "QUARTET_LIMIT_LOGINS": "100000/3600",
     "QUARTET_LIMIT_SECRETS": "100000/600",
 }
-"""What every test stack is told. The defaults have tests of their own."""
+"""The settings of every test stack. The defaults have tests of their own."""

@@ -78,6 +78,6 @@ class Machines:
         answer = await self.users.client.get(path, headers={"Authorization": f"Bearer {bearer}"})
         return int(answer.status_code)
 
-    async def told(self, kind: str) -> list[Document]:
+    async def published(self, kind: str) -> list[Document]:
         """The data of the tenant's events of a type, e.g. `users.client.created.v1`."""
         return [event.data for event in await self.users.outbox(self.tenant) if event.type == f"quartet.{kind}"]

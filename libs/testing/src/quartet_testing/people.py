@@ -69,6 +69,6 @@ class People:
         answer = await self.users.client.post("/oauth2/token", form=wanted)
         return answer.status_code, await answer.get_json(force=True)
 
-    async def told(self, kind: str) -> list[Document]:
+    async def published(self, kind: str) -> list[Document]:
         """The data of the tenant's events of a type, e.g. `users.session.ended.v1`."""
         return [event.data for event in await self.users.outbox(self.tenant) if event.type == f"quartet.{kind}"]

@@ -56,9 +56,9 @@ class RoleAdmin:
         return held
 
     async def revoked(self) -> list[UUID]:
-        """The subjects whose tokens were told to be refused, in order."""
-        told = await self._users.outbox(self._tenant)
-        return [UUID(event.data["id"]) for event in told if event.routing_key == REVOKED]
+        """The subjects whose tokens were revoked by events, in order."""
+        published = await self._users.outbox(self._tenant)
+        return [UUID(event.data["id"]) for event in published if event.routing_key == REVOKED]
 
     async def _made(self, path: str, body: object) -> str:
         status, made = await self.send("POST", path, body)

@@ -15,7 +15,7 @@ MAX_COUNTED = 2_000
 """Up to how many entries the filters are compared to find the one that the fewest pass."""
 
 COLUMNS = {"resource": "resource_id", "action": "action", "actor": "actor", "outcome": "outcome"}
-"""The columns of the exact filters, as a rule the most telling first; each has an index in the order of pages."""
+"""The columns of the exact filters, as a rule the most selective first; each has an index in the order of pages."""
 
 # Every question here has an index in the very order of the answer. Where the planner expects few rows it would rather
 # read all of them and sort, and its guess may be wrong: then a page would cost as much as the log is long.

@@ -12,9 +12,9 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
 from quartet_common.messaging.envelope import Event
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work
 
 
 async def record_events(connection: Connection, events: Sequence[Event], now: datetime) -> None:
@@ -48,5 +48,5 @@ async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identi
 
 async def note_export(container: AppContainer[ServiceConfig], caller: Caller) -> None:
     """Have the log say who took all of it along, before the first byte leaves."""
-    async with container.database.transaction() as connection:
-        await outbox.add(connection, caller, [data_exported()], now=container.clock(), service=container.config.service)
+    async with unit_of_work(container, caller) as work:
+        work.publish([data_exported()])

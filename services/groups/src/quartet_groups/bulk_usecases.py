@@ -18,13 +18,14 @@ from quartet_common.core.fair_share import ShareExceededError
 from quartet_common.runtime.container import AppContainer
 from quartet_groups import group_usecases
 from quartet_groups.config import GroupsConfig
-from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
-from quartet_groups.member_resolution import ask_for_unheard
+from quartet_groups.group_domain import GroupPatch
+from quartet_groups.member_domain import SentMember, split_members
+from quartet_groups.member_resolution import resolve_members
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.bulk import Method, Outcome
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
-from quartet_scim.patch import Operation, parse_patch, split_member_operations
+from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.resource import Attributes
 from quartet_scim_http.bulk_outcomes import LATE, outcome_of
@@ -103,7 +104,7 @@ class GroupBulk:
                 found.append(Outcome.failed(error))
         joining = {member.id: member for one in found if isinstance(one, Ready) for member in one.joining}
         with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
-            await ask_for_unheard(self.container, self.directory, caller, list(joining.values()))
+            await resolve_members(self.container, self.directory, caller, list(joining.values()))
         return found
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:
@@ -111,9 +112,8 @@ class GroupBulk:
         if operation.method is Method.DELETE:
             return Ready(partial(self._delete, caller, group_id, if_match))
         if operation.method is Method.PATCH:
-            changes, others = split_member_operations(parse_patch(operation.data))
-            orders = read_orders(changes)
-            return Ready(partial(self._patch, caller, group_id, orders, others, if_match), orders.added)
+            change = GroupPatch.of(self.group_type.engine, parse_patch(operation.data))
+            return Ready(partial(self._patch, caller, group_id, change, if_match), change.orders.added)
         attributes, members = split_members(self.group_type.normaliser.normalise(operation.data).attributes)
         if operation.method is Method.POST:
             return Ready(partial(self._create, caller, group_id, attributes, members), members)
@@ -138,17 +138,9 @@ class GroupBulk:
         )
         return Outcome(200, version)
 
-    async def _patch(
-        self,
-        caller: Caller,
-        group_id: UUID,
-        orders: MemberOrders,
-        operations: Sequence[Operation],
-        if_match: IfMatch,
-    ) -> Outcome:
-        engine = self.group_type.engine
+    async def _patch(self, caller: Caller, group_id: UUID, change: GroupPatch, if_match: IfMatch) -> Outcome:
         version, _ = await group_usecases.patch_group(
-            self.container, self.directory, engine, caller, group_id, orders, operations, if_match
+            self.container, self.directory, caller, group_id, change, if_match
         )
         return Outcome(200, version)
 

@@ -20,9 +20,6 @@ PUBLISHED = (CREATED, UPDATED, DELETED, MEMBERS_ADDED, MEMBERS_REMOVED, NESTING_
 
 MEMBERS_PER_EVENT = 1000
 
-EVENTS_AT_ONCE = 10
-"""Events for one statement: each may hold MEMBERS_PER_EVENT members."""
-
 
 class NestedGroup(NamedTuple):
     """A group that is a member of another, by its id and its name for people."""
@@ -32,7 +29,7 @@ class NestedGroup(NamedTuple):
 
 
 class GroupFacts(TypedDict):
-    """What every group event tells of the group."""
+    """The data of every group event."""
 
     id: str
     displayName: str

@@ -1,6 +1,6 @@
-"""The rules for groups: what a command makes of a group and which events tell of it; no I/O."""
+"""The rules for groups: the effect of each command on a group, and its events; no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,8 @@ from uuid import UUID
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
 from quartet_groups.events import GroupFacts, NestedGroup
-from quartet_groups.member_domain import MemberChange, Members
+from quartet_groups.member_domain import MemberChange, MemberOrders, Members, read_orders
+from quartet_scim.patch import Operation, PatchEngine, split_member_operations
 from quartet_scim.resource import Attributes, Resource, changed_names
 
 
@@ -22,11 +23,26 @@ class Group(Resource):
         return str(self.attributes["displayName"])
 
 
+@dataclass(frozen=True)
+class GroupPatch:
+    """A PATCH of a group: members change by `orders`, and `engine` applies `operations` to the other attributes."""
+
+    engine: PatchEngine
+    orders: MemberOrders
+    operations: Sequence[Operation]
+
+    @classmethod
+    def of(cls, engine: PatchEngine, operations: Sequence[Operation]) -> "GroupPatch":
+        """The PATCH that a client has sent. Raises ScimError 400."""
+        changes, others = split_member_operations(operations)
+        return cls(engine, read_orders(changes), others)
+
+
 def create(group_id: UUID, attributes: Attributes, members: Members, now: datetime) -> tuple[Group, list[DomainEvent]]:
     """A new group and the events of it."""
     group = Group(group_id, attributes, 1, now, now)
-    told = events.created(group.id, group.version, _facts(group))
-    return group, [told, *_membership(group, MemberChange(added=members))]
+    created = events.created(group.id, group.version, _facts(group))
+    return group, [created, *_membership(group, MemberChange(added=members))]
 
 
 def change(
@@ -37,8 +53,8 @@ def change(
     if not names and not members:
         return group, []
     changed = group.next(now, attributes)
-    told = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
-    return changed, [*told, *_membership(changed, members)]
+    updated = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
+    return changed, [*updated, *_membership(changed, members)]
 
 
 def lose_members(group: Group, gone: Iterable[UUID], now: datetime) -> tuple[Group, list[DomainEvent]]:

@@ -11,16 +11,17 @@ from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.guard import caller, requires
 from quartet_groups import group_store, group_usecases
 from quartet_groups.config import GroupsConfig
+from quartet_groups.group_domain import GroupPatch
 from quartet_groups.group_models import GroupDocument
 from quartet_groups.group_store import StoredGroup
 from quartet_groups.group_view import GroupView
-from quartet_groups.member_domain import MemberOrders, SentMember, read_orders, split_members
+from quartet_groups.member_domain import SentMember, split_members
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import not_found
 from quartet_scim.json import parse
-from quartet_scim.patch import Operation, parse_patch, split_member_operations
+from quartet_scim.patch import parse_patch
 from quartet_scim.projection import Projection
 from quartet_scim.resource import Attributes
 from quartet_scim_http.requests import known_id, read_bytes, read_if_match, read_projection
@@ -45,9 +46,8 @@ def scim_blueprint(
     def read_group(body: bytes) -> tuple[Attributes, list[SentMember]]:
         return split_members(group_type.normaliser.normalise(parse(body)).attributes)
 
-    def read_patch(body: bytes) -> tuple[MemberOrders, list[Operation]]:
-        changes, operations = split_member_operations(parse_patch(parse(body)))
-        return read_orders(changes), operations
+    def read_patch(body: bytes) -> GroupPatch:
+        return GroupPatch.of(group_type.engine, parse_patch(parse(body)))
 
     def patch_members(shown: Projection) -> str:
         """The SQL of the members that a PATCH answers: if nothing is said of them, few or none."""
@@ -125,10 +125,8 @@ def scim_blueprint(
         shown = read_projection(group_type.projector)
         known = known_id(group_id)
         members = patch_members(shown)
-        orders, operations = await work_on(await read_bytes(), read_patch)
-        _, row = await group_usecases.patch_group(
-            container, users, group_type.engine, caller(), known, orders, operations, read_if_match(), members
-        )
+        change = await work_on(await read_bytes(), read_patch)
+        _, row = await group_usecases.patch_group(container, users, caller(), known, change, read_if_match(), members)
         return await (answer(known, shown, members) if row is None else shown_as(row, shown))
 
     @blueprint.delete("/Groups/<group_id>")

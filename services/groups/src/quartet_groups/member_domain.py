@@ -111,7 +111,7 @@ def _kind(sent: object, index: int) -> Kind | None:
     return kind
 
 
-def tell_apart(
+def split_by_kind(
     sent: Sequence[SentMember], users: Collection[UUID], groups: Mapping[UUID, str]
 ) -> tuple[list[UUID], list[NestedGroup]]:
     """Who of `sent` is a user, and who a group. `users` and `groups` (with their names) are those that exist.

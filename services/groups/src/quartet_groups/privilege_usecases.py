@@ -1,6 +1,8 @@
 """Privileges: a caller changes who is in a group only with every scope that the group's roles give."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from quartet_common.auth.scopes import missing_scopes
@@ -8,9 +10,12 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import run_unit_of_work
 from quartet_groups import privilege_store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.users_client import UserDirectory
+
+T = TypeVar("T")
 
 
 class UncheckedGroupsError(Exception):
@@ -26,6 +31,27 @@ async def demand_checked(connection: Connection, tenant: str, group_id: UUID, ch
     marked = await privilege_store.marked_above(connection, tenant, group_id)
     if not marked <= checked:
         raise UncheckedGroupsError(marked - checked)
+
+
+async def run_with_rights(
+    container: AppContainer[GroupsConfig],
+    directory: UserDirectory,
+    caller: Caller,
+    command: Callable[..., Awaitable[T]],
+) -> T:
+    """Run `command` in a unit of work with the groups whose scopes the caller is known to have. If it raises
+    UncheckedGroupsError, ask users outside of the transaction and run it again.
+
+    Raises MissingScopesError (403), UnavailableError (503), and what `run_unit_of_work` raises.
+    """
+    checked: frozenset[UUID] = frozenset()
+    while True:
+        try:
+            return await run_unit_of_work(container, caller, partial(command, checked=checked))
+        except UncheckedGroupsError as error:
+            unchecked = error.groups
+        await demand_scopes_of_groups(container, directory, caller, unchecked)
+        checked |= unchecked
 
 
 async def demand_scopes_of_groups(

@@ -7,17 +7,15 @@ from uuid import UUID
 import msgspec
 
 from quartet_common.core.caller import Caller
-from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import event_types, outbox
+from quartet_common.messaging import event_types
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work_in
 from quartet_groups import group_domain, group_store, member_store
 from quartet_groups.config import GroupsConfig
-from quartet_groups.events import EVENTS_AT_ONCE
 
 DELETED = "users.user.deleted.v1"
 
@@ -53,27 +51,24 @@ class UserEvents:
             await group_store.learn_users(connection, tenant, learnt)
             gone = {_named(event)[0]: event for event in own if _is_deleted(event)}
             if gone:
-                await self._leave_groups(connection, tenant, gone)
+                own_caller = Caller(tenant, self._container.config.client_id)
+                async with unit_of_work_in(self._container, connection, own_caller) as work:
+                    await self._leave_groups(work, gone)
 
-    async def _leave_groups(self, connection: Connection, tenant: str, by_user: dict[UUID, Event]) -> None:
-        """Take users out of all groups, and tell of it in the name of who deleted them."""
-        ids = list(by_user)
+    async def _leave_groups(self, work: UnitOfWork, by_user: dict[UUID, Event]) -> None:
+        """Take users out of all groups, and publish it in the name of the actor who deleted them."""
+        connection, tenant, ids = work.connection, work.tenant, list(by_user)
         locked = await group_store.lock_groups(
             connection, tenant, await member_store.groups_of(connection, tenant, ids)
         )
         groups = {group.id: group for group in locked}
-        now, service = self._container.clock(), self._container.config.service
         lost: dict[tuple[UUID, Caller], list[UUID]] = defaultdict(list)
         for group_id, user_id in await member_store.remove_everywhere(connection, tenant, ids):
             cause = by_user[user_id]
             lost[group_id, Caller(tenant, cause.actorid, cause.sourceip)].append(user_id)
-        told: dict[Caller, list[DomainEvent]] = defaultdict(list)
         for (group_id, caller), users in lost.items():
-            groups[group_id], news = group_domain.lose_members(groups[group_id], users, now)
-            told[caller] += news
-        for caller, news in told.items():
-            for some in slices(news, EVENTS_AT_ONCE):
-                await outbox.add(connection, caller, some, now=now, service=service)
+            groups[group_id], events = group_domain.lose_members(groups[group_id], users, work.now())
+            work.on_behalf_of(caller).publish(events)
         await group_store.touch_groups(connection, tenant, list(groups.values()))
 
 

@@ -1,4 +1,4 @@
-"""Calls to other services: asks users for members that no event has told of yet."""
+"""Calls to other services: asks users for members that no event has named yet."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ MAX_IDS = 1000
 
 
 class KnownUser(msgspec.Struct, frozen=True, rename="camel"):
-    """What the users service tells of a user; only what is read here is declared."""
+    """A user as the users service answers; only the fields read here are declared."""
 
     id: UUID
     user_name: str

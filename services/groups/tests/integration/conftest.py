@@ -135,7 +135,7 @@ class OwnGroups:
         assert answer.status_code == 200, await answer.get_data()
         return {UUID(one["id"]) for one in (await answer.get_json(force=True))["Resources"]}
 
-    async def told(self) -> list[tuple[str, str, int]]:
+    async def published(self) -> list[tuple[str, str, int]]:
         """Type, group and version of the events so far."""
         events = await self.service.outbox(self.tenant)
         return [(event.routing_key, event.subject.removeprefix("groups/"), event.sequence) for event in events]

@@ -109,15 +109,15 @@ async def test_a_replacement_adds_and_removes_members(
     assert response.status_code == 200
     assert member_ids(changed) == {stays, comes}
     assert changed["meta"]["version"] == 'W/"2"'
-    told = await groups.outbox(tenant)
-    assert [event.routing_key for event in told[2:]] == [
+    published = await groups.outbox(tenant)
+    assert [event.routing_key for event in published[2:]] == [
         "groups.group.updated.v1", "groups.membership.added.v1", "groups.membership.removed.v1"
     ]  # fmt: skip
-    assert told[3].data["members"] == [{"value": str(comes), "type": "User"}]
-    assert told[4].data["members"] == [{"value": str(goes), "type": "User"}]
+    assert published[3].data["members"] == [{"value": str(comes), "type": "User"}]
+    assert published[4].data["members"] == [{"value": str(goes), "type": "User"}]
 
 
-async def test_a_replacement_that_changes_nothing_leaves_the_version_and_tells_nothing(
+async def test_a_replacement_that_changes_nothing_leaves_the_version_and_publishes_nothing(
     groups: RunningService, headers: Headers, tenant: str, directory: Any
 ) -> None:
     made = await create(groups, headers, directory.add(tenant), directory.add(tenant))

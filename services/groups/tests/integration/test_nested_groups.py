@@ -35,7 +35,7 @@ async def test_users_and_groups_are_shown_each_with_its_type_address_and_name(ow
         {"value": str(inner), "$ref": f"{root}/Groups/{inner}", "type": "Group", "display": 'In"ner'},
     ]
     assert directory.asked == 1
-    assert (await own.told())[1:] == [
+    assert (await own.published())[1:] == [
         ("groups.group.created.v1", str(outer), 1),
         ("groups.membership.added.v1", str(outer), 1),
         (ADDED, str(outer), 1),
@@ -86,7 +86,9 @@ async def test_nested_groups_come_and_go_by_all_verbs(own: Any, directory: Any) 
     assert await own.members(outer) == {two, user}
     assert (await own.patch(outer, "remove")).status_code == 200
     assert await own.members(outer) == set()
-    nestings = [(kind, version) for kind, group, version in await own.told() if group == str(outer) and "nest" in kind]
+    nestings = [
+        (kind, version) for kind, group, version in await own.published() if group == str(outer) and "nest" in kind
+    ]
     steps = [(ADDED, 1), (ADDED, 2), (REMOVED, 3), (REMOVED, 4), (ADDED, 5), (REMOVED, 5), (ADDED, 6), (REMOVED, 6)]
     assert nestings == [*steps, (REMOVED, 7)]
 
@@ -94,12 +96,12 @@ async def test_nested_groups_come_and_go_by_all_verbs(own: Any, directory: Any) 
 async def test_adding_a_nested_group_again_or_removing_a_stranger_is_no_change(own: Any) -> None:
     inner, stranger = await own.make(), await own.make()
     outer = await own.make(inner)
-    before = await own.told()
+    before = await own.published()
     assert (await own.patch(outer, "add", inner)).status_code == 200
     assert (await own.patch(outer, "remove", stranger)).status_code == 200
     assert (await own.put(outer, inner)).status_code == 200
     assert (await own.read(outer))["meta"]["version"] == 'W/"1"'
-    assert await own.told() == before
+    assert await own.published() == before
 
 
 async def test_groups_are_found_by_their_nested_groups(own: Any, directory: Any) -> None:
@@ -165,15 +167,15 @@ async def test_a_deleted_group_leaves_the_groups_that_it_was_in(own: Any, direct
     user, innermost = directory.add(own.tenant), await own.make(name="innermost")
     inner = await own.make(innermost, user, name="inner")
     outers = [await own.make(inner, user) for _ in range(2)]
-    before = len(await own.told())
+    before = len(await own.published())
     assert await own.delete(inner) == 204
     for outer in outers:
         shown = await own.read(outer)
         assert [one["value"] for one in shown["members"]] == [str(user)]
         assert shown["meta"]["version"] == 'W/"2"'
-    told = (await own.told())[before:]
-    assert sorted(told[:2]) == sorted((REMOVED, str(outer), 2) for outer in outers)
-    assert told[2:] == [
+    published = (await own.published())[before:]
+    assert sorted(published[:2]) == sorted((REMOVED, str(outer), 2) for outer in outers)
+    assert published[2:] == [
         ("groups.membership.removed.v1", str(inner), 2),
         (REMOVED, str(inner), 2),
         ("groups.group.deleted.v1", str(inner), 2),
@@ -197,7 +199,7 @@ async def test_groups_that_are_nested_and_deleted_at_once_are_nobodys_member_in_
             for nested in event.data.get("groups", ()):
                 step = 1 if event.routing_key == ADDED else -1
                 balance[nested["value"]] = balance.get(nested["value"], 0) + step
-        assert balance[str(inner)] == 0, "who was told to have joined was told to have left"
+        assert balance[str(inner)] == 0, "each member that was published as joined was published as left"
 
 
 async def test_who_deletes_a_group_waits_for_the_total_before_it_holds_the_version(own: Any) -> None:
@@ -219,7 +221,7 @@ async def test_who_deletes_a_group_waits_for_the_total_before_it_holds_the_versi
     assert await deleting == 204
 
 
-async def test_groups_are_held_though_a_user_beside_them_was_told_of_a_moment_ago(
+async def test_groups_are_held_though_a_user_beside_them_was_learnt_a_moment_ago(
     own: Any, directory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user, inner = directory.add(own.tenant), await own.make()
@@ -233,7 +235,7 @@ async def test_groups_are_held_though_a_user_beside_them_was_told_of_a_moment_ag
     monkeypatch.setattr(group_store, "lock_known", late)
     async with own.service.container.database.transaction() as connection:
         sent = [SentMember(user, 0, None), SentMember(inner, 1, None)]
-        found = await member_resolution.hold(connection, own.tenant, sent, None, may_ask=True)
+        found = await member_resolution.hold(connection, own.tenant, sent, None)
         assert ([*found.users], [one.id for one in found.groups]) == ([user], [inner])
         own_locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         assert await connection.fetchval(own_locks) == 1

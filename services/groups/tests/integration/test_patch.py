@@ -49,8 +49,8 @@ async def test_members_come_and_go_and_the_answer_shows_few_of_them(
     assert {UUID(member["value"]) for member in shown["members"]} == {two, three}
     assert shown["meta"]["version"] == 'W/"2"'
     assert await members(groups, headers, group) == {two, three}
-    told = (await groups.outbox(tenant))[2:]
-    assert [event.routing_key for event in told] == ["groups.membership.added.v1", "groups.membership.removed.v1"]
+    published = (await groups.outbox(tenant))[2:]
+    assert [event.routing_key for event in published] == ["groups.membership.added.v1", "groups.membership.removed.v1"]
 
 
 async def test_the_answer_to_a_patch_of_a_large_group_leaves_members_out(

@@ -195,8 +195,10 @@ async def test_refusals_are_recorded_in_the_tenants_log(place: Place) -> None:
     await place.change(CHANGES["a user joins"], "groups:write")
     operation = {"method": "DELETE", "id": place.ids["it"]}
     await place.send(("service",), "POST", "/groups/bulk", {"operations": [operation], "scopes": ["groups:write"]})
-    told = [one for one in await place.groups.outbox(place.tenant) if one.routing_key == "groups.request.refused.v1"]
-    assert [(one.data["scope"], one.data["path"]) for one in told] == [
+    published = [
+        one for one in await place.groups.outbox(place.tenant) if one.routing_key == "groups.request.refused.v1"
+    ]
+    assert [(one.data["scope"], one.data["path"]) for one in published] == [
         ("audit:read tenant:admin", f"{GROUPS}/{place.ids['it']}"),
         ("audit:read tenant:admin", "/groups/bulk"),
     ]

@@ -21,7 +21,7 @@ CORE = "urn:ietf:params:scim:schemas:core:2.0:Group"
 Headers = dict[str, str]
 
 
-def told(kind: str, tenant: str, user: UUID, sequence: int, name: str = "Babs", actor: str = "hr-sync") -> Event:
+def published(kind: str, tenant: str, user: UUID, sequence: int, name: str = "Babs", actor: str = "hr-sync") -> Event:
     data = {"id": str(user), "userName": f"{name}@example.com", "displayName": name, "active": True, "more": 1}
     return Event(
         id=new_id(), source="/users", type=f"quartet.users.user.{kind}.v1", subject=f"users/{user}",
@@ -52,30 +52,32 @@ async def test_a_user_that_was_told_of_needs_no_question(
     groups: RunningService, headers: Headers, tenant: str, directory: Any
 ) -> None:
     user = new_id()
-    await receive(groups, [told("created", tenant, user, 1)])
+    await receive(groups, [published("created", tenant, user, 1)])
     await create(groups, headers, user)
     assert directory.asked == 0
 
 
 async def test_a_new_name_shows_on_all_groups(groups: RunningService, headers: Headers, tenant: str) -> None:
     user = new_id()
-    await receive(groups, [told("created", tenant, user, 1)])
+    await receive(groups, [published("created", tenant, user, 1)])
     group = await create(groups, headers, user)
-    await receive(groups, [told("updated", tenant, user, 2, "Barbara")])
+    await receive(groups, [published("updated", tenant, user, 2, "Barbara")])
     assert (await read(groups, headers, group))["members"][0]["display"] == "Barbara"
 
 
 async def test_older_news_than_what_is_known_is_ignored(groups: RunningService, headers: Headers, tenant: str) -> None:
     user = new_id()
-    await receive(groups, [told("updated", tenant, user, 3, "New")])
+    await receive(groups, [published("updated", tenant, user, 3, "New")])
     group = await create(groups, headers, user)
-    await receive(groups, [told("updated", tenant, user, 2, "Old"), told("created", tenant, user, 1, "Oldest")])
+    await receive(
+        groups, [published("updated", tenant, user, 2, "Old"), published("created", tenant, user, 1, "Oldest")]
+    )
     assert (await read(groups, headers, group))["members"][0]["display"] == "New"
 
 
 async def test_a_batch_out_of_order_leaves_the_newest(groups: RunningService, headers: Headers, tenant: str) -> None:
     user = new_id()
-    await receive(groups, [told("updated", tenant, user, 3, "New"), told("updated", tenant, user, 2, "Old")])
+    await receive(groups, [published("updated", tenant, user, 3, "New"), published("updated", tenant, user, 2, "Old")])
     group = await create(groups, headers, user)
     assert (await read(groups, headers, group))["members"][0]["display"] == "New"
 
@@ -84,12 +86,12 @@ async def test_a_deleted_user_leaves_all_groups_in_the_deleters_name(
     groups: RunningService, headers: Headers, tenant: str
 ) -> None:
     user, other = new_id(), new_id()
-    await receive(groups, [told("created", tenant, one, 1) for one in (user, other)])
+    await receive(groups, [published("created", tenant, one, 1) for one in (user, other)])
     both, alone, without = (
         await create(groups, headers, user, other), await create(groups, headers, user), await create(groups, headers)
     )  # fmt: skip
     before = len(await groups.outbox(tenant))
-    await receive(groups, [told("deleted", tenant, user, 2, actor="offboarding")])
+    await receive(groups, [published("deleted", tenant, user, 2, actor="offboarding")])
     assert [member["value"] for member in (await read(groups, headers, both))["members"]] == [str(other)]
     assert "members" not in await read(groups, headers, alone)
     versions = {group: (await read(groups, headers, group))["meta"]["version"] for group in (both, alone, without)}
@@ -104,7 +106,7 @@ async def test_a_deleted_user_cannot_become_a_member_again(
     groups: RunningService, headers: Headers, tenant: str, directory: Any
 ) -> None:
     user = directory.add(tenant)  # the users service still answers for it, as a late reply would
-    await receive(groups, [told("deleted", tenant, user, 2)])
+    await receive(groups, [published("deleted", tenant, user, 2)])
     body = {"schemas": [CORE], "displayName": "g", "members": [{"value": str(user)}]}
     response = await groups.client.post("/scim/v2/Groups", headers=headers, json=body)
     assert response.status_code == 400
@@ -114,10 +116,10 @@ async def test_several_deletions_in_one_batch_count_each_group_right(
     groups: RunningService, headers: Headers, tenant: str
 ) -> None:
     users = [new_id() for _ in range(4)]
-    await receive(groups, [told("created", tenant, one, 1) for one in users])
+    await receive(groups, [published("created", tenant, one, 1) for one in users])
     group = await create(groups, headers, *users)
-    others = told("deleted", tenant, users[2], 2, actor="boss")
-    await receive(groups, [told("deleted", tenant, one, 2) for one in users[:2]] + [others])
+    others = published("deleted", tenant, users[2], 2, actor="boss")
+    await receive(groups, [published("deleted", tenant, one, 2) for one in users[:2]] + [others])
     found = await read(groups, headers, group)
     assert [member["value"] for member in found["members"]] == [str(users[3])]
     removed = [event for event in await groups.outbox(tenant) if event.type.endswith("removed.v1")]
@@ -138,8 +140,8 @@ async def test_a_batch_locks_users_once_so_that_two_cannot_block_each_other(
 
     monkeypatch.setattr(group_store, "learn_users", noted)
     one, two = new_id(), new_id()
-    created = [told("created", tenant, user, 1) for user in (two, one)]
-    await receive(groups, [*created, told("updated", tenant, one, 2), told("deleted", tenant, two, 2)])
+    created = [published("created", tenant, user, 1) for user in (two, one)]
+    await receive(groups, [*created, published("updated", tenant, one, 2), published("deleted", tenant, two, 2)])
     assert [sorted(users) for users in learnt] == [sorted([one, two])]
 
 
@@ -148,18 +150,18 @@ async def test_a_user_that_is_added_while_it_is_deleted_is_no_member_in_the_end(
 ) -> None:
     for _ in range(10):
         user = new_id()
-        await receive(groups, [told("created", tenant, user, 1)])
+        await receive(groups, [published("created", tenant, user, 1)])
         group = await create(groups, headers)
         body = {"schemas": [CORE], "displayName": "g", "members": [{"value": str(user)}]}
         answer, _ = await asyncio.gather(
             groups.client.put(f"/scim/v2/Groups/{group}", headers=headers, json=body),
-            receive(groups, [told("deleted", tenant, user, 2)]),
+            receive(groups, [published("deleted", tenant, user, 2)]),
         )
         assert answer.status_code in {200, 400}
         assert "members" not in await read(groups, headers, group)
 
 
 async def test_news_without_what_is_needed_fail_loudly(groups: RunningService, tenant: str) -> None:
-    broken = msgspec.structs.replace(told("created", tenant, new_id(), 1), data={"id": "x"})
+    broken = msgspec.structs.replace(published("created", tenant, new_id(), 1), data={"id": "x"})
     with pytest.raises(msgspec.ValidationError):
         await receive(groups, [broken])

@@ -7,7 +7,7 @@ import pytest
 
 from quartet_common.core.identifiers import new_id
 from quartet_groups.events import NestedGroup
-from quartet_groups.member_domain import Kind, SentMember, read_orders, split_members, tell_apart
+from quartet_groups.member_domain import Kind, SentMember, read_orders, split_by_kind, split_members
 from quartet_scim.errors import ScimError
 from quartet_scim.patch import MemberChanges
 
@@ -57,7 +57,7 @@ def test_orders_pass_over_the_removal_of_what_is_no_id() -> None:
 
 def test_users_and_groups_are_told_apart_by_who_exists() -> None:
     members = sent({"value": str(ONE)}, {"value": str(TWO), "type": "Group"}, {"value": str(THREE)})
-    assert tell_apart(members, {ONE}, {TWO: "Staff", THREE: "Board"}) == (
+    assert split_by_kind(members, {ONE}, {TWO: "Staff", THREE: "Board"}) == (
         [ONE], [NestedGroup(TWO, "Staff"), NestedGroup(THREE, "Board")]
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_users_and_groups_are_told_apart_by_who_exists() -> None:
 def test_a_member_that_is_something_else_than_it_says_is_refused_by_its_place(kind: str, users: set[UUID]) -> None:
     groups = {} if users else {TWO: "Staff"}
     with pytest.raises(ScimError) as caught:
-        tell_apart(sent({"value": str(ONE)}, {"value": str(TWO), "type": kind}), {ONE} | users, groups)
+        split_by_kind(sent({"value": str(ONE)}, {"value": str(TWO), "type": kind}), {ONE} | users, groups)
     assert caught.value.scim_type == "invalidValue"
     assert caught.value.detail == f"members[1].type: {TWO} is a {'User' if users else 'Group'}."
 
@@ -74,7 +74,7 @@ def test_a_member_that_is_something_else_than_it_says_is_refused_by_its_place(ki
 def test_whom_nobody_knows_is_named_and_many_are_counted() -> None:
     unknown = sent(*({"value": str(one)} for one in (ONE, TWO, THREE, FOUR, FIVE)))
     with pytest.raises(ScimError) as caught:
-        tell_apart(unknown, {ONE}, {})
+        split_by_kind(unknown, {ONE}, {})
     detail = caught.value.detail
     assert detail.startswith(f"members[1].value: no user or group has the id {TWO}")
     assert str(ONE) not in detail

@@ -125,7 +125,7 @@ def _add_scim(
 
 
 def _add_tokens(app: "Quart", container: AppContainer[UsersConfig], keys: "KeyRing") -> None:
-    """How tokens are given, told of and ended: OAuth and SCIM tokens."""
+    """How tokens are given, introspected and ended: OAuth and SCIM tokens."""
     from quartet_users.lockout.lockout import SECRET, Lockout, secret_rules
     from quartet_users.oauth.grant_types import grants
     from quartet_users.oauth.metadata_routes import metadata_blueprint
@@ -221,7 +221,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
     groups = group_marker_client.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
-        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.tell_rest, container)),
+        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.revoke_rest, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ending.prune(container)),
         tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),

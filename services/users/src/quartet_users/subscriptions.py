@@ -10,6 +10,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work_in
 from quartet_users.config import UsersConfig
 from quartet_users.memberships import membership_store
 from quartet_users.memberships.group_event_data import (
@@ -53,7 +54,10 @@ async def handle_events(container: AppContainer[UsersConfig], connection: Connec
             caller = Caller(tenant, _actor(own, container.config.client_id))
             users = [edge.member for edge in _joined_or_left(kinds[LEFT])]
             groups = [group for kind in (UNNESTED, DELETED) for event in kinds[kind] for group in _below(event)]
-            async with watching(container, connection, caller, users=users, groups=groups):
+            async with (
+                unit_of_work_in(container, connection, caller) as work,
+                watching(work, users=users, groups=groups),
+            ):
                 await _apply(connection, tenant, own, kinds)
         else:
             await _apply(connection, tenant, own, kinds)

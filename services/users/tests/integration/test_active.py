@@ -42,7 +42,7 @@ async def test_a_user_is_active_from_the_start_wherever_one_looks(people: People
     assert made["active"] is (await read.get_json(force=True))["active"] is True
     assert await found(people, "active eq true") == await found(people, "active pr") == [made["id"]]
     assert await found(people, "active ne true or active eq false or not (active eq true)") == []
-    assert [data["active"] for data in await people.told("users.user.created.v1")] == [True]
+    assert [data["active"] for data in await people.published("users.user.created.v1")] == [True]
 
 
 async def test_a_user_of_a_bulk_is_active_from_the_start(people: People) -> None:
@@ -67,8 +67,8 @@ async def test_a_put_without_active_leaves_a_deactivated_user_as_it_is(people: P
     changed = await send(people, "PUT", f"{USERS}/{user['id']}", body)
     assert (changed["active"], changed["title"]) == (False, "Guide")
     assert (await people.try_login(user["userName"]))[0] == 401
-    told = (await people.told("users.user.updated.v1"))[-1]
-    assert (told["active"], told["changed"]) == (False, ["title"])
+    published = (await people.published("users.user.updated.v1"))[-1]
+    assert (published["active"], published["changed"]) == (False, ["title"])
 
 
 @pytest.mark.parametrize(

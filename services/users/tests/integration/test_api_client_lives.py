@@ -1,4 +1,4 @@
-"""What becomes of API clients: who decides about them, what is told, and which tokens a change leaves alone."""
+"""What becomes of API clients: who decides about them, what is published, and which tokens a change leaves alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,12 +13,14 @@ from werkzeug.datastructures import Headers
 
 from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
 from quartet_common.core.caller import Caller
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_common.web.denied_requests import EXTENSION
 from quartet_testing.clock import Clock
 from quartet_testing.machines import GRANT, Machines, assertion, basic
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
-from quartet_users.api_clients.api_client_usecases import CLIENT_SCOPES, MAX_SECRETS, ApiClient, NewClient, add_client
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
+from quartet_users.api_clients.api_client_usecases import CLIENT_SCOPES, MAX_SECRETS, add_client
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.tenants import tenant_domain, tenant_store
@@ -62,7 +64,7 @@ async def moving(later: RunningService, clock: Clock, tenant: str) -> Machines:
     return await machines_of(later, tenant)
 
 
-async def test_everything_about_a_client_is_told_and_no_secret_is(machines: Machines) -> None:
+async def test_everything_about_a_client_is_published_and_no_secret_is(machines: Machines) -> None:
     made = await machines.make()
     path = f"/{made['client_id']}"
     assert (await machines.ask("PATCH", path, json={"name": "wages", "scopes": ["users:read", "groups:read"]}))[
@@ -72,19 +74,19 @@ async def test_everything_about_a_client_is_told_and_no_secret_is(machines: Mach
     assert status == 201
     assert (await machines.ask("DELETE", f"{path}/secrets/{second['id']}"))[0] == 204
     assert (await machines.ask("DELETE", path))[0] == 204
-    told = await machines.users.outbox(machines.tenant)
-    assert [(event.routing_key, event.sequence) for event in told if event.subject.startswith("clients/")] == [
+    published = await machines.users.outbox(machines.tenant)
+    assert [(event.routing_key, event.sequence) for event in published if event.subject.startswith("clients/")] == [
         ("users.client.created.v1", 1),
         ("users.client.updated.v1", 2),
         ("users.client.secret_created.v1", 3),
         ("users.client.secret_revoked.v1", 4),
         ("users.client.deleted.v1", 5),
     ]
-    assert {event.actorid for event in told} == {"carla"}
-    [changed] = await machines.told("users.client.updated.v1")
+    assert {event.actorid for event in published} == {"carla"}
+    [changed] = await machines.published("users.client.updated.v1")
     assert (changed["id"], changed["changed"]) == (made["client_id"], ["name", "scopes"])
     for secret in (made["client_secret"], second["client_secret"]):
-        assert all(secret[-49:] not in str(event.data) for event in told)
+        assert all(secret[-49:] not in str(event.data) for event in published)
 
 
 async def test_an_administrator_gives_every_scope_of_a_tenant_and_none_beyond(machines: Machines) -> None:
@@ -250,28 +252,30 @@ async def test_the_last_use_is_known_to_the_minute(moving: Machines, clock: Cloc
 
 async def test_a_client_that_is_made_within_another_transaction_goes_with_it(machines: Machines) -> None:
     container, caller = machines.users.container, Caller(machines.tenant, "carla")
-    async with container.database.transaction() as connection:
-        kept = await add_client(container, connection, caller, NewClient("kept", frozenset({"users:read"})))
+    async with unit_of_work(container, caller) as work:
+        kept = await add_client(work, NewClient("kept", frozenset({"users:read"})))
     assert kept.secret is not None
     assert kept.secret not in repr(kept)
     undone: list[ApiClient] = []
     with suppress(ZeroDivisionError):
-        async with container.database.transaction() as connection:
-            made = await add_client(container, connection, caller, NewClient("undone", frozenset({"users:read"})))
+        async with unit_of_work(container, caller) as work:
+            made = await add_client(work, NewClient("undone", frozenset({"users:read"})))
             undone.append(made.client)
             raise ZeroDivisionError
     assert [one["client_id"] for one in (await machines.ask("GET"))[1]["clients"]] == [kept.client.id]
     for scopes in (set[str](), {"service"}, {"platform:admin"}):
         with pytest.raises(ValueError, match="scopes"):
-            async with container.database.transaction() as connection:
-                await add_client(container, connection, caller, NewClient("x", frozenset(scopes)))
+            async with unit_of_work(container, caller) as work:
+                await add_client(work, NewClient("x", frozenset(scopes)))
 
 
 async def reasons(machines: Machines) -> set[str]:
-    """Why requests to the token endpoint were refused, as it is told of them."""
+    """Why requests to the token endpoint were refused, as published."""
     await machines.users.app.extensions[EXTENSION].flush()
-    told = [event for event in await machines.users.outbox("quartet") if event.type.endswith(".request.refused.v1")]
-    return {event.data["reason"] for event in told if event.data["path"] == "/oauth2/token"}
+    published = [
+        event for event in await machines.users.outbox("quartet") if event.type.endswith(".request.refused.v1")
+    ]
+    return {event.data["reason"] for event in published if event.data["path"] == "/oauth2/token"}
 
 
 async def test_why_a_client_is_refused_is_on_record_and_not_in_the_answer(machines: Machines) -> None:

@@ -377,5 +377,8 @@ async def test_the_installations_own_client_leaves_a_trace_in_a_customers_log(
     pair = basic(admin.client_id, admin.client_secret.get_secret_value())
     form = {"grant_type": "client_credentials", "tenant": made_tenant, "scope": "users:read"}
     assert (await users.client.post("/oauth2/token", headers=pair, form=form)).status_code == 200
-    [told] = [one for one in await users.outbox(made_tenant) if one.routing_key == "users.token.issued.v1"]
-    assert (told.actorid, told.data) == ("quartet-admin", {"clientId": "quartet-admin", "scopes": ["users:read"]})
+    [published] = [one for one in await users.outbox(made_tenant) if one.routing_key == "users.token.issued.v1"]
+    assert (published.actorid, published.data) == (
+        "quartet-admin",
+        {"clientId": "quartet-admin", "scopes": ["users:read"]},
+    )

@@ -321,8 +321,8 @@ async def test_each_operation_needs_its_own_scope(users: RunningService, tenant:
     operations = [post("u", "u"), group("g"), group("h", "bulkId:u")]
     results = await sent(users, users.tokens.headers(tenant, ["users:write"]), *operations)
     assert statuses(results) == [201, 403, 403]
-    told = [event.data["scope"] for event in await users.outbox(tenant) if event.outcome == "denied"]
-    assert told == ["groups:write"]
+    published = [event.data["scope"] for event in await users.outbox(tenant) if event.outcome == "denied"]
+    assert published == ["groups:write"]
     results = await sent(users, users.tokens.headers(tenant, ["groups:write"]), *operations)
     assert statuses(results) == [403, 201, 409]
     assert len(groups.calls) == 1

@@ -2,15 +2,14 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from quartet_common.core.clock import utc_now
+from quartet_common.runtime.unit_of_work import UnitOfWork
 from quartet_testing.machines import Machines
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import RunningService
-from quartet_users.api_clients import api_client_usecases
 from quartet_users.tokens.key_ring import KeyRing
 
 
@@ -21,14 +20,14 @@ async def test_a_secret_that_is_being_removed_gives_no_token_any_more(
     made = await machines.make()
     [secret] = (await machines.read(made))["secrets"]
     revoked, go = asyncio.Event(), asyncio.Event()
-    original = api_client_usecases._revoke
+    store = UnitOfWork.store
 
-    async def held(*arguments: Any) -> None:
-        await original(*arguments)
+    async def held(work: UnitOfWork) -> None:
+        await store(work)
         revoked.set()
         await go.wait()
 
-    monkeypatch.setattr(api_client_usecases, "_revoke", held)
+    monkeypatch.setattr(UnitOfWork, "store", held)
     ending = asyncio.create_task(machines.ask("DELETE", f"/{made['client_id']}/secrets/{secret['id']}"))
     await revoked.wait()
     asking = asyncio.create_task(machines.token(made))

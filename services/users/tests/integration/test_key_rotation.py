@@ -111,7 +111,7 @@ async def test_many_who_rotate_at_once_make_one_key(users: RunningService, clock
 async def test_in_an_emergency_the_new_key_signs_at_once_and_no_token_of_the_old_one_is_believed(
     users: RunningService, clock: Clock
 ) -> None:
-    told = len(await users.outbox(SYSTEM_TENANT))
+    before = len(await users.outbox(SYSTEM_TENANT))
     forgotten: list[None] = []
     keys = ring(users, withdrawn=lambda: forgotten.append(None))
     verifier = TokenVerifier(users.container.config.issuer, keys.find)
@@ -127,7 +127,7 @@ async def test_in_an_emergency_the_new_key_signs_at_once_and_no_token_of_the_old
         await verifier.verify(token)
     assert caught.value.reason == "unknown_key"
     assert (await keys.signing_pair()).id == only["id"]
-    [event] = (await users.outbox(SYSTEM_TENANT))[told:]
+    [event] = (await users.outbox(SYSTEM_TENANT))[before:]
     assert (event.routing_key, event.actorid) == (key_events.KEY_ROTATED, "operator")
     assert (event.data["id"], event.data["withdrawn"]) == (only["id"], [old])
 

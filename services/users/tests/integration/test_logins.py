@@ -36,12 +36,12 @@ async def test_a_person_logs_in_and_is_who_the_token_says(people: People) -> Non
     assert abs(claims["auth_time"] - claims["iat"]) <= 1
 
 
-async def test_a_login_is_told_without_the_password_or_a_token(people: People) -> None:
+async def test_a_login_is_published_without_the_password_or_a_token(people: People) -> None:
     person = await people.person()
     session = await people.log_in(person, client_id="quartet-console")
-    [told] = await people.told("users.login.succeeded.v1")
+    [published] = await people.published("users.login.succeeded.v1")
     ids = {"userId": person["id"], "userName": person["userName"], "sessionId": session.id}
-    assert told == {**ids, "clientId": "quartet-console"}
+    assert published == {**ids, "clientId": "quartet-console"}
 
 
 async def test_a_name_is_found_whatever_its_case(people: People) -> None:
@@ -147,8 +147,8 @@ async def test_failures_are_told_as_summaries_with_their_reason(people: People) 
     await people.try_login("N" * 500)
 
     async def both() -> list[Any] | None:
-        told = sorted(await people.told("users.login.failed.v1"), key=lambda one: one["reason"])
-        return told if sum(one["count"] for one in told) == 4 else None
+        published = sorted(await people.published("users.login.failed.v1"), key=lambda one: one["reason"])
+        return published if sum(one["count"] for one in published) == 4 else None
 
     unknown, *known = await eventually(both, "summaries")
     assert (unknown["reason"], unknown["userName"], unknown["userId"]) == ("unknown_user", "N" * 128, None)
@@ -205,7 +205,7 @@ async def test_a_password_that_must_be_changed_lets_in_with_a_new_one_only(peopl
     assert not await session.is_refused()
     assert (await people.try_login(name))[0] == 401
     assert (await people.try_login(name, NEW))[0] == 200
-    changes = await people.told("users.user.updated.v1")
+    changes = await people.published("users.user.updated.v1")
     assert [one["changed"] for one in changes] == [["password"]]
 
 
@@ -238,7 +238,7 @@ async def test_who_is_deactivated_while_the_password_is_verified_does_not_get_in
 
     monkeypatch.setattr(Passwords, "verify", slow)
     assert (await people.try_login(person["userName"]))[0] == 401
-    assert not await people.told("users.login.succeeded.v1")
+    assert not await people.published("users.login.succeeded.v1")
 
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

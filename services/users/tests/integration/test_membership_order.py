@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
-from quartet_testing.group_events import Told
+from quartet_testing.group_events import GroupEvents
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.subscriptions import subscriptions
 from quartet_users.users import user_store
@@ -26,7 +26,7 @@ Command = tuple[str, int, int]
 class Model:
     """The groups service in little: what belongs to what, and the events of each change."""
 
-    told: Told
+    published: GroupEvents
     users: Sequence[UUID] = field(default_factory=lambda: [new_id() for _ in range(USERS)])
     groups: Sequence[UUID] = field(default_factory=lambda: [new_id() for _ in range(GROUPS)])
     versions: dict[int, int] = field(default_factory=dict)
@@ -44,18 +44,18 @@ class Model:
         uuid = self.groups[group]
         if what == "join":
             self.members.add((other % USERS, group))
-            self.events.append(self.told.users("added", uuid, version, self.users[other % USERS]))
+            self.events.append(self.published.users("added", uuid, version, self.users[other % USERS]))
         elif what == "leave":
             self.members.discard((other % USERS, group))
-            self.events.append(self.told.users("removed", uuid, version, self.users[other % USERS]))
+            self.events.append(self.published.users("removed", uuid, version, self.users[other % USERS]))
         elif what == "nest" and group not in self.below(group, other):
             self.nested.add((other, group))
-            self.events.append(self.told.groups("added", uuid, version, self.groups[other]))
+            self.events.append(self.published.groups("added", uuid, version, self.groups[other]))
         elif what == "unnest":
             self.nested.discard((other, group))
-            self.events.append(self.told.groups("removed", uuid, version, self.groups[other]))
+            self.events.append(self.published.groups("removed", uuid, version, self.groups[other]))
         elif what == "rename":
-            self.events.append(self.told.updated(uuid, version))
+            self.events.append(self.published.updated(uuid, version))
         elif what == "delete":
             self.delete(group, version)
 
@@ -69,8 +69,8 @@ class Model:
     def delete(self, group: int, version: int) -> None:
         """The group is gone, with its members and its place."""
         gone = [user for user, one in self.members if one == group]
-        self.events += [self.told.users("removed", self.groups[group], version, self.users[user]) for user in gone]
-        self.events.append(self.told.deleted(self.groups[group], version))
+        self.events += [self.published.users("removed", self.groups[group], version, self.users[user]) for user in gone]
+        self.events.append(self.published.deleted(self.groups[group], version))
         self.members = {(user, one) for user, one in self.members if one != group}
         self.nested = {pair for pair in self.nested if group not in pair}
         self.gone.add(group)
@@ -105,7 +105,7 @@ async def test_whatever_the_order_of_deliveries_the_end_is_the_same(
     users: RunningService, commands: list[Command], data: st.DataObject
 ) -> None:
     tenant = new_tenant()
-    model = Model(Told(tenant))
+    model = Model(GroupEvents(tenant))
     await insert(users, tenant, model.users)
     for command in commands:
         model.run(command)

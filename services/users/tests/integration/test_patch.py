@@ -105,7 +105,7 @@ async def test_an_empty_manager_takes_the_manager_away(
         assert (await response.get_json(force=True))[ENTERPRISE] == {"department": "Tours"}
 
 
-async def test_an_operation_changes_what_it_names_and_is_told(
+async def test_an_operation_changes_what_it_names_and_is_published(
     users: RunningService, headers: Headers, tenant: str, made: User
 ) -> None:
     response = await patch(users, headers, made, {"op": "replace", "path": "displayName", "value": "Barbara"})

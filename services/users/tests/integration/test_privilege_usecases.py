@@ -15,7 +15,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.client import USER, USERS, bulk_document, patch_document
-from quartet_testing.group_events import Told
+from quartet_testing.group_events import GroupEvents
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users import group_marker_client
@@ -138,8 +138,8 @@ async def test_activating_a_user_needs_its_scopes_too(
 async def test_scopes_by_groups_and_by_groups_above_them_count(
     users: RunningService, admin: RoleAdmin, having: Callable[..., Headers], tenant: str
 ) -> None:
-    user, inner, outer, told = await admin.user(), new_id(), new_id(), Told(tenant)
-    events = [told.users("added", inner, 1, UUID(user)), told.groups("added", outer, 1, inner)]
+    user, inner, outer, published = await admin.user(), new_id(), new_id(), GroupEvents(tenant)
+    events = [published.users("added", inner, 1, UUID(user)), published.groups("added", outer, 1, inner)]
     async with users.container.database.transaction() as connection:
         await dispatch(connection, subscriptions(users.container), events)
     await admin.give(await admin.role("some", "audit:read"), outer, "Group")
@@ -289,10 +289,10 @@ async def test_a_role_that_is_granted_while_the_user_is_being_changed_waits(
 async def test_services_are_told_the_scopes_of_groups_by_their_own_roles(
     users: RunningService, admin: RoleAdmin, having: Callable[..., Headers], tenant: str
 ) -> None:
-    one, two, told = new_id(), new_id(), Told(tenant)
+    one, two, published = new_id(), new_id(), GroupEvents(tenant)
     async with users.container.database.transaction() as connection:
         await dispatch(
-            connection, subscriptions(users.container), [told.created(one, 1, "a"), told.created(two, 1, "b")]
+            connection, subscriptions(users.container), [published.created(one, 1, "a"), published.created(two, 1, "b")]
         )
     await admin.give(await admin.role("r", "audit:read"), one, "Group")
     await admin.give(await admin.role("s", "audit:read", "users:read"), one, "Group")
@@ -309,9 +309,9 @@ async def test_services_are_told_the_scopes_of_groups_by_their_own_roles(
 async def test_the_worker_has_groups_of_older_grants_marked_until_the_groups_service_has_answered(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
-    group, told = new_id(), Told(tenant)
+    group, published = new_id(), GroupEvents(tenant)
     async with users.container.database.transaction() as connection:
-        await dispatch(connection, subscriptions(users.container), [told.created(group, 1, "a")])
+        await dispatch(connection, subscriptions(users.container), [published.created(group, 1, "a")])
     await admin.give(await admin.role("r", "audit:read"), group, "Group")
     await admin.give(await admin.role("s", "users:read"), group, "Group")
 
@@ -338,7 +338,7 @@ async def test_a_tenant_whose_groups_cannot_be_marked_does_not_keep_those_after_
     for tenant in (first, second):
         group = new_id()
         async with users.container.database.transaction() as connection:
-            await dispatch(connection, subscriptions(users.container), [Told(tenant).created(group, 1, "a")])
+            await dispatch(connection, subscriptions(users.container), [GroupEvents(tenant).created(group, 1, "a")])
         admin = RoleAdmin(users, tenant, users.tokens.headers(tenant, ["tenant:admin", "audit:read"]))
         await admin.give(await admin.role("r", "audit:read"), group, "Group")
 
@@ -368,7 +368,7 @@ async def test_changes_of_a_user_and_of_its_roles_and_groups_that_race_end_witho
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "quartet_common.data.database")
-    told, everything = Told(tenant), having("tenant:admin", "users:write", "audit:read", "users:read")
+    published, everything = GroupEvents(tenant), having("tenant:admin", "users:write", "audit:read", "users:read")
 
     async def heard(*events: Event) -> None:
         async def command(connection: Connection) -> None:
@@ -378,7 +378,7 @@ async def test_changes_of_a_user_and_of_its_roles_and_groups_that_race_end_witho
 
     for number in range(10):
         user, group = UUID(await admin.user(f"babs{number}")), new_id()
-        await heard(told.created(group, 1), told.users("added", group, 2, user))
+        await heard(published.created(group, 1), published.users("added", group, 2, user))
         one, other = [await admin.role(f"{name}{number}", "audit:read", "users:read") for name in "ab"]
         await admin.give(one, group, "Group")
 
@@ -393,7 +393,7 @@ async def test_changes_of_a_user_and_of_its_roles_and_groups_that_race_end_witho
             patch(active=False),
             give(one, "User", user),
             give(other, "Group", group),
-            heard(told.deleted(group, 3)),
+            heard(published.deleted(group, 3)),
             patch(userName=f"barbara{number}"),
             give(other, "User", user),
             send(users, everything, "DELETE", f"/users/roles/{one}", None),

@@ -15,7 +15,7 @@ from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.event_types import REVOKED
 from quartet_common.messaging.subscriptions import dispatch
-from quartet_testing.group_events import Told
+from quartet_testing.group_events import GroupEvents
 from quartet_testing.roles import RoleAdmin, log_in
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.groups_client import NoGroups
@@ -61,16 +61,16 @@ async def test_a_role_with_fewer_scopes_revokes_and_one_with_more_does_not(admin
 async def test_a_deleted_group_takes_its_roles_along_and_a_deleted_user_its_grants(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
-    role, user, group, told = (
+    role, user, group, published = (
         await admin.role("r", "users:read"),
         await admin.user(),
         new_id(),
-        Told(tenant),
+        GroupEvents(tenant),
     )
-    await receive(users, told.users("added", group, 1, UUID(user)))
+    await receive(users, published.users("added", group, 1, UUID(user)))
     await admin.give(role, str(group), "Group")
     await admin.give(role, await admin.user("other"))
-    await receive(users, told.deleted(group, 2))
+    await receive(users, published.deleted(group, 2))
     assert await admin.revoked() == [UUID(user)]
     assert await admin.scopes(user) == []
     _, shown = await admin.send("GET", f"/users/roles/{role}/grants")
@@ -84,15 +84,17 @@ async def test_a_deleted_group_takes_its_roles_along_and_a_deleted_user_its_gran
 async def test_an_end_of_nesting_is_a_loss_for_all_below_but_not_for_who_is_still_above(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
-    role, told = await admin.role("r", "audit:read"), Told(tenant)
+    role, published = await admin.role("r", "audit:read"), GroupEvents(tenant)
     deep, lucky = [UUID(await admin.user(name)) for name in ("deep", "lucky")]
     guides, staff, everybody = (new_id() for _ in range(3))
-    await receive(users, told.users("added", guides, 1, deep, lucky), told.users("added", everybody, 1, lucky))
-    await receive(users, told.groups("added", staff, 1, guides), told.groups("added", everybody, 2, staff))
+    await receive(
+        users, published.users("added", guides, 1, deep, lucky), published.users("added", everybody, 1, lucky)
+    )
+    await receive(users, published.groups("added", staff, 1, guides), published.groups("added", everybody, 2, staff))
     await admin.give(role, everybody, "Group")
     assert await admin.scopes(deep) == ["audit:read"]
     for _ in range(2):
-        await receive(users, told.groups("removed", everybody, 3, staff))
+        await receive(users, published.groups("removed", everybody, 3, staff))
         assert await admin.revoked() == [deep]
     assert (await admin.scopes(deep), await admin.scopes(lucky)) == ([], ["audit:read"])
 
@@ -114,13 +116,13 @@ async def test_a_change_that_hits_very_many_leaves_the_rest_to_the_worker(
     users: RunningService, admin: RoleAdmin, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scope_revocation, "AT_ONCE", 2)
-    role, group, told = await admin.role("r", "audit:read"), new_id(), Told(tenant)
+    role, group, published = await admin.role("r", "audit:read"), new_id(), GroupEvents(tenant)
     people = [UUID(await admin.user(f"u{number}")) for number in range(5)]
-    await receive(users, told.users("added", group, 1, *people))
+    await receive(users, published.users("added", group, 1, *people))
     await admin.give(role, str(group), "Group")
     assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
     assert len(await admin.revoked()) == 2
-    await scope_revocation.tell_rest(users.container)
+    await scope_revocation.revoke_rest(users.container)
     assert sorted(await admin.revoked()) == sorted(people)
     assert {event.actorid for event in await users.outbox(tenant) if event.routing_key == REVOKED} == {"hr-sync"}
 
@@ -137,7 +139,7 @@ async def test_who_has_the_scope_again_when_the_worker_looks_keeps_its_tokens(
     [first] = await admin.revoked()
     lucky, other = [UUID(one) for one in people if UUID(one) != first]
     await admin.give(same, lucky)
-    await scope_revocation.tell_rest(users.container)
+    await scope_revocation.revoke_rest(users.container)
     assert await admin.revoked() == [first, other]
 
 
@@ -231,7 +233,7 @@ class World:
         async with container.database.transaction() as connection:
             await user_store.insert_users(connection, self.tenant, made)
         await log_in(self.users, self.tenant, *self.people)
-        await receive(self.users, *(Told(self.tenant).created(group) for group in self.groups))
+        await receive(self.users, *(GroupEvents(self.tenant).created(group) for group in self.groups))
         for place in range(ROLES):
             role = role_domain.create(f"role {place}", "", SCOPES[place : place + 2], utc_now())
             await role_usecases.create_role(container, self.who, role)
@@ -244,13 +246,13 @@ class World:
 
     def event(self, one: News) -> Event:
         """The event that tells it."""
-        told, group = Told(self.tenant), self.groups[one.group]
+        published, group = GroupEvents(self.tenant), self.groups[one.group]
         if one.kind == "delete":
-            return told.deleted(group, one.version)
+            return published.deleted(group, one.version)
         kind = "added" if one.kind in ("join", "nest") else "removed"
         if one.kind in ("join", "leave"):
-            return told.users(kind, group, one.version, self.people[one.other])
-        return told.groups(kind, group, one.version, self.groups[one.other])
+            return published.users(kind, group, one.version, self.people[one.other])
+        return published.groups(kind, group, one.version, self.groups[one.other])
 
     async def give(self, role: int, kind: GranteeType, place: int) -> None:
         """A role is given."""
@@ -280,9 +282,9 @@ class World:
             del self.oracle.roles[role]
 
     async def revoked(self) -> list[UUID]:
-        """The subjects that were told to be revoked, in order."""
-        told = await self.users.outbox(self.tenant)
-        return [UUID(event.data["id"]) for event in told if event.routing_key == REVOKED]
+        """The subjects of published revocations, in order."""
+        published = await self.users.outbox(self.tenant)
+        return [UUID(event.data["id"]) for event in published if event.routing_key == REVOKED]
 
     async def check(self, story: object) -> None:
         """Scopes are the oracle's."""
@@ -342,16 +344,16 @@ async def test_whatever_happens_scopes_and_refused_tokens_are_those_of_the_oracl
 ) -> None:
     world = World(users)
     await world.begin()
-    told = 0
+    published = 0
     for step in story:
         before = [world.oracle.scopes(place) for place in range(USERS)]
         await carry_out(world, step)
         after = [world.oracle.scopes(place) for place in range(USERS)]
         lost = {world.people[place] for place in range(USERS) if before[place] - after[place]}
         found = await world.revoked()
-        assert set(found[told:]) == lost, step
-        assert len(found[told:]) == len(lost)
-        told = len(found)
+        assert set(found[published:]) == lost, step
+        assert len(found[published:]) == len(lost)
+        published = len(found)
         await world.check(story)
 
 

@@ -11,7 +11,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.messaging.subscriptions import dispatch
-from quartet_testing.group_events import Told
+from quartet_testing.group_events import GroupEvents
 from quartet_testing.roles import Method, RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.groups_client import NoGroups
@@ -54,7 +54,7 @@ async def test_what_a_user_has_is_read_while_the_user_is_being_changed(
     assert (await admin.send("GET", f"/users/roles/of/{new_id()}"))[0] == 404
 
 
-async def test_each_change_is_told_once_and_nothing_of_what_was_not_changed(
+async def test_each_change_is_published_once_and_nothing_of_what_was_not_changed(
     users: RunningService, admin: RoleAdmin, tenant: str
 ) -> None:
     role, user = await admin.role("Auditor", "audit:read"), await admin.user()
@@ -65,12 +65,12 @@ async def test_each_change_is_told_once_and_nothing_of_what_was_not_changed(
     await admin.send("PATCH", f"/users/roles/{role}", {"name": "Reader"})
     assert (await admin.send("DELETE", f"/users/roles/{role}/grants/{user}"))[0] == 204
     assert (await admin.send("DELETE", f"/users/roles/{role}"))[0] == 204
-    told = [event for event in await users.outbox(tenant) if event.subject == f"roles/{role}"]
-    assert [(event.action.rpartition(".")[2], event.sequence) for event in told] == [
+    published = [event for event in await users.outbox(tenant) if event.subject == f"roles/{role}"]
+    assert [(event.action.rpartition(".")[2], event.sequence) for event in published] == [
         ("created", 1), ("granted", 2), ("updated", 3), ("revoked", 4), ("deleted", 5),
     ]  # fmt: skip
-    assert told[1].data == {"id": role, "name": "Auditor", "grantee": user, "granteeType": "User"}
-    assert {event.actorid for event in told} == {"hr-sync"}
+    assert published[1].data == {"id": role, "name": "Auditor", "grantee": user, "granteeType": "User"}
+    assert {event.actorid for event in published} == {"hr-sync"}
 
 
 async def test_pages_of_roles_and_grants_lead_through_all_and_to_the_end(admin: RoleAdmin) -> None:
@@ -170,7 +170,7 @@ async def test_a_role_is_given_only_to_who_is_there(users: RunningService, admin
         new_id(),
     )
     grants = f"/users/roles/{role}/grants"
-    await receive(users, Told(tenant).created(group), Told(tenant).deleted(group, 2))
+    await receive(users, GroupEvents(tenant).created(group), GroupEvents(tenant).deleted(group, 2))
     for kind, one in (("User", str(new_id())), ("Group", str(group))):
         status, answer = await admin.send("POST", grants, {"type": kind, "id": one})
         assert (status, answer["code"]) == (400, "unknown_grantee")
@@ -204,16 +204,20 @@ async def test_a_group_that_no_event_has_told_of_yet_can_have_a_role_at_once(
     _, shown = await admin.send("GET", f"/users/roles/{role}/grants")
     assert [(one["type"], one["display"], one["granted_by"]) for one in shown["grants"]] == [("Group", "Guides", "hr")]
     user = await admin.user()
-    told = Told(tenant)
-    await receive(users, told.created(groups.known, 1, "Tour Guides"), told.users("added", groups.known, 1, UUID(user)))
+    published = GroupEvents(tenant)
+    await receive(
+        users, published.created(groups.known, 1, "Tour Guides"), published.users("added", groups.known, 1, UUID(user))
+    )
     assert await admin.scopes(user) == ["audit:read"]
 
 
 async def test_it_is_shown_by_which_way_a_user_has_a_role(users: RunningService, admin: RoleAdmin, tenant: str) -> None:
     auditor, reader = [await admin.role(name, f"{name}:read") for name in ("audit", "users")]
-    user, guides, staff, told = await admin.user(), new_id(), new_id(), Told(tenant)
+    user, guides, staff, published = await admin.user(), new_id(), new_id(), GroupEvents(tenant)
     await receive(
-        users, told.users("added", guides, 1, UUID(user)), told.groups("added", staff, 1, guides, name="Staff")
+        users,
+        published.users("added", guides, 1, UUID(user)),
+        published.groups("added", staff, 1, guides, name="Staff"),
     )
     await admin.give(auditor, user)
     await admin.give(auditor, str(staff), "Group")
@@ -264,7 +268,7 @@ async def test_while_the_groups_service_is_away_no_group_gets_a_role(
             raise UnavailableError("groups")
 
     role, known = UUID(await admin.role("r", "audit:read")), new_id()
-    await receive(users, Told(tenant).created(known, 1, "Guides"))
+    await receive(users, GroupEvents(tenant).created(known, 1, "Guides"))
     who = Decider(Caller(tenant, "hr"), frozenset({"tenant:admin"}))
     for group in (known, new_id()):
         with pytest.raises(UnavailableError):

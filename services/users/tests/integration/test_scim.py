@@ -51,8 +51,8 @@ async def test_a_created_user_is_answered_stored_and_told_of(
     assert response.headers["ETag"] == made["meta"]["version"] == 'W/"1"'
     read = await users.client.get(f"/scim/v2/Users/{made['id']}", headers=headers)
     assert await read.get_json(force=True) == made
-    told = await users.outbox(tenant)
-    assert [(event.type, event.actorid, event.subject) for event in told] == [
+    published = await users.outbox(tenant)
+    assert [(event.type, event.actorid, event.subject) for event in published] == [
         ("quartet.users.user.created.v1", "hr-sync", f"users/{made['id']}")
     ]
 
@@ -69,7 +69,7 @@ async def test_a_new_user_and_its_event_cost_one_statement_and_those_of_a_passwo
 
         return noted
 
-    monkeypatch.setattr(user_store, "insert_and_tell", noting(user_store.insert_and_tell))
+    monkeypatch.setattr(user_store, "insert_user_and_event", noting(user_store.insert_user_and_event))
     monkeypatch.setattr(user_store, "insert_user", noting(user_store.insert_user))
     await create(users.client, headers, userName="one")
     await create(users.client, headers, userName="two", password="t1me Machine of old")
@@ -121,7 +121,7 @@ async def test_a_replacement_puts_the_new_in_place_of_the_old(
     ]  # fmt: skip
 
 
-async def test_a_replacement_that_changes_nothing_leaves_the_version_and_tells_nothing(
+async def test_a_replacement_that_changes_nothing_leaves_the_version_and_publishes_nothing(
     users: RunningService, headers: Headers, tenant: str
 ) -> None:
     made = await create(users.client, headers)

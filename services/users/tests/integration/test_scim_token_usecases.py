@@ -12,6 +12,7 @@ import pytest
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_common.core.caller import Caller
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_testing.clock import Clock
 from quartet_testing.conditions import eventually
 from quartet_testing.plugin import ConfigFor
@@ -113,14 +114,14 @@ async def test_a_revoked_token_is_refused_at_once_and_told_of(
     assert await used(users, made["token"]) == 401
     assert (await users.client.delete(path, headers=headers)).status_code == 204
     assert (await get(users, headers, path))[1]["revoked_at"] is not None
-    told = await users.outbox(tenant)
-    assert [event.routing_key for event in told] == [
+    published = await users.outbox(tenant)
+    assert [event.routing_key for event in published] == [
         "users.scim_token.created.v1",
         "users.scim_token.revoked.v1",
         "users.token.revoked.v1",
     ]
-    assert (told[2].data["kind"], told[2].data["id"]) == ("token", made["id"])
-    assert all(made["token"][-49:] not in str(event.data) for event in told)
+    assert (published[2].data["kind"], published[2].data["id"]) == ("token", made["id"])
+    assert all(made["token"][-49:] not in str(event.data) for event in published)
 
 
 async def test_only_the_hash_of_a_token_is_stored(users: RunningService, tenant: str, headers: Headers) -> None:
@@ -286,11 +287,10 @@ async def test_a_tenant_has_a_bounded_number_of_tokens_and_those_that_ended_are_
 ) -> None:
     clock.ahead = timedelta()
     headers = later.tokens.headers(tenant, ALL)
-    caller = Caller(tenant, "carla")
-    async with later.container.database.transaction() as connection:
+    async with unit_of_work(later.container, Caller(tenant, "carla")) as work:
         for number in range(MAX_VALID - 1):
             end = clock() + timedelta(days=1)
-            await add_scim_token(later.container, connection, caller, NewScimToken(f"idp {number}", expires_at=end))
+            await add_scim_token(work, NewScimToken(f"idp {number}", expires_at=end))
     made = await create(later, headers)
     assert (await post(later, headers))[0] == 409
     assert (await later.client.delete(f"{PATH}/{made['id']}", headers=headers)).status_code == 204
@@ -304,15 +304,16 @@ async def test_a_tenant_has_a_bounded_number_of_tokens_and_those_that_ended_are_
 async def test_a_token_that_is_made_within_another_transaction_goes_with_it(
     users: RunningService, tenant: str, headers: Headers
 ) -> None:
-    async with users.container.database.transaction() as connection:
-        kept = await add_scim_token(users.container, connection, Caller(tenant, "carla"), NewScimToken("kept"))
+    caller = Caller(tenant, "carla")
+    async with unit_of_work(users.container, caller) as work:
+        kept = await add_scim_token(work, NewScimToken("kept"))
     with suppress(ZeroDivisionError):
-        async with users.container.database.transaction() as connection:
-            made = await add_scim_token(users.container, connection, Caller(tenant, "carla"), NewScimToken("undone"))
+        async with unit_of_work(users.container, caller) as work:
+            made = await add_scim_token(work, NewScimToken("undone"))
             raise ZeroDivisionError
     assert [await used(users, one.secret) for one in (kept, made)] == [200, 401]
     assert kept.secret not in repr(kept)
-    async with users.container.database.transaction() as connection:
+    async with unit_of_work(users.container, caller) as work:
         wrong = NewScimToken("x", frozenset({"tenant:admin"}))
         with pytest.raises(ValueError, match="users:read"):
-            await add_scim_token(users.container, connection, Caller(tenant, "carla"), wrong)
+            await add_scim_token(work, wrong)

@@ -73,8 +73,8 @@ async def test_the_outbox_is_shown_to_operators_only(users: RunningService, head
 async def test_a_refused_scope_is_told_with_the_callers_names(users: RunningService) -> None:
     tenant = new_tenant()
     await users.client.get("/scim/v2/Users", headers=users.tokens.headers(tenant, ["groups:read"], actor="curious"))
-    told = await users.outbox(tenant)
-    assert [(event.type, event.actorid, event.outcome) for event in told] == [
+    published = await users.outbox(tenant)
+    assert [(event.type, event.actorid, event.outcome) for event in published] == [
         ("quartet.users.request.refused.v1", "curious", "denied")
     ]
-    assert told[0].data["scope"] == "users:read"
+    assert published[0].data["scope"] == "users:read"

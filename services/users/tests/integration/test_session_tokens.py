@@ -10,6 +10,7 @@ import pytest
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, digest, family_of, make, make_next
 from quartet_common.core.caller import Caller
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_testing.client import Document
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People, Session
@@ -35,7 +36,7 @@ async def end(people: People, headers: dict[str, str], path: str = "", **query: 
 
 
 async def ended(people: People) -> list[tuple[str, str]]:
-    return [(one["id"], one["reason"]) for one in await people.told("users.session.ended.v1")]
+    return [(one["id"], one["reason"]) for one in await people.published("users.session.ended.v1")]
 
 
 async def let_it_end(people: People, session: Session) -> None:
@@ -57,11 +58,11 @@ async def test_who_ends_a_session_by_a_clock_that_is_behind_ends_its_last_token_
     clock = container.clock
     monkeypatch.setattr(container, "clock", lambda: clock() - timedelta(seconds=5))
     caller = Caller(people.tenant, "hr-sync")
-    async with container.database.transaction() as connection:
+    async with unit_of_work(container, caller) as work:
         if all_of_them:
-            await session_ending.end_sessions_of(container, connection, caller, UUID(person["id"]), "revoked")
+            await session_ending.end_sessions_of(work, UUID(person["id"]), "revoked")
         else:
-            await session_ending.end_session(container, connection, caller, UUID(session.id), None)
+            await session_ending.end_session(work, UUID(session.id), None)
     assert await session.is_refused()
 
 
@@ -99,7 +100,7 @@ async def test_a_used_refresh_token_ends_the_session_and_all_its_tokens(people: 
     assert await session.is_refused()
     assert not await other.is_refused()
     assert await ended(people) == [(session.id, "reuse")]
-    revoked = await people.told("users.token.revoked.v1")
+    revoked = await people.published("users.token.revoked.v1")
     assert [(one["kind"], one["id"]) for one in revoked] == [("session", session.id)]
 
 
@@ -385,7 +386,7 @@ async def test_a_change_of_the_user_ends_all_its_sessions(people: People, change
 
         await eventually(refused, "the access token to be refused")
     assert sorted(await ended(people)) == sorted((session.id, ENDINGS[change]) for session in sessions)
-    revoked = [(one["kind"], one["id"]) for one in await people.told("users.token.revoked.v1")]
+    revoked = [(one["kind"], one["id"]) for one in await people.published("users.token.revoked.v1")]
     assert revoked == [("subject", person["id"])]
     assert not await other.is_refused()
 
@@ -393,7 +394,7 @@ async def test_a_change_of_the_user_ends_all_its_sessions(people: People, change
 @pytest.mark.parametrize("change", ENDINGS)
 async def test_for_a_user_without_sessions_nothing_is_revoked(people: People, change: Change) -> None:
     assert await change(people, await people.person()) in (200, 204)
-    assert not await people.told("users.token.revoked.v1")
+    assert not await people.published("users.token.revoked.v1")
 
 
 async def test_another_change_of_the_user_ends_nothing(people: People) -> None:
@@ -425,7 +426,7 @@ async def test_people_change_their_password_and_stay_in_here_but_nowhere_else(pe
     assert (await people.try_login(person["userName"]))[0] == 401
     assert (await people.try_login(person["userName"], NEW))[0] == 200
     assert await ended(people) == [(there.id, "password_changed")]
-    assert [one["changed"] for one in await people.told("users.user.updated.v1")] == [["password"]]
+    assert [one["changed"] for one in await people.published("users.user.updated.v1")] == [["password"]]
 
 
 async def test_clients_have_no_password_to_change(people: People) -> None:

@@ -76,9 +76,13 @@ async def test_a_schema_is_answered_whole_with_its_address(
     assert document["attributes"][0]["mutability"] == "readWrite"
     assert await get(users, headers, f"/users/schemas/{BADGE.upper()}") == (200, document)
     assert (await get(users, headers, "/users/schemas"))[1]["Resources"] == [document]
-    [told] = await users.outbox(tenant)
-    assert (told.routing_key, told.subject, told.sequence) == ("users.schema.created.v1", f"schemas/{BADGE}", 1)
-    assert told.data == {"id": BADGE, "name": "Badge", "attributes": ["number", "areas", "colour", "owner"]}
+    [published] = await users.outbox(tenant)
+    assert (published.routing_key, published.subject, published.sequence) == (
+        "users.schema.created.v1",
+        f"schemas/{BADGE}",
+        1,
+    )
+    assert published.data == {"id": BADGE, "name": "Badge", "attributes": ["number", "areas", "colour", "owner"]}
 
 
 async def test_discovery_shows_it_to_those_of_the_tenant_only(
@@ -190,8 +194,8 @@ async def test_a_schema_goes_when_nobody_has_values_of_it(
     assert (await users.client.delete(path, headers=headers)).status_code == 204
     assert (await users.client.delete(path, headers=headers)).status_code == 404
     assert (await create(users, headers, with_badge(number=7)))["schemas"] == [CORE]
-    told = [(one.routing_key, one.sequence) for one in await users.outbox(tenant) if ".schema." in one.type]
-    assert told == [("users.schema.created.v1", 1), ("users.schema.deleted.v1", 2)]
+    published = [(one.routing_key, one.sequence) for one in await users.outbox(tenant) if ".schema." in one.type]
+    assert published == [("users.schema.created.v1", 1), ("users.schema.deleted.v1", 2)]
     assert (await register(users, headers)).status_code == 201
     assert (await create(users, headers, with_badge("two", number=7)))[badge] == {"number": 7}
 

@@ -38,8 +38,8 @@ class Platform:
         assert status == 201, made
         return made
 
-    async def told(self, tenant: str) -> list[Event]:
-        """What the platform's log is told of a tenant."""
+    async def published(self, tenant: str) -> list[Event]:
+        """The events of a tenant in the platform's log."""
         return [event for event in await self.users.outbox("quartet") if event.data.get("id") == tenant]
 
 
@@ -56,7 +56,7 @@ async def test_a_tenant_is_made_with_an_event_in_the_platforms_log(operator: Pla
     assert (await operator.ask("get", f"/{tenant}"))[1] == {
         name: made[name] for name in (await shown(operator, tenant))
     }
-    [event] = await operator.told(tenant)
+    [event] = await operator.published(tenant)
     assert (event.routing_key, event.subject, event.tenantid) == (
         "users.tenant.created.v1",
         f"tenants/{tenant}",
@@ -73,7 +73,7 @@ async def shown(operator: Platform, tenant: str) -> Any:
 async def test_an_id_is_given_once_even_to_many_who_ask_at_once(operator: Platform, tenant: str) -> None:
     answers = await asyncio.gather(*(operator.ask("post", body={"id": tenant}) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [201, 409, 409, 409, 409]
-    assert len(await operator.told(tenant)) == 1
+    assert len(await operator.published(tenant)) == 1
     assert {answer["code"] for status, answer in answers if status == 409} == {"tenant_taken"}
     assert (await operator.ask("post", body={"id": "quartet"}))[0] == 409
 
@@ -143,8 +143,8 @@ async def test_a_first_administrator_is_a_user_with_a_password_that_is_shown_onc
     assert user["emails"][0]["value"] == "bjensen@example.com"
     assert "users.user.created.v1" in [event.routing_key for event in await operator.users.outbox(tenant)]
     assert await must_change(operator.users, tenant) is True
-    told = [event.data for event in (*await operator.users.outbox(tenant), *await operator.told(tenant))]
-    assert made["password"] not in str(told)
+    published = [event.data for event in (*await operator.users.outbox(tenant), *await operator.published(tenant))]
+    assert made["password"] not in str(published)
 
 
 async def test_a_tenant_begins_with_a_role_for_its_administrators_and_a_token_for_its_identity_provider(
@@ -162,8 +162,8 @@ async def test_a_tenant_begins_with_a_role_for_its_administrators_and_a_token_fo
     assert (await users.client.get("/users/schemas", headers=bearer)).status_code == 403
     status, given = await client_token(users, made)
     assert (status, set(given["scope"].split())) == (200, {"users:read", "users:write", "groups:read", "groups:write"})
-    told = [event.data for event in (*await users.outbox(tenant), *await operator.told(tenant))]
-    assert not [secret for secret in (made["scim_token"], made["client_secret"]) if secret in str(told)]
+    published = [event.data for event in (*await users.outbox(tenant), *await operator.published(tenant))]
+    assert not [secret for secret in (made["scim_token"], made["client_secret"]) if secret in str(published)]
     assert (await operator.ask("post", f"/{tenant}/suspend"))[0] == 200
     status, refused = await client_token(users, made)
     assert (status, refused["error"]) == (401, "invalid_client")
@@ -191,7 +191,7 @@ async def test_nothing_of_a_tenant_is_there_if_a_part_of_it_cannot_be_made(
     status, _ = await operator.ask("post", body={"id": tenant, "administrator": {"user_name": "bjensen"}})
     assert status == 500
     assert (await operator.ask("get", f"/{tenant}"))[0] == 404
-    assert await operator.told(tenant) == await operator.users.outbox(tenant) == []
+    assert await operator.published(tenant) == await operator.users.outbox(tenant) == []
 
 
 async def test_a_password_that_is_given_is_not_shown_and_stays(operator: Platform, tenant: str) -> None:
@@ -245,7 +245,7 @@ async def test_a_tenant_is_renamed_and_told_of_once(operator: Platform, made_ten
     for _ in range(2):
         status, renamed = await operator.ask("patch", f"/{made_tenant}", {"display_name": "Acme Ltd"})
         assert (status, renamed["display_name"], renamed["version"]) == (200, "Acme Ltd", 2)
-    _, event = await operator.told(made_tenant)
+    _, event = await operator.published(made_tenant)
     assert (event.routing_key, event.sequence) == ("users.tenant.updated.v1", 2)
     assert event.data == {"id": made_tenant, "displayName": "Acme Ltd"}
     for wrong in ({}, {"display_name": None}, {"id": "other"}, {"display_name": "x", "status": "deleted"}):
@@ -274,9 +274,9 @@ async def test_a_suspended_tenants_tokens_are_refused_and_count_again_when_it_is
     for _ in range(2):
         assert (await operator.ask("post", f"/{made_tenant}/resume"))[1]["status"] == "active"
     assert (await users.client.get("/scim/v2/Users", headers=before)).status_code == 200
-    told = [event.routing_key for event in await operator.told(made_tenant)]
+    published = [event.routing_key for event in await operator.published(made_tenant)]
     kinds = ("created", "suspended", "resumed")
-    assert [one for one in told if ".token." not in one] == [f"users.tenant.{kind}.v1" for kind in kinds]
+    assert [one for one in published if ".token." not in one] == [f"users.tenant.{kind}.v1" for kind in kinds]
 
 
 def before_and_after(users: RunningService) -> int:
@@ -301,8 +301,8 @@ async def test_a_deleted_tenant_is_refused_for_good_and_its_id_is_never_given_ag
         assert (status, answer["code"]) == (409, "tenant_deleted")
     assert (await operator.ask("patch", f"/{made_tenant}", {"display_name": "x"}))[0] == 409
     assert (await users.client.get("/scim/v2/Users", headers=token)).status_code == 401
-    told = [event.routing_key for event in await operator.told(made_tenant)]
-    assert told.count("users.tenant.deleted.v1") == 1
+    published = [event.routing_key for event in await operator.published(made_tenant)]
+    assert published.count("users.tenant.deleted.v1") == 1
 
 
 async def test_the_platforms_own_tenant_cannot_be_suspended_or_deleted(operator: Platform) -> None:

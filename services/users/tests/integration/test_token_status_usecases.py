@@ -87,7 +87,7 @@ async def scim_token(users: RunningService, tenant: str, **body: Any) -> Documen
     return made
 
 
-async def test_an_access_token_is_told_of_by_its_claims(
+async def test_an_access_token_is_introspected_by_its_claims(
     users: RunningService, tenant: str, service: Headers, admin: Headers
 ) -> None:
     issuer = users.container.config.issuer
@@ -112,7 +112,7 @@ async def test_the_token_that_the_token_endpoint_gives_is_active_whatever_the_hi
         assert (found["active"], found["scope"]) == (True, "audit:read users:read")
 
 
-async def test_a_person_is_told_of_by_name(users: RunningService, tenant: str, service: Headers) -> None:
+async def test_a_person_is_introspected_by_name(users: RunningService, tenant: str, service: Headers) -> None:
     headers = users.tokens.headers(tenant, ALL)
     body = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "babs"}
     user = await (await users.client.post("/scim/v2/Users", headers=headers, json=body)).get_json(force=True)
@@ -122,7 +122,7 @@ async def test_a_person_is_told_of_by_name(users: RunningService, tenant: str, s
     assert "username" not in elsewhere
 
 
-async def test_a_scim_token_is_told_of_until_it_ends(users: RunningService, tenant: str, service: Headers) -> None:
+async def test_a_scim_token_is_introspected_until_it_ends(users: RunningService, tenant: str, service: Headers) -> None:
     made = await scim_token(users, tenant, scopes=["users:read", "groups:read"])
     found = await ask(users, service, made["token"])
     created = int(datetime.fromisoformat(made["created_at"]).timestamp())
@@ -327,8 +327,10 @@ async def test_a_token_of_a_service_is_ended_in_the_name_of_the_platform(users: 
     token = users.tokens.token("*", ["service"], "quartet-groups", jti=str(uuid4()))
     await revoke(users, basic(users, "quartet-groups"), token)
     assert await ask(users, basic(users, "quartet-groups"), token) == INACTIVE
-    told = [event.data for event in await users.outbox(SYSTEM_TENANT) if event.routing_key == "users.token.revoked.v1"]
-    assert told[-1]["tenant"] == "*"
+    published = [
+        event.data for event in await users.outbox(SYSTEM_TENANT) if event.routing_key == "users.token.revoked.v1"
+    ]
+    assert published[-1]["tenant"] == "*"
 
 
 async def test_nothing_foreign_is_ended_and_nobody_is_told(
@@ -364,7 +366,7 @@ async def test_what_is_no_token_cannot_be_revoked(users: RunningService, tenant:
     assert (answer.status_code, (await answer.get_json())["error"]) == (400, "unsupported_token_type")
 
 
-async def test_a_refresh_token_is_told_of_until_it_is_used(
+async def test_a_refresh_token_is_introspected_until_it_is_used(
     users: RunningService, people: People, tenant: str, service: Headers
 ) -> None:
     person = await people.person()
@@ -397,8 +399,8 @@ async def test_a_person_logs_out_by_the_refresh_token(users: RunningService, peo
     assert not await other.is_refused()
     assert await ask(users, service, token) == INACTIVE
     assert (await people.refresh(token))[0] == 400
-    assert [(one["id"], one["reason"]) for one in await people.told("users.session.ended.v1")] == [
+    assert [(one["id"], one["reason"]) for one in await people.published("users.session.ended.v1")] == [
         (session.id, "logout")
     ]
     await revoke(users, {}, token, client_id="quartet-cli")
-    assert len(await people.told("users.session.ended.v1")) == 1
+    assert len(await people.published("users.session.ended.v1")) == 1

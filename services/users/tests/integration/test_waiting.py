@@ -11,7 +11,7 @@ import pytest
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.subscriptions import dispatch
 from quartet_testing.conditions import eventually
-from quartet_testing.group_events import Told
+from quartet_testing.group_events import GroupEvents
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.roles import RoleAdmin
 from quartet_testing.services import RunningService, new_tenant
@@ -93,11 +93,11 @@ async def test_changes_of_roles_that_wait_for_another_keep_no_other_tenant_out(
 async def test_a_login_with_a_new_password_and_news_of_who_has_left_do_not_block_each_other(
     users: RunningService, people: People, admin: RoleAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person, role, group, told = (
+    person, role, group, published = (
         await people.person(),
         await admin.role("r", "audit:read"),
         new_id(),
-        Told(people.tenant),
+        GroupEvents(people.tenant),
     )
     user = UUID(person["id"])
 
@@ -105,7 +105,7 @@ async def test_a_login_with_a_new_password_and_news_of_who_has_left_do_not_block
         async with users.container.database.transaction() as connection:
             await dispatch(connection, subscriptions(users.container), news)
 
-    await hear(told.users("added", group, 1, user))
+    await hear(published.users("added", group, 1, user))
     await admin.give(role, group, "Group")
     has_user, go = asyncio.Event(), asyncio.Event()
     begin = session_tokens.begin
@@ -118,7 +118,7 @@ async def test_a_login_with_a_new_password_and_news_of_who_has_left_do_not_block
     monkeypatch.setattr(session_tokens, "begin", held)
     login = asyncio.create_task(people.try_login(person["userName"], PASSWORD, new_password=NEW))
     await has_user.wait()
-    news = asyncio.create_task(hear(told.users("removed", group, 2, user)))
+    news = asyncio.create_task(hear(published.users("removed", group, 2, user)))
     await waits_for_a_row(users)
     go.set()
     await news

@@ -22,7 +22,7 @@ def test_every_change_is_later_than_the_one_before_whatever_the_clock_says() -> 
     assert (resumed.status, resumed.version) == ("active", 3)
 
 
-def test_a_change_that_changes_nothing_tells_nothing() -> None:
+def test_a_change_that_changes_nothing_publishes_nothing() -> None:
     suspended, _, _ = tenant_domain.suspend(acme(), NOW)
     deleted, _, _ = tenant_domain.delete(suspended, NOW)
     for same in (
@@ -36,9 +36,9 @@ def test_a_change_that_changes_nothing_tells_nothing() -> None:
 
 
 def test_a_deleted_tenant_comes_back_in_no_way_and_its_name_is_gone() -> None:
-    deleted, told, [off] = tenant_domain.delete(acme(), NOW)
+    deleted, published, [off] = tenant_domain.delete(acme(), NOW)
     assert (deleted.status, deleted.display_name, off.endless) == ("deleted", "", True)
-    assert [event.type for event in told] == ["users.tenant.deleted.v1"]
+    assert [event.type for event in published] == ["users.tenant.deleted.v1"]
     for change in (tenant_domain.suspend, tenant_domain.resume):
         with pytest.raises(TenantConflictError):
             change(deleted, NOW)

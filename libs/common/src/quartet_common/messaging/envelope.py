@@ -1,6 +1,6 @@
 """The envelope: CloudEvents 1.0 as structured JSON, with Quartet's extensions; one event, or a batch of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -60,12 +60,8 @@ class Malformed(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Event)
 _batch_decoder = msgspec.json.Decoder(list[Event])
 _elements_decoder = msgspec.json.Decoder(list[msgspec.Raw])
-_encoder = msgspec.json.Encoder()
-
-
-def encode(event: Event) -> bytes:
-    """`event` in the structured JSON format."""
-    return _encoder.encode(event)
+encode: Callable[[Event], bytes] = msgspec.json.Encoder().encode
+"""An event in the structured JSON format."""
 
 
 def encode_batch(events: Sequence[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""The outbox: an event becomes a row in the transaction of the change that it tells of."""
+"""The outbox: an event becomes a row in the transaction of its change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent,
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bytea[], $8::boolean[]
 )"""
+MAX_STATEMENT = 1_000_000
+"""Bytes of events in one INSERT: encoding them for the database takes some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class DomainEvent:
     """What a domain function returns: what happened, before it is anybody's message.
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
-    their order; `sequence` is the version of the resource after the change. An urgent one is told before all that wait
-    and are not; so that a subject's events keep their order, either all of them are urgent or none.
+    their order; `sequence` is the version of the resource after the change. An urgent one is published before all
+    that wait and are not; so that a subject's events keep their order, either all of them are urgent or none.
     """
 
     type: str
@@ -54,15 +56,28 @@ async def add(
     The row of the aggregate must have been locked by this transaction, so that ids follow the order of the changes.
     """
     traceparent = current_traceparent()
-    rows = [_row(event, caller, now, service, traceparent) for event in events]
+    ids: list[UUID] = []
+    rows: list[NewOutboxRow] = []
+    size = 0
+    for event in events:
+        rows.append(_row(event, caller, now, service, traceparent))
+        ids.append(rows[-1].event_id)
+        size += len(rows[-1].event)
+        if size >= MAX_STATEMENT:
+            await _insert(connection, rows)
+            rows, size = [], 0
     if rows:
-        note_outgoing()
-        await connection.execute(INSERT, *map(list, zip(*rows, strict=True)))
-    return [one.event_id for one in rows]
+        await _insert(connection, rows)
+    return ids
+
+
+async def _insert(connection: Connection, rows: Sequence["NewOutboxRow"]) -> None:
+    note_outgoing()
+    await connection.execute(INSERT, *map(list, zip(*rows, strict=True)))
 
 
 def row(caller: Caller, event: DomainEvent, *, now: datetime, service: str) -> "NewOutboxRow":
-    """The row of one event, for a statement that writes it together with the change that it tells of."""
+    """The row of one event, for a statement that writes it together with its change."""
     note_outgoing()
     return _row(event, caller, now, service, current_traceparent())
 

@@ -33,8 +33,7 @@ from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
 from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
 from quartet_common.web.guard import install_guard
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
-from quartet_common.web.request_hooks import install_request_hooks
-from quartet_common.web.service_app import ServiceApp
+from quartet_common.web.service_app import ServiceApp, install_request_hooks
 from quartet_common.web.service_request import BYTES_IN_FLIGHT
 from quartet_serving.request_metrics import with_request_metrics
 from quartet_serving.tasks import end_tasks

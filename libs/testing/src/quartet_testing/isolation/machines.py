@@ -1,4 +1,4 @@
-"""Machines apart: SCIM tokens and API clients, what is told of tokens, and who ends them."""
+"""Machines apart: SCIM tokens and API clients, introspection of tokens, and who ends them."""
 
 import httpx
 

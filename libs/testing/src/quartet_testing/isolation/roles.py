@@ -1,4 +1,4 @@
-"""Roles apart: made, given, taken and told of."""
+"""Roles apart: made, given, taken and listed."""
 
 from quartet_testing.client import Api, unique
 from quartet_testing.isolation.world import World, as_service, missing, newcomer
@@ -68,7 +68,7 @@ async def a_role_is_not_taken(world: World, _: str) -> None:
     assert (await world.owner.delete(path)).status_code == 204
 
 
-async def roles_of_a_user_are_not_told(world: World, _: str) -> None:
+async def roles_of_a_user_are_not_listed(world: World, _: str) -> None:
     assert (await world.owner.get(f"/users/roles/of/{world.user['id']}")).status_code == 200
     missing(await world.stranger.get(f"/users/roles/of/{world.user['id']}"))
 

@@ -1,10 +1,10 @@
 """The events of API clients; their JSON Schemas stand in schemas/ with those of all others."""
 
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_users.api_clients.api_client_domain import ApiClient
 
 CREATED = "users.client.created.v1"
 UPDATED = "users.client.updated.v1"
@@ -16,55 +16,27 @@ ISSUED = "users.token.issued.v1"
 PUBLISHED = (CREATED, UPDATED, DELETED, SECRET_CREATED, SECRET_REVOKED, ISSUED)
 
 
-class ClientFacts(Protocol):
-    """What is told of a client."""
-
-    @property
-    def id(self) -> str:
-        """Its client_id."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """What it may do."""
-
-    @property
-    def authentication(self) -> str:
-        """How it proves who it is."""
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When it ends; None for never."""
-
-    @property
-    def version(self) -> int:
-        """How often it was changed, from 1."""
-
-
-def client_created(client: ClientFacts) -> DomainEvent:
+def client_created(client: ApiClient) -> DomainEvent:
     """A tenant has another client."""
     return _event(CREATED, client)
 
 
-def client_updated(client: ClientFacts, changed: list[str]) -> DomainEvent:
+def client_updated(client: ApiClient, changed: list[str]) -> DomainEvent:
     """A client was changed; `changed` names what of it."""
     return _event(UPDATED, client, changed=changed)
 
 
-def client_deleted(client: ClientFacts) -> DomainEvent:
-    """A client is gone; told one version after its last."""
+def client_deleted(client: ApiClient) -> DomainEvent:
+    """A client is gone; its version is one after the last."""
     return _event(DELETED, client, version=client.version + 1)
 
 
-def client_secret_created(client: ClientFacts, secret_id: UUID) -> DomainEvent:
-    """A client has another secret, which is not told."""
+def client_secret_created(client: ApiClient, secret_id: UUID) -> DomainEvent:
+    """A client has another secret, which is not published."""
     return _event(SECRET_CREATED, client, secretId=str(secret_id))
 
 
-def client_secret_revoked(client: ClientFacts, secret_id: UUID) -> DomainEvent:
+def client_secret_revoked(client: ApiClient, secret_id: UUID) -> DomainEvent:
     """A secret of a client counts no more."""
     return _event(SECRET_REVOKED, client, secretId=str(secret_id))
 
@@ -75,7 +47,7 @@ def token_issued(client_id: str, scopes: frozenset[str], token_id: str) -> Domai
     return DomainEvent(ISSUED, f"tokens/{token_id}", 1, data)
 
 
-def _event(kind: str, client: ClientFacts, version: int | None = None, **more: Any) -> DomainEvent:
+def _event(kind: str, client: ApiClient, version: int | None = None, **more: Any) -> DomainEvent:
     facts = {
         "id": client.id,
         "name": client.name,

@@ -20,6 +20,7 @@ from quartet_common.web.query_parameters import single, whole_number
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import api_client_usecases, client_assertions
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
 from quartet_users.api_clients.api_client_models import (
     ChangedClientBody,
     ChangedClientDocument,
@@ -35,7 +36,6 @@ from quartet_users.api_clients.api_client_models import (
     SecretDocument,
     WholeClientDocument,
 )
-from quartet_users.api_clients.api_client_usecases import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 
 DEFAULT_COUNT = 100
@@ -79,7 +79,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
         count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
         async with container.database.connection() as connection:
             rows = await store.list_clients(connection, tenant, after, count + 1)
-        page = [_document(ApiClient.of(tenant, row)) for row in rows[:count]]
+        page = [_document(store.client_of(tenant, row)) for row in rows[:count]]
         onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
         return json_response(ClientListDocument(page, onward))
 
@@ -96,7 +96,7 @@ def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
             secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
         if row is None:
             raise NotFoundError
-        client = asdict(_document(ApiClient.of(tenant, row)))
+        client = asdict(_document(store.client_of(tenant, row)))
         return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
 
     @blueprint.patch("/clients/<client_id>")

@@ -10,11 +10,18 @@ import orjson
 
 from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
+from quartet_users.api_clients.api_client_domain import ApiClient
 
 COLUMNS = (
     "id, name, scopes, authentication, jwks, version, created_at, created_by, modified_at, expires_at, last_used_at"
 )
 SECRET_COLUMNS = "id, hint, created_at, expires_at, last_used_at"  # noqa: S105  # names of columns
+
+
+def client_of(tenant: str, row: asyncpg.Record) -> ApiClient:
+    """The client of a row of COLUMNS."""
+    jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
+    return ApiClient(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
 
 
 async def lock_clients(connection: Connection, tenant: str) -> None:

@@ -3,11 +3,10 @@
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.revocations import revocation
@@ -16,16 +15,15 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.api_clients import api_client_events as events
 from quartet_users.api_clients import api_client_store as store
+from quartet_users.api_clients.api_client_domain import ApiClient, NewClient
 from quartet_users.config import UsersConfig
 from quartet_users.tokens.token_revocation import revoke
 
 Container = AppContainer[UsersConfig]
-Authentication = Literal["client_secret_basic", "private_key_jwt"]
 
 ID_LENGTH = 16
 HINT_LENGTH = 4
@@ -49,41 +47,6 @@ class ClientConflictError(ServiceError):
 
 
 @dataclass(frozen=True)
-class NewClient:
-    """What a client is to be. `jwks` are its public keys (RFC 7517), for `private_key_jwt` and for nothing else."""
-
-    name: str
-    scopes: frozenset[str]
-    authentication: Authentication = "client_secret_basic"
-    jwks: dict[str, Any] | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class ApiClient:
-    """A client of `tenant`. Its id begins with the tenant's, so that a token request needs no other word about it."""
-
-    tenant: str
-    id: str
-    name: str
-    scopes: frozenset[str]
-    authentication: Authentication
-    jwks: dict[str, Any] | None
-    version: int
-    created_at: datetime
-    created_by: str
-    modified_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-    @classmethod
-    def of(cls, tenant: str, row: asyncpg.Record) -> "ApiClient":
-        """The client of a row of `api_client_store.COLUMNS`."""
-        jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
-        return cls(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
-
-
-@dataclass(frozen=True)
 class CreatedClient:
     """A new client, and its secret, which is shown once; None where it has keys instead."""
 
@@ -100,13 +63,13 @@ class CreatedSecret:
     old_end_at: datetime
 
 
-async def add_client(container: Container, connection: Connection, caller: Caller, wanted: NewClient) -> CreatedClient:
-    """Make a client within the transaction of `connection`. Raises ValueError for scopes that no client can have,
+async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
+    """Make a client. Raises ValueError for scopes that no client can have,
     ClientConflictError (409) when the tenant has too many.
     """
     if not wanted.scopes or not wanted.scopes <= CLIENT_SCOPES:
         raise ValueError("a client has some of the scopes of a tenant")
-    now, tenant = container.clock(), caller.tenant
+    now, connection, tenant = work.now(), work.connection, work.tenant
     await store.lock_clients(connection, tenant)
     if await store.count_clients(connection, tenant) >= MAX_CLIENTS:
         raise ClientConflictError(
@@ -121,30 +84,30 @@ async def add_client(container: Container, connection: Connection, caller: Calle
         scopes=sorted(wanted.scopes),
         authentication=wanted.authentication,
         jwks=wanted.jwks,
-        created_by=caller.actor,
+        created_by=work.caller.actor,
         expires_at=wanted.expires_at,
         now=now,
     )
-    client = ApiClient.of(tenant, _there(row))
+    client = store.client_of(tenant, _there(row))
     secret = None
     if wanted.authentication == "client_secret_basic":
         _, secret = await _add_secret(connection, client, now)
-    await _tell(container, connection, caller, [events.client_created(client)])
+    work.publish([events.client_created(client)])
     return CreatedClient(client, secret)
 
 
 async def create_client(container: Container, caller: Caller, wanted: NewClient) -> CreatedClient:
     """Make a client. Raises what `add_client` raises."""
-    async with container.database.transaction() as connection:
-        return await add_client(container, connection, caller, wanted)
+    async with unit_of_work(container, caller) as work:
+        return await add_client(work, wanted)
 
 
 async def change_client(container: Container, caller: Caller, client_id: str, changes: dict[str, Any]) -> ApiClient:
     """Give a client another `name`, `scopes`, `expires_at` or `jwks`. Where it may do less from then on, its tokens are
     revoked. Raises NotFoundError, ClientConflictError for keys of a client that has secrets.
     """
-    async with container.database.transaction() as connection:
-        before = await _lock(connection, caller.tenant, client_id)
+    async with unit_of_work(container, caller) as work:
+        before = await _lock(work.connection, caller.tenant, client_id)
         if "jwks" in changes and before.authentication != "private_key_jwt":
             raise ClientConflictError(
                 "no_keys",
@@ -154,30 +117,30 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
         if after == before:
             return before
         row = await store.update_client(
-            connection,
+            work.connection,
             caller.tenant,
             client_id,
             name=after.name,
             scopes=sorted(after.scopes),
             jwks=after.jwks,
             expires_at=after.expires_at,
-            now=container.clock(),
+            now=work.now(),
         )
-        after = ApiClient.of(caller.tenant, _there(row))
+        after = store.client_of(caller.tenant, _there(row))
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
-        await _tell(container, connection, caller, [events.client_updated(after, changed)])
+        work.publish([events.client_updated(after, changed)])
         if _does_less(before, after):
-            await _revoke(container, connection, caller, client_id)
+            _revoke(work, client_id)
     return after
 
 
 async def delete_client(container: Container, caller: Caller, client_id: str) -> None:
     """Remove a client; its tokens are revoked. Raises NotFoundError."""
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
-        await store.delete_client(connection, caller.tenant, client_id)
-        await _tell(container, connection, caller, [events.client_deleted(client)])
-        await _revoke(container, connection, caller, client_id)
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
+        await store.delete_client(work.connection, caller.tenant, client_id)
+        work.publish([events.client_deleted(client)])
+        _revoke(work, client_id)
 
 
 async def rotate_secret(
@@ -188,36 +151,34 @@ async def rotate_secret(
     Raises NotFoundError, ClientConflictError where the client has keys, or too many secrets that still count.
     """
     now = container.clock()
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
         if client.authentication != "client_secret_basic":
             raise ClientConflictError(
                 "no_secrets", "The client authenticates with keys and has no secrets. Change its jwks instead."
             )
-        await store.forget_secrets(connection, caller.tenant, client_id, now - KEPT)
-        await store.end_secrets(connection, caller.tenant, client_id, now + overlap)
-        rows = await store.list_secrets(connection, caller.tenant, client_id)
+        await store.forget_secrets(work.connection, caller.tenant, client_id, now - KEPT)
+        await store.end_secrets(work.connection, caller.tenant, client_id, now + overlap)
+        rows = await store.list_secrets(work.connection, caller.tenant, client_id)
         if sum(row["expires_at"] > now for row in rows) >= MAX_SECRETS:
             raise ClientConflictError(
                 "too_many_secrets", f"A client has at most {MAX_SECRETS} valid secrets. Delete one first."
             )
-        secret_id, secret = await _add_secret(connection, client, now)
-        version = await store.count_change(connection, caller.tenant, client_id)
-        told = [events.client_secret_created(replace(client, version=version), secret_id)]
-        await _tell(container, connection, caller, told)
+        secret_id, secret = await _add_secret(work.connection, client, now)
+        version = await store.count_change(work.connection, caller.tenant, client_id)
+        work.publish([events.client_secret_created(replace(client, version=version), secret_id)])
     return CreatedSecret(secret_id, secret, now + overlap)
 
 
 async def end_secret(container: Container, caller: Caller, client_id: str, secret_id: UUID) -> None:
     """Remove a secret at once, and revoke the client's tokens: who had it may have some. Raises NotFoundError."""
-    async with container.database.transaction() as connection:
-        client = await _lock(connection, caller.tenant, client_id)
-        if not await store.delete_secret(connection, caller.tenant, client_id, secret_id):
+    async with unit_of_work(container, caller) as work:
+        client = await _lock(work.connection, caller.tenant, client_id)
+        if not await store.delete_secret(work.connection, caller.tenant, client_id, secret_id):
             raise NotFoundError
-        version = await store.count_change(connection, caller.tenant, client_id)
-        told = [events.client_secret_revoked(replace(client, version=version), secret_id)]
-        await _tell(container, connection, caller, told)
-        await _revoke(container, connection, caller, client_id)
+        version = await store.count_change(work.connection, caller.tenant, client_id)
+        work.publish([events.client_secret_revoked(replace(client, version=version), secret_id)])
+        _revoke(work, client_id)
 
 
 async def _add_secret(connection: Connection, client: ApiClient, now: datetime) -> tuple[UUID, str]:
@@ -241,7 +202,7 @@ async def _lock(connection: Connection, tenant: str, client_id: str) -> ApiClien
     row = await store.lock_client(connection, tenant, client_id)
     if row is None:
         raise NotFoundError
-    return ApiClient.of(tenant, row)
+    return store.client_of(tenant, row)
 
 
 def _there(row: asyncpg.Record | None) -> asyncpg.Record:
@@ -250,9 +211,5 @@ def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     return row
 
 
-async def _revoke(container: Container, connection: Connection, caller: Caller, client_id: str) -> None:
-    await revoke(container, connection, caller, [revocation(caller.tenant, "client", client_id, container.clock())])
-
-
-async def _tell(container: Container, connection: Connection, caller: Caller, told: list[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+def _revoke(work: UnitOfWork, client_id: str) -> None:
+    revoke(work, [revocation(work.tenant, "client", client_id, work.now())])

@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user that an operation would make, and what would be told of it."""
+    """A user that an operation would make, and its events."""
 
     user: User
     events: Sequence[DomainEvent]

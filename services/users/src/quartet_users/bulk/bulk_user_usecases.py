@@ -5,6 +5,7 @@ from uuid import UUID
 
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_scim.bulk import BulkResults
 from quartet_scim.errors import ScimError
 from quartet_users.bulk.bulk_domain import Step, Wanted, first_of_each_name, make_candidates, settle
@@ -12,7 +13,7 @@ from quartet_users.passwords import credential_store
 from quartet_users.tenant_schemas.schema_usecases import hold_schemas
 from quartet_users.users import user_store
 from quartet_users.users.user_domain import User
-from quartet_users.users.user_usecases import Container, _tell
+from quartet_users.users.user_usecases import Container
 
 
 async def create_users(
@@ -30,16 +31,16 @@ async def create_users(
     candidates = make_candidates(wanted, now)
     tried = first_of_each_name(candidates)
     settled = results.fork()
-    async with container.database.transaction() as connection:
-        stored = await user_store.insert_users(connection, caller.tenant, list(tried.values()))
+    async with unit_of_work(container, caller) as work:
+        stored = await user_store.insert_users(work.connection, caller.tenant, list(tried.values()))
         taken = {key for key, user in tried.items() if user.id not in stored}
         made = settle(settled, steps, candidates, taken)
-        await _correct(connection, caller.tenant, stored, [one.user for one in made])
-        await hold_schemas(connection, caller.tenant, [one.user.attributes for one in made])
+        await _correct(work.connection, caller.tenant, stored, [one.user for one in made])
+        await hold_schemas(work.connection, caller.tenant, [one.user.attributes for one in made])
         hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
         if hashes:
-            await credential_store.set_passwords(connection, caller.tenant, hashes, now)
-        await _tell(container, connection, caller, [event for one in made for event in one.events])
+            await credential_store.set_passwords(work.connection, caller.tenant, hashes, now)
+        work.publish(event for one in made for event in one.events)
     return settled
 
 

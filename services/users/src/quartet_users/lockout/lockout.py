@@ -62,7 +62,7 @@ def secret_rules(limit: Limit | None) -> Rules:
 
 class Lockout:
     """Holds attempts of one `kind` to `rules`, over all processes through Redis. While Redis is away each process goes
-    by what it has seen itself, and tells Redis when it is back.
+    by what it has seen itself, and reports it to Redis when it is back.
     """
 
     def __init__(self, container: AppContainer[UsersConfig], kind: str, rules: Rules) -> None:
@@ -83,8 +83,9 @@ class Lockout:
     async def demand(self, tenant: str, user_name: str, address: str | None) -> Attempt:
         """Let an attempt go on, which then must end in `failed`, `succeeded` or `released`.
 
-        Raises LimitedError (429). Whether there is such an account is neither asked nor told. A refusal takes as long
-        as a wrong password did last, where an account that has logged in at the address would have been let go on.
+        Raises LimitedError (429). Whether there is such an account is neither looked up nor disclosed. A refusal takes
+        as long as a wrong password did last, where an account that has logged in at the address would have been let
+        go on.
         """
         keys = self._keys(tenant, user_name, address_key(address))
         decision = await self._change(lockout_domain.demand, keys)

@@ -7,8 +7,8 @@ account at an address where it has logged in before: nobody is locked out by wha
 
 While the account or the address has others wait, an account that has logged in there is still let in with the right
 password. A wrong one is answered as the others are, with the same wait, and is counted apart (held), so that nothing
-that is visible tells which accounts have logged in there. For the same reason such an account counts at the account and
-the address like any other as soon as these are over their limits and nobody has to wait.
+that is visible discloses which accounts have logged in there. For the same reason such an account counts at the
+account and the address like any other as soon as these are over their limits and nobody has to wait.
 """
 
 from collections.abc import Callable, Mapping, Sequence

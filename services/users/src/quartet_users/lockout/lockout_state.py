@@ -73,11 +73,11 @@ class LocalStore:
 
 
 class RedisStore:
-    """States in Redis, by whose clock all processes go. `told` is called with the time that it has."""
+    """States in Redis, by whose clock all processes go. `set_clock` is called with its time."""
 
-    def __init__(self, redis: "Callable[[], Redis]", told: Callable[[float], object]) -> None:
+    def __init__(self, redis: "Callable[[], Redis]", set_clock: Callable[[float], object]) -> None:
         self._redis = redis
-        self._told = told
+        self._set_clock = set_clock
         self._script: Any = None
 
     async def change(self, keys: Keys, rules: Rules, step: Step, owed: Seen | None) -> tuple[Decision, Seen]:
@@ -98,7 +98,7 @@ class RedisStore:
             pipeline.mget(keys)
             (seconds, microseconds), found = await pipeline.execute()
         now = seconds + microseconds / 1e6
-        self._told(now)
+        self._set_clock(now)
         sent = [one or b"" for one in found[:4]]
         pair, account, address, held = map(_decode, sent)
         return sent, Seen((pair, account, address, held), found[4] is not None), now

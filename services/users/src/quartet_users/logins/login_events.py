@@ -13,7 +13,7 @@ LOGIN_FAILED = "users.login.failed.v1"
 
 
 class FailedLoginFacts(TypedDict):
-    """What is told of logins that failed: one, or several alike."""
+    """The data of failed logins: one, or several alike."""
 
     userName: str
     userId: str | None

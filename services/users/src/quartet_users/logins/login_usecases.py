@@ -3,16 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import TENANT_ID
-from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_scim.usernames import prepare
 from quartet_users.config import UsersConfig
 from quartet_users.errors import (
@@ -21,7 +19,8 @@ from quartet_users.errors import (
     PasswordRefusedError,
     WrongPasswordError,
 )
-from quartet_users.lockout import lockout
+from quartet_users.lockout.lockout import Attempt as LockoutAttempt
+from quartet_users.lockout.lockout import Lockout
 from quartet_users.logins import login_events
 from quartet_users.logins.failed_logins import FailedLogins, Failure
 from quartet_users.passwords import credential_store
@@ -40,22 +39,6 @@ MAX_NAME = 1024
 """Characters of a userName; nobody has a longer one."""
 
 
-class LoginGuard(Protocol):
-    """Keeps passwords from being tried out. Names are prepared forms; `address` is None where it is not known."""
-
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> lockout.Attempt:
-        """Let a login go on, or raise a ServiceError (429 with Retry-After). Nothing was hashed yet."""
-
-    async def failed(self, attempt: lockout.Attempt) -> None:
-        """The password was wrong, or there is no such user. Raises ServiceError (429) where nobody is to know that."""
-
-    async def succeeded(self, attempt: lockout.Attempt) -> None:
-        """The password was right."""
-
-    async def released(self, attempt: lockout.Attempt) -> None:
-        """The password could not be verified."""
-
-
 @dataclass(frozen=True)
 class LoginDependencies:
     """What logins are carried out with."""
@@ -63,7 +46,7 @@ class LoginDependencies:
     container: AppContainer[UsersConfig]
     keys: KeyRing
     passwords: Passwords
-    guard: LoginGuard
+    lockout: Lockout
     failures: FailedLogins
 
 
@@ -105,10 +88,10 @@ async def log_in(means: LoginDependencies, attempt: Attempt, visitor: Visitor) -
     """A session for who has the password.
 
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
-    guard raises. Whatever is wrong, the work is one verification at today's cost.
+    lockout raises. Whatever is wrong, the work is one verification at today's cost.
     """
-    begun = await means.guard.demand(attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address)
-    async with _releasing(means.guard, begun):
+    begun = await means.lockout.demand(attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address)
+    async with _releasing(means.lockout, begun):
         asked = await _ask(means, attempt, visitor.address)
         right = await _is_right(means, asked, attempt.password)
     credential = await _verdict(means, begun, asked, right=right)
@@ -118,10 +101,10 @@ async def log_in(means: LoginDependencies, attempt: Attempt, visitor: Visitor) -
     new_hash = await _new_hash(means, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
 
-    async def command(connection: Connection) -> TokenGrant | None:
-        return await _enter(means.container, connection, caller, credential, new_hash, attempt, visitor)
+    async def command(work: UnitOfWork) -> TokenGrant | None:
+        return await _enter(means.container, work, credential, new_hash, attempt, visitor)
 
-    turn = await session_tokens.in_turn(means.container, caller.tenant, command)
+    turn = await session_tokens.in_turn(means.container, caller, command)
     if turn is None:
         raise InvalidCredentialsError
     return session_tokens.make_tokens(means.container, pair, turn)
@@ -132,22 +115,22 @@ async def change_password(
 ) -> None:
     """Give a person who knows the old password a new one; all sessions but the given one end.
 
-    Raises WrongPasswordError (403), PasswordRefusedError (400), and what the guard raises.
+    Raises WrongPasswordError (403), PasswordRefusedError (400), and what the lockout raises.
     """
     async with means.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
     _demand_good(means, change.new_password, name, caller.tenant)
-    begun = await means.guard.demand(caller.tenant, prepare(name), caller.source_address)
+    begun = await means.lockout.demand(caller.tenant, prepare(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
-    async with _releasing(means.guard, begun):
+    async with _releasing(means.lockout, begun):
         right = await _is_right(means, asked, change.old_password)
     credential = await _verdict(means, begun, asked, right=right)
     if credential is None:
         raise WrongPasswordError
     new_hash = await means.passwords.hash(change.new_password, caller.tenant, urgent=True)
-    async with means.container.database.transaction() as connection:
-        if not await _replace(means.container, connection, caller, credential, new_hash, session):
+    async with unit_of_work(means.container, caller) as work:
+        if not await _replace(work, credential, new_hash, session):
             raise WrongPasswordError
 
 
@@ -164,12 +147,12 @@ async def _ask(means: LoginDependencies, attempt: Attempt, address: str | None) 
 
 
 @asynccontextmanager
-async def _releasing(guard: LoginGuard, attempt: lockout.Attempt) -> AsyncIterator[None]:
+async def _releasing(lockout: Lockout, attempt: LockoutAttempt) -> AsyncIterator[None]:
     """What fails inside leaves the attempt uncounted, and not pending."""
     try:
         yield
     except Exception:
-        await guard.released(attempt)
+        await lockout.released(attempt)
         raise
 
 
@@ -181,15 +164,15 @@ async def _is_right(means: LoginDependencies, asked: _Asked, password: str) -> b
 
 
 async def _verdict(
-    means: LoginDependencies, attempt: lockout.Attempt, asked: _Asked, *, right: bool
+    means: LoginDependencies, attempt: LockoutAttempt, asked: _Asked, *, right: bool
 ) -> Credential | None:
     """The credential, if its password was right and may be used; otherwise a failure is counted."""
     reason = _fault(asked, right=right)
     if reason is None:
-        await means.guard.succeeded(attempt)  # whatever comes now, it was no guess
+        await means.lockout.succeeded(attempt)  # whatever comes now, it was no guess
         return asked.credential
     _count(means, asked, reason)
-    await means.guard.failed(attempt)
+    await means.lockout.failed(attempt)
     return None
 
 
@@ -235,45 +218,37 @@ def _demand_good(means: LoginDependencies, password: str, user_name: str, tenant
 
 async def _enter(
     container: AppContainer[UsersConfig],
-    connection: Connection,
-    caller: Caller,
+    work: UnitOfWork,
     credential: Credential,
     new_hash: str | None,
     attempt: Attempt,
     visitor: Visitor,
 ) -> TokenGrant | None:
     """The session, unless the user was changed while the password was verified."""
+    connection, tenant, user_id = work.connection, work.tenant, credential.user_id
     if attempt.new_password is not None and new_hash is not None:
-        if not await _replace(container, connection, caller, credential, new_hash, None):
+        if not await _replace(work, credential, new_hash, None):
             return None
-    elif await credential_store.hold(connection, caller.tenant, credential.user_id) != credential:
+    elif await credential_store.hold(connection, tenant, user_id) != credential:
         return None
     elif new_hash is not None:
-        await credential_store.renew_hash(connection, caller.tenant, credential, new_hash)
-    turn = await session_tokens.begin(container, connection, caller.tenant, credential.user_id, visitor)
-    told = login_events.login_succeeded(
-        turn.session.id, credential.user_id, credential.user_name, turn.session.client_id
-    )
-    await outbox.add(connection, caller, [told], now=turn.now, service=container.config.service)
-    await session_ending.end_oldest(container, connection, caller, credential.user_id)
-    return turn
+        await credential_store.renew_hash(connection, tenant, credential, new_hash)
+    grant = await session_tokens.begin(container, connection, tenant, user_id, visitor)
+    session = grant.session
+    work.publish([login_events.login_succeeded(session.id, user_id, credential.user_name, session.client_id)])
+    await session_ending.end_oldest(work, user_id)
+    return grant
 
 
-async def _replace(
-    container: AppContainer[UsersConfig],
-    connection: Connection,
-    caller: Caller,
-    credential: Credential,
-    new_hash: str,
-    kept: UUID | None,
-) -> bool:
+async def _replace(work: UnitOfWork, credential: Credential, new_hash: str, kept: UUID | None) -> bool:
     """Store a new password and end all sessions but `kept`; False if the user was changed since it was verified."""
-    user = await user_store.lock_user(connection, caller.tenant, credential.user_id)
-    if user is None or await credential_store.find_by_id(connection, caller.tenant, user.id) != credential:
+    connection, tenant = work.connection, work.tenant
+    user = await user_store.lock_user(connection, tenant, credential.user_id)
+    if user is None or await credential_store.find_by_id(connection, tenant, user.id) != credential:
         return False
-    changed, told = user_domain.change(user, user.attributes, container.clock(), new_password=True)
-    await user_store.update_user(connection, caller.tenant, changed)
-    await credential_store.set_password(connection, caller.tenant, user.id, new_hash, changed.modified)
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
-    await session_ending.end_others(container, connection, caller, user.id, kept, "password_changed")
+    changed, events = user_domain.change(user, user.attributes, work.now(), new_password=True)
+    await user_store.update_user(connection, tenant, changed)
+    await credential_store.set_password(connection, tenant, user.id, new_hash, changed.modified)
+    work.publish(events)
+    await session_ending.end_others(work, user.id, kept, "password_changed")
     return True

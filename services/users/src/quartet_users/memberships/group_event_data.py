@@ -39,13 +39,13 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class MembershipFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event that tells who joined or left a group."""
+    """What is read of an event about members that joined or left a group."""
 
     members: list[Reference]
 
 
 class NestingFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event that tells which groups joined or left a group."""
+    """What is read of an event about groups that joined or left a group."""
 
     groups: list[Reference]
 
@@ -58,19 +58,19 @@ def _below(event: Event) -> list[UUID]:
 
 
 def _joined_or_left(events: Sequence[Event]) -> list[Edge]:
-    told = [(event, msgspec.convert(event.data, MembershipFacts)) for event in events]
+    converted = [(event, msgspec.convert(event.data, MembershipFacts)) for event in events]
     return [
         Edge(user.value, facts.id, event.sequence, MEMBERSHIPS[event.routing_key])
-        for event, facts in told
+        for event, facts in converted
         for user in facts.members
     ]
 
 
 def _nested_or_not(events: Sequence[Event]) -> list[Edge]:
-    told = [(event, msgspec.convert(event.data, NestingFacts)) for event in events]
+    converted = [(event, msgspec.convert(event.data, NestingFacts)) for event in events]
     return [
         Edge(child.value, facts.id, event.sequence, NESTINGS[event.routing_key])
-        for event, facts in told
+        for event, facts in converted
         for child in facts.groups
     ]
 

@@ -1,6 +1,6 @@
 """SQL of what users belong to: connection first, then the tenant; never commits.
 
-Everything that is kept here carries the version of the group that told of it: what is older changes nothing, so that
+Everything that is kept here carries the version of the group in its event: what is older changes nothing, so that
 events may come twice and in any order.
 """
 
@@ -54,7 +54,7 @@ async def lock_nestings(connection: Connection, tenant: str) -> None:
 
 
 async def learn_groups(connection: Connection, tenant: str, groups: Iterable[KnownGroup]) -> None:
-    """Keep the newest that is told of each group. A deleted one stays deleted. The rows are locked in any case."""
+    """Keep the newest state of each group. A deleted one stays deleted. The rows are locked in any case."""
     newest = {group.id: group for group in sorted(groups, key=lambda group: (group.deleted, group.version))}
     await connection.execute(
         """

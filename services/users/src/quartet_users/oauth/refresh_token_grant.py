@@ -6,7 +6,9 @@ from dataclasses import replace
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, tenant_of
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
+from quartet_common.messaging.event_aggregation import ANONYMOUS
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork
 from quartet_common.web.guard import source_address
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
@@ -31,9 +33,9 @@ async def refresh(container: Container, keys: KeyRing, form: Form, address: str 
     A `resource` makes an access token for that service alone (RFC 8707 section 2.2).
 
     Raises OAuthError `invalid_request`, `invalid_target`, `invalid_grant`, `invalid_scope`. A token that was used
-    before is `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and nobody can tell which
-    of the two is the thief. That holds without grace, also for one whose answer was lost on the way: its person logs in
-    again.
+    before is `invalid_grant`, and ends the session (RFC 9700 section 4.14.2): it was copied, and which of the
+    two is the thief is unknown. That holds without grace, also for one whose answer was lost on the way: its person
+    logs in again.
     """
     token = demand_parameter(form, "refresh_token")
     audience = access_tokens.audience_of(container.config.issuer, form.getlist("resource"))
@@ -50,7 +52,8 @@ async def _turn(
 ) -> TokenGrant | None:
     """The session's next turn; None if there is none. What a reuse has ended is committed."""
 
-    async def command(connection: Connection) -> TokenGrant | None:
+    async def command(work: UnitOfWork) -> TokenGrant | None:
+        connection = work.connection
         known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
         if known is None:
             return None
@@ -60,14 +63,15 @@ async def _turn(
             return None
         known = await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))  # as it is by now
         if known is None or not known["is_unused"]:
-            caller = Caller(tenant, str(user.user_id), address)
-            await session_ending.end_session(container, connection, caller, session.id, None, "reuse")
+            own = work.on_behalf_of(Caller(tenant, str(user.user_id), address))
+            await session_ending.end_session(own, session.id, None, "reuse")
             return None
         if await _is_good(container, connection, tenant, session, user, form):
             return await _next(container, connection, tenant, session, token, form)
         return None
 
-    return await session_tokens.in_turn(container, tenant, command)
+    anonymous = Caller(tenant, ANONYMOUS, address)  # who it is, the token says
+    return await session_tokens.in_turn(container, anonymous, command)
 
 
 async def _is_good(

@@ -19,6 +19,7 @@ from quartet_common.core.errors import LimitedError, UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT, parse_id
 from quartet_common.limits.windows import REFUSED, Windows
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.scim_tokens.scim_token_domain import ScimToken
@@ -168,8 +169,8 @@ class TokenStatus:
         if found is None or found["client_id"] != asker.client_id or not asker.knows(tenant):
             return
         container, caller = self._container, Caller(tenant, str(found["user_id"]), address)
-        async with container.database.transaction() as connection:
-            await session_ending.end_session(container, connection, caller, found["session_id"], found["user_id"])
+        async with unit_of_work(container, caller) as work:
+            await session_ending.end_session(work, found["session_id"], found["user_id"])
 
     async def _refresh_token(self, token: str) -> tuple[str, asyncpg.Record | None]:
         tenant = tenant_of(REFRESH_TOKEN, token)
@@ -187,8 +188,8 @@ class TokenStatus:
         tenant = SYSTEM_TENANT if who.tenant == ANY_TENANT else who.tenant
         end = datetime.fromtimestamp(who.expires_at, UTC)
         ended = [revocation(who.tenant, "token", who.token_id, container.clock(), expires_at=end)]
-        async with container.database.transaction() as connection:
-            await revoke(container, connection, Caller(tenant, who.actor, address), ended)
+        async with unit_of_work(container, Caller(tenant, who.actor, address)) as work:
+            revoke(work, ended)
 
     def _count(self, who: Principal) -> None:
         """Count an access token that is ended by itself. Raises LimitedError."""

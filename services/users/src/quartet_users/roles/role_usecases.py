@@ -1,6 +1,6 @@
-"""Use cases of roles: one function per command; each opens the one transaction of its command, unless it says not."""
+"""Use cases of roles: one function per command; each opens its unit of work, or takes that of its caller."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,9 +9,8 @@ from uuid import UUID
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import BadRequestError, NotFoundError, ServiceError
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, run_unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
 from quartet_users.memberships import membership_store
@@ -65,22 +64,22 @@ async def create_role(container: Container, who: Decider, role: Role) -> Role:
     role_domain.demand_scopes(tenant, role.scopes)
     role_domain.demand_right(who.scopes, role.scopes)
 
-    async def command(connection: Connection) -> None:
-        if await role_store.count_roles(connection, tenant) >= role_domain.MAX_ROLES:
+    async def command(work: UnitOfWork) -> None:
+        if await role_store.count_roles(work.connection, tenant) >= role_domain.MAX_ROLES:
             raise ServiceError(
                 409, "too_many_roles", f"A tenant has at most {role_domain.MAX_ROLES} roles. Delete one first."
             )
-        await add_role(container, connection, who.caller, role)
+        await add_role(work, role)
 
-    await _decide(container, tenant, command)
+    await _decide(container, who.caller, command)
     return role
 
 
-async def add_role(container: Container, connection: Connection, caller: Caller, role: Role) -> None:
-    """Make a role and tell of it, in the transaction of the caller. Raises NameTakenError."""
-    if not await role_store.insert_role(connection, caller.tenant, role):
+async def add_role(work: UnitOfWork, role: Role) -> None:
+    """Make a role. Raises NameTakenError."""
+    if not await role_store.insert_role(work.connection, work.tenant, role):
         raise NameTakenError
-    await _tell(container, connection, caller, [role_events.role_created(role)])
+    work.publish([role_events.role_created(role)])
 
 
 async def change_role(container: Container, who: Decider, role_id: UUID, wanted: RoleChange) -> Role:
@@ -91,32 +90,32 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
     tenant = who.caller.tenant
     scopes = None if wanted.scopes is None else role_domain.demand_scopes(tenant, wanted.scopes)
 
-    async def command(connection: Connection) -> Role:
-        before = await _known(connection, who, role_id)
+    async def command(work: UnitOfWork) -> Role:
+        before = await _known(work.connection, who, role_id)
         role_domain.demand_right(who.scopes, before.scopes, scopes or frozenset())
         role, changed = role_domain.change(
-            before, container.clock(), name=wanted.name, description=wanted.description, scopes=scopes
+            before, work.now(), name=wanted.name, description=wanted.description, scopes=scopes
         )
         if changed:
-            async with _taking(container, connection, who.caller, before, before.scopes - role.scopes):
-                if not await role_store.update_role(connection, tenant, role):
+            async with _taking(work, before, before.scopes - role.scopes):
+                if not await role_store.update_role(work.connection, tenant, role):
                     raise NameTakenError
-            await _tell(container, connection, who.caller, [role_events.role_updated(role, changed)])
+            work.publish([role_events.role_updated(role, changed)])
         return role
 
-    return await _decide(container, tenant, command)
+    return await _decide(container, who.caller, command)
 
 
 async def delete_role(container: Container, who: Decider, role_id: UUID) -> None:
     """Remove a role with its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
 
-    async def command(connection: Connection) -> None:
-        role = await _known(connection, who, role_id)
-        async with _taking(container, connection, who.caller, role, role.scopes):
-            await role_store.delete_role(connection, who.caller.tenant, role_id)
-        await _tell(container, connection, who.caller, [role_events.role_deleted(role)])
+    async def command(work: UnitOfWork) -> None:
+        role = await _known(work.connection, who, role_id)
+        async with _taking(work, role, role.scopes):
+            await role_store.delete_role(work.connection, who.caller.tenant, role_id)
+        work.publish([role_events.role_deleted(role)])
 
-    await _decide(container, who.caller.tenant, command)
+    await _decide(container, who.caller, command)
 
 
 async def give_role(
@@ -130,23 +129,21 @@ async def give_role(
     """
     names = await groups.mark(who.caller, [grantee]) if kind == "Group" else {}
 
-    async def command(connection: Connection) -> bool:
-        role = await _known(connection, who, role_id)
-        await _demand_grantee(connection, who.caller.tenant, kind, grantee, names.get(grantee))
-        return await add_grant(container, connection, who.caller, role, kind, grantee)
+    async def command(work: UnitOfWork) -> bool:
+        role = await _known(work.connection, who, role_id)
+        await _demand_grantee(work.connection, who.caller.tenant, kind, grantee, names.get(grantee))
+        return await add_grant(work, role, kind, grantee)
 
-    return await _decide(container, who.caller.tenant, command)
+    return await _decide(container, who.caller, command)
 
 
-async def add_grant(
-    container: Container, connection: Connection, caller: Caller, role: Role, kind: GranteeType, grantee: UUID
-) -> bool:
-    """Give a role to who is there and tell of it, in the transaction of the caller; False when they have it."""
-    tenant, now = caller.tenant, container.clock()
-    if not await role_store.grant(connection, tenant, role.id, kind, grantee, now, caller.actor):
+async def add_grant(work: UnitOfWork, role: Role, kind: GranteeType, grantee: UUID) -> bool:
+    """Give a role to a user or group that exists; False when it has the role."""
+    connection, tenant = work.connection, work.tenant
+    if not await role_store.grant(connection, tenant, role.id, kind, grantee, work.now(), work.caller.actor):
         return False
     version = await role_store.count_change(connection, tenant, role.id)
-    await _tell(container, connection, caller, [role_events.role_granted(role, version, kind, grantee)])
+    work.publish([role_events.role_granted(role, version, kind, grantee)])
     return True
 
 
@@ -154,27 +151,27 @@ async def take_role(container: Container, who: Decider, role_id: UUID, grantee: 
     """Take a role from a user or a group. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
     tenant = who.caller.tenant
 
-    async def command(connection: Connection) -> None:
-        role = await _known(connection, who, role_id)
-        kind = await role_store.find_grantee(connection, tenant, role_id, grantee)
+    async def command(work: UnitOfWork) -> None:
+        role = await _known(work.connection, who, role_id)
+        kind = await role_store.find_grantee(work.connection, tenant, role_id, grantee)
         if kind is None:
             raise NotFoundError
-        async with _taking(container, connection, who.caller, role, role.scopes, grantee):
-            await role_store.revoke(connection, tenant, role_id, grantee)
-        version = await role_store.count_change(connection, tenant, role_id)
-        await _tell(container, connection, who.caller, [role_events.role_revoked(role, version, kind, grantee)])
+        async with _taking(work, role, role.scopes, grantee):
+            await role_store.revoke(work.connection, tenant, role_id, grantee)
+        version = await role_store.count_change(work.connection, tenant, role_id)
+        work.publish([role_events.role_revoked(role, version, kind, grantee)])
 
-    await _decide(container, tenant, command)
+    await _decide(container, who.caller, command)
 
 
-async def _decide(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+async def _decide(container: Container, caller: Caller, command: Callable[[UnitOfWork], Awaitable[T]]) -> T:
     """Carry out `command` while nobody else changes the tenant's roles."""
 
-    async def alone(connection: Connection) -> T:
-        await role_store.take_grants(connection, tenant)
-        return await command(connection)
+    async def alone(work: UnitOfWork) -> T:
+        await role_store.take_grants(work.connection, caller.tenant)
+        return await command(work)
 
-    return await container.database.run_in_turn(f"grants/{tenant}", alone)
+    return await run_unit_of_work(container, caller, alone, queue=f"grants/{caller.tenant}")
 
 
 async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
@@ -187,12 +184,7 @@ async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
 
 @asynccontextmanager
 async def _taking(
-    container: Container,
-    connection: Connection,
-    caller: Caller,
-    role: Role,
-    lost: frozenset[str],
-    grantee: UUID | None = None,
+    work: UnitOfWork, role: Role, lost: frozenset[str], grantee: UUID | None = None
 ) -> AsyncIterator[None]:
     """What is done inside takes the scopes `lost` of a role from everybody, or from one `grantee`, who has the role.
 
@@ -201,11 +193,11 @@ async def _taking(
     if not lost:
         yield
         return
-    tenant = caller.tenant
+    connection, tenant = work.connection, work.tenant
     guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
     given = await role_store.read_grantees(connection, tenant, role.id, grantee)
     users, groups = given["User"], given["Group"]
-    async with watching(container, connection, caller, users=users, groups=groups, scopes=lost):
+    async with watching(work, users=users, groups=groups, scopes=lost):
         yield
         if guarded and not await role_store.has_administrator(connection, tenant):
             raise LastAdministratorError
@@ -221,14 +213,10 @@ async def _demand_grantee(
     if kind == "User":
         is_there = await role_store.hold_user(connection, tenant, grantee)
     else:
-        if name is not None:  # of version 0, so that whatever is told of it counts
+        if name is not None:  # of version 0, so that every event of it counts
             await membership_store.learn_groups(
                 connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)]
             )
         is_there = bool(await role_store.hold_group(connection, tenant, grantee))
     if not is_there:
         raise BadRequestError(f"id: there is no {kind.lower()} with this id.", "unknown_grantee")
-
-
-async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

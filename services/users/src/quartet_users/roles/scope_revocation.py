@@ -14,9 +14,9 @@ import asyncpg
 
 from quartet_common.auth.revocations import Revocation, revocation
 from quartet_common.core.caller import Caller
-from quartet_common.core.identifiers import new_id
-from quartet_common.data.connections import Connection
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.roles import role_store, scope_revocation_store
 from quartet_users.roles.scope_revocation_store import Batch
@@ -27,14 +27,12 @@ AT_ONCE = 1000
 EXACTNESS = timedelta(milliseconds=1)
 """What the `iat` of tokens is rounded to."""
 INTERVAL = 1.0
-"""Seconds between two looks of the worker for what is left to tell."""
+"""Seconds between two looks of the worker for what is left to revoke."""
 
 
 @asynccontextmanager
 async def watching(
-    container: AppContainer[UsersConfig],
-    connection: Connection,
-    caller: Caller,
+    work: UnitOfWork,
     *,
     users: Sequence[UUID] = (),
     groups: Sequence[UUID] = (),
@@ -45,38 +43,36 @@ async def watching(
     Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. The caller has
     taken the grants or shares them.
     """
-    tenant = caller.tenant
+    connection, tenant = work.connection, work.tenant
     await role_store.lock_scopes(connection, tenant)
     # whoever has read scopes before has let go of the lock, and so has taken its token's time before this one
-    batch = Batch(new_id(), caller.actor, container.clock() + EXACTNESS, AT_ONCE)
+    batch = Batch(new_id(), work.caller.actor, work.now() + EXACTNESS, AT_ONCE)
     if scopes is None:
         await scope_revocation_store.note_places(connection, tenant, batch, users, groups)
     else:
         await scope_revocation_store.note_role(connection, tenant, batch, users, groups, scopes)
     yield
-    await _revoke_lost(container, connection, await scope_revocation_store.take(connection, tenant, batch.id, AT_ONCE))
+    await _revoke_lost(work, await scope_revocation_store.take(connection, tenant, batch.id, AT_ONCE))
 
 
-async def tell_rest(container: AppContainer[UsersConfig]) -> None:
+async def revoke_rest(container: AppContainer[UsersConfig]) -> None:
     """See who of those whom a large change has left over has lost a scope and has not got it back, and revoke their
     tokens; so many in a transaction that none lasts long.
     """
     while True:
-        async with container.database.transaction() as connection:
-            rows = await scope_revocation_store.take_any(connection, AT_ONCE)
-            await _revoke_lost(container, connection, rows)
+        async with unit_of_work(container, Caller(SYSTEM_TENANT, container.config.client_id)) as work:
+            rows = await scope_revocation_store.take_any(work.connection, AT_ONCE)
+            await _revoke_lost(work, rows)
         if not rows:
             return
 
 
-async def _revoke_lost(
-    container: AppContainer[UsersConfig], connection: Connection, rows: Sequence[asyncpg.Record]
-) -> None:
+async def _revoke_lost(work: UnitOfWork, rows: Sequence[asyncpg.Record]) -> None:
     """Revoke the tokens of those in `rows` who have not all scopes any more that they had; each once."""
     found: dict[tuple[str, str], dict[UUID, Revocation]] = defaultdict(dict)
     for row in rows:
         tenant = row["tenant_id"]
-        for user in await scope_revocation_store.losers(connection, tenant, row["users"], row["scopes"]):
+        for user in await scope_revocation_store.losers(work.connection, tenant, row["users"], row["scopes"]):
             found[tenant, row["actor"]][user] = revocation(tenant, "subject", user, row["lost_at"])
     for (tenant, actor), some in sorted(found.items()):
-        await revoke(container, connection, Caller(tenant, actor), list(some.values()))
+        revoke(work.on_behalf_of(Caller(tenant, actor)), list(some.values()))

@@ -1,4 +1,4 @@
-"""SQL of lost scopes: who could lose some by a change, who has, and whose tokens wait to be told of.
+"""SQL of lost scopes: who could lose some by a change, who has, and whose tokens are still to be revoked.
 
 Connection first, then the tenant; never commits. Everything is done in sets: a change may reach everybody in a tenant.
 """

@@ -1,47 +1,26 @@
 """Events of SCIM tokens."""
 
-from datetime import datetime
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_users.scim_tokens.scim_token_domain import ScimToken
 
 SCIM_TOKEN_CREATED = "users.scim_token.created.v1"  # noqa: S105  # nosec B105  # the name of an event
 
 SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  # the name of an event
 
 
-class ScimTokenFacts(Protocol):
-    """What is told of a SCIM token."""
-
-    @property
-    def id(self) -> UUID:
-        """Its id."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """What it may do."""
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When it ends; None for never."""
-
-
-def scim_token_created(token: ScimTokenFacts) -> DomainEvent:
-    """A tenant got a SCIM token; neither it nor what it is known by is told."""
+def scim_token_created(token: ScimToken) -> DomainEvent:
+    """A tenant got a SCIM token; neither the token nor its hash is published."""
     return DomainEvent(SCIM_TOKEN_CREATED, f"scim-tokens/{token.id}", 1, _scim_token_facts(token))
 
 
-def scim_token_revoked(token: ScimTokenFacts) -> DomainEvent:
+def scim_token_revoked(token: ScimToken) -> DomainEvent:
     """A SCIM token has ended before its time."""
     return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
 
 
-def _scim_token_facts(token: ScimTokenFacts) -> dict[str, Any]:
+def _scim_token_facts(token: ScimToken) -> dict[str, Any]:
     return {
         "id": str(token.id),
         "name": token.name,

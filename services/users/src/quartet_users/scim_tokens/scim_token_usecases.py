@@ -11,8 +11,8 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import scim_token_events
 from quartet_users.scim_tokens import scim_token_store as store
@@ -38,36 +38,33 @@ class CreatedScimToken:
     secret: str = field(repr=False)
 
 
-async def add_scim_token(
-    container: Container, connection: Connection, caller: Caller, wanted: NewScimToken
-) -> CreatedScimToken:
-    """Make a token within the transaction of `connection`; whether the caller may give its scopes is decided before.
+async def add_scim_token(work: UnitOfWork, wanted: NewScimToken) -> CreatedScimToken:
+    """Make a token; whether the caller may give its scopes is decided before.
 
     Raises ValueError for scopes that no SCIM token can have, ServiceError 409 when the tenant has too many tokens.
     """
     if not wanted.scopes or not wanted.scopes <= SCOPES:
         raise ValueError(f"a SCIM token has some of the scopes {', '.join(sorted(SCOPES))}")
-    now = container.clock()
-    await store.forget_ended(connection, caller.tenant, now - KEPT)
-    if await store.count_valid(connection, caller.tenant, now) >= MAX_VALID:
+    now, tenant = work.now(), work.tenant
+    await store.forget_ended(work.connection, tenant, now - KEPT)
+    if await store.count_valid(work.connection, tenant, now) >= MAX_VALID:
         raise ServiceError(
             409, "too_many_scim_tokens", f"A tenant has at most {MAX_VALID} valid SCIM tokens. Revoke one first."
         )
-    secret = make(SCIM_TOKEN, caller.tenant)
+    secret = make(SCIM_TOKEN, tenant)
     made = ScimToken(
-        tenant=caller.tenant,
+        tenant=tenant,
         id=new_id(),
         name=wanted.name,
         scopes=wanted.scopes,
         client_id=wanted.client_id,
-        hint=f"{SCIM_TOKEN}{caller.tenant}_...{secret[-HINT_LENGTH:]}",
+        hint=f"{SCIM_TOKEN}{tenant}_...{secret[-HINT_LENGTH:]}",
         created_at=now,
-        created_by=caller.actor,
+        created_by=work.caller.actor,
         expires_at=wanted.expires_at,
     )
-    await _insert(connection, made, secret)
-    told = [scim_token_events.scim_token_created(made)]
-    await outbox.add(connection, caller, told, now=now, service=container.config.service)
+    await _insert(work.connection, made, secret)
+    work.publish([scim_token_events.scim_token_created(made)])
     return CreatedScimToken(made, secret)
 
 
@@ -89,18 +86,17 @@ async def _insert(connection: Connection, made: ScimToken, secret: str) -> None:
 
 async def create_scim_token(container: Container, caller: Caller, wanted: NewScimToken) -> CreatedScimToken:
     """Make a token. Raises what `add_scim_token` raises."""
-    async with container.database.transaction() as connection:
-        return await add_scim_token(container, connection, caller, wanted)
+    async with unit_of_work(container, caller) as work:
+        return await add_scim_token(work, wanted)
 
 
 async def revoke_scim_token(container: Container, caller: Caller, token_id: UUID) -> None:
     """End a token at once; one that was revoked before stays so. Raises NotFoundError."""
     now = container.clock()
-    async with container.database.transaction() as connection:
-        row = await store.mark_revoked(connection, caller.tenant, token_id, now)
+    async with unit_of_work(container, caller) as work:
+        row = await store.mark_revoked(work.connection, caller.tenant, token_id, now)
         if row is not None:
-            told = [scim_token_events.scim_token_revoked(store.token_of(caller.tenant, row))]
-            await outbox.add(connection, caller, told, now=now, service=container.config.service)
-            await revoke(container, connection, caller, [revocation(caller.tenant, "token", token_id, now)])
-        elif await store.read_scim_token(connection, caller.tenant, token_id) is None:
+            work.publish([scim_token_events.scim_token_revoked(store.token_of(caller.tenant, row))])
+            revoke(work, [revocation(caller.tenant, "token", token_id, now)])
+        elif await store.read_scim_token(work.connection, caller.tenant, token_id) is None:
             raise NotFoundError

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, family_of, make, make_next
 from quartet_common.auth.token_verifier import AUDIENCE
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, run_unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.roles import role_store
 from quartet_users.sessions import session_store
@@ -55,12 +57,12 @@ class Tokens:
     user_id: UUID
 
 
-async def in_turn(container: Container, tenant: str, command: Callable[[Connection], Awaitable[T]]) -> T:
+async def in_turn(container: Container, caller: Caller, command: Callable[[UnitOfWork], Awaitable[T]]) -> T:
     """Carry out `command`, which begins or goes on with a session, when nobody takes scopes from the tenant's people.
 
     Raises HeldError (503) where that lasts too long, and what `Database.run` does.
     """
-    return await container.database.run_in_turn(f"scopes/{tenant}", command)
+    return await run_unit_of_work(container, caller, command, queue=f"scopes/{caller.tenant}")
 
 
 async def begin(

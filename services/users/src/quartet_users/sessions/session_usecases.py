@@ -5,6 +5,7 @@ from uuid import UUID
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.roles.privilege_usecases import demand_platform_right
 from quartet_users.sessions import session_ending, session_store
@@ -29,11 +30,11 @@ async def end_session(container: Container, caller: Caller, session_id: UUID, us
 
     Raises NotFoundError (404), and ForbiddenError (403) for a platform administrator's that another one does not end.
     """
-    async with container.database.transaction() as connection:
-        owner = user_id or await session_store.find_owner(connection, caller.tenant, session_id)
+    async with unit_of_work(container, caller) as work:
+        owner = user_id or await session_store.find_owner(work.connection, caller.tenant, session_id)
         if owner is not None and str(owner) != caller.actor:
-            await demand_platform_right(connection, caller, owner)
-        if not await session_ending.end_session(container, connection, caller, session_id, user_id):
+            await demand_platform_right(work.connection, caller, owner)
+        if not await session_ending.end_session(work, session_id, user_id):
             raise NotFoundError
 
 
@@ -42,19 +43,19 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
 
     Raises NotFoundError (404) if the tenant has no such user, ForbiddenError (403) as `end_session` does.
     """
-    async with container.database.transaction() as connection:
-        if not await session_store.lock_user_row(connection, caller.tenant, user_id):
+    async with unit_of_work(container, caller) as work:
+        if not await session_store.lock_user_row(work.connection, caller.tenant, user_id):
             raise NotFoundError
         if str(user_id) != caller.actor:
-            await demand_platform_right(connection, caller, user_id)
+            await demand_platform_right(work.connection, caller, user_id)
         why = session_ending.by_whom(caller, user_id)
-        await session_ending.end_sessions_of(container, connection, caller, user_id, why)
+        await session_ending.end_sessions_of(work, user_id, why)
 
 
 async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
     """End all sessions of a user but `kept`. Raises ForbiddenError (403) as `end_session` does."""
-    async with container.database.transaction() as connection:
+    async with unit_of_work(container, caller) as work:
         if str(user_id) != caller.actor:
-            await demand_platform_right(connection, caller, user_id)
+            await demand_platform_right(work.connection, caller, user_id)
         why = session_ending.by_whom(caller, user_id)
-        await session_ending.end_others(container, connection, caller, user_id, kept, why)
+        await session_ending.end_others(work, user_id, kept, why)

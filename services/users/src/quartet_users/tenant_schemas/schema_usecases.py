@@ -5,8 +5,8 @@ from typing import Any
 
 from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.discovery import attribute_documents
 from quartet_scim.errors import ScimError, invalid_value, not_found
@@ -20,27 +20,25 @@ Container = AppContainer[UsersConfig]
 async def register_schema(container: Container, caller: Caller, schema: Schema) -> None:
     """Register an extension of User. Raises ScimError 400 if it cannot be held, 409 if its URN is taken."""
     _demand_compilable(schema)
-    async with container.database.transaction() as connection:
-        version = await schema_store.lock_schemas(connection, caller.tenant)
-        known = await schema_store.read_schemas(connection, caller.tenant)
+    async with unit_of_work(container, caller) as work:
+        version = await schema_store.lock_schemas(work.connection, caller.tenant)
+        known = await schema_store.read_schemas(work.connection, caller.tenant)
         schema_domain.demand_room(schema, known)
-        await schema_store.insert_schema(connection, caller.tenant, schema.id, _document(schema), container.clock())
-        told = [schema_events.schema_created(schema, version)]
-        await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+        await schema_store.insert_schema(work.connection, caller.tenant, schema.id, _document(schema), work.now())
+        work.publish([schema_events.schema_created(schema, version)])
 
 
 async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
     """Remove an extension. Raises ScimError 404, and 409 while any user has values of it."""
-    async with container.database.transaction() as connection:
-        version = await schema_store.lock_schemas(connection, caller.tenant)
-        schema = await schema_store.lock_schema(connection, caller.tenant, urn)
+    async with unit_of_work(container, caller) as work:
+        version = await schema_store.lock_schemas(work.connection, caller.tenant)
+        schema = await schema_store.lock_schema(work.connection, caller.tenant, urn)
         if schema is None:
             raise not_found()
-        if await schema_store.has_values(connection, caller.tenant, schema.id):
+        if await schema_store.has_values(work.connection, caller.tenant, schema.id):
             raise ScimError(409, "Users have values of this schema. Remove the values first.")
-        await schema_store.delete_schema(connection, caller.tenant, urn)
-        told = [schema_events.schema_deleted(schema, version)]
-        await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+        await schema_store.delete_schema(work.connection, caller.tenant, urn)
+        work.publish([schema_events.schema_deleted(schema, version)])
 
 
 async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Mapping[str, Any]]) -> None:

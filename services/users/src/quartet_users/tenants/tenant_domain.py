@@ -1,4 +1,4 @@
-"""The rules for tenants: what may become of one, and which events tell of it; no I/O, no await."""
+"""The rules for tenants: their changes and the events of these; no I/O, no await."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Tenant:
 
 
 Change = tuple[Tenant, Sequence[DomainEvent], Sequence[Revocation]]
-"""A tenant as it is from then on, what tells of it, and which tokens end or begin to count again."""
+"""A tenant as it is from then on, its events, and which tokens end or begin to count again."""
 
 
 def taken() -> TenantConflictError:

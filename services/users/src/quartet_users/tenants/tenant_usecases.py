@@ -9,13 +9,13 @@ from typing import Any
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
-from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_scim.normalise import Normalised
-from quartet_users.api_clients.api_client_usecases import CreatedClient, NewClient, add_client
+from quartet_users.api_clients.api_client_domain import NewClient
+from quartet_users.api_clients.api_client_usecases import CreatedClient, add_client
 from quartet_users.config import UsersConfig
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
@@ -59,7 +59,7 @@ class CreatedTenant:
 @dataclass(frozen=True)
 class _Administrator:
     user: User
-    told: Sequence[DomainEvent]
+    events: Sequence[DomainEvent]
     password_hash: str = field(repr=False)
     made_password: str | None = field(repr=False)
 
@@ -71,18 +71,18 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
     """
     now = container.clock()
     administrator = await _prepare(passwords, wanted, caller, now)
-    async with container.database.transaction() as connection:
-        tenant = await _insert(container, connection, caller, wanted.id, wanted.display_name)
+    async with unit_of_work(container, caller) as work:
+        tenant = await _insert(work, wanted.id, wanted.display_name)
         if tenant is None:
             raise tenant_domain.taken()
-        own = replace(caller, tenant=tenant.id)
-        role = await _add_role(container, connection, own)
-        client = await add_client(container, connection, own, NewClient(PROVISIONING, DEFAULT_SCOPES))
-        token = await add_scim_token(container, connection, own, NewScimToken(PROVISIONING, client_id=client.client.id))
+        own = work.on_behalf_of(replace(caller, tenant=tenant.id))
+        role = await _add_role(own)
+        client = await add_client(own, NewClient(PROVISIONING, DEFAULT_SCOPES))
+        token = await add_scim_token(own, NewScimToken(PROVISIONING, client_id=client.client.id))
         made = CreatedTenant(tenant, client, token.secret)
         if administrator is None:
             return made
-        await _add_administrator(container, connection, own, administrator, role)
+        await _add_administrator(own, administrator, role)
     return replace(made, administrator=administrator.user, password=administrator.made_password)
 
 
@@ -90,9 +90,9 @@ async def ensure_first_tenants(container: Container) -> None:
     """Have the platform's own tenant and those of the configuration; a deleted one is not made again."""
     caller = Caller(SYSTEM_TENANT, container.config.client_id)
     for tenant in (SYSTEM_TENANT, *container.config.bootstrap_tenants):
-        async with container.database.transaction() as connection:
-            if await _insert(container, connection, caller, tenant, "") is not None:
-                await _add_role(container, connection, replace(caller, tenant=tenant))
+        async with unit_of_work(container, caller) as work:
+            if await _insert(work, tenant, "") is not None:
+                await _add_role(work.on_behalf_of(replace(caller, tenant=tenant)))
 
 
 async def rename_tenant(container: Container, caller: Caller, tenant: str, display_name: str) -> Tenant:
@@ -123,57 +123,49 @@ async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now:
     given: Any = sent.secrets.get("password")
     password = given if isinstance(given, str) else secrets.token_urlsafe(24)
     demand_good_password(passwords, password, str(sent.attributes["userName"]), wanted.id)
-    user, told = user_domain.create(new_id(), sent.attributes, now)
+    user, events = user_domain.create(new_id(), sent.attributes, now)
     made = None if password == given else password
-    return _Administrator(user, told, await passwords.hash(password, caller.tenant), made)
+    return _Administrator(user, events, await passwords.hash(password, caller.tenant), made)
 
 
-async def _insert(
-    container: Container, connection: Connection, caller: Caller, tenant: str, display_name: str
-) -> Tenant | None:
+async def _insert(work: UnitOfWork, tenant: str, display_name: str) -> Tenant | None:
     """The new tenant; None when its id is taken."""
-    made, told = tenant_domain.create(tenant, display_name, container.clock())
-    if not await tenant_store.insert_tenant(connection, made):
+    made, events = tenant_domain.create(tenant, display_name, work.now())
+    if not await tenant_store.insert_tenant(work.connection, made):
         return None
     if tenant != SYSTEM_TENANT:
-        await _tell(container, connection, caller, told)
+        work.publish(events)
     return made
 
 
-async def _add_role(container: Container, connection: Connection, caller: Caller) -> Role:
-    role = tenant_domain.administrators(caller.tenant, container.clock())
-    await role_usecases.add_role(container, connection, caller, role)
+async def _add_role(work: UnitOfWork) -> Role:
+    role = tenant_domain.administrators(work.tenant, work.now())
+    await role_usecases.add_role(work, role)
     return role
 
 
-async def _add_administrator(
-    container: Container, connection: Connection, caller: Caller, administrator: _Administrator, role: Role
-) -> None:
-    user, tenant = administrator.user, caller.tenant
+async def _add_administrator(work: UnitOfWork, administrator: _Administrator, role: Role) -> None:
+    user, connection, tenant = administrator.user, work.connection, work.tenant
     await user_store.insert_user(connection, tenant, user)
     await credential_store.set_password(connection, tenant, user.id, administrator.password_hash, user.modified)
     if administrator.made_password is not None:
         await credential_store.demand_new_password(connection, tenant, user.id)
-    await _tell(container, connection, caller, administrator.told)
-    await role_usecases.add_grant(container, connection, caller, role, "User", user.id)
+    work.publish(administrator.events)
+    await role_usecases.add_grant(work, role, "User", user.id)
 
 
 async def _change(
     container: Container, caller: Caller, tenant: str, change: Callable[[Tenant, datetime], Change]
 ) -> Tenant:
-    async with container.database.transaction() as connection:
-        before = await tenant_store.lock_tenant(connection, tenant)
+    async with unit_of_work(container, caller) as work:
+        before = await tenant_store.lock_tenant(work.connection, tenant)
         if before is None:
             raise NotFoundError
-        after, told, revocations = change(before, container.clock())
-        if told:
-            await tenant_store.update_tenant(connection, after)
-            await _tell(container, connection, caller, told)
-            await revoke(container, connection, caller, revocations)
+        after, events, revocations = change(before, work.now())
+        if events:
+            await tenant_store.update_tenant(work.connection, after)
+            work.publish(events)
+            revoke(work, revocations)
             if after.status == "deleted":
-                await tenant_deletion.record_tombstone(connection, after.id)
+                await tenant_deletion.record_tombstone(work.connection, after.id)
     return after
-
-
-async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)

@@ -1,1 +1,1 @@
-"""Tokens: how they are signed, given, told of and ended, and the keys that sign them."""
+"""Tokens: how they are signed, given, introspected and ended, and the keys that sign them."""

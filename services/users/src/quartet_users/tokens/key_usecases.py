@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.data.database import after_commit
-from quartet_common.messaging import outbox
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_events, key_store
 from quartet_users.tokens.key_domain import PUBLISHED_FIRST, KeyState, is_due, states
@@ -48,10 +48,11 @@ async def _rotate(
     container: Container, caller: Caller, *, at_once: bool, by_age: bool, keys: "KeyRing | None" = None
 ) -> None:
     config, now = container.config, container.clock()
-    async with container.database.transaction() as connection:
-        await key_store.lock_keys(connection)
-        found = states(await key_store.read_times(connection), now, config.token_lifetime)
-        await key_store.delete_keys(connection, [one.times.id for one in found if at_once or one.state == "over"])
+    platform = Caller(SYSTEM_TENANT, caller.actor, caller.source_address)
+    async with unit_of_work(container, platform) as work:
+        await key_store.lock_keys(work.connection)
+        found = states(await key_store.read_times(work.connection), now, config.token_lifetime)
+        await key_store.delete_keys(work.connection, [one.times.id for one in found if at_once or one.state == "over"])
         lifetime = timedelta(days=config.key_lifetime) if by_age else timedelta(0)
         if not at_once and not (found and is_due(found, now, lifetime)):
             return
@@ -60,8 +61,6 @@ async def _rotate(
         signs_from = now if at_once else now + PUBLISHED_FIRST
         if keys is not None:
             after_commit(keys.look_again)
-        made = await Vault(config.master_key.get_secret_value()).make(connection, now, signs_from)
+        made = await Vault(config.master_key.get_secret_value()).make(work.connection, now, signs_from)
         withdrawn = [one.times.id for one in found] if at_once else []
-        told = [key_events.key_rotated(made.id, signs_from, withdrawn)]
-        platform = Caller(SYSTEM_TENANT, caller.actor, caller.source_address)
-        await outbox.add(connection, platform, told, now=now, service=config.service)
+        work.publish([key_events.key_rotated(made.id, signs_from, withdrawn)])

@@ -1,4 +1,4 @@
-"""The rules for users: what a command makes of a user and which events tell of it; no I/O."""
+"""The rules for users: the effect of each command on a user, and its events; no I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime

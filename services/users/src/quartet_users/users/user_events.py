@@ -13,7 +13,7 @@ DELETED = "users.user.deleted.v1"
 
 
 class UserFacts(TypedDict):
-    """What every user event tells of the user."""
+    """The data of every user event."""
 
     id: str
     userName: str
@@ -28,7 +28,7 @@ def created(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
 
 
 def updated(user_id: UUID, version: int, facts: UserFacts, changed: list[str]) -> DomainEvent:
-    """Attributes of a user changed; `changed` names them, values of secrets are never told."""
+    """Attributes of a user changed; `changed` names them, values of secrets are never published."""
     return DomainEvent(UPDATED, f"users/{user_id}", version, {**facts, "changed": changed})
 
 

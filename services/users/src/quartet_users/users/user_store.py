@@ -61,18 +61,18 @@ async def insert_user(connection: Connection, tenant: str, user: User) -> User |
     return None if at is None else replace(user, created=at, modified=at)
 
 
-async def insert_and_tell(connection: Connection, tenant: str, user: User, told: NewOutboxRow) -> User | None:
-    """As `insert_user`, with the user's event by the same statement; nothing is told when the userName is taken."""
+async def insert_user_and_event(connection: Connection, tenant: str, user: User, event: NewOutboxRow) -> User | None:
+    """As `insert_user`, with the user's event by the same statement; no event when the userName is taken."""
     at = await connection.fetchval(
         f"""
-        WITH made AS ({INSERT}), told AS (
+        WITH made AS ({INSERT}), published AS (
             INSERT INTO outbox (tenant_id, actor_id, aggregate, type, event_id, traceparent, event, urgent)
             SELECT $7::text, $8::text, $9::text, $10::text, $11::uuid, $12::text, $13::bytea, $14::boolean FROM made
         )
         SELECT modified_at FROM made
         """,
         *_new_row(tenant, user),
-        *told,
+        *event,
     )
     return None if at is None else replace(user, created=at, modified=at)
 

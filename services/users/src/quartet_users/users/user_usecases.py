@@ -8,9 +8,8 @@ from uuid import UUID
 from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import outbox
-from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.unit_of_work import UnitOfWork, one_statement, unit_of_work
 from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import SMALL_BUDGET, Operation, Patched, PatchEngine
@@ -46,20 +45,15 @@ async def create_user(container: Container, passwords: Passwords, caller: Caller
     """Create a user. Raises ScimError 409 `uniqueness`."""
     demand_size(sent.attributes, container.config.max_user_bytes)
     password_hash = await _hash(passwords, sent, caller.tenant)
-    user, told = user_domain.create(new_id(), sent.attributes, container.clock())
+    user, events = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
-        return await _store_and_tell(container, caller, user, *told)
-    async with container.database.transaction() as connection:
-        stored = _named(await user_store.insert_user(connection, caller.tenant, user))
-        await _finish(container, connection, caller, stored, password_hash, told)
+        async with one_statement(container, caller, *events) as (connection, row):
+            return _named(await user_store.insert_user_and_event(connection, caller.tenant, user, row))
+    async with unit_of_work(container, caller) as work:
+        stored = _named(await user_store.insert_user(work.connection, caller.tenant, user))
+        await _hold_and_set_password(work, stored, password_hash)
+        work.publish(events)
     return stored
-
-
-async def _store_and_tell(container: Container, caller: Caller, user: User, told: DomainEvent) -> User:
-    """Store a user beside which nothing but its event is written: one round trip to PostgreSQL instead of four."""
-    async with container.database.statement() as connection:
-        row = outbox.row(caller, told, now=container.clock(), service=container.config.service)
-        return _named(await user_store.insert_and_tell(connection, caller.tenant, user, row))
 
 
 def _named(stored: User | None) -> User:
@@ -82,18 +76,18 @@ async def replace_user(
     Raises ScimError 404, 409, 412, MissingScopesError 403.
     """
     password_hash = await _hash(passwords, sent, caller.tenant)
-    async with container.database.transaction() as connection:
-        before = await _lock(connection, caller.tenant, user_id, if_match)
+    async with unit_of_work(container, caller) as work:
+        before = await _lock(work.connection, caller.tenant, user_id, if_match)
         demand_size(sent.attributes, container.config.max_user_bytes, before.attributes)
-        user, told = user_domain.change(
-            before, sent.attributes, container.clock(), new_password=password_hash is not None
-        )
-        if user_domain.is_privileged(before, user, new_password=password_hash is not None):
-            await demand_scopes_of_user(connection, caller, user_id)
-        if told:
-            user = _named(await user_store.update_user(connection, caller.tenant, user))
-        await _finish(container, connection, caller, user, password_hash, told)
-        await _end_sessions(container, connection, caller, before, user, new_password=password_hash is not None)
+        new_password = password_hash is not None
+        user, events = user_domain.change(before, sent.attributes, work.now(), new_password=new_password)
+        if user_domain.is_privileged(before, user, new_password=new_password):
+            await demand_scopes_of_user(work.connection, caller, user_id)
+        if events:
+            user = _named(await user_store.update_user(work.connection, caller.tenant, user))
+        await _hold_and_set_password(work, user, password_hash)
+        work.publish(events)
+        await _end_sessions(work, before, user, new_password=new_password)
     return user
 
 
@@ -134,21 +128,22 @@ async def _patch(
     is_large: bool,
 ) -> User:
     """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
-    async with container.database.transaction() as connection:
-        before = await _lock(connection, caller.tenant, user_id, if_match)
+    async with unit_of_work(container, caller) as work:
+        before = await _lock(work.connection, caller.tenant, user_id, if_match)
         patched = await _applied(engine, before, operations, is_large=is_large)
         demand_size(patched.attributes, container.config.max_user_bytes, before.attributes)
         new_password = "password" in patched.secrets
-        user, told = user_domain.change(before, patched.attributes, container.clock(), new_password=new_password)
+        user, events = user_domain.change(before, patched.attributes, work.now(), new_password=new_password)
         if user_domain.is_privileged(before, user, new_password=new_password):
-            await demand_scopes_of_user(connection, caller, user_id)
+            await demand_scopes_of_user(work.connection, caller, user_id)
         password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
-        if told:
-            user = _named(await user_store.update_user(connection, caller.tenant, user))
+        if events:
+            user = _named(await user_store.update_user(work.connection, caller.tenant, user))
         if new_password and password_hash is None:
-            await credential_store.forget_password(connection, caller.tenant, user_id)
-        await _finish(container, connection, caller, user, password_hash, told)
-        await _end_sessions(container, connection, caller, before, user, new_password=new_password)
+            await credential_store.forget_password(work.connection, caller.tenant, user_id)
+        await _hold_and_set_password(work, user, password_hash)
+        work.publish(events)
+        await _end_sessions(work, before, user, new_password=new_password)
     return user
 
 
@@ -166,12 +161,12 @@ async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operati
 
 async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
     """Remove a user, whose sessions end. Raises ScimError 404, 412, MissingScopesError 403."""
-    async with container.database.transaction() as connection:
-        user = await _lock(connection, caller.tenant, user_id, if_match)
-        await demand_scopes_of_user(connection, caller, user_id)
-        ended = await session_store.delete_user(connection, caller.tenant, user_id)
-        await session_ending.tell_user_ended(container, connection, caller, user_id, ended, "deleted")
-        await _tell(container, connection, caller, user_domain.delete(user))
+    async with unit_of_work(container, caller) as work:
+        user = await _lock(work.connection, caller.tenant, user_id, if_match)
+        await demand_scopes_of_user(work.connection, caller, user_id)
+        ended = await session_store.delete_user(work.connection, caller.tenant, user_id)
+        session_ending.revoke_user(work, user_id, ended, "deleted")
+        work.publish(user_domain.delete(user))
 
 
 async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: IfMatch) -> User:
@@ -207,28 +202,14 @@ def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attribute
     return hashes[password]
 
 
-async def _end_sessions(
-    container: Container, connection: Connection, caller: Caller, before: User, after: User, *, new_password: bool
-) -> None:
+async def _end_sessions(work: UnitOfWork, before: User, after: User, *, new_password: bool) -> None:
     """End a user's sessions where the change wants it; the row of the user is locked, so that none begins meanwhile."""
     why = user_domain.ends_sessions(before, after, new_password=new_password)
     if why is not None:
-        await session_ending.end_sessions_of(container, connection, caller, after.id, why)
+        await session_ending.end_sessions_of(work, after.id, why)
 
 
-async def _finish(
-    container: Container,
-    connection: Connection,
-    caller: Caller,
-    user: User,
-    password_hash: str | None,
-    told: Sequence[DomainEvent],
-) -> None:
-    await hold_schemas(connection, caller.tenant, [user.attributes])
+async def _hold_and_set_password(work: UnitOfWork, user: User, password_hash: str | None) -> None:
+    await hold_schemas(work.connection, work.tenant, [user.attributes])
     if password_hash is not None:
-        await credential_store.set_password(connection, caller.tenant, user.id, password_hash, user.modified)
-    await _tell(container, connection, caller, told)
-
-
-async def _tell(container: Container, connection: Connection, caller: Caller, told: Sequence[DomainEvent]) -> None:
-    await outbox.add(connection, caller, told, now=container.clock(), service=container.config.service)
+        await credential_store.set_password(work.connection, work.tenant, user.id, password_hash, user.modified)
