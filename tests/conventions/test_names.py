@@ -33,12 +33,12 @@ OLD_MODULES = {
     "observed", "private", "refusals", "slots", "summaries", "sums", "turns", "words",
 }  # fmt: skip
 """Names of modules that were replaced in all packages."""
-OLD_NAMES = {"Means", "OURS", "Turn", "_deaf", "waves"}
-"""Identifiers that were replaced in all packages."""
-OLD_NAMES_OF_LIBRARIES = {
-    "Hold", "RefusalLog", "Summaries", "Sums", "Turns", "bury", "_bury", "happened", "lane", "places", "room", "tell",
-    "_tell", "told",
+OLD_NAMES = {
+    "Hold", "LoginGuard", "Means", "OURS", "RefusalLog", "Summaries", "Sums", "Turn", "Turns", "UnheardError", "_bury",
+    "_deaf", "_tell", "bury", "happened", "lane", "tell", "told", "waves", "with_members",
 }  # fmt: skip
+"""Identifiers that were replaced in all packages."""
+OLD_NAMES_OF_LIBRARIES = {"places", "room"}
 """Identifiers that were replaced in libs/common and libs/serving."""
 OLD_PREFIXES_OF_LIBRARIES = ("demand_", "_demand_")
 
