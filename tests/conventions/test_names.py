@@ -31,11 +31,12 @@ OLD_MODULES = {
     "turns",
 }  # fmt: skip
 """Names of modules that were replaced in all packages."""
-OLD_NAMES = {"Means", "OURS", "Turn", "_deaf", "waves"}
+OLD_NAMES = {
+    "LoginGuard", "Means", "OURS", "Turn", "UnheardError", "_deaf", "_tell", "tell", "told", "waves", "with_members",
+}  # fmt: skip
 """Identifiers that were replaced in all packages."""
 OLD_NAMES_OF_LIBRARIES = {
-    "Hold", "RefusalLog", "Summaries", "Sums", "Turns", "bury", "_bury", "happened", "lane", "places", "room", "tell",
-    "_tell", "told",
+    "Hold", "RefusalLog", "Summaries", "Sums", "Turns", "bury", "_bury", "happened", "lane", "places", "room",
 }  # fmt: skip
 """Identifiers that were replaced in libs/common and libs/serving."""
 OLD_PREFIXES_OF_LIBRARIES = ("demand_", "_demand_")

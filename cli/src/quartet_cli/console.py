@@ -21,7 +21,7 @@ class Progress:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
 
-    def tell(self, part: str, state: str) -> None:
+    def report(self, part: str, state: str) -> None:
         """Takes a report."""
         self.parts[part] = state
 
@@ -43,4 +43,4 @@ def progress(console: Console) -> Iterator[Report]:
         yield lambda part, state: console.print(f"{time.monotonic() - begun:6.1f} s  {part}: {state}", highlight=False)
         return
     with Live(shown, console=console, refresh_per_second=10):
-        yield shown.tell
+        yield shown.report
