@@ -1,7 +1,7 @@
 """Bulk: how fast 50,000 users are created by Bulks of 1,000 through the proxy, with everything on.
 
 Run `.venv/bin/python bench/bulk.py [USERS]` (makes a stack of its own and removes it). Each is a 3 kB enterprise user
-without password. The messages are made before the clock starts. Measured twice: with the workers running beside, which
+without password. The messages are made before the clock starts. Measured twice: with the workers running, which
 relay, audit, count and learn every user while the writing goes on, and with the workers of all services held, so that
 only the way of the write itself is timed; then how long they take for what has waited.
 """
@@ -107,7 +107,7 @@ async def measure(stack: Stack, users: int, clients: int) -> None:
     number = len(bulks) * PER_BULK
     print(f"{len(bulks)} messages of {len(bulks[0]) / 1e6:.1f} MB, {clients} at a time")
     print(f"{'':<40}{'users':>8}{'s':>8}{'users/s':>10}{'p50 ms':>8}{'max ms':>8}")
-    for name, held in (("workers running beside", False), ("workers held", True)):
+    for name, held in (("workers running", False), ("workers held", True)):
         token = await asyncio.to_thread(stack.token, name.split()[1])
         async with Api(stack.url, token) as api:
             await api.create_user()  # the connection and the first token check are no part of it

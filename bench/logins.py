@@ -3,7 +3,7 @@
 Run `.venv/bin/python bench/logins.py [SECONDS] [THREADS...]`: it makes a stack of its own for each number of hashing
 threads (QUARTET_PASSWORD_THREADS) and removes it. Everything goes through the proxy. The clients log in without pause,
 so there is always somebody waiting; a 429 or 503 counts as turned away. Reads are GETs of one user, one after the
-other on 4 connections, first alone and then beside the logins. "Per CPU second" divides by the time that the api of
+other on 4 connections, first alone and then during the logins. "Per CPU second" divides by the time that the api of
 users used, hashing included, and tells what one core gives whatever else the machine does.
 """
 
@@ -84,7 +84,7 @@ async def measure(stack: Stack, seconds: float, threads: int) -> None:
         ("reads alone", READERS, 0),
         ("one person", 0, 1),
         (f"{PEOPLE} people", 0, PEOPLE),
-        (f"reads beside {PEOPLE} people", READERS, PEOPLE),
+        (f"reads during logins of {PEOPLE} people", READERS, PEOPLE),
     ):
         seen, used, begun = Seen(), cpu_seconds(pid), time.perf_counter()
         until = begun + seconds

@@ -1,7 +1,7 @@
-"""Revocations: seconds from the answer of a revocation until each service refuses the token, idle and beside a Bulk.
+"""Revocations: seconds from the answer of a revocation until each service refuses the token, idle and during a Bulk.
 
 Run `.venv/bin/python bench/revocations.py [USERS]` (makes a stack of its own and removes it). Tokens are revoked one
-after the other and shown to all four services every 10 ms; first with nothing beside, then while USERS users are
+after the other and shown to all four services every 10 ms; first idle, then while USERS users are
 created by Bulks of 1,000, and until all of their events have been taken by everybody.
 """
 
@@ -71,7 +71,7 @@ async def until_counted(api: Api, number: int) -> None:
 
 
 async def measure(stack: Stack, users: int) -> None:
-    """Idle, then beside Bulks."""
+    """Idle, then during Bulks."""
     await asyncio.to_thread(stack.token, TENANT)
     token = await asyncio.to_thread(stack.token, "bulk")
     bulks = [a_bulk() for _ in range(users // PER_BULK)]
@@ -91,7 +91,7 @@ async def measure(stack: Stack, users: int) -> None:
             await revoking.once()
         if revoking.took["users"]:
             revoking.show("catching up")
-        print(f"{users / seconds:.0f} users/s beside it")
+        print(f"{users / seconds:.0f} users/s at the same time")
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ async def other(stack: Stack) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def whole_stack(stack: Stack) -> AsyncIterator[None]:
-    """For fault tests: every process is ready before the test, and again after it, by itself."""
+    """For fault tests: every process is ready before the test, and recovers after it."""
     await asyncio.to_thread(stack.up)  # a test that failed may have left something stopped
     yield
     await back(stack)

@@ -1,4 +1,4 @@
-"""One request beside a FastAPI peer: GET one user and POST one user, requests/s per core of the server's process.
+"""One request compared with a FastAPI peer: GET one user and POST one user, requests/s per core of the server.
 
 Run `.venv/bin/python bench/peers/compare.py` (needs wrk). It starts PostgreSQL and what else the users service needs,
 installs the peer (app.py: FastAPI, uvicorn, asyncpg) from requirements.lock into a folder of its own, and runs the api
@@ -106,7 +106,7 @@ def started(name: str, command: list[str], environment: Mapping[str, str], port:
 
 
 def peer_environment(stack: Stack, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the peer is told: the users service's database, keys and issuer."""
+    """The settings of the peer: the users service's database, keys and issuer."""
     password = (stack.home.secrets / "users/quartet_database_password").read_text().strip()
     url = environment["QUARTET_DATABASE_URL"].replace("@", f":{password}@", 1)
     issuer = environment["QUARTET_PUBLIC_URL"]
@@ -138,8 +138,8 @@ def both(home: Path, venv: Path, bare: bool) -> Iterator[tuple[Server, Server, s
         [port] = ports.choose(1, {port})
         command = [str(python), "-m", "uvicorn", "peers.app:app", "--app-dir", str(HERE.parent), "--port", str(port)]
         command += ["--loop", "uvloop", "--http", "httptools", *(["--no-access-log"] if bare else [])]
-        told = peer_environment(stack, environment)
-        peer = stack_of_blocks.enter_context(started("peer", command, told, port, home / "peer.log"))
+        variables = peer_environment(stack, environment)
+        peer = stack_of_blocks.enter_context(started("peer", command, variables, port, home / "peer.log"))
         yield ours, peer, tenants.token_of(ours.url, "bench", SCOPES, tokens.own_secret(stack.home))
 
 
@@ -172,12 +172,12 @@ def check_alike(servers: tuple[Server, Server], token: str, folder: Path) -> Non
     assert found[0] == found[1]
 
 
-def run_wrk(server: Server, script: str, seconds: float, clients: int, told: Mapping[str, str]) -> Round:
+def run_wrk(server: Server, script: str, seconds: float, clients: int, variables: Mapping[str, str]) -> Round:
     """One round of requests."""
     load = ["-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency"]
     command = ["wrk", *load, "-s", str(HERE / script), server.url + USERS]
     before = server.seconds_used()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **told})
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **variables})
     used = server.seconds_used() - before
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     failed = re.search(r"Socket errors: .*", done.stdout)
@@ -195,7 +195,9 @@ def milliseconds(text: str) -> float:
     return float(number) * MILLISECONDS[unit]
 
 
-def measure(servers: tuple[Server, Server], script: str, options: argparse.Namespace, told: dict[str, str]) -> None:
+def measure(
+    servers: tuple[Server, Server], script: str, options: argparse.Namespace, variables: dict[str, str]
+) -> None:
     """Alternate between the two, and print a line for each and the ratios ours/peer of the requests per core.
 
     What else runs on the machine can only add to the time that a request takes, so the best rounds say more than the
@@ -203,10 +205,10 @@ def measure(servers: tuple[Server, Server], script: str, options: argparse.Names
     """
     rounds: dict[str, list[Round]] = {server.name: [] for server in servers}
     for server in servers:
-        run_wrk(server, script, 2, options.clients, {**told, "PEER_RUN": f"{server.name}-warm-{time.time_ns()}"})
+        run_wrk(server, script, 2, options.clients, {**variables, "PEER_RUN": f"{server.name}-warm-{time.time_ns()}"})
     for _ in range(options.rounds):
         for server in servers:
-            named = {**told, "PEER_RUN": f"{server.name}-{time.time_ns()}"}
+            named = {**variables, "PEER_RUN": f"{server.name}-{time.time_ns()}"}
             rounds[server.name].append(run_wrk(server, script, options.seconds, options.clients, named))
     medians, best = [], []
     for name, seen in rounds.items():
@@ -224,7 +226,7 @@ def measure(servers: tuple[Server, Server], script: str, options: argparse.Names
 
 def main() -> None:
     """Read the command line and measure."""
-    parser = argparse.ArgumentParser(description="One request beside a FastAPI peer.")
+    parser = argparse.ArgumentParser(description="One request compared with a FastAPI peer.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--clients", type=int, default=8)
@@ -236,7 +238,7 @@ def main() -> None:
         (Path(folder) / "document").write_bytes(sent)
         home.mkdir()
         with both(home, options.venv or Path(folder) / "venv", options.bare) as (ours, peer, token):
-            told = {
+            variables = {
                 "PEER_TOKEN": token,
                 "PEER_DOCUMENT": f"{folder}/document",
                 "PEER_PATHS": f"{folder}/paths",
@@ -245,7 +247,7 @@ def main() -> None:
             check_alike((ours, peer), token, Path(folder))
             print(f"{'':<6}{'':<10}{'req/s a core':>12}{'min to max':>18}{'req/s':>12}{'p50 ms':>9}{'p99 ms':>9}")
             for script in ("get.lua", "post.lua"):
-                measure((ours, peer), script, options, told)
+                measure((ours, peer), script, options, variables)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 GLOSSARY = CHECKOUT / "docs/glossary.md"
 DOCUMENTS = (GLOSSARY, CHECKOUT / "docs/architecture.md")
 ROW = re.compile(r"\| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
+FILE = re.compile(r"(?<=`)[\w*./<>-]+/(?=`)|(?<![\w./])[\w*<][\w*./<>-]*\.(?:py|json|sql|yaml|template|sh)\b")
+"""Names of files, and of folders between backticks."""
 TERMS = {
     "aggregate", "api", "backlog", "caller", "consumer", "container", "cursor", "dead letter", "delay queue", "domain",
     "entry", "erasure", "event", "holder", "inbox", "introspection", "journal", "lockout", "member", "metric",
@@ -27,17 +29,16 @@ PACKAGES = {CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", 
 PACKAGES |= {CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES} | {CHECKOUT / "cli/src/quartet_cli"}
 
 OLD_MODULES = {
-    "clocks", "forwarded", "joining", "large", "losses", "observed", "private", "refusals", "summaries", "sums",
-    "turns",
+    "answers", "clocks", "documents", "effort", "forwarded", "joining", "large", "ledger", "losses", "mentions",
+    "observed", "private", "refusals", "slots", "summaries", "sums", "turns", "words",
 }  # fmt: skip
 """Names of modules that were replaced in all packages."""
 OLD_NAMES = {
-    "LoginGuard", "Means", "OURS", "Turn", "UnheardError", "_deaf", "_tell", "tell", "told", "waves", "with_members",
+    "Hold", "LoginGuard", "Means", "OURS", "RefusalLog", "Summaries", "Sums", "Turn", "Turns", "UnheardError", "_bury",
+    "_deaf", "_tell", "bury", "happened", "lane", "tell", "told", "waves", "with_members",
 }  # fmt: skip
 """Identifiers that were replaced in all packages."""
-OLD_NAMES_OF_LIBRARIES = {
-    "Hold", "RefusalLog", "Summaries", "Sums", "Turns", "bury", "_bury", "happened", "lane", "places", "room",
-}  # fmt: skip
+OLD_NAMES_OF_LIBRARIES = {"places", "room"}
 """Identifiers that were replaced in libs/common and libs/serving."""
 OLD_PREFIXES_OF_LIBRARIES = ("demand_", "_demand_")
 
@@ -76,7 +77,7 @@ def test_terms_are_in_alphabetical_order_and_have_one_line_each() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_a_document_names_exist(document: Path) -> None:
-    named = set(re.findall(r"`([\w*./<>-]+(?:\.(?:py|json|sql|md|yaml|template|sh)|/))`", document.read_text()))
+    named = set(FILE.findall(document.read_text()))
     assert named
     assert [name for name in sorted(named) if not exists(name)] == []
 

@@ -119,7 +119,7 @@ def test_a_schema_is_valid_names_its_type_and_says_what_each_property_is(kind: s
 
 def test_published_schemas_keep_their_meaning() -> None:
     assert json.loads(PINNED.read_text()) == {kind: digest(schema) for kind, schema in sorted(schemas().items())}, (
-        "a version that was published never changes: publish v2 beside it, and pin that"
+        "a version that was published never changes: publish v2 next to it, and pin that"
     )
 
 

@@ -57,18 +57,18 @@ PROCESSES = [f"{service}-{process}" for service in SERVICES for process in ("mig
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_each_setting_can_be_set_in_compose_and_no_secret(process: str) -> None:
-    told, service = compose()["services"][process]["environment"], process.partition("-")[0]
-    passed = {name for name, value in told.items() if (found := PASSED_ON.fullmatch(value)) and found[1] == name}
+    variables, service = compose()["services"][process]["environment"], process.partition("-")[0]
+    passed = {name for name, value in variables.items() if (found := PASSED_ON.fullmatch(value)) and found[1] == name}
     assert open_settings(service) - passed == INSIDE | OF_A_SERVICE
-    assert told.keys() >= OF_A_SERVICE
-    assert not {name for name, field in settings(service).items() if is_secret(field)} & told.keys()
+    assert variables.keys() >= OF_A_SERVICE
+    assert not {name for name, field in settings(service).items() if is_secret(field)} & variables.keys()
 
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_compose_gives_what_is_needed_and_leaves_defaults_to_the_code(process: str) -> None:
     """Empty counts as not set (`env_ignore_empty`); a default of compose's own is where the stack has another."""
-    told, known = compose()["services"][process]["environment"], settings(process.partition("-")[0])
-    own = {name for name in told if (found := PASSED_ON.fullmatch(told[name])) and found[2]}
+    variables, known = compose()["services"][process]["environment"], settings(process.partition("-")[0])
+    own = {name for name in variables if (found := PASSED_ON.fullmatch(variables[name])) and found[2]}
     needed = {name for name, field in known.items() if field.is_required() and not is_secret(field)}
     urls = {f"QUARTET_{service.upper()}_URL" for service in SERVICES}
     assert needed <= own | OF_A_SERVICE
@@ -77,12 +77,15 @@ def test_compose_gives_what_is_needed_and_leaves_defaults_to_the_code(process: s
 
 
 def test_with_mutual_tls_no_container_of_ours_is_left_out() -> None:
-    told = yaml.safe_load((CHECKOUT / "deploy/compose/tls.yaml").read_text())["services"]
-    assert told.keys() == {*PROCESSES, "nginx", "token"}
+    variables = yaml.safe_load((CHECKOUT / "deploy/compose/tls.yaml").read_text())["services"]
+    assert variables.keys() == {*PROCESSES, "nginx", "token"}
     for name in PROCESSES:
-        assert told[name]["environment"].keys() <= open_settings("users") | {"QUARTET_AUDIT_URL", "QUARTET_METRICS_URL"}
-        assert told[name]["environment"]["QUARTET_VERIFY_CLIENT"] == "required"
-        assert f"/{name.partition('-')[0]}:/run/tls:ro" in told[name]["volumes"][0]
+        assert variables[name]["environment"].keys() <= open_settings("users") | {
+            "QUARTET_AUDIT_URL",
+            "QUARTET_METRICS_URL",
+        }
+        assert variables[name]["environment"]["QUARTET_VERIFY_CLIENT"] == "required"
+        assert f"/{name.partition('-')[0]}:/run/tls:ro" in variables[name]["volumes"][0]
 
 
 @pytest.mark.parametrize("service", SERVICES)

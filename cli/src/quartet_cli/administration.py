@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from quartet_cli import answers, tokens
-from quartet_cli.answers import Document
+from quartet_cli import api_client, tokens
+from quartet_cli.api_client import Document
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack
 
@@ -13,7 +13,7 @@ def ask(method: str, path: str, tenant: str, url: str | None, wanted: int, **opt
     stack = Stack(home_path())
     target = (url or stack.url).rstrip("/")
     headers = {"Authorization": f"Bearer {tokens.fetch(target, tenant, None, tokens.own_secret(stack.home))}"}
-    status, answer = answers.ask(method, target + path, headers=headers, **options)
+    status, answer = api_client.send(method, target + path, headers=headers, **options)
     if status != wanted:
-        raise answers.explained(status, answer)
+        raise api_client.error_of(status, answer)
     return answer

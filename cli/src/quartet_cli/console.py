@@ -16,13 +16,13 @@ DONE = ("ready", "migrated", "started again", "running", "stopped")
 
 
 class Progress:
-    """The parts and what is known of each, in the order in which they were first heard of."""
+    """The parts and their states, in the order of their first reports."""
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
 
-    def report(self, part: str, state: str) -> None:
-        """Takes a report."""
+    def show(self, part: str, state: str) -> None:
+        """Take a report."""
         self.parts[part] = state
 
     def __rich__(self) -> Table:
@@ -36,11 +36,11 @@ class Progress:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Report]:
-    """A report function that shows what it is told."""
+    """A report function that shows the progress."""
     shown = Progress()
     if not console.is_terminal:
         begun = time.monotonic()
         yield lambda part, state: console.print(f"{time.monotonic() - begun:6.1f} s  {part}: {state}", highlight=False)
         return
     with Live(shown, console=console, refresh_per_second=10):
-        yield shown.report
+        yield shown.show

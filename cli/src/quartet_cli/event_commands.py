@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from quartet_cli import answers, tokens
+from quartet_cli import api_client, tokens
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES, home_path
 from quartet_cli.stack import Stack
@@ -84,7 +84,7 @@ def _replay(url: str, bearer: str, service: str, begin: datetime) -> int:
     """How many events of `service` are published again. Raises QuartetError."""
     path = f"{url}/{service}/rabbitmq/replay?since={quote(begin.isoformat())}"
     headers = {"Authorization": f"Bearer {bearer}"}
-    status, answer = answers.ask("POST", path, headers=headers, timeout=REPLAY_SECONDS)
+    status, answer = api_client.send("POST", path, headers=headers, timeout=REPLAY_SECONDS)
     if status != 200:
-        raise answers.explained(status, answer)
+        raise api_client.error_of(status, answer)
     return int(answer["replayed"])

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from quartet_cli import tables, tenants, tokens
-from quartet_cli.answers import Document
+from quartet_cli.api_client import Document
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack
 from quartet_cli.tables import Json

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quartet_cli.answers import Document, ask, explained
+from quartet_cli.api_client import Document, error_of, send
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home, home_path
 from quartet_cli.stack import Stack
@@ -83,11 +83,11 @@ def login(
     """Log in as a user. The password is asked for, or is the first line of standard input."""
     target = (url or Stack(home_path()).url).rstrip("/")
     body = {"tenant": tenant, "user_name": user, "password": ask_password("Password: "), "client_id": CLIENT}
-    status, answer = ask("POST", f"{target}/users/login", json=body)
+    status, answer = send("POST", f"{target}/users/login", json=body)
     if status == 403 and answer.get("code") == "password_change_required":
         print("The password must be changed.", file=sys.stderr)
         body["new_password"] = ask_password("New password: ")
-        status, answer = ask("POST", f"{target}/users/login", json=body)
+        status, answer = send("POST", f"{target}/users/login", json=body)
     if status != 200:
         raise QuartetError(str(answer.get("detail", f"{target} answered {status}")))
     kept = Kept(target, tenant, user, answer["session_id"], "", 0, "")
@@ -100,7 +100,7 @@ def login(
 def whoami() -> None:
     """Show which user is logged in, as the server reports it."""
     kept = current()
-    status, me = ask("GET", f"{kept.url}/scim/v2/Me", headers={"Authorization": f"Bearer {kept.access_token}"})
+    status, me = send("GET", f"{kept.url}/scim/v2/Me", headers={"Authorization": f"Bearer {kept.access_token}"})
     if status != 200:
         raise QuartetError(f"The session has ended ({status}). Run: ./quartet login")
     print(f"{me['userName']} of {kept.tenant} at {kept.url}, id {me['id']}, session {kept.session_id}")
@@ -133,12 +133,12 @@ def end(kept: Kept) -> None:
     except SessionOverError:
         return
     if status not in (204, 404):
-        raise explained(status, answer)
+        raise error_of(status, answer)
 
 
 def _delete(kept: Kept) -> tuple[int, Document]:
     headers = {"Authorization": f"Bearer {kept.access_token}"}
-    return ask("DELETE", f"{kept.url}/users/sessions/{kept.session_id}", headers=headers)
+    return send("DELETE", f"{kept.url}/users/sessions/{kept.session_id}", headers=headers)
 
 
 def path() -> Path:
@@ -169,7 +169,7 @@ def current() -> Kept:
 def refresh(kept: Kept) -> None:
     """Get new tokens and keep them. SessionOverError where the server says so, QuartetError where it gives none."""
     form = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": kept.refresh_token}
-    status, answer = ask("POST", f"{kept.url}/oauth2/token", data=form)
+    status, answer = send("POST", f"{kept.url}/oauth2/token", data=form)
     if answer.get("error") == "invalid_grant":
         raise SessionOverError
     if status != 200:

@@ -124,7 +124,7 @@ class Stack:
         """
         with self._lock(report):
             if self.is_running():
-                self._demand_same_settings()
+                self._require_same_settings()
                 return self._repair(report)
             with self._all_or_nothing(report):
                 self._start_servers(report)
@@ -143,7 +143,7 @@ class Stack:
                 self._start_servers(report)
         return None
 
-    def _demand_same_settings(self) -> None:
+    def _require_same_settings(self) -> None:
         """Raises SettingsDifferError if a setting is asked for that the running stack was not started with."""
         state = self.state = State.load(self.home.state_file)
         wanted = dict(self.extra_environment)
@@ -313,7 +313,7 @@ class Stack:
         """Restarts one process; a service's name restarts both of its processes."""
         names = [f"{name}-api", f"{name}-worker"] if name in self.services else [name]
         programs = [self._program(each) for each in names]
-        self._demand_same_settings()
+        self._require_same_settings()
         self.supervisor.stop_and_wait(names)
         start_and_wait(self.supervisor, programs, SERVER_SECONDS, report)
 

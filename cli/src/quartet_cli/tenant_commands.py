@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from quartet_cli import tables, tenants, tokens
-from quartet_cli.answers import Document
+from quartet_cli.api_client import Document
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import home_path
 from quartet_cli.stack import Stack

@@ -1,7 +1,7 @@
 """Tenants, for the command line and the tests: made, listed, suspended, resumed and deleted through the API."""
 
-from quartet_cli import answers, tokens
-from quartet_cli.answers import Document
+from quartet_cli import api_client, tokens
+from quartet_cli.api_client import Document
 from quartet_cli.errors import QuartetError
 
 
@@ -29,10 +29,10 @@ def ask(url: str, secret: str, method: str, path: str, body: Document | None = N
         if tokens.tenant_state(url, taken, secret) == "deleted":
             raise tokens.DeletedTenantError(taken)
     if status >= 300:
-        raise answers.explained(status, answer)
+        raise api_client.error_of(status, answer)
     return answer
 
 
 def _ask(url: str, secret: str, method: str, path: str, body: Document | None) -> tuple[int, Document]:
     headers = {"Authorization": f"Bearer {tokens.fetch(url, tokens.PLATFORM, tokens.SCOPE, secret)}"}
-    return answers.ask(method, f"{url.rstrip('/')}{path}", json=body, headers=headers)
+    return api_client.send(method, f"{url.rstrip('/')}{path}", json=body, headers=headers)

@@ -4,7 +4,7 @@ import os
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from quartet_cli import answers
+from quartet_cli import api_client
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
 
@@ -56,7 +56,7 @@ def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
         return str(answer["access_token"])
     code, description = answer.get("error"), answer.get("error_description", "")
     if code == "invalid_request":
-        _demand_tenant(url, tenant, secret)
+        _require_tenant(url, tenant, secret)
     if code == "invalid_scope" and scope:
         several = f" ({description})" if " " in scope else ""
         raise QuartetError(f"Scope {scope} is not available{several}. Without --scope, a token has all scopes.")
@@ -67,13 +67,13 @@ def fetch(url: str, tenant: str, scope: str | None, secret: str) -> str:
     raise QuartetError(f"No token for tenant {tenant}: {description or answer.get('detail', answer)} ({status})"[:400])
 
 
-def _request(url: str, tenant: str, scope: str | None, secret: str) -> tuple[int, answers.Document]:
+def _request(url: str, tenant: str, scope: str | None, secret: str) -> tuple[int, api_client.Document]:
     form = {"grant_type": "client_credentials", "tenant": tenant} | ({"scope": scope} if scope else {})
     proof = (CLIENT, quote_plus(secret))  # RFC 6749 section 2.3.1
-    return answers.ask("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=proof)
+    return api_client.send("POST", f"{url.rstrip('/')}/oauth2/token", data=form, auth=proof)
 
 
-def _demand_tenant(url: str, tenant: str, secret: str) -> None:
+def _require_tenant(url: str, tenant: str, secret: str) -> None:
     """Raises NoTenantError or DeletedTenantError if that is the state of the tenant."""
     if tenant != PLATFORM:
         state = tenant_state(url, tenant, secret)
@@ -87,9 +87,9 @@ def tenant_state(url: str, tenant: str, secret: str) -> str | None:
     """`active`, `suspended` or `deleted`; None if no tenant has, or has had, this id. Raises QuartetError."""
     headers = {"Authorization": f"Bearer {fetch(url, PLATFORM, SCOPE, secret)}"}
     path = f"/users/tenants/{quote(tenant, safe='')}"
-    status, answer = answers.ask("GET", url.rstrip("/") + path, headers=headers)
+    status, answer = api_client.send("GET", url.rstrip("/") + path, headers=headers)
     if status == 404 and answer.get("code") == "not_found":
         return None
     if status != 200:
-        raise answers.explained(status, answer)
+        raise api_client.error_of(status, answer)
     return str(answer["status"])

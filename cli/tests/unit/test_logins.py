@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def serve(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, dict[str, Any]]) -> Server:
     server = Server(*answers)
-    monkeypatch.setattr(logins, "ask", server.ask)
+    monkeypatch.setattr(logins, "send", server.ask)
     return server
 
 

@@ -60,7 +60,7 @@ def test_a_running_stack_that_has_other_settings_says_which_and_what_to_do(tmp_p
     State(ports={"proxy": 8080}, settings={"QUARTET_LOG_LEVEL": "INFO"}).save(tmp_path / "state.json")
     stack = Stack(tmp_path, 9000, extra_environment={"QUARTET_LOG_LEVEL": "DEBUG", "QUARTET_LIMIT_USER": "off"})
     with pytest.raises(SettingsDifferError) as caught:
-        stack._demand_same_settings()
+        stack._require_same_settings()
     assert str(caught.value).splitlines() == [
         "The running stack has other settings, which are not changed:",
         "  QUARTET_LOG_LEVEL: INFO, wanted DEBUG",
@@ -72,8 +72,8 @@ def test_a_running_stack_that_has_other_settings_says_which_and_what_to_do(tmp_p
 
 def test_settings_that_are_the_same_or_not_mentioned_are_no_difference(tmp_path: Path) -> None:
     State(ports={"proxy": 8080}, settings={"QUARTET_LOG_LEVEL": "INFO"}).save(tmp_path / "state.json")
-    Stack(tmp_path, extra_environment={"QUARTET_LOG_LEVEL": "INFO"})._demand_same_settings()
-    Stack(tmp_path, 8080)._demand_same_settings()
+    Stack(tmp_path, extra_environment={"QUARTET_LOG_LEVEL": "INFO"})._require_same_settings()
+    Stack(tmp_path, 8080)._require_same_settings()
 
 
 def test_reset_keeps_the_settings_of_a_person_and_removes_the_example(tmp_path: Path) -> None:

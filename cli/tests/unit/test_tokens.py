@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quartet_cli import answers, tenants, tokens
+from quartet_cli import api_client, tenants, tokens
 from quartet_cli.errors import QuartetError
 
 INVALID = (400, {"error": "invalid_request", "error_description": "Any sentence."})
@@ -14,14 +14,14 @@ MISSING = (404, {"code": "not_found", "detail": "Any sentence."})
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, *given: tuple[int, dict[str, Any]]) -> list[str]:
-    """Have these answers come, in this order; returns the list of what is asked for."""
+    """Return these responses in this order; returns the list of what is asked for."""
     left, asked = list(given), []
 
     def ask(method: str, url: str, **_: object) -> tuple[int, dict[str, Any]]:
         asked.append(f"{method} {url}")
         return left.pop(0)
 
-    monkeypatch.setattr(answers, "ask", ask)
+    monkeypatch.setattr(api_client, "send", ask)
     return asked
 
 

@@ -246,9 +246,9 @@ async def test_a_client_that_goes_gives_back_what_its_request_held(server: Serve
     await eventually(lambda: holds(server, len(PAGE) + BODY_WEIGHT * MIB, begun=1), "the body to be read")
     client.writer.transport.abort()
     body.writer.transport.abort()
-    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the page to be given back")
+    await eventually(lambda: holds(server, BODY_WEIGHT * MIB, begun=1), "the bytes of the page to be released")
     server.go_on.set()  # a write that has arrived is finished although its client has disconnected
-    await eventually(lambda: holds(server, 0, begun=1), "both to be given back")
+    await eventually(lambda: holds(server, 0, begun=1), "the bytes of both to be released")
 
 
 @pytest.mark.parametrize(("held", "counted"), [(LARGE_REQUEST, 0), (LARGE_REQUEST + 1, 1)])

@@ -234,8 +234,8 @@ async def test_what_was_refused_is_told_once_a_window(run: Run) -> None:
         [event] = await service.outbox(tenant)
         assert (event.action, event.outcome, event.actorid) == ("common.request.limited", "denied", "busy")
         assert isinstance(event.data, dict)
-        told = {key: event.data[key] for key in ("status", "limit", "count", "method", "path")}
-        assert told == {"status": 429, "limit": "client", "count": 3, "method": "GET", "path": "/common/things"}
+        facts = {key: event.data[key] for key in ("status", "limit", "count", "method", "path")}
+        assert facts == {"status": 429, "limit": "client", "count": 3, "method": "GET", "path": "/common/things"}
 
 
 async def test_two_processes_count_together(run: Run) -> None:

@@ -69,8 +69,8 @@ async def test_a_file_that_fails_leaves_nothing_of_itself_and_the_lock_is_free(c
         await migrate(connection, "probe", broken)
     assert await connection.fetchval("SELECT to_regclass('third') IS NULL")
     assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == 2
-    mended = [*TWO, Migration(3, "third", "CREATE TABLE third (id integer)")]
-    assert await asyncio.wait_for(migrate(other, "probe", mended), 5) == 1
+    repaired = [*TWO, Migration(3, "third", "CREATE TABLE third (id integer)")]
+    assert await asyncio.wait_for(migrate(other, "probe", repaired), 5) == 1
 
 
 async def test_a_file_is_applied_and_noted_in_one_transaction(connect: Connect) -> None:

@@ -59,7 +59,7 @@ def limits() -> dict[str, Any]:
 async def service(
     config: ServiceConfig, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
 ) -> AsyncIterator[RunningService]:
-    """A service that answers few refusals without a pause, and whose pauses do not end by themselves."""
+    """A service that answers few refusals without a pause, and whose pauses never time out."""
     monkeypatch.setattr(pauses, "AT_ONCE", Limit(FREE, LONG))
     monkeypatch.setattr(pauses, "PAUSE", LONG)
     made = Service(

@@ -1,4 +1,4 @@
-"""Dead letters whose reason is a server's failure go back by themselves; others stay."""
+"""Dead letters that a failed server caused are redriven automatically; others stay."""
 
 import asyncio
 from typing import Any

@@ -254,14 +254,14 @@ async def test_a_dead_letter_that_is_put_back_has_no_effect_once_its_tenant_is_d
     service: Service, container: Container, channel: AbstractChannel, event: MakeEvent, totals: Any
 ) -> None:
     gone, other = new_tenant(), new_tenant()
-    told = [event(gone), event(other)]
+    events = [event(gone), event(other)]
 
     async def branch(connection: Connection, events: Sequence[Event]) -> None:
         for one in events:
             await connection.execute("INSERT INTO branches VALUES ($1, 1)", one.tenantid)
 
     await service.bury(gone)
-    await put(channel, QUEUES[0].main, *map(encode, told))
+    await put(channel, QUEUES[0].main, *map(encode, events))
     consumer = Consumer("common", container.broker, service.database, [Subscription("common.#", branch)], totals)
     running = asyncio.ensure_future(consumer.run())
     await totals.reach(2)
@@ -276,9 +276,9 @@ async def test_the_event_of_a_tenants_end_is_the_platforms_and_names_the_tenant(
 ) -> None:
     tenant = new_tenant()
     await service.fill(tenant)
-    told = event("quartet", event_types.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
+    deleted = event("quartet", event_types.TENANT_DELETED, data={"id": tenant, "somethingLater": 1})
     async with service.database.transaction() as connection:
-        await tenant_deletion.handle_events(connection, [told, told])
+        await tenant_deletion.handle_events(connection, [deleted, deleted])
     await service.eraser().run()
     assert await service.left(tenant) == [0, 0, 0]
     assert await service.due("quartet") is None

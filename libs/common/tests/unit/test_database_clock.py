@@ -1,4 +1,4 @@
-"""Clocks: what is told is taken over as far as it is sure."""
+"""The database clock: corrections by responses of PostgreSQL."""
 
 import logging
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Refusals that cannot be written: the answers stay, and what was counted is told later."""
+"""Denied requests: bounded events; those that cannot be written are counted for the next window."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -104,8 +104,8 @@ async def test_what_was_limited_is_told_in_the_callers_tenant_if_it_is_known() -
         log.limited(who, "192.0.2.1", "client", "GET", "/")
     log.unauthenticated("192.0.2.1", "missing", "GET", "/")
     await log.flush()
-    told = {(key.status, key.tenant, key.actor, key.reason): tally.count for key, tally in log._tallies.items()}
-    assert told == {
+    counts = {(key.status, key.tenant, key.actor, key.reason): tally.count for key, tally in log._tallies.items()}
+    assert counts == {
         (429, "acme", "bjensen", "client"): 2,
         (429, "quartet", "anonymous", "client"): 1,
         (401, "quartet", "anonymous", "missing"): 1,

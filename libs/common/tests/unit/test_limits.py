@@ -192,7 +192,7 @@ async def test_what_comes_while_redis_is_asked_waits_for_the_next_time() -> None
     redis: Any = BusyRedis(windows, clients=3 * BATCH)
     sync = RedisSync(lambda: redis, SharedClock(lambda: 1000.0, lambda: 1000.0), {"limits/common/client": windows})
     await sync.run_once()
-    assert redis.calls == 3  # each client was told of once
+    assert redis.calls == 3  # each client was sent once
     await sync.run_once()
     assert redis.calls == 6
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document as it is served: built once, beside the requests, and not sent to a client that has it."""
+"""The OpenAPI document as it is served: built once in a thread, and not sent to a client that has it."""
 
 import asyncio
 import threading

@@ -16,7 +16,7 @@ LONG = 3600
 
 @pytest.fixture(autouse=True)
 def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few answers without a pause, and pauses that do not end by themselves."""
+    """Few answers without a pause, and pauses that never time out."""
     monkeypatch.setattr(pauses, "AT_ONCE", Limit(FREE, LONG))
     monkeypatch.setattr(pauses, "PAUSE", LONG)
 

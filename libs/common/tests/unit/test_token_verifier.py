@@ -61,7 +61,7 @@ def claims_of(**changes: Any) -> dict[str, Any]:
 
 
 def signed(claims: dict[str, Any], key: Any, algorithm: str = "ES256", **header: Any) -> str:
-    """A token, whoever's key it is."""
+    """A token, signed with any key."""
     return jwt.encode({"alg": algorithm, "typ": "at+jwt", "kid": "test", **header}, claims, key, algorithms=[algorithm])
 
 

@@ -1,4 +1,4 @@
-"""HTTP/2 frame by frame, with h2 as a client that sends whatever it is told to."""
+"""HTTP/2 frame by frame, with h2 as a client without checks."""
 
 import asyncio
 import json

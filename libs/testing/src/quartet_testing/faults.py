@@ -192,7 +192,7 @@ async def measured(stack: Stack, process: str, name: str, **labels: str) -> floa
 
 @contextmanager
 def second_worker(stack: Stack, service: str) -> Iterator[str]:
-    """Another worker of the service beside the supervised one; gives the URL where it tells whether it is ready."""
+    """Another worker of the service next to the supervised one; returns its readiness URL."""
     [port] = ports.choose(1, set(stack.state.ports.values()))
     environment = {**stack.environment(service, "worker"), "QUARTET_PRIVATE_PORT": str(port)}
     log = (stack.home.logs / f"{service}-worker-second.log").open("a")

@@ -36,7 +36,7 @@ class RunningService:
         self.client: TestClientProtocol = app.test_client()
 
     async def outbox(self, tenant: str) -> list[Event]:
-        """The events of `tenant` that wait in the outbox, in order (no relay runs beside)."""
+        """The events of `tenant` that wait in the outbox, in order (no relay runs)."""
         async with self.container.database.connection() as connection:
             rows = await connection.fetch("SELECT event FROM outbox WHERE tenant_id = $1 ORDER BY id", tenant)
         return [decode(row["event"]) for row in rows]

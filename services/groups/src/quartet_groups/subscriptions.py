@@ -31,18 +31,18 @@ class UserFacts(msgspec.Struct, frozen=True, rename="camel"):
 def subscriptions(container: AppContainer[GroupsConfig]) -> Sequence[Subscription]:
     """What the service consumes: one handler for all of users, which locks them once, in one order."""
     return [
-        Subscription("users.user.*.v1", UserEvents(container).happened),
+        Subscription("users.user.*.v1", UserEvents(container).handle_events),
         Subscription(event_types.TENANT_DELETED, tenant_deletion.handle_events),
     ]
 
 
 class UserEvents:
-    """Applies what happened to users."""
+    """Handles events of users."""
 
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
 
-    async def happened(self, connection: Connection, events: Sequence[Event]) -> None:
+    async def handle_events(self, connection: Connection, events: Sequence[Event]) -> None:
         """Keep the newest name of each user, or a tombstone; the deleted ones leave all groups."""
         for tenant, own in _by_tenant(events):
             ordered = sorted(own, key=lambda event: (event.sequence, _is_deleted(event)))

@@ -25,7 +25,7 @@ MAX_STATEMENT = 1_000_000
 
 @dataclass(frozen=True)
 class DomainEvent:
-    """What a domain function returns: what happened, before it is anybody's message.
+    """An event that a domain function returns, before it has an envelope.
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
     their order; `sequence` is the version of the resource after the change. An urgent one is published before all

@@ -93,38 +93,38 @@ class ServiceApp(ServedApp):
 
 def install_request_hooks(app: Quart) -> None:
     async def begin() -> None:
-        known = running_globals()
-        known.started = time.perf_counter()
-        asked = running_request()
-        sent = asked.headers.get("X-Request-Id", "")
-        known.request_id = sent if REQUEST_ID.fullmatch(sent) else new_id_text()
-        begin_context(request_id=known.request_id)
-        if "\x00" in asked.path or b"%00" in asked.query_string:
+        state = running_globals()
+        state.started = time.perf_counter()
+        request = running_request()
+        sent = request.headers.get("X-Request-Id", "")
+        state.request_id = sent if REQUEST_ID.fullmatch(sent) else new_id_text()
+        begin_context(request_id=state.request_id)
+        if "\x00" in request.path or b"%00" in request.query_string:
             raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")
 
     async def finish(response: Response) -> Response:
-        known = running_globals()
-        added = [("X-Request-Id", known.get("request_id", ""))]
-        said = known.get("limits")
-        if said is not None:
-            added += [("RateLimit-Policy", said[0]), ("RateLimit", said[1])]
+        state = running_globals()
+        added = [("X-Request-Id", state.get("request_id", ""))]
+        limits = state.get("limits")
+        if limits is not None:
+            added += [("RateLimit-Policy", limits[0]), ("RateLimit", limits[1])]
         present = {name.lower() for name, _ in response.headers}
         added += [header for lower, header in BY_LOWER_NAME.items() if lower not in present]
         add_headers(response, added)
-        _log_request(running_request(), response, known.get("started"))
+        _log_request(running_request(), response, state.get("started"))
         return response
 
     app.before_request(begin)
     app.after_request(finish)
 
 
-def _log_request(asked: Request, response: Response, started: float | None) -> None:
+def _log_request(request: Request, response: Response, started: float | None) -> None:
     now = time.perf_counter()
     logger.info(
         "request",
         extra={
-            "method": asked.method,
-            "path": hide(asked.path),
+            "method": request.method,
+            "path": hide(request.path),
             "status": response.status_code,
             "ms": round((now - (started or now)) * 1000, 2),
         },

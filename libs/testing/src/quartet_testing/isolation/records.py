@@ -46,7 +46,7 @@ async def exports_are_apart(world: World, service: str) -> None:
     answer = await world.stranger.get(f"/{service}/data/export")
     assert answer.status_code == 200
     clean(world, answer.text)
-    if service == "metrics":  # numbers look alike, whoever's they are
+    if service == "metrics":  # numbers of all tenants look alike
         async with newcomer(world) as third:
             await third.create_user()
             await third.counted("users.user.created", 1)

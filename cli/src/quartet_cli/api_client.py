@@ -1,4 +1,4 @@
-"""Asks an API over HTTP and gives what it answers: the one place where commands do so."""
+"""The HTTP client of the commands: sends requests and converts errors."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from quartet_cli.errors import QuartetError
 Document = dict[str, Any]
 
 
-def ask(method: str, url: str, **options: Any) -> tuple[int, Document]:
-    """Status and JSON of an answer; `options` are httpx's. Raises QuartetError where none comes.
+def send(method: str, url: str, **options: Any) -> tuple[int, Document]:
+    """Status and JSON of the response; `options` are httpx's. Raises QuartetError without one.
 
     The environment's proxies are not used: they would see secrets.
     """
-    import httpx  # the commands that ask nothing start a quarter of a second earlier without it
+    import httpx  # commands without requests start a quarter of a second earlier
 
     try:
         answer = httpx.request(method, url, trust_env=False, **{"timeout": 10, **options})
@@ -22,6 +22,6 @@ def ask(method: str, url: str, **options: Any) -> tuple[int, Document]:
         raise QuartetError(f"No answer from {server}: {error}") from error
 
 
-def explained(status: int, answer: Document) -> QuartetError:
-    """What a refusal says, for people."""
+def error_of(status: int, answer: Document) -> QuartetError:
+    """The error of a refused request, for people."""
     return QuartetError(f"{answer.get('detail', answer)} ({status})"[:300])
