@@ -32,7 +32,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> "Quart":
     from quartet_scim.http import render_error
     from quartet_scim.schema import group_resource_type
     from quartet_scim_http.dialect import SCIM
-    from quartet_scim_http.paths import take_trailing_slashes
+    from quartet_scim_http.requests import take_trailing_slashes
 
     users = users_client.UsersClient(container.service_client("users", container.config.users_url))
     app = create_base_app(

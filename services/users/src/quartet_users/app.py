@@ -51,7 +51,7 @@ def create_app(container: AppContainer[UsersConfig]) -> "Quart":
     from quartet_common.web.app import create_base_app
     from quartet_scim.errors import ScimError
     from quartet_scim_http.dialect import SCIM
-    from quartet_scim_http.paths import take_trailing_slashes
+    from quartet_scim_http.requests import take_trailing_slashes
     from quartet_users.errors import render_error
     from quartet_users.lockout.lockout import LOGIN, SECRET
     from quartet_users.logins.failed_logins import FailedLogins
