@@ -9,7 +9,7 @@ from quart import Response, request
 
 from quartet_common.core.errors import ServiceError, problem
 from quartet_common.core.fair_share import HOLDER, FairShare, ShareExceededError, address_holder
-from quartet_common.limits.addresses import address_key
+from quartet_common.limits.limiter import address_key
 from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, takes
 from quartet_common.web.memory import LARGE_REQUEST
 from quartet_common.web.service_app import ServiceApp

@@ -12,10 +12,9 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit, read_limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import UNKNOWN, address_key
-from quartet_common.limits.limiter import Limiter
-from quartet_common.limits.redis_sync import BATCH, RedisSync, SharedClock
-from quartet_common.limits.windows import REFUSED, Windows
+from quartet_common.limits.limiter import UNKNOWN_ADDRESS, Limiter, address_key
+from quartet_common.limits.redis_sync import BATCH, RedisSync
+from quartet_common.limits.windows import REFUSED, SharedClock, Windows
 
 
 class Clock:
@@ -55,9 +54,9 @@ def test_a_limit_is_read_from_the_environment(settings: dict[str, Any], monkeypa
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("non:sense", UNKNOWN),
-        ("", UNKNOWN),
-        (None, UNKNOWN),
+        ("non:sense", UNKNOWN_ADDRESS),
+        ("", UNKNOWN_ADDRESS),
+        (None, UNKNOWN_ADDRESS),
     ],
 )
 def test_an_ipv6_address_counts_as_its_network(address: str | None, counted: str) -> None:

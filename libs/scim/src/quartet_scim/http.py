@@ -2,21 +2,11 @@
 
 import orjson
 
-from quartet_scim.errors import HttpError, ScimError, as_scim_error
+from quartet_scim.errors import HttpError, as_scim_error
 
 CONTENT_TYPE = "application/scim+json"
 ACCEPTED = frozenset({CONTENT_TYPE, "application/json"})
 ROOT = "/scim/"
-
-
-def require_json(content_type: str | None) -> None:
-    """Refuse a body that says it is something else than JSON (RFC 7644 3.1, 8.1); one that says nothing is taken.
-
-    Raises ScimError 415.
-    """
-    media_type = (content_type or CONTENT_TYPE).partition(";")[0].strip().lower()
-    if media_type not in ACCEPTED:
-        raise ScimError(415, f"The body must be {CONTENT_TYPE} or application/json.")
 
 
 def render_error(error: HttpError, path: str) -> tuple[bytes, str] | None:

@@ -1,17 +1,17 @@
-"""What a SCIM request says: its body, the id of its resource, the attributes that it wants, its conditions."""
+"""What a SCIM request says: its address, its body, the id of its resource, the attributes it wants, its conditions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from quart import request
+from quart import Quart, request
 
 from quartet_common.core.identifiers import parse_id
 from quartet_common.core.offload import LARGE_BODY, work_on
 from quartet_common.web.service_request import FREE_BYTES, hold_bytes, stop_on_disconnect
-from quartet_scim.errors import not_found
-from quartet_scim.http import require_json
+from quartet_scim.errors import ScimError, not_found
+from quartet_scim.http import ACCEPTED, CONTENT_TYPE, ROOT
 from quartet_scim.json import parse, size_in_memory
 from quartet_scim.preconditions import IfMatch
 from quartet_scim.projection import Projection, Projector
@@ -19,6 +19,7 @@ from quartet_scim.query import Query, query_of_body, query_of_parameters
 from quartet_scim.urn_references import urns_in_message, urns_in_text
 
 T = TypeVar("T")
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 MAX_SEARCH_BYTES = 64 * 1024
 """Bytes that a SearchRequest may have; its filter has at most 4,096 characters."""
@@ -56,7 +57,7 @@ async def read_bytes() -> bytes:
     """What was sent and says that it is JSON, for whoever parses it elsewhere; a large one is charged for the objects
     that are made of it. Raises ScimError 415.
     """
-    require_json(request.content_type)
+    _require_json(request.content_type)
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
     if len(body) > FREE_BYTES:
         await hold_bytes(size_in_memory(body), at_once=True)
@@ -100,3 +101,29 @@ async def read_search() -> Query:
     """What a SearchRequest asks for (RFC 7644 section 3.4.3), which changes nothing. Raises ScimError 400, 415."""
     stop_on_disconnect()
     return query_of_body(await read_body())
+
+
+def _require_json(content_type: str | None) -> None:
+    """Refuse a body that says it is something else than JSON (RFC 7644 3.1, 8.1); one that says nothing is taken.
+
+    Raises ScimError 415.
+    """
+    media_type = (content_type or CONTENT_TYPE).partition(";")[0].strip().lower()
+    if media_type not in ACCEPTED:
+        raise ScimError(415, f"The body must be {CONTENT_TYPE} or application/json.")
+
+
+def take_trailing_slashes(app: Quart) -> None:
+    """Have `app` answer at `/scim/v2/Users/` as at `/scim/v2/Users`: some clients end their addresses so."""
+    app.asgi_app = _without_trailing_slash(app.asgi_app)  # type: ignore[method-assign,assignment]  # as documented
+
+
+def _without_trailing_slash(inner: Asgi) -> Asgi:
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if path.startswith(ROOT) and path.endswith("/"):
+            raw = scope.get("raw_path") or b""
+            scope = {**scope, "path": path.rstrip("/"), "raw_path": raw.rstrip(b"/")}
+        await inner(scope, receive, send)
+
+    return outer

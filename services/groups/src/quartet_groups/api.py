@@ -29,7 +29,7 @@ from quartet_scim.errors import ScimError
 from quartet_scim.http import render_error
 from quartet_scim.schema import group_resource_type
 from quartet_scim_http.dialect import SCIM
-from quartet_scim_http.paths import take_trailing_slashes
+from quartet_scim_http.requests import take_trailing_slashes
 
 BLUEPRINTS = (
     group_routes.blueprint,

@@ -13,7 +13,7 @@ from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
 from quartet_scim.errors import ScimError
 from quartet_scim_http.dialect import SCIM
-from quartet_scim_http.paths import take_trailing_slashes
+from quartet_scim_http.requests import take_trailing_slashes
 from quartet_users import groups_client
 from quartet_users.api_clients import api_client_routes
 from quartet_users.bulk import bulk_routes, group_operations_client

@@ -10,7 +10,7 @@ import pytest
 
 from quartet_cli import ports
 from quartet_common.data.database import Database
-from quartet_common.limits.addresses import address_key
+from quartet_common.limits.limiter import address_key
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_serving.server import serve_app

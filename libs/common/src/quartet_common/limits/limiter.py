@@ -6,6 +6,8 @@ cached tokens cost nothing and reveal nothing. Wrong secrets are counted separat
 """
 
 from collections.abc import Callable, Hashable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
@@ -15,9 +17,8 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.rate_limit import Limit
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import address_key
-from quartet_common.limits.redis_sync import RedisSync, SharedClock
-from quartet_common.limits.windows import REFUSED, Windows
+from quartet_common.limits.redis_sync import RedisSync
+from quartet_common.limits.windows import REFUSED, SharedClock, Windows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -26,6 +27,7 @@ CLIENT, USER, ADDRESS, FAILURES = "client", "user", "address", "refused"
 TOKEN, SECRET = "token", "secret"  # kinds of failed attempts
 CHECKS = Limit(100, 1)
 """Tokens that look like ours which each process verifies for a blocked address; one costs some 200 us."""
+UNKNOWN_ADDRESS = "unknown"
 EXTENSION = "quartet_limits"
 """The key of the limiter in `app.extensions`."""
 
@@ -144,3 +146,25 @@ def _policies(config: ServiceConfig) -> dict[str, str]:
 
 def _rate_limit_headers(policies: dict[str, str], name: str, item: str) -> RateLimitHeaders | None:
     return (policies[name], item) if item else None
+
+
+def address_key(address: str | None) -> str:
+    """The key by which an address is counted: the address itself, or the /64 of an IPv6 address, since each subscriber
+    has at least one; an IPv4 address in IPv6 is the IPv4 address.
+    """
+    if not address:
+        return UNKNOWN_ADDRESS
+    return _network(address) if ":" in address else address
+
+
+@lru_cache(4096)
+def _network(address: str) -> str:
+    try:
+        found = ip_address(address.partition("%")[0].strip("[]"))
+    except ValueError:
+        return UNKNOWN_ADDRESS  # all invalid addresses are one
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return f"{IPv6Address(int(found) >> 64 << 64)}/64"

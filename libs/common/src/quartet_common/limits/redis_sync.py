@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 
 from quartet_common.core.offload import slices
-from quartet_common.limits.windows import Report, Windows
+from quartet_common.limits.windows import Report, SharedClock, Windows
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,7 +23,6 @@ BATCH = 250
 """Keys of one call, which blocks Redis for some 200 us."""
 STEP = 1.0
 """Seconds that the clock may be off; when it is off by more, all windows are reset."""
-PRECISION = 0.05
 
 ADD = """
 local sums = {}
@@ -43,28 +42,6 @@ local now = redis.call('TIME')
 return {now[1], now[2], sums}
 """
 """Adds to the current and the previous window of each key; returns both and the time. ARGV: three per key."""
-
-
-class SharedClock:
-    """Seconds since the epoch by the clock of Redis, so that all processes have the same windows. It runs on the
-    monotonic clock of this machine, since the wall clock may be set at any time.
-    """
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
-        self._monotonic = monotonic
-        self._offset = wall() - monotonic()
-
-    def now(self) -> float:
-        """The time."""
-        return self._monotonic() + self._offset
-
-    def correct(self, now: float) -> float:
-        """Set the clock to `now`; returns the correction, 0.0 if it is within PRECISION."""
-        difference = now - self.now()
-        if abs(difference) <= PRECISION:
-            return 0.0
-        self._offset += difference
-        return difference
 
 
 class RedisSync:

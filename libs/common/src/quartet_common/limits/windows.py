@@ -5,6 +5,7 @@ overlap. `redis_sync` adds the counts of other processes.
 """
 
 import math
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,30 @@ from quartet_common.config.rate_limit import Limit
 REFUSED = -1
 CAPACITY = 10_000
 """Keys that are remembered at least; up to twice as many. About 400 bytes each."""
+CLOCK_PRECISION = 0.05
+"""Seconds that the clock may differ from that of Redis."""
+
+
+class SharedClock:
+    """Seconds since the epoch by the clock of Redis, so that all processes have the same windows. It runs on the
+    monotonic clock of this machine, since the wall clock may be set at any time.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
+
+    def now(self) -> float:
+        """The time."""
+        return self._monotonic() + self._offset
+
+    def correct(self, now: float) -> float:
+        """Set the clock to `now`; returns the correction, 0.0 if it is within CLOCK_PRECISION."""
+        difference = now - self.now()
+        if abs(difference) <= CLOCK_PRECISION:
+            return 0.0
+        self._offset += difference
+        return difference
 
 
 class Count:

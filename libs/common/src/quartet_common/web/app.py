@@ -120,7 +120,7 @@ def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
 
 
 def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
-    """Let pages of `origins` call, and read what they are told. There are no cookies, so no credentials are let in: who
+    """Let pages of `origins` call, and read the responses. There are no cookies, so no credentials are let in: who
     asks is in a header that no page of another origin can make a browser send.
     """
     return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app

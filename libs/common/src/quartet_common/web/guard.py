@@ -12,8 +12,7 @@ from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.core.fair_share import HOLDER, address_holder
-from quartet_common.limits.addresses import address_key
-from quartet_common.limits.limiter import SECRET
+from quartet_common.limits.limiter import SECRET, address_key
 from quartet_common.telemetry.logs import add_context
 from quartet_common.web.service_request import running_globals, running_request
 

@@ -1,4 +1,4 @@
-"""The members of a group under a PATCH, told apart from the rest: sets to add and remove, without the group's own.
+"""The members of a group under a PATCH, separated from the rest: sets to add and remove, without the group's own.
 
 Members are rows in a database: no operation may cost what the group holds. Whatever the clients send, in whatever
 order, comes down to one of two things: a new set of members, or ids to add and ids to remove.

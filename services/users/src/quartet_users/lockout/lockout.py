@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from quartet_common.config.rate_limit import Limit
 from quartet_common.core.errors import LimitedError
-from quartet_common.limits.addresses import address_key
-from quartet_common.limits.redis_sync import SharedClock
+from quartet_common.limits.limiter import address_key
+from quartet_common.limits.windows import SharedClock
 from quartet_common.runtime.container import AppContainer
 from quartet_users.config import UsersConfig, decode_master_key
 from quartet_users.lockout import lockout_domain

@@ -70,6 +70,8 @@ def revoke_user(work: UnitOfWork, user_id: UUID, ended: Sequence[Session], why: 
 
 def revoke_sessions(work: UnitOfWork, ended: Sequence[Session], why: EndReason) -> None:
     """Refuse the tokens of sessions that were removed, and publish the end of each session."""
+    if not ended:
+        return
     now = work.now()  # later than any token of theirs: who makes one holds the session's row
     _publish_ends(work, ended, why)
     revoke(work, [revocation(work.tenant, "session", one.id, now) for one in ended])
