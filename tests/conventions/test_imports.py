@@ -1,6 +1,8 @@
 """Who imports whom: read from the source, so that a wrong direction is found even where it happens to work."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +18,10 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
     "asyncio", "http", "io", "logging", "os", "pathlib", "shutil", "socket", "subprocess", "sys", "tempfile",
     "threading", "time", "urllib",
 }  # fmt: skip
-WIRING = {"app", "__main__"}
+WIRING = {"api", "app", "__main__"}
 RULES = ("domain",)
+WEB = ("quart_cors", "quart_schema", "quartet_common.web", "swagger_ui")
+"""Packages that only an api loads."""
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
@@ -35,7 +39,7 @@ USERS_LEVELS = {
     "config": 1, "errors": 1, "group_marker_client": 1, "memberships": 1, "groups_client": 2, "passwords": 2,
     "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3, "sessions": 4,
     "subscriptions": 4, "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
-    "exports": 7, "openapi_reference": 7, "app": 8, "__main__": 9,
+    "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
@@ -183,7 +187,9 @@ def test_the_rules_of_a_service_do_no_input_or_output_and_wait_for_nothing(packa
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_the_rules_of_a_service_import_none_of_its_later_steps(package: str) -> None:
     for path in steps(package, *RULES):
-        assert not imported_steps(path, package, "app", "client", "routes", "store", "subscriptions", "usecases"), path
+        assert not imported_steps(
+            path, package, "api", "app", "client", "routes", "store", "subscriptions", "usecases"
+        ), path
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
@@ -196,8 +202,28 @@ def test_only_the_wiring_imports_routes(package: str) -> None:
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
 def test_nobody_imports_the_wiring_but_the_start(package: str) -> None:
     for path in modules(package):
-        if name_of(path, package) not in WIRING:
-            assert not {name for name in imports(path) if name.startswith(f"{package}.app")}, path
+        wiring = {f"{package}.api", f"{package}.app"} - ({f"{package}.app"} if path.stem == "__main__" else set())
+        found = {part for name in imports(path) for part in (name, name.rpartition(".")[0])}
+        assert not found & wiring, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_the_web_is_imported_where_requests_are_read_and_answered(package: str) -> None:
+    """Cursors are no part of a request: their text also stands in what a use case gives back."""
+    for path in modules(package):
+        if not is_step(name_of(path, package), "api", "parameters", "routes"):
+            found = {name for name in imports(path) if name.startswith("quartet_common.web")}
+            assert not {name for name in found if not name.startswith("quartet_common.web.cursors.")}, path
+
+
+@pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
+def test_a_worker_loads_no_http_code(package: str) -> None:
+    """What Quart itself takes is there anyway: the private port of a worker is an application too."""
+    program = f"import sys, {package}.app; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name for name in ran.stdout.split() if name.startswith(("quartet_", "quart_", "swagger_ui"))}
+    assert f"{package}.app" in loaded
+    assert {name for name in loaded if is_step(name, "api", "routes", "parameters") or name.startswith(WEB)} == set()
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))

@@ -1,12 +1,16 @@
 """The route map: every route needs a scope that exists, or stands here by name."""
 
+import ast
+import inspect
+from importlib import import_module
+
 import pytest
 from quart import Quart
 
 from quartet_cli.layout import SERVICES
 from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, body_limit
-from quartet_common.web.guard import lets_people_in, scopes_of
+from quartet_common.web.guard import is_public, lets_people_in, scopes_of
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi"}
 PUBLIC = {
@@ -62,8 +66,7 @@ def test_people_need_no_scope_exactly_where_it_is_written_down(apps: dict[str, Q
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_guard_lets_in_without_a_token_exactly_what_is_public_by_name(apps: dict[str, Quart], service: str) -> None:
     app = apps[service]
-    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
-    let_in = app.extensions["quartet_public"] & endpoints
+    let_in = {name for name, view in app.view_functions.items() if is_public(view)}
     assert let_in == PUBLIC_EVERYWHERE | PUBLIC[service]
 
 
@@ -86,6 +89,27 @@ async def test_every_route_stands_in_the_openapi_document_with_a_summary(apps: d
         path = rule.rule.replace("<", "{").replace(">", "}")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert document["paths"][path][method.lower()].get("summary"), f"{method} {path} says nothing"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_handler_is_a_function_of_a_module(apps: dict[str, Quart], service: str) -> None:
+    for endpoint, view in apps[service].view_functions.items():
+        if endpoint != "openapi":  # it holds the document, which is built once
+            assert getattr(import_module(view.__module__), view.__name__) is view, endpoint
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_app_provides_what_its_handlers_ask_for(apps: dict[str, Quart], service: str) -> None:
+    app = apps[service]
+    asked = set()
+    for module in {import_module(view.__module__) for view in app.view_functions.values()}:
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dependency":
+                [kind] = node.args
+                assert isinstance(kind, ast.Name)
+                asked.add(getattr(module, kind.id))
+    assert asked
+    assert asked - app.extensions.keys() == set()
 
 
 KB = 1024
@@ -120,15 +144,16 @@ LARGER_BODIES = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_body_is_small_but_for_those_of_routes_that_are_written_down(
+async def test_every_body_is_small_but_for_those_of_routes_that_are_written_down(
     apps: dict[str, Quart], service: str
 ) -> None:
     app = apps[service]
     assert SMALL_BODY == 16 * KB
-    limits = {
-        rule.endpoint: body_limit(app.view_functions[rule.endpoint])
-        for rule in app.url_map.iter_rules()
-        if not (rule.methods or set()).isdisjoint({"POST", "PUT", "PATCH"})
-    }
+    async with app.app_context():
+        limits = {
+            rule.endpoint: body_limit(app.view_functions[rule.endpoint])
+            for rule in app.url_map.iter_rules()
+            if not (rule.methods or set()).isdisjoint({"POST", "PUT", "PATCH"})
+        }
     assert {endpoint: limit for endpoint, limit in limits.items() if limit != SMALL_BODY} == LARGER_BODIES[service]
     assert all(endpoint not in PUBLIC[service] for endpoint in LARGER_BODIES[service])

@@ -14,8 +14,10 @@ from quartet_common.core.errors import NotFoundError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, api_readiness
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints.data_export import NDJSON, data_blueprint
-from quartet_common.web.guard import caller, requires
+from quartet_common.web.blueprints import data_export
+from quartet_common.web.blueprints.data_export import NDJSON
+from quartet_common.web.dependencies import provide
+from quartet_common.web.guard import caller, public, requires
 from quartet_testing.services import RunningService, new_tenant, run_service
 
 ORIGIN = "https://app.example.com"
@@ -26,8 +28,9 @@ Run = Callable[..., AbstractAsyncContextManager[RunningService]]
 
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """The app of the service `common`: a route for each thing that can happen."""
-    app = create_base_app(container, title="Common", public=frozenset({"open_"}))
-    app.register_blueprint(data_blueprint(container, {}, "tenant:admin"), url_prefix="/common/data")
+    app = create_base_app(container, title="Common")
+    provide(app, data_export.Exports, data_export.Exports.of(container, {}))
+    app.register_blueprint(data_export.blueprint, url_prefix="/common/data")
 
     @app.get("/common/things")
     @requires("users:read")
@@ -54,6 +57,7 @@ def create_app(container: AppContainer[ServiceConfig]) -> Quart:
         return "never"
 
     @app.get("/common/open")
+    @public
     async def open_() -> str:
         return "open"
 

@@ -16,6 +16,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_common.web.app import create_base_app
+from quartet_common.web.guard import public
 from quartet_common.web.service_request import ServiceRequest, running_request, stop_on_disconnect
 from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
@@ -41,13 +42,15 @@ class Served:
         self.running: asyncio.Future[None]
 
     def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
-        app = create_base_app(container, title="Common", public=frozenset({"write", "search"}))
+        app = create_base_app(container, title="Common")
 
         @app.route("/common/write", methods=METHODS)
+        @public
         async def write() -> str:
             return await self._work(stops=False)
 
         @app.post("/common/search")
+        @public
         async def search() -> str:
             return await self._work(stops=True)
 

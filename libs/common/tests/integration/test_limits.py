@@ -17,7 +17,7 @@ from quartet_common.limits import limiter
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
-from quartet_common.web.guard import requires
+from quartet_common.web.guard import public, requires
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import paused, stopped
 from quartet_testing.services import RunningService, new_tenant, run_service
@@ -31,7 +31,7 @@ Run = Callable[..., AbstractAsyncContextManager[RunningService]]
 
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """An app with a closed route, a public one, and one that looks at secrets."""
-    app = create_base_app(container, title="Common", public=frozenset({"open_", "token"}))
+    app = create_base_app(container, title="Common")
 
     @app.get("/common/things")
     @requires("users:read")
@@ -39,10 +39,12 @@ def create_app(container: AppContainer[ServiceConfig]) -> Quart:
         return "things"
 
     @app.get("/common/open")
+    @public
     async def open_() -> str:
         return "open"
 
     @app.post("/common/token")
+    @public
     async def token() -> str:
         app.extensions["tried"] = app.extensions.get("tried", 0) + 1
         raise UnauthorizedError("invalid_client")

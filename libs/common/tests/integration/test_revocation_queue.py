@@ -24,7 +24,7 @@ from quartet_common.runtime import revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints.rabbitmq import rabbitmq_blueprint
+from quartet_common.web.blueprints import rabbitmq
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, Thing, add, drained, relay_of, running
 from quartet_testing.services import new_tenant, run_service
@@ -180,7 +180,7 @@ async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_r
 
     def create_app(made: AppContainer[ServiceConfig]) -> Quart:
         app = create_base_app(made, title="Common")
-        app.register_blueprint(rabbitmq_blueprint(made), url_prefix="/common/rabbitmq")
+        app.register_blueprint(rabbitmq.blueprint, url_prefix="/common/rabbitmq")
         return app
 
     service: Service[Any] = Service("quartet_common", type(config), create_app, lambda _: [])

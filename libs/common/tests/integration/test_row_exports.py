@@ -19,7 +19,8 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export
-from quartet_common.web.blueprints.data_export import CHUNK, EXPORTS, data_blueprint
+from quartet_common.web.blueprints.data_export import CHUNK, EXPORTS
+from quartet_common.web.dependencies import provide
 from quartet_common.web.guard import requires
 from quartet_serving import sending
 from quartet_testing.conditions import eventually
@@ -43,7 +44,8 @@ async def things(connection: Connection, _: str) -> AsyncIterator[bytes]:
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """An app with an export, and a route that reads one row."""
     app = create_base_app(container, title="Common")
-    app.register_blueprint(data_blueprint(container, {"thing": things}, "tenant:admin"), url_prefix="/common/data")
+    provide(app, data_export.Exports, data_export.Exports.of(container, {"thing": things}))
+    app.register_blueprint(data_export.blueprint, url_prefix="/common/data")
 
     @app.get("/common/rows")
     @requires("users:read")

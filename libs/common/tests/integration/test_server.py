@@ -21,6 +21,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.server_settings import hypercorn_config
 from quartet_common.web.app import create_base_app
+from quartet_common.web.guard import public
 from quartet_serving import server, wire_format
 from quartet_serving.http2_connection import Http2Connection
 from quartet_serving.server import serve_app
@@ -43,11 +44,10 @@ class Served:
 
     def create_app(self, container: AppContainer[ServiceConfig]) -> Quart:
         """An app with a slow route and one that reads a body."""
-        app = create_base_app(
-            container, title="Common", public=frozenset({"slow", "length", "address", "pieces", "large"})
-        )
+        app = create_base_app(container, title="Common")
 
         @app.get("/common/slow")
+        @public
         async def slow() -> str:
             self.begun.set()
             try:
@@ -58,10 +58,12 @@ class Served:
             return "done"
 
         @app.get("/common/large")
+        @public
         async def large() -> bytes:
             return b"x" * LARGE
 
         @app.get("/common/pieces")
+        @public
         async def pieces() -> Response:
             async def produce() -> AsyncIterator[bytes]:
                 for number in range(1000):
@@ -70,10 +72,12 @@ class Served:
             return Response(produce(), content_type="text/plain")
 
         @app.post("/common/length")
+        @public
         async def length() -> dict[str, int]:
             return {"length": len(await request.get_data())}
 
         @app.get("/common/address")
+        @public
         async def address() -> dict[str, str | None]:
             return {"address": request.remote_addr, "scheme": request.scheme}
 

@@ -12,7 +12,7 @@ from quartet_common.core.fair_share import CAPACITY, SHARE
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
-from quartet_common.web.guard import requires
+from quartet_common.web.guard import public, requires
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant, serve_service
 
@@ -22,7 +22,7 @@ MANY = 20
 
 def create_app(container: AppContainer[ServiceConfig]) -> Quart:
     """An app with routes that read one row: at once, or when the test says so."""
-    app = create_base_app(container, title="Common", public=frozenset({"hold_openly"}))
+    app = create_base_app(container, title="Common")
     app.extensions["release"] = asyncio.Event()
 
     async def hold() -> dict[str, int]:
@@ -37,7 +37,12 @@ def create_app(container: AppContainer[ServiceConfig]) -> Quart:
             return {"one": await connection.fetchval("SELECT 1")}
 
     app.get("/common/held")(requires("users:read")(hold))
-    app.add_url_rule("/common/open", "hold_openly", hold)
+
+    @app.get("/common/open")
+    @public
+    async def hold_openly() -> dict[str, int]:
+        return await hold()
+
     return app
 
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 from quart import Quart, g
 
 from quartet_common.auth.principal import Principal
-from quartet_common.web.blueprints.data_export import data_blueprint
+from quartet_common.web.blueprints import data_export
+from quartet_common.web.dependencies import provide
 
 
 @asynccontextmanager
@@ -25,7 +26,8 @@ async def test_an_export_is_not_cut_off_however_long_it_takes(tmp_path: Path) ->
     app = Quart("test")
     config = SimpleNamespace(service="common", export_dir=tmp_path, export_bytes=1_000_000)
     container = SimpleNamespace(config=config, shares=[], database=SimpleNamespace(separate_snapshot=snapshot))
-    app.register_blueprint(data_blueprint(cast(Any, container), {"thing": things}, "users:read"))
+    provide(app, data_export.Exports, data_export.Exports.of(cast(Any, container), {"thing": things}))
+    app.register_blueprint(data_export.blueprint)
     async with app.test_request_context("/export"):
         g.principal = Principal("acme", "bjensen", "scim", frozenset(), 0)
         response = await cast(Any, app.view_functions["data.export"])()

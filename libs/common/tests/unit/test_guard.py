@@ -1,6 +1,7 @@
 """The guard: which routes are closed, to whom, and on whose behalf a service acts."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,16 @@ from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ServiceError
 from quartet_common.limits.limiter import Limiter
-from quartet_common.web.guard import caller, install_guard, lets_people_in, requires, scopes_of
+from quartet_common.web.guard import (
+    caller,
+    install_guard,
+    is_public,
+    lets_people_in,
+    public,
+    requires,
+    scopes_of,
+    unlimited,
+)
 from quartet_testing.tokens import TokenFactory
 
 ISSUER = "https://id.example.com"
@@ -60,6 +70,7 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
         return caller().actor
 
     @made.get("/open")
+    @public
     async def open_() -> str:
         return "open"
 
@@ -68,6 +79,7 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
         return "never"
 
     @made.get("/anonymous")
+    @public
     async def anonymous() -> str:
         return caller().tenant
 
@@ -75,7 +87,7 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
         return {"code": error.code, "detail": error.detail}, error.status, error.headers
 
     made.register_error_handler(ServiceError, answer)
-    install_guard(made, lambda: verifier, frozenset({"open_", "anonymous"}), Limiter(lone_config, no_redis))
+    install_guard(made, lambda: verifier, Limiter(lone_config, no_redis))
     return made
 
 
@@ -271,3 +283,20 @@ def test_the_scopes_of_a_view_can_be_asked_for() -> None:
     assert lets_people_in(requires(person=True)(view))
     with pytest.raises(ValueError, match="public"):
         requires()
+
+
+@pytest.mark.parametrize("mark", [public, unlimited])
+def test_a_view_is_public_or_needs_a_scope_and_not_both(mark: Callable[[Any], Any]) -> None:
+    async def closed() -> None:
+        return None
+
+    async def open_() -> None:
+        return None
+
+    assert not is_public(closed)
+    assert is_public(mark(open_))
+    for scopes in (requires("audit:read"), requires(person=True)):
+        with pytest.raises(ValueError, match="closed has @public and @requires"):
+            mark(scopes(closed))
+        with pytest.raises(ValueError, match="open_ has @public and @requires"):
+            scopes(open_)

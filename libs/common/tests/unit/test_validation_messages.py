@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from quartet_common.web.validation_messages import MAX_SHOWN, NO_CONTROL_CHARACTERS, describe
+from quartet_common.core.validation_messages import MAX_SHOWN, NO_CONTROL_CHARACTERS, describe
 
 
 class Member(msgspec.Struct, forbid_unknown_fields=True):

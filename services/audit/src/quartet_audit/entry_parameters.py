@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from quartet_audit.entry_domain import BEGINNING, END, Position, Search
+from quartet_common.core.validation_messages import shown
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.query_parameters import BadParameterError, single, time, whole_number
-from quartet_common.web.validation_messages import shown
 
 FILTERS = ("action", "actor", "resource", "outcome", "from", "to")
 NAMES = (*FILTERS, "order", "limit", "cursor")

@@ -11,30 +11,27 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import ANY_SIZE, read_json_bytes, takes
+from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_groups.bulk_usecases import GroupBulk, GroupOperations
 from quartet_groups.group_models import GroupOperationsDocument, GroupResultsDocument
 from quartet_scim.bulk import MAX_OPERATIONS, Outcome
 
+blueprint = Blueprint("bulk", __name__, url_prefix="/groups")
 
-def bulk_blueprint(bulk: GroupBulk) -> Blueprint:
-    """`/groups/bulk`."""
-    blueprint = Blueprint("bulk", __name__)
 
-    @blueprint.post("/bulk")
-    @requires(SERVICE_SCOPE)
-    @takes(ANY_SIZE)
-    @tag(["Services"])
-    @document_request(GroupOperationsDocument)
-    @document_response(GroupResultsDocument)
-    async def carry_out() -> Response:
-        """Carry out group operations in order; each has a result of its own."""
-        body = await read_json_bytes()
-        outcomes = await bulk.carry_out(caller(), await asyncio.to_thread(_read, body))
-        return json_response(orjson.dumps({"results": [_result(one) for one in outcomes]}))
-
-    return blueprint
+@blueprint.post("/bulk")
+@requires(SERVICE_SCOPE)
+@takes(ANY_SIZE)
+@tag(["Services"])
+@document_request(GroupOperationsDocument)
+@document_response(GroupResultsDocument)
+async def carry_out() -> Response:
+    """Carry out group operations in order; each has a result of its own."""
+    body = await read_json_bytes()
+    outcomes = await dependency(GroupBulk).carry_out(caller(), await asyncio.to_thread(_read, body))
+    return json_response(orjson.dumps({"results": [_result(one) for one in outcomes]}))
 
 
 def _read(body: bytes) -> GroupOperations:

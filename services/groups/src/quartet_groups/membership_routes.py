@@ -1,19 +1,20 @@
 """Routes of memberships: a group's members by page, checks, and the groups of a user; not SCIM."""
 
-from collections.abc import Collection
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 import orjson
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web.bodies import read_json_bytes, takes
-from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
-from quartet_common.web.query_parameters import MAX_TEXT, BadParameterError, single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
+from quartet_common.web.query_parameters import MAX_TEXT, BadParameterError
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_groups.group_models import (
@@ -28,8 +29,6 @@ from quartet_groups.group_models import (
 from quartet_groups.membership_domain import Question
 from quartet_groups.membership_usecases import Membership
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 MAX_CHECKS = 1000
 MAX_CHECK_BYTES = 256 * 1024
 """Bytes of a body with MAX_CHECKS checks."""
@@ -43,82 +42,66 @@ class Place(NamedTuple):
     id: UUID
 
 
-def membership_blueprint(membership: Membership) -> Blueprint:
-    """`/<group_id>/members`, `/check` and `/of/<user>`; scope groups:read."""
-    blueprint = Blueprint("membership", __name__)
-
-    @blueprint.get("/<group_id>/members")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(PageQuery)
-    @document_response(MembersDocument)
-    async def members(group_id: str) -> Response:
-        """List the members of a group in pages: users by id, then groups by id."""
-        tenant = caller().tenant
-        given = _given(("cursor", "count"))
-        context = ["groups.members", tenant, group_id]
-        after = decode_cursor(given["cursor"], context, Place) if "cursor" in given else Place(0, NOWHERE)
-        count = _count(given)
-        rows = await membership.members(tenant, group_id, after, count + 1)
-        page = rows[:count]
-        onward = encode_cursor((page[-1]["kind"], page[-1]["id"]), context) if len(rows) > count else None
-        # the members are JSON already and are handed on as the database made them
-        return _page("members", ",".join(row["text"] for row in page).encode(), onward)
-
-    @blueprint.get("/check")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(CheckQuery)
-    @document_response(CheckDocument)
-    async def check() -> Response:
-        """Check whether a user is in a group, directly or through nested groups, and return the path."""
-        given = _given(("user", "group"))
-        for name in ("user", "group"):
-            if name not in given:
-                raise BadParameterError(name, "is required")
-        answers = await membership.check(caller().tenant, [Question(given["user"], given["group"])])
-        return json_response(answers[1:-1])
-
-    @blueprint.post("/check")
-    @requires("groups:read")
-    @takes(MAX_CHECK_BYTES)
-    @tag(["memberships"])
-    @document_request(CheckListRequest)
-    @document_response(CheckListDocument)
-    async def check_many() -> Response:
-        """Carry out up to 1,000 checks; the results are in the order of the checks."""
-        stop_on_disconnect()
-        questions = _questions(await read_json_bytes())
-        return json_response(b'{"results":%b}' % await membership.check(caller().tenant, questions))
-
-    @blueprint.get("/of/<user>")
-    @requires("groups:read")
-    @tag(["memberships"])
-    @document_querystring(PageQuery)
-    @document_response(GroupsOfDocument)
-    async def of(user: str) -> Response:
-        """List the groups of a user by id in pages, direct ones and those through nested groups."""
-        tenant = caller().tenant
-        given = _given(("cursor", "count"))
-        context = ["groups.of", tenant, user]
-        after = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else NOWHERE
-        count = _count(given)
-        found = await membership.groups_of(tenant, user, after, count + 1)
-        page = found[:count]
-        onward = encode_cursor(orjson.loads(page[-1])["value"], context) if len(found) > count else None
-        return _page("groups", b",".join(page), onward)
-
-    return blueprint
+blueprint = Blueprint("membership", __name__, url_prefix="/groups")
 
 
-def _given(known: Collection[str]) -> dict[str, str]:
-    """The parameters of the query; an empty one is as good as none. Raises BadParameterError."""
-    parameters = request.args.to_dict(flat=False)
-    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
+@blueprint.get("/<group_id>/members")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(PageQuery)
+@document_response(MembersDocument)
+async def members(group_id: str) -> Response:
+    """List the members of a group in pages: users by id, then groups by id."""
+    tenant = caller().tenant
+    context = ["groups.members", tenant, group_id]
+    after, count = read_page(read_parameters("cursor", "count"), context, Place(0, NOWHERE))
+    rows = await dependency(Membership).members(tenant, group_id, after, count + 1)
+    onward = next_cursor(rows, count, context, itemgetter("kind", "id"))
+    # the members are JSON already and are handed on as the database made them
+    return _page("members", ",".join(row["text"] for row in rows[:count]).encode(), onward)
 
 
-def _count(given: dict[str, str]) -> int:
-    return whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
+@blueprint.get("/check")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(CheckQuery)
+@document_response(CheckDocument)
+async def check() -> Response:
+    """Check whether a user is in a group, directly or through nested groups, and return the path."""
+    given = read_parameters("user", "group")
+    for name in ("user", "group"):
+        if name not in given:
+            raise BadParameterError(name, "is required")
+    answers = await dependency(Membership).check(caller().tenant, [Question(given["user"], given["group"])])
+    return json_response(answers[1:-1])
+
+
+@blueprint.post("/check")
+@requires("groups:read")
+@takes(MAX_CHECK_BYTES)
+@tag(["memberships"])
+@document_request(CheckListRequest)
+@document_response(CheckListDocument)
+async def check_many() -> Response:
+    """Carry out up to 1,000 checks; the results are in the order of the checks."""
+    stop_on_disconnect()
+    questions = _questions(await read_json_bytes())
+    return json_response(b'{"results":%b}' % await dependency(Membership).check(caller().tenant, questions))
+
+
+@blueprint.get("/of/<user>")
+@requires("groups:read")
+@tag(["memberships"])
+@document_querystring(PageQuery)
+@document_response(GroupsOfDocument)
+async def of(user: str) -> Response:
+    """List the groups of a user by id in pages, direct ones and those through nested groups."""
+    tenant = caller().tenant
+    context = ["groups.of", tenant, user]
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    found = await dependency(Membership).groups_of(tenant, user, after, count + 1)
+    onward = next_cursor(found, count, context, lambda group: orjson.loads(group)["value"])
+    return _page("groups", b",".join(found[:count]), onward)
 
 
 def _page(name: str, items: bytes, onward: str | None) -> Response:

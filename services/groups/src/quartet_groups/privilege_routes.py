@@ -4,8 +4,8 @@ from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.auth.scopes import SERVICE_SCOPE
-from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json, takes
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_groups import privilege_store
@@ -16,21 +16,18 @@ MAX_MARK_BYTES = 64 * 1024
 """Bytes of a body with 1,000 ids."""
 
 
-def privileges_blueprint(container: AppContainer[GroupsConfig]) -> Blueprint:
-    """`/groups/privileged`."""
-    blueprint = Blueprint("privileges", __name__)
+blueprint = Blueprint("privileges", __name__, url_prefix="/groups")
 
-    @blueprint.post("/privileged")
-    @requires(SERVICE_SCOPE)
-    @takes(MAX_MARK_BYTES)
-    @tag(["Services"])
-    @document_request(MarkDocument)
-    @document_response(MarkedDocument)
-    async def mark() -> Response:
-        """Mark up to 1,000 groups: changes of their members need the scopes of their roles from now on."""
-        body = await read_json(MarkBody)
-        async with container.database.transaction() as connection:
-            found = await privilege_store.mark(connection, caller().tenant, body.ids)
-        return json_response(MarkedDocument([MarkedGroupDocument(str(one), name) for one, name in found.items()]))
 
-    return blueprint
+@blueprint.post("/privileged")
+@requires(SERVICE_SCOPE)
+@takes(MAX_MARK_BYTES)
+@tag(["Services"])
+@document_request(MarkDocument)
+@document_response(MarkedDocument)
+async def mark() -> Response:
+    """Mark up to 1,000 groups: changes of their members need the scopes of their roles from now on."""
+    body = await read_json(MarkBody)
+    async with app_container(GroupsConfig).database.transaction() as connection:
+        found = await privilege_store.mark(connection, caller().tenant, body.ids)
+    return json_response(MarkedDocument([MarkedGroupDocument(str(one), name) for one, name in found.items()]))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from quartet_common.core.validation_messages import shown
 from quartet_common.web.query_parameters import BadParameterError, single, time
-from quartet_common.web.validation_messages import shown
 from quartet_metrics.errors import TooManyPointsError
 from quartet_metrics.metric_domain import HOUR, MAX_POINTS, METRICS, NO_DIMENSION, STEPS, Query, Step, ceiling, floor
 

@@ -1,38 +1,36 @@
-"""Routes: the questions that can be asked over HTTP."""
+"""Routes: the questions that can be asked over HTTP; scope metrics:read."""
 
 import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.config.settings import ServiceConfig
-from quartet_common.runtime.container import AppContainer
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
+from quartet_metrics.config import MetricsConfig
 from quartet_metrics.metric_models import Answer, Catalog, Parameters, catalog
 from quartet_metrics.metric_parameters import read_query
 from quartet_metrics.metric_usecases import answer_query
 
+blueprint = Blueprint("metrics", __name__, url_prefix="/metrics")
 
-def metrics_blueprint(container: AppContainer[ServiceConfig]) -> Blueprint:
-    """`/query` and `/catalog`; scope metrics:read."""
-    blueprint = Blueprint("metrics", __name__)
 
-    @blueprint.get("/query")
-    @requires("metrics:read")
-    @tag(["metrics"])
-    @document_querystring(Parameters)
-    @document_response(Answer)
-    async def query() -> Response:
-        """Count events of the caller's tenant as time series without gaps."""
-        asked = read_query(request.args.to_dict(flat=False), container.clock())
-        return json_response(msgspec.json.encode(await answer_query(container, caller().tenant, asked)))
+@blueprint.get("/query")
+@requires("metrics:read")
+@tag(["metrics"])
+@document_querystring(Parameters)
+@document_response(Answer)
+async def query() -> Response:
+    """Count events of the caller's tenant as time series without gaps."""
+    container = app_container(MetricsConfig)
+    asked = read_query(request.args.to_dict(flat=False), container.clock())
+    return json_response(msgspec.json.encode(await answer_query(container, caller().tenant, asked)))
 
-    @blueprint.get("/catalog")
-    @requires("metrics:read")
-    @tag(["metrics"])
-    @document_response(Catalog)
-    async def known() -> Response:
-        """List the metrics, dimensions and steps that `/metrics/query` supports."""
-        return json_response(msgspec.json.encode(catalog()))
 
-    return blueprint
+@blueprint.get("/catalog")
+@requires("metrics:read")
+@tag(["metrics"])
+@document_response(Catalog)
+async def known() -> Response:
+    """List the metrics, dimensions and steps that `/metrics/query` supports."""
+    return json_response(msgspec.json.encode(catalog()))

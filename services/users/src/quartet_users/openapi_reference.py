@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from quartet_common.web.openapi import Reference
-from quartet_scim_http.dialect import PARAMETERS
+from quartet_scim_http.dialect import PARAMETERS as SCIM_PARAMETERS
 
 MESSAGES = "urn:ietf:params:scim:api:messages:2.0"
 USER_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -66,56 +65,56 @@ SCHEMA = {
 }
 CREDENTIALS = {"client_id": "acme-1234567890abcdef", "client_secret": "the secret of the client"}
 
-REFERENCE = Reference(
-    examples={
-        "POST /scim/v2/Users": USER,
-        "PUT /scim/v2/Users/{user_id}": USER,
-        "PATCH /scim/v2/Users/{user_id}": PATCH,
-        "PUT /scim/v2/Me": USER,
-        "PATCH /scim/v2/Me": PATCH,
-        "POST /scim/v2/Users/.search": {**SEARCH, "filter": 'userName sw "b"', "sortBy": "userName"},
-        "POST /scim/v2/.search": SEARCH,
-        "POST /scim/v2/Bulk": BULK,
-        "POST /users/schemas": SCHEMA,
-        "POST /users/lookup": {"ids": [SOME_ID]},
-        "POST /users/lookup/group-scopes": {"ids": [SOME_ID]},
-        "POST /users/login": {"tenant": "default", "user_name": "bjensen@example.com", "password": PASSWORD},
-        "POST /users/password": {"old_password": PASSWORD, "new_password": "copper meadow signal 47"},
-        "POST /oauth2/token": {"grant_type": "client_credentials", "scope": "users:read", **CREDENTIALS},
-        "POST /oauth2/introspect": {"token": "the token", **CREDENTIALS},
-        "POST /oauth2/revoke": {"token": "the token", **CREDENTIALS},
-        "POST /users/clients": {"name": "Payroll", "scopes": ["users:read", "groups:read"]},
-        "PATCH /users/clients/{client_id}": {"name": "Payroll of 2027", "scopes": ["users:read"]},
-        "POST /users/clients/{client_id}/secrets": {"overlap_seconds": 3600},
-        "POST /users/roles": {"name": "Auditor", "scopes": ["audit:read"], "description": "Reads the audit log"},
-        "PATCH /users/roles/{role_id}": {"description": "Reads and exports", "scopes": ["audit:read", "audit:export"]},
-        "POST /users/roles/{role_id}/grants": {"type": "User", "id": SOME_ID},
-        "POST /users/scim-tokens": {"name": "Okta", "expires_in_days": 365},
-        "POST /users/tenants": {
-            "id": "acme",
-            "display_name": "Acme",
-            "administrator": {"user_name": "admin@acme.example.com", "display_name": "Administrator"},
-        },
-        "PATCH /users/tenants/{tenant}": {"display_name": "Acme International"},
+EXAMPLES: dict[str, Any] = {
+    "POST /scim/v2/Users": USER,
+    "PUT /scim/v2/Users/{user_id}": USER,
+    "PATCH /scim/v2/Users/{user_id}": PATCH,
+    "PUT /scim/v2/Me": USER,
+    "PATCH /scim/v2/Me": PATCH,
+    "POST /scim/v2/Users/.search": {**SEARCH, "filter": 'userName sw "b"', "sortBy": "userName"},
+    "POST /scim/v2/.search": SEARCH,
+    "POST /scim/v2/Bulk": BULK,
+    "POST /users/schemas": SCHEMA,
+    "POST /users/lookup": {"ids": [SOME_ID]},
+    "POST /users/lookup/group-scopes": {"ids": [SOME_ID]},
+    "POST /users/login": {"tenant": "default", "user_name": "bjensen@example.com", "password": PASSWORD},
+    "POST /users/password": {"old_password": PASSWORD, "new_password": "copper meadow signal 47"},
+    "POST /oauth2/token": {"grant_type": "client_credentials", "scope": "users:read", **CREDENTIALS},
+    "POST /oauth2/introspect": {"token": "the token", **CREDENTIALS},
+    "POST /oauth2/revoke": {"token": "the token", **CREDENTIALS},
+    "POST /users/clients": {"name": "Payroll", "scopes": ["users:read", "groups:read"]},
+    "PATCH /users/clients/{client_id}": {"name": "Payroll of 2027", "scopes": ["users:read"]},
+    "POST /users/clients/{client_id}/secrets": {"overlap_seconds": 3600},
+    "POST /users/roles": {"name": "Auditor", "scopes": ["audit:read"], "description": "Reads the audit log"},
+    "PATCH /users/roles/{role_id}": {"description": "Reads and exports", "scopes": ["audit:read", "audit:export"]},
+    "POST /users/roles/{role_id}/grants": {"type": "User", "id": SOME_ID},
+    "POST /users/scim-tokens": {"name": "Okta", "expires_in_days": 365},
+    "POST /users/tenants": {
+        "id": "acme",
+        "display_name": "Acme",
+        "administrator": {"user_name": "admin@acme.example.com", "display_name": "Administrator"},
     },
-    parameters={
-        **PARAMETERS,
-        "cursor": "Empty or left out for the first page, then the next cursor of the previous page.",
-        "user_id": "The id of a user.",
-        "client_id": "The id of an API client.",
-        "secret_id": "The id of one of the client's secrets; it is not the secret.",
-        "role_id": "The id of a role.",
-        "grantee_id": "The id of the user or group that has the role.",
-        "session_id": "The id of a session.",
-        "token_id": "The id of a SCIM token; it is not the token.",
-        "tenant": "The id of a tenant.",
-        "name": "The name of a resource type: User or Group.",
-        "urn": "The URN of a schema.",
-        "user": "The id of the user whose sessions are listed or ended. Only administrators can name other users.",
-        "others": "true ends all sessions but the current one.",
-        "now": "true if the current key may have leaked: all access tokens are refused at once.",
-        "status": "active, suspended or deleted.",
-        "limit": "The largest number of messages.",
-        "id": "The id of one dead letter. Leave it out for all.",
-    },
-)
+    "PATCH /users/tenants/{tenant}": {"display_name": "Acme International"},
+}
+"""Of request bodies, by method and path."""
+PARAMETERS = {
+    **SCIM_PARAMETERS,
+    "cursor": "Empty or left out for the first page, then the next cursor of the previous page.",
+    "user_id": "The id of a user.",
+    "client_id": "The id of an API client.",
+    "secret_id": "The id of one of the client's secrets; it is not the secret.",
+    "role_id": "The id of a role.",
+    "grantee_id": "The id of the user or group that has the role.",
+    "session_id": "The id of a session.",
+    "token_id": "The id of a SCIM token; it is not the token.",
+    "tenant": "The id of a tenant.",
+    "name": "The name of a resource type: User or Group.",
+    "urn": "The URN of a schema.",
+    "user": "The id of the user whose sessions are listed or ended. Only administrators can name other users.",
+    "others": "true ends all sessions but the current one.",
+    "now": "true if the current key may have leaked: all access tokens are refused at once.",
+    "status": "active, suspended or deleted.",
+    "limit": "The largest number of messages.",
+    "id": "The id of one dead letter. Leave it out for all.",
+}
+"""Descriptions by name."""

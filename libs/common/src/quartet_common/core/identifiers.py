@@ -6,6 +6,8 @@ from uuid import UUID
 import uuid_utils
 import uuid_utils.compat
 
+from quartet_common.core.errors import NotFoundError
+
 SYSTEM_TENANT = "quartet"
 """The tenant of the platform: of everything that belongs to no customer, such as requests without a token."""
 
@@ -31,3 +33,11 @@ def parse_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def require_id(text: str) -> UUID:
+    """The id out of an address. Raises NotFoundError: what is no id is nobody's."""
+    found = parse_id(text)
+    if found is None:
+        raise NotFoundError
+    return found

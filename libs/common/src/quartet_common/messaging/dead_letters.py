@@ -1,19 +1,64 @@
-"""Dead letters: what is known of one, and how those of deleted tenants are dropped."""
+"""Dead letters: listing, and dropping those of deleted tenants."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker
-from quartet_common.messaging.deliveries import copy_of, is_batch
+from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of, is_batch
 from quartet_common.messaging.envelope import MalformedEventError, elements
 from quartet_common.messaging.redrive import PATIENCE
+from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.topology import QueueNames
+
+
+async def list_dead_letters(
+    connection: AbstractConnection,
+    consumers: Sequence[QueueNames],
+    limit: int,
+    is_visible: Callable[[AbstractIncomingMessage], bool],
+) -> tuple[int, list[dict[str, Any]]]:
+    """The number of dead letters of `consumers`, and descriptions of the first `limit` that are visible."""
+    total, messages = 0, list[AbstractIncomingMessage]()
+    for name, state in (await read_queues(connection, [names.dead for names in consumers])).items():
+        total += state.messages
+        messages += await _peek(await connection.channel(), name, limit - len(messages), is_visible)
+    return total, [_describe(message) for message in messages]
+
+
+async def _peek(
+    channel: AbstractChannel, name: str, limit: int, is_visible: Callable[[AbstractIncomingMessage], bool]
+) -> list[AbstractIncomingMessage]:
+    """The first visible dead letters. All return to the front of the queue; if they are many, in another order."""
+    queue = await channel.get_queue(name)
+    last: AbstractIncomingMessage | None = None
+    found: list[AbstractIncomingMessage] = []
+    while len(found) < limit and (message := await queue.get(fail=False)) is not None:
+        last = message
+        if is_visible(message):
+            found.append(message)
+    if last is not None:
+        await last.nack(multiple=True, requeue=True)
+    return found
+
+
+def _describe(message: AbstractIncomingMessage) -> dict[str, Any]:
+    event = facts(message)
+    reason = message.headers.get(REASON_HEADER) or "delivered too often without an acknowledgement"
+    return {
+        "id": message.message_id,
+        "type": message.type,
+        "tenant": event.get("tenantid"),
+        "subject": event.get("subject"),
+        "time": event.get("time"),
+        "attempts": message.headers.get(ATTEMPT_HEADER, 0),
+        "reason": str(reason),
+    }
 
 
 async def drop(broker: Broker, consumers: Iterable[QueueNames], tenants: Collection[str]) -> Mapping[str, int]:

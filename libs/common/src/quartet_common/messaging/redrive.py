@@ -3,7 +3,7 @@ server caused.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -14,7 +14,7 @@ from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.data.database_errors import UNAVAILABLE
 from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
-from quartet_common.messaging.stats import QueueState
+from quartet_common.messaging.stats import QueueState, read_queues
 from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,21 @@ async def redrive(
     if passed is not None:
         await passed.nack(multiple=True, requeue=True)  # all that were skipped
     return len(taken)
+
+
+async def redrive_all(
+    connection: AbstractConnection,
+    consumers: Sequence[QueueNames],
+    is_wanted: Callable[[AbstractIncomingMessage], bool],
+    limit: int,
+) -> int:
+    """Move the wanted dead letters of all `consumers` back into their queues, at most `limit`; return how many."""
+    redriven = 0
+    found = await read_queues(connection, [names.dead for names in consumers])
+    for names in consumers:
+        if names.dead in found:
+            redriven += await redrive(connection, names, is_wanted, limit - redriven)
+    return redriven
 
 
 def _fresh(message: AbstractIncomingMessage) -> Message:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 import uvloop
@@ -74,6 +75,16 @@ class Service(Generic[C]):
     schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
     after_migrations: Callable[[Connection], Awaitable[None]] = field(default=_nothing)
     """What `migrate` does in Python after the SQL files, each time; it must be idempotent."""
+
+
+def create_app_of(module: str) -> Callable[[AppContainer[C]], Quart]:
+    """The function `create_app` of `module`, imported at the first call, so that a worker loads no HTTP code."""
+
+    def create_app(container: AppContainer[C]) -> Quart:
+        app: Quart = import_module(module).create_app(container)
+        return app
+
+    return create_app
 
 
 def main(service: Service[C], arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from quart import request
 from werkzeug.datastructures import MultiDict
 
 from quartet_common.core.errors import BadRequestError, ServiceError
-from quartet_common.web.validation_messages import describe
+from quartet_common.core.validation_messages import describe
 from quartet_serving.percent import parse_form
 
 T = TypeVar("T")
@@ -25,9 +25,10 @@ ANY_SIZE = 2**40
 LIMIT_ATTRIBUTE = "quartet_max_body"
 
 
-def takes(max_bytes: int) -> Callable[[F], F]:
+def takes(max_bytes: int | Callable[[], int]) -> Callable[[F], F]:
     """Mark a view as one that takes bodies of up to `max_bytes`; the default is SMALL_BODY.
 
+    A function returns a limit that depends on the configuration of the running app.
     QUARTET_MAX_BODY_BYTES applies too. A larger body is refused with 413 before it is read.
     """
 
@@ -39,9 +40,9 @@ def takes(max_bytes: int) -> Callable[[F], F]:
 
 
 def body_limit(view: Callable[..., Any]) -> int:
-    """Maximum size of the body of a request to `view`; looks through wrappers."""
-    limit: int = getattr(view, LIMIT_ATTRIBUTE, SMALL_BODY)
-    return limit
+    """Maximum size of the body of a request to `view` in the running app; looks through wrappers."""
+    limit: int | Callable[[], int] = getattr(view, LIMIT_ATTRIBUTE, SMALL_BODY)
+    return limit() if callable(limit) else limit
 
 
 async def read_json(kind: type[T]) -> T:

@@ -1,11 +1,11 @@
-"""The guard: a route names the scopes of which it needs one or stands in the app's list of public ones; no other is
-let in."""
+"""The guard: a route has scopes, one of which a token needs, or is public; all others answer 403."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quart import Quart, Request, request
+from quart_schema import security_scheme
 
 from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, TENANT_HEADER, Principal, from_header
 from quartet_common.auth.scopes import SERVICE_SCOPE
@@ -25,26 +25,44 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SCOPES_ATTRIBUTE = "quartet_scopes"
 PERSON_ATTRIBUTE = "quartet_person"
+PUBLIC_ATTRIBUTE = "quartet_public"
+UNLIMITED_ATTRIBUTE = "quartet_unlimited"
 A_PERSON = "(that of a person)"
-"""What a refusal names in place of a scope where only people are let in."""
+"""Stands for a scope in the 403 of routes for people only."""
 PERSON_REQUIRED = "The access token of a user is required. Log in at /users/login."
 MAX_NAME = 256
 
 
 def requires(*scopes: str, person: bool = False) -> Callable[[F], F]:
-    """Mark a view as needing any one of `scopes`; what more it shows to whom is the view's own to decide.
+    """Mark a view as needing any one of `scopes`; further checks are up to the view.
 
-    `person`: people who have logged in are let in whatever their scopes, to what is their own.
+    `person`: people who have logged in need no scope for their own data.
     """
     if not scopes and not person:
-        raise ValueError("a view that needs no scope is listed as public")
+        raise ValueError("A view that needs no scope is marked with @public.")
 
     def mark(view: F) -> F:
+        if is_public(view):
+            raise ValueError(f"{view.__name__} has @public and @requires. Remove one of them.")
         setattr(view, SCOPES_ATTRIBUTE, scopes)
         setattr(view, PERSON_ATTRIBUTE, person)
         return view
 
     return mark
+
+
+def public(view: F) -> F:
+    """Mark a view that needs no token."""
+    if scopes_of(view) or lets_people_in(view):
+        raise ValueError(f"{view.__name__} has @public and @requires. Remove one of them.")
+    setattr(view, PUBLIC_ATTRIBUTE, True)
+    return security_scheme([])(view)
+
+
+def unlimited(view: F) -> F:
+    """Mark a public view without limits."""
+    setattr(view, UNLIMITED_ATTRIBUTE, True)
+    return public(view)
 
 
 def scopes_of(view: Callable[..., Any]) -> tuple[str, ...]:
@@ -58,29 +76,25 @@ def lets_people_in(view: Callable[..., Any]) -> bool:
     return getattr(view, PERSON_ATTRIBUTE, False) is True
 
 
-def install_guard(
-    app: Quart,
-    verifier: Callable[[], "TokenVerifier"],
-    public: frozenset[str],
-    limiter: "Limiter",
-    unlimited: frozenset[str] = frozenset(),
-) -> None:
-    """Check every request of `app` before its view runs. `public` holds the names of endpoints that need no token,
-    `unlimited` those of them that are answered however often they are asked.
-    """
-    app.extensions["quartet_public"] = public
+def is_public(view: Callable[..., Any] | None) -> bool:
+    """Whether a view needs no token; False for None."""
+    return getattr(view, PUBLIC_ATTRIBUTE, False) is True
+
+
+def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: "Limiter") -> None:
+    """Check every request of `app` before its view runs."""
 
     async def check() -> None:
         asked = running_request()
-        endpoint = asked.endpoint
-        if endpoint in unlimited:
+        view = app.view_functions.get(asked.endpoint or "")
+        if getattr(view, UNLIMITED_ATTRIBUTE, False):
             return
         address, known = asked.remote_addr, running_globals()
         HOLDER.set(address_holder(address_key(address)))
         await _require_attempts_left(asked, app, limiter, verifier)
-        if endpoint is None or endpoint in public or asked.method == "OPTIONS":
+        if view is None or is_public(view) or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
-            return  # no such route: 404 or 405, the same for everybody
+            return  # no such route: 404 or 405 for every client
         try:
             found = known.principal = _for_tenant(await verifier().verify(_bearer_token()))
         except UnauthorizedError:
@@ -89,7 +103,6 @@ def install_guard(
         HOLDER.set(found.tenant)
         add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
-        view = app.view_functions[endpoint]
         scopes = scopes_of(view)
         if not found.scopes.isdisjoint(scopes) or (lets_people_in(view) and found.is_person):
             return
@@ -103,19 +116,19 @@ def install_guard(
 
 
 def sends_a_secret(asked: Request, app: Quart) -> bool:
-    """Whether a request is one that brings a secret, in its body or as a client does, and not a token: those that POST
-    to a public endpoint, whatever stands in their header.
+    """Whether a request sends a secret instead of a token: a POST to a public endpoint, with any Authorization
+    header.
     """
-    return asked.method == "POST" and asked.endpoint in app.extensions["quartet_public"]
+    return asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
 
 
 async def _require_attempts_left(
     asked: Request, app: Quart, limiter: "Limiter", verifier: "Callable[[], TokenVerifier]"
 ) -> None:
-    """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
-    many each second, those that may well be ours: a neighbour's guesses are no reason to refuse them.
+    """Refuse tokens and secrets from an address with too many failures, except cached tokens and, up to a limit per
+    second, those that look like ours, so that other clients at the address go on working.
 
-    Raises LimitedError, and UnavailableError (503) when no keys could ever be fetched.
+    Raises LimitedError, and UnavailableError (503) until keys were fetched once.
     """
     address = asked.remote_addr
     if sends_a_secret(asked, app):
@@ -132,8 +145,8 @@ async def _require_attempts_left(
 
 
 async def optional_principal(verifier: "TokenVerifier") -> Principal | None:
-    """The principal of a request to a public endpoint; None if it brings no token. Raises UnauthorizedError for a bad
-    one: who means to be somebody is not to be answered as nobody.
+    """The principal of a request to a public endpoint; None without a token. Raises UnauthorizedError for an invalid
+    token, which must not count as none.
     """
     if "Authorization" not in request.headers:
         return None
@@ -149,21 +162,21 @@ def principal() -> Principal:
 
 
 def caller() -> Caller:
-    """On whose behalf the running request acts."""
+    """The caller of the running request."""
     found = principal()
     return Caller(found.tenant, found.actor, source_address(), found.scopes)
 
 
 def source_address() -> str | None:
-    """The client's address; behind trusted proxies the one that they forward."""
+    """The client's address; behind trusted proxies the forwarded one."""
     address: str | None = running_request().remote_addr
     return address[:64] if address else None
 
 
 def _bearer_token() -> str:
-    """The token of the Authorization header (RFC 6750 section 2.1); one in a body or a query string is not looked for.
+    """The token of the Authorization header (RFC 6750 section 2.1), never of a body or a query string.
 
-    Of two headers nobody can say which one counts.
+    Two headers are refused, since readers differ in which one counts.
     """
     headers = running_request().headers.getlist("Authorization")
     if not headers:
@@ -176,7 +189,7 @@ def _bearer_token() -> str:
 
 
 def _for_tenant(found: Principal) -> Principal:
-    """A service's principal takes the tenant and actor of the call that it makes on somebody's behalf."""
+    """The principal of a service has the tenant and actor of the headers of its call."""
     if found.tenant != ANY_TENANT:
         return found
     tenant = from_header(request.headers.get(TENANT_HEADER, ""))

@@ -17,6 +17,7 @@ from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
 from quartet_common.core.errors import PROBLEM_TYPE, code_of, title_of
+from quartet_common.web.guard import is_public, public
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,10 +114,9 @@ class Document(OpenAPIProvider):
         dialect = next((one for one in (*own, Dialect()) if rule.rule.startswith(one.prefix)), Dialect())
         view = self._app.view_functions[rule.endpoint]
         dialect = replace(dialect, media_type=getattr(view, MEDIA_TYPE_ATTRIBUTE, dialect.media_type))
-        is_public = rule.endpoint in self._app.extensions["quartet_public"]
         for path, operations in paths.items():
             for method, operation in operations.items():
-                completed = self._complete(operation, method.upper(), dialect, is_public=is_public)
+                completed = self._complete(operation, method.upper(), dialect, is_public=is_public(view))
                 operations[method] = self._refer(completed, f"{method.upper()} {path}")
         return paths, components
 
@@ -156,6 +156,7 @@ class Published:
         self._provider = provider
         self._building: asyncio.Future[tuple[bytes, str]] | None = None
 
+    @public
     @hide
     async def openapi(self) -> Response:
         """The document, or 304 for a client that has it (RFC 9110 section 13.1.2)."""

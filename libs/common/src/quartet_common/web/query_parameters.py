@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from quartet_common.core.errors import BadRequestError
-from quartet_common.web.validation_messages import MAX_SHOWN, shown
+from quartet_common.core.validation_messages import MAX_SHOWN, shown
 
 MAX_TEXT = 1024
 TIME_RULE = 'must be an RFC 3339 time with a time zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'

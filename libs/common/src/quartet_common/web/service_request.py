@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from quartet_common.core.errors import BadRequestError, BodyTooLargeError
 from quartet_common.core.fair_share import HOLDER, FairShare
-from quartet_common.web.bodies import LIMIT_ATTRIBUTE, SMALL_BODY
+from quartet_common.web.bodies import SMALL_BODY, body_limit
 from quartet_common.web.memory import LARGE_REQUEST
 from quartet_serving.percent import parse_form
 from quartet_serving.request import DeferredBody, ServedRequest
@@ -48,7 +48,7 @@ class ServiceRequest(ServedRequest):
     def max_body(self) -> int:
         """Maximum size of the body in bytes."""
         view = current_app.view_functions.get(self.endpoint or "")
-        limit = getattr(view, LIMIT_ATTRIBUTE, SMALL_BODY)
+        limit = SMALL_BODY if view is None else body_limit(view)
         whole: int = current_app.config["MAX_CONTENT_LENGTH"]
         return min(limit, whole)
 

@@ -2,21 +2,21 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError, NotFoundError
-from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json, takes
-from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import api_client_usecases, client_assertions
@@ -38,119 +38,115 @@ from quartet_users.api_clients.api_client_models import (
 )
 from quartet_users.config import UsersConfig
 
-DEFAULT_COUNT = 100
 MAX_CLIENT_BYTES = 64 * 1024
 """Bytes of a body with ten public keys and their certificates."""
-MAX_COUNT = 1000
 MAX_YEAR = 9998
 
+blueprint = Blueprint("api_clients", __name__, url_prefix="/users")
 
-def api_clients_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/clients`; scope tenant:admin."""
-    blueprint = Blueprint("api_clients", __name__)
-    address = f"{container.config.issuer}/users/clients"
 
-    @blueprint.post("/clients")
-    @requires("tenant:admin")
-    @takes(MAX_CLIENT_BYTES)
-    @tag(["API clients"])
-    @document_request(NewClientDocument)
-    @document_response(CreatedClientDocument, 201)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 409)
-    async def create() -> Response:
-        """Create an API client; its secret is in this response and is not shown again."""
-        wanted = _wanted(await read_json(NewClientBody), container.clock())
-        made = await api_client_usecases.create_client(container, caller(), wanted)
-        shown = CreatedClientDocument(**asdict(_document(made.client)), client_secret=made.secret)
-        return json_response(shown, 201, headers={"Location": f"{address}/{made.client.id}"})
+@blueprint.post("/clients")
+@requires("tenant:admin")
+@takes(MAX_CLIENT_BYTES)
+@tag(["API clients"])
+@document_request(NewClientDocument)
+@document_response(CreatedClientDocument, 201)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 409)
+async def create() -> Response:
+    """Create an API client; its secret is in this response and is not shown again."""
+    container = app_container(UsersConfig)
+    wanted = _wanted(await read_json(NewClientBody), container.clock())
+    made = await api_client_usecases.create_client(container, caller(), wanted)
+    shown = CreatedClientDocument(**asdict(_document(made.client)), client_secret=made.secret)
+    return json_response(shown, 201, headers={"Location": f"{container.config.issuer}/users/clients/{made.client.id}"})
 
-    @blueprint.get("/clients")
-    @requires("tenant:admin")
-    @tag(["API clients"])
-    @document_querystring(ClientPageQuery)
-    @document_response(ClientListDocument)
-    async def list_() -> Response:
-        """List the tenant's API clients by id, in pages."""
-        tenant = caller().tenant
-        given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
-        context = ["users.clients", tenant]
-        after = decode_cursor(given["cursor"], context, str) if given.get("cursor") else ""
-        count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
-        async with container.database.connection() as connection:
-            rows = await store.list_clients(connection, tenant, after, count + 1)
-        page = [_document(store.client_of(tenant, row)) for row in rows[:count]]
-        onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
-        return json_response(ClientListDocument(page, onward))
 
-    @blueprint.get("/clients/<client_id>")
-    @requires("tenant:admin")
-    @tag(["API clients"])
-    @document_response(WholeClientDocument)
-    @document_response(ProblemDocument, 404)
-    async def read(client_id: str) -> Response:
-        """Read an API client with the ids and hints of its secrets."""
-        tenant = caller().tenant
-        async with container.database.snapshot() as connection:
-            row = await store.read_client(connection, tenant, _id(client_id))
-            secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
-        if row is None:
-            raise NotFoundError
-        client = asdict(_document(store.client_of(tenant, row)))
-        return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
+@blueprint.get("/clients")
+@requires("tenant:admin")
+@tag(["API clients"])
+@document_querystring(ClientPageQuery)
+@document_response(ClientListDocument)
+async def list_() -> Response:
+    """List the tenant's API clients by id, in pages."""
+    tenant = caller().tenant
+    context = ["users.clients", tenant]
+    after, count = read_page(read_parameters("cursor", "count"), context, "")
+    async with app_container(UsersConfig).database.connection() as connection:
+        rows = await store.list_clients(connection, tenant, after, count + 1)
+    page = [_document(store.client_of(tenant, row)) for row in rows[:count]]
+    return json_response(ClientListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
 
-    @blueprint.patch("/clients/<client_id>")
-    @requires("tenant:admin")
-    @takes(MAX_CLIENT_BYTES)
-    @tag(["API clients"])
-    @document_request(ChangedClientDocument)
-    @document_response(ClientDocument)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 404)
-    @document_response(ProblemDocument, 409)
-    async def change(client_id: str) -> Response:
-        """Change name, scopes, expiry or keys of an API client; its tokens are revoked if it loses any."""
-        changes = _changes(await read_json(ChangedClientBody), container.clock())
-        return json_response(
-            _document(await api_client_usecases.change_client(container, caller(), _id(client_id), changes))
-        )
 
-    @blueprint.delete("/clients/<client_id>")
-    @requires("tenant:admin")
-    @tag(["API clients"])
-    @document_response(ProblemDocument, 404)
-    async def delete(client_id: str) -> Response:
-        """Delete an API client; its tokens are revoked."""
-        await api_client_usecases.delete_client(container, caller(), _id(client_id))
-        return Response(b"", 204)
+@blueprint.get("/clients/<client_id>")
+@requires("tenant:admin")
+@tag(["API clients"])
+@document_response(WholeClientDocument)
+@document_response(ProblemDocument, 404)
+async def read(client_id: str) -> Response:
+    """Read an API client with the ids and hints of its secrets."""
+    tenant = caller().tenant
+    async with app_container(UsersConfig).database.snapshot() as connection:
+        row = await store.read_client(connection, tenant, _id(client_id))
+        secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
+    if row is None:
+        raise NotFoundError
+    client = asdict(_document(store.client_of(tenant, row)))
+    return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
 
-    @blueprint.post("/clients/<client_id>/secrets")
-    @requires("tenant:admin")
-    @tag(["API clients"])
-    @document_request(NewSecretDocument)
-    @document_response(CreatedSecretDocument, 201)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 404)
-    @document_response(ProblemDocument, 409)
-    async def rotate(client_id: str) -> Response:
-        """Create another secret; earlier ones stay valid for the overlap (24 hours by default)."""
-        overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)
-        made = await api_client_usecases.rotate_secret(container, caller(), _id(client_id), overlap)
-        return json_response(CreatedSecretDocument(str(made.id), made.secret, made.old_end_at.isoformat()), 201)
 
-    @blueprint.delete("/clients/<client_id>/secrets/<secret_id>")
-    @requires("tenant:admin")
-    @tag(["API clients"])
-    @document_response(ProblemDocument, 404)
-    async def end_secret(client_id: str, secret_id: str) -> Response:
-        """Delete a secret at once; the client's tokens are revoked."""
-        known = parse_id(secret_id)
-        if known is None:
-            raise NotFoundError
-        await api_client_usecases.end_secret(container, caller(), _id(client_id), known)
-        return Response(b"", 204)
+@blueprint.patch("/clients/<client_id>")
+@requires("tenant:admin")
+@takes(MAX_CLIENT_BYTES)
+@tag(["API clients"])
+@document_request(ChangedClientDocument)
+@document_response(ClientDocument)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 404)
+@document_response(ProblemDocument, 409)
+async def change(client_id: str) -> Response:
+    """Change name, scopes, expiry or keys of an API client; its tokens are revoked if it loses any."""
+    container = app_container(UsersConfig)
+    changes = _changes(await read_json(ChangedClientBody), container.clock())
+    return json_response(
+        _document(await api_client_usecases.change_client(container, caller(), _id(client_id), changes))
+    )
 
-    return blueprint
+
+@blueprint.delete("/clients/<client_id>")
+@requires("tenant:admin")
+@tag(["API clients"])
+@document_response(ProblemDocument, 404)
+async def delete(client_id: str) -> Response:
+    """Delete an API client; its tokens are revoked."""
+    await api_client_usecases.delete_client(app_container(UsersConfig), caller(), _id(client_id))
+    return Response(b"", 204)
+
+
+@blueprint.post("/clients/<client_id>/secrets")
+@requires("tenant:admin")
+@tag(["API clients"])
+@document_request(NewSecretDocument)
+@document_response(CreatedSecretDocument, 201)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 404)
+@document_response(ProblemDocument, 409)
+async def rotate(client_id: str) -> Response:
+    """Create another secret; earlier ones stay valid for the overlap (24 hours by default)."""
+    overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)
+    made = await api_client_usecases.rotate_secret(app_container(UsersConfig), caller(), _id(client_id), overlap)
+    return json_response(CreatedSecretDocument(str(made.id), made.secret, made.old_end_at.isoformat()), 201)
+
+
+@blueprint.delete("/clients/<client_id>/secrets/<secret_id>")
+@requires("tenant:admin")
+@tag(["API clients"])
+@document_response(ProblemDocument, 404)
+async def end_secret(client_id: str, secret_id: str) -> Response:
+    """Delete a secret at once; the client's tokens are revoked."""
+    known = require_id(secret_id)
+    await api_client_usecases.end_secret(app_container(UsersConfig), caller(), _id(client_id), known)
+    return Response(b"", 204)
 
 
 def _wanted(body: NewClientBody, now: datetime) -> NewClient:

@@ -13,6 +13,7 @@ from quartet_common.core.identifiers import new_id
 from quartet_common.core.offload import LARGE_BODY
 from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.denied_requests import record_partial_refusal
+from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, principal, requires
 from quartet_scim.api_models import ErrorDocument
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
@@ -28,34 +29,31 @@ from quartet_users.tenant_schemas.user_types import UserTypes
 
 SCOPES = {USERS: "users:write", GROUPS: "groups:write"}
 
+blueprint = Blueprint("bulk", __name__, url_prefix="/scim/v2")
 
-def bulk_blueprint(means: BulkDependencies, types: UserTypes, scim_root: str) -> Blueprint:
-    """`/scim/v2/Bulk`; `scim_root` is the absolute URL of `/scim/v2`."""
-    blueprint = Blueprint("bulk", __name__)
-    limit = means.container.config.max_body_bytes
 
-    @blueprint.post("/Bulk")
-    @requires(*SCOPES.values())
-    @takes(ANY_SIZE)
-    @tag(["SCIM bulk"])
-    @document_request(BulkRequestDocument)
-    @document_response(BulkResponseDocument)
-    @document_response(ErrorDocument, 400)
-    @document_response(ErrorDocument, 413)
-    async def carry_out() -> Response:
-        """Carry out up to 1,000 operations with one result each (RFC 7644 section 3.7)."""
-        body = await _body(limit)
-        # Megabytes of JSON take longer than other requests should wait.
-        request, plan, large, mentioned = await asyncio.to_thread(_planned, body, principal().scopes)
-        for scope in _lacking(request.operations, principal().scopes):
-            await record_partial_refusal(scope)
-        user_type = await types.of(caller().tenant, mentioned)
-        bulk = Bulk(means, user_type, caller(), plan, request.fail_on_errors, large)
-        await bulk.carry_out()
-        answer = bulk.results.response(lambda endpoint, known: f"{scim_root}{endpoint}/{known}")
-        return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
-
-    return blueprint
+@blueprint.post("/Bulk")
+@requires(*SCOPES.values())
+@takes(ANY_SIZE)
+@tag(["SCIM bulk"])
+@document_request(BulkRequestDocument)
+@document_response(BulkResponseDocument)
+@document_response(ErrorDocument, 400)
+@document_response(ErrorDocument, 413)
+async def carry_out() -> Response:
+    """Carry out up to 1,000 operations with one result each (RFC 7644 section 3.7)."""
+    dependencies = dependency(BulkDependencies)
+    config = dependencies.container.config
+    body = await _body(config.max_body_bytes)
+    # Megabytes of JSON take longer than other requests should wait.
+    request, plan, large, mentioned = await asyncio.to_thread(_planned, body, principal().scopes)
+    for scope in _lacking(request.operations, principal().scopes):
+        await record_partial_refusal(scope)
+    user_type = await dependency(UserTypes).of(caller().tenant, mentioned)
+    bulk = Bulk(dependencies, user_type, caller(), plan, request.fail_on_errors, large)
+    await bulk.carry_out()
+    answer = bulk.results.response(lambda endpoint, known: f"{config.issuer}/scim/v2{endpoint}/{known}")
+    return Response(orjson.dumps(answer), content_type=CONTENT_TYPE)
 
 
 async def _body(limit: int) -> bytes:

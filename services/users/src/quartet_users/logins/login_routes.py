@@ -1,14 +1,15 @@
 """Routes of logins: a session for a name and a password, and a new password for who knows the old one."""
 
 from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response, security_scheme, tag
+from quart_schema import document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError
+from quartet_common.core.validation_messages import shown
 from quartet_common.web.bodies import read_json
-from quartet_common.web.guard import caller, requires, source_address
+from quartet_common.web.dependencies import dependency
+from quartet_common.web.guard import caller, public, requires, source_address
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
-from quartet_common.web.validation_messages import shown
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY
 from quartet_users.logins import login_usecases
 from quartet_users.logins.login_models import LoginRequest, PasswordRequest
@@ -19,43 +20,40 @@ from quartet_users.sessions.session_tokens import Visitor
 
 MAX_AGENT = 256
 
+blueprint = Blueprint("logins", __name__, url_prefix="/users")
 
-def logins_blueprint(means: LoginDependencies) -> Blueprint:
-    """`/users/login` and `/users/password`."""
-    blueprint = Blueprint("logins", __name__)
 
-    @blueprint.post("/login")
-    @security_scheme([])
-    @tag(["Logins"])
-    @document_request(LoginRequest)
-    @document_response(LoginDocument)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 401)
-    @document_response(ProblemDocument, 403)
-    @document_response(ProblemDocument, 429)
-    async def log_in() -> Response:
-        """Log in as a user of one of Quartet's own applications."""
-        attempt = await read_json(Attempt)
-        if attempt.client_id not in FIRST_PARTY:
-            raise BadRequestError(
-                f"client_id must be one of {', '.join(sorted(FIRST_PARTY))}, got {shown(attempt.client_id)}.",
-                "unknown_client",
-            )
-        agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
-        visitor = Visitor(attempt.client_id, source_address(), agent)
-        return json_response(LoginDocument.of(await login_usecases.log_in(means, attempt, visitor)))
+@blueprint.post("/login")
+@public
+@tag(["Logins"])
+@document_request(LoginRequest)
+@document_response(LoginDocument)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 401)
+@document_response(ProblemDocument, 403)
+@document_response(ProblemDocument, 429)
+async def log_in() -> Response:
+    """Log in as a user of one of Quartet's own applications."""
+    attempt = await read_json(Attempt)
+    if attempt.client_id not in FIRST_PARTY:
+        raise BadRequestError(
+            f"client_id must be one of {', '.join(sorted(FIRST_PARTY))}, got {shown(attempt.client_id)}.",
+            "unknown_client",
+        )
+    agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
+    visitor = Visitor(attempt.client_id, source_address(), agent)
+    return json_response(LoginDocument.of(await login_usecases.log_in(dependency(LoginDependencies), attempt, visitor)))
 
-    @blueprint.post("/password")
-    @requires(person=True)
-    @tag(["Logins"])
-    @document_request(PasswordRequest)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 403)
-    @document_response(ProblemDocument, 429)
-    async def change_password() -> Response:
-        """Change the caller's own password; the caller's other sessions end."""
-        change = await read_json(PasswordChange)
-        await login_usecases.change_password(means, caller(), own_id(), own_session(), change)
-        return Response(b"", 204)
 
-    return blueprint
+@blueprint.post("/password")
+@requires(person=True)
+@tag(["Logins"])
+@document_request(PasswordRequest)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 403)
+@document_response(ProblemDocument, 429)
+async def change_password() -> Response:
+    """Change the caller's own password; the caller's other sessions end."""
+    change = await read_json(PasswordChange)
+    await login_usecases.change_password(dependency(LoginDependencies), caller(), own_id(), own_session(), change)
+    return Response(b"", 204)

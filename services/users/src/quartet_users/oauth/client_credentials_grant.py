@@ -8,7 +8,6 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import unit_of_work
-from quartet_common.web.guard import source_address
 from quartet_users.api_clients import api_client_events
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
@@ -84,7 +83,7 @@ class ClientCredentials:
         self._container = container
         self._keys = keys
 
-    async def __call__(self, form: Form, client: AuthenticatedClient) -> Granted:
+    async def __call__(self, form: Form, client: AuthenticatedClient, address: str | None) -> Granted:
         """The token. Raises OAuthError (400)."""
         config = self._container.config
         audience = access_tokens.audience_of(config.issuer, form.getlist("resource"))
@@ -93,15 +92,15 @@ class ClientCredentials:
         if grant.tenant != ANY_TENANT:
             await demand_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
-            await self._publish(grant, str(token_id))
+            await self._publish(grant, str(token_id), address)
         pair = await self._keys.signing_pair()
         lifetime = _lifetime(config.token_lifetime, client)
         signed = access_tokens.sign(grant, pair, config.issuer, client.at, lifetime, token_id)
         return Granted(signed, lifetime, " ".join(sorted(grant.scopes)))
 
-    async def _publish(self, grant: access_tokens.Grant, token_id: str) -> None:
+    async def _publish(self, grant: access_tokens.Grant, token_id: str, address: str | None) -> None:
         """Have it on record in a customer's own log that the installation's own client can act there."""
-        caller = Caller(grant.tenant, grant.client_id, source_address())
+        caller = Caller(grant.tenant, grant.client_id, address)
         async with unit_of_work(self._container, caller) as work:
             work.publish([api_client_events.token_issued(grant.client_id, grant.scopes, token_id)])
 

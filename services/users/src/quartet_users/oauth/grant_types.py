@@ -1,6 +1,6 @@
 """Grants: what the token endpoint can be asked for, by `grant_type` (RFC 6749 section 4)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from quartet_common.runtime.container import AppContainer
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
@@ -11,13 +11,16 @@ from quartet_users.oauth.refresh_token_grant import REFRESH, RefreshTokens
 from quartet_users.sessions.session_tokens import Tokens
 from quartet_users.tokens.key_ring import KeyRing
 
-GrantHandler = Callable[[Form, AuthenticatedClient], Awaitable[Granted | Tokens]]
-"""Answers a token request of a client that was authenticated; the form has no parameter twice but `resource`. Raises
-OAuthError (400). There is one per grant_type, so that another flow is another entry of the table.
+GrantHandler = Callable[[Form, AuthenticatedClient, str | None], Awaitable[Granted | Tokens]]
+"""Answers a token request of a client that was authenticated, from an address; the form has no parameter twice but
+`resource`. Raises OAuthError (400). There is one per grant_type, so that another flow is another entry of the table.
 """
-Grants = Mapping[str, GrantHandler]
 
 
-def grants(container: AppContainer[UsersConfig], keys: KeyRing) -> Grants:
-    """All that there are."""
-    return {CLIENT_CREDENTIALS: ClientCredentials(container, keys), REFRESH: RefreshTokens(container, keys)}
+class Grants(dict[str, GrantHandler]):
+    """The handler of each grant_type."""
+
+    @classmethod
+    def of(cls, container: AppContainer[UsersConfig], keys: KeyRing) -> "Grants":
+        """All that there are."""
+        return cls({CLIENT_CREDENTIALS: ClientCredentials(container, keys), REFRESH: RefreshTokens(container, keys)})

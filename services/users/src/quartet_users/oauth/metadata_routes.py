@@ -6,13 +6,13 @@ from hashlib import sha256
 
 import orjson
 from quart import Blueprint, Response, request
-from quart_schema import document_response, security_scheme, tag
+from quart_schema import document_response, tag
 
 from quartet_common.auth.scopes import SCOPES, SERVICE_SCOPE
-from quartet_common.runtime.container import AppContainer
+from quartet_common.web.dependencies import dependency
+from quartet_common.web.guard import public
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients.public_keys import ALGORITHMS
-from quartet_users.config import UsersConfig
 from quartet_users.oauth.client_authentication import METHODS
 from quartet_users.oauth.grant_types import Grants
 from quartet_users.oauth.oauth_models import KeySetDocument, ServerDocument
@@ -21,29 +21,25 @@ from quartet_users.tokens.key_ring import KeyRing
 
 CACHED = f"public, max-age={int(PUBLISHED_FIRST.total_seconds())}"
 
+blueprint = Blueprint("metadata", __name__)
 
-def metadata_blueprint(container: AppContainer[UsersConfig], keys: KeyRing, grants: Grants) -> Blueprint:
-    """`/.well-known/jwks.json` and `/.well-known/oauth-authorization-server`."""
-    blueprint = Blueprint("metadata", __name__)
-    document = orjson.dumps(server_document(container.config.issuer, grants))
 
-    @blueprint.get("/.well-known/jwks.json")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_response(KeySetDocument)
-    async def jwks() -> Response:
-        """List the public keys that verify access tokens, including the next one."""
-        return _cached(orjson.dumps(KeySetDocument(await keys.published())))
+@blueprint.get("/.well-known/jwks.json")
+@public
+@tag(["OAuth"])
+@document_response(KeySetDocument)
+async def jwks() -> Response:
+    """List the public keys that verify access tokens, including the next one."""
+    return _cached(orjson.dumps(KeySetDocument(await dependency(KeyRing).published())))
 
-    @blueprint.get("/.well-known/oauth-authorization-server")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_response(ServerDocument)
-    async def server() -> Response:
-        """Read the metadata of the authorization server (RFC 8414 section 2)."""
-        return _cached(document)
 
-    return blueprint
+@blueprint.get("/.well-known/oauth-authorization-server")
+@public
+@tag(["OAuth"])
+@document_response(ServerDocument)
+async def server() -> Response:
+    """Read the metadata of the authorization server (RFC 8414 section 2)."""
+    return _cached(orjson.dumps(dependency(ServerDocument)))
 
 
 def server_document(issuer: str, grants: Grants) -> ServerDocument:

@@ -1,20 +1,24 @@
 """OAuth routes: the token endpoint (RFC 6749 section 3.2)."""
 
 from quart import Blueprint, Response, request
-from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+from quart_schema import DataSource, document_request, document_response, tag
 
 from quartet_common.core.errors import code_of, title_of
-from quartet_common.runtime.container import AppContainer
-from quartet_common.web.guard import source_address
+from quartet_common.web.dependencies import app_container, dependency
+from quartet_common.web.guard import public, source_address
 from quartet_common.web.openapi import JSON, Dialect
 from quartet_common.web.responses import json_response
+from quartet_common.web.service_request import stop_on_disconnect
+from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
 from quartet_users.lockout.lockout import Lockout
 from quartet_users.oauth.client_authentication import authenticate
+from quartet_users.oauth.client_credentials_grant import Granted
 from quartet_users.oauth.grant_types import Grants
 from quartet_users.oauth.oauth_models import TokenDocument, TokenErrorDocument, TokenRequest
-from quartet_users.oauth.oauth_parameters import demand_parameter, read_parameters
+from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_parameters
+from quartet_users.oauth.refresh_token_grant import REFRESH
 from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_tokens import Tokens
 
@@ -32,35 +36,42 @@ OAUTH = Dialect(
 )
 """How the token endpoint speaks (RFC 6749 section 5.2)."""
 
-
-def oauth_blueprint(container: AppContainer[UsersConfig], grants: Grants, lockout: Lockout) -> Blueprint:
-    """`/oauth2/token`; `grants` says what is given, `lockout` who waits."""
-    blueprint = Blueprint("oauth", __name__)
-
-    @blueprint.post("/oauth2/token")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_request(TokenRequest, source=DataSource.FORM)
-    @document_response(TokenDocument)
-    @document_response(TokenErrorDocument, 400)
-    @document_response(TokenErrorDocument, 401)
-    async def token() -> Response:
-        """Issue an access token to a client, or new tokens for a refresh token."""
-        form = await read_parameters()
-        grant = grants.get(demand_parameter(form, "grant_type"))
-        if grant is None:
-            raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
-        client = await authenticate(container, lockout, form, authorization(), source_address())
-        answer = await grant(form, client)
-        if isinstance(answer, Tokens):
-            return json_response(LoginDocument.of(answer), headers=UNCACHED)
-        given = TokenDocument(answer.access_token, "Bearer", answer.expires_in, answer.scope)
-        return json_response(given, headers=UNCACHED)
-
-    return blueprint
+blueprint = Blueprint("oauth", __name__)
 
 
-def authorization() -> str | None:
+@blueprint.post("/oauth2/token")
+@public
+@tag(["OAuth"])
+@document_request(TokenRequest, source=DataSource.FORM)
+@document_response(TokenDocument)
+@document_response(TokenErrorDocument, 400)
+@document_response(TokenErrorDocument, 401)
+async def token() -> Response:
+    """Issue an access token to a client, or new tokens for a refresh token."""
+    form, grants = await read_parameters(), dependency(Grants)
+    grant_type = demand_parameter(form, "grant_type")
+    if grant_type not in grants:
+        raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
+    client = await authenticated_client(form)
+    if grant_type == REFRESH:
+        stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
+    return _answer(await grants[grant_type](form, client, source_address()))
+
+
+async def authenticated_client(form: Form) -> AuthenticatedClient:
+    """The client that sent the request. Raises InvalidClientError (401), OAuthError (400), LimitedError (429)."""
+    container, lockout = app_container(UsersConfig), dependency(Lockout)
+    return await authenticate(container, lockout, form, _authorization(), source_address())
+
+
+def _answer(given: Granted | Tokens) -> Response:
+    if isinstance(given, Tokens):
+        return json_response(LoginDocument.of(given), headers=UNCACHED)
+    document = TokenDocument(given.access_token, "Bearer", given.expires_in, given.scope)
+    return json_response(document, headers=UNCACHED)
+
+
+def _authorization() -> str | None:
     """The request's Authorization header. Of two nobody can say which one counts: raises OAuthError (400)."""
     sent = request.headers.getlist("Authorization")
     if len(sent) > 1:

@@ -9,8 +9,6 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging.event_aggregation import ANONYMOUS
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork
-from quartet_common.web.guard import source_address
-from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
@@ -106,9 +104,8 @@ class RefreshTokens:
         self._container = container
         self._keys = keys
 
-    async def __call__(self, form: Form, client: AuthenticatedClient) -> Tokens:
+    async def __call__(self, form: Form, client: AuthenticatedClient, address: str | None) -> Tokens:
         """The tokens. Raises OAuthError (400)."""
         if not client.is_public:
             raise OAuthError("unauthorized_client", "Refresh tokens are for users of Quartet's own applications only.")
-        stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
-        return await refresh(self._container, self._keys, form, source_address())
+        return await refresh(self._container, self._keys, form, address)

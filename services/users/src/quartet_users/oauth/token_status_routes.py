@@ -1,61 +1,56 @@
 """Routes of the status of tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
 
 from quart import Blueprint, Response
-from quart_schema import DataSource, document_request, document_response, security_scheme, tag
+from quart_schema import DataSource, document_request, document_response, tag
 
-from quartet_common.runtime.container import AppContainer
-from quartet_common.web.guard import source_address
+from quartet_common.web.dependencies import dependency
+from quartet_common.web.guard import public, source_address
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
-from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError
-from quartet_users.lockout.lockout import Lockout
-from quartet_users.oauth.client_authentication import authenticate
 from quartet_users.oauth.oauth_models import TokenErrorDocument
 from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_parameters
-from quartet_users.oauth.oauth_routes import authorization
+from quartet_users.oauth.oauth_routes import authenticated_client
 from quartet_users.oauth.token_status_usecases import Asker, TokenStatus
 from quartet_users.scim_tokens.scim_token_models import IntrospectionDocument, TokenStatusRequest
 
+blueprint = Blueprint("token_status", __name__)
 
-def token_status_blueprint(container: AppContainer[UsersConfig], status: TokenStatus, lockout: Lockout) -> Blueprint:
-    """`/oauth2/introspect` and `/oauth2/revoke`; whoever asks authenticates as a client."""
-    blueprint = Blueprint("token_status", __name__)
 
-    async def asker_of(form: Form, *, public: bool = False) -> Asker:
-        client = await authenticate(container, lockout, form, authorization(), source_address())
-        if client.is_public and not public:
-            raise InvalidClientError("no_proof")  # anybody can call themselves one
-        return Asker(client.id, client.tenants, client.is_service)
+@blueprint.post("/oauth2/introspect")
+@public
+@tag(["OAuth"])
+@document_request(TokenStatusRequest, source=DataSource.FORM)
+@document_response(IntrospectionDocument)
+@document_response(TokenErrorDocument, 400)
+@document_response(TokenErrorDocument, 401)
+async def introspect() -> Response:
+    """Introspect a token (RFC 7662); invalid ones and those of others are not active."""
+    form = await read_parameters()
+    asker = await _asker(form)
+    stop_on_disconnect()
+    return json_response(await dependency(TokenStatus).introspect(asker, _token(form)))
 
-    @blueprint.post("/oauth2/introspect")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_request(TokenStatusRequest, source=DataSource.FORM)
-    @document_response(IntrospectionDocument)
-    @document_response(TokenErrorDocument, 400)
-    @document_response(TokenErrorDocument, 401)
-    async def introspect() -> Response:
-        """Introspect a token (RFC 7662); invalid ones and those of others are not active."""
-        form = await read_parameters()
-        asker = await asker_of(form)
-        stop_on_disconnect()
-        return json_response(await status.introspect(asker, _token(form)))
 
-    @blueprint.post("/oauth2/revoke")
-    @security_scheme([])
-    @tag(["OAuth"])
-    @document_request(TokenStatusRequest, source=DataSource.FORM)
-    @document_response(TokenErrorDocument, 400)
-    @document_response(TokenErrorDocument, 401)
-    async def revoke() -> Response:
-        """Revoke a token of the client (RFC 7009); other tokens get the same response and are not changed."""
-        form = await read_parameters()
-        asker = await asker_of(form, public=True)
-        await status.revoke(asker, source_address(), _token(form))
-        return Response(b"", 200, content_type="application/json")
+@blueprint.post("/oauth2/revoke")
+@public
+@tag(["OAuth"])
+@document_request(TokenStatusRequest, source=DataSource.FORM)
+@document_response(TokenErrorDocument, 400)
+@document_response(TokenErrorDocument, 401)
+async def revoke() -> Response:
+    """Revoke a token of the client (RFC 7009); other tokens get the same response and are not changed."""
+    form = await read_parameters()
+    asker = await _asker(form, may_be_public=True)
+    await dependency(TokenStatus).revoke(asker, source_address(), _token(form))
+    return Response(b"", 200, content_type="application/json")
 
-    return blueprint
+
+async def _asker(form: Form, *, may_be_public: bool = False) -> Asker:
+    client = await authenticated_client(form)
+    if client.is_public and not may_be_public:
+        raise InvalidClientError("no_proof")  # anybody can call themselves one
+    return Asker(client.id, client.tenants, client.is_service)
 
 
 def _token(form: Form) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from quartet_common.auth.scopes import PLATFORM_ADMIN, SCOPES, SERVICE_SCOPE
 from quartet_common.core.errors import BadRequestError, ForbiddenError
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
-from quartet_common.web.validation_messages import shown
+from quartet_common.core.validation_messages import shown
 
 GranteeType = Literal["User", "Group"]
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.web.validation_messages import NO_CONTROL_CHARACTERS
+from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_users.roles.role_domain import MAX_DESCRIPTION, MAX_NAME, GranteeType
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=NO_CONTROL_CHARACTERS)]

@@ -1,18 +1,18 @@
 """Routes of roles: an administrator of a tenant makes, lists, changes and removes its named sets of scopes."""
 
+from operator import attrgetter
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
-from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.roles import role_domain, role_store, role_usecases
@@ -28,100 +28,82 @@ from quartet_users.roles.role_models import (
 )
 from quartet_users.roles.role_usecases import Decider, RoleChange
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 NOWHERE = UUID(int=0)
 
+blueprint = Blueprint("roles", __name__, url_prefix="/users")
 
-def roles_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/roles`; scope tenant:admin."""
-    blueprint = Blueprint("roles", __name__)
-    address = f"{container.config.issuer}/users/roles"
 
-    @blueprint.post("/roles")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_request(NewRoleDocument)
-    @document_response(RoleDocument, 201)
-    @document_response(ProblemDocument, 409)
-    async def create() -> Response:
-        """Create a role: a named set of scopes."""
-        body = await read_json(NewRoleBody)
-        role = role_domain.create(body.name, body.description, body.scopes, container.clock())
-        await role_usecases.create_role(container, decider(), role)
-        return json_response(_document(role), 201, headers={"Location": f"{address}/{role.id}"})
+@blueprint.post("/roles")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_request(NewRoleDocument)
+@document_response(RoleDocument, 201)
+@document_response(ProblemDocument, 409)
+async def create() -> Response:
+    """Create a role: a named set of scopes."""
+    container = app_container(UsersConfig)
+    body = await read_json(NewRoleBody)
+    role = role_domain.create(body.name, body.description, body.scopes, container.clock())
+    await role_usecases.create_role(container, decider(), role)
+    return json_response(_document(role), 201, headers={"Location": f"{container.config.issuer}/users/roles/{role.id}"})
 
-    @blueprint.get("/roles")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_querystring(RolePageQuery)
-    @document_response(RoleListDocument)
-    async def list_() -> Response:
-        """List the tenant's roles, oldest first, in pages."""
-        tenant = caller().tenant
-        context = ["users.roles", tenant]
-        after, count = read_page(context)
-        async with container.database.connection() as connection:
-            found = await role_store.read_roles(connection, tenant, after, count + 1)
-        onward = encode_cursor(found[count - 1].id, context) if len(found) > count else None
-        return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
 
-    @blueprint.get("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_response(RoleDocument)
-    async def read(role_id: str) -> Response:
-        """Read a role."""
-        async with container.database.connection() as connection:
-            role = await role_store.read_role(connection, caller().tenant, known_id(role_id))
-        if role is None:
-            raise NotFoundError
-        return json_response(_document(role))
+@blueprint.get("/roles")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_querystring(RolePageQuery)
+@document_response(RoleListDocument)
+async def list_() -> Response:
+    """List the tenant's roles, oldest first, in pages."""
+    tenant = caller().tenant
+    context = ["users.roles", tenant]
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    async with app_container(UsersConfig).database.connection() as connection:
+        found = await role_store.read_roles(connection, tenant, after, count + 1)
+    onward = next_cursor(found, count, context, attrgetter("id"))
+    return json_response(RoleListDocument([_document(role) for role in found[:count]], onward))
 
-    @blueprint.patch("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_request(RoleChangeDocument)
-    @document_response(RoleDocument)
-    @document_response(ProblemDocument, 409)
-    async def change(role_id: str) -> Response:
-        """Change a role; access tokens of users who lose a scope are refused."""
-        body = await read_json(RoleChangeBody)
-        wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
-        return json_response(
-            _document(await role_usecases.change_role(container, decider(), known_id(role_id), wanted))
-        )
 
-    @blueprint.delete("/roles/<role_id>")
-    @requires("tenant:admin")
-    @tag(["Roles"])
-    @document_response(ProblemDocument, 409)
-    async def delete(role_id: str) -> Response:
-        """Delete a role; all users and groups lose it."""
-        await role_usecases.delete_role(container, decider(), known_id(role_id))
-        return Response(b"", 204)
+@blueprint.get("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_response(RoleDocument)
+async def read(role_id: str) -> Response:
+    """Read a role."""
+    async with app_container(UsersConfig).database.connection() as connection:
+        role = await role_store.read_role(connection, caller().tenant, require_id(role_id))
+    if role is None:
+        raise NotFoundError
+    return json_response(_document(role))
 
-    return blueprint
+
+@blueprint.patch("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_request(RoleChangeDocument)
+@document_response(RoleDocument)
+@document_response(ProblemDocument, 409)
+async def change(role_id: str) -> Response:
+    """Change a role; access tokens of users who lose a scope are refused."""
+    container = app_container(UsersConfig)
+    body = await read_json(RoleChangeBody)
+    wanted = RoleChange(body.name, body.description, None if body.scopes is None else frozenset(body.scopes))
+    return json_response(_document(await role_usecases.change_role(container, decider(), require_id(role_id), wanted)))
+
+
+@blueprint.delete("/roles/<role_id>")
+@requires("tenant:admin")
+@tag(["Roles"])
+@document_response(ProblemDocument, 409)
+async def delete(role_id: str) -> Response:
+    """Delete a role; all users and groups lose it."""
+    await role_usecases.delete_role(app_container(UsersConfig), decider(), require_id(role_id))
+    return Response(b"", 204)
 
 
 def decider() -> Decider:
     """Who decides about roles in the running request."""
     return Decider(caller(), principal().scopes)
-
-
-def known_id(text: str) -> UUID:
-    """The id out of an address. Raises NotFoundError: what is no id is simply nobody's."""
-    found = parse_id(text)
-    if found is None:
-        raise NotFoundError
-    return found
-
-
-def read_page(context: list[str]) -> tuple[UUID, int]:
-    """Behind which id the page begins, and how many it holds. Raises BadRequestError."""
-    given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
-    after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
-    return after, whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
 
 
 def _document(role: Role) -> RoleDocument:

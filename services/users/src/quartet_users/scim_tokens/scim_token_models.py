@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from quartet_common.web.validation_messages import NO_CONTROL_CHARACTERS
+from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]

@@ -2,20 +2,20 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import BadRequestError, ForbiddenError, NotFoundError
-from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
+from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json
-from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import scim_token_domain, scim_token_usecases
@@ -30,74 +30,72 @@ from quartet_users.scim_tokens.scim_token_models import (
     ScimTokenPageQuery,
 )
 
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 NOWHERE = UUID(int=0)
 MAX_YEAR = 9998
 
+blueprint = Blueprint("scim_tokens", __name__, url_prefix="/users")
 
-def scim_tokens_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/scim-tokens`; scope tenant:admin."""
-    blueprint = Blueprint("scim_tokens", __name__)
-    address = f"{container.config.issuer}/users/scim-tokens"
 
-    @blueprint.post("/scim-tokens")
-    @requires("tenant:admin")
-    @tag(["SCIM tokens"])
-    @document_request(NewScimTokenDocument)
-    @document_response(CreatedScimTokenDocument, 201)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 409)
-    async def create() -> Response:
-        """Create a bearer token for an identity provider; it is in this response and is not shown again."""
-        body = await read_json(NewScimTokenBody)
-        wanted = _wanted(body, principal(), container.clock())
-        made = await scim_token_usecases.create_scim_token(container, caller(), wanted)
-        shown = CreatedScimTokenDocument(**asdict(_document(made.token)), token=made.secret)
-        return json_response(shown, 201, headers={"Location": f"{address}/{made.token.id}"})
+@blueprint.post("/scim-tokens")
+@requires("tenant:admin")
+@tag(["SCIM tokens"])
+@document_request(NewScimTokenDocument)
+@document_response(CreatedScimTokenDocument, 201)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 409)
+async def create() -> Response:
+    """Create a bearer token for an identity provider; it is in this response and is not shown again."""
+    container = app_container(UsersConfig)
+    body = await read_json(NewScimTokenBody)
+    wanted = _wanted(body, principal(), container.clock())
+    made = await scim_token_usecases.create_scim_token(container, caller(), wanted)
+    shown = CreatedScimTokenDocument(**asdict(_document(made.token)), token=made.secret)
+    return json_response(
+        shown,
+        201,
+        headers={"Location": f"{container.config.issuer}/users/scim-tokens/{made.token.id}"},
+    )
 
-    @blueprint.get("/scim-tokens")
-    @requires("tenant:admin")
-    @tag(["SCIM tokens"])
-    @document_querystring(ScimTokenPageQuery)
-    @document_response(ScimTokenListDocument)
-    async def list_() -> Response:
-        """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
-        tenant = caller().tenant
-        given = {name: single(name, texts, ("cursor", "count")) for name, texts in request.args.lists()}
-        context = ["users.scim_tokens", tenant]
-        after = decode_cursor(given["cursor"], context, UUID) if given.get("cursor") else NOWHERE
-        count = whole_number("count", given.get("count") or str(DEFAULT_COUNT), 1, MAX_COUNT)
-        async with container.database.connection() as connection:
-            rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
-        page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
-        onward = encode_cursor(rows[count - 1]["id"], context) if len(rows) > count else None
-        return json_response(ScimTokenListDocument(page, onward))
 
-    @blueprint.get("/scim-tokens/<token_id>")
-    @requires("tenant:admin")
-    @tag(["SCIM tokens"])
-    @document_response(ScimTokenDocument)
-    @document_response(ProblemDocument, 404)
-    async def read(token_id: str) -> Response:
-        """Read one of the tenant's SCIM tokens."""
-        tenant = caller().tenant
-        async with container.database.connection() as connection:
-            row = await store.read_scim_token(connection, tenant, _id(token_id))
-        if row is None:
-            raise NotFoundError
-        return json_response(_document(store.token_of(tenant, row)))
+@blueprint.get("/scim-tokens")
+@requires("tenant:admin")
+@tag(["SCIM tokens"])
+@document_querystring(ScimTokenPageQuery)
+@document_response(ScimTokenListDocument)
+async def list_() -> Response:
+    """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
+    tenant = caller().tenant
+    context = ["users.scim_tokens", tenant]
+    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    async with app_container(UsersConfig).database.connection() as connection:
+        rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
+    page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
+    return json_response(ScimTokenListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
 
-    @blueprint.delete("/scim-tokens/<token_id>")
-    @requires("tenant:admin")
-    @tag(["SCIM tokens"])
-    @document_response(ProblemDocument, 404)
-    async def revoke(token_id: str) -> Response:
-        """Revoke a SCIM token."""
-        await scim_token_usecases.revoke_scim_token(container, caller(), _id(token_id))
-        return Response(b"", 204)
 
-    return blueprint
+@blueprint.get("/scim-tokens/<token_id>")
+@requires("tenant:admin")
+@tag(["SCIM tokens"])
+@document_response(ScimTokenDocument)
+@document_response(ProblemDocument, 404)
+async def read(token_id: str) -> Response:
+    """Read one of the tenant's SCIM tokens."""
+    tenant = caller().tenant
+    async with app_container(UsersConfig).database.connection() as connection:
+        row = await store.read_scim_token(connection, tenant, require_id(token_id))
+    if row is None:
+        raise NotFoundError
+    return json_response(_document(store.token_of(tenant, row)))
+
+
+@blueprint.delete("/scim-tokens/<token_id>")
+@requires("tenant:admin")
+@tag(["SCIM tokens"])
+@document_response(ProblemDocument, 404)
+async def revoke(token_id: str) -> Response:
+    """Revoke a SCIM token."""
+    await scim_token_usecases.revoke_scim_token(app_container(UsersConfig), caller(), require_id(token_id))
+    return Response(b"", 204)
 
 
 def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimToken:
@@ -126,13 +124,6 @@ def _end(body: NewScimTokenBody, now: datetime) -> datetime | None:
             "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
         )
     return body.expires_at.astimezone(UTC)
-
-
-def _id(text: str) -> UUID:
-    found = parse_id(text)
-    if found is None:
-        raise NotFoundError
-    return found
 
 
 def _document(token: ScimToken) -> ScimTokenDocument:

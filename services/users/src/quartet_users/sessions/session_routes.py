@@ -1,18 +1,18 @@
 """Routes of sessions: people see and end their own, administrators anybody's in the tenant."""
 
-from collections.abc import Collection
+from operator import attrgetter
 from uuid import UUID
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.core.errors import ForbiddenError, NotFoundError
-from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
-from quartet_common.web.cursors import decode_cursor, encode_cursor
+from quartet_common.core.errors import ForbiddenError
+from quartet_common.core.identifiers import parse_id, require_id
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
-from quartet_common.web.query_parameters import BadParameterError, single, whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
+from quartet_common.web.query_parameters import BadParameterError
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.sessions import session_usecases
@@ -20,71 +20,58 @@ from quartet_users.sessions.session_models import EndQuery, SessionDocument, Ses
 from quartet_users.sessions.session_store import Session
 
 ADMINISTRATOR = "tenant:admin"
-DEFAULT_COUNT = 100
-MAX_COUNT = 1000
 NOBODY = UUID(int=0)
 
-
-def sessions_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/sessions`."""
-    blueprint = Blueprint("sessions", __name__)
-
-    @blueprint.get("/sessions")
-    @requires(ADMINISTRATOR, person=True)
-    @tag(["Sessions"])
-    @document_querystring(SessionsQuery)
-    @document_response(SessionListDocument)
-    @document_response(ProblemDocument, 400)
-    async def list_() -> Response:
-        """List the caller's sessions, newest first, in pages; administrators can name another `user`."""
-        given, tenant = _given(("user", "cursor", "count")), caller().tenant
-        user_id = _user(given)
-        context = ["users.sessions", tenant, str(user_id)]
-        before = decode_cursor(given["cursor"], context, UUID) if "cursor" in given else session_usecases.NEWEST
-        count = whole_number("count", given.get("count", str(DEFAULT_COUNT)), 1, MAX_COUNT)
-        rows = await session_usecases.list_sessions(container, tenant, user_id, before, count + 1)
-        page = rows[:count]
-        onward = encode_cursor(page[-1].id, context) if len(rows) > count else None
-        return json_response(SessionListDocument([_document(one) for one in page], onward))
-
-    @blueprint.delete("/sessions")
-    @requires(ADMINISTRATOR, person=True)
-    @tag(["Sessions"])
-    @document_querystring(EndQuery)
-    @document_response(ProblemDocument, 400)
-    @document_response(ProblemDocument, 404)
-    async def end_all() -> Response:
-        """End the caller's sessions, with `others=true` all but the current; administrators can name a `user`."""
-        given = _given(("user", "others"))
-        user_id = _user(given)
-        if given.get("others", "false") not in ("true", "false"):
-            raise BadParameterError("others", "must be true or false")
-        if given.get("others") == "true":
-            await session_usecases.end_other_sessions(container, caller(), user_id, own_session())
-        else:
-            await session_usecases.end_sessions(container, caller(), user_id)
-        return Response(b"", 204)
-
-    @blueprint.delete("/sessions/<session_id>")
-    @requires(ADMINISTRATOR, person=True)
-    @tag(["Sessions"])
-    @document_response(ProblemDocument, 404)
-    async def end(session_id: str) -> Response:
-        """End a session of the caller; administrators can end any session of the tenant."""
-        known = parse_id(session_id)
-        if known is None:
-            raise NotFoundError
-        anybodys = ADMINISTRATOR in principal().scopes
-        await session_usecases.end_session(container, caller(), known, None if anybodys else own_id())
-        return Response(b"", 204)
-
-    return blueprint
+blueprint = Blueprint("sessions", __name__, url_prefix="/users")
 
 
-def _given(known: Collection[str]) -> dict[str, str]:
-    """The parameters of the query; an empty one is as good as none. Raises BadParameterError."""
-    parameters = request.args.to_dict(flat=False)
-    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
+@blueprint.get("/sessions")
+@requires(ADMINISTRATOR, person=True)
+@tag(["Sessions"])
+@document_querystring(SessionsQuery)
+@document_response(SessionListDocument)
+@document_response(ProblemDocument, 400)
+async def list_() -> Response:
+    """List the caller's sessions, newest first, in pages; administrators can name another `user`."""
+    given, tenant = read_parameters("user", "cursor", "count"), caller().tenant
+    user_id = _user(given)
+    context = ["users.sessions", tenant, str(user_id)]
+    before, count = read_page(given, context, session_usecases.NEWEST)
+    rows = await session_usecases.list_sessions(app_container(UsersConfig), tenant, user_id, before, count + 1)
+    onward = next_cursor(rows, count, context, attrgetter("id"))
+    return json_response(SessionListDocument([_document(one) for one in rows[:count]], onward))
+
+
+@blueprint.delete("/sessions")
+@requires(ADMINISTRATOR, person=True)
+@tag(["Sessions"])
+@document_querystring(EndQuery)
+@document_response(ProblemDocument, 400)
+@document_response(ProblemDocument, 404)
+async def end_all() -> Response:
+    """End the caller's sessions, with `others=true` all but the current; administrators can name a `user`."""
+    container = app_container(UsersConfig)
+    given = read_parameters("user", "others")
+    user_id = _user(given)
+    if given.get("others", "false") not in ("true", "false"):
+        raise BadParameterError("others", "must be true or false")
+    if given.get("others") == "true":
+        await session_usecases.end_other_sessions(container, caller(), user_id, own_session())
+    else:
+        await session_usecases.end_sessions(container, caller(), user_id)
+    return Response(b"", 204)
+
+
+@blueprint.delete("/sessions/<session_id>")
+@requires(ADMINISTRATOR, person=True)
+@tag(["Sessions"])
+@document_response(ProblemDocument, 404)
+async def end(session_id: str) -> Response:
+    """End a session of the caller; administrators can end any session of the tenant."""
+    known = require_id(session_id)
+    anybodys = ADMINISTRATOR in principal().scopes
+    await session_usecases.end_session(app_container(UsersConfig), caller(), known, None if anybodys else own_id())
+    return Response(b"", 204)
 
 
 def _user(given: dict[str, str]) -> UUID:

@@ -8,7 +8,7 @@ import msgspec
 
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import TENANT_ID
-from quartet_common.web.validation_messages import NO_CONTROL_CHARACTERS
+from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.normalise import Normalised
 from quartet_scim.schema import user_resource_type, user_schema

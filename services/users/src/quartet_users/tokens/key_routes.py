@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
-from quartet_common.runtime.container import AppContainer
+from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
-from quartet_common.web.query_parameters import BadParameterError, single
+from quartet_common.web.pages import read_parameters
+from quartet_common.web.query_parameters import BadParameterError
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.tokens import key_usecases
@@ -42,32 +43,30 @@ class RotateQuery:
     now: bool | None = None
 
 
-def keys_blueprint(container: AppContainer[UsersConfig], keys: KeyRing) -> Blueprint:
-    """`/users/keys`; scope platform:admin."""
-    blueprint = Blueprint("keys", __name__)
+blueprint = Blueprint("keys", __name__, url_prefix="/users")
 
-    @blueprint.get("/keys")
-    @requires("platform:admin")
-    @tag(["Signing keys"])
-    @document_response(KeyListDocument)
-    async def list_() -> Response:
-        """List the keys of access tokens with id, state and age, without the keys themselves."""
-        return _answer(await key_usecases.list_keys(container))
 
-    @blueprint.post("/keys/rotate")
-    @requires("platform:admin")
-    @tag(["Signing keys"])
-    @document_querystring(RotateQuery)
-    @document_response(KeyListDocument)
-    async def rotate() -> Response:
-        """Rotate the signing key: after a minute, or at once with `now=true` if the old key has leaked."""
-        given = {name: single(name, texts, ("now",)) for name, texts in request.args.lists()}
-        at_once = TRUTH.get((given.get("now") or "false").lower())
-        if at_once is None:
-            raise BadParameterError("now", "must be true or false")
-        return _answer(await key_usecases.rotate(container, keys, caller(), at_once=at_once))
+@blueprint.get("/keys")
+@requires("platform:admin")
+@tag(["Signing keys"])
+@document_response(KeyListDocument)
+async def list_() -> Response:
+    """List the keys of access tokens with id, state and age, without the keys themselves."""
+    return _answer(await key_usecases.list_keys(app_container(UsersConfig)))
 
-    return blueprint
+
+@blueprint.post("/keys/rotate")
+@requires("platform:admin")
+@tag(["Signing keys"])
+@document_querystring(RotateQuery)
+@document_response(KeyListDocument)
+async def rotate() -> Response:
+    """Rotate the signing key: after a minute, or at once with `now=true` if the old key has leaked."""
+    container = app_container(UsersConfig)
+    at_once = TRUTH.get(read_parameters("now").get("now", "false").lower())
+    if at_once is None:
+        raise BadParameterError("now", "must be true or false")
+    return _answer(await key_usecases.rotate(container, dependency(KeyRing), caller(), at_once=at_once))
 
 
 def _answer(found: list[KeyState]) -> Response:

@@ -8,8 +8,8 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import takes
+from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
@@ -23,41 +23,38 @@ MAX_IDS = 1000
 MAX_LOOKUP_BYTES = 64 * 1024
 """Bytes of a body with MAX_IDS ids."""
 
+blueprint = Blueprint("internal", __name__, url_prefix="/users")
 
-def internal_blueprint(container: AppContainer[UsersConfig]) -> Blueprint:
-    """`/users/lookup` and what is below it."""
-    blueprint = Blueprint("internal", __name__)
 
-    @blueprint.post("/lookup")
-    @requires(SERVICE_SCOPE)
-    @takes(MAX_LOOKUP_BYTES)
-    @tag(["Services"])
-    @document_request(LookupRequest)
-    @document_response(LookupDocument)
-    async def lookup() -> Response:
-        """Find which of up to 1,000 ids are users of the tenant, with their names."""
-        stop_on_disconnect()
-        ids = _ids(await read_body())
-        known = [found for found in map(parse_id, ids) if found is not None]
-        async with container.database.connection() as connection:
-            rows = await user_store.find_by_ids(connection, caller().tenant, known)
-        found = [KnownUser(str(row["id"]), row["user_name"], row["display_name"], row["version"]) for row in rows]
-        return json_response(LookupDocument(found))
+@blueprint.post("/lookup")
+@requires(SERVICE_SCOPE)
+@takes(MAX_LOOKUP_BYTES)
+@tag(["Services"])
+@document_request(LookupRequest)
+@document_response(LookupDocument)
+async def lookup() -> Response:
+    """Find which of up to 1,000 ids are users of the tenant, with their names."""
+    stop_on_disconnect()
+    ids = _ids(await read_body())
+    known = [found for found in map(parse_id, ids) if found is not None]
+    async with app_container(UsersConfig).database.connection() as connection:
+        rows = await user_store.find_by_ids(connection, caller().tenant, known)
+    found = [KnownUser(str(row["id"]), row["user_name"], row["display_name"], row["version"]) for row in rows]
+    return json_response(LookupDocument(found))
 
-    @blueprint.post("/lookup/group-scopes")
-    @requires(SERVICE_SCOPE)
-    @takes(MAX_LOOKUP_BYTES)
-    @tag(["Services"])
-    @document_request(LookupRequest)
-    @document_response(GroupScopesDocument)
-    async def group_scopes() -> Response:
-        """List the scopes of the roles that are granted directly to up to 1,000 groups."""
-        known = [found for found in map(parse_id, _ids(await read_body())) if found is not None]
-        async with container.database.connection() as connection:
-            scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)
-        return json_response(GroupScopesDocument(scopes))
 
-    return blueprint
+@blueprint.post("/lookup/group-scopes")
+@requires(SERVICE_SCOPE)
+@takes(MAX_LOOKUP_BYTES)
+@tag(["Services"])
+@document_request(LookupRequest)
+@document_response(GroupScopesDocument)
+async def group_scopes() -> Response:
+    """List the scopes of the roles that are granted directly to up to 1,000 groups."""
+    known = [found for found in map(parse_id, _ids(await read_body())) if found is not None]
+    async with app_container(UsersConfig).database.connection() as connection:
+        scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)
+    return json_response(GroupScopesDocument(scopes))
 
 
 def _ids(body: dict[str, Any]) -> list[str]:

@@ -6,8 +6,8 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.identifiers import parse_id
-from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import takes
+from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
 from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.compiled_type import CompiledType
@@ -30,139 +30,150 @@ BODY_PER_USER = 4
 ME = {"user_id": None}
 """What the address `/Me` says of the user (RFC 7644 section 3.11)."""
 
-
-def scim_blueprint(
-    container: AppContainer[UsersConfig], types: UserTypes, passwords: Passwords, view: UserView
-) -> Blueprint:
-    """Routes under `/scim/v2/Users`."""
-    blueprint = Blueprint("scim", __name__)
-    max_body = BODY_PER_USER * container.config.max_user_bytes
-
-    def answer(user: User, shown: Projection, status: int = 200, groups: str | None = None) -> Response:
-        rendered, location = view.of_user(user, groups), view.location(user.id)
-        return resource_response(rendered, shown, version=user.version, location=location, status=status)
-
-    async def sent() -> tuple[Body, CompiledType]:
-        body = await Body.read()
-        return body, await types.of(caller().tenant, await body.work(read_mentions))
-
-    @blueprint.post("/Users")
-    @requires("users:write")
-    @takes(max_body)
-    @tag(["SCIM users"])
-    @document_request(UserDocument)
-    @document_response(UserDocument, 201)
-    @document_response(ErrorDocument, 400)
-    @document_response(ErrorDocument, 409)
-    async def create() -> Response:
-        """Create a user (RFC 7644 section 3.3)."""
-        body, user_type = await sent()
-        shown = read_projection(user_type.projector)
-        wanted = await body.work(user_type.normaliser.normalise)
-        return answer(await user_usecases.create_user(container, passwords, caller(), wanted), shown, 201)
-
-    async def read_user(known: UUID) -> Response:
-        tenant = caller().tenant
-        shown = read_projection((await types.of(tenant, read_mentions())).projector)
-        async with container.database.connection() as connection:
-            row = await user_store.read_user(connection, tenant, known, view.groups_url(shown))
-        if row is None:
-            raise not_found()
-        return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
-
-    @blueprint.get("/Users/<user_id>")
-    @requires("users:read")
-    @tag(["SCIM users"])
-    @document_querystring(ProjectionQuery)
-    @document_response(UserDocument)
-    @document_response(ErrorDocument, 404)
-    async def read(user_id: str) -> Response:
-        """Read a user (RFC 7644 section 3.4.1)."""
-        return await read_user(known_id(user_id))
-
-    @blueprint.get("/Me")
-    @requires("users:read", person=True)
-    @tag(["SCIM users"])
-    @document_querystring(ProjectionQuery)
-    @document_response(UserDocument)
-    @document_response(ErrorDocument, 404)
-    async def read_me() -> Response:
-        """Read the caller's own user (RFC 7644 section 3.11); users need no scope for it."""
-        return await read_user(_wanted(None))
-
-    @blueprint.put("/Users/<user_id>")
-    @blueprint.put("/Me", defaults=ME)
-    @requires("users:write")
-    @takes(max_body)
-    @tag(["SCIM users"])
-    @document_request(UserDocument)
-    @document_response(UserDocument)
-    @document_response(ErrorDocument, 400)
-    @document_response(ErrorDocument, 404)
-    @document_response(ErrorDocument, 409)
-    async def replace(user_id: str | None) -> Response:
-        """Replace a user (RFC 7644 section 3.5.1)."""
-        known = _wanted(user_id)
-        body, user_type = await sent()
-        shown = read_projection(user_type.projector)
-        wanted = await body.work(user_type.normaliser.normalise)
-        user = await user_usecases.replace_user(container, passwords, caller(), known, wanted, read_if_match())
-        return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
-
-    @blueprint.patch("/Users/<user_id>")
-    @blueprint.patch("/Me", defaults=ME)
-    @requires("users:write")
-    @takes(max_body)
-    @tag(["SCIM users"])
-    @document_request(PatchDocument)
-    @document_response(UserDocument)
-    @document_response(ErrorDocument, 400)
-    @document_response(ErrorDocument, 404)
-    @document_response(ErrorDocument, 409)
-    async def patch(user_id: str | None) -> Response:
-        """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
-        known = _wanted(user_id)
-        body, user_type = await sent()
-        shown = read_projection(user_type.projector)
-        operations = await body.work(parse_patch)
-        user = await user_usecases.patch_user(
-            container,
-            passwords,
-            user_type.engine,
-            caller(),
-            known,
-            operations,
-            read_if_match(),
-            is_large=body.is_large,
-        )
-        return answer(user, shown, groups=await _groups_of(container, user, view.groups_url(shown)))
-
-    @blueprint.delete("/Users/<user_id>")
-    @blueprint.delete("/Me", defaults=ME)
-    @requires("users:write")
-    @tag(["SCIM users"])
-    @document_response(ErrorDocument, 404)
-    async def delete(user_id: str | None) -> Response:
-        """Delete a user (RFC 7644 section 3.6)."""
-        await user_usecases.delete_user(container, caller(), _wanted(user_id), read_if_match())
-        return Response(b"", 204)
-
-    @blueprint.post("/Me")
-    @requires("users:write")
-    @tag(["SCIM users"])
-    @document_response(ErrorDocument, 501)
-    async def create_me() -> Response:
-        """Not supported: 501 (RFC 7644 section 3.11)."""
-        raise ScimError(501, "Create users at /Users. The user of the access token exists already.")
-
-    return blueprint
+blueprint = Blueprint("scim", __name__, url_prefix="/scim/v2")
 
 
-async def _groups_of(container: AppContainer[UsersConfig], user: User, groups_url: str | None) -> str | None:
+def max_body() -> int:
+    """Bytes that a body with a user may have."""
+    return BODY_PER_USER * app_container(UsersConfig).config.max_user_bytes
+
+
+@blueprint.post("/Users")
+@requires("users:write")
+@takes(max_body)
+@tag(["SCIM users"])
+@document_request(UserDocument)
+@document_response(UserDocument, 201)
+@document_response(ErrorDocument, 400)
+@document_response(ErrorDocument, 409)
+async def create() -> Response:
+    """Create a user (RFC 7644 section 3.3)."""
+    container = app_container(UsersConfig)
+    body, user_type = await _sent()
+    shown = read_projection(user_type.projector)
+    wanted = await body.work(user_type.normaliser.normalise)
+    return _answer(await user_usecases.create_user(container, dependency(Passwords), caller(), wanted), shown, 201)
+
+
+@blueprint.get("/Users/<user_id>")
+@requires("users:read")
+@tag(["SCIM users"])
+@document_querystring(ProjectionQuery)
+@document_response(UserDocument)
+@document_response(ErrorDocument, 404)
+async def read(user_id: str) -> Response:
+    """Read a user (RFC 7644 section 3.4.1)."""
+    return await _read(known_id(user_id))
+
+
+@blueprint.get("/Me")
+@requires("users:read", person=True)
+@tag(["SCIM users"])
+@document_querystring(ProjectionQuery)
+@document_response(UserDocument)
+@document_response(ErrorDocument, 404)
+async def read_me() -> Response:
+    """Read the caller's own user (RFC 7644 section 3.11); users need no scope for it."""
+    return await _read(_wanted(None))
+
+
+@blueprint.put("/Users/<user_id>")
+@blueprint.put("/Me", defaults=ME)
+@requires("users:write")
+@takes(max_body)
+@tag(["SCIM users"])
+@document_request(UserDocument)
+@document_response(UserDocument)
+@document_response(ErrorDocument, 400)
+@document_response(ErrorDocument, 404)
+@document_response(ErrorDocument, 409)
+async def replace(user_id: str | None) -> Response:
+    """Replace a user (RFC 7644 section 3.5.1)."""
+    container = app_container(UsersConfig)
+    known = _wanted(user_id)
+    body, user_type = await _sent()
+    shown = read_projection(user_type.projector)
+    wanted = await body.work(user_type.normaliser.normalise)
+    user = await user_usecases.replace_user(container, dependency(Passwords), caller(), known, wanted, read_if_match())
+    return _answer(user, shown, groups=await _groups_of(user, shown))
+
+
+@blueprint.patch("/Users/<user_id>")
+@blueprint.patch("/Me", defaults=ME)
+@requires("users:write")
+@takes(max_body)
+@tag(["SCIM users"])
+@document_request(PatchDocument)
+@document_response(UserDocument)
+@document_response(ErrorDocument, 400)
+@document_response(ErrorDocument, 404)
+@document_response(ErrorDocument, 409)
+async def patch(user_id: str | None) -> Response:
+    """Change a user by add, replace and remove operations, all or none (RFC 7644 section 3.5.2)."""
+    known = _wanted(user_id)
+    body, user_type = await _sent()
+    shown = read_projection(user_type.projector)
+    operations = await body.work(parse_patch)
+    user = await user_usecases.patch_user(
+        app_container(UsersConfig),
+        dependency(Passwords),
+        user_type.engine,
+        caller(),
+        known,
+        operations,
+        read_if_match(),
+        is_large=body.is_large,
+    )
+    return _answer(user, shown, groups=await _groups_of(user, shown))
+
+
+@blueprint.delete("/Users/<user_id>")
+@blueprint.delete("/Me", defaults=ME)
+@requires("users:write")
+@tag(["SCIM users"])
+@document_response(ErrorDocument, 404)
+async def delete(user_id: str | None) -> Response:
+    """Delete a user (RFC 7644 section 3.6)."""
+    await user_usecases.delete_user(app_container(UsersConfig), caller(), _wanted(user_id), read_if_match())
+    return Response(b"", 204)
+
+
+@blueprint.post("/Me")
+@requires("users:write")
+@tag(["SCIM users"])
+@document_response(ErrorDocument, 501)
+async def create_me() -> Response:
+    """Not supported: 501 (RFC 7644 section 3.11)."""
+    raise ScimError(501, "Create users at /Users. The user of the access token exists already.")
+
+
+async def _sent() -> tuple[Body, CompiledType]:
+    body = await Body.read()
+    return body, await dependency(UserTypes).of(caller().tenant, await body.work(read_mentions))
+
+
+async def _read(known: UUID) -> Response:
+    tenant, view = caller().tenant, dependency(UserView)
+    shown = read_projection((await dependency(UserTypes).of(tenant, read_mentions())).projector)
+    async with app_container(UsersConfig).database.connection() as connection:
+        row = await user_store.read_user(connection, tenant, known, view.groups_url(shown))
+    if row is None:
+        raise not_found()
+    return resource_response(view.of_row(row), shown, version=row["version"], location=view.location(known))
+
+
+def _answer(user: User, shown: Projection, status: int = 200, groups: str | None = None) -> Response:
+    view = dependency(UserView)
+    rendered, location = view.of_user(user, groups), view.location(user.id)
+    return resource_response(rendered, shown, version=user.version, location=location, status=status)
+
+
+async def _groups_of(user: User, shown: Projection) -> str | None:
     """What a user that was changed belongs to, if it is wanted."""
+    groups_url = dependency(UserView).groups_url(shown)
     if groups_url is None:
         return None
-    async with container.database.connection() as connection:
+    async with app_container(UsersConfig).database.connection() as connection:
         return await membership_store.read_groups(connection, caller().tenant, groups_url, user.id)
 
 

@@ -1,4 +1,4 @@
-"""Data: streams a tenant's data of one service as NDJSON."""
+"""Data export: streams a tenant's data of one service as NDJSON."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -13,6 +13,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.fair_share import FairShare
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
+from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.openapi import answers
 from quartet_common.web.spool import Spool
@@ -22,11 +23,11 @@ from quartet_serving.tasks import end_tasks
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024
 EXPORTS = 4
-"""Exports of the largest size that a process has on disk at a time; smaller ones that are written use their size."""
+"""Exports of the largest size that a process has on disk at a time; smaller ones count with their size."""
 EXPORT_RATE = 512 * 1024
-"""Bytes per second that a client has to read of an export on average: its file uses disk that other tenants need."""
+"""Minimum average rate of a client in bytes per second, since its file uses disk space that other tenants need."""
 EXPORT_PATIENCE = 60.0
-"""Seconds that a client may take beyond that."""
+"""Seconds that a client may take in addition."""
 
 Exporter = Callable[[Connection, str], AsyncIterator[bytes]]
 """Yields a tenant's rows as JSON objects (bytes without a newline), given a connection in a snapshot and the tenant."""
@@ -37,17 +38,38 @@ async def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class _Exports:
-    """The exports of a process: what they contain, and the disk that they share."""
+class Exports:
+    """The exports of a process: their exporters and their share of the disk."""
 
     container: AppContainer[ServiceConfig]
     exporters: Mapping[str, Exporter]
     share: FairShare
     disk: ThreadPoolExecutor
 
+    @classmethod
+    def of(cls, container: AppContainer[ServiceConfig], exporters: Mapping[str, Exporter]) -> "Exports":
+        """The exports of what `exporters` read."""
+        size = container.config.export_bytes
+        share = FairShare("bytes of exports on disk", EXPORTS * size, size, queue=0, timeout=1)
+        container.shares.append(share)
+        return cls(container, exporters, share, ThreadPoolExecutor(1, "export"))
+
+    async def response(self, tenant: str, before: Callable[[], Awaitable[None]] = _nothing) -> Response:
+        """A line per row, `{"kind": <exporter's name>, "data": {...}}`, ended by `{"kind": "end", "count": n}`.
+
+        All lines are of one moment. An interrupted stream has no end line. A tenant runs one export at a time (429).
+        `before` is called before the first row is read.
+        """
+        rest = self.pieces(tenant, before)
+        first = await anext(rest)  # an error before the first piece is an ordinary error response
+        headers = _attachment(self.container.config.service)
+        response = Response(_all(first, rest), content_type=NDJSON, headers=headers)
+        response.timeout = None  # `pieces` limits the time that the client takes
+        return response
+
     async def pieces(self, tenant: str, before: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes, None]:
-        """Pieces of the export. Its rows go to disk as fast as PostgreSQL gives them, and its connection ends then,
-        however slowly the client reads. Raises SlowClientError for a client slower than EXPORT_RATE.
+        """Pieces of the export. Rows are written to disk at the speed of PostgreSQL, so the connection does not wait
+        for a slow client. Raises SlowClientError for a client slower than EXPORT_RATE.
         """
         config = self.container.config
         await self.share.acquire(tenant, config.export_bytes)
@@ -74,36 +96,16 @@ class _Exports:
         self.share.release(tenant, self.container.config.export_bytes - spool.size)
 
 
-def data_blueprint(
-    container: AppContainer[ServiceConfig],
-    exporters: Mapping[str, Exporter],
-    scope: str,
-    before: Callable[[], Awaitable[None]] = _nothing,
-) -> Blueprint:
-    """`/export`: a line per row, `{"kind": <exporter's name>, "data": {...}}`, ended by `{"kind": "end", "count": n}`.
+blueprint = Blueprint("data", __name__)
+tag_blueprint(blueprint, ["Operations"])
 
-    All lines are of one moment. A stream that breaks off has no end line, so a reader can tell. A tenant runs one
-    export at a time (429). `before` is called before the first row is read.
-    """
-    blueprint = Blueprint("data", __name__)
-    tag_blueprint(blueprint, ["Operations"])
-    size = container.config.export_bytes
-    share = FairShare("bytes of exports on disk", EXPORTS * size, size, queue=0, timeout=1)
-    container.shares.append(share)
-    exports = _Exports(container, exporters, share, ThreadPoolExecutor(1, "export"))
 
-    @blueprint.get("/export")
-    @requires(scope)
-    @answers(NDJSON)
-    async def export() -> Response:
-        """Export everything that the service stores for the caller's tenant, as a stream."""
-        rest = exports.pieces(caller().tenant, before)
-        first = await anext(rest)  # an error before the first piece is still a proper answer
-        response = Response(_all(first, rest), content_type=NDJSON, headers=_attachment(container.config.service))
-        response.timeout = None  # `pieces` limits the time that the client takes
-        return response
-
-    return blueprint
+@blueprint.get("/export")
+@requires("tenant:admin")
+@answers(NDJSON)
+async def export() -> Response:
+    """Export everything that the service stores for the caller's tenant, as a stream."""
+    return await dependency(Exports).response(caller().tenant)
 
 
 async def _write_rows(
@@ -123,7 +125,7 @@ async def _write_rows(
 
 
 async def _read(spool: Spool) -> AsyncGenerator[bytes, None]:
-    """What is written, as long as the client takes it fast enough. The time of writing does not count."""
+    """The written data, while the client reads fast enough. The time of writing does not count."""
     clock = asyncio.get_running_loop().time
     left = EXPORT_PATIENCE
     while piece := await spool.read(CHUNK):

@@ -7,6 +7,10 @@ from quart import Blueprint, Response, request, send_from_directory
 from quart_schema import hide
 from werkzeug.exceptions import NotFound
 
+from quartet_common.config.settings import ServiceConfig
+from quartet_common.web.dependencies import app_container
+from quartet_common.web.guard import public
+
 ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 PAGE = """<!doctype html>
 <html lang="en">
@@ -31,32 +35,39 @@ POLICY = (
 )
 
 
-def docs_blueprint(service: str) -> Blueprint:
-    """The page at `/<service>/docs` and its assets; nothing is loaded from elsewhere."""
-    blueprint = Blueprint("docs", __name__)
-    static = Path(str(files("swagger_ui"))) / "static"
+STATIC = Path(str(files("swagger_ui"))) / "static"
 
-    @blueprint.get("", strict_slashes=False)
-    @hide
-    async def page() -> Response:
-        return Response(
-            PAGE.format(service=service),
-            content_type="text/html; charset=utf-8",
-            headers={"Content-Security-Policy": POLICY},
-        )
+blueprint = Blueprint("docs", __name__)
 
-    @blueprint.get("/<name>")
-    @hide
-    async def asset(name: str) -> Response:
-        if name == "start.js":
-            response = Response(START.format(service=service), content_type="text/javascript; charset=utf-8")
-            await response.add_etag()
-            await response.make_conditional(request)
-        elif name in ASSETS:
-            response = await send_from_directory(static, name)  # with an ETag
-        else:
-            raise NotFound
-        response.headers["Cache-Control"] = "public, max-age=86400"
-        return response
 
-    return blueprint
+@blueprint.get("", strict_slashes=False)
+@public
+@hide
+async def page() -> Response:
+    """The page; it loads nothing from elsewhere."""
+    return Response(
+        PAGE.format(service=_service()),
+        content_type="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": POLICY},
+    )
+
+
+@blueprint.get("/<name>")
+@public
+@hide
+async def asset(name: str) -> Response:
+    """A file of the page."""
+    if name == "start.js":
+        response = Response(START.format(service=_service()), content_type="text/javascript; charset=utf-8")
+        await response.add_etag()
+        await response.make_conditional(request)
+    elif name in ASSETS:
+        response = await send_from_directory(STATIC, name)  # with an ETag
+    else:
+        raise NotFound
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+def _service() -> str:
+    return app_container(ServiceConfig).config.service

@@ -1,0 +1,21 @@
+"""The HTTP application of the metrics service. `app.py` names this module; a worker does not import it."""
+
+from quart import Quart
+
+from quartet_common.runtime.container import AppContainer
+from quartet_common.web.app import create_base_app
+from quartet_common.web.blueprints import data_export, rabbitmq
+from quartet_common.web.dependencies import provide
+from quartet_metrics import metric_routes, metric_store
+from quartet_metrics.config import MetricsConfig
+
+
+def create_app(container: AppContainer[MetricsConfig]) -> Quart:
+    """The application with all its routes."""
+    app = create_base_app(container, title="Quartet metrics")
+    exporters: dict[str, data_export.Exporter] = {"event_count": metric_store.export_counts}
+    provide(app, data_export.Exports, data_export.Exports.of(container, exporters))
+    app.register_blueprint(metric_routes.blueprint)
+    app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
+    app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")
+    return app
