@@ -14,8 +14,8 @@ from quartet_groups.events import NestedGroup
 from quartet_groups.group_domain import Group, GroupPatch
 from quartet_groups.group_store import NO_MEMBERS, StoredGroup
 from quartet_groups.member_domain import NOBODY, MemberChange, MemberOrders, Members, SentMember
-from quartet_groups.member_resolution import demand_place, hold, resolve_members
-from quartet_groups.privilege_usecases import demand_checked, run_with_rights
+from quartet_groups.member_resolution import require_valid_nesting, hold, resolve_members
+from quartet_groups.privilege_usecases import require_checked, run_with_rights
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
@@ -74,7 +74,7 @@ async def replace_group(
         removed = await member_store.keep_members(work.connection, work.tenant, group_id, kept)
         change = MemberChange(await _add(work, group_id, joining), removed)
         if change:
-            await demand_checked(work.connection, work.tenant, group_id, checked)
+            await require_checked(work.connection, work.tenant, group_id, checked)
         group, events = group_domain.change(before, attributes, change, work.now())
         if events:
             await group_store.update_group(work.connection, work.tenant, group)
@@ -107,7 +107,7 @@ async def patch_group(
         patched = patch.engine.apply(before.attributes, patch.operations)
         change = await _change_members(work, group_id, patch.orders, joining)
         if change:
-            await demand_checked(work.connection, work.tenant, group_id, checked)
+            await require_checked(work.connection, work.tenant, group_id, checked)
         group, events = group_domain.change(before, patched.attributes, change, work.now())
         if not events:
             return group.version, None
@@ -131,7 +131,7 @@ async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders
 async def _add(work: UnitOfWork, group_id: UUID, joining: Members) -> Members:
     """Let in who is no member yet; the group's row must be locked. Raises ScimError 400 for a cycle of groups."""
     connection, tenant = work.connection, work.tenant
-    await demand_place(connection, tenant, group_id, joining)
+    await require_valid_nesting(connection, tenant, group_id, joining)
     users = await member_store.add_users(connection, tenant, group_id, joining.users) if joining.users else ()
     nested = await member_store.add_groups(connection, tenant, group_id, joining.groups) if joining.groups else ()
     return Members(users, nested)
@@ -158,7 +158,7 @@ async def delete_group(
         if group is None:
             raise not_found()
         if_match.demand(group.version)
-        await demand_checked(connection, tenant, group_id, checked)
+        await require_checked(connection, tenant, group_id, checked)
         await group_store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
         nested = NestedGroup(group.id, group.display_name)
         parents = await member_store.leave_parents(connection, tenant, group_id)

@@ -16,7 +16,7 @@ from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
-from quartet_scim.resource import demand_size
+from quartet_scim.resource import require_size
 from quartet_scim_http.bulk_outcomes import BROKEN, LATE, outcome_of
 from quartet_scim_http.requests import known_id
 from quartet_users.bulk import bulk_user_usecases
@@ -153,10 +153,10 @@ class Bulk:
             return refusal
         try:
             wanted = Wanted(known_id(planned.id or ""), await self._normalised(planned))
-            demand_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
+            require_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
             if wanted.password is not None:
                 name = str(wanted.sent.attributes["userName"])
-                user_usecases.demand_good_password(self._means.passwords, wanted.password, name, self._caller.tenant)
+                user_usecases.require_good_password(self._means.passwords, wanted.password, name, self._caller.tenant)
         except ScimError as error:
             return error
         return wanted

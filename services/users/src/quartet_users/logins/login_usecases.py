@@ -120,7 +120,7 @@ async def change_password(
     async with means.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
-    _demand_good(means, change.new_password, name, caller.tenant)
+    _require_good(means, change.new_password, name, caller.tenant)
     begun = await means.lockout.demand(caller.tenant, prepare(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
     async with _releasing(means.lockout, begun):
@@ -200,7 +200,7 @@ async def _new_hash(means: LoginDependencies, asked: _Asked, credential: Credent
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must differ from the old password.")
-        _demand_good(means, attempt.new_password, credential.user_name, attempt.tenant)
+        _require_good(means, attempt.new_password, credential.user_name, attempt.tenant)
         return await means.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
     if credential.must_change:
         _count(means, asked, "password_change_required")
@@ -210,7 +210,7 @@ async def _new_hash(means: LoginDependencies, asked: _Asked, credential: Credent
     return None
 
 
-def _demand_good(means: LoginDependencies, password: str, user_name: str, tenant: str) -> None:
+def _require_good(means: LoginDependencies, password: str, user_name: str, tenant: str) -> None:
     fault = means.passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise PasswordRefusedError(fault)
