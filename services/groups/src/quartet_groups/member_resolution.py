@@ -73,9 +73,9 @@ async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], 
     return Members(*split_by_kind(sent, users, groups))
 
 
-async def require_valid_nesting(connection: Connection, tenant: str, group_id: UUID, joining: Members) -> None:
-    """Raise ScimError 400 if groups among `joining` would close a cycle or nest too deep; the graph must be locked."""
-    if joining.groups:
-        children = [one.id for one in joining.groups]
+async def require_valid_nesting(connection: Connection, tenant: str, group_id: UUID, new_members: Members) -> None:
+    """Raises ScimError 400 for a cycle of groups or too deep a nesting; the graph must be locked."""
+    if new_members.groups:
+        children = [one.id for one in new_members.groups]
         around = await graph_store.read_surroundings(connection, tenant, group_id, children)
-        check_nesting(group_id, joining.groups, around)
+        check_nesting(group_id, new_members.groups, around)

@@ -78,10 +78,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the routes below `prefix` speak.
+    """The protocol of the routes below `prefix`.
 
-    media_type: of answers. taken: of bodies. error: the JSON schema of an error, of `error_type`. error_example: an
-    error of a status. statuses: what the routes can answer beside what all can, by method.
+    media_type: of responses. taken: of bodies. error: the JSON schema of an error, of `error_type`. error_example: an
+    error of a status. statuses: of the routes in addition to the common ones, by method.
     """
 
     prefix: str = "/"

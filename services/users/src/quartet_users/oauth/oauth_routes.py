@@ -17,7 +17,7 @@ from quartet_users.oauth.client_authentication import authenticate
 from quartet_users.oauth.client_credentials_grant import Granted
 from quartet_users.oauth.grant_types import Grants
 from quartet_users.oauth.oauth_models import TokenDocument, TokenErrorDocument, TokenRequest
-from quartet_users.oauth.oauth_parameters import Form, require_parameter, read_parameters
+from quartet_users.oauth.oauth_parameters import Form, read_parameters, require_parameter
 from quartet_users.oauth.refresh_token_grant import REFRESH
 from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_tokens import Tokens

@@ -12,7 +12,7 @@ from quartet_common.runtime.unit_of_work import UnitOfWork
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
-from quartet_users.oauth.oauth_parameters import Form, require_parameter, read_scope
+from quartet_users.oauth.oauth_parameters import Form, read_scope, require_parameter
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.credential_store import Credential
 from quartet_users.sessions import session_ending, session_store, session_tokens

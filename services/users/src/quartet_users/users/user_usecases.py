@@ -173,7 +173,7 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
     user = await user_store.lock_user(connection, tenant, user_id)
     if user is None:
         raise not_found()
-    if_match.demand(user.version)
+    if_match.require(user.version)
     return user
 
 
