@@ -40,7 +40,13 @@ OLD_NAMES = {
 """Identifiers that were replaced in all packages."""
 OLD_NAMES_OF_LIBRARIES = {"places", "room"}
 """Identifiers that were replaced in libs/common and libs/serving."""
-OLD_PREFIXES_OF_LIBRARIES = ("demand_", "_demand_")
+OLD_PREFIXES = ("demand_", "_demand_")
+LITERARY = re.compile(
+    r"\b(beside|parted|mended|whoever|means to|there is nothing that|by (it|them)sel(f|ves)|at hand|giv(e|es|en) back"
+    r"|nobody|somebody|anybody|everybody)\b",
+    re.IGNORECASE,
+)
+"""Words for which the comments and texts of libs/common and libs/serving have plain technical ones."""
 
 
 def sources(packages: set[Path]) -> list[Path]:
@@ -94,8 +100,14 @@ def test_no_module_has_an_old_name() -> None:
 
 def test_no_identifier_is_an_old_name() -> None:
     for path in sources(PACKAGES):
-        assert OLD_NAMES & set(tokens(path, tokenize.NAME)) == set(), path
-    for path in sources(LIBRARIES):
         names = set(tokens(path, tokenize.NAME))
-        assert names & OLD_NAMES_OF_LIBRARIES == set(), path
-        assert [name for name in names if name.startswith(OLD_PREFIXES_OF_LIBRARIES)] == [], path
+        assert names & OLD_NAMES == set(), path
+        assert [name for name in names if name.startswith(OLD_PREFIXES)] == [], path
+    for path in sources(LIBRARIES):
+        assert set(tokens(path, tokenize.NAME)) & OLD_NAMES_OF_LIBRARIES == set(), path
+
+
+@pytest.mark.parametrize("kind", [tokenize.COMMENT, tokenize.STRING], ids=["comments", "texts"])
+def test_comments_and_texts_of_libraries_are_plain(kind: int) -> None:
+    for path in sources(LIBRARIES):
+        assert [text for text in tokens(path, kind) if LITERARY.search(text)] == [], path

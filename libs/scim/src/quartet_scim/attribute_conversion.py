@@ -69,7 +69,7 @@ class ObjectRules:
                 raise wrong.under(self._separator + field.name) from None
             if kept is not None:
                 found[field.name] = kept
-        self._demand_required(found)
+        self._require_required(found)
         return found
 
     def convert_or_nothing(self, value: Any) -> dict[str, Any] | None:
@@ -89,7 +89,7 @@ class ObjectRules:
         aliased.add(field.name)
         return field
 
-    def _demand_required(self, found: dict[str, Any]) -> None:
+    def _require_required(self, found: dict[str, Any]) -> None:
         for name, scim_type in self._required:
             value = found.get(name)
             if value is None or (isinstance(value, str) and not value.strip()):
@@ -184,7 +184,7 @@ def _list(one: Convert, limit: int, identity: Identity | None) -> Convert:
         found = _elements(one, items)
         if len(found) > 1:
             found = _merged(found, identity) if identity is not None else found
-            _demand_single_primary(found)
+            _require_single_primary(found)
         return found or None
 
     return convert
@@ -218,6 +218,6 @@ def _merged(found: list[dict[str, Any]], identity: Identity) -> list[dict[str, A
     return list(distinct.values())
 
 
-def _demand_single_primary(found: list[Any]) -> None:
+def _require_single_primary(found: list[Any]) -> None:
     if sum(isinstance(item, dict) and item.get("primary") is True for item in found) > 1:
         raise WrongValueError("must not have more than one primary value")

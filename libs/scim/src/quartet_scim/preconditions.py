@@ -25,7 +25,7 @@ class IfMatch:
         """The condition of a header, None for none. Raises ScimError 400 for what is neither `*` nor entity tags."""
         return cls(None if header is None else _tags(header, "If-Match"))
 
-    def demand(self, version: int) -> None:
+    def require(self, version: int) -> None:
         """Raise ScimError 412 unless the resource at `version` is one that the client knows."""
         if self.tags is not None and _opaque(version) not in self.tags:
             raise ScimError(412, "The resource has changed: its version is not the one in If-Match.")

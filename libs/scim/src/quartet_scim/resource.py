@@ -35,7 +35,7 @@ class Resource:
         return replace(self, attributes=kept, version=self.version + 1, modified=now)
 
 
-def demand_size(attributes: Attributes, limit: int, before: Attributes | None = None) -> None:
+def require_size(attributes: Attributes, limit: int, before: Attributes | None = None) -> None:
     """Refuse a resource that would have more than `limit` bytes as stored. One that was larger `before` may shrink, and
     be deactivated.
 

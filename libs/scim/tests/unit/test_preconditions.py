@@ -10,13 +10,13 @@ from quartet_scim.preconditions import ANY_VERSION, IfMatch, is_known_version
     "header", ['W/"3"', '"3"', '"1", W/"3"', "*", " * ", None, 'W/"1" ,"3" , "x y"'.replace("x y", "x-y")]
 )
 def test_a_write_goes_on_where_a_tag_is_the_present_version(header: str | None) -> None:
-    IfMatch.parse(header).demand(3)
+    IfMatch.parse(header).require(3)
 
 
 @pytest.mark.parametrize("header", ['W/"2"', '"33"', '"1", "2"', '""'])
 def test_a_write_of_another_version_is_refused(header: str) -> None:
     with pytest.raises(ScimError) as caught:
-        IfMatch.parse(header).demand(3)
+        IfMatch.parse(header).require(3)
     assert caught.value.status == 412
 
 
@@ -28,7 +28,7 @@ def test_what_is_no_entity_tag_is_named(header: str) -> None:
 
 
 def test_without_a_condition_every_version_will_do() -> None:
-    ANY_VERSION.demand(1)
+    ANY_VERSION.require(1)
 
 
 @pytest.mark.parametrize(

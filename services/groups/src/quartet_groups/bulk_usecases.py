@@ -59,7 +59,7 @@ class Ready:
     """An operation that has been read: how to carry it out, and whom it wants to let in."""
 
     carry_out: Callable[[], Awaitable[Outcome]]
-    joining: Sequence[SentMember] = ()
+    new_members: Sequence[SentMember] = ()
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class GroupBulk:
                 found.append(self._ready(caller, operation))
             except ScimError as error:
                 found.append(Outcome.failed(error))
-        joining = {member.id: member for one in found if isinstance(one, Ready) for member in one.joining}
+        new_members = {member.id: member for one in found if isinstance(one, Ready) for member in one.new_members}
         with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
-            await resolve_members(self.container, self.directory, caller, list(joining.values()))
+            await resolve_members(self.container, self.directory, caller, list(new_members.values()))
         return found
 
     def _ready(self, caller: Caller, operation: GroupOperation) -> Ready:

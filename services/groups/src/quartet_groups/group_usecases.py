@@ -14,8 +14,8 @@ from quartet_groups.events import NestedGroup
 from quartet_groups.group_domain import Group, GroupPatch
 from quartet_groups.group_store import NO_MEMBERS, StoredGroup
 from quartet_groups.member_domain import NOBODY, MemberChange, MemberOrders, Members, SentMember
-from quartet_groups.member_resolution import demand_place, hold, resolve_members
-from quartet_groups.privilege_usecases import demand_checked, run_with_rights
+from quartet_groups.member_resolution import hold, require_valid_nesting, resolve_members
+from quartet_groups.privilege_usecases import require_checked, run_with_rights
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
@@ -40,10 +40,10 @@ async def create_group(
     await resolve_members(container, directory, caller, members)
 
     async def command(work: UnitOfWork) -> None:
-        joining = await hold(work.connection, work.tenant, members, None)
-        group, events = group_domain.create(made, attributes, joining, work.now())
+        new_members = await hold(work.connection, work.tenant, members, None)
+        group, events = group_domain.create(made, attributes, new_members, work.now())
         await group_store.insert_group(work.connection, work.tenant, group)
-        await _add(work, made, joining)
+        await _add(work, made, new_members)
         work.publish(events)
 
     await run_unit_of_work(container, caller, command)
@@ -68,13 +68,13 @@ async def replace_group(
 
     async def command(work: UnitOfWork, checked: frozenset[UUID]) -> int:
         # users, graph, groups: everybody locks in this order, so nobody blocks another for ever
-        joining = await hold(work.connection, work.tenant, members, group_id)
+        new_members = await hold(work.connection, work.tenant, members, group_id)
         before = await _lock(work.connection, work.tenant, group_id, if_match)
         kept = [one.id for one in members]
         removed = await member_store.keep_members(work.connection, work.tenant, group_id, kept)
-        change = MemberChange(await _add(work, group_id, joining), removed)
+        change = MemberChange(await _add(work, group_id, new_members), removed)
         if change:
-            await demand_checked(work.connection, work.tenant, group_id, checked)
+            await require_checked(work.connection, work.tenant, group_id, checked)
         group, events = group_domain.change(before, attributes, change, work.now())
         if events:
             await group_store.update_group(work.connection, work.tenant, group)
@@ -102,12 +102,12 @@ async def patch_group(
     await resolve_members(container, directory, caller, patch.orders.added, group_id)
 
     async def command(work: UnitOfWork, checked: frozenset[UUID]) -> tuple[int, StoredGroup | None]:
-        joining = await hold(work.connection, work.tenant, patch.orders.added, group_id)
+        new_members = await hold(work.connection, work.tenant, patch.orders.added, group_id)
         before = await _lock(work.connection, work.tenant, group_id, if_match)
         patched = patch.engine.apply(before.attributes, patch.operations)
-        change = await _change_members(work, group_id, patch.orders, joining)
+        change = await _change_members(work, group_id, patch.orders, new_members)
         if change:
-            await demand_checked(work.connection, work.tenant, group_id, checked)
+            await require_checked(work.connection, work.tenant, group_id, checked)
         group, events = group_domain.change(before, patched.attributes, change, work.now())
         if not events:
             return group.version, None
@@ -117,7 +117,7 @@ async def patch_group(
     return await run_with_rights(container, directory, caller, command)
 
 
-async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders, joining: Members) -> MemberChange:
+async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders, new_members: Members) -> MemberChange:
     connection, tenant = work.connection, work.tenant
     removed = NOBODY
     if orders.replaces_all:
@@ -125,15 +125,17 @@ async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders
         removed = await member_store.keep_members(connection, tenant, group_id, kept)
     elif orders.removed:
         removed = await member_store.remove_members(connection, tenant, group_id, orders.removed)
-    return MemberChange(await _add(work, group_id, joining), removed)
+    return MemberChange(await _add(work, group_id, new_members), removed)
 
 
-async def _add(work: UnitOfWork, group_id: UUID, joining: Members) -> Members:
+async def _add(work: UnitOfWork, group_id: UUID, new_members: Members) -> Members:
     """Let in who is no member yet; the group's row must be locked. Raises ScimError 400 for a cycle of groups."""
     connection, tenant = work.connection, work.tenant
-    await demand_place(connection, tenant, group_id, joining)
-    users = await member_store.add_users(connection, tenant, group_id, joining.users) if joining.users else ()
-    nested = await member_store.add_groups(connection, tenant, group_id, joining.groups) if joining.groups else ()
+    await require_valid_nesting(connection, tenant, group_id, new_members)
+    users = await member_store.add_users(connection, tenant, group_id, new_members.users) if new_members.users else ()
+    nested = (
+        await member_store.add_groups(connection, tenant, group_id, new_members.groups) if new_members.groups else ()
+    )
     return Members(users, nested)
 
 
@@ -157,8 +159,8 @@ async def delete_group(
         group = locked.get(group_id)
         if group is None:
             raise not_found()
-        if_match.demand(group.version)
-        await demand_checked(connection, tenant, group_id, checked)
+        if_match.require(group.version)
+        await require_checked(connection, tenant, group_id, checked)
         await group_store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
         nested = NestedGroup(group.id, group.display_name)
         parents = await member_store.leave_parents(connection, tenant, group_id)
@@ -177,5 +179,5 @@ async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: I
     group = await group_store.lock_group(connection, tenant, group_id)
     if group is None:
         raise not_found()
-    if_match.demand(group.version)
+    if_match.require(group.version)
     return group

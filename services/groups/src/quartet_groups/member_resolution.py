@@ -36,7 +36,7 @@ async def resolve_members(
             unknown -= (await group_store.names_of(connection, caller.tenant, list(unknown))).keys()
         if not unknown:
             return
-        await _demand_group(connection, caller.tenant, group_id)
+        await _require_group(connection, caller.tenant, group_id)
     found = await directory.lookup(caller, [one for one in ids if one in unknown])
     learnt = [(user.id, user.display_name or "", user.version, False) for user in found]
     if learnt:
@@ -44,7 +44,7 @@ async def resolve_members(
             await group_store.learn_users(connection, caller.tenant, learnt)
 
 
-async def _demand_group(connection: Connection, tenant: str, group_id: UUID | None) -> None:
+async def _require_group(connection: Connection, tenant: str, group_id: UUID | None) -> None:
     """Raise ScimError 404 if the tenant has no group `group_id`."""
     if group_id is not None and not await group_store.names_of(connection, tenant, [group_id]):
         raise not_found()
@@ -65,7 +65,7 @@ async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], 
     ids = [one.id for one in others]
     groups = await group_store.names_of(connection, tenant, ids)
     if len(groups) < len(ids):
-        await _demand_group(connection, tenant, group_id)
+        await _require_group(connection, tenant, group_id)
         users |= await group_store.lock_known(connection, tenant, ids)  # those sent as groups, or learnt meanwhile
     if groups:
         await graph_store.lock(connection, tenant)
@@ -73,9 +73,9 @@ async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], 
     return Members(*split_by_kind(sent, users, groups))
 
 
-async def demand_place(connection: Connection, tenant: str, group_id: UUID, joining: Members) -> None:
-    """Raise ScimError 400 if groups among `joining` would close a cycle or nest too deep; the graph must be locked."""
-    if joining.groups:
-        children = [one.id for one in joining.groups]
+async def require_valid_nesting(connection: Connection, tenant: str, group_id: UUID, new_members: Members) -> None:
+    """Raises ScimError 400 for a cycle of groups or too deep a nesting; the graph must be locked."""
+    if new_members.groups:
+        children = [one.id for one in new_members.groups]
         around = await graph_store.read_surroundings(connection, tenant, group_id, children)
-        check_nesting(group_id, joining.groups, around)
+        check_nesting(group_id, new_members.groups, around)

@@ -26,7 +26,7 @@ class UncheckedGroupsError(Exception):
         self.groups = groups
 
 
-async def demand_checked(connection: Connection, tenant: str, group_id: UUID, checked: frozenset[UUID]) -> None:
+async def require_checked(connection: Connection, tenant: str, group_id: UUID, checked: frozenset[UUID]) -> None:
     """Raise UncheckedGroupsError if the group or one above it is marked and not among the `checked` ones."""
     marked = await privilege_store.marked_above(connection, tenant, group_id)
     if not marked <= checked:
@@ -50,11 +50,11 @@ async def run_with_rights(
             return await run_unit_of_work(container, caller, partial(command, checked=checked))
         except UncheckedGroupsError as error:
             unchecked = error.groups
-        await demand_scopes_of_groups(container, directory, caller, unchecked)
+        await require_scopes_of_groups(container, directory, caller, unchecked)
         checked |= unchecked
 
 
-async def demand_scopes_of_groups(
+async def require_scopes_of_groups(
     container: AppContainer[GroupsConfig], directory: UserDirectory, caller: Caller, groups: Collection[UUID]
 ) -> None:
     """Ask the users service for the scopes of marked groups' roles and check that the caller has all of them.

@@ -49,7 +49,7 @@ async def guard(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[Guards]:
 async def refused(lockout: Lockout, tenant: str, name: str, address: str | None) -> int:
     """The seconds to wait, 0 if the attempt may begin."""
     try:
-        await lockout.demand(tenant, name, address)
+        await lockout.start_attempt(tenant, name, address)
     except LimitedError as error:
         return int(error.headers["Retry-After"])
     return 0
@@ -58,7 +58,7 @@ async def refused(lockout: Lockout, tenant: str, name: str, address: str | None)
 async def fail(lockout: Lockout, tenant: str, name: str, address: str | None = AWAY) -> int:
     """The seconds to wait that are answered, 0 if the answer is that the password is wrong."""
     try:
-        await lockout.failed(await lockout.demand(tenant, name, address))
+        await lockout.failed(await lockout.start_attempt(tenant, name, address))
     except LimitedError as error:
         return int(error.headers["Retry-After"])
     return 0
@@ -99,7 +99,7 @@ async def test_of_a_burst_at_two_processes_no_more_are_begun_than_may_run_at_onc
 
 async def test_the_victim_gets_in_from_where_it_was_before_while_others_hammer(guard: Guards) -> None:
     tenant, first, second = new_tenant(), guard(), guard()
-    await first.succeeded(await first.demand(tenant, "bjensen", HOME))
+    await first.succeeded(await first.start_attempt(tenant, "bjensen", HOME))
     for number in range(40):
         await fail(first, tenant, "bjensen", f"2001:db8:{number}::1")
     assert await refused(second, tenant, "bjensen", HOME) == 0
@@ -138,7 +138,7 @@ async def test_in_redis_nothing_says_who_is_meant_and_everything_ends(
         for key in await container.redis.keys("lockout/*"):
             await container.redis.delete(key)
         await fail(lockout, tenant, "bjensen@example.com")
-        await lockout.succeeded(await lockout.demand(tenant, "bjensen@example.com", HOME))
+        await lockout.succeeded(await lockout.start_attempt(tenant, "bjensen@example.com", HOME))
         keys: list[Any] = await container.redis.keys("lockout/*")
         assert len(keys) >= 5
         for key in keys:
@@ -215,20 +215,22 @@ async def test_an_old_password_cannot_be_tried_out_with_a_stolen_token(people: P
 
 async def test_from_an_address_over_its_limit_a_known_name_is_answered_as_any_other(guard: Guards) -> None:
     tenant, first, second = new_tenant(), guard(), guard()
-    await first.succeeded(await first.demand(tenant, "bjensen", "203.0.113.50"))
+    await first.succeeded(await first.start_attempt(tenant, "bjensen", "203.0.113.50"))
     for number in range(51):
         await fail(first, tenant, f"user {number}", "203.0.113.50")
     for name in ("bjensen", "somebody"):
         for one in (first, second):
             assert await fail(one, tenant, name, "203.0.113.50") > 0, name
-    await second.succeeded(await second.demand(tenant, "bjensen", "203.0.113.50"))  # the right password still gets in
+    await second.succeeded(
+        await second.start_attempt(tenant, "bjensen", "203.0.113.50")
+    )  # the right password still gets in
 
 
 async def test_a_refusal_takes_as_long_as_a_wrong_password_did(guard: Guards) -> None:
     tenant, lockout = new_tenant(), guard()
     for number in range(50):
         await fail(lockout, tenant, f"user {number}", "203.0.113.51")
-    slow = await lockout.demand(tenant, "bjensen", HOME)
+    slow = await lockout.start_attempt(tenant, "bjensen", HOME)
     await asyncio.sleep(0.3)
     await lockout.failed(slow)
     started = time.monotonic()
@@ -239,5 +241,5 @@ async def test_a_refusal_takes_as_long_as_a_wrong_password_did(guard: Guards) ->
 async def test_an_attempt_that_is_released_leaves_nothing_pending(guard: Guards) -> None:
     tenant, lockout = new_tenant(), guard()
     for _ in range(100):
-        await lockout.released(await lockout.demand(tenant, "bjensen", "203.0.113.52"))
+        await lockout.released(await lockout.start_attempt(tenant, "bjensen", "203.0.113.52"))
     assert await refused(lockout, tenant, "bjensen", "203.0.113.52") == 0

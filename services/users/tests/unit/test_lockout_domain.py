@@ -17,9 +17,9 @@ from quartet_users.lockout.lockout_domain import (
     Seen,
     State,
     Step,
-    demand,
     failed,
     released,
+    start_attempt,
     succeeded,
 )
 from quartet_users.lockout.lockout_state import Keys, LocalStore, merged
@@ -42,9 +42,9 @@ class World:
         keys = Keys(pair, account, f"from {address}", f"held {pair}", pair)
         return self.store.change(keys, self.rules, step)
 
-    def demand(self, account: str, address: str) -> float:
+    def start_attempt(self, account: str, address: str) -> float:
         """The wait; an attempt that may begin is kept for `end`."""
-        decision = self._do(demand, account, address)
+        decision = self._do(start_attempt, account, address)
         if not decision.wait:
             self.begun.setdefault((account, address), []).append(decision)
         return decision.wait
@@ -52,7 +52,7 @@ class World:
     def fail(self, account: str, address: str) -> float:
         """Wait as long as one must, fail, and give the time that was waited."""
         waited = 0.0
-        while wait := self.demand(account, address):
+        while wait := self.start_attempt(account, address):
             self.time += wait
             waited += wait
         self.end(failed, account, address)
@@ -60,14 +60,14 @@ class World:
 
     def log_in(self, account: str, address: str) -> float:
         """The wait, or 0 if the login went well."""
-        wait = self.demand(account, address)
+        wait = self.start_attempt(account, address)
         if not wait:
             self.end(succeeded, account, address)
         return wait
 
     def guess(self, account: str, address: str) -> float:
         """The wait that is answered to a wrong password; 0 where the answer is that it is wrong."""
-        if wait := self.demand(account, address):
+        if wait := self.start_attempt(account, address):
             return wait
         hidden = self.begun[account, address][0].hidden
         self.end(failed, account, address)
@@ -107,7 +107,7 @@ def test_nobody_ever_waits_longer_than_the_longest(attempts: list[tuple[str, str
     world = World()
     for account, address, pause in attempts:
         world.time += pause
-        assert world.demand(account, address) <= LONGEST
+        assert world.start_attempt(account, address) <= LONGEST
         world.fail(account, address)
 
 
@@ -129,7 +129,7 @@ def test_whoever_has_logged_in_at_an_address_gets_in_there_whatever_is_done_else
     world.time += later
     for attacker, pause in attempts:
         world.time += pause
-        if world.demand("bjensen", f"attacker {attacker}") == 0:
+        if world.start_attempt("bjensen", f"attacker {attacker}") == 0:
             world.end(failed, "bjensen", f"attacker {attacker}")
     assert world.log_in("bjensen", "home") == 0
 
@@ -138,7 +138,7 @@ def test_at_a_new_address_the_victim_waits_seconds_at_most() -> None:
     world = World()
     for number in range(500):
         world.fail("bjensen", f"attacker {number}")
-    wait = world.demand("bjensen", "hotel")
+    wait = world.start_attempt("bjensen", "hotel")
     assert 0 < wait <= ACCOUNT.longest
     world.time += wait
     assert world.log_in("bjensen", "hotel") == 0
@@ -153,7 +153,7 @@ def test_whoever_tries_one_password_with_many_accounts_waits_too() -> None:
     assert waits[:50] == [0] * 50
     assert all(0 < wait <= ADDRESS_WAIT for wait in waits[50:])
     assert waits[-1] == ADDRESS_WAIT
-    assert world.demand("somebody", "elsewhere") == 0
+    assert world.start_attempt("somebody", "elsewhere") == 0
 
 
 def test_a_colleague_who_has_logged_in_at_the_same_address_is_not_held_up() -> None:
@@ -161,7 +161,7 @@ def test_a_colleague_who_has_logged_in_at_the_same_address_is_not_held_up() -> N
     assert world.log_in("colleague", "office") == 0
     for number in range(80):
         world.fail(f"user {number}", "office")
-    assert world.demand("newcomer", "office") > 0
+    assert world.start_attempt("newcomer", "office") > 0
     assert world.log_in("colleague", "office") == 0
 
 
@@ -173,20 +173,20 @@ def test_where_addresses_are_not_limited_only_accounts_are() -> None:
 
 def test_many_attempts_at_once_are_no_way_around() -> None:
     world = World()
-    begun = sum(world.demand("bjensen", "attacker") == 0 for _ in range(1000))
+    begun = sum(world.start_attempt("bjensen", "attacker") == 0 for _ in range(1000))
     assert begun == PAIR.at_once == 32
-    assert world.demand("bjensen", "attacker") == BUSY
+    assert world.start_attempt("bjensen", "attacker") == BUSY
     for _ in range(begun):
         world.end(failed, "bjensen", "attacker")
-    assert world.demand("bjensen", "attacker") == LONGEST
+    assert world.start_attempt("bjensen", "attacker") == LONGEST
     world.time += LONGEST
-    assert world.demand("bjensen", "attacker") == 0
-    assert world.demand("bjensen", "attacker") == BUSY, "one at a time"
+    assert world.start_attempt("bjensen", "attacker") == 0
+    assert world.start_attempt("bjensen", "attacker") == BUSY, "one at a time"
 
 
 def test_many_logins_at_once_with_the_right_password_all_get_in() -> None:
     world = World()
-    assert [world.demand("bjensen", "home") for _ in range(20)] == [0] * 20
+    assert [world.start_attempt("bjensen", "home") for _ in range(20)] == [0] * 20
     for _ in range(20):
         world.end(succeeded, "bjensen", "home")
     assert world.log_in("bjensen", "home") == 0
@@ -195,10 +195,10 @@ def test_many_logins_at_once_with_the_right_password_all_get_in() -> None:
 def test_attempts_that_never_end_are_given_up() -> None:
     world = World()
     for _ in range(32):
-        assert world.demand("bjensen", "home") == 0
-    assert world.demand("bjensen", "home") == BUSY
+        assert world.start_attempt("bjensen", "home") == 0
+    assert world.start_attempt("bjensen", "home") == BUSY
     world.time += PENDING + 1
-    assert world.demand("bjensen", "home") == 0
+    assert world.start_attempt("bjensen", "home") == 0
 
 
 def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
@@ -206,7 +206,7 @@ def test_a_clock_that_is_set_back_makes_no_wait_longer() -> None:
     for _ in range(20):
         world.fail("bjensen", "home")
     world.time -= 1_000_000
-    assert world.demand("bjensen", "home") <= LONGEST
+    assert world.start_attempt("bjensen", "home") <= LONGEST
 
 
 def test_secrets_are_held_per_client_and_address_only_and_for_a_minute_at_most() -> None:
@@ -221,7 +221,7 @@ def test_secrets_are_held_per_client_and_address_only_and_for_a_minute_at_most()
 
 def test_a_right_secret_without_failures_changes_nothing() -> None:
     rules = secret_rules(Limit(20, 600))
-    decision, seen = demand(rules, Seen(), 5.0)
+    decision, seen = start_attempt(rules, Seen(), 5.0)
     assert (decision, seen) == (Decision(0.0, (0,)), Seen())
     assert succeeded(decision.places, rules, Seen(), 5.0)[1] == Seen()
 
@@ -284,7 +284,7 @@ def test_known_accounts_are_not_guessed_faster_at_an_address_over_its_limit() ->
     for second in range(600):
         world.fail(f"user {second}", "office")
         world.time += 1
-        if world.demand("bjensen", "office") == 0:
+        if world.start_attempt("bjensen", "office") == 0:
             world.end(failed, "bjensen", "office")
             tried += 1
     assert tried <= 2 * (15 + (world.time - start) / LONGEST), "the waits of a pair allow as many, twice"
@@ -293,7 +293,7 @@ def test_known_accounts_are_not_guessed_faster_at_an_address_over_its_limit() ->
 def test_an_attempt_that_could_not_be_looked_at_is_not_counted_and_not_pending() -> None:
     world = World()
     for _ in range(100):
-        assert world.demand("bjensen", "home") == 0
+        assert world.start_attempt("bjensen", "home") == 0
         world.end(released, "bjensen", "home")
     assert [world.fail("bjensen", "home") for _ in range(5)] == [0] * 5
-    assert world.demand("bjensen", "home") > 0
+    assert world.start_attempt("bjensen", "home") > 0

@@ -38,8 +38,8 @@ RATE = 20.0
 BURST = 100.0
 """Such queries at once: a tenant has at most as many valid tokens."""
 TOTAL_RATE, TOTAL_BURST = 100.0, 500.0
-"""The same for all tenants together that have sent a valid token, and for all others, since anybody can invent
-tenants.
+"""The same for all tenants together that have sent a valid token, and for all others, since tenants can be
+invented.
 """
 KEPT_TENANTS = 10_000
 """Tenants with a remembered allowance, and as many that have sent a valid token."""

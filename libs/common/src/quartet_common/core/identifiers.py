@@ -36,7 +36,7 @@ def parse_id(text: str) -> UUID | None:
 
 
 def require_id(text: str) -> UUID:
-    """The id out of an address. Raises NotFoundError: what is no id is nobody's."""
+    """The id in a path. Raises NotFoundError (404) if it is none."""
     found = parse_id(text)
     if found is None:
         raise NotFoundError

@@ -1,4 +1,4 @@
-"""Dead letters: how they are listed, what is known of one, and how those of deleted tenants are dropped."""
+"""Dead letters: listing, and dropping those of deleted tenants."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ async def list_dead_letters(
 async def _peek(
     channel: AbstractChannel, name: str, limit: int, is_visible: Callable[[AbstractIncomingMessage], bool]
 ) -> list[AbstractIncomingMessage]:
-    """The first visible letters. All go back to the front of the queue: many of them, in another order."""
+    """The first visible dead letters. All return to the front of the queue; if they are many, in another order."""
     queue = await channel.get_queue(name)
     last: AbstractIncomingMessage | None = None
     found: list[AbstractIncomingMessage] = []

@@ -28,8 +28,8 @@ class DomainEvent:
     """An event that a domain function returns, before it has an envelope.
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
-    their order; `sequence` is the version of the resource after the change. An urgent one is published before all
-    that wait and are not; so that a subject's events keep their order, either all of them are urgent or none.
+    their order; `sequence` is the version of the resource after the change. Urgent events are published before all
+    others; either all events of a subject are urgent or none, so that they keep their order.
     """
 
     type: str
@@ -41,7 +41,7 @@ class DomainEvent:
 
 
 def current_traceparent() -> str | None:
-    """The traceparent (W3C Trace Context section 3.2) of the span that runs now, or None outside any."""
+    """The traceparent (W3C Trace Context section 3.2) of the current span, or None without one."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return None
@@ -51,9 +51,9 @@ def current_traceparent() -> str | None:
 async def add(
     connection: Connection, caller: Caller, events: Sequence[DomainEvent], *, now: datetime, service: str
 ) -> list[UUID]:
-    """Write `events` as outbox rows on the caller's connection and return their ids; nothing is sent before commit.
+    """Write `events` as outbox rows on the caller's connection and return their ids; nothing is sent before the commit.
 
-    The row of the aggregate must have been locked by this transaction, so that ids follow the order of the changes.
+    The transaction must have locked the row of the aggregate, so that ids follow the order of the changes.
     """
     traceparent = current_traceparent()
     ids: list[UUID] = []

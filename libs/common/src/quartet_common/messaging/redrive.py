@@ -82,7 +82,7 @@ async def redrive_all(
     is_wanted: Callable[[AbstractIncomingMessage], bool],
     limit: int,
 ) -> int:
-    """Put the wanted dead letters of all `consumers` back into their queues, at most `limit`; how many there were."""
+    """Move the wanted dead letters of all `consumers` back into their queues, at most `limit`; return how many."""
     redriven = 0
     found = await read_queues(connection, [names.dead for names in consumers])
     for names in consumers:

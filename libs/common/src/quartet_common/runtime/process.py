@@ -78,7 +78,7 @@ class Service(Generic[C]):
 
 
 def create_app_of(module: str) -> Callable[[AppContainer[C]], Quart]:
-    """The function `create_app` of `module`, which is imported by the first call: a worker does without HTTP code."""
+    """The function `create_app` of `module`, imported at the first call, so that a worker loads no HTTP code."""
 
     def create_app(container: AppContainer[C]) -> Quart:
         app: Quart = import_module(module).create_app(container)

@@ -1,8 +1,8 @@
-"""Unit of work: a transaction with the events and revocations that its commit makes known.
+"""Unit of work: a transaction with the events and revocations that its commit publishes.
 
-A use case changes rows and calls `publish` and `revoke`; neither does any I/O. At the end of the block the outbox rows
-and revocations are written by the same transaction, and after its commit the relay is woken and this process refuses
-the revoked tokens. A block that raises publishes nothing.
+A use case changes rows and calls `publish` and `revoke`, which do no I/O. At the end of the block the same transaction
+writes the outbox rows and revocations; after its commit the relay is notified and this process refuses the revoked
+tokens. A block that raises publishes nothing.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -46,13 +46,13 @@ class UnitOfWork:
         return self.container.clock()
 
     def on_behalf_of(self, caller: Caller) -> "UnitOfWork":
-        """The same transaction, with `caller` as the actor of what is published."""
+        """The same transaction, with `caller` as the actor of published events."""
         return replace(self, caller=caller)
 
     def publish(self, events: Iterable[DomainEvent]) -> None:
         """Write `events` into the outbox at the end of the block, in the order of all calls.
 
-        The row of each subject must have been locked by this transaction, so that its events follow its changes.
+        The transaction must have locked the row of each subject, so that its events follow its changes.
         """
         self._events.extend((self.caller, event) for event in events)
 
@@ -63,7 +63,7 @@ class UnitOfWork:
         self._revocations.extend(revocations)
 
     async def store(self) -> None:
-        """Write what was published and revoked. The functions of this module call it before the commit."""
+        """Write the published events and the revocations, before the commit."""
         if self._revocations:
             await revocation_store.keep(self.connection, self._revocations)
             after_commit(partial(self.container.revocations.add, tuple(self._revocations)))
@@ -84,7 +84,7 @@ async def unit_of_work(container: Container, caller: Caller) -> AsyncIterator[Un
 
 @asynccontextmanager
 async def unit_of_work_in(container: Container, connection: Connection, caller: Caller) -> AsyncIterator[UnitOfWork]:
-    """A unit of work in a transaction that somebody else commits: the consumer, for the handler of an event."""
+    """A unit of work in the transaction of the consumer, for the handler of an event."""
     work = UnitOfWork(connection, caller, container)
     yield work
     await work.store()
@@ -97,11 +97,11 @@ async def run_unit_of_work(
     *,
     queue: str | None = None,
 ) -> T:
-    """Run `command` in a unit of work, and again from its start if PostgreSQL undoes it because of another transaction.
-    What an undone attempt has published is dropped.
+    """Run `command` in a unit of work; repeat it if PostgreSQL rolls it back in favour of another transaction. Events
+    of a failed attempt are dropped.
 
-    `queue`: for a command that raises HeldError where another transaction holds what it needs; see
-    `Database.run_in_turn`. Raises what `Database.run` raises.
+    `queue`: for a command that raises HeldError while another transaction holds a lock; see `Database.run_in_turn`.
+    Raises what `Database.run` raises.
     """
 
     async def attempt(connection: Connection) -> T:

@@ -1,4 +1,4 @@
-"""The app factory: what every service's HTTP application has, whatever its routes are."""
+"""The app factory: everything of a service's HTTP application but its routes."""
 
 import asyncio
 import logging
@@ -41,28 +41,28 @@ from quartet_serving.tasks import end_tasks
 logger = logging.getLogger(__name__)
 
 REVOCATIONS_INTERVAL = 0.5
-"""Seconds between two looks at what was revoked."""
+"""Seconds between two refreshes of the revocations."""
 KEYS_INTERVAL = 5.0
-"""Seconds between two looks whether the keys of tokens are to be asked for anew."""
+"""Seconds between two checks whether the signing keys must be fetched."""
 WAITING_FOR_BYTES = 32
-"""Requests of one tenant that may wait for its share of bytes in flight."""
+"""Maximum number of requests of one tenant that wait for its share of bytes in flight."""
 BYTES_TIMEOUT = 10.0
-"""Seconds that one of them may wait."""
+"""Maximum wait of such a request in seconds."""
 
 EXPOSED = (
     "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
 )  # fmt: skip
-"""What pages of listed origins may read beside what every page may."""
+"""Headers that pages of the listed origins may read, besides the safelisted ones."""
 
 
 class Background(Protocol):
-    """What works beside the requests of an app, with its container open."""
+    """A background part of an app, such as the log of denied requests."""
 
     def start(self) -> None:
-        """Begin; the container is open."""
+        """Start; the container is open."""
 
     async def stop(self) -> None:
-        """Finish; the container is open still."""
+        """Stop; the container is still open."""
 
 
 def create_base_app(
@@ -78,13 +78,13 @@ def create_base_app(
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
-    `other_errors` are exceptions of other libraries that are HttpErrors. `checks` names further things that must answer
-    before the service is ready. `dialects` say in the OpenAPI document how routes speak that do not speak as all do;
-    `reference` has its examples and descriptions. `background` runs as long as the app serves.
+    `other_errors` are exceptions of other libraries that are HttpErrors. `checks` are further conditions of readiness.
+    `dialects` describe routes of protocols such as SCIM in the OpenAPI document; `reference` has its examples and
+    descriptions. `background` runs as long as the app serves.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None, stopping=container.stopping)
-    app.url_map.merge_slashes = False  # it would redirect, to whatever host the client has named
+    app.url_map.merge_slashes = False  # it would redirect to the host that the client sent
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     app.extensions[BYTES_IN_FLIGHT] = _bytes_in_flight(container)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
@@ -112,7 +112,7 @@ def create_base_app(
 
 
 def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
-    """The process's memory for bodies and responses; what waits for it holds none."""
+    """The process's memory for bodies and responses; waiting requests hold none."""
     capacity = container.config.max_bytes_in_flight
     share = FairShare("bytes in flight", capacity, capacity // 3, queue=WAITING_FOR_BYTES, timeout=BYTES_TIMEOUT)
     container.shares.append(share)
@@ -120,8 +120,8 @@ def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
 
 
 def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
-    """Let pages of `origins` call, and read the responses. There are no cookies, so no credentials are let in: who
-    asks is in a header that no page of another origin can make a browser send.
+    """Allow pages of `origins` to send requests and read responses. Without credentials, since there are no cookies:
+    tokens are in a header, which pages of other origins cannot send.
     """
     return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app
 
@@ -156,7 +156,7 @@ def _install_lifespan(
 
     async def start() -> None:
         await container.open()
-        with suppress(UnavailableError):  # nobody who needs a token gets in before it is known who is to be refused
+        with suppress(UnavailableError):  # tokens are refused until the revocations are known
             await container.revocations.refresh()
             await container.set_clock()
         await container.warm_up()

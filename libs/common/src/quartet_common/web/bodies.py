@@ -1,4 +1,4 @@
-"""Bodies: how large the body of each route may be, and JSON and forms read as what they have to be."""
+"""Bodies: size limits of routes, and parsing of JSON and forms."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,16 +19,16 @@ FORM = "application/x-www-form-urlencoded"
 MAX_FORM_FIELDS = 50
 
 SMALL_BODY = 16 * 1024
-"""Bytes that the body of a route may have that declares nothing."""
+"""Maximum size of a body, in bytes, of a route without a declared limit."""
 ANY_SIZE = 2**40
-"""For `takes`: as many bytes as QUARTET_MAX_BODY_BYTES allows."""
+"""For `takes`: only QUARTET_MAX_BODY_BYTES limits the body."""
 LIMIT_ATTRIBUTE = "quartet_max_body"
 
 
 def takes(max_bytes: int | Callable[[], int]) -> Callable[[F], F]:
-    """Mark a view as one that takes bodies of up to `max_bytes`; without the mark it takes SMALL_BODY bytes.
+    """Mark a view as one that takes bodies of up to `max_bytes`; the default is SMALL_BODY.
 
-    A function gives a limit that depends on the configuration of the running app.
+    A function returns a limit that depends on the configuration of the running app.
     QUARTET_MAX_BODY_BYTES applies too. A larger body is refused with 413 before it is read.
     """
 
@@ -40,26 +40,30 @@ def takes(max_bytes: int | Callable[[], int]) -> Callable[[F], F]:
 
 
 def body_limit(view: Callable[..., Any]) -> int:
-    """Bytes that the body of a request to `view` may have in the running app; looks through wrappers."""
+    """Maximum size of the body of a request to `view` in the running app; looks through wrappers."""
     limit: int | Callable[[], int] = getattr(view, LIMIT_ATTRIBUTE, SMALL_BODY)
     return limit() if callable(limit) else limit
 
 
 async def read_json(kind: type[T]) -> T:
-    """The body as a `kind`, which msgspec can read.
+    """The body as a `kind`, decoded by msgspec.
 
-    Raises ServiceError 415 unless the request says that it is JSON, so that no form of another site can send it, and
-    BadRequestError (400), which names what is wrong and where.
+    Raises ServiceError 415 unless the media type is JSON, which forms of other sites cannot send, and BadRequestError
+    (400) with the error and its place.
     """
     sent = await read_json_bytes()
     try:
         return msgspec.json.decode(sent, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # no UTF-8 is a ValueError, too deep the other
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: invalid UTF-8; RecursionError: too deep
         raise BadRequestError(describe(error), "bad_body") from None
 
 
 async def read_json_bytes() -> bytes:
-    """The body of a request that says that it is JSON, for whoever reads it elsewhere. Raises ServiceError 415."""
+    """The body of a JSON request, not decoded. Raises ServiceError 415."""
     media_type = (request.content_type or "").partition(";")[0].strip().lower()
     if media_type != JSON:
         raise ServiceError(415, "unsupported_media_type", f"The body must be {JSON}.")

@@ -1,6 +1,6 @@
-"""The dependencies of handlers: an app provides one object for a class, and its handlers ask for it by the class.
+"""The dependencies of handlers: an app provides one object per class, which its handlers get by the class.
 
-Blueprints are constants of their modules and may be registered on several apps of a process, so they hold none.
+Blueprints are module-level constants and may be registered on several apps, so they hold no objects.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ Kind = Callable[..., T]
 
 
 def provide(app: Quart, kind: Kind[T], value: T) -> None:
-    """Have the handlers of `app` find `value` by `kind`. Raises ValueError if the app already has one."""
+    """Provide `value` to the handlers of `app` by `kind`. Raises ValueError if the app already has one."""
     known: dict[Any, Any] = app.extensions
     if known.setdefault(kind, value) is not value:
         raise ValueError(f"The app already provides {kind}. Provide one object for a class.")
 
 
 def dependency(kind: Kind[T]) -> T:
-    """What the running app provides for `kind`. Raises KeyError if it provides nothing."""
+    """The object of the running app for `kind`. Raises KeyError if there is none."""
     known: dict[Any, Any] = current_app._get_current_object().extensions  # type: ignore[attr-defined]  # of the proxy
     return cast(T, known[kind])
 

@@ -1,4 +1,4 @@
-"""The guard: a route names the scopes of which it needs one, or is marked as public; no other lets anybody in."""
+"""The guard: a route has scopes, one of which a token needs, or is public; all others answer 403."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,15 +27,15 @@ PERSON_ATTRIBUTE = "quartet_person"
 PUBLIC_ATTRIBUTE = "quartet_public"
 UNLIMITED_ATTRIBUTE = "quartet_unlimited"
 A_PERSON = "(that of a person)"
-"""What a refusal names in place of a scope where only people are let in."""
+"""Stands for a scope in the 403 of routes for people only."""
 PERSON_REQUIRED = "The access token of a user is required. Log in at /users/login."
 MAX_NAME = 256
 
 
 def requires(*scopes: str, person: bool = False) -> Callable[[F], F]:
-    """Mark a view as needing any one of `scopes`; what more it shows to whom is the view's own to decide.
+    """Mark a view as needing any one of `scopes`; further checks are up to the view.
 
-    `person`: people who have logged in are let in whatever their scopes, to what is their own.
+    `person`: people who have logged in need no scope for their own data.
     """
     if not scopes and not person:
         raise ValueError("A view that needs no scope is marked with @public.")
@@ -59,7 +59,7 @@ def public(view: F) -> F:
 
 
 def unlimited(view: F) -> F:
-    """Mark a public view that answers however often it is asked."""
+    """Mark a public view without limits."""
     setattr(view, UNLIMITED_ATTRIBUTE, True)
     return public(view)
 
@@ -93,7 +93,7 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
         await _require_attempts_left(asked, app, limiter, verifier)
         if view is None or is_public(view) or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
-            return  # no such route: 404 or 405, the same for everybody
+            return  # no such route: 404 or 405 for every client
         try:
             found = known.principal = _for_tenant(await verifier().verify(_bearer_token()))
         except UnauthorizedError:
@@ -115,8 +115,8 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
 
 
 def sends_a_secret(asked: Request, app: Quart) -> bool:
-    """Whether a request is one that brings a secret, in its body or as a client does, and not a token: those that POST
-    to a public endpoint, whatever stands in their header.
+    """Whether a request sends a secret instead of a token: a POST to a public endpoint, with any Authorization
+    header.
     """
     return asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
 
@@ -124,10 +124,10 @@ def sends_a_secret(asked: Request, app: Quart) -> bool:
 async def _require_attempts_left(
     asked: Request, app: Quart, limiter: "Limiter", verifier: "Callable[[], TokenVerifier]"
 ) -> None:
-    """Let nobody try a token or a secret whose address has tried too many, but for tokens that were seen before and, so
-    many each second, those that may well be ours: a neighbour's guesses are no reason to refuse them.
+    """Refuse tokens and secrets from an address with too many failures, except cached tokens and, up to a limit per
+    second, those that look like ours, so that other clients at the address go on working.
 
-    Raises LimitedError, and UnavailableError (503) when no keys could ever be fetched.
+    Raises LimitedError, and UnavailableError (503) until keys were fetched once.
     """
     address = asked.remote_addr
     if sends_a_secret(asked, app):
@@ -144,8 +144,8 @@ async def _require_attempts_left(
 
 
 async def optional_principal(verifier: "TokenVerifier") -> Principal | None:
-    """The principal of a request to a public endpoint; None if it brings no token. Raises UnauthorizedError for a bad
-    one: who means to be somebody is not to be answered as nobody.
+    """The principal of a request to a public endpoint; None without a token. Raises UnauthorizedError for an invalid
+    token, which must not count as none.
     """
     if "Authorization" not in request.headers:
         return None
@@ -161,21 +161,21 @@ def principal() -> Principal:
 
 
 def caller() -> Caller:
-    """On whose behalf the running request acts."""
+    """The caller of the running request."""
     found = principal()
     return Caller(found.tenant, found.actor, source_address(), found.scopes)
 
 
 def source_address() -> str | None:
-    """The client's address; behind trusted proxies the one that they forward."""
+    """The client's address; behind trusted proxies the forwarded one."""
     address: str | None = running_request().remote_addr
     return address[:64] if address else None
 
 
 def _bearer_token() -> str:
-    """The token of the Authorization header (RFC 6750 section 2.1); one in a body or a query string is not looked for.
+    """The token of the Authorization header (RFC 6750 section 2.1), never of a body or a query string.
 
-    Of two headers nobody can say which one counts.
+    Two headers are refused, since readers differ in which one counts.
     """
     headers = running_request().headers.getlist("Authorization")
     if not headers:
@@ -188,7 +188,7 @@ def _bearer_token() -> str:
 
 
 def _for_tenant(found: Principal) -> Principal:
-    """A service's principal takes the tenant and actor of the call that it makes on somebody's behalf."""
+    """The principal of a service has the tenant and actor of the headers of its call."""
     if found.tenant != ANY_TENANT:
         return found
     tenant = from_header(request.headers.get(TENANT_HEADER, ""))

@@ -1,6 +1,6 @@
-"""The OpenAPI document: what quart-schema makes of the routes, and the answers and media types that none of them names.
+"""The OpenAPI document: that of quart-schema, with the responses and media types that routes do not declare.
 
-Every route can answer what the guard, the limits and the error handlers answer for it. That is said here, once.
+Every route can return the responses of the guard, the limits and the error handlers, which are added here, once.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 JSON = "application/json"
 MEDIA_TYPE_ATTRIBUTE = "quartet_media_type"
 DIALECTS = "quartet_dialects"
-"""Where an app's extensions hold its dialects."""
+"""The key of the dialects in `app.extensions`."""
 REFERENCE = "quartet_reference"
-"""Where an app's extensions hold its Reference."""
+"""The key of the Reference in `app.extensions`."""
 PARAMETERS = {
     "cursor": "The next cursor of the previous page. Leave it out for the first page.",
     "count": "The largest number of results on a page.",
@@ -34,7 +34,7 @@ PARAMETERS = {
     "id": "The id of one dead letter. Leave it out for all.",
     "since": "The time from which on events are published again (RFC 3339).",
 }
-"""Descriptions of parameters that routes of several services have, by name."""
+"""Descriptions of parameters of several services, by name."""
 CACHE = "public, max-age=300"
 ANYTHING: Mapping[str, Any] = {}
 PROBLEM: Mapping[str, Any] = {
@@ -51,7 +51,7 @@ PROBLEM: Mapping[str, Any] = {
 
 
 def answers(media_type: str) -> Callable[[F], F]:
-    """Mark a view as one that answers in `media_type`, whatever its dialect."""
+    """Mark a view with its own `media_type`, instead of that of its dialect."""
 
     def mark(view: F) -> F:
         setattr(view, MEDIA_TYPE_ATTRIBUTE, media_type)
@@ -61,15 +61,15 @@ def answers(media_type: str) -> Callable[[F], F]:
 
 
 def problem_example(status: int) -> dict[str, Any]:
-    """A problem document (RFC 9457) as the service sends it."""
+    """A problem document (RFC 9457)."""
     title = title_of(status)
     return {"type": "about:blank", "title": title, "status": status, "detail": f"{title}.", "code": code_of(status)}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the document says beyond the routes. examples: of request bodies, by method and path ("POST /users/login").
-    parameters: descriptions by name.
+    """Additions to the document. examples: of request bodies, by method and path ("POST /users/login"). parameters:
+    descriptions by name.
     """
 
     examples: Mapping[str, Any] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the routes below `prefix` speak.
+    """The protocol of the routes below `prefix`.
 
-    media_type: of answers. taken: of bodies. error: the JSON schema of an error, of `error_type`. error_example: an
-    error of a status. statuses: what the routes can answer beside what all can, by method.
+    media_type: of responses. taken: of bodies. error: the JSON schema of an error, of `error_type`. error_example: an
+    error of a status. statuses: of the routes in addition to the common ones, by method.
     """
 
     prefix: str = "/"
@@ -101,14 +101,14 @@ class Dialect:
 
 
 class Document(OpenAPIProvider):
-    """Makes the document of one app; an app's own dialects come before the common one."""
+    """Makes the document of one app; its own dialects come before the common one."""
 
     def schema(self) -> dict[str, Any]:
-        """The whole document. Docstrings are not Markdown: their backticks are left out."""
+        """The whole document. Backticks of docstrings are removed, since descriptions are not Markdown."""
         return cast(dict[str, Any], _without_backticks(super().schema()))
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The operations of a rule, with every answer that they can give."""
+        """The operations of a rule, with all responses."""
         paths, components = super().build_paths(rule)
         own: Sequence[Dialect] = self._app.extensions.get(DIALECTS, ())
         dialect = next((one for one in (*own, Dialect()) if rule.rule.startswith(one.prefix)), Dialect())
@@ -150,7 +150,7 @@ class Document(OpenAPIProvider):
 
 
 class Published:
-    """The document as it is served: built once, in a thread, when the first request comes (0.3 s of CPU)."""
+    """The served document: built once, in a thread, at the first request (0.3 s of CPU)."""
 
     def __init__(self, provider: OpenAPIProvider) -> None:
         self._provider = provider
@@ -201,7 +201,7 @@ def _taken(body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
 
 @dataclass
 class ProblemDocument:
-    """What is wrong (RFC 9457)."""
+    """The error (RFC 9457)."""
 
     type: str
     title: str

@@ -92,7 +92,7 @@ class _Reader:
             if known.value is None:
                 raise invalid_filter(f"{target.name} is complex: compare one of its sub-attributes.")
             target = known.value
-        _demand_operator(target, tree.op)
+        _require_operator(target, tree.op)
         operand = _operand(target, tree.op, tree.value)
         if tree.op is Operator.NE:
             return Negated(Test(target, Operator.EQ, operand))
@@ -142,7 +142,7 @@ def _assigned(target: Target, operator: Operator) -> Condition:
     raise invalid_filter(f"{target.name}: null can be compared with eq and ne only.")
 
 
-def _demand_operator(target: Target, operator: Operator) -> None:
+def _require_operator(target: Target, operator: Operator) -> None:
     # RFC 7644 3.4.2.2 has booleans and binary values refuse an order; parts of them, and of numbers, make no sense.
     if target.type in (Type.BOOLEAN, Type.BINARY):
         fits = operator in _EQUALITY

@@ -11,7 +11,7 @@ from quartet_scim.patch.messages import Op, Operation, operation_error, sole
 from quartet_scim.patch.patch_budget import MAX_BUDGET, PatchBudget
 from quartet_scim.patch.path_targets import Target, Targets, invalid_path, qualified
 from quartet_scim.patch.working_copy import State
-from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable, demand_optional
+from quartet_scim.patch.writable_attributes import WritableAttribute, require_mutable, require_optional
 from quartet_scim.schema import ResourceType
 from quartet_scim.value_conversion import WrongValueError
 
@@ -125,8 +125,8 @@ class _Run:
         try:
             new = self._changed(target, writable, old, op, value)
             if new is None and old is not None:
-                demand_optional(writable)
-            demand_mutable(writable, old, new)
+                require_optional(writable)
+            require_mutable(writable, old, new)
         except WrongValueError as wrong:
             raise wrong.under(qualified(target.urn, writable.name)) from None
         if writable.is_secret:

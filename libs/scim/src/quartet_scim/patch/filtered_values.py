@@ -73,7 +73,7 @@ def _written(target: Target, writable: WritableAttribute, element: Any, op: Op, 
     described = {} if target.selection is None else target.selection.description() or {}
     new = {name: element[name] for name in described if name in element}
     new.update((sub.name, kept) for sub, kept in single_values.given(writable, sent) if kept is not None)
-    single_values.demand_same(writable, element, new)
+    single_values.require_same(writable, element, new)
     return new
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.attribute_conversion import MAX_KEYS, out_of_list, unassigned_if_blank
 from quartet_scim.patch.messages import Op
-from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable, demand_optional
+from quartet_scim.patch.writable_attributes import WritableAttribute, require_mutable, require_optional
 from quartet_scim.value_conversion import WrongValueError
 
 Json = Mapping[str, Any]
@@ -47,7 +47,7 @@ def without(old: Json, sub: WritableAttribute) -> dict[str, Any]:
     return new
 
 
-def demand_same(writable: WritableAttribute, old: Json, new: Json) -> None:
+def require_same(writable: WritableAttribute, old: Json, new: Json) -> None:
     """Refuse a complex value that says something else than the old one of what is immutable."""
     for sub in writable.subs.values():
         if sub.name in new:
@@ -57,11 +57,11 @@ def demand_same(writable: WritableAttribute, old: Json, new: Json) -> None:
 def _put(sub: WritableAttribute, new: dict[str, Any], kept: Any) -> None:
     old = new.get(sub.name)
     try:
-        demand_mutable(sub, old, kept)
+        require_mutable(sub, old, kept)
         if kept is not None:
             new[sub.name] = kept
         elif old is not None:
-            demand_optional(sub)
+            require_optional(sub)
             del new[sub.name]
     except WrongValueError as wrong:
         raise wrong.under(f".{sub.name}") from None

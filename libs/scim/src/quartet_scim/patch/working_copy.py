@@ -5,7 +5,7 @@ from typing import Any
 
 from quartet_scim.patch.messages import Op, operation_error
 from quartet_scim.patch.path_targets import Targets
-from quartet_scim.patch.writable_attributes import WritableAttribute, demand_mutable
+from quartet_scim.patch.writable_attributes import WritableAttribute, require_mutable
 from quartet_scim.value_conversion import WrongValueError
 
 
@@ -47,7 +47,7 @@ class State:
                 self.put_secret(f"{urn}:{writable.name}", None, Op.REMOVE)
             elif (old := self.get(urn, writable.name)) is not None:
                 try:
-                    demand_mutable(writable, old, None)
+                    require_mutable(writable, old, None)
                 except WrongValueError as wrong:
                     raise wrong.under(f"{urn}:{writable.name}") from None
         self._extension(urn, index).clear()

@@ -54,13 +54,13 @@ class WritableAttribute:
         return self.subs.get(name.lower()) if name.isascii() else None
 
 
-def demand_mutable(writable: WritableAttribute, old: object, new: object) -> None:
+def require_mutable(writable: WritableAttribute, old: object, new: object) -> None:
     """Refuse to change an immutable value (RFC 7643 7)."""
     if writable.immutable and old is not None and old != new:
         raise WrongValueError("is immutable", "mutability")
 
 
-def demand_optional(writable: WritableAttribute) -> None:
+def require_optional(writable: WritableAttribute) -> None:
     """Refuse to take a required value away (RFC 7644 3.5.2.2)."""
     if writable.attribute.required:
         raise WrongValueError("is required and cannot be removed", "mutability")

@@ -37,17 +37,17 @@ def algorithms_of(key: PublicKey) -> Sequence[str]:
     """
     if isinstance(key, RSAKey):
         numbers = key.public_key.public_numbers()
-        _demand_sound_rsa(numbers.n, numbers.e)
+        _require_sound_rsa(numbers.n, numbers.e)
         return RSA
     curve = str(key.as_dict(private=False).get("crv"))
     if curve not in CURVES:
         raise ValueError(f"the curve must be one of {', '.join(CURVES)}, got {curve[:32]}")
     if isinstance(key, OKPKey):
-        _demand_sound_ed25519(key.public_key.public_bytes_raw())
+        _require_sound_ed25519(key.public_key.public_bytes_raw())
     return CURVES[curve]
 
 
-def _demand_sound_rsa(modulus: int, exponent: int) -> None:
+def _require_sound_rsa(modulus: int, exponent: int) -> None:
     """Raises ValueError for an RSA key that is too small, too costly to verify with, or easily factored."""
     bits = modulus.bit_length()
     if not LEAST_RSA_BITS <= bits <= MOST_RSA_BITS:
@@ -58,7 +58,7 @@ def _demand_sound_rsa(modulus: int, exponent: int) -> None:
         raise ValueError(f"an RSA modulus must be odd, not a square, and have no factor below {LEAST_FACTOR}")
 
 
-def _demand_sound_ed25519(encoded: bytes) -> None:
+def _require_sound_ed25519(encoded: bytes) -> None:
     """Raises ValueError for 32 bytes that encode no point (RFC 8032 section 5.1.3), or one of small order."""
     y = int.from_bytes(encoded, "little") & (2**255 - 1)
     if y % FIELD in SMALL_ORDER:

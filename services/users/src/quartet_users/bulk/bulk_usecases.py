@@ -16,7 +16,7 @@ from quartet_scim.errors import HttpError, ScimError, as_scim_error
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import parse_patch
 from quartet_scim.preconditions import IfMatch
-from quartet_scim.resource import demand_size
+from quartet_scim.resource import require_size
 from quartet_scim_http.bulk_outcomes import BROKEN, LATE, outcome_of
 from quartet_scim_http.requests import known_id
 from quartet_users.bulk import bulk_user_usecases
@@ -56,7 +56,7 @@ class Bulk:
 
     def __init__(
         self,
-        means: BulkDependencies,
+        dependencies: BulkDependencies,
         user_type: CompiledType,
         caller: Caller,
         plan: Plan,
@@ -64,7 +64,7 @@ class Bulk:
         large: Set[int] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._means = means
+        self._dependencies = dependencies
         self._user_type = user_type
         self._caller = caller
         self._plan = plan
@@ -101,7 +101,7 @@ class Bulk:
 
     def _no_more(self) -> ScimError | None:
         """Why nothing more is to be begun, if so."""
-        if self._means.container.stopping.is_set():
+        if self._dependencies.container.stopping.is_set():
             return STOPPING
         return LATE if self._clock() > self._ends else None
 
@@ -130,7 +130,9 @@ class Bulk:
 
     async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> BulkResults:
         mine = {index: wanted[index] for step in steps for index in step}
-        return await bulk_user_usecases.create_users(self._means.container, self._caller, self.results, steps, mine)
+        return await bulk_user_usecases.create_users(
+            self._dependencies.container, self._caller, self.results, steps, mine
+        )
 
     async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
         if self.results.stopped:
@@ -153,10 +155,12 @@ class Bulk:
             return refusal
         try:
             wanted = Wanted(known_id(planned.id or ""), await self._normalised(planned))
-            demand_size(wanted.sent.attributes, self._means.container.config.max_user_bytes)
+            require_size(wanted.sent.attributes, self._dependencies.container.config.max_user_bytes)
             if wanted.password is not None:
                 name = str(wanted.sent.attributes["userName"])
-                user_usecases.demand_good_password(self._means.passwords, wanted.password, name, self._caller.tenant)
+                user_usecases.require_good_password(
+                    self._dependencies.passwords, wanted.password, name, self._caller.tenant
+                )
         except ScimError as error:
             return error
         return wanted
@@ -175,7 +179,9 @@ class Bulk:
 
     async def _hashed(self, one: Wanted) -> Wanted | ScimError:
         try:
-            return replace(one, password_hash=await self._means.passwords.hash(one.password or "", self._caller.tenant))
+            return replace(
+                one, password_hash=await self._dependencies.passwords.hash(one.password or "", self._caller.tenant)
+            )
         except ServiceError as error:  # the tenant's share of hashing is used up
             return as_scim_error(error)
 
@@ -199,7 +205,9 @@ class Bulk:
         operations = [self._plan.operations[index] for index in indexes]
         try:
             seconds = self._answers - self._clock()
-            outcomes = await self._means.groups.carry_out(self._caller, operations, self.results.errors_left, seconds)
+            outcomes = await self._dependencies.groups.carry_out(
+                self._caller, operations, self.results.errors_left, seconds
+            )
         except (UnavailableError, ShareExceededError) as error:
             outcomes = [Outcome.failed(error)] * len(indexes)
         for index, outcome in zip(indexes, outcomes, strict=False):
@@ -218,7 +226,7 @@ class Bulk:
             )
 
     async def _change_user(self, planned: Planned) -> Outcome:
-        container, passwords, caller = self._means.container, self._means.passwords, self._caller
+        container, passwords, caller = self._dependencies.container, self._dependencies.passwords, self._caller
         user_id, if_match = known_id(planned.id or ""), IfMatch.parse(planned.operation.version)
         if planned.operation.method is Method.DELETE:
             await user_usecases.delete_user(container, caller, user_id, if_match)

@@ -80,7 +80,7 @@ class Lockout:
         self._turn = asyncio.Lock()
         """One at a time asks Redis: then only other processes can be faster, and one alone waits if it is away."""
 
-    async def demand(self, tenant: str, user_name: str, address: str | None) -> Attempt:
+    async def start_attempt(self, tenant: str, user_name: str, address: str | None) -> Attempt:
         """Let an attempt go on, which then must end in `failed`, `succeeded` or `released`.
 
         Raises LimitedError (429). Whether there is such an account is neither looked up nor disclosed. A refusal takes
@@ -88,7 +88,7 @@ class Lockout:
         go on.
         """
         keys = self._keys(tenant, user_name, address_key(address))
-        decision = await self._change(lockout_domain.demand, keys)
+        decision = await self._change(lockout_domain.start_attempt, keys)
         if decision.wait > 0:
             if self._rules.account is not None or self._rules.address is not None:
                 await asyncio.sleep(self._seconds)

@@ -92,7 +92,7 @@ Step = Callable[[Rules, Seen, float], tuple[Decision, Seen]]
 """One of the functions below, with its places: gives the decision, and what is to be kept."""
 
 
-def demand(rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
+def start_attempt(rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
     """An attempt is to begin; it may if there is nothing to wait for."""
     shared = [(place, rule) for place, rule in ((ACCOUNT, rules.account), (ADDRESS, rules.address)) if rule is not None]
     others = max((_begin(rule, seen.states[place], now)[0] for place, rule in shared), default=0.0)

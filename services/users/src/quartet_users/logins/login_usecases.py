@@ -84,62 +84,64 @@ class _Asked:
     credential: Credential | None
 
 
-async def log_in(means: LoginDependencies, attempt: Attempt, visitor: Visitor) -> Tokens:
+async def log_in(dependencies: LoginDependencies, attempt: Attempt, visitor: Visitor) -> Tokens:
     """A session for who has the password.
 
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
     lockout raises. Whatever is wrong, the work is one verification at today's cost.
     """
-    begun = await means.lockout.demand(attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address)
-    async with _releasing(means.lockout, begun):
-        asked = await _ask(means, attempt, visitor.address)
-        right = await _is_right(means, asked, attempt.password)
-    credential = await _verdict(means, begun, asked, right=right)
+    begun = await dependencies.lockout.start_attempt(
+        attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address
+    )
+    async with _releasing(dependencies.lockout, begun):
+        asked = await _ask(dependencies, attempt, visitor.address)
+        right = await _is_right(dependencies, asked, attempt.password)
+    credential = await _verdict(dependencies, begun, asked, right=right)
     if credential is None:
         raise InvalidCredentialsError
-    pair = await means.keys.signing_pair()
-    new_hash = await _new_hash(means, asked, credential, attempt)
+    pair = await dependencies.keys.signing_pair()
+    new_hash = await _new_hash(dependencies, asked, credential, attempt)
     caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
 
     async def command(work: UnitOfWork) -> TokenGrant | None:
-        return await _enter(means.container, work, credential, new_hash, attempt, visitor)
+        return await _enter(dependencies.container, work, credential, new_hash, attempt, visitor)
 
-    turn = await session_tokens.in_turn(means.container, caller, command)
+    turn = await session_tokens.in_turn(dependencies.container, caller, command)
     if turn is None:
         raise InvalidCredentialsError
-    return session_tokens.make_tokens(means.container, pair, turn)
+    return session_tokens.make_tokens(dependencies.container, pair, turn)
 
 
 async def change_password(
-    means: LoginDependencies, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
+    dependencies: LoginDependencies, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
 ) -> None:
     """Give a person who knows the old password a new one; all sessions but the given one end.
 
     Raises WrongPasswordError (403), PasswordRefusedError (400), and what the lockout raises.
     """
-    async with means.container.database.connection() as connection:
+    async with dependencies.container.database.connection() as connection:
         known = await credential_store.find_by_id(connection, caller.tenant, user_id)
     name = "" if known is None else known.user_name
-    _demand_good(means, change.new_password, name, caller.tenant)
-    begun = await means.lockout.demand(caller.tenant, prepare(name), caller.source_address)
+    _require_good(dependencies, change.new_password, name, caller.tenant)
+    begun = await dependencies.lockout.start_attempt(caller.tenant, prepare(name), caller.source_address)
     asked = _Asked(caller.tenant, name, caller.source_address, "active", known)
-    async with _releasing(means.lockout, begun):
-        right = await _is_right(means, asked, change.old_password)
-    credential = await _verdict(means, begun, asked, right=right)
+    async with _releasing(dependencies.lockout, begun):
+        right = await _is_right(dependencies, asked, change.old_password)
+    credential = await _verdict(dependencies, begun, asked, right=right)
     if credential is None:
         raise WrongPasswordError
-    new_hash = await means.passwords.hash(change.new_password, caller.tenant, urgent=True)
-    async with unit_of_work(means.container, caller) as work:
+    new_hash = await dependencies.passwords.hash(change.new_password, caller.tenant, urgent=True)
+    async with unit_of_work(dependencies.container, caller) as work:
         if not await _replace(work, credential, new_hash, session):
             raise WrongPasswordError
 
 
-async def _ask(means: LoginDependencies, attempt: Attempt, address: str | None) -> _Asked:
+async def _ask(dependencies: LoginDependencies, attempt: Attempt, address: str | None) -> _Asked:
     """What is known of the one who wants in; the same questions for everybody."""
     tenant, name = attempt.tenant, attempt.user_name
     status, credential = None, None
     if TENANT_ID.fullmatch(tenant) is not None:
-        async with means.container.database.connection() as connection:
+        async with dependencies.container.database.connection() as connection:
             status = await tenant_status_store.read_status(connection, tenant)
             if len(name) <= MAX_NAME and "\0" not in name:
                 credential = await credential_store.find_by_name(connection, tenant, name)
@@ -156,23 +158,23 @@ async def _releasing(lockout: Lockout, attempt: LockoutAttempt) -> AsyncIterator
         raise
 
 
-async def _is_right(means: LoginDependencies, asked: _Asked, password: str) -> bool:
+async def _is_right(dependencies: LoginDependencies, asked: _Asked, password: str) -> bool:
     """Whether the password is that of the credential; the same work where there is none."""
     known = asked.credential
     tenant = None if asked.status in NOWHERE else asked.tenant
-    return await means.passwords.verify(None if known is None else known.password_hash, password, tenant)
+    return await dependencies.passwords.verify(None if known is None else known.password_hash, password, tenant)
 
 
 async def _verdict(
-    means: LoginDependencies, attempt: LockoutAttempt, asked: _Asked, *, right: bool
+    dependencies: LoginDependencies, attempt: LockoutAttempt, asked: _Asked, *, right: bool
 ) -> Credential | None:
     """The credential, if its password was right and may be used; otherwise a failure is counted."""
     reason = _fault(asked, right=right)
     if reason is None:
-        await means.lockout.succeeded(attempt)  # whatever comes now, it was no guess
+        await dependencies.lockout.succeeded(attempt)  # whatever comes now, it was no guess
         return asked.credential
-    _count(means, asked, reason)
-    await means.lockout.failed(attempt)
+    _count(dependencies, asked, reason)
+    await dependencies.lockout.failed(attempt)
     return None
 
 
@@ -189,29 +191,31 @@ def _fault(asked: _Asked, *, right: bool) -> str | None:
     return next((reason for reason, holds in faults.items() if holds), None)
 
 
-def _count(means: LoginDependencies, asked: _Asked, reason: str) -> None:
+def _count(dependencies: LoginDependencies, asked: _Asked, reason: str) -> None:
     tenant = None if reason == "unknown_tenant" else asked.tenant
     user_id = None if asked.credential is None or tenant is None else asked.credential.user_id
-    means.failures.failed(Failure(tenant, asked.user_name, user_id, asked.address, reason))
+    dependencies.failures.failed(Failure(tenant, asked.user_name, user_id, asked.address, reason))
 
 
-async def _new_hash(means: LoginDependencies, asked: _Asked, credential: Credential, attempt: Attempt) -> str | None:
+async def _new_hash(
+    dependencies: LoginDependencies, asked: _Asked, credential: Credential, attempt: Attempt
+) -> str | None:
     """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must differ from the old password.")
-        _demand_good(means, attempt.new_password, credential.user_name, attempt.tenant)
-        return await means.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
+        _require_good(dependencies, attempt.new_password, credential.user_name, attempt.tenant)
+        return await dependencies.passwords.hash(attempt.new_password, attempt.tenant, urgent=True)
     if credential.must_change:
-        _count(means, asked, "password_change_required")
+        _count(dependencies, asked, "password_change_required")
         raise PasswordChangeRequiredError
-    if means.passwords.is_outdated(credential.password_hash or ""):
-        return await means.passwords.hash(attempt.password, attempt.tenant, urgent=True)
+    if dependencies.passwords.is_outdated(credential.password_hash or ""):
+        return await dependencies.passwords.hash(attempt.password, attempt.tenant, urgent=True)
     return None
 
 
-def _demand_good(means: LoginDependencies, password: str, user_name: str, tenant: str) -> None:
-    fault = means.passwords.policy.fault(password, user_name, tenant)
+def _require_good(dependencies: LoginDependencies, password: str, user_name: str, tenant: str) -> None:
+    fault = dependencies.passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise PasswordRefusedError(fault)
 

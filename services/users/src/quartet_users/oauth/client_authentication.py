@@ -65,7 +65,7 @@ async def _by_any_secret(
     container: Container, lockout: Lockout, client_id: str, secret: str, address: str | None
 ) -> AuthenticatedClient:
     tenant = client_id.rpartition(".")[0]
-    attempt = await lockout.demand(tenant, client_id, address)
+    attempt = await lockout.start_attempt(tenant, client_id, address)
     try:
         at = container.clock()
         found = _bootstrap(container, client_id, secret, at) or await _by_secret(container, client_id, secret, at)

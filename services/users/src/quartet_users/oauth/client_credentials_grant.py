@@ -20,7 +20,7 @@ from quartet_users.tokens.key_ring import KeyRing
 Container = AppContainer[UsersConfig]
 
 
-async def demand_active(container: Container, tenant: str) -> None:
+async def require_active(container: Container, tenant: str) -> None:
     """Refuse to give a token for a tenant that cannot use it, now and not as it was a moment ago.
 
     Raises OAuthError (400): `invalid_request` where there is none, `unauthorized_client` for a suspended one.
@@ -90,7 +90,7 @@ class ClientCredentials:
         grant = decide_grant(client, form.get("scope"), form.get("tenant"), audience)
         token_id = new_id()
         if grant.tenant != ANY_TENANT:
-            await demand_active(self._container, grant.tenant)
+            await require_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
             await self._publish(grant, str(token_id), address)
         pair = await self._keys.signing_pair()

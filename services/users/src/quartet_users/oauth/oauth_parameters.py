@@ -27,7 +27,7 @@ async def read_parameters() -> Form:
     return MultiDict([(name, value) for name, value in sent.items(multi=True) if value])
 
 
-def demand_parameter(form: Form, name: str) -> str:
+def require_parameter(form: Form, name: str) -> str:
     """A parameter that must be there. Raises OAuthError `invalid_request`."""
     found = form.get(name)
     if found is None:

@@ -17,7 +17,7 @@ from quartet_users.oauth.client_authentication import authenticate
 from quartet_users.oauth.client_credentials_grant import Granted
 from quartet_users.oauth.grant_types import Grants
 from quartet_users.oauth.oauth_models import TokenDocument, TokenErrorDocument, TokenRequest
-from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_parameters
+from quartet_users.oauth.oauth_parameters import Form, read_parameters, require_parameter
 from quartet_users.oauth.refresh_token_grant import REFRESH
 from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_tokens import Tokens
@@ -49,7 +49,7 @@ blueprint = Blueprint("oauth", __name__)
 async def token() -> Response:
     """Issue an access token to a client, or new tokens for a refresh token."""
     form, grants = await read_parameters(), dependency(Grants)
-    grant_type = demand_parameter(form, "grant_type")
+    grant_type = require_parameter(form, "grant_type")
     if grant_type not in grants:
         raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
     client = await authenticated_client(form)

@@ -12,7 +12,7 @@ from quartet_common.runtime.unit_of_work import UnitOfWork
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import OAuthError
-from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_scope
+from quartet_users.oauth.oauth_parameters import Form, read_scope, require_parameter
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.credential_store import Credential
 from quartet_users.sessions import session_ending, session_store, session_tokens
@@ -35,7 +35,7 @@ async def refresh(container: Container, keys: KeyRing, form: Form, address: str 
     two is the thief is unknown. That holds without grace, also for one whose answer was lost on the way: its person
     logs in again.
     """
-    token = demand_parameter(form, "refresh_token")
+    token = require_parameter(form, "refresh_token")
     audience = access_tokens.audience_of(container.config.issuer, form.getlist("resource"))
     tenant = tenant_of(REFRESH_TOKEN, token)
     pair = await keys.signing_pair()  # before the token is used up: what fails here can be tried again

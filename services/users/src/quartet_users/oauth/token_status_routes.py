@@ -9,7 +9,7 @@ from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.errors import InvalidClientError
 from quartet_users.oauth.oauth_models import TokenErrorDocument
-from quartet_users.oauth.oauth_parameters import Form, demand_parameter, read_parameters
+from quartet_users.oauth.oauth_parameters import Form, read_parameters, require_parameter
 from quartet_users.oauth.oauth_routes import authenticated_client
 from quartet_users.oauth.token_status_usecases import Asker, TokenStatus
 from quartet_users.scim_tokens.scim_token_models import IntrospectionDocument, TokenStatusRequest
@@ -55,4 +55,4 @@ async def _asker(form: Form, *, may_be_public: bool = False) -> Asker:
 
 def _token(form: Form) -> str:
     """The token that is asked about. Its `token_type_hint` is not needed: every kind of token says what it is."""
-    return demand_parameter(form, "token")
+    return require_parameter(form, "token")

@@ -82,7 +82,7 @@ export_credentials = json_rows(
 )
 
 
-async def demand_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+async def require_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
     """Have a user's password be changed at the next login."""
     await connection.execute(
         "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", tenant, user_id

@@ -9,7 +9,7 @@ from quartet_common.data.connections import Connection
 from quartet_users.roles import role_domain, role_store
 
 
-async def demand_scopes_of_user(connection: Connection, caller: Caller, user_id: UUID) -> None:
+async def require_scopes_of_user(connection: Connection, caller: Caller, user_id: UUID) -> None:
     """Check that the caller has every scope that the user holds by roles. Raises MissingScopesError (403).
 
     Call it with the user's row locked by an earlier statement: granting a role to the user waits for that lock, so a
@@ -22,6 +22,6 @@ async def demand_scopes_of_user(connection: Connection, caller: Caller, user_id:
         raise MissingScopesError(f"The user {user_id}", missing)
 
 
-async def demand_platform_right(connection: Connection, caller: Caller, user_id: UUID) -> None:
+async def require_platform_right(connection: Connection, caller: Caller, user_id: UUID) -> None:
     """Check that only a platform administrator ends sessions of one. Raises ForbiddenError (403)."""
-    role_domain.demand_right(caller.scopes, await role_store.held_scopes(connection, caller.tenant, user_id))
+    role_domain.require_right(caller.scopes, await role_store.held_scopes(connection, caller.tenant, user_id))

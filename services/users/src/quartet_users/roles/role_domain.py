@@ -54,7 +54,7 @@ def change(
     return replace(role, version=role.version + 1, modified=now, **changed), list(changed)  # type: ignore[arg-type]  # by their names
 
 
-def demand_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
+def require_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
     """The scopes of a role that is to be. Raises BadRequestError for none, and for one that no role there can hold."""
     wanted = frozenset(scopes)
     unknown = wanted - scopes_of_tenant(tenant)
@@ -67,7 +67,7 @@ def demand_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-def demand_right(own: frozenset[str], *held: frozenset[str]) -> None:
+def require_right(own: frozenset[str], *held: frozenset[str]) -> None:
     """Refuse who may not decide about roles with the scopes `held`, having its `own`.
 
     An administrator of a tenant decides about all of the tenant's scopes: it could make a client that has them. What

@@ -61,8 +61,8 @@ class LastAdministratorError(ServiceError):
 async def create_role(container: Container, who: Decider, role: Role) -> Role:
     """Make a role. Raises BadRequestError 400, ForbiddenError 403, ServiceError 409 for its name or too many."""
     tenant = who.caller.tenant
-    role_domain.demand_scopes(tenant, role.scopes)
-    role_domain.demand_right(who.scopes, role.scopes)
+    role_domain.require_scopes(tenant, role.scopes)
+    role_domain.require_right(who.scopes, role.scopes)
 
     async def command(work: UnitOfWork) -> None:
         if await role_store.count_roles(work.connection, tenant) >= role_domain.MAX_ROLES:
@@ -88,11 +88,11 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
     Raises NotFoundError 404, BadRequestError 400, ForbiddenError 403, ServiceError 409.
     """
     tenant = who.caller.tenant
-    scopes = None if wanted.scopes is None else role_domain.demand_scopes(tenant, wanted.scopes)
+    scopes = None if wanted.scopes is None else role_domain.require_scopes(tenant, wanted.scopes)
 
     async def command(work: UnitOfWork) -> Role:
         before = await _known(work.connection, who, role_id)
-        role_domain.demand_right(who.scopes, before.scopes, scopes or frozenset())
+        role_domain.require_right(who.scopes, before.scopes, scopes or frozenset())
         role, changed = role_domain.change(
             before, work.now(), name=wanted.name, description=wanted.description, scopes=scopes
         )
@@ -131,7 +131,7 @@ async def give_role(
 
     async def command(work: UnitOfWork) -> bool:
         role = await _known(work.connection, who, role_id)
-        await _demand_grantee(work.connection, who.caller.tenant, kind, grantee, names.get(grantee))
+        await _require_grantee(work.connection, who.caller.tenant, kind, grantee, names.get(grantee))
         return await add_grant(work, role, kind, grantee)
 
     return await _decide(container, who.caller, command)
@@ -178,7 +178,7 @@ async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
     role = await role_store.read_role(connection, who.caller.tenant, role_id)
     if role is None:
         raise NotFoundError
-    role_domain.demand_right(who.scopes, role.scopes)
+    role_domain.require_right(who.scopes, role.scopes)
     return role
 
 
@@ -203,7 +203,7 @@ async def _taking(
             raise LastAdministratorError
 
 
-async def _demand_grantee(
+async def _require_grantee(
     connection: Connection, tenant: str, kind: GranteeType, grantee: UUID, name: str | None
 ) -> None:
     """Have the grantee stay until the transaction ends; `name` is that of a group which the groups service has.

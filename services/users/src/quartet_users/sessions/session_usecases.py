@@ -7,7 +7,7 @@ from quartet_common.core.errors import NotFoundError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_users.config import UsersConfig
-from quartet_users.roles.privilege_usecases import demand_platform_right
+from quartet_users.roles.privilege_usecases import require_platform_right
 from quartet_users.sessions import session_ending, session_store
 from quartet_users.sessions.session_store import Session
 
@@ -33,7 +33,7 @@ async def end_session(container: Container, caller: Caller, session_id: UUID, us
     async with unit_of_work(container, caller) as work:
         owner = user_id or await session_store.find_owner(work.connection, caller.tenant, session_id)
         if owner is not None and str(owner) != caller.actor:
-            await demand_platform_right(work.connection, caller, owner)
+            await require_platform_right(work.connection, caller, owner)
         if not await session_ending.end_session(work, session_id, user_id):
             raise NotFoundError
 
@@ -47,7 +47,7 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
         if not await session_store.lock_user_row(work.connection, caller.tenant, user_id):
             raise NotFoundError
         if str(user_id) != caller.actor:
-            await demand_platform_right(work.connection, caller, user_id)
+            await require_platform_right(work.connection, caller, user_id)
         why = session_ending.by_whom(caller, user_id)
         await session_ending.end_sessions_of(work, user_id, why)
 
@@ -56,6 +56,6 @@ async def end_other_sessions(container: Container, caller: Caller, user_id: UUID
     """End all sessions of a user but `kept`. Raises ForbiddenError (403) as `end_session` does."""
     async with unit_of_work(container, caller) as work:
         if str(user_id) != caller.actor:
-            await demand_platform_right(work.connection, caller, user_id)
+            await require_platform_right(work.connection, caller, user_id)
         why = session_ending.by_whom(caller, user_id)
         await session_ending.end_others(work, user_id, kept, why)

@@ -10,7 +10,7 @@ MAX_SCHEMAS = 20
 """Schemas that one tenant may register."""
 
 
-def demand_room(schema: Schema, known: Sequence[Schema]) -> None:
+def require_schema_capacity(schema: Schema, known: Sequence[Schema]) -> None:
     """Refuse a schema that a tenant cannot have beside the ones that it has registered.
 
     Raises ScimError 409 if its URN is taken, 400 if there are too many.

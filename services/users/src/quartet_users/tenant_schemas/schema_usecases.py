@@ -19,11 +19,11 @@ Container = AppContainer[UsersConfig]
 
 async def register_schema(container: Container, caller: Caller, schema: Schema) -> None:
     """Register an extension of User. Raises ScimError 400 if it cannot be held, 409 if its URN is taken."""
-    _demand_compilable(schema)
+    _require_compilable(schema)
     async with unit_of_work(container, caller) as work:
         version = await schema_store.lock_schemas(work.connection, caller.tenant)
         known = await schema_store.read_schemas(work.connection, caller.tenant)
-        schema_domain.demand_room(schema, known)
+        schema_domain.require_schema_capacity(schema, known)
         await schema_store.insert_schema(work.connection, caller.tenant, schema.id, _document(schema), work.now())
         work.publish([schema_events.schema_created(schema, version)])
 
@@ -57,7 +57,7 @@ def own_urns(written: Iterable[Mapping[str, Any]]) -> set[str]:
     return {urn for attributes in written for urn in attributes["schemas"]}.difference(schema_store.PUBLISHED)
 
 
-def _demand_compilable(schema: Schema) -> None:
+def _require_compilable(schema: Schema) -> None:
     # registration has checked it all; should it miss a case, the tenant must not be left with what nobody can use
     try:
         CompiledType.of(user_resource_type(schema))

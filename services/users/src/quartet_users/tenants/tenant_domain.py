@@ -62,7 +62,7 @@ def administrators(tenant: str, now: datetime) -> Role:
 
 def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:
     """`tenant` with another name; the same and no event when it has that name."""
-    _demand_alive(tenant)
+    _require_alive(tenant)
     if display_name == tenant.display_name:
         return tenant, [], []
     changed = _next(tenant, now, display_name=display_name)
@@ -71,8 +71,8 @@ def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:
 
 def suspend(tenant: Tenant, now: datetime) -> Change:
     """`tenant` without access: all of its tokens are refused, whenever they were issued."""
-    _demand_customer(tenant)
-    _demand_alive(tenant)
+    _require_customer(tenant)
+    _require_alive(tenant)
     if tenant.status == "suspended":
         return tenant, [], []
     changed = _next(tenant, now, status="suspended")
@@ -81,7 +81,7 @@ def suspend(tenant: Tenant, now: datetime) -> Change:
 
 def resume(tenant: Tenant, now: datetime) -> Change:
     """`tenant` with access again: what was not revoked otherwise and has not expired counts again."""
-    _demand_alive(tenant)
+    _require_alive(tenant)
     if tenant.status == "active":
         return tenant, [], []
     changed = _next(tenant, now, status="active")
@@ -90,7 +90,7 @@ def resume(tenant: Tenant, now: datetime) -> Change:
 
 def delete(tenant: Tenant, now: datetime) -> Change:
     """The end of `tenant`, which nothing undoes; nothing if that was said already."""
-    _demand_customer(tenant)
+    _require_customer(tenant)
     if tenant.status == "deleted":
         return tenant, [], []
     changed = _next(tenant, now, status="deleted", display_name="")
@@ -114,11 +114,11 @@ def _all_tokens(tenant: Tenant, *, endless: bool) -> Revocation:
     return revocation(tenant.id, "tenant", tenant.id, tenant.modified, endless=endless)
 
 
-def _demand_customer(tenant: Tenant) -> None:
+def _require_customer(tenant: Tenant) -> None:
     if tenant.id == SYSTEM_TENANT:
         raise TenantConflictError("platform_tenant", "The platform's own tenant cannot be suspended or deleted.")
 
 
-def _demand_alive(tenant: Tenant) -> None:
+def _require_alive(tenant: Tenant) -> None:
     if tenant.status == "deleted":
         raise TenantConflictError("tenant_deleted", "The tenant is deleted.")

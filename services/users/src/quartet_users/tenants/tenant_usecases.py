@@ -28,7 +28,7 @@ from quartet_users.tenants.tenant_domain import Change, Tenant
 from quartet_users.tokens.token_revocation import revoke
 from quartet_users.users import user_domain, user_store
 from quartet_users.users.user_domain import User
-from quartet_users.users.user_usecases import demand_good_password
+from quartet_users.users.user_usecases import require_good_password
 
 Container = AppContainer[UsersConfig]
 
@@ -122,7 +122,7 @@ async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now:
         return None
     given: Any = sent.secrets.get("password")
     password = given if isinstance(given, str) else secrets.token_urlsafe(24)
-    demand_good_password(passwords, password, str(sent.attributes["userName"]), wanted.id)
+    require_good_password(passwords, password, str(sent.attributes["userName"]), wanted.id)
     user, events = user_domain.create(new_id(), sent.attributes, now)
     made = None if password == given else password
     return _Administrator(user, events, await passwords.hash(password, caller.tenant), made)
@@ -149,7 +149,7 @@ async def _add_administrator(work: UnitOfWork, administrator: _Administrator, ro
     await user_store.insert_user(connection, tenant, user)
     await credential_store.set_password(connection, tenant, user.id, administrator.password_hash, user.modified)
     if administrator.made_password is not None:
-        await credential_store.demand_new_password(connection, tenant, user.id)
+        await credential_store.require_new_password(connection, tenant, user.id)
     work.publish(administrator.events)
     await role_usecases.add_grant(work, role, "User", user.id)
 

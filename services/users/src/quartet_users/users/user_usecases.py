@@ -14,12 +14,12 @@ from quartet_scim.errors import ScimError, invalid_value, not_found, uniqueness
 from quartet_scim.normalise import Normalised
 from quartet_scim.patch import SMALL_BUDGET, Operation, Patched, PatchEngine
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
-from quartet_scim.resource import demand_size
+from quartet_scim.resource import require_size
 from quartet_users.config import UsersConfig
 from quartet_users.errors import TAKEN
 from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
-from quartet_users.roles.privilege_usecases import demand_scopes_of_user
+from quartet_users.roles.privilege_usecases import require_scopes_of_user
 from quartet_users.sessions import session_ending, session_store
 from quartet_users.tenant_schemas.schema_usecases import hold_schemas, own_urns
 from quartet_users.users import user_domain, user_store
@@ -43,7 +43,7 @@ class UnhashedError(Exception):
 
 async def create_user(container: Container, passwords: Passwords, caller: Caller, sent: Normalised) -> User:
     """Create a user. Raises ScimError 409 `uniqueness`."""
-    demand_size(sent.attributes, container.config.max_user_bytes)
+    require_size(sent.attributes, container.config.max_user_bytes)
     password_hash = await _hash(passwords, sent, caller.tenant)
     user, events = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
@@ -78,11 +78,11 @@ async def replace_user(
     password_hash = await _hash(passwords, sent, caller.tenant)
     async with unit_of_work(container, caller) as work:
         before = await _lock(work.connection, caller.tenant, user_id, if_match)
-        demand_size(sent.attributes, container.config.max_user_bytes, before.attributes)
+        require_size(sent.attributes, container.config.max_user_bytes, before.attributes)
         new_password = password_hash is not None
         user, events = user_domain.change(before, sent.attributes, work.now(), new_password=new_password)
         if user_domain.is_privileged(before, user, new_password=new_password):
-            await demand_scopes_of_user(work.connection, caller, user_id)
+            await require_scopes_of_user(work.connection, caller, user_id)
         if events:
             user = _named(await user_store.update_user(work.connection, caller.tenant, user))
         await _hold_and_set_password(work, user, password_hash)
@@ -111,7 +111,7 @@ async def patch_user(
         return await _patch(container, {}, engine, caller, user_id, operations, if_match, is_large=is_large)
     except UnhashedError as unhashed:
         password, user_name = unhashed.password, unhashed.user_name
-    demand_good_password(passwords, password, user_name, caller.tenant)
+    require_good_password(passwords, password, user_name, caller.tenant)
     hashes = {password: await passwords.hash(password, caller.tenant)}
     return await _patch(container, hashes, engine, caller, user_id, operations, if_match, is_large=is_large)
 
@@ -131,11 +131,11 @@ async def _patch(
     async with unit_of_work(container, caller) as work:
         before = await _lock(work.connection, caller.tenant, user_id, if_match)
         patched = await _applied(engine, before, operations, is_large=is_large)
-        demand_size(patched.attributes, container.config.max_user_bytes, before.attributes)
+        require_size(patched.attributes, container.config.max_user_bytes, before.attributes)
         new_password = "password" in patched.secrets
         user, events = user_domain.change(before, patched.attributes, work.now(), new_password=new_password)
         if user_domain.is_privileged(before, user, new_password=new_password):
-            await demand_scopes_of_user(work.connection, caller, user_id)
+            await require_scopes_of_user(work.connection, caller, user_id)
         password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
         if events:
             user = _named(await user_store.update_user(work.connection, caller.tenant, user))
@@ -163,7 +163,7 @@ async def delete_user(container: Container, caller: Caller, user_id: UUID, if_ma
     """Remove a user, whose sessions end. Raises ScimError 404, 412, MissingScopesError 403."""
     async with unit_of_work(container, caller) as work:
         user = await _lock(work.connection, caller.tenant, user_id, if_match)
-        await demand_scopes_of_user(work.connection, caller, user_id)
+        await require_scopes_of_user(work.connection, caller, user_id)
         ended = await session_store.delete_user(work.connection, caller.tenant, user_id)
         session_ending.revoke_user(work, user_id, ended, "deleted")
         work.publish(user_domain.delete(user))
@@ -173,11 +173,11 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
     user = await user_store.lock_user(connection, tenant, user_id)
     if user is None:
         raise not_found()
-    if_match.demand(user.version)
+    if_match.require(user.version)
     return user
 
 
-def demand_good_password(passwords: Passwords, password: str, user_name: str, tenant: str) -> None:
+def require_good_password(passwords: Passwords, password: str, user_name: str, tenant: str) -> None:
     """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
     fault = passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
@@ -189,7 +189,7 @@ async def _hash(passwords: Passwords, sent: Normalised, tenant: str) -> str | No
     if not isinstance(password, str):
         return None
     passwords.share.require_queue_space(tenant)  # the policy costs more than the refusal
-    demand_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
+    require_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
     return await passwords.hash(password, tenant)
 
 

@@ -1,4 +1,4 @@
-"""Data: streams a tenant's data of one service as NDJSON."""
+"""Data export: streams a tenant's data of one service as NDJSON."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -23,11 +23,11 @@ from quartet_serving.tasks import end_tasks
 NDJSON = "application/x-ndjson"
 CHUNK = 64 * 1024
 EXPORTS = 4
-"""Exports of the largest size that a process has on disk at a time; smaller ones that are written use their size."""
+"""Exports of the largest size that a process has on disk at a time; smaller ones count with their size."""
 EXPORT_RATE = 512 * 1024
-"""Bytes per second that a client has to read of an export on average: its file uses disk that other tenants need."""
+"""Minimum average rate of a client in bytes per second, since its file uses disk space that other tenants need."""
 EXPORT_PATIENCE = 60.0
-"""Seconds that a client may take beyond that."""
+"""Seconds that a client may take in addition."""
 
 Exporter = Callable[[Connection, str], AsyncIterator[bytes]]
 """Yields a tenant's rows as JSON objects (bytes without a newline), given a connection in a snapshot and the tenant."""
@@ -39,7 +39,7 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Exports:
-    """The exports of a process: what they contain, and the disk that they share."""
+    """The exports of a process: their exporters and their share of the disk."""
 
     container: AppContainer[ServiceConfig]
     exporters: Mapping[str, Exporter]
@@ -57,19 +57,19 @@ class Exports:
     async def response(self, tenant: str, before: Callable[[], Awaitable[None]] = _nothing) -> Response:
         """A line per row, `{"kind": <exporter's name>, "data": {...}}`, ended by `{"kind": "end", "count": n}`.
 
-        All lines are of one moment. A stream that breaks off has no end line, so a reader can tell. A tenant runs one
-        export at a time (429). `before` is called before the first row is read.
+        All lines are of one moment. An interrupted stream has no end line. A tenant runs one export at a time (429).
+        `before` is called before the first row is read.
         """
         rest = self.pieces(tenant, before)
-        first = await anext(rest)  # an error before the first piece is still a proper answer
+        first = await anext(rest)  # an error before the first piece is an ordinary error response
         headers = _attachment(self.container.config.service)
         response = Response(_all(first, rest), content_type=NDJSON, headers=headers)
         response.timeout = None  # `pieces` limits the time that the client takes
         return response
 
     async def pieces(self, tenant: str, before: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes, None]:
-        """Pieces of the export. Its rows go to disk as fast as PostgreSQL gives them, and its connection ends then,
-        however slowly the client reads. Raises SlowClientError for a client slower than EXPORT_RATE.
+        """Pieces of the export. Rows are written to disk at the speed of PostgreSQL, so the connection does not wait
+        for a slow client. Raises SlowClientError for a client slower than EXPORT_RATE.
         """
         config = self.container.config
         await self.share.acquire(tenant, config.export_bytes)
@@ -125,7 +125,7 @@ async def _write_rows(
 
 
 async def _read(spool: Spool) -> AsyncGenerator[bytes, None]:
-    """What is written, as long as the client takes it fast enough. The time of writing does not count."""
+    """The written data, while the client reads fast enough. The time of writing does not count."""
     clock = asyncio.get_running_loop().time
     left = EXPORT_PATIENCE
     while piece := await spool.read(CHUNK):

@@ -1,4 +1,4 @@
-"""Health: live says that the process runs, ready names what it cannot work without."""
+"""Health: `live` shows that the process runs, `ready` whether it can answer, and which servers are down."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""RabbitMQ for operators: what waits in the outbox and the queues, and the dead letters: list, redrive."""
+"""RabbitMQ for operators: outbox, queues, and dead letters with redrive."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,7 +33,7 @@ class ListQuery:
 
 @dataclass
 class RedriveQuery:
-    """How many dead letters to put back, at most 1,000; or the one with `id`."""
+    """How many dead letters to redrive, at most 1,000; or the one with `id`."""
 
     limit: int = MAX_REDRIVEN
     id: str | None = None
@@ -41,7 +41,7 @@ class RedriveQuery:
 
 @dataclass
 class ReplayQuery:
-    """The RFC 3339 time from which on published events are published again."""
+    """Events published since this RFC 3339 time are published again."""
 
     since: str
 
