@@ -44,7 +44,8 @@ STARTS = {
 }
 
 FIRST_BYTE = "quartet_serving/http1_connection:Connection.data_received"
-ROOTS = {"Connection.data_received", "Connection._run"}
+ROOTS = {"Connection.data_received", "Connection._run", "HttpConnection.handle_request"}
+"""The last one is a task of its own where the body arrives after the head."""
 CONNECTION_FREE = "asyncpg/pool:Pool.release"
 RESPONSE = "quartet_serving/exchange:Exchange._start"
 PAUSE = 0.05
