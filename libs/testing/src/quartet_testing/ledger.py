@@ -80,7 +80,7 @@ class Ledger:
         while not ends.is_set():
             number += 1
             document = user_document()
-            if number % 5 == 0:
+            if number % 5 == 1:
                 document["active"] = "perhaps"
             outcome, made = await self._send("POST", USERS, document)
             user = self.users[document["userName"]] = Subject(outcome)
