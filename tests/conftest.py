@@ -72,6 +72,7 @@ def stack(traces: TraceReceiver) -> Iterator[Stack]:
         "QUARTET_OTLP_ENDPOINT": traces.endpoint,
         "QUARTET_TRACE_SAMPLE_RATIO": "0",
         "QUARTET_CORS_ORIGINS": f'["{ORIGIN}"]',
+        "QUARTET_REPAIR_QUEUES": "true",
         **WIDE,
     }
     with tempfile.TemporaryDirectory(prefix="quartet-e2e-", ignore_cleanup_errors=True) as home:

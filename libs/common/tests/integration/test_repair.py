@@ -96,7 +96,7 @@ async def made_again(container: Container) -> AsyncIterator[None]:
         yield
     finally:
         everyone = {**container.config.consumers, **CONSUMERS}
-        await repaired(QueueRepair(container.broker, everyone, limits=SOON))
+        await repaired(QueueRepair(container.broker, everyone, may_delete=True, limits=SOON))
 
 
 async def forget_all(servers: Stack, queue: str) -> None:
@@ -111,7 +111,7 @@ async def forget_all(servers: Stack, queue: str) -> None:
 async def test_a_queue_that_has_lost_its_log_is_made_anew_and_is_whole_after_the_next_restart(
     servers: Stack, container: Container, thing: Thing, totals: Any, queue: str, lose: Any, state: State
 ) -> None:
-    handler, repair = Recording(), QueueRepair(container.broker, CONSUMERS, limits=SOON)
+    handler, repair = Recording(), QueueRepair(container.broker, CONSUMERS, may_delete=True, limits=SOON)
     async with made_again(container):
         await lose(servers, queue)
         await restart(servers)
@@ -134,8 +134,8 @@ async def test_a_queue_that_is_away_for_a_while_keeps_its_messages(
 ) -> None:
     await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
     repairs = [
-        QueueRepair(container.broker, CONSUMERS, limits=LATE),
-        QueueRepair(container.broker, CONSUMERS, limits=SOON, may_delete=False),
+        QueueRepair(container.broker, CONSUMERS, may_delete=True, limits=LATE),
+        QueueRepair(container.broker, CONSUMERS, limits=SOON),
     ]
     async with away(servers, NAMES.main, state):
         for repair in repairs * 2:
@@ -148,7 +148,7 @@ async def test_a_queue_that_is_away_for_a_while_keeps_its_messages(
 
 async def test_one_worker_repairs_at_a_time(servers: Stack, container: Container, channel: Channel) -> None:
     await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
-    repair = QueueRepair(container.broker, CONSUMERS, limits=SOON)
+    repair = QueueRepair(container.broker, CONSUMERS, may_delete=True, limits=SOON)
     async with container.broker.connection("another") as connection, away(servers, NAMES.main, State.REFUSED):
         await (await connection.channel()).declare_queue(LOCK, exclusive=True)
         for _ in range(3):
@@ -161,7 +161,7 @@ async def test_while_rabbitmq_stands_still_no_queue_is_deleted_and_it_is_looked_
     servers: Stack, container: Container, channel: Channel
 ) -> None:
     await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
-    repair = QueueRepair(container.broker, CONSUMERS, limits={**SOON, State.REFUSED: 3600.0})
+    repair = QueueRepair(container.broker, CONSUMERS, may_delete=True, limits={**SOON, State.REFUSED: 3600.0})
     async with away(servers, NAMES.dead, State.REFUSED):
         await repair.run_once(1)
         async with paused(servers, "rabbitmq"):
@@ -185,3 +185,19 @@ async def test_queues_are_looked_at_only_after_a_failure_of_rabbitmq(
         await repair.run_once(1)
         assert said(repair) == f"cannot serve {NAMES.dead}"
     await repaired(repair)
+
+
+async def test_a_queue_that_only_stays_silent_is_never_deleted(
+    servers: Stack, container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
+    repair = QueueRepair(container.broker, CONSUMERS, may_delete=True)
+    async with away(servers, NAMES.main, State.SILENT):
+        await repair.run_once(1)
+        later = asyncio.get_running_loop().time() + 86400
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "time", lambda: later)
+            await repair._take(NAMES.main, State.SILENT)
+        assert repair.problem == f"cannot serve {NAMES.main}"
+    await repaired(repair)
+    assert (await taken_from(channel, NAMES.main)).body == b"kept"

@@ -73,7 +73,7 @@ class ServiceConfig(TlsSettings):
     broker_password: Secret
     consumers: Annotated[dict[str, tuple[str, ...]], NoDecode] = CONSUMERS
     journal_hours: float = Field(default=24.0, ge=0, description="hours for which published events can be replayed")
-    repair_queues: bool = Field(default=True, description="whether queues that RabbitMQ cannot serve are made anew")
+    repair_queues: bool = Field(default=False, description="whether queues that RabbitMQ refuses to serve are deleted")
 
     users_url: str
     client_secret: Secret

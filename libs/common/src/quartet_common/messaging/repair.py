@@ -1,4 +1,4 @@
-"""The repair: queues that RabbitMQ lists but cannot serve are deleted and declared again.
+"""The repair: queues that RabbitMQ lists but cannot serve are reported and, if the operator allows it, made anew.
 
 RabbitMQ stores the list of queues and the log of each quorum queue separately. If it is killed within a second of a
 queue's declaration, the log may be lost while the queue is still listed: it has no process, or one that never finds a
@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.exceptions import ChannelLockedResource, ConnectionInternalError
 
 from quartet_common.core.errors import UnavailableError
@@ -39,10 +41,12 @@ class State(Enum):
     """The queue has no leader, or recovers a long log."""
 
 
-LIMITS = {State.REFUSED: 15.0, State.SILENT: 300.0}
-"""Seconds in a state, without a break, before a queue is deleted. A queue that recovers is silent, and so is one of a
-cluster without a majority.
+LIMITS: Mapping[State, float] = MappingProxyType({State.REFUSED: 15.0})
+"""Seconds in a state, without a break, before a queue may be deleted. A silent queue never is: one that recovers a long
+log answers nothing either.
 """
+CHECK_AGAIN = 0.5
+"""Seconds after which an empty queue without consumers is checked again: RabbitMQ also says so of a busy one."""
 
 
 class Failure(NamedTuple):
@@ -60,7 +64,7 @@ class QueueRepair:
         broker: Broker,
         consumers: Mapping[str, Sequence[str]],
         *,
-        may_delete: bool = True,
+        may_delete: bool = False,
         limits: Mapping[State, float] = LIMITS,
     ) -> None:
         self._broker = broker
@@ -110,7 +114,7 @@ class QueueRepair:
         elif failure is None or failure.state is not state:
             logger.warning("RabbitMQ cannot serve a queue", extra={"queue": name, "state": f"a consumer {state.value}"})
             self._failing[name] = Failure(state, now)
-        elif self._may_delete and now - failure.since >= self._limits[state]:
+        elif self._may_delete and now - failure.since >= self._limits.get(state, inf):
             await self._repair(name, state)
 
     async def _repair(self, name: str, state: State) -> None:
@@ -144,17 +148,26 @@ async def state_of(connection: AbstractConnection, name: str) -> State:
         queue = await channel.declare_queue(name, passive=True, timeout=ANSWER_TIMEOUT)
     except ChannelNotFoundEntity as error:
         return State.FINE if "no queue" in str(error) else State.REFUSED
-    if not queue.declaration_result.message_count and not queue.declaration_result.consumer_count:
+    if not (_is_in_use(queue) or await _is_in_use_later(channel, name)):
         try:
             await channel.set_qos(prefetch_count=1)
             tag = await queue.consume(_put_back, timeout=ANSWER_TIMEOUT)
             await queue.cancel(tag, timeout=ANSWER_TIMEOUT)  # RabbitMQ answers when the queue has taken the consumer
         except TimeoutError:
             return State.SILENT
-        except (ChannelClosed, ConnectionInternalError):
+        except ConnectionInternalError:
             return State.REFUSED
     await channel.close()
     return State.FINE
+
+
+def _is_in_use(queue: AbstractQueue) -> bool:
+    return bool(queue.declaration_result.message_count or queue.declaration_result.consumer_count)
+
+
+async def _is_in_use_later(channel: AbstractChannel, name: str) -> bool:
+    await asyncio.sleep(CHECK_AGAIN)
+    return _is_in_use(await channel.declare_queue(name, passive=True, timeout=ANSWER_TIMEOUT))
 
 
 async def _put_back(message: AbstractIncomingMessage) -> None:
