@@ -126,3 +126,10 @@ async def test_an_answer_that_waits_ends_with_its_client_and_holds_no_bytes(
     for writer in writers:
         writer.close()
     await waiting(service, 0)
+
+
+async def test_other_services_are_answered_without_a_pause(service: RunningService) -> None:
+    headers = {**service.tokens.headers("*", ["service", "users:read"]), "Quartet-Tenant": new_tenant()}
+    requests = (service.client.get("/common/refused", headers=headers) for _ in range(FREE + MORE))
+    answers = await asyncio.wait_for(asyncio.gather(*requests), 20)
+    assert {one.status_code for one in answers} == {429}

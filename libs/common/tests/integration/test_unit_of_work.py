@@ -11,6 +11,7 @@ from quartet_common.auth.revocations import revocation
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id_text
+from quartet_common.data.connections import Connection
 from quartet_common.data.outbox_notifier import outbox_channel
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
@@ -163,3 +164,23 @@ async def test_many_large_events_are_written_by_several_statements(
         work.publish([thing(str(number)) for number in range(7)])
     assert len(written) > 1
     assert [subject for _, subject in await rows(container, caller.tenant)] == [f"things/{n}" for n in range(7)]
+
+
+async def test_events_of_alternating_actors_are_one_statement(
+    container: Container, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = 0
+    insert = outbox._insert
+
+    async def count(connection: Connection, rows: Sequence[outbox.NewOutboxRow]) -> None:
+        nonlocal statements
+        statements += 1
+        await insert(connection, rows)
+
+    monkeypatch.setattr(outbox, "_insert", count)
+    callers = [caller, Caller(caller.tenant, "another")] * 10
+    async with unit_of_work(container, caller) as work:
+        for number, one in enumerate(callers):
+            work.on_behalf_of(one).publish([thing(str(number))])
+    assert statements == 1
+    assert await rows(container, caller.tenant) == [(one.actor, f"things/{n}") for n, one in enumerate(callers)]

@@ -31,9 +31,10 @@ async def run_until(
     main = asyncio.ensure_future(work)
     waits = [asyncio.ensure_future(end.wait()) for end in ends]
     try:
-        await asyncio.wait([main, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not main.done():
-            await end_tasks([main])
+        done, _ = await asyncio.wait([main, *waits], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if main in done:
+            return main.result()  # drivers also end with CancelledError, which must not look like the end of a wait
+        await end_tasks([main])
         return None if main.cancelled() else main.result()
     finally:
         for task in (main, *waits):

@@ -76,3 +76,11 @@ async def test_work_that_is_done_although_it_was_cancelled_gives_its_result() ->
     end = asyncio.Event()
     end.set()
     assert await run_until(finish(), [end]) == "result"
+
+
+async def test_work_that_is_cancelled_from_inside_is_no_end() -> None:
+    async def as_a_driver_does() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await run_until(as_a_driver_does(), [asyncio.Event()], 60)

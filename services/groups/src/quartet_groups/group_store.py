@@ -150,7 +150,10 @@ async def names_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> 
 async def known_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
     """Those of `ids` that were heard of, deleted ones included."""
     query = f"SELECT f.id FROM {each('id', 'known_users')}"
-    return {row["id"] for row in await connection.fetch(query, tenant, list(ids))}
+    known: set[UUID] = set()
+    for some in slices(ids):
+        known |= {row["id"] for row in await connection.fetch(query, tenant, some)}
+    return known
 
 
 async def lock_known(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:

@@ -54,7 +54,7 @@ class RedisSync:
         self._script: Any = None
         self._away_until = 0.0
         self._is_away = False
-        self._failed = metrics.get_meter("quartet_common.limits").create_counter(
+        self._failed = metrics.get_meter("quartet_common.limits.sums").create_counter(
             "quartet.limits.unshared", description="failed synchronisations: each process limits alone"
         )
         self._failed.add(0)  # exported from the start

@@ -1,6 +1,6 @@
 """The outbox: an event becomes a row in the transaction of its change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -51,7 +51,14 @@ def current_traceparent() -> str | None:
 async def add(
     connection: Connection, caller: Caller, events: Sequence[DomainEvent], *, now: datetime, service: str
 ) -> list[UUID]:
-    """Write `events` as outbox rows on the caller's connection and return their ids; nothing is sent before the commit.
+    """Write `events` of one caller; see `add_of_callers`."""
+    return await add_of_callers(connection, [(caller, event) for event in events], now=now, service=service)
+
+
+async def add_of_callers(
+    connection: Connection, events: Iterable[tuple[Caller, DomainEvent]], *, now: datetime, service: str
+) -> list[UUID]:
+    """Write `events` as outbox rows on `connection` and return their ids; nothing is sent before the commit.
 
     The transaction must have locked the row of the aggregate, so that ids follow the order of the changes.
     """
@@ -59,7 +66,7 @@ async def add(
     ids: list[UUID] = []
     rows: list[NewOutboxRow] = []
     size = 0
-    for event in events:
+    for caller, event in events:
         rows.append(_row(event, caller, now, service, traceparent))
         ids.append(rows[-1].event_id)
         size += len(rows[-1].event)

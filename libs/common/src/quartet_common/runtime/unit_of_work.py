@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import groupby
 from typing import Any, TypeVar
 
 from quartet_common.auth import revocation_store
@@ -68,9 +67,7 @@ class UnitOfWork:
             await revocation_store.keep(self.connection, self._revocations)
             after_commit(partial(self.container.revocations.add, tuple(self._revocations)))
         now, service = self.container.clock(), self.container.config.service
-        for caller, pairs in groupby(self._events, key=lambda pair: pair[0]):
-            events = [event for _, event in pairs]
-            await outbox.add(self.connection, caller, events, now=now, service=service)
+        await outbox.add_of_callers(self.connection, self._events, now=now, service=service)
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """OpenTelemetry setup: traces and metrics of the process; Prometheus text always, OTLP if an endpoint is set."""
 
-import logging
 from collections.abc import Callable
 
 import httpx
@@ -17,8 +16,6 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, T
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from quartet_common.config.settings import ServiceConfig
-
-logger = logging.getLogger(__name__)
 
 HTTP_VIEW = View(
     instrument_name="http.server.*",

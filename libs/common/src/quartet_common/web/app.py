@@ -1,7 +1,6 @@
 """The app factory: everything of a service's HTTP application but its routes."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -37,8 +36,6 @@ from quartet_common.web.service_app import ServiceApp, install_request_hooks
 from quartet_common.web.service_request import BYTES_IN_FLIGHT
 from quartet_serving.request_metrics import with_request_metrics
 from quartet_serving.tasks import end_tasks
-
-logger = logging.getLogger(__name__)
 
 REVOCATIONS_INTERVAL = 0.5
 """Seconds between two refreshes of the revocations."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from quart import Quart, Request, request
 from quart_schema import security_scheme
@@ -14,7 +14,7 @@ from quartet_common.core.errors import BadRequestError, ForbiddenError, Unauthor
 from quartet_common.core.fair_share import HOLDER, address_holder
 from quartet_common.limits.limiter import SECRET, address_key
 from quartet_common.telemetry.logs import add_context
-from quartet_common.web.service_request import running_globals, running_request
+from quartet_common.web.service_request import ServiceRequest, running_globals, running_request
 
 if TYPE_CHECKING:
     from quartet_common.auth.token_verifier import TokenVerifier
@@ -100,6 +100,7 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
             known.limits = limiter.anonymous(address)
             raise
         HOLDER.set(found.tenant)
+        cast(ServiceRequest, asked).is_internal = SERVICE_SCOPE in found.scopes
         add_context(tenant=found.tenant, actor=found.actor)
         known.limits = limiter.identified(found)
         scopes = scopes_of(view)

@@ -57,7 +57,9 @@ class ServiceApp(ServedApp):
     async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
         """Handle `request`; the pause before a 429 response ends when the client disconnects."""
         response = await super().handle_request(request)
-        if response.status_code == TOO_MANY_REQUESTS and isinstance(request, ServiceRequest):
+        if response.status_code != TOO_MANY_REQUESTS or not isinstance(request, ServiceRequest):
+            return response
+        if not request.is_internal:
             exchange: Exchange | None = cast(Any, request.scope).get("extensions", {}).get(EXTENSION)
             if exchange is not None:
                 exchange.on_disconnect = request.abandon

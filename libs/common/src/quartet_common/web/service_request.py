@@ -37,6 +37,8 @@ class ServiceRequest(ServedRequest):
 
     body_class = ServiceBody
     body: ServiceBody
+    is_internal = False
+    """Whether another service sent the request: its own client waits already, so a 429 response does not pause."""
     bytes_held = 0
     """Bytes of its tenant's share that the request holds (see `hold_bytes`)."""
     is_large = False

@@ -1,6 +1,5 @@
 """SCIM tokens: long-lived opaque bearer tokens for identity providers, made, found and revoked."""
 
-import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -18,8 +17,6 @@ from quartet_users.scim_tokens import scim_token_events
 from quartet_users.scim_tokens import scim_token_store as store
 from quartet_users.scim_tokens.scim_token_domain import SCOPES, NewScimToken, ScimToken
 from quartet_users.tokens.token_revocation import revoke
-
-logger = logging.getLogger(__name__)
 
 Container = AppContainer[UsersConfig]
 

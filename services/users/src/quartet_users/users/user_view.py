@@ -27,7 +27,7 @@ class UserView:
         return self._groups_url if shown.wants("groups") else None
 
     def of_user(self, user: User, groups: str | None = None) -> bytes:
-        """A user that a command has made or changed, with its groups as `memberships.read_groups` gives them."""
+        """A user that a command has made or changed, with its groups as `membership_store.read_groups` gives them."""
         return render(
             dump(user.attributes),
             id=str(user.id),
