@@ -41,17 +41,18 @@ async def test_a_consumer_whose_queue_is_deleted_declares_it_again_and_is_not_re
 ) -> None:
     handler = Recording()
     consumer = consumer_of(container, handler, totals)
-    seen: list[bool] = []
     async with running(consumer):
         await channel.default_exchange.publish(Message(encode(event(new_tenant(), subject="before"))), NAMES.main)
         await totals.reach(1)
-        await channel.queue_delete(NAMES.main)
 
         async def lost() -> bool:
-            seen.append(consumer.connected)
             return not consumer.connected
 
-        await eventually(lost, "the consumer has noticed", timeout=5)
+        # watched from before: the consumer may be back before the deletion is confirmed
+        noticing = asyncio.create_task(eventually(lost, "the consumer to notice", timeout=10))
+        await asyncio.sleep(0)
+        await channel.queue_delete(NAMES.main)
+        await noticing
 
         async def consumes_again() -> bool:
             return consumer.connected

@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -44,11 +45,18 @@ async def paused(stack: Stack, name: str) -> AsyncIterator[None]:
     try:
         for process in everybody[1:]:
             process.suspend()
+        await eventually(partial(_are_stopped, everybody), f"{name} to be paused")
         yield
     finally:
         for process in everybody:
             if process.is_running():
                 process.resume()
+
+
+async def _are_stopped(processes: Sequence[psutil.Process]) -> bool:
+    """Whether every thread is stopped: a signal stops the threads of a process one after the other."""
+    threads = (task for process in processes for task in Path(f"/proc/{process.pid}/task").glob("*/stat"))
+    return all(thread.read_text().rpartition(")")[2].split()[0] in "TZ" for thread in threads)
 
 
 @asynccontextmanager
