@@ -55,8 +55,16 @@ async def paused(stack: Stack, name: str) -> AsyncIterator[None]:
 
 async def _are_stopped(processes: Sequence[psutil.Process]) -> bool:
     """Whether every thread is stopped: a signal stops the threads of a process one after the other."""
-    threads = (task for process in processes for task in Path(f"/proc/{process.pid}/task").glob("*/stat"))
-    return all(thread.read_text().rpartition(")")[2].split()[0] in "TZ" for thread in threads)
+    return all(_state(thread) in "TZ" for process in processes for thread in _threads(process))
+
+
+def _threads(process: psutil.Process) -> list[Path]:
+    return list(Path(f"/proc/{process.pid}/task").iterdir())
+
+
+def _state(thread: Path) -> str:
+    """The state of a thread, as one letter (proc(5), stat)."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @asynccontextmanager
