@@ -11,11 +11,12 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
-from quartet_common.messaging.consumer import PREFETCH
+from quartet_common.messaging.consumer import PREFETCH, Consumer
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, header_number
 from quartet_common.messaging.envelope import Event, decode, encode
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
+from quartet_common.messaging.subscriptions import Subscription
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
@@ -39,20 +40,24 @@ from quartet_testing.services import new_tenant
 async def test_a_consumer_whose_queue_is_deleted_declares_it_again_and_is_not_ready_meanwhile(
     container: Container, channel: Channel, event: MakeEvent, totals: Any
 ) -> None:
-    handler = Recording()
-    consumer = consumer_of(container, handler, totals)
+    handler, lost = Recording(), asyncio.Event()
+
+    class Watched(Consumer):
+        """Sets `lost` when it is not connected any more, however short the time until it is again."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "connected" and not value:
+                lost.set()
+
+    subscriptions = [Subscription("common.#", handler)]
+    consumer = Watched("common", container.broker, container.database, subscriptions, totals)
     async with running(consumer):
         await channel.default_exchange.publish(Message(encode(event(new_tenant(), subject="before"))), NAMES.main)
         await totals.reach(1)
-
-        async def lost() -> bool:
-            return not consumer.connected
-
-        # watched from before: the consumer may be back before the deletion is confirmed
-        noticing = asyncio.create_task(eventually(lost, "the consumer to notice", timeout=10))
-        await asyncio.sleep(0)
+        lost.clear()
         await channel.queue_delete(NAMES.main)
-        await noticing
+        await asyncio.wait_for(lost.wait(), 10)
 
         async def consumes_again() -> bool:
             return consumer.connected
