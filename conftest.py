@@ -1,4 +1,4 @@
-"""What all tests share: the fixtures of libs/testing, and the profiles of hypothesis, none of which times a test."""
+"""What all tests share: the fixtures of libs/testing, and the profiles of hypothesis, which time no test."""
 
 from hypothesis import settings
 

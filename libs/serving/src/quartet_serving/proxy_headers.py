@@ -7,7 +7,7 @@ FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 
 
 class BehindProxies:
-    """An ASGI application behind `trusted` proxies, each of which appends to the headers: only their entries, the last
+    """An ASGI application behind `trusted` proxies, which append to the headers: only their entries, the last
     ones, count.
     """
 

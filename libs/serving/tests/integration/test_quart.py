@@ -105,7 +105,7 @@ async def response_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def post(path: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """A request with a body, of which `length` bytes are announced."""
+    """A request with a body and a Content-Length of `length`."""
     size = len(body) if length is None else length
     lines = (f"POST {path} HTTP/1.1", "Host: quartet", f"Content-Length: {size}", *headers, "", "")
     return "\r\n".join(lines).encode() + body

@@ -1,6 +1,6 @@
 """Differential fuzzing: what our connection, h11 and llhttp as it is (httptools) process of the same hostile bytes.
 
-Where they differ ours has to be the stricter one: it processes a beginning of what the other does, then refuses. The
+Where they differ, ours must be the stricter one: it processes a beginning of what the other does, then refuses. The
 reason has to be one of those below, which the README of this library lists.
 """
 

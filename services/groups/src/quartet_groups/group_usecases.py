@@ -59,7 +59,7 @@ async def replace_group(
     members: Sequence[SentMember],
     if_match: IfMatch = ANY_VERSION,
 ) -> int:
-    """Put `attributes` and `members` in the place of what the group had (RFC 7644 section 3.5.1).
+    """Replace the attributes and members of a group with `attributes` and `members` (RFC 7644 section 3.5.1).
 
     Returns the group's version. Raises ScimError 404, 412, 400 for an unknown member, MissingScopesError 403,
     UnavailableError 503.

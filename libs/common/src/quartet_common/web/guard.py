@@ -1,4 +1,4 @@
-"""The guard: a route has scopes, one of which a token needs, or is public; all others answer 403."""
+"""The guard: a token needs one of the scopes of a route; public routes need no token, all others answer 403."""
 
 from collections.abc import Callable
 from dataclasses import replace
