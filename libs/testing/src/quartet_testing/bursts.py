@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from quartet_testing.client import Api, Document
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE
+from quartet_testing.conditions import PATIENCE, eventually
 
 CREATED = "users.user.created"
 

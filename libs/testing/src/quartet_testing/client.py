@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from quartet_testing.conditions import eventually
+from quartet_testing.conditions import PATIENCE, eventually
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -93,7 +93,7 @@ class Api(httpx.AsyncClient):
         points = [series["points"] for series in answer["series"] if series["key"] == action]
         return sum(point["value"] for some in points for point in some)
 
-    async def counted(self, action: str, number: int, timeout: float = 20.0) -> None:
+    async def counted(self, action: str, number: int, timeout: float = PATIENCE) -> None:
         """Wait until `action` was counted `number` times. Raises AssertionError when it was not, or is more."""
 
         async def probe() -> bool:

@@ -15,6 +15,7 @@ import asyncpg
 
 from quartet_cli import binaries, ports
 from quartet_cli.accounts import is_root, postgres_user
+from quartet_cli.stack import Stack
 from quartet_testing.conditions import eventually
 
 OWNER = "postgres"
@@ -26,6 +27,18 @@ SETTINGS = {
     "shared_buffers": "16MB",
     "max_connections": "60",
 }
+
+
+def skip_fsync(stack: Stack) -> None:
+    """Have the PostgreSQL of a stack wait for no disk: what it has written outlives its processes, which tests kill,
+    but not a crash of the machine.
+    """
+    secret = (stack.home.secrets / "postgres/password").read_text().strip()
+    url = f"postgresql://postgres@{ports.HOST}:{stack.state.ports['postgres']}/postgres"
+    command = [str(binaries.find().postgres / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", url]
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        command += ["-c", statement]
+    subprocess.run(command, check=True, env={**os.environ, "PGPASSWORD": secret}, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

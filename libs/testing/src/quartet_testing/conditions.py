@@ -8,9 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.02
+PATIENCE = 60.0
+"""Seconds until a wait fails: long, since a loaded machine may be slow, and nothing waits longer than it has to."""
 
 
-async def eventually(probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = 20.0) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = PATIENCE) -> T:
     """Call `probe` until it returns something true, and return that.
 
     An AssertionError inside the probe means "not yet". Raises AssertionError naming `what` after `timeout` seconds.

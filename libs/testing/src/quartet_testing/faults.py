@@ -20,10 +20,10 @@ from quartet_cli.catalogue import command
 from quartet_cli.health import http_ready
 from quartet_cli.stack import Stack
 from quartet_common.data.connections import Connection, SingleConnection
-from quartet_testing.conditions import eventually
+from quartet_testing.conditions import PATIENCE, eventually
 
-PATIENCE = 60.0
-"""Seconds for what takes a restart; nothing waits longer than it has to."""
+LOCK_TIMEOUT = "30s"
+"""How long a connection of a test waits for a lock: a process that is paused in a transaction never ends it."""
 
 
 @asynccontextmanager
@@ -168,10 +168,12 @@ def pids(stack: Stack) -> dict[str, int]:
 
 @asynccontextmanager
 async def database(stack: Stack, service: str) -> AsyncIterator[SingleConnection]:
-    """A connection as the service's own role, to hold what the service wants to write."""
-    url = stack.environment(service, "worker")["QUARTET_DATABASE_URL"]
-    password = (stack.home.secrets / service / "quartet_database_password").read_text()
-    connection = await asyncpg.connect(url, password=password, server_settings={"search_path": service})
+    """A connection as the owner of the service's tables, to hold what the service wants to write."""
+    environment = stack.environment(service, "migrate")
+    password = (Path(environment["QUARTET_SECRETS_DIR"]) / "quartet_database_password").read_text()
+    url = environment["QUARTET_DATABASE_URL"]
+    settings = {"search_path": service, "lock_timeout": LOCK_TIMEOUT}
+    connection = await asyncpg.connect(url, password=password, server_settings=settings)
     try:
         yield connection
     finally:

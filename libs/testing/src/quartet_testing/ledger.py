@@ -1,4 +1,4 @@
-"""The ledger: writers record the answer to each write; afterwards the directory, the audit log and the counts
+"""The ledger: writers record the answer to each write; afterwards the directory, the audit log and the metrics
 must agree with that and with each other.
 """
 
@@ -12,8 +12,7 @@ from enum import Enum
 import httpx
 
 from quartet_testing.client import GROUPS, USERS, Api, Document, group_document, unique, user_document
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE
+from quartet_testing.conditions import PATIENCE, eventually
 
 SERVICES = ("users", "groups", "audit", "metrics")
 PAGE = 500
@@ -75,7 +74,9 @@ class Ledger:
     # ---- writing --------------------------------------------------------------------------------------------------
 
     async def _write(self, ends: asyncio.Event) -> None:
-        """Make users, rename each twice, delete every other one and put the rest into groups; some are refused."""
+        """Make users, rename each twice, delete every other one, suspend the rest and put them into groups; some are
+        refused.
+        """
         number = 0
         while not ends.is_set():
             number += 1
@@ -89,8 +90,8 @@ class Ledger:
 
     async def _live(self, user: Subject, made: Document, *, is_deleted: bool) -> None:
         path = f"{USERS}/{made['id']}"
-        for name in (unique("name"), unique("name")):
-            document = user_document(userName=made["userName"], displayName=name)
+        for name, is_active in ((unique("name"), True), (unique("name"), is_deleted)):
+            document = user_document(userName=made["userName"], displayName=name, active=is_active)
             user.names[name], _ = await self._send("PUT", path, document)
         if is_deleted:
             user.deleted, _ = await self._send("DELETE", path)
@@ -139,7 +140,21 @@ class Ledger:
         groups = {group["displayName"]: group for group in await self._all(GROUPS)}
         _agree(self.users, users, _by_name(log, "users.user", "userName"))
         _agree(self.groups, groups, _by_name(log, "groups.group", "displayName"))
+        await self._compare_gauges(list(users.values()), list(groups.values()), len(log))
         return True
+
+    async def _compare_gauges(self, users: list[Document], groups: list[Document], entries: int) -> None:
+        states = Counter("active" if user["active"] else "suspended" for user in users)
+        assert Counter(await self._values("quartet_users", "state")) == states
+        members = Counter(member["type"].lower() for group in groups for member in group.get("members", []))
+        assert Counter(await self._values("quartet_memberships", "type")) == members
+        assert await self._values("quartet_groups", "none") == {"all": len(groups)}
+        assert await self._values("quartet_audit_entries", "none") == {"all": entries}
+
+    async def _values(self, metric: str, by: str) -> dict[str, int]:
+        """The present values of a gauge."""
+        answer = await self._read("/metrics/query", metric=metric, by=by)
+        return {one["key"]: one["points"][-1]["value"] for one in answer["series"]}
 
     async def _counts(self) -> Counter[str]:
         answer = await self._read("/metrics/query", **self._api.window, metric="events", by="type")

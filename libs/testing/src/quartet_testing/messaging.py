@@ -14,6 +14,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.deliveries import DELIVERIES_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, Event, encode_batch
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
@@ -21,7 +22,7 @@ from quartet_common.messaging.stats import OutboxStats, read_outbox
 from quartet_common.messaging.subscriptions import Handler, Subscription
 from quartet_common.messaging.topology import EVENTS_HEADER, EXCHANGE, QueueNames
 from quartet_common.runtime.container import AppContainer
-from quartet_testing.conditions import eventually
+from quartet_testing.conditions import PATIENCE, eventually
 
 Channel = AbstractChannel
 Container = AppContainer[ServiceConfig]
@@ -51,14 +52,21 @@ class Recording:
 
 @asynccontextmanager
 async def running(*parts: Relay | Consumer) -> AsyncIterator[None]:
-    """The parts run inside the block, and are stopped gracefully after it."""
+    """The parts run inside the block, and are stopped gracefully after it.
+
+    Raises AssertionError if one does not stop: it is cancelled, since it would take the messages of other tests.
+    """
     tasks = [asyncio.ensure_future(part.run()) for part in parts]
     try:
         yield
     finally:
         for part in parts:
             part.stop()
-        await asyncio.gather(*tasks)
+        _, running_on = await asyncio.wait(tasks, timeout=PATIENCE)
+        for task in running_on:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=bool(running_on))
+        assert not running_on, f"{running_on} did not stop within {PATIENCE} s"
 
 
 def relay_of(container: Container) -> Relay:
@@ -82,7 +90,7 @@ async def drained(container: Container) -> None:
     await left(container, 0)
 
 
-async def left(container: Container, number: int, timeout: float = 20) -> None:
+async def left(container: Container, number: int, timeout: float = PATIENCE) -> None:
     """Wait until so many events are in the outbox, `timeout` seconds at most."""
 
     async def counted() -> bool:
@@ -92,9 +100,9 @@ async def left(container: Container, number: int, timeout: float = 20) -> None:
     await eventually(counted, f"{number} events are in the outbox", timeout)
 
 
-async def put_batch(channel: Channel, bodies: Sequence[bytes], queue: str = NAMES.main) -> None:
-    """Put one batch into a queue, by default the service's."""
-    headers: dict[str, Any] = {EVENTS_HEADER: len(bodies), "CC": ["nobody.listens"]}
+async def put_batch(channel: Channel, bodies: Sequence[bytes], queue: str = NAMES.main, *, deliveries: int = 0) -> None:
+    """Put one batch into a queue, by default the service's, as if it had been delivered so often without an answer."""
+    headers: dict[str, Any] = {EVENTS_HEADER: len(bodies), "CC": ["nobody.listens"], DELIVERIES_HEADER: deliveries}
     message = Message(encode_batch(bodies), content_type=BATCH_CONTENT_TYPE, message_id="the-batch", headers=headers)
     await channel.default_exchange.publish(message, queue)
 

@@ -1,5 +1,6 @@
 """Pytest fixtures for every package: the servers of the test run, started once, on ports and data of their own."""
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -7,26 +8,24 @@ from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
 
+import httpx._transports.default as httpx_transport
 import pytest
 
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig, read_config
+from quartet_testing.clusters import skip_fsync
 from quartet_testing.limits import WIDE
+
+pytest_plugins = ["quartet_testing.distribution", "quartet_testing.failures", "quartet_testing.hangs"]
 
 C = TypeVar("C", bound=ServiceConfig)
 
-ConfigFor = Callable[[type[C]], C]
+ConfigFor = Callable[..., C]
+"""Gives the config of a service, of its api unless another process is named; that of `migrate` is the owner's."""
 
-GROUPS = (("tests/e2e/faults/", "faults"), ("tests/e2e/", "stack"), ("cli/tests/integration/", "commands"))
-"""By the beginning of a test's path: what shares servers, and so belongs into one process where several run tests."""
-
-
-def group_of(path: str) -> str:
-    """The group of the test at `path`, relative to the checkout."""
-    if "/unit/" in path:
-        return "unit"
-    return next((group for beginning, group in GROUPS if path.startswith(beginning)), "servers")
+# Each client of httpx reads all certificate authorities, which takes 25 ms; tests make thousands of clients.
+httpx_transport.create_ssl_context = functools.cache(httpx_transport.create_ssl_context)  # type: ignore[attr-defined]
 
 
 SERVERS = {"servers", "stack"}
@@ -34,11 +33,8 @@ SERVERS = {"servers", "stack"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together in one process (`--dist loadgroup`): each group starts its servers once. Mark the
-    tests that need servers.
-    """
+    """Mark the tests that need servers."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
 
@@ -50,6 +46,7 @@ def servers() -> Iterator[Stack]:
         stack = Stack(Path(home), None, extra_environment=WIDE, temporary=True)
         try:
             stack.start_servers()
+            skip_fsync(stack)
             yield stack
         finally:
             stack.down()
@@ -57,11 +54,11 @@ def servers() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def config_for(servers: Stack) -> Callable[[type[C]], C]:
+def config_for(servers: Stack) -> Callable[..., C]:
     """Gives the config of a service on the test run's servers."""
 
-    def make(config_class: type[C]) -> C:
-        environment = servers.environment(config_class.service, "api")
+    def make(config_class: type[C], process: str = "api") -> C:
+        environment = servers.environment(config_class.service, process)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARTET_")}
         with patch.dict(os.environ, {**kept, **environment}, clear=True):
             return read_config(config_class)

@@ -44,10 +44,10 @@ class RunningService:
 
 @asynccontextmanager
 async def run_service(
-    service: Service[Any], config: ServiceConfig, **container_options: Any
+    service: Service[Any], config: ServiceConfig, owner: ServiceConfig | None = None, **container_options: Any
 ) -> AsyncIterator[RunningService]:
-    """Migrate `service` and run its app in this process, without its worker."""
-    await prepare(service, config)
+    """Migrate `service`, as `owner` if its tables have one, and run its app in this process, without its worker."""
+    await prepare(service, owner or config)
     tokens = TokenFactory(config.issuer)
     container: AppContainer[Any] = AppContainer(config, **container_options)
     container.key_finder = tokens.find_key
@@ -57,9 +57,11 @@ async def run_service(
 
 
 @asynccontextmanager
-async def serve_service(service: Service[Any], config: ServiceConfig) -> AsyncIterator[RunningService]:
+async def serve_service(
+    service: Service[Any], config: ServiceConfig, owner: ServiceConfig | None = None
+) -> AsyncIterator[RunningService]:
     """As `run_service`, and the app also answers on the port of `container.config`, for clients that misbehave."""
-    await prepare(service, config)
+    await prepare(service, owner or config)
     tokens = TokenFactory(config.issuer)
     [port] = ports.choose(1, set())
     container: AppContainer[Any] = AppContainer(config.model_copy(update={"port": port}))
