@@ -19,7 +19,7 @@ from quartet_common.messaging.envelope import SUCCESS, Event
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames
+from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
 from quartet_testing.conditions import eventually
@@ -145,7 +145,7 @@ async def channel(container: AppContainer[CommonConfig]) -> AsyncIterator[aio_pi
     names = QueueNames("common")
     async with container.broker.connection("test") as connection:
         made = await connection.channel()
-        for name in (*(names.delay(seconds) for seconds in DELAYS), names.main, names.dead):
+        for name in (*(names.delay(seconds) for seconds in RETRY_DELAYS), names.main, names.dead):
             await (await made.get_queue(name)).purge()
         async with container.database.transaction() as database:
             await database.execute("TRUNCATE outbox, inbox")

@@ -15,7 +15,7 @@ from quartet_common.messaging import dead_letters
 from quartet_common.messaging.backlog import MAX_QUEUED, Backlog
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, CONTENT_TYPE, Event, encode
-from quartet_common.messaging.topology import DELAYS, EVENTS_HEADER
+from quartet_common.messaging.topology import EVENTS_HEADER, RETRY_DELAYS
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import (
     NAMES,
@@ -64,7 +64,7 @@ async def test_one_bad_event_of_a_batch_is_retried_alone_with_its_own_id_and_rea
     await put_batch(channel, [encode(one) for one in events])
     async with running(consumer_of(container, handler, totals)):
         await totals.reach(150)
-    letter = await taken_from(channel, NAMES.delay(DELAYS[0]))
+    letter = await taken_from(channel, NAMES.delay(RETRY_DELAYS[0]))
     assert (letter.message_id, letter.type, letter.body) == (str(events[77].id), events[77].type, encode(events[77]))
     assert (letter.content_type, letter.headers[ATTEMPT_HEADER]) == (CONTENT_TYPE, 1)
     assert letter.headers[REASON_HEADER] == "ValueError: the handler cannot do that"
@@ -208,7 +208,7 @@ async def test_a_queue_that_grows_although_its_consumer_works_counts_and_one_of_
     container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patience = 0.3
-    monkeypatch.setattr("quartet_common.messaging.backlog.PATIENCE", patience)
+    monkeypatch.setattr("quartet_common.messaging.backlog.STALL_TIMEOUT", patience)
     queue, loop = await channel.get_queue(NAMES.main), asyncio.get_running_loop()
     async with container.broker.connection("consumer") as connection:
         consuming = await connection.channel()

@@ -14,7 +14,7 @@ from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Handler, Subscription
-from quartet_common.messaging.topology import DELAYS
+from quartet_common.messaging.topology import RETRY_DELAYS
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent
 from quartet_testing.services import new_tenant
@@ -76,19 +76,19 @@ async def test_an_event_that_fails_comes_back_after_delays_that_grow(
         await put(channel, encode(event(new_tenant(), subject="bad")))
         await totals.reach(3)
     first, second, third = failing.times
-    assert DELAYS[0] <= second - first < DELAYS[1]
-    assert DELAYS[1] <= third - second < DELAYS[2]
+    assert RETRY_DELAYS[0] <= second - first < RETRY_DELAYS[1]
+    assert RETRY_DELAYS[1] <= third - second < RETRY_DELAYS[2]
     assert totals.results == {"delayed": 2, "handled": 1}
 
 
-@pytest.mark.parametrize("attempt", range(1, len(DELAYS)))
+@pytest.mark.parametrize("attempt", range(1, len(RETRY_DELAYS)))
 async def test_after_the_nth_failure_it_waits_in_the_nth_delay_queue(
     container: Container, channel: Channel, event: MakeEvent, totals: Any, attempt: int
 ) -> None:
     async with consuming(container, Failing(), totals):
         await put(channel, encode(event(new_tenant(), subject="bad")), **{ATTEMPT_HEADER: attempt})
         await totals.reach(1)
-        message = await waiting(channel, NAMES.delay(DELAYS[attempt]))
+        message = await waiting(channel, NAMES.delay(RETRY_DELAYS[attempt]))
     assert message.headers[ATTEMPT_HEADER] == attempt + 1
 
 
@@ -97,13 +97,13 @@ async def test_after_the_last_delay_it_is_a_dead_letter_with_its_reason_and_ever
 ) -> None:
     bad = event(new_tenant(), subject="bad")
     async with consuming(container, Failing(), totals):
-        await put(channel, encode(bad), **{ATTEMPT_HEADER: len(DELAYS), "traceparent": "the-trace"})
+        await put(channel, encode(bad), **{ATTEMPT_HEADER: len(RETRY_DELAYS), "traceparent": "the-trace"})
         await totals.reach(1)
     letter = await waiting(channel, NAMES.dead)
     assert letter.body == encode(bad)
     assert letter.message_id == "the-id"
     assert letter.headers[REASON_HEADER] == "ValueError: the handler cannot do that"
-    assert letter.headers[ATTEMPT_HEADER] == len(DELAYS) + 1
+    assert letter.headers[ATTEMPT_HEADER] == len(RETRY_DELAYS) + 1
     assert letter.headers["traceparent"] == "the-trace"
     assert letter.delivery_mode is DeliveryMode.PERSISTENT
     assert totals.results == {"dead": 1}
@@ -202,5 +202,5 @@ async def test_an_event_whose_statement_always_times_out_does_not_hold_up_the_ot
             await put(channel, encode(event(new_tenant(), subject=subject)))
         await totals.reach(3)
     assert totals.results == {"handled": 2, "delayed": 1}
-    message = await waiting(channel, NAMES.delay(DELAYS[0]))
+    message = await waiting(channel, NAMES.delay(RETRY_DELAYS[0]))
     assert "postgresql" in str(message.headers[REASON_HEADER])

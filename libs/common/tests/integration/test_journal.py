@@ -1,4 +1,4 @@
-"""The journal while it is large: nothing reads all of it to find a part."""
+"""The journal: no statement reads all of a large one to find a part, and it has nothing of deleted tenants."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -10,7 +10,10 @@ from quartet_common.core.clock import utc_now
 from quartet_common.data import tenant_rows
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import journal
+from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
+from quartet_testing.messaging import Channel, Container, Thing, add, drained, relay_of, running
+from quartet_testing.services import new_tenant
 
 ROWS = 20_000
 FILL = """
@@ -78,3 +81,33 @@ async def test_what_was_published_at_the_same_time_is_moved_at_once_in_its_order
     assert (row["count"], row["last"]) == (99, since)
     moved = await large.fetch("SELECT aggregate FROM outbox ORDER BY id DESC LIMIT 99")
     assert [record["aggregate"] for record in moved] == [f"things/{number}" for number in range(1, 100)]
+
+
+async def publish(container: Container, tenant: str, name: str, thing: Thing) -> None:
+    """Have a relay publish one event."""
+    await add(container, tenant, [thing(name)])
+    async with running(relay_of(container)):
+        await drained(container)
+
+
+async def kept(container: Container, *tenants: str) -> list[str]:
+    """The aggregates of the events of `tenants` in the journal."""
+    query = "SELECT aggregate FROM published_events WHERE tenant_id = ANY($1) ORDER BY id"
+    async with container.database.connection() as connection:
+        return [row["aggregate"] for row in await connection.fetch(query, tenants)]
+
+
+async def test_events_of_a_deleted_tenant_are_neither_kept_nor_published_again(
+    container: Container, channel: Channel, thing: Thing
+) -> None:
+    deleted, other, begun = new_tenant(), new_tenant(), utc_now()
+    for tenant in (deleted, other):
+        await publish(container, tenant, "before", thing)
+    async with container.database.transaction() as connection:
+        await tenant_deletion.record_tombstone(connection, deleted)
+    assert await journal.replay(container.database, begun, None) == 1
+    assert await journal.replay(container.database, begun, deleted) == 0
+    await publish(container, deleted, "late", thing)
+    assert await kept(container, deleted, other) == [f"{deleted}/things/before", f"{other}/things/before"]
+    await tenant_deletion.erasing(container).action()
+    assert await kept(container, deleted, other) == [f"{other}/things/before"]

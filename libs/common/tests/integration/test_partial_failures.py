@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -13,7 +14,7 @@ from quartet_cli.stack import Stack
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection, SingleConnection
-from quartet_common.messaging import outbox
+from quartet_common.messaging import inbox, outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.outbox import DomainEvent
@@ -21,7 +22,7 @@ from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.stats import OutboxStats
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_testing.conditions import eventually
-from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, running
+from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, consumer_of, running
 from quartet_testing.services import new_tenant
 
 READ_ONLY = "503 postgresql_unavailable: postgresql is read-only. Try again later."
@@ -33,6 +34,9 @@ PROBLEMS = {
     "57P01": "is unavailable",
     "57P02": "is unavailable",
     "57P03": "is unavailable",
+    "57P04": "is unavailable",
+    "57P05": "is unavailable",
+    "25P03": "is unavailable",
     "58000": "is unavailable",
     "58030": "is unavailable",
     "08000": "is unavailable",
@@ -96,6 +100,36 @@ async def test_an_error_that_is_the_servers_is_never_counted_against_an_event(
         await totals.reach(1)
     assert totals.results == {"handled": 1}
     assert not left
+
+
+ENDED_BY = {"57P01": "SELECT pg_terminate_backend(pg_backend_pid())", "25P03": "SELECT"}
+"""Statements after which PostgreSQL ends the session of a transaction, at once or because it is idle."""
+
+
+async def has_ended(connection: Connection) -> bool:
+    return connection.is_closed()
+
+
+@pytest.mark.parametrize("code", ENDED_BY)
+async def test_a_session_that_postgresql_ends_is_never_counted_against_an_event(
+    container: Container, channel: Channel, event: MakeEvent, totals: Any, code: str
+) -> None:
+    calls = 0
+
+    async def handle(connection: Connection, _: Sequence[Event]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            await connection.execute(ENDED_BY[code])
+            await eventually(partial(has_ended, connection), "PostgreSQL to end the session")
+            await connection.execute("SELECT")
+
+    await channel.default_exchange.publish(aio_pika.Message(encode(event(new_tenant()))), NAMES.main)
+    async with running(consumer_of(container, handle, totals)):
+        await totals.reach(1)
+    assert totals.results == {"handled": 1}
+    assert calls == 3
 
 
 async def test_an_event_whose_statement_takes_too_much_memory_does_not_hold_up_the_others(
@@ -181,7 +215,7 @@ async def test_a_postgresql_that_is_read_only_is_named_and_nothing_is_lost_or_co
     relay = Relay(container.config, container.broker, OutboxStats())
     subscriptions = [Subscription("common.#", record)]
     # without the inbox: the handler meets the error
-    consumer = Consumer("common", container.broker, container.database, subscriptions, totals, with_inbox=False)
+    consumer = Consumer("common", container.broker, container.database, subscriptions, totals, take_new=inbox.take_all)
     async with container.database.transaction() as connection:
         things = [thing(str(number)) for number in range(10)]
         await outbox.add(connection, Caller(new_tenant(), "me"), things, now=container.clock(), service="common")

@@ -13,7 +13,7 @@ from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.redrive import MAX_RETURNS, RETURNS_HEADER, AutomaticRedrive
 from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS
+from quartet_common.messaging.topology import RETRY_DELAYS
 from quartet_common.runtime import process
 from quartet_common.runtime.process import Service, Worker
 from quartet_testing.conditions import eventually
@@ -52,7 +52,7 @@ def ids(handler: Recording) -> list[str]:
 
 async def bury(channel: Channel, event: Event, reason: str | None, **headers: Any) -> str:
     """Put an event among the dead letters, as a worker leaves it; returns its id."""
-    known = {ATTEMPT_HEADER: len(DELAYS) + 1, "traceparent": "the-trace", **headers}
+    known = {ATTEMPT_HEADER: len(RETRY_DELAYS) + 1, "traceparent": "the-trace", **headers}
     message = Message(
         encode(event),
         content_type=CONTENT_TYPE,

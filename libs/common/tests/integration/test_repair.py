@@ -1,16 +1,18 @@
 """Queues that RabbitMQ lists but cannot serve after it was killed: they are made anew, others are left alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aio_pika
 import pytest
 from aio_pika import Message
 
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import Broker
+from quartet_common.messaging.deliveries import DELIVERIES_HEADER, header_number
 from quartet_common.messaging.repair import LOCK, QueueRepair, State, state_of
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import evaluate, forget_log, paused
@@ -106,7 +108,10 @@ async def forget_all(servers: Stack, queue: str) -> None:
 
 @pytest.mark.parametrize(
     ("queue", "lose", "state"),
-    [(NAMES.main, forget_log, State.REFUSED), (NAMES.dead, forget_all, State.SILENT)],
+    [
+        (NAMES.main, forget_log, State.REFUSED),
+        pytest.param(NAMES.dead, forget_all, State.SILENT, marks=pytest.mark.slow),
+    ],
 )
 async def test_a_queue_that_has_lost_its_log_is_made_anew_and_is_whole_after_the_next_restart(
     servers: Stack, container: Container, thing: Thing, totals: Any, queue: str, lose: Any, state: State
@@ -128,7 +133,7 @@ async def test_a_queue_that_has_lost_its_log_is_made_anew_and_is_whole_after_the
     assert "things/one" in handler.subjects
 
 
-@pytest.mark.parametrize("state", AWAY)
+@pytest.mark.parametrize("state", [State.REFUSED, pytest.param(State.SILENT, marks=pytest.mark.slow)])
 async def test_a_queue_that_is_away_for_a_while_keeps_its_messages(
     servers: Stack, container: Container, channel: Channel, state: State
 ) -> None:
@@ -138,9 +143,9 @@ async def test_a_queue_that_is_away_for_a_while_keeps_its_messages(
         QueueRepair(container.broker, CONSUMERS, limits=SOON),
     ]
     async with away(servers, NAMES.main, state):
-        for repair in repairs * 2:
-            await repair.run_once(1)
-            assert said(repair) == f"cannot serve {NAMES.main}"
+        for _ in range(2):
+            await asyncio.gather(*(repair.run_once(1) for repair in repairs))
+            assert [said(repair) for repair in repairs] == [f"cannot serve {NAMES.main}"] * 2
     for repair in repairs:
         await repaired(repair)
     assert (await taken_from(channel, NAMES.main)).body == b"kept"
@@ -157,6 +162,50 @@ async def test_one_worker_repairs_at_a_time(servers: Stack, container: Container
     assert (await taken_from(channel, NAMES.main)).body == b"kept"
 
 
+def after_the_first(monkeypatch: pytest.MonkeyPatch, queue: str, act: Callable[[], Awaitable[None]]) -> None:
+    """Have the first declaration of `queue`, which is its first check, be followed by `act`."""
+    declare, acted = aio_pika.Channel.declare_queue, list[str]()
+
+    async def declare_queue(own: aio_pika.Channel, name: str, **options: Any) -> Any:
+        declared = await declare(own, name, **options)
+        if name == queue and not acted:
+            acted.append(name)
+            await act()
+        return declared
+
+    monkeypatch.setattr(aio_pika.Channel, "declare_queue", declare_queue)
+
+
+async def test_an_empty_queue_that_gets_a_message_between_two_checks_gets_no_consumer(
+    container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def publish() -> None:
+        await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
+
+    after_the_first(monkeypatch, NAMES.main, publish)
+    assert await seen(container.broker, NAMES.main) is State.FINE
+    message = await taken_from(channel, NAMES.main)
+    assert (message.body, header_number(message, DELIVERIES_HEADER)) == (b"kept", 0)
+
+
+async def test_a_queue_that_is_served_again_when_it_is_to_be_deleted_keeps_its_messages(
+    servers: Stack, container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repair = QueueRepair(container.broker, CONSUMERS, may_delete=True, limits=SOON)
+
+    async def serve() -> None:
+        await evaluate(servers, AWAY[State.REFUSED][1], NAMES.main)
+        await channel.default_exchange.publish(Message(b"kept"), NAMES.main, mandatory=True)
+
+    async with away(servers, NAMES.main, State.REFUSED):
+        await repair.run_once(1)
+        after_the_first(monkeypatch, LOCK, serve)
+        await repair.run_once(1)
+    await repaired(repair)
+    assert (await taken_from(channel, NAMES.main)).body == b"kept"
+
+
+@pytest.mark.slow
 async def test_while_rabbitmq_stands_still_no_queue_is_deleted_and_it_is_looked_at_again_afterwards(
     servers: Stack, container: Container, channel: Channel
 ) -> None:
@@ -187,6 +236,7 @@ async def test_queues_are_looked_at_only_after_a_failure_of_rabbitmq(
     await repaired(repair)
 
 
+@pytest.mark.slow
 async def test_a_queue_that_only_stays_silent_is_never_deleted(
     servers: Stack, container: Container, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,14 @@ from quart import Quart
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import batches as batching
+from quartet_common.messaging import inbox
 from quartet_common.messaging.batches import OutboxRow
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.event_types import REVOKED
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames, revocation_queue
+from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames, revocation_queue
 from quartet_common.runtime import revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
@@ -118,7 +119,7 @@ def revocation_consumer(container: Container, totals: Any) -> Consumer:
     """As the worker has it."""
     taking = [Subscription(REVOKED, revocation_events.handle_events)]
     return Consumer(
-        REVOCATIONS.service, container.broker, container.database, taking, totals, batch=50, with_inbox=False
+        REVOCATIONS.service, container.broker, container.database, taking, totals, batch=50, take_new=inbox.take_all
     )
 
 
@@ -174,7 +175,7 @@ async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_r
     await (await channel.get_queue(NAMES.dead)).purge()
     async with running(revocation_consumer(container, totals)):
         bad = event(tenant, REVOKED, data={"tenant": tenant, "kind": "everybody"})
-        await put(channel, REVOCATIONS.main, encode(bad), **{ATTEMPT_HEADER: len(DELAYS)})
+        await put(channel, REVOCATIONS.main, encode(bad), **{ATTEMPT_HEADER: len(RETRY_DELAYS)})
         await totals.reach(1)
     assert totals.results == {"dead": 1}
 

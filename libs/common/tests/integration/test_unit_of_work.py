@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +18,7 @@ from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import (
+    PUBLISHED,
     UnitOfWork,
     one_statement,
     run_unit_of_work,
@@ -102,6 +104,44 @@ async def test_an_undone_attempt_publishes_nothing(container: Container, caller:
     async with container.database.connection() as connection:
         found = await connection.fetch("SELECT id FROM revocations WHERE tenant_id = $1", caller.tenant)
     assert [row["id"] for row in found] == ["user-2"]
+
+
+async def ids(container: Container, tenant: str) -> list[UUID]:
+    """The ids of what waits in the outbox, in order."""
+    async with container.database.connection() as connection:
+        found = await connection.fetch("SELECT event_id FROM outbox WHERE tenant_id = $1 ORDER BY id", tenant)
+    return [row["event_id"] for row in found]
+
+
+async def test_a_request_knows_the_ids_of_what_it_has_committed(container: Container, caller: Caller) -> None:
+    known: list[UUID] = []
+    PUBLISHED.set(known)
+    async with unit_of_work(container, caller) as work:
+        work.publish([thing("1"), thing("2")])
+    with suppress(ZeroDivisionError):
+        async with unit_of_work(container, caller) as work:
+            work.publish([thing("undone")])
+            await work.store()
+            raise ZeroDivisionError
+    assert known == await ids(container, caller.tenant)
+    attempts: list[int] = []
+
+    async def command(work: UnitOfWork) -> None:
+        work.publish([thing("3")])
+        attempts.append(1)
+        if len(attempts) == 1:
+            await work.store()
+            await work.connection.execute("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
+
+    await run_unit_of_work(container, caller, command)
+    async with one_statement(container, caller, thing("4")) as (connection, row):
+        await connection.execute(outbox.INSERT, *([value] for value in row))
+    with suppress(ZeroDivisionError):
+        async with one_statement(container, caller, thing("undone")):
+            raise ZeroDivisionError
+    assert len(attempts) == 2
+    assert len(known) == 4
+    assert known == await ids(container, caller.tenant)
 
 
 async def test_a_handler_publishes_in_the_transaction_of_its_consumer(container: Container, caller: Caller) -> None:

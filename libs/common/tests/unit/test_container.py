@@ -190,3 +190,12 @@ async def test_a_share_that_is_added_to_the_container_has_metrics(
             ("refused", "things", "capacity"): 0,
         }
     await container.close()
+
+
+def test_parts_of_a_process_share_one_object_of_a_class(lone_config: ServiceConfig) -> None:
+    container = AppContainer(lone_config)
+    log = container.shared(list)
+    log.append("noted")
+    assert container.shared(list) is log
+    assert container.shared(Part, lambda: Part("cache", log)) is container.shared(Part)
+    assert log == ["noted", "open cache"]

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from quartet_common.auth.principal import Principal
+from quartet_common.core.caller import Caller
 from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.data.database import Database
@@ -16,7 +17,8 @@ from quartet_common.messaging.event_aggregation import MAX_KEYS, OTHERS
 from quartet_common.web.denied_requests import MAX_TENANTS, TENANT_CAPACITY, DeniedRequestLog
 from quartet_testing.conditions import eventually
 
-SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0)
+SOMEBODY = Principal("acme", "bjensen", "scim", frozenset(), 0, actor_name="Barbara", actor_type="user")
+BARBARA = Caller("acme", "bjensen", "192.0.2.1", actor_name="Barbara", actor_type="user", user_agent="curl/8.0")
 FULL = asyncpg.DiskFullError("the disk is full")
 
 
@@ -46,7 +48,7 @@ def log_of(store: Store, window: float = 3600) -> DeniedRequestLog:
 @pytest.mark.parametrize("error", [FULL, UnavailableError("postgresql"), ContendedError("postgresql")])
 async def test_who_is_forbidden_stays_so_if_it_cannot_be_written(error: Exception) -> None:
     store = Store([error])
-    await log_of(store).forbidden(SOMEBODY, None, "GET", "/", "users:read")
+    await log_of(store).forbidden(BARBARA, "GET", "/", "users:read")
     assert (store.errors, store.written) == ([], 0)
 
 
@@ -164,8 +166,8 @@ async def test_a_flood_of_403_is_told_once_at_once_and_then_as_a_count_each_wind
     log = log_of(store)
     for turn in range(2):
         for _ in range(30):
-            await log.forbidden(SOMEBODY, "192.0.2.1", "GET", "/scim/v2/Users", "users:read")
-        await log.forbidden(SOMEBODY, "192.0.2.1", "DELETE", "/scim/v2/Users/1", "users:write")
+            await log.forbidden(BARBARA, "GET", "/scim/v2/Users", "users:read")
+        await log.forbidden(BARBARA, "DELETE", "/scim/v2/Users/1", "users:write")
         assert store.written == turn * 3 + 2
         [(kind, tally)] = log._tallies.items()
         caller, event = log.event_of(kind, tally)
@@ -187,7 +189,7 @@ async def test_a_walk_over_many_paths_that_are_forbidden_has_a_bound_too() -> No
     store = Store([])
     log = log_of(store)
     for number in range(TENANT_CAPACITY * 4):
-        await log.forbidden(SOMEBODY, "192.0.2.1", "GET", f"/scim/v2/Users/{number}", "users:read")
+        await log.forbidden(BARBARA, "GET", f"/scim/v2/Users/{number}", "users:read")
     assert (store.written, len(log._tallies)) == (TENANT_CAPACITY, TENANT_CAPACITY + 1)
     assert sum(tally.count for tally in log._tallies.values()) == TENANT_CAPACITY * 3
 
@@ -195,6 +197,6 @@ async def test_a_walk_over_many_paths_that_are_forbidden_has_a_bound_too() -> No
 async def test_a_403_that_could_not_be_written_is_told_later() -> None:
     store = Store([FULL])
     log = log_of(store)
-    await log.forbidden(SOMEBODY, None, "GET", "/", "users:read")
+    await log.forbidden(BARBARA, "GET", "/", "users:read")
     await log.flush()
     assert store.written == 1

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from quartet_common.core.caller import Caller
 from quartet_common.messaging.envelope import Event, MalformedEventError, decode, encode
 from quartet_testing.messaging import MakeEvent
 
@@ -39,9 +41,26 @@ def test_an_event_comes_back_as_it_went(data: dict[str, Any]) -> None:
         sequence=3,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         sourceip="192.0.2.1",
+        actorname="Barbara Jensen",
+        actortype="user",
+        useragent="curl/8.0",
         data=data,
     )
     assert decode(encode(went)) == went
+
+
+def test_an_event_of_an_earlier_release_says_nothing_of_name_type_and_user_agent(event: MakeEvent) -> None:
+    found = decode(changed(event("default"), actorname=..., actortype=..., useragent=...))
+    assert (found.actorname, found.actortype, found.useragent) == (None, None, None)
+
+
+def test_what_follows_from_an_event_has_its_caller(event: MakeEvent) -> None:
+    cause = replace(
+        event("acme"), actorid="bj", actorname="Barbara", actortype="user", useragent="curl/8.0", sourceip="192.0.2.7"
+    )
+    assert cause.caller == Caller(
+        "acme", "bj", "192.0.2.7", actor_name="Barbara", actor_type="user", user_agent="curl/8.0"
+    )
 
 
 def test_the_json_is_a_cloudevent_whose_attributes_have_names_of_small_letters(event: MakeEvent) -> None:

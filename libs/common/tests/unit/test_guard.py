@@ -1,19 +1,23 @@
 """The guard: which routes are closed, to whom, and on whose behalf a service acts."""
 
+import base64
 import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from quart import Quart
 from werkzeug.datastructures import Headers
 
+from quartet_common.auth.client_tokens import ClientTokens
 from quartet_common.auth.principal import in_header
 from quartet_common.auth.token_verifier import TokenVerifier
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ServiceError
 from quartet_common.limits.limiter import Limiter
 from quartet_common.web.guard import (
+    accepts_basic,
     caller,
     install_guard,
     is_public,
@@ -37,22 +41,67 @@ def factory() -> TokenFactory:
     return TokenFactory(ISSUER)
 
 
+class Users:
+    """The token endpoint of users, with one client."""
+
+    def __init__(self, factory: TokenFactory) -> None:
+        self.factory = factory
+        self.secret = "right"
+        self.revoked: set[str] = set()
+        self.asked: list[httpx.Request] = []
+        self.tokens = ClientTokens(
+            lambda: httpx.AsyncClient(transport=httpx.MockTransport(self.answer)), "http://users"
+        )
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if request.headers["Authorization"] != basic("acme.grafana", self.secret)["Authorization"]:
+            return httpx.Response(401, json={"error": "invalid_client"})
+        number = len(self.asked)
+        token = self.factory.token("acme", ["metrics:read"], "acme.grafana", jti=f"{number}")
+        return httpx.Response(200, json={"access_token": token, "expires_in": 600, "token_type": "Bearer"})
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{client_id}:{secret}'.encode()).decode()}"}
+
+
 @pytest.fixture
-def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
+def users(factory: TokenFactory) -> Users:
+    return Users(factory)
+
+
+@pytest.fixture
+def app(factory: TokenFactory, users: Users, lone_config: ServiceConfig) -> Quart:
     """An app with a closed, a public and an undeclared route; an error is answered with its code."""
     made = Quart("guarded")
-    verifier = TokenVerifier(ISSUER, factory.find_key)
+    verifier = TokenVerifier(
+        ISSUER, factory.find_key, revoked=lambda one: "revoked" if one.token_id in users.revoked else None
+    )
 
     @made.get("/closed")
     @requires("users:read")
     async def closed() -> dict[str, str | None]:
         who = caller()
-        return {"tenant": who.tenant, "actor": who.actor, "address": who.source_address}
+        return {
+            "tenant": who.tenant,
+            "actor": who.actor,
+            "address": who.source_address,
+            "name": who.actor_name,
+            "type": who.actor_type,
+            "agent": who.user_agent,
+        }
 
     @made.post("/taking")
     @requires("users:read")
     async def taking() -> str:
         return "taken"
+
+    @made.get("/read-by-programs")
+    @requires("metrics:read")
+    @accepts_basic
+    async def read_by_programs() -> str:
+        return f"{caller().tenant} {caller().actor}"
 
     @made.get("/either")
     @requires("users:read", "groups:read")
@@ -87,7 +136,7 @@ def app(factory: TokenFactory, lone_config: ServiceConfig) -> Quart:
         return {"code": error.code, "detail": error.detail}, error.status, error.headers
 
     made.register_error_handler(ServiceError, answer)
-    install_guard(made, lambda: verifier, Limiter(lone_config, no_redis))
+    install_guard(made, lambda: verifier, Limiter(lone_config, no_redis), lambda: users.tokens)
     return made
 
 
@@ -222,6 +271,60 @@ async def test_a_service_acts_for_the_tenant_and_actor_that_it_names(app: Quart,
     assert answer["actor"] == "quartet-groups"
 
 
+async def described(app: Quart, headers: dict[str, str]) -> tuple[str | None, ...]:
+    """Name, type and user agent of the caller of a request."""
+    answer = await (await app.test_client().get("/closed", headers=headers)).get_json()
+    return answer["name"], answer["type"], answer["agent"]
+
+
+async def test_a_token_says_the_name_of_a_client_or_of_a_person(app: Quart, factory: TokenFactory) -> None:
+    names = {"client_name": "Okta", "preferred_username": "bjensen@example.com"}
+    client = factory.headers("acme", ["users:read"], "acme.okta", **names)
+    person = factory.headers("acme", ["users:read"], "0190", client_id="quartet-cli", **names)
+    nameless = factory.headers("acme", ["users:read"], "acme.okta")
+    assert [(await described(app, one))[:2] for one in (client, person, nameless)] == [
+        ("Okta", "client"),
+        ("bjensen@example.com", "user"),
+        (None, "client"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("curl/8.0 (x86)", "curl/8.0 (x86)"),
+        ("a\tb\x7fc", "abc"),
+        ("x" * 1000, "x" * 256),
+        ("", None),
+        ("\x01", None),
+    ],
+)
+async def test_a_user_agent_is_cut_and_has_no_control_characters(
+    app: Quart, factory: TokenFactory, sent: str, kept: str | None
+) -> None:
+    headers = {**factory.headers("acme", ["users:read"]), "User-Agent": sent}
+    assert (await described(app, headers))[2] == kept
+
+
+async def test_a_service_names_who_it_acts_for_and_the_user_agent_of_their_request(
+    app: Quart, factory: TokenFactory
+) -> None:
+    own = factory.headers("*", ["service", "users:read"], actor="quartet-groups")
+    own |= {"Quartet-Tenant": "acme", "User-Agent": "python-httpx/1.0"}
+    named = {**own, "Quartet-Actor": "bj", "Quartet-Actor-Name": in_header("Jürgen"), "Quartet-Actor-Type": "user"}
+    named["Quartet-User-Agent"] = in_header("curl/8.0 (é)")
+    assert await described(app, named) == ("Jürgen", "user", "curl/8.0 (é)")
+    assert await described(app, own) == (None, "service", None)
+
+
+async def test_nobody_else_can_choose_a_name_a_type_or_the_user_agent_of_another(
+    app: Quart, factory: TokenFactory
+) -> None:
+    headers = factory.headers("acme", ["users:read"], client_name="Okta") | {"User-Agent": "curl/8.0"}
+    forged = {"Quartet-Actor-Name": "root", "Quartet-Actor-Type": "service", "Quartet-User-Agent": "other"}
+    assert await described(app, headers | forged) == ("Okta", "client", "curl/8.0")
+
+
 @pytest.mark.parametrize("name", ["bücher", "50% Jürgen ", "a%20b", "scim+client@example.com", "\r\n", "日本"])
 async def test_names_that_a_service_sends_arrive_as_they_are(app: Quart, factory: TokenFactory, name: str) -> None:
     headers = factory.headers("*", ["service", "users:read"], actor="quartet-groups")
@@ -300,3 +403,63 @@ def test_a_view_is_public_or_needs_a_scope_and_not_both(mark: Callable[[Any], An
             mark(scopes(closed))
         with pytest.raises(ValueError, match="open_ has @public and @requires"):
             scopes(open_)
+
+
+async def test_a_client_gets_in_by_its_id_and_secret_and_is_exchanged_once(app: Quart, users: Users) -> None:
+    client, headers = app.test_client(), basic("acme.grafana", "right")
+    for _ in range(3):
+        response = await client.get("/read-by-programs", headers=headers)
+        assert (response.status_code, await response.get_data(as_text=True)) == (200, "acme acme.grafana")
+    assert len(users.asked) == 1
+    assert b"right" not in repr(users.tokens.__dict__).encode()
+
+
+async def test_basic_is_taken_only_where_a_view_says_so(app: Quart, users: Users) -> None:
+    response = await app.test_client().get("/closed", headers=basic("acme.grafana", "right"))
+    assert (response.status_code, (await response.get_json())["code"]) == (401, "token_malformed")
+    assert not users.asked
+
+
+async def test_a_wrong_secret_is_refused_and_asked_about_once(app: Quart, users: Users) -> None:
+    client = app.test_client()
+    for _ in range(3):
+        response = await client.get("/read-by-programs", headers=basic("acme.grafana", "wrong"))
+        assert response.status_code == 401
+        assert "Basic" not in response.headers["WWW-Authenticate"]
+    assert len(users.asked) == 1
+
+
+@pytest.mark.parametrize("client_id", ["quartet-admin", "quartet-metrics", "grafana", "", "*.x", "ACME.x", "a b.x"])
+async def test_only_clients_of_a_tenant_use_basic(app: Quart, users: Users, client_id: str) -> None:
+    response = await app.test_client().get("/read-by-programs", headers=basic(client_id, "right"))
+    assert response.status_code == 401
+    assert not users.asked
+
+
+async def test_credentials_that_are_none_are_refused(app: Quart, users: Users) -> None:
+    for text in ("", "!", "YWNtZQ==", "/w==", "x" * 9000):
+        response = await app.test_client().get("/read-by-programs", headers={"Authorization": f"Basic {text}"})
+        assert response.status_code == 401
+    twice = Headers([("Authorization", basic("acme.grafana", "right")["Authorization"])] * 2)
+    assert (await app.test_client().get("/read-by-programs", headers=twice)).status_code == 401
+    assert not users.asked
+
+
+async def test_after_a_revocation_the_secret_counts_again(app: Quart, users: Users) -> None:
+    client, headers = app.test_client(), basic("acme.grafana", "right")
+    assert (await client.get("/read-by-programs", headers=headers)).status_code == 200
+    users.revoked.add("1")
+    assert (await client.get("/read-by-programs", headers=headers)).status_code == 200
+    users.revoked.add("2")
+    users.secret = "another"
+    assert (await client.get("/read-by-programs", headers=headers)).status_code == 401
+
+
+async def test_other_responses_of_users_are_handed_on(app: Quart, users: Users) -> None:
+    for status, headers, expected in ((429, {"Retry-After": "30"}, 429), (500, {}, 503), (400, {}, 401)):
+        users.tokens._http = lambda status=status, headers=headers: httpx.AsyncClient(  # type: ignore[misc]
+            transport=httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
+        )
+        response = await app.test_client().get("/read-by-programs", headers=basic("acme.x", "y"))
+        assert response.status_code == expected
+        assert response.headers.get("Retry-After", "30") in ("30", "1")

@@ -9,15 +9,15 @@ import pytest
 
 from quartet_common.auth import introspection
 from quartet_common.auth.introspection import (
-    ASK_AGAIN,
     BURST,
     KEPT_TOKENS,
-    LASTING,
+    OUTAGE_LIFETIME,
+    OUTAGE_RETRY_INTERVAL,
     PAUSE,
     RATE,
+    REFRESH_INTERVAL,
     TOTAL_BURST,
     UNKNOWN_KEPT,
-    WHILE_AWAY,
     RemoteTokens,
 )
 from quartet_common.auth.opaque_tokens import REFRESH_TOKEN, SCIM_TOKEN, make
@@ -97,8 +97,8 @@ async def test_a_token_is_asked_about_once_a_minute(users: Users) -> None:
     assert (found.tenant, found.actor, found.client_id, found.token_id) == ("acme", "scim-token/7", "scim-token/7", "7")
     assert found.scopes == {"users:read", "groups:read"}
     assert not found.is_person
-    assert found.expires_at == int(users.now) + ASK_AGAIN
-    users.now += ASK_AGAIN - 1
+    assert found.expires_at == int(users.now) + REFRESH_INTERVAL
+    users.now += REFRESH_INTERVAL - 1
     assert await users.remote.find(token) == found
     assert users.asked == [token]
     users.now += 1
@@ -107,11 +107,18 @@ async def test_a_token_is_asked_about_once_a_minute(users: Users) -> None:
     assert users.credentials.startswith("Basic ")
 
 
+@pytest.mark.parametrize(("name", "kept"), [("Okta\n", "Okta"), ("x" * 200, "x" * 128), ("", None)])
+async def test_the_name_of_a_token_is_that_of_its_actor(users: Users, name: str, kept: str | None) -> None:
+    found = await users.remote.find(users.token(client_name=name))
+    assert found is not None
+    assert (found.actor_name, found.actor_type) == (kept, "client")
+
+
 async def test_the_verifier_does_not_ask_for_a_token_that_it_has_seen(users: Users) -> None:
     token = users.token()
     for _ in range(3):
         await users.verifier.verify(token)
-        users.now += ASK_AGAIN / 3
+        users.now += REFRESH_INTERVAL / 3
     assert len(users.asked) == 1
     users.now += LEEWAY
     await users.verifier.verify(token)
@@ -131,7 +138,7 @@ async def test_a_token_that_was_revoked_is_nobodys_when_it_is_asked_about_again(
     token = users.token()
     await users.remote.find(token)
     users.tokens.clear()
-    users.now += ASK_AGAIN
+    users.now += REFRESH_INTERVAL
     assert await users.remote.find(token) is None
 
 
@@ -142,7 +149,7 @@ async def test_a_revocation_holds_at_once_and_causes_no_questions(users: Users) 
     assert {await users.refused(token) for _ in range(5)} == {"revoked"}
     assert len(users.asked) == 1
     users.tokens.clear()
-    users.now += ASK_AGAIN + LEEWAY
+    users.now += REFRESH_INTERVAL + LEEWAY
     assert {await users.refused(token) for _ in range(5)} == {"unknown_token"}
     assert len(users.asked) == 2
 
@@ -217,15 +224,15 @@ async def test_while_users_is_away_an_answer_goes_on_for_ten_minutes(users: User
     asked_at = users.now
     await users.verifier.verify(token)
     answered, users.answer = users.answer, _requested(answer)
-    users.now += ASK_AGAIN + LEEWAY
+    users.now += REFRESH_INTERVAL + LEEWAY
     for _ in range(3):
         assert (await users.verifier.verify(token)).actor == "scim-token/7"
     users.now += PAUSE * 2
     assert await users.remote.find(token) is not None
     assert len(users.asked) == 2  # not one question for each request, nor for each pause
-    users.now = asked_at + LASTING - 1
-    assert (await users.verifier.verify(token)).expires_at <= asked_at + LASTING
-    users.now = asked_at + LASTING + LEEWAY
+    users.now = asked_at + OUTAGE_LIFETIME - 1
+    assert (await users.verifier.verify(token)).expires_at <= asked_at + OUTAGE_LIFETIME
+    users.now = asked_at + OUTAGE_LIFETIME + LEEWAY
     with pytest.raises(UnavailableError):
         await users.verifier.verify(token)
     users.answer = answered
@@ -234,17 +241,20 @@ async def test_while_users_is_away_an_answer_goes_on_for_ten_minutes(users: User
 
 
 async def test_while_users_is_away_a_token_does_not_outlive_its_end_nor_its_revocation(users: Users) -> None:
-    ending, revoked = users.token(exp=int(users.now) + ASK_AGAIN + WHILE_AWAY // 2), users.token(jti="8")
+    ending, revoked = (
+        users.token(exp=int(users.now) + REFRESH_INTERVAL + OUTAGE_RETRY_INTERVAL // 2),
+        users.token(jti="8"),
+    )
     for token in (ending, revoked):
         await users.verifier.verify(token)
     users.answer = httpx.ConnectError("refused")
-    users.now += ASK_AGAIN
+    users.now += REFRESH_INTERVAL
     found = await users.remote.find(ending)
     assert found is not None
-    assert found.expires_at == int(users.now) + WHILE_AWAY // 2
+    assert found.expires_at == int(users.now) + OUTAGE_RETRY_INTERVAL // 2
     users.revoked.add("8")
     assert await users.refused(revoked) == "revoked"
-    users.now += WHILE_AWAY
+    users.now += OUTAGE_RETRY_INTERVAL
     with pytest.raises(UnavailableError):
         await users.remote.find(ending)
 
@@ -279,7 +289,7 @@ async def test_random_tokens_do_not_cause_a_question_each(users: Users) -> None:
             refused += 1
     assert len(users.asked) == BURST
     assert refused == BURST * 2 + 1
-    users.now += ASK_AGAIN
+    users.now += REFRESH_INTERVAL
     assert await users.remote.find(known) is not None  # who is known is not shut out by who is not
     for _ in range(int(BURST)):
         await users.remote.find(make(SCIM_TOKEN, "acme"))

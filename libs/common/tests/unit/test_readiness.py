@@ -54,6 +54,15 @@ async def test_a_process_that_stops_is_not_ready_though_all_is_well() -> None:
     assert await readiness.report() == ({"status": "stopping", "down": [], "reasons": {}}, 503)
 
 
+async def test_failures_of_logging_are_a_detail_and_take_no_readiness_away() -> None:
+    failures = {"outbox": "7 events wait"}
+    readiness = Readiness({"a": good}, asyncio.Event(), lambda: failures)
+    expected = {"status": "ready", "checked": ["a"], "logging_failures": {"outbox": "7 events wait"}}
+    assert await readiness.report() == (expected, 200)
+    failures.clear()
+    assert await readiness.report() == ({"status": "ready", "checked": ["a"]}, 200)
+
+
 async def test_requests_at_the_same_time_share_one_check() -> None:
     running, go_on = 0, asyncio.Event()
 

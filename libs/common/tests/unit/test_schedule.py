@@ -8,6 +8,7 @@ import pytest
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_serving.tasks import end_tasks
+from quartet_testing.cancellation import LosesCancellations
 from quartet_testing.conditions import eventually
 
 
@@ -59,24 +60,6 @@ async def test_a_cancelled_schedule_ends() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-class LosesCancellations:
-    """Takes the first cancellations for timeouts of its own, as a driver may; then it does not."""
-
-    def __init__(self, losses: int) -> None:
-        self.losses = losses
-        self.running = asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.running.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if self.losses == 0:
-                raise
-            self.losses -= 1
-            raise TimeoutError from None
 
 
 async def test_a_schedule_whose_action_loses_a_cancellation_is_ended_all_the_same() -> None:

@@ -15,7 +15,7 @@ from quartet_common.runtime import service_client as common_http
 from quartet_common.runtime.service_client import FAILURES_BEFORE_OPEN, FRESH, ServiceClient, ServiceToken
 from quartet_testing.conditions import eventually
 
-CALLER = Caller("acme", "bjensen", "192.0.2.1")
+CALLER = Caller("acme", "bjensen", "192.0.2.1", actor_name="Jürgen", actor_type="user", user_agent="curl/8.0 (x)")
 Answer = httpx.Response | Exception
 
 
@@ -64,6 +64,9 @@ async def test_a_call_carries_the_service_token_and_the_names_of_the_caller() ->
     assert request.headers["Quartet-Tenant"] == "acme"
     assert request.headers["Quartet-Actor"] == "bjensen"
     assert request.headers["X-Forwarded-For"] == "192.0.2.1"
+    assert request.headers["Quartet-Actor-Name"] == "J%C3%BCrgen"
+    assert request.headers["Quartet-Actor-Type"] == "user"
+    assert request.headers["Quartet-User-Agent"] == "curl/8.0%20(x)"
     assert request.headers["If-Match"] == "x"
 
 
@@ -72,6 +75,7 @@ async def test_names_that_are_not_ascii_are_sent_as_such() -> None:
     await server.client().request("GET", "/", Caller("bücher", "50% Jürgen ", None))
     assert server.requests[0].headers["Quartet-Tenant"] == "b%C3%BCcher"
     assert server.requests[0].headers["Quartet-Actor"] == "50%25%20J%C3%BCrgen%20"
+    assert not {"Quartet-Actor-Name", "Quartet-Actor-Type", "Quartet-User-Agent"} & server.requests[0].headers.keys()
 
 
 async def test_headers_of_a_call_cannot_replace_the_callers_names() -> None:

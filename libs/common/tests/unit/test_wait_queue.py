@@ -58,7 +58,7 @@ async def test_nobody_waits_for_what_others_need() -> None:
 
 
 async def test_whoever_has_waited_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait_queue, "PATIENCE", 0.02)
+    monkeypatch.setattr(wait_queue, "WAIT_TIMEOUT", 0.02)
     queues, lock = WaitQueues(), Lock()
     ended = await asyncio.gather(*(queues.run("a", lock.use) for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in ended] == [HeldError] * 3

@@ -13,17 +13,18 @@ from cachetools import FIFOCache
 
 from quartet_common.auth.basic_authentication import basic
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
-from quartet_common.auth.principal import Principal
+from quartet_common.auth.principal import Principal, actor_type_of
+from quartet_common.core.caller import MAX_ACTOR_NAME, cut
 from quartet_common.core.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
 
-ASK_AGAIN = 60
+REFRESH_INTERVAL = 60
 """Seconds until the answer about a token is refreshed."""
-LASTING = 600
+OUTAGE_LIFETIME = 600
 """Seconds that an answer stays valid while the users service is unavailable: the lifetime of an access token."""
-WHILE_AWAY = 5
+OUTAGE_RETRY_INTERVAL = 5
 """Seconds between two attempts to refresh an old answer while the users service is unavailable."""
 UNKNOWN_KEPT = 10
 """Seconds that an unknown token is cached as unknown."""
@@ -46,7 +47,7 @@ KEPT_TENANTS = 10_000
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """The members of an answer that are used (RFC 7662 section 2.2); `tenant` is our own."""
+    """The members of an answer that are used (RFC 7662 section 2.2); `tenant` and `client_name` are our own."""
 
     active: bool
     tenant: str = ""
@@ -55,6 +56,7 @@ class _Answer(msgspec.Struct, frozen=True):
     scope: str = ""
     jti: str = ""
     exp: int | None = None
+    client_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,15 +160,18 @@ class RemoteTokens:
             self._cached.pop(key, None)
             self._unknown[key] = asked_at + UNKNOWN_KEPT
             return None
-        until = min(ends_at, asked_at + ASK_AGAIN)
+        until = min(ends_at, asked_at + REFRESH_INTERVAL)
+        scopes = frozenset(answer.scope.split())
         found = Principal(
             tenant,
             answer.sub,
             answer.client_id,
-            frozenset(answer.scope.split()),
+            scopes,
             int(until),
             answer.jti,
             issued_at=asked_at,
+            actor_name=cut(answer.client_name, MAX_ACTOR_NAME),
+            actor_type=actor_type_of(answer.sub, answer.client_id, scopes),
         )
         self._unknown.pop(key, None)
         self._cached[key] = _CachedAnswer(found, asked_at, ends_at, until)
@@ -176,10 +181,10 @@ class RemoteTokens:
     def _last_answer(self, key: bytes) -> Principal:
         """The last answer about the token. Raises UnavailableError if it is too old."""
         cached, now = self._cached.get(key), self._now()
-        lasts = float("-inf") if cached is None else min(cached.ends_at, cached.answered_at + LASTING)
+        lasts = float("-inf") if cached is None else min(cached.ends_at, cached.answered_at + OUTAGE_LIFETIME)
         if cached is None or now >= lasts:
             raise UnavailableError("users")
-        until = min(lasts, now + WHILE_AWAY)
+        until = min(lasts, now + OUTAGE_RETRY_INTERVAL)
         found = replace(cached.principal, expires_at=int(until))
         self._cached[key] = replace(cached, principal=found, until=until)
         return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from quartet_common.auth.principal import Principal
-from quartet_common.auth.revocation_store import READ, _read
+from quartet_common.auth.revocation_store import READ, revocation_of
 from quartet_common.auth.revocations import CLOCKS, KEPT, Revocation
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.offload import slices
@@ -98,7 +98,7 @@ class RevocationList:
         for some in slices(rows, AT_ONCE):
             for row in some:
                 if row["tenant_id"] is not None:
-                    self._hold(_read(row))
+                    self._hold(revocation_of(row))
             await asyncio.sleep(0)
         horizon = str(rows[0]["horizon"])
         # the transaction ids of a restored database are smaller: load everything again

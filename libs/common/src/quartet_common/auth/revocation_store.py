@@ -48,7 +48,8 @@ async def prune(connection: Connection, now: datetime) -> None:
     )
 
 
-def _read(row: asyncpg.Record) -> Revocation:
+def revocation_of(row: asyncpg.Record) -> Revocation:
+    """The revocation of a row of READ."""
     return Revocation(
         tenant=row["tenant_id"],
         kind=row["kind"],

@@ -9,8 +9,9 @@ PLATFORM_ADMIN = "platform:admin"
 PRIVILEGED_WRITE = "privileged:write"
 
 SCOPES = frozenset({
-    "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:export",
-    "metrics:read", "metrics:write", "events:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
+    "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:write", "audit:export",
+    "audit:erase", "audit:streams", "audit:retention", "metrics:read", "metrics:write", "events:manage", "tenant:admin",
+    PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
 })  # fmt: skip
 """All scopes."""
 

@@ -10,8 +10,9 @@ from joserfc.jwk import ECKey
 
 from quartet_common.auth.jwt_parsing import MALFORMED, header_of, payload_of
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
-from quartet_common.auth.principal import ANY_TENANT, Principal
+from quartet_common.auth.principal import ANY_TENANT, Principal, actor_type_of
 from quartet_common.auth.scopes import SERVICE_SCOPE
+from quartet_common.core.caller import MAX_ACTOR_NAME, USER, cut
 from quartet_common.core.errors import UnauthorizedError
 
 ALGORITHM = "ES256"
@@ -19,9 +20,11 @@ AUDIENCE = "quartet"
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # the `typ` of RFC 9068 section 2.1
 MAX_TOKEN_LENGTH = 8192
 CACHE_SIZE = 10_000
+USER_NAME, CLIENT_NAME = "preferred_username", "client_name"
+"""The claims with the name of a person (OpenID Connect Core section 5.1) and of a client (RFC 7591 section 2)."""
 LEEWAY = 5
 """Tolerated difference between the clocks of two machines, in seconds."""
-LONGEST_LIFE = 3600
+MAX_LIFETIME = 3600
 """Maximum lifetime of a JWT in seconds: a longer one is not ours, and would outlive its revocation."""
 
 KeyFinder = Callable[[str], Awaitable[ECKey | None]]
@@ -153,7 +156,7 @@ def _times(claims: dict[str, Any], now: float) -> tuple[float, int]:
         raise UnauthorizedError("expired")
     if max(issued, not_before) > now + LEEWAY:
         raise UnauthorizedError("not_yet_valid")
-    if issued < 0 or expires > issued + LONGEST_LIFE:
+    if issued < 0 or expires > issued + MAX_LIFETIME:
         raise UnauthorizedError("lives_too_long")
     return float(issued), expires
 
@@ -176,4 +179,7 @@ def _read_principal(claims: dict[str, Any], issued: float, expires: int) -> Prin
     scopes = frozenset(scope.split())
     if tenant == ANY_TENANT and SERVICE_SCOPE not in scopes:
         raise UnauthorizedError("missing_claims")
-    return Principal(tenant, actor, client_id, scopes, expires, token_id, issued, session)
+    actor_type = actor_type_of(actor, client_id, scopes)
+    name = claims.get(USER_NAME if actor_type == USER else CLIENT_NAME)
+    shown = cut(name, MAX_ACTOR_NAME) if isinstance(name, str) else None
+    return Principal(tenant, actor, client_id, scopes, expires, token_id, issued, session, shown, actor_type)

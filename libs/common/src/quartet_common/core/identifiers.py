@@ -14,6 +14,11 @@ SYSTEM_TENANT = "quartet"
 TENANT_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """The syntax of a tenant id."""
 
+NIL_ID = UUID(int=0)
+"""The nil UUID (RFC 9562 section 5.9): no id equals it, and it sorts before all ids; the first page begins after it."""
+MAX_ID = UUID(int=(1 << 128) - 1)
+"""The max UUID (RFC 9562 section 5.10), the same for lists in descending order."""
+
 
 def new_id() -> UUID:
     """A new UUIDv7 (RFC 9562 section 5.7): ordered by time, so that indexes grow at one end."""

@@ -14,11 +14,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Schedule:
-    """`action` runs at the start and then `interval` seconds after each end."""
+    """`action` runs at the start and then `interval` seconds after each end.
+
+    `check` is part of the worker's readiness: True if the last run has done its work; it may raise UnavailableError,
+    whose problem is reported, instead of False.
+    """
 
     name: str
     interval: float
     action: Callable[[], Awaitable[None]]
+    check: Callable[[], Awaitable[bool]] | None = None
 
 
 async def run_schedule(schedule: Schedule) -> None:

@@ -8,6 +8,7 @@ NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*\Z"
 """Pattern (msgspec.Meta) of texts without line breaks."""
 MAX_SHOWN = 64
 """Maximum characters of a sent value or name in a message."""
+TIME_RULE = 'must be an RFC 3339 time with a time zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'
 
 _PATH = re.compile(r"(.*) - at `\$\.?([^`]*)`", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `([^`]*)`,? ?(.*)", re.DOTALL)

@@ -30,6 +30,14 @@ async def connect_once(
     )
 
 
+async def fetch_one(connection: Connection, query: str, *arguments: object) -> asyncpg.Record:
+    """The row of a query that always returns one. Raises RuntimeError for none."""
+    row = await connection.fetchrow(query, *arguments)
+    if row is None:
+        raise RuntimeError("the query returned no row")
+    return row
+
+
 async def connect_directly(config: ServiceConfig) -> SingleConnection:
     """As `connect_once`, for the start of a process. Raises SystemExit if a connection pooler such as PgBouncer
     answers: it distributes a client's transactions over sessions, and Quartet needs one session.

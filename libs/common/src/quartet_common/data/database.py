@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 OWN_CONNECTIONS = 2
 """Connections of the pool that are reserved for the process: readiness, revocations, clock, limits."""
-OTHERS = 2
-"""Connections of the pool that the OutboxNotifier, or the pool while it connects, may use at the same time."""
+UNCOUNTED_CONNECTIONS = 2
+"""Connections of the pool that `Database.taken` does not count: the OutboxNotifier's, and one that the pool opens."""
 MAX_WAITING = 1000
 """Requests of one tenant that may wait for a connection."""
 ATTEMPTS = 3
@@ -137,7 +137,7 @@ class Database:
 
     async def run_in_turn(self, what: str, command: Callable[[Connection], Awaitable[T]]) -> T:
         """As `run`, for a `command` that raises HeldError while another transaction holds `what`: it then waits, at
-        most PATIENCE, without a connection, so a tenant that waits for its own change does not use up the pool.
+        most WAIT_TIMEOUT, without a connection, so a tenant that waits for its own change does not use up the pool.
 
         Raises what `run` does, and HeldError (503).
         """
@@ -174,8 +174,12 @@ class Database:
         """Let running commands finish, then close every connection, without waiting for a server that does not
         answer.
         """
+        is_hanging = self.watch.is_hanging
         await self.watch.close()
         await self._notifier.close()
+        if is_hanging:
+            self.pool.terminate()
+            return
         try:
             await asyncio.wait_for(self.pool.close(), timeout=5)
         except TimeoutError:
@@ -231,7 +235,7 @@ class _Acquired(AbstractAsyncContextManager[Connection]):
         """A connection of the pool. Raises CapacityExceededError if all are in use for `timeout` seconds."""
         if self._watch.is_hanging:
             raise UnavailableError("postgresql", problem=Answer.NONE.value)
-        if self._database.taken + OTHERS <= self._pool.get_max_size():
+        if self._database.taken + UNCOUNTED_CONNECTIONS <= self._pool.get_max_size():
             return await self._pool.acquire()  # one is free: only connecting may take time, and has its own timeout
         try:
             return await self._pool.acquire(timeout=self._timeout)

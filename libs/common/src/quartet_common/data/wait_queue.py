@@ -15,7 +15,7 @@ from quartet_common.core.errors import HeldError
 
 T = TypeVar("T")
 
-PATIENCE = 5.0
+WAIT_TIMEOUT = 5.0
 """Seconds that a command waits for its turn and for the lock; then the answer is 503."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two attempts, doubled each time."""
@@ -38,9 +38,9 @@ class WaitQueues:
     async def run(self, what: str, command: Callable[[], Awaitable[T]]) -> T:
         """Run `command` until `what` is free. It raises HeldError, without effects, while `what` is held.
 
-        Raises HeldError (503) after PATIENCE.
+        Raises HeldError (503) after WAIT_TIMEOUT.
         """
-        ends = time.monotonic() + PATIENCE
+        ends = time.monotonic() + WAIT_TIMEOUT
         queue = self._queues.get(what)
         if queue is None or not queue.is_held:
             try:

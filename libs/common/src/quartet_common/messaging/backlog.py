@@ -15,9 +15,9 @@ from quartet_common.messaging.topology import QueueNames
 
 MAX_QUEUED = 6
 """Messages in a queue above which it is a backlog; each holds up to 200 events."""
-PATIENCE = 2.0
+STALL_TIMEOUT = 2.0
 """Seconds without progress after which a queue is ignored: its consumer is stuck, and must not hold up the others."""
-LOOK_TIMEOUT = 5.0
+CHECK_TIMEOUT = 5.0
 
 
 @dataclass
@@ -60,10 +60,10 @@ class Backlog:
         return self._is_large
 
     async def _look(self, channel: AbstractChannel, queue: _Queue, now: float) -> bool:
-        found = (await channel.declare_queue(queue.name, passive=True, timeout=LOOK_TIMEOUT)).declaration_result
+        found = (await channel.declare_queue(queue.name, passive=True, timeout=CHECK_TIMEOUT)).declaration_result
         depth = found.message_count or 0
         # messages from relays of other services are not counted: while they add more than is taken, it looks stuck
         if depth < queue.depth or depth <= MAX_QUEUED:
             queue.moved_at = now
         queue.depth = depth
-        return bool(found.consumer_count) and depth > MAX_QUEUED and now - queue.moved_at < PATIENCE
+        return bool(found.consumer_count) and depth > MAX_QUEUED and now - queue.moved_at < STALL_TIMEOUT

@@ -20,11 +20,12 @@ from quartet_common.messaging import inbox
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker, as_lost_connection, closed_event, set_when_cancelled
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER, Item, copy_of, header_number, is_batch
 from quartet_common.messaging.envelope import Event, Malformed, MalformedEventError, decode, decode_batch, elements
+from quartet_common.messaging.inbox import TakeNew
 from quartet_common.messaging.publisher import Publisher
 from quartet_common.messaging.session import Session
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription, dispatch, wanted
-from quartet_common.messaging.topology import DELAYS, QueueNames, declare_consumer
+from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames, declare_consumer
 from quartet_common.messaging.tracing import handling, is_sampled, process_span
 from quartet_serving.tasks import run_until, wait_any
 
@@ -57,13 +58,11 @@ class Consumer:
         stats: ConsumerStats,
         *,
         batch: int = BATCH,
-        with_inbox: bool = True,
+        take_new: TakeNew = inbox.add,
     ) -> None:
-        """`batch` limits the events of one transaction. Without the inbox an event may have its effect more than once:
-        for idempotent handlers.
-        """
+        """`batch` limits the events of one transaction. `take_new` is the inbox, or what a service has in its place."""
         self._batch = batch
-        self._with_inbox = with_inbox
+        self._take_new = take_new
         self._names = QueueNames(service)
         self._service = service
         self._broker = broker
@@ -266,7 +265,7 @@ class Consumer:
         try:
             with handling(spans, len(items), self._service):
                 async with self._database.transaction() as connection:
-                    fresh = await inbox.add(connection, events) if self._with_inbox else events
+                    fresh = await self._take_new(connection, events)
                     await dispatch(connection, self._subscriptions, fresh)
         except Exception as error:
             for span in spans:
@@ -287,9 +286,9 @@ class Consumer:
         attempt = item.attempt
         reason = f"{type(error).__name__}: {error}"[:1000]
         facts = {"event_id": str(item.event.id), "type": item.event.type, "attempt": attempt + 1}
-        if attempt < len(DELAYS):
+        if attempt < len(RETRY_DELAYS):
             logger.warning("an event failed and will be retried", extra=facts, exc_info=error)
-            target, result = self._names.delay(DELAYS[attempt]), "delayed"
+            target, result = self._names.delay(RETRY_DELAYS[attempt]), "delayed"
         else:
             logger.error("an event failed for the last time and is dead-lettered", extra=facts, exc_info=error)
             target, result = self._names.dead, "dead"

@@ -12,7 +12,7 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.broker import BROKER_ERRORS, Broker
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER, REASON_HEADER, copy_of, is_batch
 from quartet_common.messaging.envelope import MalformedEventError, elements
-from quartet_common.messaging.redrive import PATIENCE
+from quartet_common.messaging.redrive import CONFIRM_TIMEOUT
 from quartet_common.messaging.stats import read_queues
 from quartet_common.messaging.topology import QueueNames
 
@@ -88,7 +88,7 @@ async def _drop(connection: AbstractConnection, name: str, tenants: Collection[s
             if dropped:
                 for body in _others(message, tenants):
                     copy = copy_of(message, body)
-                    await channel.default_exchange.publish(copy, name, mandatory=True, timeout=PATIENCE)
+                    await channel.default_exchange.publish(copy, name, mandatory=True, timeout=CONFIRM_TIMEOUT)
                 await message.ack()
             found += dropped
     except ChannelNotFoundEntity:  # a consumer without queues

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from quartet_common.core.caller import Caller
+
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 """A JSON array of events (CloudEvents JSON format, section 4)."""
@@ -31,6 +33,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     traceparent: str | None = None
     """Trace context of the request that caused the event (CloudEvents distributed tracing extension)."""
     sourceip: str | None = None
+    actorname: str | None = None
+    """The userName of a person, or the name of a client, when its token was issued; at most 128 characters."""
+    actortype: str | None = None
+    """`user`, `client`, `service` or `anonymous`."""
+    useragent: str | None = None
+    """The User-Agent of the request (RFC 9110 section 10.1.5), at most 256 characters."""
     data: dict[str, Any]
     specversion: str = "1.0"
     datacontenttype: str = "application/json"
@@ -44,6 +52,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def action(self) -> str:
         """The type without prefix and version, e.g. `users.user.created`."""
         return self.routing_key.rpartition(".")[0]
+
+    @property
+    def caller(self) -> Caller:
+        """Who caused the event, for the events that follow from it."""
+        return Caller(
+            self.tenantid,
+            self.actorid,
+            self.sourceip,
+            actor_name=self.actorname,
+            actor_type=self.actortype,
+            user_agent=self.useragent,
+        )
 
 
 class MalformedEventError(Exception):

@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 MAX_KEYS = 50
 """Kinds that one partition counts separately in a window; all others are counted together."""
-ANONYMOUS = "anonymous"
-"""The actor of a fact without a known caller."""
 OTHERS = "(others)"
 
 K = TypeVar("K", bound=Hashable)

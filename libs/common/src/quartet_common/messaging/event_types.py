@@ -1,7 +1,10 @@
-"""Types of events that every service consumes."""
+"""Types of events that several services know."""
 
 REVOKED = "users.token.revoked.v1"
 """The type of a revocation."""
 
 TENANT_DELETED = "users.tenant.deleted.v1"
 """The type of a tenant's deletion; its data has the `id`, since the event belongs to the platform's tenant."""
+
+APPLICATION = "app"
+"""The first word of the types of events that applications have sent: `app.<their type>.v1`."""

@@ -14,7 +14,9 @@ SLICE = 10_000
 
 OF_ALL = "published_at >= $1 AND published_at < $2"
 OF_TENANT = "tenant_id = $4 AND published_at >= $1 AND published_at < $2"
-CHOSEN = "SELECT id FROM published_events WHERE {which} ORDER BY published_at FETCH FIRST ($3) ROWS WITH TIES"
+CHOSEN = """
+SELECT id FROM published_events WHERE {which} AND tenant_id NOT IN (SELECT tenant_id FROM deleted_tenants)
+ORDER BY published_at FETCH FIRST ($3) ROWS WITH TIES"""
 MOVE_BACK = """
 WITH chosen AS (
     DELETE FROM published_events WHERE id = ANY(ARRAY({ids})) RETURNING *
@@ -35,7 +37,8 @@ DELETE FROM published_events WHERE id = ANY(ARRAY(
 async def replay(database: Database, since: datetime, tenant: str | None) -> int:
     """Move the events that were published at `since` or later back into the outbox, in their order; return how many.
 
-    Those of all tenants if `tenant` is None. Events that are published meanwhile are left out. Raises UnavailableError.
+    Those of all tenants if `tenant` is None. Events of deleted tenants, which are not erased yet, and events that are
+    published meanwhile are left out. Raises UnavailableError.
     """
     statement, tenants = (REPLAY, []) if tenant is None else (REPLAY_TENANT, [tenant])
     async with database.connection() as connection:

@@ -29,7 +29,8 @@ class DomainEvent:
 
     `type` is short, e.g. `users.user.created.v1`; `subject` is `<collection>/<id>`, and events of one subject keep
     their order; `sequence` is the version of the resource after the change. Urgent events are published before all
-    others; either all events of a subject are urgent or none, so that they keep their order.
+    others; either all events of a subject are urgent or none, so that they keep their order. `id` is a new one and
+    `time` that of the commit, unless they are given.
     """
 
     type: str
@@ -38,6 +39,8 @@ class DomainEvent:
     data: dict[str, Any]
     outcome: str = SUCCESS
     urgent: bool = False
+    id: UUID | None = None
+    time: datetime | None = None
 
 
 def current_traceparent() -> str | None:
@@ -113,16 +116,19 @@ def _row(event: DomainEvent, caller: Caller, now: datetime, service: str, tracep
 
 def _envelope(event: DomainEvent, caller: Caller, now: datetime, service: str, traceparent: str | None) -> Event:
     return Event(
-        id=new_id(),
+        id=event.id or new_id(),
         source=f"/{service}",
         type=TYPE_PREFIX + event.type,
         subject=event.subject,
-        time=now,
+        time=event.time or now,
         tenantid=caller.tenant,
         actorid=caller.actor,
         sequence=event.sequence,
         outcome=event.outcome,
         traceparent=traceparent,
         sourceip=caller.source_address,
+        actorname=caller.actor_name,
+        actortype=caller.actor_type,
+        useragent=caller.user_agent,
         data=event.data,
     )

@@ -1,5 +1,5 @@
-"""The outbox reader: the rows that the relay publishes next: urgent ones first, the others tenant by tenant; and
-holds.
+"""The outbox reader: selects the rows that the relay publishes next, urgent ones first, then tenant by tenant; it holds
+aggregates whose events RabbitMQ refused.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ MAX_TENANTS = 200
 HOLD = 5.0
 """Seconds for which an aggregate is held after RabbitMQ refused one of its events."""
 MAX_HOLD = 300.0
-"""Maximum of these seconds if no known consumer takes the event: as long as events of that type have been refused
-already, so that many of them do not block events of other types behind them.
+"""The longest hold in seconds, for events that no known consumer takes. Each hold is as long as events of the type have
+been refused so far, so that many of them do not delay events of other types.
 """
 
 COLUMNS = "id, tenant_id, actor_id, aggregate, type, event_id, traceparent, event"

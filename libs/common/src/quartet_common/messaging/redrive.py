@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 MAX_REDRIVEN = 1000
 """Dead letters that are moved at a time."""
-PATIENCE = 5.0
+CONFIRM_TIMEOUT = 5.0
 """Seconds that RabbitMQ may take to confirm a moved message; during an alarm it confirms none."""
-LOOK_INTERVAL = 60.0
+CHECK_INTERVAL = 60.0
 """Seconds after which the dead letters of a consumer are read again although their number is the same."""
 SLOW = 0.5
 """Seconds."""
@@ -69,7 +69,7 @@ async def redrive(
         fresh = _fresh(message)
         if by_itself:
             fresh.headers[RETURNS_HEADER] = header_number(message, RETURNS_HEADER) + 1
-        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=PATIENCE)
+        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
         await message.ack()
     if passed is not None:
         await passed.nack(multiple=True, requeue=True)  # all that were skipped
@@ -139,7 +139,7 @@ class AutomaticRedrive:
 
 
 def _is_due(last: Look | None, waiting: int, now: float) -> bool:
-    """Whether to read `waiting` dead letters: at once if their number has changed, else after LOOK_INTERVAL (one may
+    """Whether to read `waiting` dead letters: at once if their number has changed, else after CHECK_INTERVAL (one may
     have gone and another come). Slow checks of very many take a tenth of the time at most.
     """
     if last is None:
@@ -147,7 +147,7 @@ def _is_due(last: Look | None, waiting: int, now: float) -> bool:
     pause = now - last.ended
     if last.took > SLOW and pause < 9 * last.took:
         return False
-    return waiting != last.left or pause >= LOOK_INTERVAL
+    return waiting != last.left or pause >= CHECK_INTERVAL
 
 
 def _is_returned(message: AbstractIncomingMessage) -> bool:

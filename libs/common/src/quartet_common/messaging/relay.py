@@ -28,7 +28,7 @@ from quartet_serving.tasks import run_until, wait_any
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 1.0
-BUSY_LOOK, IDLE_LOOK = 0.05, 2.0
+BUSY_CHECK_INTERVAL, IDLE_CHECK_INTERVAL = 0.05, 2.0
 """Seconds between two checks of the queues."""
 BACKLOG_PAUSE = 0.1
 LOCK_TIMEOUT = 3600.0
@@ -135,7 +135,7 @@ class Relay:
             count = await self._publish_all(database, rows)
             # also while there is little to do: a deleted queue is declared again
             is_busy = self._reader.is_busy
-            is_behind = await backlog.is_large(BUSY_LOOK if is_busy else IDLE_LOOK) and is_busy
+            is_behind = await backlog.is_large(BUSY_CHECK_INTERVAL if is_busy else IDLE_CHECK_INTERVAL) and is_busy
             if is_behind:
                 await wait_any(
                     [self._stopping, closed], BACKLOG_PAUSE

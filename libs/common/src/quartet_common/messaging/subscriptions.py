@@ -1,6 +1,7 @@
 """Subscriptions: the events that a service consumes, and their handlers."""
 
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -42,6 +43,14 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
         return any(expression.fullmatch(f"{routing_key}.") for expression in expressions)
 
     return matches
+
+
+def by_tenant(events: Sequence[Event]) -> list[tuple[str, list[Event]]]:
+    """The events of each tenant, sorted by tenant: handlers that lock rows in this order cannot block each other."""
+    found: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        found[event.tenantid].append(event)
+    return sorted(found.items())
 
 
 def wanted(subscriptions: Sequence[Subscription], event: Event) -> bool:

@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 EXCHANGE = "quartet.events"
 EVENTS_HEADER = "x-quartet-events"
 """The number of events in a batch."""
-DELAYS = (1, 5, 30, 120, 600)
+RETRY_DELAYS = (1, 5, 30, 120, 600)
 """Seconds before the 1st, 2nd, ... retry of a failed event; after the last it is dead-lettered."""
 
 DELIVERY_LIMIT = 20
@@ -47,14 +47,14 @@ class QueueNames:
     @property
     def all(self) -> list[str]:
         """The names of all queues."""
-        return [self.main, *(self.delay(seconds) for seconds in DELAYS), self.dead]
+        return [self.main, *(self.delay(seconds) for seconds in RETRY_DELAYS), self.dead]
 
     @property
     def arguments(self) -> dict[str, dict[str, Any]]:
         """The arguments of each queue by its name, the main queue last."""
         return {
             self.dead: _arguments(delivery_limit=NO_DELIVERY_LIMIT),
-            **{self.delay(one): _arguments(dead_letters_to=self.main, ttl=one * 1000) for one in DELAYS},
+            **{self.delay(one): _arguments(dead_letters_to=self.main, ttl=one * 1000) for one in RETRY_DELAYS},
             self.main: _arguments(dead_letters_to=self.dead, delivery_limit=DELIVERY_LIMIT),
         }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey
     from redis.asyncio import Redis
 
+    from quartet_common.auth.client_tokens import ClientTokens
     from quartet_common.auth.token_verifier import KeyFinder, OpaqueFinder, TokenVerifier
 
 C_co = TypeVar("C_co", bound=ServiceConfig, covariant=True)
@@ -61,11 +62,13 @@ class AppContainer(Generic[C_co]):
         )
         self.shares = [self.searches]
         """The shares of this process. Code that makes a share adds it here, so that it has metrics."""
+        self._shared: dict[type, object] = {}
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
         self._redis: Redis | None = None
         self._http: httpx.AsyncClient | None = None
         self._verifier: TokenVerifier | None = None
+        self._client_tokens: ClientTokens | None = None
         self._token: ServiceToken | None = None
 
     @property
@@ -113,6 +116,15 @@ class AppContainer(Generic[C_co]):
             )
         return self._verifier
 
+    @property
+    def client_tokens(self) -> "ClientTokens":
+        """The access tokens of API clients that use HTTP Basic."""
+        if self._client_tokens is None:
+            from quartet_common.auth.client_tokens import ClientTokens
+
+            self._client_tokens = ClientTokens(lambda: self.http, self.config.users_url)
+        return self._client_tokens
+
     async def _find_key(self, key_id: str) -> "ECKey | None":
         return await _opened(self.key_finder, "keys")(key_id)
 
@@ -141,6 +153,15 @@ class AppContainer(Generic[C_co]):
             await self.refresh_keys()
         await ignore_cache_failure(self.redis.ping)
         self.is_warm = True
+
+    def shared(self, kind: type[T], make: Callable[[], T] | None = None) -> T:
+        """The one object of a class that the parts of a process share; `make`, or the class, makes it at first use."""
+        if kind not in self._shared:
+            self._shared[kind] = kind() if make is None else make()
+        found = self._shared[kind]
+        if not isinstance(found, kind):
+            raise AssertionError("each object is stored under its own class")
+        return found
 
     async def set_clock(self) -> None:
         """Set the clock to PostgreSQL's time, unless the container was given another clock. Raises UnavailableError."""

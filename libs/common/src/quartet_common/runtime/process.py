@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
@@ -22,9 +22,12 @@ from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
 from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
-from quartet_common.messaging import event_types, inbox, journal, topology
+from quartet_common.messaging import event_types, inbox, journal, logging_failures, topology
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.inbox import TakeNew
+from quartet_common.messaging.logging_failures import Check, LoggingFailures, outbox_check
+from quartet_common.messaging.receipts import Receipts
 from quartet_common.messaging.redrive import AutomaticRedrive
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.repair import QueueRepair
@@ -47,17 +50,25 @@ NICENESS = 10
 """The niceness of workers: when CPU is scarce, requests go first, and events catch up later."""
 
 REVOCATIONS_AT_ONCE = 50
+OUTBOX_INTERVAL = 5.0
+"""Seconds between two measurements of the outbox."""
 QUEUES_INTERVAL = 5.0
 """Seconds between two checks of the queues."""
 
 C = TypeVar("C", bound=ServiceConfig)
 
 COMMON = "common"
+AUDIT = "audit"
+"""The consumer that records all events."""
 USAGE = "api | worker | migrate"
 
 
 def _no_schedules(_: AppContainer[Any]) -> Sequence[Schedule]:
     return []
+
+
+def _no_checks(_: AppContainer[Any], __: QueueStats) -> Mapping[str, Check]:
+    return {}
 
 
 async def _nothing(_: Connection) -> None:
@@ -73,6 +84,10 @@ class Service(Generic[C]):
     create_app: Callable[[AppContainer[C]], Quart]
     subscriptions: Callable[[AppContainer[C]], Sequence[Subscription]]
     schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
+    logging_checks: Callable[[AppContainer[C], QueueStats], Mapping[str, Check]] = field(default=_no_checks)
+    """Its own checks of logging, by kind."""
+    take_new: TakeNew = field(default=inbox.add)
+    """Which consumed events are new: the inbox, or what the service has in its place."""
     after_migrations: Callable[[Connection], Awaitable[None]] = field(default=_nothing)
     """What `migrate` does in Python after the SQL files, each time; it must be idempotent."""
 
@@ -152,13 +167,17 @@ class Worker(Generic[C]):
         self._container = container
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
-        self._consumers = _consumers(container, service.subscriptions(container))
+        self._consumers = _consumers(service, container)
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
         self._repair = QueueRepair(container.broker, config.consumers, may_delete=config.repair_queues)
         self._automatic_redrive = AutomaticRedrive([config.service, topology.revocation_queue(config.service)])
+        self._failures = LoggingFailures(
+            config.service, lambda: container.database, container.clock, self._logging_checks(service)
+        )
         self._schedules = [
-            Schedule("outbox-stats", 5.0, self._measure_outbox),
+            Schedule("outbox-stats", OUTBOX_INTERVAL, self._measure_outbox),
+            Schedule("logging-failures", logging_failures.INTERVAL, self._failures.run),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
             Schedule("journal-prune", 60.0, self._prune_journal),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
@@ -168,9 +187,20 @@ class Worker(Generic[C]):
             Schedule("clock", database_clock.INTERVAL, container.set_clock),
             *service.schedules(container),
         ]
+        checks = {one.name: one.check for one in self._schedules if one.check is not None}
         self._readiness = Readiness(
-            {"postgresql": database_check(container), "rabbitmq": self._connected}, container.stopping
+            {"postgresql": database_check(container), "rabbitmq": self._connected, **checks},
+            container.stopping,
+            lambda: self._failures.current,
         )
+
+    def _logging_checks(self, service: Service[C]) -> Mapping[str, Check]:
+        """The outbox, whether audit has recorded what was published, and the checks of the service."""
+        container = self._container
+        checks = {"outbox": outbox_check(self._outbox_stats)}
+        if AUDIT in container.config.consumers:
+            checks["receipts"] = Receipts(container.broker, lambda: container.database).check
+        return {**checks, **service.logging_checks(container, self._queue_stats)}
 
     async def run(self) -> None:
         """Run until the container is stopping; then finish running work. If one part ends, all end."""
@@ -243,20 +273,15 @@ class Worker(Generic[C]):
             await revocation_store.prune(connection, self._container.clock())
 
 
-def _consumers(container: AppContainer[Any], subscriptions: Sequence[Subscription]) -> list[Consumer]:
+def _consumers(service: Service[Any], container: AppContainer[Any]) -> list[Consumer]:
     """The service's own consumer, if it has subscriptions, and the one of revocations."""
-    service, stats = container.config.service, ConsumerStats()
+    name, subscriptions, stats = container.config.service, service.subscriptions(container), ConsumerStats()
+    servers = container.broker, container.database
+    own = [Consumer(name, *servers, subscriptions, stats, take_new=service.take_new)] if subscriptions else []
     taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
-    own = [Consumer(service, container.broker, container.database, subscriptions, stats)] if subscriptions else []
     # without the inbox: it may have the event already, from the other consumer of the service
     revocations = Consumer(
-        topology.revocation_queue(service),
-        container.broker,
-        container.database,
-        taking,
-        stats,
-        batch=REVOCATIONS_AT_ONCE,
-        with_inbox=False,
+        topology.revocation_queue(name), *servers, taking, stats, batch=REVOCATIONS_AT_ONCE, take_new=inbox.take_all
     )
     return [*own, revocations]
 

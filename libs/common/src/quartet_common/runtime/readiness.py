@@ -1,7 +1,7 @@
 """Readiness: whether a process should get work, and the problems if not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from quartet_common.config.settings import ServiceConfig
@@ -17,13 +17,25 @@ CHECK_TIMEOUT = 0.8
 class Readiness:
     """Whether a process should get work: its checks succeed and it is not stopping."""
 
-    def __init__(self, checks: dict[str, Check], stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        checks: dict[str, Check],
+        stopping: asyncio.Event,
+        failures: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
+        """`failures` are those of logging by kind: reported, but no reason to take work away from the process."""
         self._checks = checks
         self._stopping = stopping
+        self._failures = failures
         self._running: asyncio.Task[list[str | None]] | None = None
 
     async def report(self) -> tuple[dict[str, Any], int]:
         """The body and status of `ready`. Concurrent requests share one run of the checks."""
+        body, status = await self._report()
+        failures = self._failures() if self._failures is not None else {}
+        return ({**body, "logging_failures": dict(failures)} if failures else body), status
+
+    async def _report(self) -> tuple[dict[str, Any], int]:
         names = list(self._checks)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._check())

@@ -13,7 +13,14 @@ import stamina
 from circuitbreaker import CircuitBreaker, CircuitBreakerError
 
 from quartet_common.auth.basic_authentication import basic
-from quartet_common.auth.principal import ACTOR_HEADER, TENANT_HEADER, in_header
+from quartet_common.auth.principal import (
+    ACTOR_HEADER,
+    ACTOR_NAME_HEADER,
+    ACTOR_TYPE_HEADER,
+    TENANT_HEADER,
+    USER_AGENT_HEADER,
+    in_header,
+)
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
@@ -147,7 +154,13 @@ class ServiceClient:
             TENANT_HEADER: in_header(caller.tenant),
             ACTOR_HEADER: in_header(caller.actor),
         }
-        if caller.source_address is not None:  # for the events of the other service
+        described = {
+            ACTOR_NAME_HEADER: caller.actor_name,
+            ACTOR_TYPE_HEADER: caller.actor_type,
+            USER_AGENT_HEADER: caller.user_agent,
+        }
+        headers |= {name: in_header(value) for name, value in described.items() if value is not None}
+        if caller.source_address is not None:  # as the others, for the events of that service
             headers["X-Forwarded-For"] = caller.source_address
         return await self._http().request(method, self._base_url + path, **{**options, "headers": headers})
 

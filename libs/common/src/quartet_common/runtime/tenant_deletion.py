@@ -146,18 +146,26 @@ class Eraser:
             return await erase_rows(connection, table, tenant, self._erasure.batch)
 
     async def _schedule_next_pass(self, tenant: str, removed: int, letters: int) -> None:
-        """The next pass is now if something was found, else later and later, and none once no token is left."""
         now = self._clock()
         async with self._database().transaction() as connection:
             deleted_at = await _lock(connection, tenant)
             if deleted_at is None:
                 return
-            age = max(now - deleted_at, timedelta())
-            due = now if removed or letters else None if age > KEPT else now + max(age, timedelta(seconds=INTERVAL))
-            await connection.execute("UPDATE deleted_tenants SET due_at = $2 WHERE tenant_id = $1", tenant, due)
+            next_pass = _next_pass(deleted_at, now, has_removed=removed > 0 or letters > 0)
+            await connection.execute("UPDATE deleted_tenants SET due_at = $2 WHERE tenant_id = $1", tenant, next_pass)
         if removed or letters:
             numbers = {"deleted_tenant": tenant, "rows": removed, "dead_letters": letters}
             logger.info("rows and dead letters of a deleted tenant were removed", extra=numbers)
+
+
+def _next_pass(deleted_at: datetime, now: datetime, *, has_removed: bool) -> datetime | None:
+    """The time of the next pass: now after one that removed something, else after as long again as since the deletion;
+    None once all tokens have expired.
+    """
+    age = max(now - deleted_at, timedelta())
+    if has_removed:
+        return now
+    return None if age > KEPT else now + max(age, timedelta(seconds=INTERVAL))
 
 
 async def _lock(connection: Connection, tenant: str) -> datetime | None:

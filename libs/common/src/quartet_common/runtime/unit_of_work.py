@@ -7,10 +7,12 @@ tokens. A block that raises publishes nothing.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from quartet_common.auth import revocation_store
 from quartet_common.auth.revocations import Revocation
@@ -23,6 +25,9 @@ from quartet_common.runtime.container import AppContainer
 
 T = TypeVar("T")
 Container = AppContainer[Any]
+
+PUBLISHED: ContextVar[list[UUID] | None] = ContextVar("quartet_published", default=None)
+"""The ids of the events that the running request has committed, in their order; None outside of requests."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class UnitOfWork:
             await revocation_store.keep(self.connection, self._revocations)
             after_commit(partial(self.container.revocations.add, tuple(self._revocations)))
         now, service = self.container.clock(), self.container.config.service
-        await outbox.add_of_callers(self.connection, self._events, now=now, service=service)
+        ids = await outbox.add_of_callers(self.connection, self._events, now=now, service=service)
+        published = PUBLISHED.get()
+        if ids and published is not None:
+            after_commit(partial(published.extend, ids))
 
 
 @asynccontextmanager
@@ -118,4 +126,8 @@ async def one_statement(
     the change: one round trip instead of four. Raises what `Database.statement` raises.
     """
     async with container.database.statement() as connection:
-        yield connection, outbox.row(caller, event, now=container.clock(), service=container.config.service)
+        row = outbox.row(caller, event, now=container.clock(), service=container.config.service)
+        yield connection, row
+    published = PUBLISHED.get()
+    if published is not None:
+        published.append(row.event_id)

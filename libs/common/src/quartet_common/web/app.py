@@ -47,7 +47,8 @@ BYTES_TIMEOUT = 10.0
 """Maximum wait of such a request in seconds."""
 
 EXPOSED = (
-    "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+    "ETag", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
+    "X-Request-Id",
 )  # fmt: skip
 """Headers that pages of the listed origins may read, besides the safelisted ones."""
 
@@ -98,7 +99,7 @@ def create_base_app(
     _install_openapi(app, config.service, title)
     app.keep_responses()
     install_request_hooks(app)
-    install_guard(app, lambda: container.verifier, limiter)
+    install_guard(app, lambda: container.verifier, limiter, lambda: container.client_tokens)
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
     measured = with_request_metrics(

@@ -8,15 +8,15 @@ from quart import current_app, request
 
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.auth.principal import Principal
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import ANONYMOUS, Caller
 from quartet_common.core.clock import Clock
 from quartet_common.core.errors import ISSUED_BY_US_REASONS
 from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.envelope import DENIED
-from quartet_common.messaging.event_aggregation import ANONYMOUS, MAX_KEYS, OTHERS, EventAggregator, Tally
+from quartet_common.messaging.event_aggregation import MAX_KEYS, OTHERS, EventAggregator, Tally
 from quartet_common.messaging.outbox import DomainEvent
-from quartet_common.web.guard import principal, source_address
+from quartet_common.web.guard import caller
 
 MAX_PATH = 256
 UNKNOWN = "unknown"
@@ -34,7 +34,7 @@ EXTENSION = "quartet_refusals"
 async def record_partial_refusal(scope: str) -> None:
     """Record that an operation of the running request was denied for lack of `scope`; the request goes on."""
     log: DeniedRequestLog = current_app.extensions[EXTENSION]
-    await log.forbidden(principal(), source_address(), request.method, request.path, scope)
+    await log.forbidden(caller(), request.method, request.path, scope)
 
 
 class Request(NamedTuple):
@@ -53,6 +53,13 @@ class Source(NamedTuple):
     address: str
     reason: str
     asked: Request | None = None
+    actor_name: str | None = None
+    actor_type: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """The caller of all requests that are counted together: their user agents may differ."""
+        return Caller(self.tenant, self.actor, self.address, actor_name=self.actor_name, actor_type=self.actor_type)
 
 
 class DeniedRequestLog(EventAggregator[Source, Request]):
@@ -73,24 +80,27 @@ class DeniedRequestLog(EventAggregator[Source, Request]):
         self._tenants: set[str] = set()
         self._written_at_once: dict[Hashable, set[Source]] = defaultdict(set)
 
-    async def forbidden(self, who: Principal, address: str | None, method: str, path: str, scope: str) -> None:
+    async def forbidden(self, who: Caller, method: str, path: str, scope: str) -> None:
         """Record that `who` lacked `scope`. While PostgreSQL is unavailable it is counted for the next window."""
         asked = Request(method, hide(path)[:MAX_PATH])
-        kind = Source(403, who.tenant, who.actor, address or UNKNOWN, scope, asked)
-        if not self._is_first(kind) or not await self._write(
-            Caller(who.tenant, who.actor, address), [self._event(kind, {}, asked)]
-        ):
+        address = who.source_address or UNKNOWN
+        kind = Source(403, who.tenant, who.actor, address, scope, asked, who.actor_name, who.actor_type)
+        if not self._is_first(kind) or not await self._write(who, [self._event(kind, {}, asked)]):
             self.add(kind, asked)
 
     def unauthenticated(self, address: str | None, reason: str, method: str, path: str) -> None:
         """Count a request that had no valid token."""
-        source = Source(401, SYSTEM_TENANT, ANONYMOUS, address or UNKNOWN, reason)
+        source = Source(401, SYSTEM_TENANT, ANONYMOUS, address or UNKNOWN, reason, actor_type=ANONYMOUS)
         self.add(source, Request(method, hide(path)[:MAX_PATH]))
 
     def limited(self, who: Principal | None, address: str | None, limit: str, method: str, path: str) -> None:
         """Count a request that exceeded a limit; `who` is the caller if it is known."""
-        tenant, actor = (SYSTEM_TENANT, ANONYMOUS) if who is None else (who.tenant, who.actor)
-        self.add(Source(429, tenant, actor, address or UNKNOWN, limit), Request(method, hide(path)[:MAX_PATH]))
+        kind = Source(429, SYSTEM_TENANT, ANONYMOUS, address or UNKNOWN, limit, actor_type=ANONYMOUS)
+        if who is not None:
+            kind = kind._replace(
+                tenant=who.tenant, actor=who.actor, actor_name=who.actor_name, actor_type=who.actor_type
+            )
+        self.add(kind, Request(method, hide(path)[:MAX_PATH]))
 
     async def flush(self) -> None:
         """Write the events of the window that ends now; the next window starts empty."""
@@ -113,12 +123,12 @@ class DeniedRequestLog(EventAggregator[Source, Request]):
     def overflow_key(self, kind: Source) -> Source:
         """The others with the same status: of the tenant, or of all unknown callers."""
         if kind.actor == ANONYMOUS or self.partition(kind) == FURTHER:
-            return Source(kind.status, SYSTEM_TENANT, ANONYMOUS, OTHERS, OTHERS)
+            return Source(kind.status, SYSTEM_TENANT, ANONYMOUS, OTHERS, OTHERS, actor_type=ANONYMOUS)
         return Source(kind.status, kind.tenant, OTHERS, OTHERS, OTHERS)
 
     def event_of(self, kind: Source, tally: Tally[Request]) -> tuple[Caller, DomainEvent]:
         """`<service>.request.refused.v1` or `.limited.v1`."""
-        return Caller(kind.tenant, kind.actor, kind.address), self._event(kind, tally.facts, tally.example)
+        return kind.caller, self._event(kind, tally.facts, tally.example)
 
     def _is_first(self, kind: Source) -> bool:
         """Whether it is the first of its kind in this window, and its partition is not full."""

@@ -22,7 +22,7 @@ from quartet_common.core.errors import (
 from quartet_common.core.fair_share import CapacityExceededError
 from quartet_common.limits.limiter import SECRET, TOKEN, Limiter
 from quartet_common.web.denied_requests import DeniedRequestLog
-from quartet_common.web.guard import sends_a_secret, source_address
+from quartet_common.web.guard import caller, sends_a_secret, source_address
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def install_error_handlers(
             refusals.limited(g.get("principal"), source_address(), error.limit, request.method, request.path)
             limiter.count_refusal(error)
         if isinstance(error, ForbiddenError):
-            await refusals.forbidden(g.principal, source_address(), request.method, request.path, error.scope)
+            await refusals.forbidden(caller(), request.method, request.path, error.scope)
         if isinstance(error, CapacityExceededError):
             logger.warning("capacity exceeded", extra={"resource": error.resource})
         elif isinstance(error, UnavailableError):

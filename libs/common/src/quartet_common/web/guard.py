@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from quart import Quart, Request, request
 from quart_schema import security_scheme
 
-from quartet_common.auth.principal import ACTOR_HEADER, ANY_TENANT, TENANT_HEADER, Principal, from_header
+from quartet_common.auth.principal import (
+    ACTOR_HEADER,
+    ACTOR_NAME_HEADER,
+    ACTOR_TYPE_HEADER,
+    ANY_TENANT,
+    TENANT_HEADER,
+    USER_AGENT_HEADER,
+    Principal,
+    from_header,
+)
 from quartet_common.auth.scopes import SERVICE_SCOPE
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import MAX_ACTOR_NAME, MAX_USER_AGENT, Caller, RequestOrigin, cut
 from quartet_common.core.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from quartet_common.core.fair_share import HOLDER, address_holder
 from quartet_common.limits.limiter import SECRET, address_key
@@ -17,6 +26,7 @@ from quartet_common.telemetry.logs import add_context
 from quartet_common.web.service_request import ServiceRequest, running_globals, running_request
 
 if TYPE_CHECKING:
+    from quartet_common.auth.client_tokens import ClientTokens
     from quartet_common.auth.token_verifier import TokenVerifier
     from quartet_common.limits.limiter import Limiter
 
@@ -26,6 +36,7 @@ SCOPES_ATTRIBUTE = "quartet_scopes"
 PERSON_ATTRIBUTE = "quartet_person"
 PUBLIC_ATTRIBUTE = "quartet_public"
 UNLIMITED_ATTRIBUTE = "quartet_unlimited"
+BASIC_ATTRIBUTE = "quartet_basic"
 A_PERSON = "(that of a person)"
 """Stands for a scope in the 403 of routes for people only."""
 PERSON_REQUIRED = "The access token of a user is required. Log in at /users/login."
@@ -64,6 +75,15 @@ def unlimited(view: F) -> F:
     return public(view)
 
 
+def accepts_basic(view: F) -> F:
+    """Mark a view that also takes the id and secret of an API client by HTTP Basic, for programs without OAuth.
+
+    No response has a Basic challenge: a browser would ask for the secret, and send it with requests of other sites.
+    """
+    setattr(view, BASIC_ATTRIBUTE, True)
+    return view
+
+
 def scopes_of(view: Callable[..., Any]) -> tuple[str, ...]:
     """The scopes of which a view needs one; looks through wrappers. Empty for a view that was not marked."""
     scopes = getattr(view, SCOPES_ATTRIBUTE, ())
@@ -80,7 +100,12 @@ def is_public(view: Callable[..., Any] | None) -> bool:
     return getattr(view, PUBLIC_ATTRIBUTE, False) is True
 
 
-def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: "Limiter") -> None:
+def install_guard(
+    app: Quart,
+    verifier: Callable[[], "TokenVerifier"],
+    limiter: "Limiter",
+    clients: Callable[[], "ClientTokens"],
+) -> None:
     """Check every request of `app` before its view runs."""
 
     async def check() -> None:
@@ -90,12 +115,12 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
             return
         address, known = asked.remote_addr, running_globals()
         HOLDER.set(address_holder(address_key(address)))
-        await _require_attempts_left(asked, app, limiter, verifier)
+        await _require_attempts_left(asked, app, limiter, verifier, clients)
         if view is None or is_public(view) or asked.method == "OPTIONS":
             known.limits = limiter.anonymous(address)
             return  # no such route: 404 or 405 for every client
         try:
-            found = known.principal = _for_tenant(await verifier().verify(_bearer_token()))
+            found = known.principal = await _verified(asked, app, verifier(), clients)
         except UnauthorizedError:
             known.limits = limiter.anonymous(address)
             raise
@@ -117,13 +142,48 @@ def install_guard(app: Quart, verifier: Callable[[], "TokenVerifier"], limiter: 
 
 def sends_a_secret(asked: Request, app: Quart) -> bool:
     """Whether a request sends a secret instead of a token: a POST to a public endpoint, with any Authorization
-    header.
+    header, or HTTP Basic where a view takes it.
     """
-    return asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
+    return _basic(asked, app) is not None or (
+        asked.method == "POST" and is_public(app.view_functions.get(asked.endpoint or ""))
+    )
+
+
+def _basic(asked: Request, app: Quart) -> str | None:
+    """The credentials of an `Authorization: Basic` header, if the view takes one; None for anything else."""
+    if not getattr(app.view_functions.get(asked.endpoint or ""), BASIC_ATTRIBUTE, False):
+        return None
+    headers = asked.headers.getlist("Authorization")
+    scheme, _, encoded = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    return encoded.strip(" ") if scheme.lower() == "basic" else None
+
+
+async def _verified(
+    asked: Request, app: Quart, verifier: "TokenVerifier", clients: "Callable[[], ClientTokens]"
+) -> Principal:
+    """The principal of a request, by its token, or by the token for its credentials, renewed if it was revoked: another
+    secret of the client may have been.
+    """
+    encoded = _basic(asked, app)
+    if encoded is None:
+        return _for_tenant(await verifier.verify(_bearer_token()))
+    tokens, address = clients(), asked.remote_addr
+    was_cached, token = tokens.has_cached(encoded), await tokens.exchange(encoded, address)
+    try:
+        return await verifier.verify(token)
+    except UnauthorizedError:
+        tokens.forget(encoded)
+        if not was_cached:
+            raise
+    return await verifier.verify(await tokens.exchange(encoded, address))
 
 
 async def _require_attempts_left(
-    asked: Request, app: Quart, limiter: "Limiter", verifier: "Callable[[], TokenVerifier]"
+    asked: Request,
+    app: Quart,
+    limiter: "Limiter",
+    verifier: "Callable[[], TokenVerifier]",
+    clients: "Callable[[], ClientTokens]",
 ) -> None:
     """Refuse tokens and secrets from an address with too many failures, except cached tokens and, up to a limit per
     second, those that look like ours, so that other clients at the address go on working.
@@ -132,7 +192,8 @@ async def _require_attempts_left(
     """
     address = asked.remote_addr
     if sends_a_secret(asked, app):
-        if not limiter.may_try(address, SECRET):
+        encoded = _basic(asked, app)
+        if not limiter.may_try(address, SECRET) and (encoded is None or not clients().has_cached(encoded)):
             raise limiter.too_many_failures(address, SECRET)
         return
     header = asked.headers.get("Authorization")
@@ -164,13 +225,36 @@ def principal() -> Principal:
 def caller() -> Caller:
     """The caller of the running request."""
     found = principal()
-    return Caller(found.tenant, found.actor, source_address(), found.scopes)
+    return Caller(
+        found.tenant,
+        found.actor,
+        source_address(),
+        found.scopes,
+        found.actor_name,
+        found.actor_type,
+        user_agent(),
+    )
 
 
 def source_address() -> str | None:
     """The client's address; behind trusted proxies the forwarded one."""
     address: str | None = running_request().remote_addr
     return address[:64] if address else None
+
+
+def user_agent() -> str | None:
+    """The user agent of the request (RFC 9110 section 10.1.5), cut and without control characters; a service names that
+    of the request which it serves.
+    """
+    asked = running_request()
+    if getattr(asked, "is_internal", False):
+        return cut(from_header(asked.headers.get(USER_AGENT_HEADER, "")), MAX_USER_AGENT)
+    return cut(asked.headers.get("User-Agent", ""), MAX_USER_AGENT)
+
+
+def request_origin() -> RequestOrigin:
+    """From where the running request came."""
+    return RequestOrigin(source_address(), user_agent())
 
 
 def _bearer_token() -> str:
@@ -195,6 +279,13 @@ def _for_tenant(found: Principal) -> Principal:
     tenant = from_header(request.headers.get(TENANT_HEADER, ""))
     if SERVICE_SCOPE not in found.scopes or not 0 < len(tenant) <= MAX_NAME or tenant == ANY_TENANT:
         raise BadRequestError(f"An access token of a service requires the header {TENANT_HEADER}.", "missing_tenant")
-    named = request.headers.get(ACTOR_HEADER)
-    actor = found.actor if named is None else from_header(named)
-    return replace(found, tenant=tenant, actor=actor[:MAX_NAME])
+    headers = request.headers
+    if ACTOR_HEADER not in headers:
+        return replace(found, tenant=tenant, actor=found.actor[:MAX_NAME])
+    return replace(
+        found,
+        tenant=tenant,
+        actor=from_header(headers[ACTOR_HEADER])[:MAX_NAME],
+        actor_name=cut(from_header(headers.get(ACTOR_NAME_HEADER, "")), MAX_ACTOR_NAME),
+        actor_type=cut(headers.get(ACTOR_TYPE_HEADER, ""), MAX_NAME),
+    )

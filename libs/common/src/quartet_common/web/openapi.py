@@ -5,11 +5,13 @@ Every route can return the responses of the guard, the limits and the error hand
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
+import msgspec
 import orjson
 from quart import Response, request
 from quart_schema import hide
@@ -18,6 +20,7 @@ from werkzeug.routing.rules import Rule
 
 from quartet_common.core.errors import PROBLEM_TYPE, code_of, title_of
 from quartet_common.web.guard import is_public, public
+from quartet_common.web.service_app import EVENT_HEADER, MAX_EVENT_IDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,8 +38,19 @@ PARAMETERS = {
     "since": "The time from which on events are published again (RFC 3339).",
 }
 """Descriptions of parameters of several services, by name."""
+PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
+"""A parameter in a rule, with or without a converter."""
 CACHE = "public, max-age=300"
 ANYTHING: Mapping[str, Any] = {}
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+EVENT_HEADERS: Mapping[str, Any] = {
+    EVENT_HEADER: {
+        "description": "The ids of the events that the request has published, which are those of their entries in the "
+        f"audit log: at most {MAX_EVENT_IDS}, separated by commas. Missing if there are none.",
+        "schema": {"type": "string"},
+    }
+}
+"""The headers of the responses of methods that write."""
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code"],
@@ -114,11 +128,23 @@ class Document(OpenAPIProvider):
         dialect = next((one for one in (*own, Dialect()) if rule.rule.startswith(one.prefix)), Dialect())
         view = self._app.view_functions[rule.endpoint]
         dialect = replace(dialect, media_type=getattr(view, MEDIA_TYPE_ATTRIBUTE, dialect.media_type))
+        path = PARAMETER.sub(r"{\1}", rule.rule)  # that of quart-schema is wrong with a converter behind a parameter
+        paths = {path: next(iter(paths.values()))}
         for path, operations in paths.items():
             for method, operation in operations.items():
                 completed = self._complete(operation, method.upper(), dialect, is_public=is_public(view))
                 operations[method] = self._refer(completed, f"{method.upper()} {path}")
         return paths, components
+
+    def build_request_body(self, model: Any, source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The body of requests and what its schema refers to."""
+        body, components = super().build_request_body(model, source)
+        return body, {**components, **_components(model)}
+
+    def build_response_object(self, model: Any, headers_model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A response and what its schema refers to."""
+        response, components = super().build_response_object(model, headers_model)
+        return response, {**components, **_components(model)}
 
     def _refer(self, operation: dict[str, Any], name: str) -> dict[str, Any]:
         """The operation with descriptions of its parameters and an example of its body."""
@@ -136,6 +162,11 @@ class Document(OpenAPIProvider):
         found = {str(status): _spoken(status, one, dialect) for status, one in operation["responses"].items()}
         if not any(status.startswith("2") for status in found):
             found["204" if method == "DELETE" else "200"] = _success(method, dialect)
+        if method in WRITES:
+            found = {
+                status: {**one, "headers": dict(EVENT_HEADERS)} if status.startswith("2") else one
+                for status, one in found.items()
+            }
         wanted = [400, 401, 405, 429, 503, *([] if is_public else [403]), *(dialect.statuses or {}).get(method, ())]
         if any(one["in"] == "path" for one in operation["parameters"]):
             wanted.append(404)
@@ -147,6 +178,14 @@ class Document(OpenAPIProvider):
         for status in sorted(set(wanted)):
             found.setdefault(str(status), dialect.of_errors(status))
         return completed
+
+
+def _components(model: Any) -> dict[str, Any]:
+    """The schemas of a struct and of those in it, which quart-schema refers to and leaves out."""
+    if not (isinstance(model, type) and issubclass(model, msgspec.Struct)):
+        return {}
+    _, components = msgspec.json.schema_components([model], ref_template="#/components/schemas/{name}")
+    return components
 
 
 class Published:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from quart import request
 
 from quartet_common.web.cursors import decode_cursor, encode_cursor
-from quartet_common.web.query_parameters import single, whole_number
+from quartet_common.web.query_parameters import read_given, whole_number
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -17,7 +17,7 @@ MAX_COUNT = 1000
 
 def read_parameters(*known: str) -> dict[str, str]:
     """The parameters of the query; an empty one counts as none. Raises BadParameterError for one that is not known."""
-    return {name: text for name, values in request.args.lists() if (text := single(name, values, known))}
+    return read_given(dict(request.args.lists()), known)
 
 
 def read_page(given: Mapping[str, str], context: Sequence[str], first: P) -> tuple[P, int]:

@@ -1,15 +1,13 @@
 """Query parameters: reads values from a query string; errors name the parameter."""
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
-import msgspec
-
+from quartet_common.core.clock import parse_time
 from quartet_common.core.errors import BadRequestError
-from quartet_common.core.validation_messages import MAX_SHOWN, shown
+from quartet_common.core.validation_messages import MAX_SHOWN, TIME_RULE, shown
 
 MAX_TEXT = 1024
-TIME_RULE = 'must be an RFC 3339 time with a time zone, such as 2026-01-31T09:00:00Z (in a URL "+" is written %2B)'
 
 
 class BadParameterError(BadRequestError):
@@ -31,15 +29,16 @@ def single(name: str, values: Sequence[str], known: Collection[str]) -> str:
     return values[0]
 
 
+def read_given(parameters: Mapping[str, Sequence[str]], known: Collection[str]) -> dict[str, str]:
+    """The parameters that have a value, each of `known`; an empty one is as good as none. Raises BadParameterError."""
+    return {name: text for name, values in parameters.items() if (text := single(name, values, known))}
+
+
 def time(name: str, text: str) -> datetime:
     """`text`, an RFC 3339 time (section 5.6), in UTC. Raises BadParameterError."""
-    try:
-        found = msgspec.convert(text, datetime)
-        if found.tzinfo is None:
-            raise BadParameterError(name, f"{TIME_RULE}, got {shown(text)}")
-        return found.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise BadParameterError(name, f"{TIME_RULE}, got {shown(text)}") from None
+    if (found := parse_time(text)) is None:
+        raise BadParameterError(name, f"{TIME_RULE}, got {shown(text)}")
+    return found
 
 
 def whole_number(name: str, text: str, least: int, most: int) -> int:

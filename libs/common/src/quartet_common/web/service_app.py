@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from http import HTTPStatus
 from typing import Any, cast
 
 from quart import Quart, Request, Response
@@ -17,6 +18,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from quartet_common.auth.opaque_tokens import hide
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import new_id_text
+from quartet_common.runtime.unit_of_work import PUBLISHED
 from quartet_common.telemetry.logs import begin_context
 from quartet_common.web.memory import Memory
 from quartet_common.web.pauses import Pauses
@@ -29,6 +31,10 @@ from quartet_serving.sending import add_headers
 logger = logging.getLogger(__name__)
 
 TOO_MANY_REQUESTS = 429
+EVENT_HEADER = "Quartet-Event"
+"""The header with the ids of the events that a request has published: those of their entries in the audit log."""
+MAX_EVENT_IDS = 20
+"""Maximum ids in this header, 38 bytes each; further ids are left out."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 SECURITY_HEADERS = {
@@ -101,6 +107,7 @@ def install_request_hooks(app: Quart) -> None:
         sent = request.headers.get("X-Request-Id", "")
         state.request_id = sent if REQUEST_ID.fullmatch(sent) else new_id_text()
         begin_context(request_id=state.request_id)
+        PUBLISHED.set([])
         if "\x00" in request.path or b"%00" in request.query_string:
             raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")
 
@@ -110,6 +117,9 @@ def install_request_hooks(app: Quart) -> None:
         limits = state.get("limits")
         if limits is not None:
             added += [("RateLimit-Policy", limits[0]), ("RateLimit", limits[1])]
+        published = PUBLISHED.get()
+        if published and response.status_code < HTTPStatus.BAD_REQUEST:
+            added.append((EVENT_HEADER, ", ".join(map(str, published[:MAX_EVENT_IDS]))))
         present = {name.lower() for name, _ in response.headers}
         added += [header for lower, header in BY_LOWER_NAME.items() if lower not in present]
         add_headers(response, added)

@@ -16,6 +16,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.openapi import answers
+from quartet_common.web.responses import streamed_response
 from quartet_common.web.spool import Spool
 from quartet_serving.sending import SlowClientError
 from quartet_serving.tasks import end_tasks
@@ -60,12 +61,7 @@ class Exports:
         All lines are of one moment. An interrupted stream has no end line. A tenant runs one export at a time (429).
         `before` is called before the first row is read.
         """
-        rest = self.pieces(tenant, before)
-        first = await anext(rest)  # an error before the first piece is an ordinary error response
-        headers = _attachment(self.container.config.service)
-        response = Response(_all(first, rest), content_type=NDJSON, headers=headers)
-        response.timeout = None  # `pieces` limits the time that the client takes
-        return response
+        return await streamed_response(self.pieces(tenant, before), NDJSON, _attachment(self.container.config.service))
 
     async def pieces(self, tenant: str, before: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes, None]:
         """Pieces of the export. Rows are written to disk at the speed of PostgreSQL, so the connection does not wait
@@ -78,7 +74,7 @@ class Exports:
             with Spool(config.export_dir, config.export_bytes, self.disk) as spool:
                 writing = asyncio.get_running_loop().create_task(self._write(tenant, spool))
                 try:
-                    async with aclosing(_read(spool)) as pieces:
+                    async with aclosing(keep_pace(_read(spool))) as pieces:
                         async for piece in pieces:
                             yield piece
                     await writing  # raises its error
@@ -125,22 +121,25 @@ async def _write_rows(
 
 
 async def _read(spool: Spool) -> AsyncGenerator[bytes, None]:
-    """The written data, while the client reads fast enough. The time of writing does not count."""
+    """The written data."""
+    while piece := await spool.read(CHUNK):
+        yield piece
+
+
+async def keep_pace(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The `pieces`, while the client reads fast enough; the time in which they are made does not count.
+
+    Raises SlowClientError for a client slower than EXPORT_RATE.
+    """
     clock = asyncio.get_running_loop().time
     left = EXPORT_PATIENCE
-    while piece := await spool.read(CHUNK):
-        started = clock()
-        yield piece
-        left += len(piece) / EXPORT_RATE - (clock() - started)
-        if left < 0:
-            raise SlowClientError
-
-
-async def _all(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    async with aclosing(rest):
-        yield first
-        async for piece in rest:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            started = clock()
             yield piece
+            left += len(piece) / EXPORT_RATE - (clock() - started)
+            if left < 0:
+                raise SlowClientError
 
 
 def _attachment(service: str) -> dict[str, str]:
