@@ -10,8 +10,9 @@ import pytest
 from aio_pika import DeliveryMode, Message
 
 from quartet_audit.app import SERVICE
+from quartet_audit.checkpoints.grown_logs import GrownLogs
 from quartet_audit.config import AuditConfig
-from quartet_audit.entry_usecases import record_events
+from quartet_audit.entries.entry_usecases import record_events, take_new
 from quartet_audit.subscriptions import subscriptions
 from quartet_common.core.clock import utc_now
 from quartet_common.core.identifiers import new_id
@@ -20,7 +21,8 @@ from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.stats import ConsumerStats
 from quartet_common.messaging.subscriptions import Subscription
-from quartet_common.messaging.topology import DELAYS, QueueNames, declare_exchange
+from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames, declare_exchange
+from quartet_common.runtime.container import AppContainer
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, run_service
 
@@ -55,8 +57,10 @@ def make_event() -> MakeEvent:
 class Audit:
     """The running service with what tests ask of it."""
 
-    def __init__(self, service: RunningService) -> None:
+    def __init__(self, service: RunningService, owner: AppContainer[AuditConfig]) -> None:
         self.service = service
+        self.owner = owner
+        """The owner of the tables, who may do what the service may not."""
         self.container = service.container
         self.client = service.client
         self.tokens = service.tokens
@@ -101,7 +105,12 @@ class Audit:
     async def record(self, events: Sequence[Event]) -> None:
         """Have `events` recorded without a queue."""
         async with self.container.database.transaction() as connection:
+            self.container.shared(GrownLogs).add({event.tenantid for event in events})
             await record_events(connection, events, utc_now())
+
+    async def deliver(self, tenant: str) -> None:
+        """Have the events of `tenant` that wait in the outbox recorded."""
+        await self.record(await self.service.outbox(tenant))
 
     async def publish(self, *messages: Event | bytes, message_id: str | None = None) -> None:
         """Send events, or bodies that are none, to the exchange."""
@@ -129,7 +138,7 @@ class Audit:
                     delivery_mode=DeliveryMode.PERSISTENT,
                     message_id=str(event.id),
                     type=event.type,
-                    headers={ATTEMPT_HEADER: len(DELAYS)},
+                    headers={ATTEMPT_HEADER: len(RETRY_DELAYS)},
                 )
                 await channel.default_exchange.publish(message, QueueNames("audit").main, mandatory=True)
 
@@ -138,7 +147,8 @@ class Audit:
         """A consumer of the audit queue that runs meanwhile."""
         container = self.container
         wanted = subscriptions(container) if others is None else others
-        consumer = Consumer("audit", container.broker, container.database, wanted, ConsumerStats())
+        servers = container.broker, container.database
+        consumer = Consumer("audit", *servers, wanted, ConsumerStats(), take_new=take_new)
         running = asyncio.ensure_future(consumer.run())
         try:
             yield consumer
@@ -150,5 +160,10 @@ class Audit:
 @pytest.fixture(scope="session")
 async def audit(config_for: ConfigFor[AuditConfig]) -> AsyncIterator[Audit]:
     """The audit service, without its worker."""
-    async with run_service(SERVICE, config_for(AuditConfig)) as service:
-        yield Audit(service)
+    owner = AppContainer(config_for(AuditConfig, "migrate"))
+    async with run_service(SERVICE, config_for(AuditConfig), owner.config) as service:
+        await owner.open()
+        try:
+            yield Audit(service, owner)
+        finally:
+            await owner.close()

@@ -1,13 +1,21 @@
-"""What the audit service publishes; the JSON Schemas stand in schemas/."""
+"""The types of all events that the audit service publishes, with a JSON Schema each in schemas/."""
 
-from quartet_common.core.identifiers import new_id
-from quartet_common.messaging.outbox import DomainEvent
+from quartet_audit.checkpoints.signing_key_events import KEY_ROTATED
+from quartet_audit.entries.read_events import LOG_READ
+from quartet_audit.erasures.erasure_events import ERASURE_COMPLETED, ERASURE_REQUESTED
+from quartet_audit.exports.export_events import DATA_EXPORTED, LOG_EXPORTED
+from quartet_audit.retention.retention_events import HOLD_RELEASED, HOLD_SET, RETENTION_APPLIED, RETENTION_CHANGED
+from quartet_audit.streams.stream_events import (
+    STREAM_CREATED,
+    STREAM_DELETED,
+    STREAM_PAUSED,
+    STREAM_REPLAYED,
+    STREAM_RESUMED,
+    STREAM_UPDATED,
+)
 
-DATA_EXPORTED = "audit.data.exported.v1"
-
-PUBLISHED = (DATA_EXPORTED,)
-
-
-def data_exported() -> DomainEvent:
-    """Somebody was let in to stream the whole log of the tenant."""
-    return DomainEvent(DATA_EXPORTED, f"exports/{new_id()}", 1, {"format": "ndjson"})
+PUBLISHED = (
+    *(DATA_EXPORTED, LOG_EXPORTED, LOG_READ, ERASURE_REQUESTED, ERASURE_COMPLETED, KEY_ROTATED),
+    *(RETENTION_CHANGED, RETENTION_APPLIED, HOLD_SET, HOLD_RELEASED),
+    *(STREAM_CREATED, STREAM_UPDATED, STREAM_PAUSED, STREAM_RESUMED, STREAM_REPLAYED, STREAM_DELETED),
+)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from quartet_audit.checkpoints.grown_logs import GrownLogs
 from quartet_audit.config import AuditConfig
-from quartet_audit.entry_usecases import record_events
+from quartet_audit.entries.entry_usecases import append_events
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import event_types
 from quartet_common.messaging.envelope import Event
@@ -16,6 +17,7 @@ def subscriptions(container: AppContainer[AuditConfig]) -> list[Subscription]:
     """What the audit service consumes."""
 
     async def record(connection: Connection, events: Sequence[Event]) -> None:
-        await record_events(connection, events, container.clock())
+        container.shared(GrownLogs).add({event.tenantid for event in events})
+        await append_events(connection, events, container.clock())
 
     return [Subscription("#", record), Subscription(event_types.TENANT_DELETED, tenant_deletion.handle_events)]

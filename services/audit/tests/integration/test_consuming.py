@@ -11,9 +11,13 @@ from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import ChannelInvalidStateError
 from aio_pika.message import IncomingMessage
 
+from quartet_audit.checkpoints.grown_logs import GrownLogs
+from quartet_audit.entries.entry_usecases import append_events, take_new
+from quartet_common.core.clock import utc_now
 from quartet_common.messaging import inbox
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
+from quartet_common.runtime.tenant_deletion import record_tombstone
 from quartet_testing.conditions import eventually
 from quartet_testing.services import new_tenant
 
@@ -51,6 +55,7 @@ async def test_an_event_that_is_sent_twice_becomes_one_entry(audit: "Audit", mak
     async with audit.consuming():
         await audit.publish(*events, *events)
         await recorded(audit, tenant, len(events))
+    assert tenant in audit.container.shared(GrownLogs).recent(), "the signer looks at it"
     async with audit.consuming():
         await audit.publish(*events[:10])
         last = make_event(tenant=tenant)
@@ -58,6 +63,22 @@ async def test_an_event_that_is_sent_twice_becomes_one_entry(audit: "Audit", mak
         ids = await recorded(audit, tenant, len(events) + 1)
     assert sorted(ids[:-1]) == sorted(str(event.id) for event in events)
     assert ids[-1] == str(last.id)
+    async with audit.container.database.connection() as connection:
+        assert not await connection.fetchval("SELECT count(*) FROM inbox WHERE tenant_id = $1", tenant)
+
+
+async def test_events_are_new_once_and_never_of_a_deleted_tenant(audit: "Audit", make_event: "MakeEvent") -> None:
+    tenant, deleted = new_tenant(), new_tenant()
+    old, new, late = make_event(tenant=tenant), make_event(tenant=tenant), make_event(tenant=deleted)
+    await audit.record([old])
+    async with audit.container.database.transaction() as connection:
+        await record_tombstone(connection, deleted)
+        assert await take_new(connection, [new, late, old, new]) == [new]
+        await append_events(connection, [new], utc_now())
+        assert await take_new(connection, [new, late, old, new]) == []
+    assert await audit.ids(tenant) == [str(old.id), str(new.id)]
+    async with audit.container.database.connection() as connection:
+        assert not await connection.fetchval("SELECT count(*) FROM logs WHERE tenant_id = $1", deleted)
 
 
 async def test_events_of_one_publisher_are_recorded_in_the_order_sent(audit: "Audit", make_event: "MakeEvent") -> None:

@@ -1,6 +1,5 @@
-"""Logs of deleted tenants: the entries go, their leaf hashes stay, and nothing else can be removed."""
+"""Logs of deleted tenants: entries and their parts go, the tree stays, and nothing else can be removed."""
 
-import hashlib
 from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from quartet_audit.entries.entry_usecases import append_events, take_new
 from quartet_audit.erasure import ERASURE
 from quartet_common.core.clock import utc_now
 from quartet_common.runtime import tenant_deletion
@@ -17,12 +17,15 @@ from quartet_testing.services import new_tenant
 if TYPE_CHECKING:
     from services.audit.tests.conftest import Audit, MakeEvent
 
-KEEP = "INSERT INTO leaf_hashes SELECT tenant_id, sequence, leaf_hash(entry) FROM entries WHERE tenant_id = $1"
+TREE = """
+SELECT sequence, leaf, NULL FROM leaves WHERE tenant_id = $1 UNION ALL SELECT index, hashes, level FROM tiles
+WHERE tenant_id = $1 UNION ALL SELECT size, frontier, NULL FROM logs WHERE tenant_id = $1 ORDER BY 3, 1, 2"""
+REMOVED = ("entries", "personal_parts", "erased_parts")
 
 
 async def run(audit: "Audit", *statements: str, tenant: str) -> None:
     """Run statements with the tenant as their parameter, in one transaction."""
-    async with audit.container.database.transaction() as connection:
+    async with audit.owner.database.transaction() as connection:
         for statement in statements:
             await connection.execute(statement, tenant)
 
@@ -33,8 +36,9 @@ async def rows(audit: "Audit", query: str, tenant: str) -> list[tuple[Any, ...]]
         return [tuple(row) for row in await connection.fetch(query, tenant)]
 
 
-async def bury(audit: "Audit", tenant: str) -> None:
-    """Note that the tenant is deleted."""
+async def bury(audit: "Audit", make_event: "MakeEvent", tenant: str) -> None:
+    """Note that the tenant is deleted, in its tombstone and in the log of the platform."""
+    await audit.record([make_event("users.tenant.deleted", "quartet", subject=f"tenants/{tenant}")])
     async with audit.container.database.transaction() as connection:
         await tenant_deletion.record_tombstone(connection, tenant)
 
@@ -50,76 +54,46 @@ async def no_letters(_: Collection[str]) -> dict[str, int]:
     return {}
 
 
-async def test_entries_go_and_their_leaf_hashes_stay_as_rfc_6962_makes_them(
-    audit: "Audit", make_event: "MakeEvent"
-) -> None:
+async def test_entries_and_their_parts_go_and_the_tree_stays(audit: "Audit", make_event: "MakeEvent") -> None:
     gone, other = new_tenant(), new_tenant()
-    await audit.record([make_event(tenant=gone, data={"name": f"Zoë {number}"}) for number in range(10)])
+    await audit.record([make_event(tenant=gone, data={"name": f"Zoë {number}"}) for number in range(300)])
     await audit.record([make_event(tenant=other)])
-    recorded = await rows(audit, "SELECT entry FROM entries WHERE tenant_id = $1 ORDER BY sequence", gone)
-    wanted = [(n, hashlib.sha256(b"\0" + text.encode()).digest()) for n, (text,) in enumerate(recorded)]
-    assert len(wanted) == 10
-    await bury(audit, gone)
-    await erase(audit)
-    assert await rows(audit, "SELECT FROM entries WHERE tenant_id = $1", gone) == []
-    kept = "SELECT sequence, hash FROM leaf_hashes WHERE tenant_id = $1 ORDER BY sequence"
-    assert await rows(audit, kept, gone) == wanted
-    assert await rows(audit, "SELECT size FROM logs WHERE tenant_id = $1", gone) == [(10,)]
+    await run(audit, "INSERT INTO erased_parts VALUES ($1, 0, 'changes', now(), gen_random_uuid())", tenant=gone)
+    tree = await rows(audit, TREE, gone)
+    assert len(tree) == 300 + 2 + 1
+    await bury(audit, make_event, gone)
+    await erase(audit, 100)
+    for table in REMOVED:
+        assert await rows(audit, f"SELECT FROM {table} WHERE tenant_id = $1", gone) == []
+    assert await rows(audit, TREE, gone) == tree
+    # a pass that fails leaves the tenant due as it was
+    assert await rows(audit, "SELECT due_at > deleted_at FROM deleted_tenants WHERE tenant_id = $1", gone) == [(True,)]
     assert len(await audit.ids(other)) == 1
-    assert await rows(audit, kept, other) == []
+    assert len(await rows(audit, "SELECT FROM personal_parts WHERE tenant_id = $1", other)) == 1
 
 
-async def test_what_is_heard_late_of_a_deleted_tenant_leaves_its_hash_behind_the_others(
+async def test_what_is_heard_late_of_a_deleted_tenant_leaves_its_leaf_behind_the_others(
     audit: "Audit", make_event: "MakeEvent"
 ) -> None:
     tenant = new_tenant()
     await audit.record([make_event(tenant=tenant)])
-    await bury(audit, tenant)
+    late = make_event(tenant=tenant)
+    async with audit.container.database.transaction() as connection:
+        fresh = await take_new(connection, [late])
+        await bury(audit, make_event, tenant)
+        await append_events(connection, fresh, utc_now())
     await erase(audit)
-    await audit.record([make_event(tenant=tenant)])  # a transaction that had begun before the tombstone came
-    await erase(audit)
-    kept = "SELECT sequence FROM leaf_hashes WHERE tenant_id = $1 ORDER BY sequence"
-    assert await rows(audit, kept, tenant) == [(0,), (1,)]
+    assert await rows(audit, "SELECT sequence FROM leaves WHERE tenant_id = $1 ORDER BY 1", tenant) == [(0,), (1,)]
     assert await audit.ids(tenant) == []
 
 
-@pytest.mark.parametrize(
-    ("dead", "before"),
-    [
-        (False, None),
-        (False, KEEP),
-        (True, None),
-        (True, KEEP.replace("leaf_hash(entry)", "sha256('x'::bytea)")),
-        (True, f"{KEEP} AND sequence > 0"),
-        (True, KEEP.replace("SELECT tenant_id", "SELECT tenant_id || 'x'")),
-    ],
-)
-async def test_entries_are_not_removed_unless_the_tenant_is_deleted_and_each_hash_is_kept(
-    audit: "Audit", make_event: "MakeEvent", dead: bool, before: str | None
+@pytest.mark.parametrize("table", REMOVED)
+async def test_nothing_is_removed_unless_the_tenant_is_deleted(
+    audit: "Audit", make_event: "MakeEvent", table: str
 ) -> None:
     tenant = new_tenant()
     await audit.record([make_event(tenant=tenant) for _ in range(3)])
-    if dead:
-        await bury(audit, tenant)
-    statements = [*([before] if before else []), "DELETE FROM entries WHERE tenant_id = $1"]
+    await run(audit, "INSERT INTO erased_parts VALUES ($1, 0, 'changes', now(), gen_random_uuid())", tenant=tenant)
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append only"):
-        await run(audit, *statements, tenant=tenant)
-    assert len(await rows(audit, "SELECT FROM entries WHERE tenant_id = $1", tenant)) == 3
-    await run(audit, "UPDATE deleted_tenants SET due_at = NULL WHERE tenant_id = $1", tenant=tenant)
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM leaf_hashes WHERE tenant_id = $1",
-        "UPDATE leaf_hashes SET hash = sha256('x'::bytea) WHERE tenant_id = $1",
-        "UPDATE leaf_hashes SET sequence = sequence + 1 WHERE tenant_id = $1",
-    ],
-)
-async def test_hashes_that_are_kept_are_never_changed(audit: "Audit", make_event: "MakeEvent", statement: str) -> None:
-    tenant = new_tenant()
-    await audit.record([make_event(tenant=tenant)])
-    await bury(audit, tenant)
-    await erase(audit)
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append only"):
-        await run(audit, statement, tenant=tenant)
+        await run(audit, f"DELETE FROM {table} WHERE tenant_id = $1", tenant=tenant)
+    assert await rows(audit, f"SELECT FROM {table} WHERE tenant_id = $1", tenant)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quartet_audit import entry_search_store
+from quartet_audit.entries import entry_search_store, entry_store
 from quartet_common.web.guard import is_public, scopes_of
 from quartet_testing.services import new_tenant
 
@@ -50,6 +50,8 @@ async def test_an_entry_is_shown_as_the_contract_says(audit: "Audit", make_event
         tenant=tenant,
         subject="users/2819",
         sourceip="192.0.2.7",
+        actorname="Olga",
+        useragent="curl/8",
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         data={"userName": "bjensen", "note": "ä\0€"},
     )
@@ -68,7 +70,11 @@ async def test_an_entry_is_shown_as_the_contract_says(audit: "Audit", make_event
         "resource": {"type": "users", "id": "2819"},
         "outcome": "success",
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "actor_name": "Olga",
+        "actor_type": None,
+        "resource_name": "bjensen",
         "source_address": "192.0.2.7",
+        "user_agent": "curl/8",
         "data": {"userName": "bjensen", "note": "ä\0€"},
     }
     status, one = await audit.ask(tenant, f"/audit/events/{event.id}")
@@ -194,15 +200,36 @@ async def test_an_id_that_nobody_has_is_404(audit: "Audit", odd: str) -> None:
 
 async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Audit") -> None:
     app = audit.service.app
-    needed = {
-        rule.rule: scopes_of(app.view_functions[rule.endpoint])
-        for rule in app.url_map.iter_rules()
-        if not is_public(app.view_functions[rule.endpoint])
-    }
+    needed: dict[str, tuple[str, ...]] = {}
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if not is_public(view):
+            needed[rule.rule] = tuple(sorted({*needed.get(rule.rule, ()), *scopes_of(view)}))
     assert needed == {
-        "/audit/events": ("audit:read",),
+        "/audit/events": ("audit:read", "audit:write"),
+        "/audit/events/live": ("audit:read",),
         "/audit/events/<identifier>": ("audit:read",),
+        "/audit/events/<identifier>/proof": ("audit:read",),
+        "/audit/events/<identifier>/proof.tlog-proof": ("audit:read",),
+        "/audit/histogram": ("audit:read",),
+        "/audit/log/keys/rotate": ("platform:admin",),
+        "/audit/log/<tenant>/checkpoint": ("audit:read",),
+        "/audit/log/<tenant>/consistency": ("audit:read",),
+        "/audit/log/<tenant>/keys": ("audit:read",),
+        "/audit/log/<tenant>/tile/<tile:path>": ("audit:read",),
         "/audit/data/export": ("audit:export",),
+        "/audit/export": ("audit:export",),
+        "/audit/erasures": ("audit:erase",),
+        "/audit/erasures/<erasure_id>": ("audit:erase",),
+        "/audit/streams": ("audit:streams",),
+        "/audit/streams/<stream_id>": ("audit:streams",),
+        "/audit/streams/<stream_id>/pause": ("audit:streams",),
+        "/audit/streams/<stream_id>/resume": ("audit:streams",),
+        "/audit/streams/<stream_id>/replay": ("audit:streams",),
+        "/audit/retention": ("audit:retention",),
+        "/audit/legal-hold": ("audit:retention",),
+        "/audit/legal-holds": ("platform:admin",),
+        "/audit/legal-holds/<tenant>": ("platform:admin",),
         "/audit/rabbitmq/outbox": ("events:manage",),
         "/audit/rabbitmq/queues": ("events:manage",),
         "/audit/rabbitmq/dead-letters": ("events:manage",),
@@ -218,7 +245,23 @@ async def test_openapi_tells_of_parameters_and_answers(audit: "Audit") -> None:
     document = await (await audit.client.get("/audit/openapi.json")).get_json()
     operation = document["paths"]["/audit/events"]["get"]
     assert {parameter["name"] for parameter in operation["parameters"]} == {
-        *("action", "actor", "resource", "outcome", "from", "to", "order", "limit", "cursor")
+        *("action", "actor", "resource", "resource_type", "outcome", "address", "trace_id", "text"),
+        *("from", "to", "order", "limit", "cursor"),
     }
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == {"events", "next"}
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+async def test_a_page_of_large_entries_is_short_and_leads_on(
+    audit: "Audit", make_event: "MakeEvent", monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setattr(entry_store, "PAGE_BYTES", 100_000, raising=False)
+    monkeypatch.setattr(entry_store, "PAGE_STEP", 4, raising=False)
+    tenant = new_tenant()
+    sizes = [30_000] * 10 + [200_000, 1, 1]
+    await audit.record([make_event(tenant=tenant, data={"text": "x" * size}) for size in sizes])
+    first = await audit.page(tenant, order=order, limit=500)
+    assert len(first["events"]) == (3 if order == "asc" else 2)
+    found = [entry["sequence"] for entry in await audit.find(tenant, order=order, limit=500)]
+    assert found == sorted(range(len(sizes)), reverse=order == "desc")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from quartet_audit.entry_store import export_entries
+from quartet_audit.entries.entry_store import export_entries
 from quartet_common.data.row_exports import FETCH_BYTES
 from quartet_testing.services import new_tenant
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from quartet_audit.entry_usecases import record_events
+from quartet_audit.entries.entry_usecases import record_events
 from quartet_common.core.clock import utc_now
 from quartet_testing.services import new_tenant
 
@@ -18,6 +18,11 @@ CHANGES = [
     "UPDATE entries SET actor = 'somebody else' WHERE tenant_id = $1",
     "DELETE FROM entries WHERE tenant_id = $1",
     "TRUNCATE entries",
+    "UPDATE personal_parts SET changes = '{}' WHERE tenant_id = $1",
+    "UPDATE personal_parts SET changes = NULL, changes_salt = NULL WHERE tenant_id = $1",
+    "UPDATE personal_parts SET sequence = 7 WHERE tenant_id = $1",
+    "DELETE FROM personal_parts WHERE tenant_id = $1",
+    "TRUNCATE personal_parts",
     "UPDATE logs SET size = size - 1 WHERE tenant_id = $1",
     "DELETE FROM logs WHERE tenant_id = $1",
     "TRUNCATE logs",
@@ -25,12 +30,12 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("statement", CHANGES)
-async def test_what_was_recorded_cannot_be_changed_by_the_service(
+async def test_what_was_recorded_cannot_be_changed_by_mistake(
     audit: "Audit", make_event: "MakeEvent", statement: str
 ) -> None:
     tenant = new_tenant()
     await audit.record([make_event(tenant=tenant)])
-    async with audit.container.database.connection() as connection:
+    async with audit.owner.database.connection() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append only"):
             await connection.execute(statement, *([tenant] if "$1" in statement else []))
     assert len(await audit.ids(tenant)) == 1
@@ -72,13 +77,17 @@ async def test_a_log_does_not_wait_for_another(audit: "Audit", make_event: "Make
     assert len(await audit.ids(free)) == 2
 
 
-async def test_a_batch_costs_four_statements_however_long_it_is(audit: "Audit", make_event: "MakeEvent") -> None:
+@pytest.mark.parametrize(("before", "statements"), [(0, 4), (255, 7)], ids=["no full tile", "full tiles"])
+async def test_a_batch_costs_a_few_statements_however_long_it_is(
+    audit: "Audit", make_event: "MakeEvent", before: int, statements: int
+) -> None:
     tenants = [new_tenant() for _ in range(3)]
-    events = [make_event(tenant=tenants[number % 3]) for number in range(200)]
-    statements = []
+    events = [make_event(tenant=tenants[number % 3]) for number in range(3 * before + 200)]
+    await audit.record(events[: 3 * before])
+    ran = []  # statements but COPY, of which there are three
     async with audit.container.database.transaction() as connection:
-        with connection.query_logger(lambda record: statements.append(record.query)):
-            await record_events(connection, events, utc_now())
-    assert len(statements) == 4
+        with connection.query_logger(lambda record: ran.append(record.query)):
+            await record_events(connection, events[3 * before :], utc_now())
+    assert len(ran) == statements
     for tenant in tenants:
         assert await audit.ids(tenant) == [str(event.id) for event in events if event.tenantid == tenant]

@@ -1,12 +1,13 @@
 """Parameters: what a question may look like."""
 
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 from quart import Quart
 
-from quartet_audit.entry_domain import BEGINNING, END, Position, Search
-from quartet_audit.entry_parameters import read_search, write_cursor
+from quartet_audit.entries.entry_domain import BEGINNING, END, Position, Search
+from quartet_audit.entries.entry_parameters import read_search, write_cursor
 from quartet_common.core.errors import BadRequestError
 from quartet_common.web import cursors
 from quartet_common.web.cursors import EXTENSION, cursor_key
@@ -39,6 +40,33 @@ def test_an_action_with_a_star_at_its_end_is_a_prefix() -> None:
     assert (search.action, search.prefix) == (None, "users.user.")
 
 
+def test_text_is_folded_and_split_at_white_space() -> None:
+    assert ask(text=" Straße  BJensen@Example.com bjensen@example.com ").text == ("strasse", "bjensen@example.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_an_address_is_one_or_a_network(text: str, network: str) -> None:
+    assert ask(address=text).address == ip_network(network)
+
+
+def test_a_refused_address_is_in_the_message() -> None:
+    with pytest.raises(BadRequestError, match=r"address must be .*, got '192\.0\.2\.7/24'"):
+        ask(address="192.0.2.7/24")
+
+
+def test_a_trace_id_may_be_in_upper_case() -> None:
+    assert ask(trace_id="4BF92F3577B34DA6A3CE929D0E0E4736").trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 def test_from_is_inclusive_and_to_is_exclusive() -> None:
     search = ask(**{"from": "2026-01-31T10:00:00.123456+01:00", "to": "2026-01-31T09:00:00.123457Z"})
     assert search.after < Position(TIME, 0) < search.before
@@ -62,6 +90,16 @@ def test_from_is_inclusive_and_to_is_exclusive() -> None:
         ("order", "newest"),
         ("actor", "a\0b"),
         ("resource", "x" * 1025),
+        ("address", "192.0.2"),
+        ("address", "192.0.2.7/24"),
+        ("address", "192.0.2.0/33"),
+        ("address", "2001:db8::/129"),
+        ("address", "somewhere"),
+        ("trace_id", "4bf92f35"),
+        ("trace_id", "g" * 32),
+        ("text", "@"),
+        ("text", "word @"),
+        ("text", " "),
         ("cursor", "AAAA"),
         ("acton", "users.user.created"),
     ],

@@ -1,0 +1,1 @@
+"""Events that applications send to the log."""

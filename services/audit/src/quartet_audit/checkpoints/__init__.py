@@ -1,0 +1,1 @@
+"""Checkpoints of the trees: notes, signatures and signing keys."""

@@ -1,0 +1,1 @@
+"""Entries: appended from events, read, searched and counted."""

@@ -1,0 +1,68 @@
+"""SQL of reading a log in its order: its size, which of its next entries pass a search, and their leaves."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quartet_audit.entries import text_index_store
+from quartet_audit.entries.entry_domain import Search
+from quartet_audit.entries.entry_search_store import PASSES, PLANNER, RANGE, filter_values
+from quartet_audit.entries.text_index_domain import Terms
+from quartet_common.data.connections import Connection
+
+MAX_CHECKED = 2_000
+"""Entries whose parts one call may read, for an address, a trace id or a text."""
+CHECKED_AT_ONCE = 250
+
+FIND = f"""
+SELECT sequence FROM entries
+WHERE {RANGE} AND sequence >= $12 AND sequence < $13 AND {PASSES}
+ORDER BY sequence LIMIT $14"""
+
+READ_LEAVES = "SELECT sequence, leaf FROM leaves WHERE tenant_id = $1 AND sequence = ANY($2)"
+
+
+class Found(NamedTuple):
+    """The sequences of entries that pass, in order, and the sequence from which on nothing was looked at yet."""
+
+    sequences: list[int]
+    end: int
+
+
+async def read_size(connection: Connection, tenant: str) -> int:
+    """How many entries the log of `tenant` has, also of those that were removed."""
+    return await connection.fetchval("SELECT size FROM logs WHERE tenant_id = $1", tenant) or 0
+
+
+async def find_sequences(connection: Connection, tenant: str, search: Search, start: int, end: int, most: int) -> Found:
+    """The first `most` entries from `start` to before `end` that pass the filters of `search`, whatever its order.
+
+    `connection` must be in a transaction, and the entries are read in it too: a plan that was made while the tables
+    were small, and is kept by the connection, would read all parts of the log for each batch.
+    """
+    await connection.execute(PLANNER)
+    if search.needs_parts:
+        return await _find_by_parts(connection, tenant, search, start, end, most)
+    found = await _find(connection, tenant, search, start, end, most)
+    return Found(found, found[-1] + 1 if len(found) == most else end)
+
+
+async def _find(connection: Connection, tenant: str, search: Search, start: int, end: int, most: int) -> list[int]:
+    rows = await connection.fetch(FIND, tenant, *filter_values(search), start, end, most)
+    return [row["sequence"] for row in rows]
+
+
+async def _find_by_parts(connection: Connection, tenant: str, search: Search, start: int, end: int, most: int) -> Found:
+    terms, found, checked = Terms(search), list[int](), 0
+    while start < end and len(found) < most and checked < MAX_CHECKED:
+        some = await _find(connection, tenant, search, start, end, CHECKED_AT_ONCE)
+        parts = await text_index_store.read_parts(connection, tenant, some)
+        found += [sequence for sequence in some if terms.are_in(parts[sequence])]
+        checked += len(some)
+        start = some[-1] + 1 if len(some) == CHECKED_AT_ONCE else end
+    return Found(found[:most], found[most - 1] + 1 if len(found) > most else start)
+
+
+async def read_leaves(connection: Connection, tenant: str, sequences: Sequence[int]) -> list[bytes]:
+    """The leaves of the entries at `sequences`, in their order."""
+    found = {row["sequence"]: row["leaf"] for row in await connection.fetch(READ_LEAVES, tenant, sequences)}
+    return [found[sequence] for sequence in sequences]

@@ -1,0 +1,1 @@
+"""Exports of the log: NDJSON, CSV, OCSF and bundles for the verifier."""

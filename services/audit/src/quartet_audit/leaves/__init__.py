@@ -1,0 +1,1 @@
+"""The leaf of an entry and the parts that it commits to."""

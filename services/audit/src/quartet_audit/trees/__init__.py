@@ -1,0 +1,1 @@
+"""Merkle trees: tiles, roots and their rows."""

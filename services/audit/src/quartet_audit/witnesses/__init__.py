@@ -1,0 +1,1 @@
+"""Where deployment checkpoints go: witnesses that cosign them, and a webhook."""
