@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
@@ -10,12 +10,13 @@ import aio_pika
 import pytest
 from aio_pika import DeliveryMode, Message
 
+from quartet_cli.stack import Stack
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.database import Database
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import CONTENT_TYPE, SUCCESS, Event, encode
 from quartet_common.messaging.stats import ConsumerStats
-from quartet_common.messaging.topology import DELAYS, EXCHANGE, QueueNames
+from quartet_common.messaging.topology import EXCHANGE, RETRY_DELAYS, QueueNames
 from quartet_metrics.app import SERVICE
 from quartet_metrics.config import MetricsConfig
 from quartet_testing.conditions import eventually
@@ -51,9 +52,20 @@ Consuming = Callable[..., AbstractAsyncContextManager[Totals]]
 
 @pytest.fixture(scope="session")
 async def metrics(config_for: ConfigFor[MetricsConfig]) -> AsyncIterator[RunningService]:
-    """The service's app in this process, without its worker."""
-    async with run_service(SERVICE, config_for(MetricsConfig)) as running:
+    """The service's app in this process, without its worker. It keeps hours longer: tests have fixed times."""
+    config = config_for(MetricsConfig).model_copy(update={"hour_days": 36_500})
+    async with run_service(SERVICE, config) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def engine(servers: Stack) -> Iterator[str]:
+    """The real VictoriaMetrics of the test run; its URL."""
+    if "victoria-metrics" not in servers.programs:
+        pytest.skip("victoria-metrics is not installed")
+    servers.start("victoria-metrics")
+    yield servers.environment("metrics", "api")["QUARTET_METRICS_ENGINE_URL"]
+    servers.stop("victoria-metrics")
 
 
 @pytest.fixture
@@ -62,7 +74,7 @@ async def queue(metrics: RunningService) -> AsyncIterator[aio_pika.abc.AbstractQ
     async with metrics.container.broker.connection("test") as connection:
         channel = await connection.channel()
         names = QueueNames("metrics")
-        for name in (*(names.delay(seconds) for seconds in DELAYS), names.main):
+        for name in (*(names.delay(seconds) for seconds in RETRY_DELAYS), names.main):
             await (await channel.get_queue(name)).purge()
         queue = await channel.get_queue(names.main)
         yield queue

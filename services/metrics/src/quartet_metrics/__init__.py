@@ -1,1 +1,1 @@
-"""The metrics service: counts what happens in each tenant and answers questions about it."""
+"""The metrics service: counts the events of each tenant and serves them as time series."""

@@ -6,16 +6,30 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
 from quartet_common.web.dependencies import provide
-from quartet_metrics import metric_routes, metric_store
+from quartet_metrics import active_user_store, engine_routes, metric_routes, metric_store, prometheus_routes
 from quartet_metrics.config import MetricsConfig
+from quartet_metrics.prometheus_usecases import PrometheusQueries
 
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     """The application with all its routes."""
-    app = create_base_app(container, title="Quartet metrics")
-    exporters: dict[str, data_export.Exporter] = {"event_count": metric_store.export_counts}
+    app = create_base_app(
+        container,
+        title="Quartet metrics",
+        render_error=prometheus_routes.render_error,
+        dialects=(prometheus_routes.DIALECT,),
+        reference=prometheus_routes.REFERENCE,
+    )
+    exporters: dict[str, data_export.Exporter] = {
+        "series": metric_store.export_series,
+        "sample": metric_store.export_samples,
+        "active_user": active_user_store.export_active_users,
+    }
     provide(app, data_export.Exports, data_export.Exports.of(container, exporters))
     app.register_blueprint(metric_routes.blueprint)
+    app.register_blueprint(prometheus_routes.blueprint)
+    app.register_blueprint(engine_routes.blueprint)
+    provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")
     return app

@@ -2,7 +2,10 @@
 
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.process import Service, create_app_of
+from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.config import MetricsConfig
+from quartet_metrics.engine_usecases import writing
+from quartet_metrics.metric_usecases import moving_event_counts, pruning
 from quartet_metrics.subscriptions import subscriptions
 
 SERVICE = Service(
@@ -10,5 +13,10 @@ SERVICE = Service(
     config_class=MetricsConfig,
     create_app=create_app_of("quartet_metrics.api"),
     subscriptions=subscriptions,
-    schedules=lambda container: [tenant_deletion.erasing(container)],
+    schedules=lambda container: [
+        tenant_deletion.erasing(container, Erasure(staying={"engine_erased"})),
+        writing(container),
+        pruning(container),
+        moving_event_counts(container),
+    ],
 )

@@ -1,11 +1,12 @@
-"""Answers: the shapes of what goes in and out over HTTP, from which OpenAPI is made."""
+"""Shapes of requests and responses about metrics."""
 
 from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from quartet_metrics.metric_domain import MAX_POINTS, METRICS, NO_DIMENSION, STEPS
+from quartet_metrics.metric_catalog_domain import METRICS
+from quartet_metrics.metric_domain import MAX_POINTS, NO_LABEL, STEPS
 
 
 class Point(Struct, frozen=True):
@@ -23,7 +24,9 @@ class Series(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What `/metrics/query` answers; `from` and `to` are the whole hours that were counted."""
+    """The response of `/metrics/query`; `from` and `to` are what was counted. `total` is the sum of a counter, and the
+    last values of a gauge together.
+    """
 
     metric: str
     start: datetime = field(name="from")
@@ -39,33 +42,44 @@ class Parameters(Struct, frozen=True, kw_only=True):
 
     metric: Annotated[str, Meta(description=f"One of {', '.join(METRICS)}. Required.")] = ""
     start: Annotated[
-        str, Meta(description="RFC 3339 time, inclusive, rounded down to the hour. Default: 24 hours before `to`.")
+        str,
+        Meta(
+            description="RFC 3339 time, inclusive, rounded down to the hour (with step=minute to the minute). Default: "
+            "1 hour before `to` for minutes, 24 hours for hours and days, 28 days for weeks, 365 days for months, 30 "
+            "days for days of active users."
+        ),
     ] = field(name="from", default="")
     end: Annotated[
-        str, Meta(description="RFC 3339 time, exclusive, rounded up to the hour. Default: the end of the current hour.")
+        str, Meta(description="RFC 3339 time, exclusive, rounded up. Default: the end of the current hour or minute.")
     ] = field(name="to", default="")
-    step: Annotated[str, Meta(description="hour (PT1H) or day (P1D); days begin at midnight UTC.")] = "hour"
-    by: Annotated[str, Meta(description="type, outcome or none: one series for each value.")] = NO_DIMENSION
+    step: Annotated[
+        str, Meta(description="minute (PT1M), hour (PT1H), day (P1D), week (P7D, from Monday) or month (P1M).")
+    ] = "hour"
+    by: Annotated[str, Meta(description="A label of the metric, or none: one series for each value.")] = NO_LABEL
+    tz: Annotated[
+        str, Meta(description="IANA time zone in which days, weeks and months begin, such as Europe/Berlin.")
+    ] = "UTC"
 
 
 class CatalogMetric(Struct, frozen=True):
-    """A metric and the values that `by` can have with it, beside none."""
+    """A metric; `labels` are the values that `by` can have with it, in addition to none."""
 
     name: str
+    type: str
     unit: str
-    description: str
-    dimensions: tuple[str, ...]
+    labels: tuple[str, ...]
+    meaning: str
 
 
 class CatalogStep(Struct, frozen=True):
-    """A width of buckets under both of its names."""
+    """A width of buckets with both of its names."""
 
     name: str
     duration: str
 
 
 class Catalog(Struct, frozen=True):
-    """What can be asked for."""
+    """The supported metrics, steps and limits."""
 
     metrics: list[CatalogMetric]
     steps: list[CatalogStep]
@@ -73,9 +87,9 @@ class Catalog(Struct, frozen=True):
 
 
 def catalog() -> Catalog:
-    """What `/metrics/catalog` answers."""
+    """The response of `/metrics/catalog`."""
     return Catalog(
-        [CatalogMetric(item.name, item.unit, item.description, item.dimensions) for item in METRICS.values()],
+        [CatalogMetric(one.name, one.type, one.unit, one.labels, one.meaning) for one in METRICS.values()],
         [CatalogStep(step.name, step.duration) for step in STEPS.values()],
         MAX_POINTS,
     )

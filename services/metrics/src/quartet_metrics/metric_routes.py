@@ -1,4 +1,4 @@
-"""Routes: the questions that can be asked over HTTP; scope metrics:read."""
+"""Routes of metrics: queries and the catalogue; scope metrics:read."""
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -10,7 +10,7 @@ from quartet_common.web.responses import json_response
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.metric_models import Answer, Catalog, Parameters, catalog
 from quartet_metrics.metric_parameters import read_query
-from quartet_metrics.metric_usecases import answer_query
+from quartet_metrics.metric_usecases import answer_query, kept_at
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/metrics")
 
@@ -21,9 +21,10 @@ blueprint = Blueprint("metrics", __name__, url_prefix="/metrics")
 @document_querystring(Parameters)
 @document_response(Answer)
 async def query() -> Response:
-    """Count events of the caller's tenant as time series without gaps."""
+    """Return a metric of the caller's tenant as time series without gaps."""
     container = app_container(MetricsConfig)
-    asked = read_query(request.args.to_dict(flat=False), container.clock())
+    now = container.clock()
+    asked = read_query(request.args.to_dict(flat=False), now, kept_at(container.config, now))
     return json_response(msgspec.json.encode(await answer_query(container, caller().tenant, asked)))
 
 
@@ -32,5 +33,5 @@ async def query() -> Response:
 @tag(["metrics"])
 @document_response(Catalog)
 async def known() -> Response:
-    """List the metrics, dimensions and steps that `/metrics/query` supports."""
+    """List the metrics, labels and steps that `/metrics/query` supports."""
     return json_response(msgspec.json.encode(catalog()))

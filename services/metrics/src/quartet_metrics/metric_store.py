@@ -1,58 +1,115 @@
-"""SQL: adds to the counts and reads them."""
+"""SQL of queries, exports and retention: connection first, then the tenant; never commits."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from types import MappingProxyType
-
-import msgspec
+from collections.abc import Sequence
+from datetime import datetime
 
 from quartet_common.data.connections import Connection
-from quartet_metrics.metric_domain import ALL, MAX_POINTS, NO_DIMENSION, Cell, CountKey, Query
+from quartet_common.data.row_exports import json_rows
+from quartet_metrics.metric_domain import ALL, MAX_POINTS, NO_LABEL, Cell, Query
 
-ADD = """
-INSERT INTO event_counts AS known (tenant_id, hour, action, outcome, count)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bigint[])
-ON CONFLICT (tenant_id, hour, action, outcome) DO UPDATE SET count = known.count + excluded.count"""
+# The subquery with OFFSET 0 is a range scan of the key of samples for each series and segment, whatever the plan.
+ADDED = """
+    SELECT CASE $3::int WHEN 0 THEN $4 ELSE series.labels[$3] END AS key,
+        width_bucket(found.start, $5::timestamptz[]) AS bucket, sum(found.amount)::bigint AS value
+    FROM series
+    CROSS JOIN unnest($6::text[], $7::timestamptz[], $8::timestamptz[]) AS segment (step, low, high)
+    CROSS JOIN LATERAL (
+        SELECT start, amount FROM samples WHERE samples.tenant_id = series.tenant_id AND samples.series = series.series
+        AND samples.step = segment.step AND samples.start >= segment.low AND samples.start < segment.high OFFSET 0
+    ) AS found
+    WHERE series.tenant_id = $1 AND series.metric = $2 AND ($9::int = 0 OR series.labels[$9] = $10)
+    GROUP BY 1, 2"""
+SUMS = f"{ADDED} LIMIT $11"
+# One statement, so that totals and what was added are of one moment; totals have no bucket.
+LEVELS = f"""
+WITH added AS ({ADDED})
+SELECT CASE $3::int WHEN 0 THEN $4 ELSE series.labels[$3] END AS key, 0 AS bucket, sum(series.total)::bigint AS value
+FROM series WHERE series.tenant_id = $1 AND series.metric = $2 GROUP BY 1
+UNION ALL (SELECT key, bucket, value FROM added LIMIT $11)"""
+DAYS = """
+SELECT samples.start, samples.amount FROM series JOIN samples
+ON samples.tenant_id = series.tenant_id AND samples.series = series.series AND samples.step = 'day'
+AND samples.start >= $3 AND samples.start < least($4::timestamptz, $5::timestamptz)
+WHERE series.tenant_id = $1 AND series.metric = $2"""
 
-SUM = """
-SELECT {key} AS key, date_bin($4, hour, timestamptz 'epoch') AS bucket, sum(count)::bigint AS value FROM event_counts
-WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND ($5::text IS NULL OR outcome = $5)
-GROUP BY 1, 2 LIMIT $6"""
+TENANTS = """
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id FROM series ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM series WHERE series.tenant_id > tenants.tenant_id ORDER BY tenant_id LIMIT 1)
+    FROM tenants WHERE tenants.tenant_id IS NOT NULL
+)
+SELECT tenant_id FROM tenants WHERE tenant_id IS NOT NULL"""
+PRUNE = """
+DELETE FROM samples WHERE ctid = ANY(ARRAY(
+    SELECT old.ctid FROM series
+    CROSS JOIN (VALUES ('minute', $2::timestamptz), ('hour', $3::timestamptz)) AS kept (step, first)
+    CROSS JOIN LATERAL (
+        SELECT samples.ctid FROM samples WHERE samples.tenant_id = series.tenant_id AND samples.series = series.series
+        AND samples.step = kept.step AND samples.start < kept.first LIMIT $4
+    ) AS old WHERE series.tenant_id = $1 LIMIT $4))"""
+MOVE = "SELECT move_event_counts()"
 
-SUMS: Mapping[str, str] = MappingProxyType(
-    {
-        "type": SUM.format(key="action"),
-        "outcome": SUM.format(key="outcome"),
-        NO_DIMENSION: SUM.format(key=f"'{ALL}'"),
-    }
+export_series = json_rows(
+    "SELECT series::text AS series, metric, labels, total FROM series WHERE tenant_id = $1 ORDER BY metric, labels"
+)
+export_samples = json_rows(
+    "SELECT series::text AS series, step, start, amount FROM samples WHERE tenant_id = $1 ORDER BY series, step, start"
 )
 
-EXPORT = "SELECT hour, action, outcome, count FROM event_counts WHERE tenant_id = $1 ORDER BY hour, action, outcome"
 
-
-async def add_counts(connection: Connection, counts: Sequence[tuple[CountKey, int]]) -> None:
-    """Add `counts` to what is there, in one statement. They must be sorted: workers that lock rows in one order cannot
-    wait for each other in a circle.
-    """
-    keys = [key for key, _ in counts]
-    await connection.execute(
-        ADD,
-        [key.tenant for key in keys],
-        [key.hour for key in keys],
-        [key.action for key in keys],
-        [key.outcome for key in keys],
-        [count for _, count in counts],
-    )
-
-
-async def sum_counts(connection: Connection, tenant: str, query: Query) -> list[Cell]:
-    """The sums per key and bucket that are not 0, at most MAX_POINTS + 1 of them: more than that is refused anyway."""
-    rows = await connection.fetch(
-        SUMS[query.by], tenant, query.start, query.end, query.step.width, query.metric.outcome, MAX_POINTS + 1
-    )
+async def read_sums(connection: Connection, tenant: str, query: Query) -> list[Cell]:
+    """What each series of a counter adds to each bucket; of more than MAX_POINTS only so many that it is refused."""
+    rows = await connection.fetch(SUMS, *arguments(tenant, query, query.starts))
     return [Cell(row["key"], row["bucket"], row["value"]) for row in rows]
 
 
-async def export_counts(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
-    """Every count of `tenant` as a JSON object, read through a server-side cursor; needs a transaction."""
-    async for row in connection.cursor(EXPORT, tenant, prefetch=1000):
-        yield msgspec.json.encode(dict(row))
+async def read_levels(connection: Connection, tenant: str, query: Query) -> tuple[dict[str, int], list[Cell]]:
+    """The present values of the series of a gauge, and what was added in each bucket and after the last."""
+    rows = await connection.fetch(LEVELS, *arguments(tenant, query, (*query.starts, query.end)))
+    cells = [Cell(row["key"], row["bucket"], row["value"]) for row in rows]
+    return {cell.key: cell.value for cell in cells if cell.bucket == 0}, [cell for cell in cells if cell.bucket > 0]
+
+
+async def read_days(connection: Connection, tenant: str, query: Query, now: datetime) -> dict[datetime, int]:
+    """The numbers of a daily metric by day, none of days that have not begun."""
+    rows = await connection.fetch(DAYS, tenant, query.metric.name, query.start, query.end, now)
+    return {row["start"]: row["amount"] for row in rows}
+
+
+async def read_tenants(connection: Connection) -> list[str]:
+    """All tenants with series, by one descent of the index for each."""
+    return [row["tenant_id"] for row in await connection.fetch(TENANTS)]
+
+
+async def prune_samples(
+    connection: Connection, tenant: str, minutes_from: datetime, hours_from: datetime, limit: int
+) -> int:
+    """Delete at most `limit` samples of minutes and hours that are not kept any more; returns how many."""
+    done: str = await connection.execute(PRUNE, tenant, minutes_from, hours_from, limit)
+    return int(done.rpartition(" ")[2])
+
+
+async def move_event_counts(connection: Connection) -> int:
+    """Move what processes of the release before have counted into series; returns the number of rows."""
+    moved: int = await connection.fetchval(MOVE)
+    return moved
+
+
+def arguments(tenant: str, query: Query, edges: Sequence[datetime]) -> tuple[object, ...]:
+    """The parameters of SUMS and LEVELS, whose buckets are between `edges`; labels by their number, 0 for none."""
+    labels, segments = query.metric.labels, query.segments()
+    name, value = query.alias.filter or ("", "")
+    return (
+        tenant,
+        query.metric.name,
+        labels.index(query.by) + 1 if query.by != NO_LABEL else 0,
+        ALL,
+        edges,
+        [segment.step for segment in segments],
+        [segment.start for segment in segments],
+        [segment.end for segment in segments],
+        labels.index(name) + 1 if name else 0,
+        value,
+        2 * MAX_POINTS + 1,  # a gauge has one more cell for each key
+    )

@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 
-from quartet_metrics import metric_store
-from quartet_metrics.metric_domain import METRICS, STEPS, CountKey, Query
+from quartet_metrics import metric_store, series_store
+from quartet_metrics.metric_catalog_domain import ALIASES, METRICS
+from quartet_metrics.metric_domain import STEPS, Query, bucket_starts
+from quartet_metrics.series_domain import Place, SeriesKey
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 async def fill(metrics: RunningService, tenant: str, counts: Iterable[tuple[datetime, str, str, int]]) -> None:
-    rows = sorted((CountKey(tenant, hour, action, outcome), count) for hour, action, outcome, count in counts)
+    amounts = {
+        Place(SeriesKey(tenant, "quartet_events_total", (action, outcome)), minute): count
+        for minute, action, outcome, count in counts
+    }
     async with metrics.container.database.transaction() as connection:
-        await metric_store.add_counts(connection, rows)
+        await series_store.add_amounts(connection, amounts, {})
 
 
 async def ask(metrics: RunningService, tenant: str, query: str) -> tuple[int, dict[str, Any]]:
@@ -102,7 +108,9 @@ async def test_nonsense_is_answered_with_a_problem_that_names_the_parameter(metr
         ("metric=logins", "metric"),
         ("metric=events&from=never", "from"),
         ("metric=events&to=2026-01-31", "to"),
-        ("metric=events&step=week", "step"),
+        ("metric=events&step=second", "step"),
+        ("metric=events&step=day&tz=Mars/Olympus", "tz"),
+        ("metric=quartet_groups&step=minute&from=2020-01-01T00:00:00Z&to=2020-01-01T01:00:00Z", "from"),
         ("metric=events&by=actor", "by"),
         ("metric=events&form=2026-01-31T09:00:00Z", "form"),
     ):
@@ -122,24 +130,59 @@ async def test_an_answer_of_too_many_points_is_refused_and_says_how_to_ask_for_l
     assert (await ask(metrics, tenant, f"{ten_to_the_three_hours}&by=type&step=day"))[0] == 200
 
 
+def hours_of_type(start: datetime, end: datetime, by: str = "type") -> Query:
+    starts = bucket_starts(start, end, STEPS["hour"], UTC)
+    return Query("events", ALIASES["events"], start, end, STEPS["hour"], by, starts)
+
+
 async def test_more_keys_than_points_are_refused_without_reading_them_all(metrics: RunningService) -> None:
     tenant = new_tenant()
     await fill(metrics, tenant, [(NINE, f"users.thing{n}.happened", "success", 1) for n in range(10_002)])
-    query = Query(METRICS["events"], NINE, NINE + HOUR, STEPS["hour"], "type")
+    query = hours_of_type(NINE, NINE + HOUR)
     async with metrics.container.database.connection() as connection:
-        assert len(await metric_store.sum_counts(connection, tenant, query)) == 10_001
+        assert len(await metric_store.read_sums(connection, tenant, query)) == 10_002
     assert (await ask(metrics, tenant, f"{RANGE}&by=type"))[1]["code"] == "too_many_points"
 
 
-async def test_the_catalog_names_metrics_dimensions_and_steps(metrics: RunningService) -> None:
-    headers = metrics.tokens.headers(new_tenant(), ["metrics:read"])
+async def test_the_catalog_describes_each_metric_and_each_can_be_queried(metrics: RunningService) -> None:
+    tenant = new_tenant()
+    headers = metrics.tokens.headers(tenant, ["metrics:read"])
     answer = await (await metrics.client.get("/metrics/catalog", headers=headers)).get_json()
-    assert [(metric["name"], metric["dimensions"]) for metric in answer["metrics"]] == [
-        ("events", ["type", "outcome"]),
-        ("refusals", ["type", "outcome"]),
-    ]
-    assert answer["steps"] == [{"name": "hour", "duration": "PT1H"}, {"name": "day", "duration": "P1D"}]
+    assert [one["name"] for one in answer["metrics"]] == list(METRICS)
+    assert answer["metrics"][0] == {
+        "name": "quartet_events_total",
+        "type": "counter",
+        "unit": "events",
+        "labels": ["type", "outcome"],
+        "meaning": METRICS["quartet_events_total"].meaning,
+    }
+    assert {one["type"] for one in answer["metrics"]} == {"counter", "gauge"}
+    assert [step["duration"] for step in answer["steps"]] == ["PT1M", "PT1H", "P1D", "P7D", "P1M"]
     assert answer["max_points"] == 10_000
+    for one in answer["metrics"]:
+        for by in (*one["labels"], "none"):
+            for step in ("day", "week", "month"):
+                status, _ = await ask(metrics, tenant, f"metric={one['name']}&by={by}&step={step}")
+                assert status == 200, (one["name"], by, step)
+
+
+async def test_minutes_and_days_of_a_time_zone_are_told_apart(metrics: RunningService) -> None:
+    tenant = new_tenant()
+    start = metrics.container.clock().replace(hour=0, minute=0, second=0, microsecond=0) - 3 * DAY
+    half_past = [start + 18 * HOUR + n * timedelta(minutes=1) for n in (29, 30)]  # midnight in Kolkata
+    await fill(
+        metrics, tenant, [(minute, "users.user.created", "success", n + 1) for n, minute in enumerate(half_past)]
+    )
+    span = f"metric=quartet_events_total&from={start:%Y-%m-%dT00:00:00Z}&to={start:%Y-%m-%dT20:00:00Z}"
+    for step, zone, values in (
+        ("day", "Asia/Kolkata", [1, 2]),
+        ("day", "Asia/Tokyo", [0, 3]),
+        ("day", "UTC", [3]),
+        ("hour", "UTC", [*[0] * 18, 3, 0]),
+        ("minute", "UTC", [*[0] * 1109, 1, 2, *[0] * 89]),
+    ):
+        _, answer = await ask(metrics, tenant, f"{span}&step={step}&tz={zone}")
+        assert [point["value"] for point in answer["series"][0]["points"]] == values, zone
 
 
 @pytest.mark.parametrize("path", ["/metrics/query?metric=events", "/metrics/catalog"])
@@ -156,18 +199,19 @@ async def test_an_export_holds_every_count_of_the_tenant_and_no_other(metrics: R
     headers = metrics.tokens.headers(mine, ["tenant:admin"])
     response = await metrics.client.get("/metrics/data/export", headers=headers)
     lines = [json.loads(line) for line in (await response.get_data()).splitlines()]
-    assert lines[0] == {
-        "kind": "event_count",
-        "data": {"hour": "2026-01-31T09:00:00Z", "action": "users.user.created", "outcome": "success", "count": 1},
-    }
-    assert [line["data"]["count"] for line in lines[:-1]] == list(range(1, 2501))
-    assert lines[-1] == {"kind": "end", "count": 2500}
+    labels = {"metric": "quartet_events_total", "labels": ["users.user.created", "success"]}
+    assert lines[0] == {"kind": "series", "data": {"series": lines[0]["data"]["series"], **labels, "total": 3126250}}
+    samples = [line["data"] for line in lines if line["kind"] == "sample"]
+    assert {one["series"] for one in samples} == {lines[0]["data"]["series"]}
+    assert [one["amount"] for one in samples if one["step"] == "hour"] == list(range(1, 2501))
+    assert sum(one["amount"] for one in samples if one["step"] == "day") == 3126250
+    assert lines[-1] == {"kind": "end", "count": len(lines) - 1}
 
 
 async def test_the_openapi_document_tells_of_parameters_and_answers(metrics: RunningService) -> None:
     document = await (await metrics.client.get("/metrics/openapi.json")).get_json()
     operation = document["paths"]["/metrics/query"]["get"]
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["metric", "from", "to", "step", "by"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["metric", "from", "to", "step", "by", "tz"]
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(answer["properties"]) == {"metric", "from", "to", "step", "by", "series", "total"}
 
@@ -191,28 +235,25 @@ async def test_a_query_reads_the_range_of_the_index_that_it_asks_for_and_nothing
 ) -> None:
     tenant = new_tenant()
     many = """
-        INSERT INTO event_counts
-        SELECT $1 || tenant, $2::timestamptz + hour * interval '1 hour', 'users.a' || action, 'success', 1
-        FROM generate_series(1, 20) tenant, generate_series(0, 999) hour, generate_series(1, 5) action"""
+        INSERT INTO samples SELECT tenant_id, series, 'hour', $2::timestamptz + hour * interval '1 hour', 1
+        FROM series, generate_series(0, 999) hour WHERE tenant_id LIKE $1 || '%'"""
+    for number in range(20):
+        await fill(metrics, f"{tenant}{number}", [(NINE - DAY, f"users.a{n}", "success", 1) for n in range(5)])
+    query = hours_of_type(NINE + 10 * HOUR, NINE + 34 * HOUR, by)
     async with metrics.container.database.connection() as connection:
         await connection.execute(many, tenant, NINE)
-        await connection.execute("ANALYZE event_counts")
+        await connection.execute("ANALYZE samples")
         plan = await connection.fetchval(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {metric_store.SUMS[by]}",
-            f"{tenant}7",
-            NINE + 10 * HOUR,
-            NINE + 34 * HOUR,
-            HOUR,
-            None,
-            10_001,
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {metric_store.SUMS}",
+            *metric_store.arguments(f"{tenant}7", query, query.starts),
         )
-        await connection.execute("DELETE FROM event_counts WHERE tenant_id LIKE $1 || '%'", tenant)
-    found = list(nodes(json.loads(plan)[0]["Plan"]))
-    assert not [node for node in found if node["Node Type"] == "Seq Scan"]
-    [scan] = [node for node in found if node.get("Index Name") == "event_counts_pkey"]
-    assert "tenant_id" in scan["Index Cond"]
-    assert "hour" in scan["Index Cond"]
-    assert scan["Actual Rows"] == 24 * 5
+        await connection.execute("DELETE FROM samples WHERE tenant_id LIKE $1 || '%'", tenant)
+        await connection.execute("DELETE FROM series WHERE tenant_id LIKE $1 || '%'", tenant)
+    found = [node for node in nodes(json.loads(plan)[0]["Plan"]) if node.get("Relation Name") == "samples"]
+    [scan] = [node for node in found if "Index Cond" in node]
+    assert [node["Node Type"] for node in found] in (["Index Scan"], ["Bitmap Heap Scan"], ["Index Only Scan"])
+    assert all(name in scan["Index Cond"] for name in ("tenant_id", "series", "step", "start"))
+    assert scan["Actual Rows"] * scan["Actual Loops"] == 24 * 5
     assert not any(node.get("Rows Removed by Filter") for node in found)
 
 

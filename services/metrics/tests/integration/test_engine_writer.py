@@ -1,0 +1,183 @@
+"""The copies in the engine: what changed, late events, crashes of the engine, the loss of its data, deleted tenants."""
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from quartet_cli.errors import QuartetError
+from quartet_cli.stack import Stack
+from quartet_common.core.errors import UnavailableError
+from quartet_common.runtime import tenant_deletion
+from quartet_metrics import engine_store, series_store
+from quartet_metrics.engine_domain import SETTLED
+from quartet_metrics.engine_usecases import EngineWriter, read_state, rebuild
+from quartet_metrics.metric_catalog_domain import DAILY_USERS, EVENTS, USERS
+from quartet_metrics.prometheus_parameters import read_instant, read_selection
+from quartet_metrics.prometheus_usecases import PrometheusQueries
+from quartet_metrics.series_domain import Place, SeriesKey
+from quartet_testing.conditions import eventually
+from quartet_testing.services import RunningService, new_tenant
+
+WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND due_at < now() + interval '10 seconds'"
+DUE = "UPDATE engine_rewrites SET due_at = now() + $2::interval WHERE tenant_id = $1"
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def this_minute() -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0)
+
+
+class Copied:
+    """A tenant whose series are counted in PostgreSQL, copied, and read from the engine."""
+
+    def __init__(self, metrics: RunningService) -> None:
+        self.metrics = metrics
+        self.tenant = new_tenant()
+        self.writer = EngineWriter(metrics.container)
+        self.queries = PrometheusQueries(metrics.container)
+
+    def events(self, kind: str = "users.user.created") -> SeriesKey:
+        return SeriesKey(self.tenant, EVENTS.name, (kind, "success"))
+
+    async def count(self, amounts: dict[tuple[SeriesKey, datetime], int], days: Any = None) -> None:
+        counted = Counter({Place(key, start): amount for (key, start), amount in amounts.items()})
+        daily = Counter({Place(key, start): amount for (key, start), amount in (days or {}).items()})
+        async with self.metrics.container.database.transaction() as connection:
+            await series_store.add_amounts(connection, counted, daily)
+
+    async def write(self) -> None:
+        """Until nothing is left to write."""
+
+        async def is_written() -> bool:
+            try:
+                await self.writer.run()
+            except UnavailableError:
+                return False
+            async with self.metrics.container.database.connection() as connection:
+                left = await engine_store.read_changed(connection, datetime.now(UTC), 1)
+                due = await connection.fetchval(WAITS, self.tenant)
+            return not left and not due
+
+        await eventually(is_written, "the engine has everything", 60)
+
+    async def value(self, query: str, at: datetime | None = None) -> float | None:
+        """The value of a query that has one result or none."""
+        given = {"query": [query]} | ({} if at is None else {"time": [at.isoformat().replace("+00:00", "Z")]})
+        found = json.loads(await self.queries.evaluate(self.tenant, "query", read_instant(given)))["data"]["result"]
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
+
+    async def shows(self, query: str, expected: float | None, at: datetime | None = None) -> None:
+        async def is_shown() -> bool:
+            return await self.value(query, at) == expected
+
+        try:
+            await eventually(is_shown, query, 15)
+        except AssertionError:
+            pytest.fail(f"{query} is {await self.value(query, at)}, not {expected}")
+
+
+@pytest.fixture
+def copied(metrics: RunningService, engine: str) -> Copied:
+    return Copied(metrics)
+
+
+async def test_values_are_in_the_engine_as_they_are_counted(copied: Copied) -> None:
+    now, users = this_minute(), SeriesKey(copied.tenant, USERS.name, ("active",))
+    days = {(SeriesKey(copied.tenant, DAILY_USERS.name, ()), now.replace(hour=0, minute=0)): 4}
+    await copied.count({(copied.events(), now): 3_000, (copied.events("x"), now): 1, (users, now): 9}, days)
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 3_001)
+    await copied.shows("sum by (outcome) (increase(quartet_events_total[1h]))", 3_001)
+    await copied.count({(copied.events(), now): 7, (users, now): -2})
+    await copied.write()
+    await copied.write()
+    await copied.shows('quartet_events_total{type="users.user.created",outcome="success"}', 3_007)
+    await copied.shows('increase(quartet_events_total{type="users.user.created"}[1h])', 3_007)
+    await copied.shows('quartet_users{state="active"}', 7)
+    await copied.shows("quartet_daily_active_users", 4)
+
+
+async def test_late_events_are_written_again_in_their_own_minutes(copied: Copied) -> None:
+    now, key = this_minute(), copied.events()
+    await copied.count({(key, now - 2 * HOUR): 5, (key, now - HOUR): 2})
+    await copied.write()
+    await copied.count({(key, now - 3 * HOUR): 11})
+    await copied.write()
+    async with copied.metrics.container.database.transaction() as connection:
+        due = await connection.fetchval("SELECT due_at FROM engine_rewrites WHERE tenant_id = $1", copied.tenant)
+        assert timedelta() < due - datetime.now(UTC) <= MINUTE
+        await connection.execute(DUE, copied.tenant, SETTLED)
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 18)
+    for hours, expected in ((3, 11), (2, 16), (1, 18)):
+        await copied.shows("sum(quartet_events_total)", expected, now - hours * HOUR + MINUTE)
+    await copied.shows("sum(increase(quartet_events_total[4h]))", 18)
+    await copied.shows("sum(increase(quartet_events_total[10m]))", 5, now - 2 * HOUR + 5 * MINUTE)
+
+
+async def test_figures_are_exact_after_crashes_of_the_engine_and_the_loss_of_its_data(
+    copied: Copied, servers: Stack
+) -> None:
+    now, key, total = this_minute(), copied.events(), 0
+    data = servers.home.data / "victoria-metrics"
+    for turn in range(12):
+        await copied.count({(key, now - 90 * MINUTE + turn * MINUTE): turn + 1})
+        total += turn + 1
+        if turn % 3 == 0:
+            with suppress(QuartetError):  # it has not come back from the kill before
+                servers.kill("victoria-metrics")
+        if turn == 7:
+            await asyncio.to_thread(servers.stop, "victoria-metrics")
+            for path in data.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            await asyncio.to_thread(servers.start, "victoria-metrics")
+        copied.writer = EngineWriter(copied.metrics.container)  # a worker that was killed has forgotten all
+        try:
+            await copied.writer.run()
+        except UnavailableError:
+            continue
+    async with copied.metrics.container.database.transaction() as connection:
+        await connection.execute(DUE, copied.tenant, SETTLED)
+    copied.writer = EngineWriter(copied.metrics.container)
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", total)
+    await copied.shows("sum(increase(quartet_events_total[2h]))", total)
+    for turn in range(12):
+        at = now - 89 * MINUTE + turn * MINUTE
+        await copied.shows("sum(increase(quartet_events_total[1m]))", turn + 1, at)
+
+
+async def test_a_rebuild_writes_everything_again_and_says_how_much_waits(copied: Copied) -> None:
+    now = this_minute()
+    await copied.count({(copied.events(), now - HOUR): 6})
+    await copied.write()
+    state = await rebuild(copied.metrics.container)
+    assert state.waiting >= state.series > 0
+    await copied.write()
+    assert (await read_state(copied.metrics.container)).waiting < state.waiting
+    await copied.shows("sum(quartet_events_total)", 6, now - HOUR + MINUTE)
+    await copied.shows("sum(increase(quartet_events_total[2h]))", 6)
+
+
+async def test_the_series_of_a_deleted_tenant_are_deleted_and_not_written_again(copied: Copied) -> None:
+    everything = read_selection({"match[]": ['{__name__!=""}']})
+    await copied.count({(copied.events(), this_minute()): 1})
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 1)
+    async with copied.metrics.container.database.transaction() as connection:
+        await tenant_deletion.record_tombstone(connection, copied.tenant)
+    copied.writer = EngineWriter(copied.metrics.container)
+    await copied.writer.run()
+    await copied.writer.run()
+
+    async def is_gone() -> bool:
+        return not json.loads(await copied.queries.find_series(copied.tenant, everything))["data"]
+
+    await eventually(is_gone, "the series are gone")
