@@ -1,4 +1,4 @@
-"""Shapes of SCIM messages as plain dataclasses, for whoever describes an API; what is sent is checked elsewhere."""
+"""Shapes of SCIM messages as dataclasses, for the OpenAPI document only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class ErrorDocument:
 
 @dataclass
 class ProjectionQuery:
-    """Which attributes an answer holds (RFC 7644 3.9): lists of names, separated by commas; one of the two."""
+    """The attributes of a response (RFC 7644 3.9): names separated by commas, in one of the two parameters."""
 
     attributes: str | None = None
     excludedAttributes: str | None = None  # noqa: N815  # the parameter's name
@@ -32,7 +32,7 @@ class PatchDocument:
 
 @dataclass
 class ListQuery(ProjectionQuery):
-    """Query of a list (RFC 7644 3.4.2, RFC 9865 2); a cursor takes the place of startIndex and is first empty."""
+    """The query parameters of a list (RFC 7644 3.4.2, RFC 9865 2); cursor replaces startIndex and is first empty."""
 
     filter: str | None = None
     sortBy: str | None = None  # noqa: N815  # the parameter's name

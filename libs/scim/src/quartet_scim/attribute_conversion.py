@@ -1,4 +1,4 @@
-"""Attributes compiled into functions: objects with names of any case, lists, and the shapes that clients send."""
+"""Attribute conversion: compiles attributes into functions that convert sent values to the canonical form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,38 +10,38 @@ from quartet_scim.schema import Attribute, Mutability, Type
 from quartet_scim.value_conversion import SIMPLE, Convert, WrongValueError
 
 Identity = Callable[[Mapping[str, Any]], tuple[Any, Any]]
-"""Gives of an element what makes it the same as another."""
+"""The key of an element of a multi-valued attribute; elements with equal keys are the same value."""
 
 MAX_VALUES = 1_000
 MAX_MEMBERS = 100_000
 MAX_KEYS = 1_000
-"""Attributes that one object may be sent with, those that no schema has among them."""
+"""The maximum number of attributes in a sent object, including unknown ones."""
 
 
 def ignore(_value: Any) -> None:
-    """Drops what clients may send but not write: readOnly attributes (RFC 7644 3.3, 3.5.1)."""
+    """Drops readOnly attributes, which clients may send but not write (RFC 7644 3.3, 3.5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One attribute of an object: canonical name, what its value becomes, and the error's type if it must be there."""
+    """One attribute of an object: canonical name, conversion, and the scimType of the error if it is required."""
 
     name: str
     convert: Convert
     required: ScimType | None = None
     is_single: bool = False
-    """Whether a list of one stands for the value."""
+    """Whether a list of one element is accepted as the value."""
     is_complex: bool = False
 
     def convert_sent(self, value: Any) -> Any:
-        """`convert`, of a list of one too where one value is wanted."""
+        """`convert`; accepts a list of one element if `is_single`."""
         if self.is_single and type(value) is list:
             value = out_of_list(value, is_complex=self.is_complex)
         return self.convert(value)
 
 
 class ObjectRules:
-    """The attributes that an object may have, found whatever the case of their names; all others are dropped."""
+    """The attributes that an object may have, found by names in any case; drops all others."""
 
     __slots__ = ("_by_lower_case", "_by_name", "_required", "_separator")
 
@@ -54,7 +54,7 @@ class ObjectRules:
             raise ValueError("two attributes have the same name")
 
     def convert(self, value: dict[str, Any]) -> dict[str, Any]:
-        """The object in canonical form: null and what becomes nothing are left out (RFC 7643 2.5)."""
+        """The object in canonical form, without null and unassigned values (RFC 7643 2.5)."""
         if len(value) > MAX_KEYS:
             raise WrongValueError(f"must not have more than {MAX_KEYS} attributes")
         found: dict[str, Any] = {}
@@ -73,13 +73,13 @@ class ObjectRules:
         return found
 
     def convert_or_nothing(self, value: Any) -> dict[str, Any] | None:
-        """The same for an object inside another: any JSON value may stand here, and an empty object is unassigned."""
+        """The same for an object inside another one: None for an empty object, which is unassigned."""
         if not isinstance(value, dict):
             raise WrongValueError("must be an object")
         return self.convert(value) or None
 
     def _by_other_case(self, key: str, value: dict[str, Any], aliased: set[str]) -> Field | None:
-        # Only ASCII has case here: the Kelvin sign in lower case would pass for a k.
+        # only ASCII is folded: the lower case of the Kelvin sign is a k
         field = self._by_lower_case.get(key.lower()) if key.isascii() else None
         if field is None:
             return None
@@ -97,7 +97,7 @@ class ObjectRules:
 
 
 def compiled(attribute: Attribute) -> Field:
-    """The attribute as a field of its object; ValueError for what SCIM or this library does not have."""
+    """The attribute as a field of its object. Raises ValueError for an unsupported attribute."""
     required: ScimType | None = "invalidValue" if attribute.required else None
     if attribute.mutability is Mutability.READ_ONLY:
         return Field(attribute.name, ignore)
@@ -111,12 +111,12 @@ def compiled(attribute: Attribute) -> Field:
 
 
 def element_of(attribute: Attribute) -> Convert:
-    """What one value of the attribute becomes, be it single-valued or not."""
+    """The conversion of one value of the attribute, which may be multi-valued."""
     return _complex(attribute) if attribute.type is Type.COMPLEX else SIMPLE[attribute.type]
 
 
 def identity_of(attribute: Attribute) -> Identity:
-    """Gives the `value` and `type` of an element, the type without regard to case unless the schema says otherwise."""
+    """The identity by `value` and `type` of an element; types are compared without case unless caseExact."""
     type_is_exact = any(sub.name == "type" and sub.case_exact for sub in attribute.sub_attributes)
 
     def identity(element: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -141,7 +141,7 @@ def _has_simple_value(attribute: Attribute) -> bool:
 
 
 def _object_or_its_value(convert: Convert) -> Convert:
-    # Entra ID sends a manager as the bare id, and roles are sent as a list of bare strings.
+    # Entra ID sends a manager as a plain id, and some clients send roles as a list of plain strings
     def either(value: Any) -> Any:
         if value == "":
             raise WrongValueError("must not be empty")
@@ -151,7 +151,7 @@ def _object_or_its_value(convert: Convert) -> Convert:
 
 
 def out_of_list(value: Any, *, is_complex: bool) -> Any:
-    """The value of a single-valued attribute that was sent as a list of one; anything else as it is."""
+    """The value of a single-valued attribute that was sent as a list of one element; other values unchanged."""
     # Entra ID sent single values as [{"value": ...}] before its flag aadOptscim062020, and some tenants still do.
     # Others send ["..."].
     if not isinstance(value, list) or len(value) != 1 or value[0] is None:
@@ -160,7 +160,7 @@ def out_of_list(value: Any, *, is_complex: bool) -> Any:
 
 
 def _clearable(one: Convert) -> Convert:
-    """A single-valued attribute with a `value`: an empty text, alone or as `value`, clears it."""
+    """The conversion of a single-valued attribute with a `value`: an empty string, also as `value`, removes it."""
 
     def convert(value: Any) -> Any:
         return None if value == "" else unassigned_if_blank(one(value))
@@ -169,13 +169,13 @@ def _clearable(one: Convert) -> Convert:
 
 
 def unassigned_if_blank(kept: dict[str, Any] | None) -> dict[str, Any] | None:
-    """None for an object whose `value` is empty and which has nothing else but a `$ref`: clients clear a manager so."""
+    """None for an object with an empty `value` and at most a `$ref`: some clients remove a manager so."""
     return None if kept is not None and kept.get("value") == "" and kept.keys() <= {"value", "$ref"} else kept
 
 
 def _list(one: Convert, limit: int, identity: Identity | None) -> Convert:
     def convert(value: Any) -> list[Any] | None:
-        # A single object stands for a list of one: clients that map one value forget the brackets.
+        # a single object is accepted as a list of one element: some clients omit the brackets
         items = [value] if isinstance(value, dict) else value
         if not isinstance(items, list):
             raise WrongValueError("must be a list")
@@ -194,7 +194,7 @@ def _elements(one: Convert, items: list[Any]) -> list[Any]:
     found = []
     for index, item in enumerate(items):
         try:
-            if item is None:  # dropped, it could empty the attribute with a value that the client did not mean
+            if item is None:  # an error: without it, the attribute could become empty unintentionally
                 raise WrongValueError("must not be null")
             kept = one(item)
         except WrongValueError as wrong:
@@ -205,7 +205,7 @@ def _elements(one: Convert, items: list[Any]) -> list[Any]:
 
 
 def _merged(found: list[dict[str, Any]], identity: Identity) -> list[dict[str, Any]]:
-    # RFC 7643 2.4: the same value and type should not be returned twice. What the later one says counts.
+    # RFC 7643 2.4: the same value and type should not be returned twice; the later element wins
     if len({item.get("value") for item in found}) == len(found):
         return found
     distinct: dict[Any, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The names by which clients call attributes: of any case, with or without URN, dotted; one table per resource type."""
+"""Attribute names as clients send them: in any case, with or without URN, dotted; one table for each resource type."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,17 +18,17 @@ SCHEMAS = Attribute(
 
 
 MAX_NAMES = 1_000
-"""Names that `attributes` or `excludedAttributes` may have."""
+"""The maximum number of names in `attributes` or `excludedAttributes`."""
 SEPARATORS = (":", ".")
-"""What stands between a URN and an attribute: the colon of RFC 7644 3.10, and the dot that some clients send."""
+"""Separators of URN and attribute: the colon of RFC 7644 3.10, and the dot that some clients send."""
 
 PUBLISHED = "urn:ietf:"
-"""How the URNs of the schemas that the IETF has published begin; nobody else can register one."""
+"""The prefix of schemas of the IETF, which tenants cannot register."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a name stands for.
+    """The attribute of a name.
 
     urn: the extension, None for the core. attribute: None for the whole extension, or the whole resource.
     sub: the sub-attribute, if the name has a dot.
@@ -40,16 +40,16 @@ class Named:
 
 
 def core_attributes(resource_type: ResourceType) -> tuple[Attribute, ...]:
-    """What stands at the top of a resource, extensions aside."""
+    """The top-level attributes of a resource, without extensions."""
     return (SCHEMAS, *common_attributes(), *resource_type.schema.attributes)
 
 
 def name_table(resource_type: ResourceType) -> Mapping[str, Named]:
     """All names (RFC 7644 3.10) in lower case: `name.familyname`, `urn:...:user:manager.value`, and the bare URNs.
 
-    Only ASCII has case here: the Kelvin sign in lower case would pass for a k, so look nothing else up.
-    An extension's attribute may go without its URN: Entra ID sends a bare `manager`. Those of published extensions keep
-    their names whatever a tenant registers; tenants' own schemas have theirs where no other of them has the same.
+    Look up ASCII names only: the lower case of the Kelvin sign is a k. Attributes of extensions are found without their
+    URN too, since Entra ID sends `manager`: first those of published extensions, then those of tenant schemas unless
+    two of them have the same name.
     """
     core = core_attributes(resource_type)
     table = dict(_names("", None, core))

@@ -1,4 +1,4 @@
-"""A resource type with everything that is compiled from its schemas: make it once, use it for every request."""
+"""A resource type with all objects compiled from its schemas: made once, used for all requests."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from quartet_scim.sorting import Sorter
 
 @dataclass(frozen=True, slots=True)
 class CompiledType:
-    """The rules of one resource type: for what is sent, patched, filtered and sorted by, and shown."""
+    """The compiled rules of one resource type: to normalise, patch, filter, sort and project resources."""
 
     resource_type: ResourceType
     normaliser: Normaliser
@@ -23,7 +23,7 @@ class CompiledType:
 
     @classmethod
     def of(cls, resource_type: ResourceType) -> "CompiledType":
-        """Compile the schemas of `resource_type`. Raises ValueError for a schema that cannot be (see `Normaliser`)."""
+        """Compile the schemas of `resource_type`. Raises ValueError for an unsupported schema (see `Normaliser`)."""
         return cls(
             resource_type,
             Normaliser(resource_type),

@@ -1,4 +1,4 @@
-"""What the server says about itself: ServiceProviderConfig, ResourceTypes and Schemas (RFC 7644 4, RFC 7643 5 to 7)."""
+"""Discovery documents: ServiceProviderConfig, ResourceTypes and Schemas (RFC 7644 4, RFC 7643 5 to 7)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -57,7 +57,7 @@ def service_provider_config(
 
 
 def resource_type_document(base_url: str, resource_type: ResourceType) -> dict[str, Any]:
-    """One resource type (RFC 7643 6); its extensions may be absent from a resource, so none is required."""
+    """One resource type (RFC 7643 6); its extensions are optional."""
     location = f"{_root(base_url)}/ResourceTypes/{resource_type.name}"
     return {
         "schemas": [RESOURCE_TYPE_SCHEMA],
@@ -89,12 +89,12 @@ def attribute_documents(schema: Schema) -> list[dict[str, Any]]:
 
 
 def resource_types(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:
-    """The answer of /ResourceTypes: all of them in one ListResponse."""
+    """The response of /ResourceTypes: all of them in one ListResponse."""
     return _list([resource_type_document(base_url, one) for one in known])
 
 
 def schemas(base_url: str, known: Iterable[ResourceType]) -> dict[str, Any]:
-    """The answer of /Schemas: every core schema and extension of the known resource types, each once."""
+    """The response of /Schemas: every core schema and extension of the known resource types, each once."""
     distinct = {schema.id: schema for one in known for schema in (one.schema, *one.extensions)}
     return schema_list(base_url, distinct.values())
 

@@ -1,4 +1,4 @@
-"""What a SCIM request is answered with when it fails: one exception, and a maker for each kind that the RFC names."""
+"""Errors of SCIM requests: one exception, and a function for each scimType (RFC 7644 3.12)."""
 
 from typing import Any, Literal, Protocol
 
@@ -22,16 +22,16 @@ ScimType = Literal[
 
 
 class HttpError(Protocol):
-    """An error with an HTTP status and a sentence for people."""
+    """An error with an HTTP status and a message."""
 
     status: int
     detail: str
 
 
 class ScimError(Exception):
-    """A request that fails by RFC 7644 3.12: an HTTP status, a sentence for people, and a scimType where one applies.
+    """A SCIM error (RFC 7644 3.12): an HTTP status, a message, and a scimType if one applies.
 
-    The sentence names attributes and never repeats values, so that no secret of a request comes back or is logged.
+    The message names attributes, but has no values, which may be secrets.
     """
 
     def __init__(self, status: int, detail: str, scim_type: ScimType | None = None) -> None:
@@ -44,13 +44,13 @@ class ScimError(Exception):
         return self.detail
 
     def document(self) -> dict[str, Any]:
-        """The error message to send (RFC 7644 3.12), whose status is a string as the RFC wants it."""
+        """The body of the error (RFC 7644 3.12); its status is a string, as the RFC requires."""
         kind = {} if self.scim_type is None else {"scimType": self.scim_type}
         return {"schemas": [ERROR_SCHEMA], "status": str(self.status), **kind, "detail": self.detail}
 
 
 def invalid_syntax(detail: str) -> ScimError:
-    """400: the body is not JSON, or not the message that was expected."""
+    """400: the body is not JSON, or not the expected message."""
     return ScimError(400, detail, "invalidSyntax")
 
 
@@ -60,22 +60,22 @@ def invalid_value(detail: str) -> ScimError:
 
 
 def invalid_filter(detail: str) -> ScimError:
-    """400: the filter cannot be read, or asks for what is not supported."""
+    """400: the filter is invalid or not supported."""
     return ScimError(400, detail, "invalidFilter")
 
 
 def mutability(detail: str) -> ScimError:
-    """400: the change touches what cannot be changed."""
+    """400: the change concerns an attribute that cannot be changed."""
     return ScimError(400, detail, "mutability")
 
 
 def too_many(detail: str) -> ScimError:
-    """400: the answer would be larger than the server is willing to compute."""
+    """400: the response or its computation would exceed a limit."""
     return ScimError(400, detail, "tooMany")
 
 
 def invalid_cursor() -> ScimError:
-    """400: the cursor is not one that this question was answered with (RFC 9865 2.1)."""
+    """400: the cursor is not one of this query (RFC 9865 2.1)."""
     return ScimError(400, "cursor is not valid for this query. Start again without a cursor.", "invalidCursor")
 
 

@@ -1,4 +1,4 @@
-"""What SCIM asks of HTTP, without any framework: media types and the body of an error."""
+"""SCIM over HTTP, without a framework: media types and the body of an error."""
 
 import orjson
 
@@ -10,7 +10,7 @@ ROOT = "/scim/"
 
 
 def render_error(error: HttpError, path: str) -> tuple[bytes, str] | None:
-    """Body and content type of an error on a SCIM route (RFC 7644 3.12), whatever raised it; None on other routes."""
+    """Body and content type of any error on a SCIM route (RFC 7644 3.12); None on other routes."""
     if not path.startswith(ROOT):
         return None
     return orjson.dumps(as_scim_error(error).document()), CONTENT_TYPE

@@ -1,4 +1,4 @@
-"""From the body's bytes to a JSON object that is safe to work with, and from a document to the text to store."""
+"""Parses a body into a JSON object with limits, and serialises documents for storage."""
 
 import json as stdlib_json
 import re
@@ -11,24 +11,24 @@ from quartet_scim.errors import ScimError, invalid_syntax
 
 MAX_DEPTH = 32
 MAX_PARTS = 400_000
-"""Commas and opening brackets of a body."""
+"""The maximum number of commas and opening brackets in a body."""
 BYTES_OF_A_PART = 100
-"""Bytes of memory that a value takes, however short its text is."""
+"""Bytes of memory of a value, also if its text is short."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _ESCAPED_COLON = re.compile(rb"\\u003a", re.IGNORECASE)
 
 
 class _RepeatedKeyError(Exception):
-    """Carries the key out of the standard library's decoder."""
+    """Raised inside the standard library's decoder for a repeated key."""
 
 
 def size_in_memory(body: bytes) -> int:
-    """About how many bytes the objects take that `parse` makes of the body."""
+    """The approximate size in bytes of the objects that `parse` makes of the body."""
     return len(body) + BYTES_OF_A_PART * _parts(body)
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object that the body holds.
+    """The JSON object in the body.
 
     Raises ScimError 400 invalidSyntax for what is not UTF-8 or not JSON (lone surrogates included), is not an object,
     is nested deeper than 32 levels, repeats a key in an object, or holds a NUL, which PostgreSQL cannot store; 413 for
@@ -53,7 +53,7 @@ def _parts(body: bytes) -> int:
 
 
 def dump(document: Mapping[str, Any]) -> str:
-    """The document as compact JSON text, in the form in which PostgreSQL takes jsonb."""
+    """The document as compact JSON text for a jsonb parameter."""
     return orjson.dumps(document).decode()
 
 
@@ -81,8 +81,8 @@ def _is_deeper(value: object, limit: int) -> bool:
 
 
 def _may_repeat_a_key(body: bytes, value: object) -> bool:
-    # The decoder keeps the last of two equal keys, and with the first goes at least one colon. Written out again, the
-    # value has therefore fewer colons than the body, unless the body hides one of its own as an escape.
+    # The decoder drops the first of two equal keys, and so at least one colon. The serialised value then has fewer
+    # colons than the body, unless the body has a colon as an escape.
     return body.count(b":") != orjson.dumps(value).count(b":") or _ESCAPED_COLON.search(body) is not None
 
 

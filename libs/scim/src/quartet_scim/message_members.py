@@ -1,4 +1,4 @@
-"""What all messages of SCIM (RFC 7644 3.4.3, 3.5.2, 3.7) have in common: names in any case, and `schemas`."""
+"""Checks that all SCIM messages share (RFC 7644 3.4.3, 3.5.2, 3.7): names in any case, and `schemas`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from quartet_scim.errors import invalid_syntax
 
 
 def lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The members by their names in lower case. Raises ScimError 400 invalidSyntax for one that is there twice."""
+    """The members by their names in lower case. Raises ScimError 400 invalidSyntax for a name given twice."""
     members = {name.lower(): value for name, value in sent.items()}
     if len(members) != len(sent):
         raise invalid_syntax(f"{where} has a member twice, in different case.")
@@ -15,7 +15,7 @@ def lower_names(sent: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def require_schema(schemas: object, urn: str) -> None:
-    """Refuse a message whose `schemas`, a list or a single URN, does not hold `urn`. Raises ScimError 400."""
+    """Check that `schemas`, a list or a single URN, has `urn`. Raises ScimError 400."""
     named = [schemas] if isinstance(schemas, str) else schemas
     if not isinstance(named, list) or urn.lower() not in [str(one).lower() for one in named]:
         raise invalid_syntax(f"schemas must hold {urn}.")

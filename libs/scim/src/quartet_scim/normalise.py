@@ -1,4 +1,4 @@
-"""From what a client sent to what is kept: names, types and rules of the schemas, compiled once per resource type."""
+"""Normalises a sent resource to its stored form by the schemas of its resource type, which are compiled once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -11,15 +11,15 @@ from quartet_scim.usernames import prepare
 from quartet_scim.value_conversion import WrongValueError, text
 
 SEARCHED = frozenset({"userName", "externalId", "displayName"})
-MAX_SEARCHED_BYTES = 1024
-"""Bytes of an attribute that stands in a database index, whose entries PostgreSQL limits to about 2,700 bytes."""
+MAX_INDEXED_ATTRIBUTE_BYTES = 1024
+"""Maximum bytes of an attribute with a database index, whose entries PostgreSQL limits to about 2,700 bytes."""
 MAX_PREPARED_BYTES = 2048
-"""Bytes of the form in which a userName is compared: some characters become up to three times as long."""
+"""Maximum bytes of the compared form of a userName, which can be three times as long as the sent one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """A resource as it is kept.
+    """A resource in its stored form.
 
     attributes: the document to store: `schemas` first, canonical names, nothing read-only, null, empty or secret.
     secrets: the values that are never returned, by name (`password`), or by URN, colon and name for an extension's.
@@ -30,10 +30,10 @@ class Normalised:
 
 
 class Normaliser:
-    """The rules of one resource type: make it once, use it for every request; it keeps nothing of them.
+    """Normalises resources of one type: made once, used for all requests, without state.
 
-    Raises ValueError where a schema asks for what SCIM or this library does not have: a complex attribute inside
-    another, a secret sub-attribute, two attributes whose names differ by case only.
+    Raises ValueError for an unsupported schema: with a complex attribute inside another, a secret sub-attribute, or two
+    attributes whose names differ in case only.
     """
 
     def __init__(self, resource_type: ResourceType) -> None:
@@ -63,7 +63,7 @@ class Normaliser:
         return Normalised({"schemas": schemas, **found}, secrets)
 
     def _check_schemas(self, value: Any) -> list[str]:
-        # RFC 7643 3: the attribute says what the resource is; URNs that are not known here are other servers' business.
+        # RFC 7643 3: the attribute names the schemas of the resource; unknown URNs are ignored
         if not isinstance(value, list) or not all(isinstance(urn, str) for urn in value):
             raise WrongValueError("must be a list of schema URNs", "invalidSyntax")
         if self._core.lower() not in (urn.lower() for urn in value):
@@ -83,7 +83,7 @@ class Normaliser:
 
 
 def core_field(attribute: Attribute) -> Field:
-    """An attribute of the core as a field: what is searched by is shorter than other texts."""
+    """A core attribute as a field; attributes with an index have a lower size limit than others."""
     one = compiled(attribute)
     if attribute.name in SEARCHED and one.convert is not ignore:
         convert = _user_name if attribute.name == "userName" else _searched_text
@@ -91,7 +91,7 @@ def core_field(attribute: Attribute) -> Field:
     return one
 
 
-_searched_text = text(MAX_SEARCHED_BYTES)
+_searched_text = text(MAX_INDEXED_ATTRIBUTE_BYTES)
 
 
 def _user_name(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""The SQL of a page: which resources, in which order, from where on; by index or by cursor (RFC 7644 3.4.2, RFC 9865).
+"""The SQL of a page: its condition, order and limits; by index or by cursor (RFC 7644 3.4.2, RFC 9865).
 
-A page by cursor is the range behind a position, so that it costs the same wherever it is, and an untouched resource
-is neither repeated nor lost however the list changes in between.
+A page by cursor is the range after a position: its cost does not depend on the position, and unchanged resources are
+neither repeated nor missed if the list changes between pages.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from quartet_scim.sorting import Key, Order, key_of
 NOTHING = Sql("TRUE", ())
 LAST_MODIFIED = "meta.lastModified"
 FEW_TESTS = 3
-"""Tests of one element that an index finds which leave a search cheap."""
+"""Maximum further tests of an element found by an index for which a search is cheap."""
 PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of resources after which a page ends (RFC 7644 3.4.2.4 allows to return fewer than `count`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Behind which resource a page begins: its sort value as PostgreSQL writes it, None for none, and its id."""
+    """The resource after which a page begins: its sort value as PostgreSQL text (None: no value) and its id."""
 
     key: str | None
     id: UUID
@@ -36,11 +36,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the resources of a type stand; SQL, never made from input.
+    """The tables and columns of a resource type, as SQL that is never made from input.
 
-    table: what stands behind FROM. tenant, id: its columns. first: the number of the first parameter that is free; $1
-    is the tenant's. searched: where filters and orders find what is not in the jsonb column `resource`. totals: the
-    table of the number of resources of each tenant. text: the column that is read as text besides `resource`.
+    table: the text after FROM. tenant, id: its columns. first: the number of the first free parameter; $1 is the
+    tenant. searched: the SQL of attributes that are not in the jsonb column `resource`. totals: the table with the
+    number of resources of each tenant. text: the column that is read as text in addition to `resource`.
     """
 
     table: str
@@ -55,18 +55,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a query selects of one type: `condition` None for all, `order` None for that of the ids."""
+    """The condition (None: all resources) and the order (None: by id) of a query for one type."""
 
     condition: Condition | None
     order: Order | None
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is answered from the primary key alone, however many resources there are."""
+        """Whether the primary key alone serves it, so that its cost does not grow with the number of resources."""
         return self.condition is None and self.order is None
 
     def is_indexed(self, searched: Columns) -> bool:
-        """Whether an index finds what is selected, so that its cost does not grow with the number of resources."""
+        """Whether an index serves it, so that its cost does not grow with the number of resources."""
         if self.condition is not None:
             return _is_indexed(self.condition, searched)
         column = None if self.order is None else searched.get(self.order.target.name)
@@ -74,14 +74,14 @@ class Selection:
 
     @property
     def is_by_time(self) -> bool:
-        """Whether it looks at meta.lastModified: clients poll by such queries."""
+        """Whether it uses meta.lastModified: clients poll by such queries."""
         by_order = self.order is not None and self.order.target.name == LAST_MODIFIED
         return by_order or (self.condition is not None and mentions(self.condition, LAST_MODIFIED))
 
 
 @dataclass(frozen=True, slots=True)
 class PageSql:
-    """The pieces of one query: `SELECT ..., {key} AS sort_key FROM {table} WHERE {tenant} = $1 AND {rows}`.
+    """The parts of one query: `SELECT ..., {key} AS sort_key FROM {table} WHERE {tenant} = $1 AND {rows}`.
 
     rows: the condition, the order and the limits of the page. where: the condition alone, for counting. by_cursor:
     whether the page begins behind a position that the client has sent.
@@ -94,12 +94,12 @@ class PageSql:
     by_cursor: bool = False
 
     def refusal(self) -> ScimError:
-        """The 400 for a value that PostgreSQL cannot make its own of: the position of a forged cursor can be one."""
+        """The 400 for a value that PostgreSQL cannot convert, as in a forged cursor."""
         return invalid_cursor() if self.by_cursor else unreadable_value()
 
 
 def cut_query(selected: str, kept: str, texts: Sequence[str], number: int) -> str:
-    """The query `selected` with NULL in place of `texts` in every row before which there are ${number} bytes of them.
+    """The query `selected` with NULL instead of `texts` in every row after the first ${number} bytes of them.
 
     kept: the other columns, as SQL. texts: the columns that are measured, of type text. The first row is always whole.
     The rows that are cut still tell where they stand, that there are more, and how many bytes the rows up to them have
@@ -114,12 +114,12 @@ def cut_query(selected: str, kept: str, texts: Sequence[str], number: int) -> st
 
 
 def unreadable_value() -> ScimError:
-    """400: a value of the filter, or one that it is compared with, is beyond what PostgreSQL can hold."""
+    """400: a value of the filter, or a stored one, is out of PostgreSQL's range."""
     return invalid_filter("The filter compares with a value that is out of range.")
 
 
 def select(query: Query, compiled: CompiledType, *, unknown_is_absent: bool = False) -> Selection:
-    """What `query` selects; by a filter on meta.lastModified in its order, unless another one is asked for.
+    """The selection of `query`; without sortBy, a filter on meta.lastModified is sorted by it.
 
     Raises ScimError 400 as filters and `Sorter` do; see them for `unknown_is_absent`.
     """
@@ -142,7 +142,7 @@ def page_sql(
     after: Position | None = None,
     before: datetime | None = None,
 ) -> PageSql:
-    """The SQL of at most `limit` resources, without the first `offset`, behind the position `after`.
+    """The SQL of at most `limit` resources after the position `after`, without the first `offset`.
 
     before: only resources that were last modified before that time.
     Raises ScimError 400 for attributes that can be neither filtered nor sorted by here.
@@ -163,7 +163,7 @@ def page_sql(
     parameters += [offset, limit] if offset else [limit]
     end = f"${place.first + len(parameters) - 1}::bigint"
     if offset:
-        # Only what the order needs is read of those that stand before the page.
+        # of the rows before the page, only columns of the order are read
         skipped = f"OFFSET ${place.first + len(parameters) - 2}::bigint LIMIT {end}"
         inner = f"{place.tenant} = $1 AND {where.text}{beyond} ORDER BY {ways} {skipped}"
         rows = f"{place.id} IN (SELECT {place.id} FROM {place.table} WHERE {inner}) ORDER BY {ways}"
@@ -184,7 +184,7 @@ def _is_indexed(condition: Condition, searched: Columns) -> bool:
         case Some():
             return _finds_elements(condition.condition, searched)
         case AllOf():
-            # The other conditions are tested on each row that the index finds: few only if its values are unique.
+            # the other conditions are tested on each row found by the index: few only if its values are unique
             return any(_finds_one(one, searched) for one in condition.conditions)
         case AnyOf():  # PostgreSQL combines indexes of the table itself, no lookups in other tables
             return all(_finds_rows(one, searched) for one in condition.conditions)
@@ -193,7 +193,7 @@ def _is_indexed(condition: Condition, searched: Columns) -> bool:
 
 
 def _finds_elements(condition: Condition, searched: Columns) -> bool:
-    """The same inside brackets, where a few more tests of the element cost little (`type eq "work"`)."""
+    """The same inside brackets, where a few further tests of the element are cheap (`type eq "work"`)."""
     parts = condition.conditions if isinstance(condition, AllOf) else (condition,)
     simple = len(parts) <= FEW_TESTS and all(isinstance(one, Test) for one in parts)
     return simple and any(_is_indexed(one, searched) for one in parts)
@@ -233,5 +233,5 @@ def _beyond(order: Order | None, key: Key | None, place: Place, after: Position 
         return f" AND ({rest})" if sign == ">" else f" AND ({rest} OR {key.expression} IS NOT NULL)"
     value = f"{add(after.key, 'text')}::{key.type}"
     rest = f"({key.expression}, {place.id}) {sign} ({value}, {add(after.id, 'uuid')})"
-    # Those without a value stand behind all others, in ascending order.
+    # in ascending order, resources without a value are last
     return f" AND {rest}" if key.required or sign == "<" else f" AND ({rest} OR {key.expression} IS NULL)"

@@ -1,4 +1,4 @@
-"""Pages by index (RFC 7644 3.4.2.4): which resources of a list are shown, and how the numbers of a query are read."""
+"""Pages by index (RFC 7644 3.4.2.4), and whole numbers in queries."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from quartet_scim.errors import invalid_value
 
 DEFAULT_COUNT = 100
 MAX_COUNT = 200
-# 18 digits always fit into the database's 64 bits.
+# 18 digits always fit into 64 bits
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -20,12 +20,12 @@ class Page:
 
     @property
     def offset(self) -> int:
-        """How many resources stand before the page."""
+        """The number of resources before the page."""
         return self.start_index - 1
 
 
 def whole_number(name: str, text: str) -> int:
-    """The number that the text of a parameter is. Raises ScimError 400 invalidValue for more than 18 digits or none."""
+    """The whole number in a parameter. Raises ScimError 400 invalidValue for other texts and more than 18 digits."""
     if _WHOLE_NUMBER.fullmatch(text) is None:
         raise invalid_value(f"{name} must be a whole number.")
     return int(text)

@@ -1,4 +1,4 @@
-"""Versions as conditions of a request: If-Match and If-None-Match (RFC 7644 3.14, RFC 9110 13.1)."""
+"""Conditional requests by version: If-Match and If-None-Match (RFC 7644 3.14, RFC 9110 13.1)."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 @dataclass(frozen=True, slots=True)
 class IfMatch:
-    """The versions of which a write insists that one is the present one; `tags` None where any will do.
+    """The condition of a write: the resource has one of the versions `tags` (None: any version).
 
     Tags are compared weakly, with or without `W/`: SCIM's versions are weak (RFC 7644 3.14), and a strong comparison
     (RFC 9110 13.1.1) would fail for each of them.
@@ -22,21 +22,21 @@ class IfMatch:
 
     @classmethod
     def parse(cls, header: str | None) -> "IfMatch":
-        """The condition of a header, None for none. Raises ScimError 400 for what is neither `*` nor entity tags."""
+        """The condition of a header (None: no header). ScimError 400 for other values than `*` and entity tags."""
         return cls(None if header is None else _tags(header, "If-Match"))
 
     def require(self, version: int) -> None:
-        """Raise ScimError 412 unless the resource at `version` is one that the client knows."""
+        """Raise ScimError 412 if `version` does not meet the condition."""
         if self.tags is not None and _opaque(version) not in self.tags:
             raise ScimError(412, "The resource has changed: its version is not the one in If-Match.")
 
 
 ANY_VERSION = IfMatch(None)
-"""The condition of a request that has none."""
+"""The condition of a request without If-Match."""
 
 
 def is_known_version(header: str | None, version: int) -> bool:
-    """Whether If-None-Match says that the client has `version` already. Raises ScimError 400."""
+    """Whether `version` is in the If-None-Match header. Raises ScimError 400."""
     if header is None:
         return False
     tags = _tags(header, "If-None-Match")

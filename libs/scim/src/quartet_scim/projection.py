@@ -1,4 +1,4 @@
-"""Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 3.4.2.5, 3.9), and `returned`."""
+"""Projection: the attributes of a response by `attributes`, `excludedAttributes` (RFC 7644 3.9) and `returned`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from quartet_scim.errors import invalid_value
 from quartet_scim.schema import Attribute, ResourceType, Returned
 
 Tree: TypeAlias = dict[str, "Tree | None"]
-"""Names with what is meant below them, None for all of it."""
+"""Names with the selected names below them, None for all of them."""
 
 Way = tuple[str, ...]
 """The keys from the resource to a value: URN of an extension, attribute, sub-attribute."""
@@ -19,10 +19,10 @@ Way = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What of a resource is returned; made by `Projector.parse`.
+    """The returned attributes of a resource; made by `Projector.parse`.
 
-    is_everything: nothing of what is stored is left out, so that its bytes may be handed on.
-    kept: what is returned, None for everything. left_out: what of that is not, for all that.
+    is_everything: nothing is left out, so that rendered bytes can be sent unchanged.
+    kept: the returned attributes, None for all. left_out: exceptions from `kept`.
     """
 
     is_everything: bool
@@ -30,16 +30,16 @@ class Projection:
     left_out: Tree
 
     def wants(self, name: str) -> bool:
-        """Whether an attribute of the core, or an extension by its URN, is returned, or at least a part of it.
+        """Whether a core attribute, or an extension by its URN, is returned at least in part.
 
-        name: canonical. What a service would have to look up (members, groups) need not be where it is not wanted.
+        name: canonical. Services need not read members or groups that are not returned.
         """
         if name in self.left_out and self.left_out[name] is None:
             return False
         return self.kept is None or name in self.kept
 
     def apply(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What is returned of a whole resource, its id and meta included; what becomes empty is left out.
+        """The returned part of a resource with id and meta, without attributes that become empty.
 
         The document is not changed; the result shares values with it.
         """
@@ -47,12 +47,12 @@ class Projection:
         return _without(found, self.left_out) if self.left_out else found
 
     def of(self, rendered: bytes) -> bytes:
-        """What is returned of a resource that is rendered already: the same bytes where nothing is left out."""
+        """The returned part of a rendered resource: the same bytes if nothing is left out."""
         return rendered if self.is_everything else orjson.dumps(self.apply(orjson.loads(rendered)))
 
 
 class Projector:
-    """The names and the `returned` of one resource type: make it once, use it for every request."""
+    """Makes projections for one resource type: made once, used for all requests."""
 
     def __init__(self, resource_type: ResourceType) -> None:
         core = core_attributes(resource_type)
@@ -63,12 +63,12 @@ class Projector:
         self._never = _tree(self._ways(Returned.NEVER))
         self._on_request = _tree(self._ways(Returned.REQUEST))
         self._usual = self._without([])
-        """What most requests ask for, by saying nothing."""
+        """The projection of a request without parameters."""
 
     def parse(
         self, attributes: str | Iterable[str] | None = None, excluded: str | Iterable[str] | None = None
     ) -> Projection:
-        """The projection that a request asks for by `attributes` or `excludedAttributes`.
+        """The projection for `attributes` or `excludedAttributes`.
 
         Each is a query's text with commas, or the list of a search request. Names may be of any case, dotted, with a
         URN, or a URN alone; unknown ones are passed over. Raises ScimError 400 invalidValue where both name something,
@@ -150,7 +150,7 @@ def _tree(ways: Iterable[Way]) -> Tree:
 
 
 def _include(tree: Tree, way: Way) -> None:
-    """Add what lies at the end of the way; all of something swallows its parts."""
+    """Add the attribute at the end of a path; a whole attribute replaces its parts."""
     for step in way[:-1]:
         below = tree.setdefault(step, {})
         if below is None:
@@ -160,7 +160,7 @@ def _include(tree: Tree, way: Way) -> None:
 
 
 def _exclude(tree: Tree, way: Way) -> None:
-    """Take out what lies at the end of the way, and what lies across it."""
+    """Remove the attribute at the end of a path, and its parts."""
     for step in way[:-1]:
         below = tree.get(step)
         if below is None:
@@ -173,7 +173,7 @@ def _exclude(tree: Tree, way: Way) -> None:
 
 def _is_in(tree: Tree, way: Way, *, partly: bool = False) -> bool:
     for step in way[:-1]:
-        below = tree.get(step, _NOWHERE)
+        below = tree.get(step, _EMPTY)
         if below is None:
             return True
         tree = below
@@ -187,12 +187,12 @@ def _copy(tree: Tree) -> Tree:
 def _union(one: Tree, other: Tree) -> Tree:
     found = _copy(one)
     for name, below in other.items():
-        there = found.get(name, _NOWHERE)
+        there = found.get(name, _EMPTY)
         found[name] = None if there is None or below is None else _union(there, below)
     return found
 
 
-_NOWHERE: Tree = {}
+_EMPTY: Tree = {}
 
 
 def _only(value: Any, kept: Tree) -> Any:

@@ -1,4 +1,4 @@
-"""What a list or search asks for, by query string or SearchRequest: filter, order, page, names (RFC 7644 3.4.2)."""
+"""The query of a list or search: filter, order, page and projection, parsed from a query string or SearchRequest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from quartet_scim.paging import DEFAULT_COUNT, MAX_COUNT, Page, whole_number
 SEARCH_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 NAMES = ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor", "attributes", "excludedAttributes")
 MAX_NAME = 1_024
-"""Characters of sortBy."""
+"""Maximum characters of sortBy."""
 MAX_CURSOR = 4_096
-"""Characters of a cursor; those that are given out are shorter."""
+"""Maximum characters of a cursor; valid ones are shorter."""
 _KNOWN = {name.lower(): name for name in NAMES}
 _MAY_BE_EMPTY = frozenset({"filter", "startIndex", "count"})
 _DESCENDING = {"ascending": False, "descending": True}
@@ -23,7 +23,7 @@ _DESCENDING = {"ascending": False, "descending": True}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question for many resources.
+    """A query for resources (RFC 7644 3.4.2).
 
     cursor: None for paging by index, "" for the first page by cursor (RFC 9865 2). attributes, excluded: as a
     `Projector` takes them, for it alone knows the names.
@@ -38,11 +38,11 @@ class Query:
     excluded: str | Sequence[str] | None = None
 
     def at(self, page: Page, cursor: str | None = None) -> "Query":
-        """The same question for another page."""
+        """The same query for another page."""
         return replace(self, page=page, cursor=cursor)
 
     def body(self) -> dict[str, Any]:
-        """The SearchRequest (RFC 7644 3.4.3) that asks the same."""
+        """The equivalent SearchRequest (RFC 7644 3.4.3)."""
         found = {
             "filter": self.filter,
             "sortBy": self.sort_by,
@@ -57,11 +57,11 @@ class Query:
 
 
 def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maximum: int = MAX_COUNT) -> Query:
-    """The question of a query string: each name with the texts that were given for it; names may be of any case.
+    """Parse a query string: each name with its values; names may be in any case.
 
-    Other parameters are passed over, and so are `filter`, `startIndex` and `count` without a value. Raises ScimError
-    400, which names the parameter: invalidValue for one that is given twice or makes no sense, invalidCount for a count
-    that makes none beside a cursor (RFC 9865 2.1).
+    Ignores other parameters, and `filter`, `startIndex` and `count` without a value. Raises ScimError 400, which names
+    the parameter: invalidValue for an invalid one or one given twice, invalidCount for an invalid count with a cursor
+    (RFC 9865 2.1).
     """
     given: dict[str, str] = {}
     for name, texts in parameters:
@@ -77,9 +77,9 @@ def query_of_parameters(parameters: Iterable[tuple[str, Sequence[str]]], *, maxi
 
 
 def query_of_body(body: Mapping[str, Any], *, maximum: int = MAX_COUNT) -> Query:
-    """The question of a SearchRequest (RFC 7644 3.4.3), whose names may be of any case; null is as good as nothing.
+    """Parse a SearchRequest (RFC 7644 3.4.3), whose names may be in any case; null counts as missing.
 
-    Raises ScimError 400 as `query_of_parameters` does, invalidSyntax for what is no SearchRequest.
+    Raises ScimError 400 as `query_of_parameters` does, invalidSyntax for another message.
     """
     message: dict[str, Any] = {}
     for name, value in body.items():
@@ -135,7 +135,7 @@ def _number_of_text(name: str, text: str) -> int:
 
 
 def _number_of_json(name: str, value: object) -> int:
-    # Some clients send numbers as strings; true and 1.0 are no whole numbers of JSON's.
+    # some clients send numbers as strings; true and 1.0 are no whole numbers
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise invalid_value(f"{name} must be a whole number.")
     return whole_number(name, str(value))

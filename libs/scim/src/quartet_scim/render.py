@@ -1,4 +1,4 @@
-"""From the stored text to the bytes of an answer, without parsing it: id, meta and the service's own are spliced in."""
+"""Renders a resource from its stored text without parsing it: id, meta and further members are inserted."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def render(
     location: str,
     extra: str = "",
 ) -> bytes:
-    """The resource as it is sent (RFC 7643 3.1).
+    """The resource in a response (RFC 7643 3.1).
 
     stored: the text of a JSON object (PostgreSQL's or `json.dump`'s) that has none of the members spliced in here.
     created, modified: with a time zone; ValueError without. location: the absolute URL.
@@ -38,9 +38,9 @@ def list_response(
     start_index: int | None = None,
     next_cursor: str | None = None,
 ) -> bytes:
-    """The ListResponse (RFC 7644 3.4.2, RFC 9865 2) around resources that are rendered already.
+    """The ListResponse (RFC 7644 3.4.2, RFC 9865 2) with rendered resources.
 
-    total: how many match in all, None where nobody has counted. items_per_page: how many this page really holds.
+    total: how many match in all, None if not counted. items_per_page: how many this page really holds.
     start_index: counted from 1, None for a page by cursor. next_cursor: unreserved characters, None on the last page.
     """
     head = [f'{{"schemas":["{LIST_RESPONSE_SCHEMA}"]']
@@ -60,7 +60,7 @@ def etag(version: int) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds and Z; ValueError for a time without zone, whose instant would be a guess."""
+    """RFC 3339 in UTC with milliseconds and Z. Raises ValueError for a time without a time zone."""
     if moment.tzinfo is None:
         raise ValueError("a time without a time zone is not an instant")
     if moment.tzinfo is not UTC:

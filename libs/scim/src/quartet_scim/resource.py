@@ -1,4 +1,4 @@
-"""A resource between two requests: its attributes as normalised, and what the server keeps about it."""
+"""A stored resource: its normalised attributes and metadata."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ Attributes = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as kept. `version` counts from 1; `created` and `modified` carry a time zone."""
+    """A stored resource. `version` counts from 1; `created` and `modified` have a time zone."""
 
     id: UUID
     attributes: Attributes
@@ -30,7 +30,7 @@ class Resource:
         return value if isinstance(value, str) else None
 
     def next(self, now: datetime, attributes: Attributes | None = None) -> Self:
-        """The resource one version later, with other attributes if they are given."""
+        """The next version of the resource, with other attributes if given."""
         kept = self.attributes if attributes is None else attributes
         return replace(self, attributes=kept, version=self.version + 1, modified=now)
 
@@ -52,6 +52,6 @@ def _size_of_values(attributes: Attributes) -> int:
 
 
 def changed_names(before: Attributes, after: Attributes) -> list[str]:
-    """The top-level attributes that differ, sorted; `schemas` follows from the rest and is left out."""
+    """The top-level attributes that differ, sorted, without `schemas`, which is derived from the others."""
     names = (before.keys() | after.keys()) - {"schemas"}
     return sorted(name for name in names if before.get(name) != after.get(name))

@@ -1,4 +1,4 @@
-"""What resources are made of: schemas, attributes, resource types (RFC 7643), read from the documents in schemas/."""
+"""Schemas, attributes and resource types (RFC 7643), read from the documents in schemas/."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,17 +66,17 @@ class Attribute:
     sub_attributes: tuple["Attribute", ...] = ()
 
     def __post_init__(self) -> None:
-        # Whatever a schema says: binary values and references are case exact (RFC 7643 2.3.6, 2.3.7).
+        # binary values and references are always case exact (RFC 7643 2.3.6, 2.3.7)
         object.__setattr__(self, "case_exact", self.case_exact or self.type in (Type.BINARY, Type.REFERENCE))
 
     @property
     def is_secret(self) -> bool:
-        """Whether a value of it must never be shown, and so never reach a stored document."""
+        """Whether its values are never returned, and so not part of the stored document."""
         return self.returned is Returned.NEVER or self.mutability is Mutability.WRITE_ONLY
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Attribute":
-        """The attribute that a schema document describes; KeyError or ValueError where the description is wrong."""
+        """The attribute of a schema document. Raises KeyError or ValueError for an invalid one."""
         return cls(
             name=document["name"],
             type=Type(document.get("type", "string")),
@@ -104,7 +104,7 @@ class Schema:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Schema":
-        """The schema that a document of RFC 7643 7 describes; KeyError or ValueError where the document is wrong."""
+        """The schema of a document (RFC 7643 7). Raises KeyError or ValueError for an invalid one."""
         attributes = tuple(Attribute.from_document(attribute) for attribute in document["attributes"])
         return cls(document["id"], document["name"], document.get("description", ""), attributes)
 
@@ -141,13 +141,13 @@ def common_attributes() -> tuple[Attribute, ...]:
 
 
 def user_resource_type(*more: Schema) -> ResourceType:
-    """Users with the enterprise extension, and whatever further extensions are given."""
+    """Users with the enterprise extension and further ones."""
     extensions = (enterprise_user_schema(), *more)
     return ResourceType("User", "/Users", "People's accounts", user_schema(), extensions)
 
 
 def group_resource_type(*more: Schema) -> ResourceType:
-    """Groups, with whatever extensions are given."""
+    """Groups with extensions."""
     return ResourceType("Group", "/Groups", "Sets of users and groups", group_schema(), more)
 
 

@@ -1,4 +1,4 @@
-"""From a schema document that a client sends (RFC 7643 7) to an extension that this library can hold, or a refusal."""
+"""Parses and checks a schema document of a client (RFC 7643 7), which becomes an extension."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from quartet_scim.errors import ScimError, invalid_syntax, invalid_value
 from quartet_scim.schema import Attribute, Mutability, ResourceType, Returned, Schema, Type, Uniqueness
 
 MAX_ATTRIBUTES = 100
-"""Attributes of one schema, sub-attributes included."""
+"""The maximum number of attributes of a schema, including sub-attributes."""
 MAX_URN = 256
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024
 MAX_SUGGESTIONS = 100
-"""Canonical values, or types of references, of one attribute."""
+"""The maximum number of canonical values, or of reference types, of an attribute."""
 
 # RFC 8141 2, without what neither a filter nor a path could name: sub-delims, "@", and r-, q- and f-components; and
 # without "/" and "%", which the address of a schema would not bring back as they were written.
@@ -40,10 +40,10 @@ _REFUSED: Mapping[str, Mapping[str, str]] = {
 
 
 def read_schema(document: object) -> Schema:
-    """The extension that the document describes, checked and with all characteristics filled in.
+    """The extension of the document, with defaults for missing characteristics.
 
-    Raises ScimError 400 (invalidSyntax for what is no object, else invalidValue) with the way to what is wrong, such as
-    `attributes[2].subAttributes[0].type`; never for a reason that is not the document's own.
+    Raises ScimError 400 (invalidSyntax if it is no object, else invalidValue) with the path of the error, such as
+    `attributes[2].subAttributes[0].type`.
     """
     found = _object("The schema", document, _SCHEMA_KEYS)
     urn = read_urn(found.get("id"))
@@ -74,9 +74,9 @@ def read_urn(value: object) -> str:
 
 
 def find_conflict(urn: str, known: Iterable[str]) -> str | None:
-    """The one of the `known` URNs that stands in the way: the same, whatever its case, or one that begins the other.
+    """One of the `known` URNs that conflicts with `urn`: it is equal in any case, or a prefix of the other.
 
-    With both `urn:example:a` and `urn:example:a:b`, nobody could tell the attribute `b` of the first from the second.
+    With both `urn:example:a` and `urn:example:a:b`, the attribute `b` of the first would be ambiguous.
     """
     lower = urn.lower()
     for one in known:
@@ -195,7 +195,7 @@ def _can_be_stored(text: str) -> bool:
 def _object(place: str, value: object, known: set[str]) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise invalid_syntax(f"{place} must be an object.")
-    # A misspelt characteristic would else be lost, and with it what was meant.
+    # an error, since a misspelt characteristic would be lost otherwise
     strange = next((key for key in value if key not in known), None)
     if strange is not None:
         shown = ascii(strange if len(strange) <= MAX_NAME else f"{strange[:MAX_NAME]}...")

@@ -1,4 +1,4 @@
-"""Which schemas a request names by URN: so that a server can tell whether it has heard of all of them."""
+"""The URNs of schemas in a request, by which a process can see whether it knows all of them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +14,8 @@ _PREFIX = "urn:"
 
 
 def urns_in_text(*texts: str | None) -> Iterator[str]:
-    """The URNs, attributes' names included, in filters, paths, and lists of attributes; None names nothing, and so does
-    a text that is longer than a filter may be: whoever reads it next refuses it.
+    """The URNs, also with attribute names, in filters, paths and lists of attributes; none in a text longer than a
+    filter, which the parser refuses.
     """
     for text in texts:
         if text is not None and len(text) <= MAX_CHARACTERS and _PREFIX in text.lower():
@@ -23,9 +23,9 @@ def urns_in_text(*texts: str | None) -> Iterator[str]:
 
 
 def urns_in_message(payload: Mapping[str, Any]) -> Iterator[str]:
-    """The URNs under which a body writes or asks for something, be it a resource, a PatchOp or a search request.
+    """The URNs of attributes in a body: a resource, a PatchOp or a search request.
 
-    What a resource only lists in `schemas` does not count: nothing is written by that.
+    Without those that are only in `schemas` of a resource, since they write nothing.
     """
     yield from _of_keys(payload)
     for name, value in payload.items() if len(payload) <= MAX_KEYS else ():
@@ -40,7 +40,7 @@ def urns_in_message(payload: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_keys(payload: Mapping[str, Any]) -> Iterator[str]:
-    """None of an object that is refused for its size."""
+    """The URNs among the keys of an object; none of one that is refused for its size."""
     return (key for key in payload if key[:4].lower() == _PREFIX) if len(payload) <= MAX_KEYS else iter(())
 
 
@@ -53,7 +53,7 @@ def _of_operation(operation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def has_unknown(resource_type: ResourceType, urns: Iterable[str]) -> bool:
-    """Whether any of `urns` is neither a schema of the type nor an attribute of one."""
+    """Whether one of `urns` is neither a schema of the type nor an attribute of one."""
     known: list[str] | None = None
     for urn in dict.fromkeys(urns):
         known = known or [one.lower() for one in urns_of(resource_type)]

@@ -1,4 +1,4 @@
-"""How userName is compared: the UsernameCaseMapped profile of PRECIS (RFC 7644 section 5)."""
+"""The comparison of userNames by the UsernameCaseMapped profile of PRECIS (RFC 7644 section 5)."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ _WIDTHS = {
     for code in (0x3000, *range(0xFF00, 0xFFF0))
     if (parts := unicodedata.decomposition(chr(code)).split()) and parts[0] in ("<wide>", "<narrow>")
 }
-"""Full-width and half-width characters, and what each stands for."""
+"""Full-width and half-width characters with their normal forms."""
 
 
 def prepare(user_name: str) -> str:

@@ -1,4 +1,4 @@
-"""One value against one data type (RFC 7643 2.3): what comes in from JSON, what is kept, and what is refused."""
+"""Value conversion: checks and converts JSON values by data type (RFC 7643 2.3)."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from quartet_scim.errors import ScimError, ScimType
 from quartet_scim.schema import Type
 
 Convert = Callable[[Any], Any]
-"""Takes a JSON value that is not null; returns what is kept, None for nothing; raises WrongValueError."""
+"""Converts a JSON value that is not null to the stored value, None for unassigned. Raises WrongValueError."""
 
 MAX_STRING_BYTES = 64 * 1024
 _INT64 = 2**63
@@ -20,7 +20,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\
 
 
 class WrongValueError(Exception):
-    """A value that is refused. Its path grows on the way up, so that a value that is right pays nothing for it."""
+    """An invalid value. Its path is completed by the callers, so that valid values need no path."""
 
     def __init__(self, problem: str, scim_type: ScimType = "invalidValue") -> None:
         super().__init__(problem)
@@ -29,17 +29,17 @@ class WrongValueError(Exception):
         self.path = ""
 
     def under(self, step: str) -> "WrongValueError":
-        """The same problem, seen from one step further out."""
+        """The same error with a prefix of the path."""
         self.path = step + self.path
         return self
 
     def scim_error(self) -> ScimError:
-        """The answer to the client: 400, with the path of the attribute."""
+        """The error as 400 with the path of the attribute."""
         return ScimError(400, f"{self.path} {self.problem}.", self.scim_type)
 
 
 def text(max_bytes: int = MAX_STRING_BYTES) -> Convert:
-    """Strings of at most so many bytes of UTF-8, without NUL and lone surrogates, which PostgreSQL cannot store."""
+    """Strings of at most `max_bytes` of UTF-8, without NUL and lone surrogates, which PostgreSQL cannot store."""
 
     def convert(value: Any) -> str:
         if not isinstance(value, str):
@@ -91,7 +91,7 @@ def decimal(value: Any) -> int | float:
 
 
 def date_time(value: Any) -> str:
-    """xsd:dateTime (RFC 7643 2.3.5), kept as it was written: at most nanoseconds, and UTC where it names no offset."""
+    """xsd:dateTime (RFC 7643 2.3.5), stored as sent: at most nanoseconds; UTC without an offset."""
     written: str = _text(value)
     try:
         if _RFC_3339.fullmatch(written) is None:
@@ -103,7 +103,7 @@ def date_time(value: Any) -> str:
 
 
 def binary(value: Any) -> str:
-    """Base64 of either alphabet, with or without padding, kept as it was written (RFC 7643 2.3.6)."""
+    """Base64 of either alphabet, with or without padding, stored as sent (RFC 7643 2.3.6)."""
     written: str = _text(value)
     bare = written.rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -115,7 +115,7 @@ def binary(value: Any) -> str:
 
 SIMPLE: Mapping[Type, Convert] = {
     Type.STRING: _text,
-    # Whatever names something: clients send URLs, ids and placeholders, and refusing one would stop a whole profile.
+    # any text: clients send URLs, ids and placeholders, and an error would refuse the whole resource
     Type.REFERENCE: _text,
     Type.BOOLEAN: boolean,
     Type.INTEGER: integer,

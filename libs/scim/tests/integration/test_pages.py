@@ -160,7 +160,7 @@ async def test_nothing_that_is_stored_makes_sorting_fail(
             assert len(await walk(connection, selection, 1)) == 2, (sort_by, value)
 
 
-async def test_a_list_that_changes_between_pages_neither_repeats_nor_loses_what_stays(
+async def test_a_list_that_changes_between_pages_neither_repeats_nor_misses_unchanged_resources(
     connection: asyncpg.Connection, badge_users: ResourceType
 ) -> None:
     meta = {"created": "2026-01-31T09:30:00.000Z", "lastModified": "2026-01-31T09:30:00.000Z"}

@@ -106,7 +106,7 @@ def test_a_list_of_bare_strings_is_a_list_of_values() -> None:
     assert RULES.convert({"emails": ["a@example.com"]}) == {"emails": [{"value": "a@example.com"}]}
 
 
-def test_a_single_object_stands_for_a_list_of_one() -> None:
+def test_a_single_object_is_accepted_as_a_list_of_one() -> None:
     assert RULES.convert({"emails": {"value": "a@example.com"}}) == {"emails": [{"value": "a@example.com"}]}
 
 

@@ -10,7 +10,7 @@ from scim2_models import Context, EnterpriseUser, User
 
 from quartet_scim.errors import ScimError
 from quartet_scim.json import dump, parse
-from quartet_scim.normalise import MAX_SEARCHED_BYTES, Normaliser
+from quartet_scim.normalise import MAX_INDEXED_ATTRIBUTE_BYTES, Normaliser
 from quartet_scim.schema import (
     Attribute,
     Returned,
@@ -147,7 +147,7 @@ def test_the_type_of_a_value_may_be_any_word() -> None:
 
 @pytest.mark.parametrize("attribute", ["userName", "externalId", "displayName"])
 def test_what_is_searched_by_is_short_enough_for_a_database_index(attribute: str) -> None:
-    longest = "é" * (MAX_SEARCHED_BYTES // 2)
+    longest = "é" * (MAX_INDEXED_ATTRIBUTE_BYTES // 2)
     assert USERS.normalise({**user(), attribute: longest}).attributes[attribute] == longest
     assert refused({**user(), attribute: longest + "x"}).detail.startswith(f"{attribute} must not be longer")
 
@@ -251,7 +251,7 @@ def test_the_case_of_names_makes_no_difference(attributes: dict[str, Any], cased
     assert USERS.normalise({**recased(payload), cased("schemas"): [CORE]}) == USERS.normalise(payload)
 
 
-def test_a_list_of_one_stands_for_the_value_of_a_single_valued_attribute() -> None:
+def test_a_list_of_one_is_accepted_for_a_single_valued_attribute() -> None:
     name, manager = {"familyName": "B", "givenName": "A"}, {"value": "26118915"}
     sent = user(
         displayName=["B"],

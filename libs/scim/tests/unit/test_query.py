@@ -91,7 +91,7 @@ def test_what_is_no_whole_number_is_refused_by_name(name: str, text: str) -> Non
         assert refused(action, **{name: text}) == ("invalidValue", f"{name} must be a whole number.")
 
 
-def test_a_count_that_makes_no_sense_beside_a_cursor_has_an_error_of_its_own() -> None:
+def test_an_invalid_count_with_a_cursor_has_an_error_of_its_own() -> None:
     assert refused(asked, count="many", cursor="")[0] == "invalidCount"
     assert asked(count="-1", cursor="").page.count == 0
 

@@ -30,7 +30,7 @@ def refused(value: Any) -> tuple[str | None, str]:
     return caught.value.scim_type, caught.value.detail
 
 
-def test_what_is_not_said_of_an_attribute_is_the_default_of_the_rfc() -> None:
+def test_missing_characteristics_have_the_defaults_of_the_rfc() -> None:
     [attribute] = read_schema(document({"name": "number"})).attributes
     assert (attribute.type, attribute.mutability, attribute.returned) == (
         Type.STRING, Mutability.READ_WRITE, Returned.DEFAULT,

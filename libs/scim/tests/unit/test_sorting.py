@@ -63,7 +63,7 @@ def test_over_several_types_an_unknown_attribute_has_no_value_and_a_secret_stays
         sorter.order("password", unknown_is_absent=True)
 
 
-def test_what_stands_in_rows_or_nowhere_is_refused(sorter: Sorter) -> None:
+def test_attributes_in_rows_or_without_a_column_are_refused(sorter: Sorter) -> None:
     for name in ("groups", "meta.created"):
         order = sorter.order(name)
         assert order is not None

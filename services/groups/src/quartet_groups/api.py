@@ -61,7 +61,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> Quart:
 
 
 def _provide(app: Quart, container: AppContainer[GroupsConfig]) -> None:
-    """Give the handlers what they work with."""
+    """Register the objects that the handlers need."""
     users: UserDirectory = users_client.UsersClient(container.service_client("users", container.config.users_url))
     group_type, view = CompiledType.of(group_resource_type()), GroupView(f"{container.config.issuer}/scim/v2")
     provide(app, UserDirectory, users)

@@ -1,4 +1,4 @@
-"""The internal route of Bulk: group operations that the users service was sent (RFC 7644 section 3.7)."""
+"""The internal route for the group operations of a Bulk request, called by users (RFC 7644 section 3.7)."""
 
 import asyncio
 from typing import Any

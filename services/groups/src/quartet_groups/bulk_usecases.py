@@ -1,4 +1,4 @@
-"""The group operations of a Bulk, which the users service hands on: one after the other, each with its own result."""
+"""Carries out the group operations of a Bulk request one after the other; each has its own outcome."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ POSTGRESQL = "postgresql"
 
 
 class GroupOperation(msgspec.Struct, frozen=True):
-    """One operation; `id` is the group's, made by the sender for a POST, the client's own text for other methods."""
+    """One operation; `id` is that of the group: made by users for a POST, as sent by the client otherwise."""
 
     method: Method
     id: str
@@ -44,8 +44,8 @@ class GroupOperation(msgspec.Struct, frozen=True):
 
 
 class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "failOnErrors"}):
-    """Operations in order; the number of errors at which to stop, and the seconds after which to begin none, None for
-    never. `scopes` are those of the access token that the client sent to users.
+    """Operations in order; the number of errors at which to stop, and the seconds after which none is started (None: no
+    limit). `scopes` are those of the client's access token.
     """
 
     operations: list[GroupOperation]
@@ -56,7 +56,7 @@ class GroupOperations(msgspec.Struct, frozen=True, rename={"fail_on_errors": "fa
 
 @dataclass(frozen=True)
 class Ready:
-    """An operation that has been read: how to carry it out, and whom it wants to let in."""
+    """A parsed operation: the call that carries it out, and the members that it adds."""
 
     carry_out: Callable[[], Awaitable[Outcome]]
     new_members: Sequence[SentMember] = ()
@@ -72,21 +72,21 @@ class GroupBulk:
     clock: Callable[[], float] = time.monotonic
 
     async def carry_out(self, caller: Caller, sent: GroupOperations) -> list[Outcome]:
-        """What became of the operations, in order; fewer where it ended at the last error that is accepted."""
+        """The outcomes of the operations, in order; fewer if `fail_on_errors` errors occurred."""
         caller = replace(caller, scopes=sent.scopes)
         outcomes: list[Outcome] = []
         errors = 0
-        away: Outcome | None = None
+        stopped: Outcome | None = None
         ends = math.inf if sent.seconds is None else self.clock() + sent.seconds
         for ready in await self._read(caller, sent.operations):
             if self.clock() > ends:
-                away = away or Outcome.failed(LATE)
+                stopped = stopped or Outcome.failed(LATE)
             try:
-                outcome = away or (ready if isinstance(ready, Outcome) else await outcome_of(ready.carry_out()))
+                outcome = stopped or (ready if isinstance(ready, Outcome) else await outcome_of(ready.carry_out()))
             except UnavailableError as error:
                 outcome = Outcome.failed(error)
                 if error.server == POSTGRESQL:
-                    away = outcome  # without it nothing else can be done either, and each try takes its time
+                    stopped = outcome  # all others would fail too, each after a timeout
             outcomes.append(outcome)
             errors += outcome.error is not None
             if errors == sent.fail_on_errors:
@@ -94,16 +94,16 @@ class GroupBulk:
         return outcomes
 
     async def _read(self, caller: Caller, operations: Sequence[GroupOperation]) -> list[Ready | Outcome]:
-        """The operations, or the outcomes of those that cannot be read; users are asked once for all that they name."""
+        """The parsed operations, or the outcomes of invalid ones; looks up all their members in users by one call."""
         found: list[Ready | Outcome] = []
         for operation in operations:
-            await asyncio.sleep(0)  # a large group takes milliseconds
+            await asyncio.sleep(0)  # normalising a large group takes milliseconds
             try:
                 found.append(self._ready(caller, operation))
             except ScimError as error:
                 found.append(Outcome.failed(error))
         new_members = {member.id: member for one in found if isinstance(one, Ready) for member in one.new_members}
-        with contextlib.suppress(UnavailableError, ShareExceededError):  # whom it concerns will notice
+        with contextlib.suppress(UnavailableError, ShareExceededError):  # operations that need it fail later
             await resolve_members(self.container, self.directory, caller, list(new_members.values()))
         return found
 

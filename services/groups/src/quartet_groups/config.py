@@ -1,4 +1,4 @@
-"""Configuration of the groups service: what every service has."""
+"""Configuration of the groups service: the common settings."""
 
 from typing import ClassVar
 
@@ -11,4 +11,4 @@ class GroupsConfig(ServiceConfig):
     service: ClassVar[str] = "groups"
 
     max_body_bytes: int = 12 * 1024 * 1024
-    """A group is sent with its members: 100,000 of them are some 8 MiB."""
+    """A group is sent with its members: 100,000 of them are about 8 MiB."""

@@ -1,7 +1,7 @@
-"""The events that the groups service publishes: the contract, with one JSON Schema each in schemas/."""
+"""Events of groups; their JSON Schemas are in schemas/."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
@@ -22,7 +22,7 @@ MEMBERS_PER_EVENT = 1000
 
 
 class NestedGroup(NamedTuple):
-    """A group that is a member of another, by its id and its name for people."""
+    """A group that is a member of another: its id and display name."""
 
     id: UUID
     display: str
@@ -37,39 +37,41 @@ class GroupFacts(TypedDict):
 
 
 def created(group_id: UUID, version: int, facts: GroupFacts) -> DomainEvent:
-    """A group came into being; its members follow in events of their own."""
+    """A group was created; its members are in separate events."""
     return DomainEvent(CREATED, f"groups/{group_id}", version, {**facts})
 
 
-def updated(group_id: UUID, version: int, facts: GroupFacts, changed: list[str]) -> DomainEvent:
-    """Attributes of a group changed; `changed` names them."""
-    return DomainEvent(UPDATED, f"groups/{group_id}", version, {**facts, "changed": changed})
+def updated(
+    group_id: UUID, version: int, facts: GroupFacts, changed: list[str], changes: dict[str, Any]
+) -> DomainEvent:
+    """A group was changed; `changed` names the attributes, `changes` are the members of `changed_values`."""
+    return DomainEvent(UPDATED, f"groups/{group_id}", version, {**facts, "changed": changed, **changes})
 
 
 def deleted(group_id: UUID, version: int, facts: GroupFacts) -> DomainEvent:
-    """A group is gone."""
+    """A group was deleted."""
     return DomainEvent(DELETED, f"groups/{group_id}", version, {**facts})
 
 
 def members_added(group_id: UUID, version: int, facts: GroupFacts, members: Sequence[UUID]) -> list[DomainEvent]:
-    """Users became members, at most 1,000 an event."""
+    """Users became members: events with at most 1,000 users each."""
     return _membership(MEMBERS_ADDED, group_id, version, facts, members)
 
 
 def members_removed(group_id: UUID, version: int, facts: GroupFacts, members: Sequence[UUID]) -> list[DomainEvent]:
-    """Users are no members any more, at most 1,000 an event."""
+    """Users left the group: events with at most 1,000 users each."""
     return _membership(MEMBERS_REMOVED, group_id, version, facts, members)
 
 
 def groups_nested(group_id: UUID, version: int, facts: GroupFacts, nested: Sequence[NestedGroup]) -> list[DomainEvent]:
-    """Groups became members, at most 1,000 an event."""
+    """Groups became members: events with at most 1,000 groups each."""
     return _nesting(NESTING_ADDED, group_id, version, facts, nested)
 
 
 def groups_unnested(
     group_id: UUID, version: int, facts: GroupFacts, nested: Sequence[NestedGroup]
 ) -> list[DomainEvent]:
-    """Groups are no members any more, at most 1,000 an event."""
+    """Groups left the group: events with at most 1,000 groups each."""
     return _nesting(NESTING_REMOVED, group_id, version, facts, nested)
 
 

@@ -1,20 +1,20 @@
-"""SQL of the membership graph: walks over nestings, never over members; connection first, then the tenant."""
+"""SQL of the membership graph: recursive queries over nestings; connection first, then the tenant; never commits."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
 
-from quartet_common.data.connections import Connection
+from quartet_common.data.connections import Connection, fetch_one
 from quartet_groups.membership_domain import Graph
 from quartet_groups.nesting_domain import MAX_LEVELS, Surroundings
 
-# One look into the index per group that is reached, whatever the planner thinks of the tables: OFFSET 0 keeps the inner
-# query as it is. UNION drops what was reached before, so the walk ends, and diamonds cost nothing twice.
+# One index lookup for each reached group, whatever the planner's statistics: OFFSET 0 keeps the inner query as it is.
+# UNION drops groups that were reached before, so the recursion ends, and no group is read twice.
 PARENTS = "SELECT parent_id FROM nestings WHERE tenant_id = $1 AND child_id = reached.id OFFSET 0"
 UPWARD = f"SELECT up.parent_id FROM reached CROSS JOIN LATERAL ({PARENTS}) AS up"
 
-# One question has a text of its own: of arrays the planner knows the length, which has it plan each time anew.
+# A single question has a text of its own: for arrays of known length, the planner makes a new plan each time.
 ASKED = ("SELECT DISTINCT unnest($2::uuid[]) AS id", "SELECT unnest($3::uuid[])")
 ASKED_ONE = ("SELECT $2::uuid AS id", "SELECT $3::uuid")
 
@@ -22,26 +22,27 @@ VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM membership_versions WHE
 
 
 async def lock(connection: Connection, tenant: str) -> None:
-    """Until the transaction ends nobody else of the tenant nests a group or deletes one, so that no two close a cycle.
+    """Lock the nestings of the tenant until the transaction ends, so that two transactions cannot close a cycle.
 
-    Comes after the locks of known users and before those of groups, everywhere.
+    The order of locks is: known users, graph, groups.
     """
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('quartet.nesting/' || $1, 0))", tenant)
 
 
 async def read_version(connection: Connection, tenant: str) -> int:
-    """The version of the tenant's memberships: it differs whenever an answer about them can."""
+    """The version of the tenant's memberships, which every change of them increases."""
     return int(await connection.fetchval(VERSION, tenant))
 
 
 async def read_graph(connection: Connection, tenant: str, users: Sequence[UUID], groups: Sequence[UUID]) -> Graph:
-    """What decides which of `users` are in which of `groups`, and its version: one statement, so one state.
+    """The part of the graph that decides which of `users` are in which of `groups`, with its version, by one statement.
 
-    Groups that lead to nothing are left out: neither asked for, nor members of another.
+    Without groups that are neither among `groups` nor members of another one.
     """
     single = len(users) == len(groups) == 1
     asked_users, asked_groups = ASKED_ONE if single else ASKED
-    row = await connection.fetchrow(
+    row = await fetch_one(
+        connection,
         f"""
         WITH RECURSIVE direct AS MATERIALIZED (
             SELECT asked.id AS user_id, m.group_id FROM ({asked_users}) AS asked
@@ -66,16 +67,15 @@ async def read_graph(connection: Connection, tenant: str, users: Sequence[UUID],
         users[0] if single else users,
         groups[0] if single else groups,
     )
-    if row is None:
-        raise AssertionError("a SELECT without FROM always gives a row")
     return Graph(row["version"], row["direct"], row["edges"], dict(row["names"]))
 
 
 async def read_surroundings(
     connection: Connection, tenant: str, group_id: UUID, children: Sequence[UUID]
 ) -> Surroundings:
-    """What stands above the group, and how many levels are in `children`, which are to become its members."""
-    row = await connection.fetchrow(
+    """The ancestors of a group, and the levels of nesting in `children`, which will be added to it."""
+    row = await fetch_one(
+        connection,
         f"""
         WITH RECURSIVE reached (id) AS (SELECT $2::uuid UNION {UPWARD}),
         below (id, level) AS (
@@ -94,16 +94,15 @@ async def read_surroundings(
         group_id,
         children,
     )
-    if row is None:
-        raise AssertionError("a SELECT without FROM always gives a row")
     return Surroundings(row["edges"], dict(row["names"]), row["below"])
 
 
 async def read_groups_of(
     connection: Connection, tenant: str, user_id: UUID, after: UUID, limit: int
 ) -> tuple[int, list[asyncpg.Record]]:
-    """The version, and the groups that a user is in behind `after`, as (id, display, direct), in the order of ids."""
-    row = await connection.fetchrow(
+    """The version, and the groups of a user with ids after `after`, as (id, display, direct), in the order of ids."""
+    row = await fetch_one(
+        connection,
         f"""
         WITH RECURSIVE direct AS MATERIALIZED (
             SELECT group_id FROM members WHERE tenant_id = $1 AND member_id = $2
@@ -120,6 +119,4 @@ async def read_groups_of(
         after,
         limit,
     )
-    if row is None:
-        raise AssertionError("a SELECT without FROM always gives a row")
     return row["version"], row["found"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from quartet_common.messaging.changed_values import changed_values
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_groups import events
 from quartet_groups.events import GroupFacts, NestedGroup
@@ -15,11 +16,11 @@ from quartet_scim.resource import Attributes, Resource, changed_names
 
 @dataclass(frozen=True)
 class Group(Resource):
-    """A group as kept; its attributes hold no members."""
+    """A stored group; its attributes have no members."""
 
     @property
     def display_name(self) -> str:
-        """The name for people."""
+        """The displayName."""
         return str(self.attributes["displayName"])
 
 
@@ -33,13 +34,13 @@ class GroupPatch:
 
     @classmethod
     def of(cls, engine: PatchEngine, operations: Sequence[Operation]) -> "GroupPatch":
-        """The PATCH that a client has sent. Raises ScimError 400."""
+        """The PATCH with `operations` of a client. Raises ScimError 400."""
         changes, others = split_member_operations(operations)
         return cls(engine, read_orders(changes), others)
 
 
 def create(group_id: UUID, attributes: Attributes, members: Members, now: datetime) -> tuple[Group, list[DomainEvent]]:
-    """A new group and the events of it."""
+    """A new group and its events."""
     group = Group(group_id, attributes, 1, now, now)
     created = events.created(group.id, group.version, _facts(group))
     return group, [created, *_membership(group, MemberChange(added=members))]
@@ -48,29 +49,32 @@ def create(group_id: UUID, attributes: Attributes, members: Members, now: dateti
 def change(
     group: Group, attributes: Attributes, members: MemberChange, now: datetime
 ) -> tuple[Group, list[DomainEvent]]:
-    """`group` with `attributes` in place of its own and other members; the same and no event when nothing differs."""
+    """`group` with other attributes and members; the same group and no event if nothing changed."""
     names = changed_names(group.attributes, attributes)
     if not names and not members:
         return group, []
     changed = group.next(now, attributes)
-    updated = [events.updated(changed.id, changed.version, _facts(changed), names)] if names else []
-    return changed, [*updated, *_membership(changed, members)]
+    published = _membership(changed, members)
+    if names:
+        changes = changed_values(group.attributes, attributes, names)
+        published.insert(0, events.updated(changed.id, changed.version, _facts(changed), names, changes))
+    return changed, published
 
 
 def lose_members(group: Group, gone: Iterable[UUID], now: datetime) -> tuple[Group, list[DomainEvent]]:
-    """`group` without members that do not exist any more."""
+    """`group` without deleted users."""
     changed = group.next(now)
     return changed, _membership(changed, MemberChange(removed=Members(list(gone))))
 
 
 def lose_nested(group: Group, gone: NestedGroup, now: datetime) -> tuple[Group, list[DomainEvent]]:
-    """`group` without a group that is about to be deleted."""
+    """`group` without a nested group that will be deleted."""
     changed = group.next(now)
     return changed, _membership(changed, MemberChange(removed=Members(groups=[gone])))
 
 
 def delete(group: Group, members: Members, now: datetime) -> list[DomainEvent]:
-    """The events of a group's end, the first of which is that nobody belongs to it any more."""
+    """The events of a deleted group: first that all its members left."""
     last = group.next(now)
     return [
         *_membership(last, MemberChange(removed=members)),

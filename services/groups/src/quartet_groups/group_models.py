@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for the OpenAPI document; libs/scim or the structs check what is really sent."""
+"""Shapes of requests and responses about groups, for OpenAPI; libs/scim and the Body structs parse requests."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ class GroupOperationsDocument:
 
 
 class MarkBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Groups to mark, as they are read."""
+    """The parsed body of MarkDocument."""
 
     ids: Annotated[list[UUID], msgspec.Meta(max_length=1000)]
 
@@ -61,21 +61,21 @@ class MarkedGroupDocument:
 
 @dataclass
 class MarkedDocument:
-    """Those of the ids that are groups of the tenant."""
+    """The groups of the tenant among the ids."""
 
     groups: list[MarkedGroupDocument]
 
 
 @dataclass
 class GroupResultsDocument:
-    """What became of them: status, version, error."""
+    """The results of operations: status, version, error."""
 
     results: list[dict[str, Any]]
 
 
 @dataclass
 class PageQuery:
-    """Query of a page."""
+    """The query parameters of a page."""
 
     cursor: str | None = None
     count: int | None = None
@@ -83,7 +83,7 @@ class PageQuery:
 
 @dataclass
 class MembersDocument:
-    """Members of a group; `next` is the cursor of the page that follows, null on the last."""
+    """A page of members; `next` is the cursor of the next page, null on the last."""
 
     members: list[dict[str, Any]]
     next: str | None
@@ -91,7 +91,7 @@ class MembersDocument:
 
 @dataclass
 class CheckQuery:
-    """Query of a check: the ids of a user and of a group."""
+    """A check: the ids of a user and of a group."""
 
     user: str
     group: str
@@ -99,14 +99,14 @@ class CheckQuery:
 
 @dataclass
 class CheckListRequest:
-    """Checks to make at once."""
+    """Checks to carry out."""
 
     checks: list[CheckQuery]
 
 
 @dataclass
 class StepDocument:
-    """A group on the way from a user to a group."""
+    """A group on the path from a user to a group."""
 
     value: str
     display: str
@@ -114,7 +114,7 @@ class StepDocument:
 
 @dataclass
 class CheckDocument:
-    """Whether the user is in the group, and the shortest chain of groups that makes it so."""
+    """Whether the user is in the group, and the shortest path of groups between them."""
 
     user: str
     group: str
@@ -125,14 +125,14 @@ class CheckDocument:
 
 @dataclass
 class CheckListDocument:
-    """Answers in the order of the questions."""
+    """The results in the order of the checks."""
 
     results: list[CheckDocument]
 
 
 @dataclass
 class GroupsOfDocument:
-    """Groups of a user; `next` is the cursor of the page that follows, null on the last."""
+    """A page of the groups of a user; `next` is the cursor of the next page, null on the last."""
 
     groups: list[dict[str, Any]]
     next: str | None

@@ -29,9 +29,9 @@ from quartet_scim_http.responses import resource_response
 
 MEMBERS = "members"
 MAX_ANSWERED = 100
-"""Members that the answer to a PATCH shows unasked: it must not cost what the group holds."""
+"""Members up to which the response to a PATCH shows them by default: its cost must not grow with the group."""
 EVERYTHING = Projection(is_everything=True, kept=None, left_out={})
-"""For what was projected already."""
+"""For a resource that was projected before."""
 
 blueprint = Blueprint("scim", __name__, url_prefix="/scim/v2")
 
@@ -131,7 +131,7 @@ def _members(shown: Projection) -> str:
 
 
 def _members_of_patch(shown: Projection) -> str:
-    """The SQL of the members that a PATCH answers: if nothing is said of them, few or none."""
+    """The SQL of the members in the response to a PATCH; by default only if they are few."""
     members = dependency(GroupView).members
     is_asked = _projection(excluded=MEMBERS).wants(MEMBERS)
     if shown.wants(MEMBERS) and not is_asked:

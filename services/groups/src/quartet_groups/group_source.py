@@ -1,4 +1,4 @@
-"""The groups of one tenant, as lists and searches read them."""
+"""Reads the groups of a tenant for lists and searches."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from quartet_scim_http.list_store import select_page
 from quartet_scim_http.searching import Source
 
 MAX_LISTED = 1000
-"""Members up to which a list shows those of a group unasked: a page must not cost what its groups hold."""
+"""Members up to which a list shows those of a group by default: the cost of a page must not grow with its groups."""
 
 TOO_MANY_MEMBERS = (
     "The groups of this page have too many members. Request fewer groups (count), or use excludedAttributes=members."
@@ -41,9 +41,9 @@ class GroupSource(Source):
     async def rows(
         self, connection: Connection, page: PageSql, shown: Projection, limit: float | None, max_bytes: int
     ) -> Sequence[StoredGroup]:
-        """The groups of a page, with their members if they are few or asked for.
+        """The groups of a page, with their members if these are few or requested.
 
-        Raises ScimError 400 tooMany for members that are asked for and take too long.
+        Raises ScimError 400 tooMany if reading requested members takes too long.
         """
         wanted, texts = shown.wants("members"), self._view.members
         if not wanted or shown.kept is None:
@@ -57,5 +57,5 @@ class GroupSource(Source):
             raise too_many(TOO_MANY_MEMBERS) from None
 
     def show(self, row: StoredGroup) -> bytes:
-        """A group as it is rendered whole."""
+        """The rendered group with all attributes."""
         return self._view.of_row(row)

@@ -1,4 +1,4 @@
-"""SQL of the groups service: connection first, then the tenant; never commits."""
+"""SQL of groups and known users: connection first, then the tenant; never commits."""
 
 from collections.abc import AsyncIterator, Sequence
 from types import MappingProxyType
@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from quartet_common.core.offload import slices
-from quartet_common.data.connections import Connection
+from quartet_common.data.connections import Connection, fetch_one
 from quartet_groups.group_domain import Group
 from quartet_scim.filters import Column, Kind, Rows
 from quartet_scim.filters import Columns as FilterColumns
@@ -16,13 +16,13 @@ from quartet_scim.json import dump
 from quartet_scim_http.list_store import export_resources
 
 NO_MEMBERS = "NULL::text AS members"
-"""The column `members` where nobody wants them."""
+"""The column `members` if they are not read."""
 
 COLUMNS = "g.id, g.version, g.created_at, g.modified_at, g.resource"
 TEXTS = f"{COLUMNS}::text"
-"""The same with the document as text, whose size can be measured."""
+"""The same columns with the document as text, whose size can be measured."""
 
-# Two kinds of rows, each with its index by group and by member.
+# Both tables have an index by group and one by member.
 MEMBERS = """
 (SELECT tenant_id, group_id, member_id, 'User' AS type FROM members
  UNION ALL SELECT tenant_id, parent_id, child_id, 'Group' FROM nestings) AS f
@@ -39,25 +39,33 @@ SEARCHED: FilterColumns = MappingProxyType(
         "members": Rows(MEMBERS, {"value": Column("f.member_id", Kind.UUID, indexed=True), "type": Column("f.type")}),
     }
 )
-"""Where a filter finds what is not in the document."""
+"""The SQL of attributes that are not in the document."""
 
 StoredGroup = asyncpg.Record
-"""A row of COLUMNS and `members`, JSON texts that are handed on without parsing; members is None for none."""
+"""A row of COLUMNS and `members`: JSON texts that are sent without parsing; `members` is None for none."""
 EXPORT_PREFETCH = 500
 
 
-def each(columns: str, table: str, more: str = "", key: str = "id") -> str:
-    """SQL of the rows `f` of a table whose `key` is one of $2, one look into the index for each, in the order of $2.
+UPSERT_USERS = """
+INSERT INTO known_users (tenant_id, id, display, version, deleted)
+SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::boolean[])
+ON CONFLICT (tenant_id, id) DO UPDATE
+SET display = excluded.display, version = excluded.version, deleted = excluded.deleted
+WHERE known_users.version < excluded.version"""
 
-    With `= ANY($2)` the planner may take all rows of the tenant and compare each with each of $2, which for thousands
-    of ids takes minutes: it knows neither how many they are nor how large a tenant has become.
+
+def each(columns: str, table: str, more: str = "", key: str = "id") -> str:
+    """SQL of the rows `f` of a table whose `key` is one of $2: one index lookup for each, in the order of $2.
+
+    With `= ANY($2)` the planner, which does not know the number of ids or the size of the tenant, may compare all rows
+    of the tenant with all ids: for thousands of ids that takes minutes.
     """
     return f"""unnest($2::uuid[]) AS asked (asked_id) CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {key} = asked_id {more or "OFFSET 0"}) AS f"""
 
 
 async def insert_group(connection: Connection, tenant: str, group: Group) -> None:
-    """Store a new group. Its times, as those of all changes, are PostgreSQL's: see `write_time` of libs/common."""
+    """Store a new group. The times of all changes are PostgreSQL's: see `write_time` of libs/common."""
     await connection.execute(
         """
         INSERT INTO groups (tenant_id, id, display_name, external_id, version, resource, created_at, modified_at)
@@ -79,9 +87,9 @@ async def lock_group(connection: Connection, tenant: str, group_id: UUID) -> Gro
 
 
 async def lock_groups(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[Group]:
-    """Those of the groups that exist, locked in the order of their ids, so that two lockers cannot block each other.
+    """The existing groups among `ids`, locked in the order of their ids, which prevents deadlocks.
 
-    The lock is that of an UPDATE: it lets pass who only needs the group to be there, as the rows of members do.
+    The lock is FOR NO KEY UPDATE, which does not block inserts of rows that refer to the group, such as members.
     """
     query = f"SELECT f.* FROM {each(COLUMNS, 'groups g', 'FOR NO KEY UPDATE')}"
     rows = await connection.fetch(query, tenant, sorted(set(ids), key=_number))
@@ -93,7 +101,8 @@ async def lock_groups(connection: Connection, tenant: str, ids: Sequence[UUID]) 
 
 async def update_group(connection: Connection, tenant: str, group: Group, members: str = NO_MEMBERS) -> StoredGroup:
     """Store a changed group whose row is locked, and return it; `members` is the SQL of their column."""
-    row = await connection.fetchrow(
+    return await fetch_one(
+        connection,
         f"""
         UPDATE groups g
         SET display_name = $3, external_id = $4, version = $5, resource = $6, modified_at = write_time($1)
@@ -106,13 +115,10 @@ async def update_group(connection: Connection, tenant: str, group: Group, member
         group.version,
         dump(group.attributes),
     )
-    if row is None:
-        raise AssertionError("the row is locked, so it is there")
-    return row
 
 
 async def touch_groups(connection: Connection, tenant: str, groups: Sequence[Group]) -> None:
-    """Store version and time of groups whose members alone changed."""
+    """Store the version and time of groups of which only members changed."""
     await connection.execute(
         """
         UPDATE groups g SET version = n.version, modified_at = at
@@ -125,8 +131,8 @@ async def touch_groups(connection: Connection, tenant: str, groups: Sequence[Gro
     )
 
 
-async def hold_total(connection: Connection, tenant: str) -> None:
-    """Lock the count of groups that this connection changes when it deletes one, until the transaction ends."""
+async def lock_total(connection: Connection, tenant: str) -> None:
+    """Lock the row of `group_totals` that deleting a group on this connection changes, until the transaction ends."""
     await connection.execute(
         """
         INSERT INTO group_totals AS t (tenant_id, slot, total) VALUES ($1, pg_backend_pid() % 64, 0)
@@ -137,18 +143,21 @@ async def hold_total(connection: Connection, tenant: str) -> None:
 
 
 async def delete_group(connection: Connection, tenant: str, group_id: UUID) -> None:
-    """Remove a group and its member rows."""
+    """Delete a group and its member rows."""
     await connection.execute("DELETE FROM groups WHERE tenant_id = $1 AND id = $2", tenant, group_id)
 
 
 async def names_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Those of `ids` that are groups, with their names."""
+    """The groups among `ids`, with their names."""
     query = f"SELECT f.id, f.display_name FROM {each('id, display_name', 'groups')}"
-    return {row["id"]: row["display_name"] for row in await connection.fetch(query, tenant, ids)}
+    names: dict[UUID, str] = {}
+    for some in slices(ids):
+        names |= {row["id"]: row["display_name"] for row in await connection.fetch(query, tenant, some)}
+    return names
 
 
 async def known_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that were heard of, deleted ones included."""
+    """The known users among `ids`, including deleted ones."""
     query = f"SELECT f.id FROM {each('id', 'known_users')}"
     known: set[UUID] = set()
     for some in slices(ids):
@@ -157,39 +166,26 @@ async def known_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) ->
 
 
 async def lock_known(connection: Connection, tenant: str, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that are known and not deleted; they cannot be deleted before the transaction ends."""
+    """The known users among `ids` that are not deleted, locked against deletion until the transaction ends."""
     query = f"SELECT f.id FROM {each('id', 'known_users', 'AND NOT deleted FOR SHARE')}"
     known: set[UUID] = set()
-    for some in slices(sorted(ids, key=_number)):  # in one order, so that two lockers cannot block each other
+    for some in slices(sorted(ids, key=_number)):  # always in this order, which prevents deadlocks
         known |= {row["id"] for row in await connection.fetch(query, tenant, some)}
     return known
 
 
-async def learn_users(
+async def upsert_users(
     connection: Connection,
     tenant: str,
     users: Sequence[tuple[UUID, str, int, bool]],
 ) -> None:
-    """Keep users as (id, display, version, deleted), each id once; what is older than what is known is ignored."""
-    ordered = sorted(users)
-    await connection.execute(
-        """
-        INSERT INTO known_users (tenant_id, id, display, version, deleted)
-        SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::boolean[])
-        ON CONFLICT (tenant_id, id) DO UPDATE
-        SET display = excluded.display, version = excluded.version, deleted = excluded.deleted
-        WHERE known_users.version < excluded.version
-        """,
-        tenant,
-        [user[0] for user in ordered],
-        [user[1] for user in ordered],
-        [user[2] for user in ordered],
-        [user[3] for user in ordered],
-    )
+    """Store users as (id, display, version, deleted), each id once; ignores versions older than the stored one."""
+    for some in slices(sorted(users)):  # in one order, so that two writers cannot block each other
+        await connection.execute(UPSERT_USERS, tenant, *map(list, zip(*some, strict=True)))
 
 
 async def read_group(connection: Connection, tenant: str, group_id: UUID, members: str) -> StoredGroup | None:
-    """One group as stored; `members` is the SQL of their column (`MemberTexts.column`)."""
+    """One stored group; `members` is the SQL of their column (`MemberTexts.column`)."""
     query = f"SELECT {COLUMNS}, {members} FROM groups g WHERE g.tenant_id = $1 AND g.id = $2"
     return await connection.fetchrow(query, tenant, group_id)
 
@@ -200,5 +196,5 @@ def export_groups(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
 
 
 def _number(identifier: UUID) -> int:
-    """In the order of uuids, which themselves compare slowly."""
+    """A sort key with the order of UUIDs, which compare slowly themselves."""
     return identifier.int

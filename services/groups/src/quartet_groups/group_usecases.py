@@ -1,4 +1,4 @@
-"""Use cases: one function per command; each opens the one transaction of its command."""
+"""Use cases of groups: one function per command; each opens the one transaction of its command."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,9 +13,9 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.events import NestedGroup
 from quartet_groups.group_domain import Group, GroupPatch
 from quartet_groups.group_store import NO_MEMBERS, StoredGroup
-from quartet_groups.member_domain import NOBODY, MemberChange, MemberOrders, Members, SentMember
-from quartet_groups.member_resolution import hold, require_valid_nesting, resolve_members
-from quartet_groups.privilege_usecases import require_checked, run_with_rights
+from quartet_groups.member_domain import EMPTY, MemberChange, MemberOrders, Members, SentMember
+from quartet_groups.member_resolution import lock_members, require_valid_nesting, resolve_members
+from quartet_groups.privilege_usecases import require_checked, run_with_checked_groups
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.errors import not_found
 from quartet_scim.preconditions import ANY_VERSION, IfMatch
@@ -32,7 +32,7 @@ async def create_group(
     members: Sequence[SentMember],
     group_id: UUID | None = None,
 ) -> UUID:
-    """Create a group, with an id that was made before if it is given, and return its id.
+    """Create a group with `group_id` (None: a new id), and return its id.
 
     Raises ScimError 400 for an unknown member, UnavailableError 503.
     """
@@ -40,7 +40,7 @@ async def create_group(
     await resolve_members(container, directory, caller, members)
 
     async def command(work: UnitOfWork) -> None:
-        new_members = await hold(work.connection, work.tenant, members, None)
+        new_members = await lock_members(work.connection, work.tenant, members, None)
         group, events = group_domain.create(made, attributes, new_members, work.now())
         await group_store.insert_group(work.connection, work.tenant, group)
         await _add(work, made, new_members)
@@ -66,9 +66,9 @@ async def replace_group(
     """
     await resolve_members(container, directory, caller, members, group_id)
 
-    async def command(work: UnitOfWork, checked: frozenset[UUID]) -> int:
-        # users, graph, groups: everybody locks in this order, so nobody blocks another for ever
-        new_members = await hold(work.connection, work.tenant, members, group_id)
+    async def command(checked: frozenset[UUID], work: UnitOfWork) -> int:
+        # the order of locks is users, graph, groups everywhere, which prevents deadlocks
+        new_members = await lock_members(work.connection, work.tenant, members, group_id)
         before = await _lock(work.connection, work.tenant, group_id, if_match)
         kept = [one.id for one in members]
         removed = await member_store.keep_members(work.connection, work.tenant, group_id, kept)
@@ -81,7 +81,7 @@ async def replace_group(
             work.publish(events)
         return group.version
 
-    return await run_with_rights(container, directory, caller, command)
+    return await run_with_checked_groups(container, directory, caller, command)
 
 
 async def patch_group(
@@ -95,14 +95,14 @@ async def patch_group(
 ) -> tuple[int, StoredGroup | None]:
     """Apply `patch`, all or none (RFC 7644 section 3.5.2).
 
-    What it costs grows with what changes, not with the group. Returns the group's version, and the group if it changed;
+    Its cost grows with the change, not with the group. Returns the group's version, and the group if it changed;
     `members` is the SQL of their column (`MemberTexts`). Raises ScimError 400, 404, 412, MissingScopesError 403,
     UnavailableError 503.
     """
     await resolve_members(container, directory, caller, patch.orders.added, group_id)
 
-    async def command(work: UnitOfWork, checked: frozenset[UUID]) -> tuple[int, StoredGroup | None]:
-        new_members = await hold(work.connection, work.tenant, patch.orders.added, group_id)
+    async def command(checked: frozenset[UUID], work: UnitOfWork) -> tuple[int, StoredGroup | None]:
+        new_members = await lock_members(work.connection, work.tenant, patch.orders.added, group_id)
         before = await _lock(work.connection, work.tenant, group_id, if_match)
         patched = patch.engine.apply(before.attributes, patch.operations)
         change = await _change_members(work, group_id, patch.orders, new_members)
@@ -114,12 +114,12 @@ async def patch_group(
         work.publish(events)
         return group.version, await group_store.update_group(work.connection, work.tenant, group, members)
 
-    return await run_with_rights(container, directory, caller, command)
+    return await run_with_checked_groups(container, directory, caller, command)
 
 
 async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders, new_members: Members) -> MemberChange:
     connection, tenant = work.connection, work.tenant
-    removed = NOBODY
+    removed = EMPTY
     if orders.replaces_all:
         kept = [one.id for one in orders.added]
         removed = await member_store.keep_members(connection, tenant, group_id, kept)
@@ -129,7 +129,10 @@ async def _change_members(work: UnitOfWork, group_id: UUID, orders: MemberOrders
 
 
 async def _add(work: UnitOfWork, group_id: UUID, new_members: Members) -> Members:
-    """Let in who is no member yet; the group's row must be locked. Raises ScimError 400 for a cycle of groups."""
+    """Add members that are not in the group yet, and return those. The group's row must be locked.
+
+    Raises ScimError 400 for a cycle of groups.
+    """
     connection, tenant = work.connection, work.tenant
     await require_valid_nesting(connection, tenant, group_id, new_members)
     users = await member_store.add_users(connection, tenant, group_id, new_members.users) if new_members.users else ()
@@ -146,14 +149,14 @@ async def delete_group(
     group_id: UUID,
     if_match: IfMatch = ANY_VERSION,
 ) -> None:
-    """Remove a group, from the groups that it is a member of too.
+    """Delete a group, and remove it from the groups that have it as a member.
 
     Raises ScimError 404, 412, MissingScopesError 403, UnavailableError 503.
     """
 
-    async def command(work: UnitOfWork, checked: frozenset[UUID]) -> None:
+    async def command(checked: frozenset[UUID], work: UnitOfWork) -> None:
         connection, tenant, now = work.connection, work.tenant, work.now()
-        await graph_store.lock(connection, tenant)  # nobody can nest it meanwhile
+        await graph_store.lock(connection, tenant)  # so that the group is not nested meanwhile
         around = await member_store.parents_of(connection, tenant, group_id)
         locked = {group.id: group for group in await group_store.lock_groups(connection, tenant, [group_id, *around])}
         group = locked.get(group_id)
@@ -161,7 +164,7 @@ async def delete_group(
             raise not_found()
         if_match.require(group.version)
         await require_checked(connection, tenant, group_id, checked)
-        await group_store.hold_total(connection, tenant)  # before the version, as who creates a group comes to them
+        await group_store.lock_total(connection, tenant)  # before the version: the order of locks of a new group
         nested = NestedGroup(group.id, group.display_name)
         parents = await member_store.leave_parents(connection, tenant, group_id)
         for parent in parents:
@@ -172,7 +175,7 @@ async def delete_group(
         work.publish(group_domain.delete(group, members, now))
         await group_store.touch_groups(connection, tenant, [locked[parent] for parent in parents])
 
-    await run_with_rights(container, directory, caller, command)
+    await run_with_checked_groups(container, directory, caller, command)
 
 
 async def _lock(connection: Connection, tenant: str, group_id: UUID, if_match: IfMatch) -> Group:

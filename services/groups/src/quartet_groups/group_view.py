@@ -1,4 +1,4 @@
-"""Groups as they are shown: the stored text with id, members and meta, at the addresses of one base URL."""
+"""The response form of groups: the stored JSON text with id, members and meta."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ NAME = "Group"
 
 
 class GroupView:
-    """Shows groups below `scim_root`, the absolute URL of the SCIM base (`https://.../scim/v2`)."""
+    """Renders groups; `scim_root` is the absolute SCIM base URL (`https://.../scim/v2`)."""
 
     def __init__(self, scim_root: str) -> None:
         self._base = f"{scim_root}/Groups"
@@ -21,7 +21,7 @@ class GroupView:
         return f"{self._base}/{group_id}"
 
     def of_row(self, row: StoredGroup) -> bytes:
-        """A group as stored; its texts are handed on without parsing."""
+        """A stored group; its texts are not parsed."""
         members = row["members"]
         return render(
             row["resource"],

@@ -1,4 +1,4 @@
-"""The rules for members: what a client sent of them, what a PATCH wants of them, what came of it; no I/O."""
+"""The rules for members: parses sent members and PATCH operations, and checks members against known ids; no I/O."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from quartet_scim.patch import MemberChanges
 from quartet_scim.resource import Attributes
 
 MAX_NAMED = 3
-"""How many wrong members an error names."""
+"""The number of invalid members that an error names."""
 
 
 class Kind(StrEnum):
-    """What a member is (RFC 7643 section 4.2)."""
+    """The type of a member (RFC 7643 section 4.2)."""
 
     USER = "User"
     GROUP = "Group"
@@ -27,7 +27,7 @@ KINDS = {kind.lower(): kind for kind in Kind}
 
 
 class SentMember(NamedTuple):
-    """A member as a client sent it: `place` counts those that were sent from 0, `kind` None if it does not say."""
+    """A member as sent by a client: `place` is its index in the request, `kind` None without a type."""
 
     id: UUID
     place: int
@@ -36,7 +36,7 @@ class SentMember(NamedTuple):
 
 @dataclass(frozen=True)
 class MemberOrders:
-    """What a PATCH wants of the members: if `replaces_all` everybody goes who is not in `added`, else `removed` go."""
+    """The effect of a PATCH on the members: removes all but `added` if `replaces_all`, else `removed`; adds `added`."""
 
     replaces_all: bool
     removed: Sequence[UUID]
@@ -45,7 +45,7 @@ class MemberOrders:
 
 @dataclass(frozen=True)
 class Members:
-    """Members by what they are."""
+    """Members by type."""
 
     users: Sequence[UUID] = ()
     groups: Sequence[NestedGroup] = ()
@@ -54,15 +54,15 @@ class Members:
         return bool(self.users or self.groups)
 
 
-NOBODY = Members()
+EMPTY = Members()
 
 
 @dataclass(frozen=True)
 class MemberChange:
-    """Who became a member and who is none any more."""
+    """The members that were added to a group and removed from it."""
 
-    added: Members = NOBODY
-    removed: Members = NOBODY
+    added: Members = EMPTY
+    removed: Members = EMPTY
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
@@ -71,16 +71,16 @@ class MemberChange:
 def split_members(attributes: Attributes) -> tuple[Attributes, list[SentMember]]:
     """`attributes` without members, and the members, each once, in the order sent.
 
-    Raises ScimError 400 for a value that is no id and for a type that is neither User nor Group.
+    Raises ScimError 400 for an invalid id and for a type other than User and Group.
     """
     rest = {name: value for name, value in attributes.items() if name != "members"}
     return rest, _read(attributes.get("members", ()))
 
 
 def read_orders(changes: MemberChanges) -> MemberOrders:
-    """`changes` with ids for texts. To remove what is no id changes nothing: nobody has it.
+    """`changes` with parsed ids; invalid ids to remove are ignored, since no member has them.
 
-    Raises ScimError 400 for somebody to add who cannot be a member.
+    Raises ScimError 400 for invalid members to add.
     """
     removed = [found for found in map(parse_id, changes.removed) if found is not None]
     return MemberOrders(changes.replaces_all, removed, _read(changes.added.values()))
@@ -114,9 +114,9 @@ def _kind(sent: object, index: int) -> Kind | None:
 def split_by_kind(
     sent: Sequence[SentMember], users: Collection[UUID], groups: Mapping[UUID, str]
 ) -> tuple[list[UUID], list[NestedGroup]]:
-    """Who of `sent` is a user, and who a group. `users` and `groups` (with their names) are those that exist.
+    """Split `sent` into users and groups. `users` and `groups` (with their names) are those that exist.
 
-    Raises ScimError 400 for whom nobody knows, and for who is something else than its type says; it names members[i].
+    Raises ScimError 400, which names members[i], for unknown ids and for members of another type than sent.
     """
     wrong = [
         one for one in sent if one.kind is (Kind.USER if one.id in groups else Kind.GROUP) and _is(one, users, groups)
@@ -141,8 +141,8 @@ def _wrong_type(one: SentMember, groups: Mapping[UUID, str]) -> ScimError:
 
 def _unknown(unknown: Sequence[SentMember]) -> ScimError:
     one = unknown[0]
-    nobody = {Kind.USER: "no user has", Kind.GROUP: "no group has", None: "no user or group has"}[one.kind]
+    no_owner = {Kind.USER: "no user has", Kind.GROUP: "no group has", None: "no user or group has"}[one.kind]
     others = ", ".join(str(other.id) for other in unknown[1:MAX_NAMED])
     also = f", neither {others}" if others else ""
     more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
-    return invalid_value(f"members[{one.place}].value: {nobody} the id {one.id}{also}{more}.")
+    return invalid_value(f"members[{one.place}].value: {no_owner} the id {one.id}{also}{more}.")

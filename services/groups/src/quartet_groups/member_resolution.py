@@ -1,4 +1,4 @@
-"""Members that join a group: looked up among known users and groups, asked of the users service, and locked."""
+"""Member resolution: finds the users and groups that a request adds to a group, and locks them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -21,11 +21,10 @@ async def resolve_members(
     sent: Sequence[SentMember],
     group_id: UUID | None = None,
 ) -> None:
-    """Ask users once for those of `sent` whom no event has named yet. It comes before the transaction, which must not
-    wait for another service.
+    """Look up those of `sent` that no event has named yet in the users service, with one call, and store them.
 
-    Raises UnavailableError (503), and ScimError 404 if there are such and the tenant has no group `group_id`: about a
-    group that does not exist, no other error is given.
+    Call it before the transaction, which must not wait for another service. Raises UnavailableError (503), and
+    ScimError 404 if there are such members but no group `group_id`: a missing group has priority over other errors.
     """
     ids = [one.id for one in sent if one.kind is not Kind.GROUP]
     if not ids:
@@ -41,7 +40,7 @@ async def resolve_members(
     learnt = [(user.id, user.display_name or "", user.version, False) for user in found]
     if learnt:
         async with container.database.transaction() as connection:
-            await group_store.learn_users(connection, caller.tenant, learnt)
+            await group_store.upsert_users(connection, caller.tenant, learnt)
 
 
 async def _require_group(connection: Connection, tenant: str, group_id: UUID | None) -> None:
@@ -50,11 +49,13 @@ async def _require_group(connection: Connection, tenant: str, group_id: UUID | N
         raise not_found()
 
 
-async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], group_id: UUID | None) -> Members:
-    """The future members of a group (None for a new one) by kind; they cannot be deleted before the transaction ends.
+async def lock_members(
+    connection: Connection, tenant: str, sent: Sequence[SentMember], group_id: UUID | None
+) -> Members:
+    """Lock the future members of a group (None for a new one) until the transaction ends, and return them by kind.
 
-    Locks users, and then the graph if there are groups among them. Comes before the lock of the group that they join.
-    Raises ScimError 400 for unknown ids and for members of another kind than sent, 404 as `resolve_members` does.
+    Locks users, then the graph if there are groups among them. Call it before the lock of the group. Raises ScimError
+    400 for unknown ids and for members of another kind than sent, 404 as `resolve_members` does.
     """
     if not sent:
         return Members()
@@ -66,7 +67,7 @@ async def hold(connection: Connection, tenant: str, sent: Sequence[SentMember], 
     groups = await group_store.names_of(connection, tenant, ids)
     if len(groups) < len(ids):
         await _require_group(connection, tenant, group_id)
-        users |= await group_store.lock_known(connection, tenant, ids)  # those sent as groups, or learnt meanwhile
+        users |= await group_store.lock_known(connection, tenant, ids)  # users sent as groups, or stored meanwhile
     if groups:
         await graph_store.lock(connection, tenant)
         groups = await group_store.names_of(connection, tenant, ids)  # one may have been deleted meanwhile

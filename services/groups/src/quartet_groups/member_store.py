@@ -1,4 +1,4 @@
-"""SQL of members, users and groups: who belongs directly to what; connection first, then the tenant; never commits."""
+"""SQL of direct members, users and groups: connection first, then the tenant; never commits."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from quartet_common.core.identifiers import NIL_ID
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 from quartet_groups.events import NestedGroup
 from quartet_groups.group_store import EXPORT_PREFETCH, NO_MEMBERS, each
 from quartet_groups.member_domain import Kind, Members
 
-# Members with their names, one look into the index for each: see `group_store.each`.
+# Members with their names, by one index lookup for each: see `group_store.each`.
 NAMED_USERS = """members m LEFT JOIN LATERAL (
             SELECT display FROM known_users WHERE tenant_id = m.tenant_id AND id = m.member_id OFFSET 0) AS u ON true"""
 NAMED_GROUPS = """nestings n CROSS JOIN LATERAL (
@@ -28,9 +29,9 @@ EXPORTED = (
 
 @dataclass(frozen=True)
 class MemberTexts:
-    """The JSON texts of members, made by the database: never a Python object per member.
+    """The SQL of the JSON texts of members, made by the database, so that no member becomes a Python object.
 
-    user: SQL of one, over a row `m` of members and `u` of known_users. group: over `n` of nestings and `c` of groups.
+    user: the expression for a row `m` of members and `u` of known_users. group: for `n` of nestings and `c` of groups.
     """
 
     user: str
@@ -38,18 +39,18 @@ class MemberTexts:
 
     @classmethod
     def at(cls, scim_root: str) -> "MemberTexts":
-        """Members whose `$ref` begin with `scim_root`, the absolute URL of the SCIM base. Who has no displayName has no
-        `display`.
+        """The texts of members whose `$ref` begin with `scim_root`, the absolute SCIM base URL. Users without a
+        displayName have no `display`.
         """
         user = _text("m.member_id", f"{scim_root}/Users/", "User", "u.display")
         return cls(user, _text("n.child_id", f"{scim_root}/Groups/", "Group", "c.display_name"))
 
     def column(self, wanted: bool) -> str:
-        """The column `members` of a query of groups `g`, NULL for none; where nobody wants them they are not read."""
+        """The column `members` of a query of groups `g`, NULL for none; they are read only if `wanted`."""
         return f"{self._all} AS members" if wanted else NO_MEMBERS
 
     def column_if_few(self, most: int) -> str:
-        """The column `members`, NULL where there are more than `most`: costs the same for every group that has more."""
+        """The column `members`, NULL for more than `most` members; the cost does not grow with the group."""
         return f"""
 CASE WHEN (SELECT count(*) FROM (
     SELECT FROM members WHERE tenant_id = g.tenant_id AND group_id = g.id
@@ -80,12 +81,12 @@ def _text(identifier: str, url: str, kind: str, display: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A literal of SQL."""
+    """`text` as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> list[UUID]:
-    """Make users members and return those that were none before. The group's row must be locked."""
+    """Add users to a group and return the new members. The group's row must be locked."""
     added: list[UUID] = []
     for some in slices(ids):
         rows = await connection.fetch(
@@ -104,7 +105,7 @@ async def add_users(connection: Connection, tenant: str, group_id: UUID, ids: Se
 async def add_groups(
     connection: Connection, tenant: str, group_id: UUID, nested: Sequence[NestedGroup]
 ) -> list[NestedGroup]:
-    """Make groups members and return those that were none before. Graph and row must be locked (`graph_store.lock`)."""
+    """Add groups to a group and return the new members. Needs `graph_store.lock` and the lock of the group's row."""
     rows = await connection.fetch(
         """
         INSERT INTO nestings (tenant_id, parent_id, child_id) SELECT $1, $2, id FROM unnest($3::uuid[]) AS id
@@ -118,25 +119,25 @@ async def add_groups(
     return [one for one in nested if one.id in fresh]
 
 
-# One look into the key per id, whatever the planner thinks of the table: right after a group was filled it would rather
-# read the whole group and compare each member with each id. OFFSET 0 keeps the inner query as it is.
+# One index lookup for each id, whatever the planner's statistics: right after a group was filled, it would read the
+# whole group and compare all members with all ids. OFFSET 0 keeps the inner query as it is.
 CHOSEN = """
 ctid = ANY (ARRAY(SELECT found.place FROM unnest($3::uuid[]) AS asked (id) CROSS JOIN LATERAL (
     SELECT ctid AS place FROM {table} WHERE tenant_id = $1 AND {group} = $2 AND {member} = asked.id OFFSET 0
 ) AS found))"""
 
-# A hashed list, for the same reason.
+# A subquery is hashed, for the same reason.
 UNKEPT = "tenant_id = $1 AND {group} = $2 AND {member} NOT IN (SELECT unnest($3::uuid[]))"
 
 
 async def remove_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
-    """Remove `ids` from the members, whatever they are, and return those that were some. The group must be locked."""
+    """Remove the users and groups `ids` from a group, and return those removed. The group's row must be locked."""
     parts = [await _remove(connection, CHOSEN, tenant, group_id, some) for some in slices(ids)]
     return Members([one for part in parts for one in part.users], [one for part in parts for one in part.groups])
 
 
 async def keep_members(connection: Connection, tenant: str, group_id: UUID, ids: Sequence[UUID]) -> Members:
-    """Remove all members but `ids` and return those removed. The group must be locked."""
+    """Remove all members except `ids`, and return those removed. The group's row must be locked."""
     return await _remove(connection, UNKEPT, tenant, group_id, ids)
 
 
@@ -158,7 +159,7 @@ async def _remove(connection: Connection, which: str, tenant: str, group_id: UUI
 
 
 async def members_of(connection: Connection, tenant: str, group_id: UUID) -> Members:
-    """Everybody in a group."""
+    """All direct members of a group."""
     rows = await connection.fetch(
         """
         (SELECT member_id AS id, NULL AS display FROM members WHERE tenant_id = $1 AND group_id = $2 ORDER BY member_id)
@@ -173,7 +174,7 @@ async def members_of(connection: Connection, tenant: str, group_id: UUID) -> Mem
 
 
 def _members(rows: Iterable[asyncpg.Record]) -> Members:
-    """Rows of id and display, which users have none of."""
+    """The members of rows of id and display; `display` is None for users."""
     users, nested = [], []
     for identifier, display in rows:
         if display is None:
@@ -184,13 +185,13 @@ def _members(rows: Iterable[asyncpg.Record]) -> Members:
 
 
 async def groups_of(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[UUID]:
-    """The groups that have any of the users `ids` as a member."""
+    """The groups with any of the users `ids` as a direct member."""
     query = f"SELECT DISTINCT f.group_id FROM {each('group_id', 'members', key='member_id')}"
     return [row["group_id"] for row in await connection.fetch(query, tenant, ids)]
 
 
 async def remove_everywhere(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
-    """Remove users from all groups, whose rows must be locked; returns what was removed as (group, member)."""
+    """Remove users from all groups, whose rows must be locked; returns the removed memberships as (group, member)."""
     rows = await connection.fetch(
         f"""
         DELETE FROM members WHERE ctid = ANY (ARRAY(
@@ -204,7 +205,7 @@ async def remove_everywhere(connection: Connection, tenant: str, ids: Sequence[U
 
 
 async def parents_of(connection: Connection, tenant: str, group_id: UUID) -> list[UUID]:
-    """The groups that a group is a member of."""
+    """The groups that have a group as a direct member."""
     rows = await connection.fetch(
         "SELECT parent_id FROM nestings WHERE tenant_id = $1 AND child_id = $2", tenant, group_id
     )
@@ -212,7 +213,7 @@ async def parents_of(connection: Connection, tenant: str, group_id: UUID) -> lis
 
 
 async def leave_parents(connection: Connection, tenant: str, group_id: UUID) -> list[UUID]:
-    """Take a group out of all groups that it is a member of, and return those."""
+    """Remove a group from all groups that have it as a member, and return those."""
     rows = await connection.fetch(
         "DELETE FROM nestings WHERE tenant_id = $1 AND child_id = $2 RETURNING parent_id", tenant, group_id
     )
@@ -222,9 +223,9 @@ async def leave_parents(connection: Connection, tenant: str, group_id: UUID) -> 
 async def read_page(
     connection: Connection, tenant: str, texts: MemberTexts, group_id: UUID, after: tuple[int, UUID], limit: int
 ) -> list[asyncpg.Record]:
-    """Members behind `after`, as (kind, id, text): users (kind 0) before groups (1), each in the order of their ids.
+    """Members after `after`, as (kind, id, text): users (kind 0) before groups (1), each in the order of their ids.
 
-    Both parts end at the limit, so a page costs the same wherever it is and however large the group is.
+    Both parts have the limit, so the cost of a page does not depend on its position or the size of the group.
     """
     return await connection.fetch(
         f"""
@@ -244,12 +245,12 @@ async def read_page(
         after[0],
         after[1],
         limit,
-        after[1] if after[0] else UUID(int=0),
+        after[1] if after[0] else NIL_ID,
     )
 
 
 async def export_members(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
-    """Each membership: group and member, which is a user or a group."""
+    """Each direct membership: the group, and the id and type of the member."""
     for kind, query in EXPORTED:
         async for group, member in connection.cursor(query, tenant, prefetch=EXPORT_PREFETCH):
             yield f'{{"group":"{group}","value":"{member}","type":"{kind}"}}'.encode()

@@ -1,4 +1,4 @@
-"""Answers about memberships, kept in Redis under the version of the memberships that they were read at."""
+"""A cache of answers about memberships in Redis, by the version of the memberships."""
 
 import asyncio
 import time
@@ -13,36 +13,37 @@ from quartet_common.runtime.container import AppContainer
 from quartet_groups.config import GroupsConfig
 
 TTL = 60
-"""Seconds. No answer becomes wrong with time: its key names a version that does not come again. Only a database that is
-restored from a backup gives versions anew; by then what was kept is gone."""
+"""Seconds. Answers do not become wrong with time, since their keys have a version that is not used again. A database
+restored from a backup does use versions again, but by then the answers have expired.
+"""
 
 PAUSE = 5.0
-"""Seconds for which a Redis that did not answer is not asked again, so that not every question waits for it."""
+"""Seconds without requests to Redis after it did not answer, so that not every question waits for it."""
 
 DIGEST_SIZE = 16
 
 MAX_REMEMBERED = 10_000
-"""Questions of which it is known that they were asked."""
+"""The number of recent questions in memory."""
 
 MAX_KEEPING = 100
-"""Answers that may be on their way to Redis; more are not kept."""
+"""Answers that are being written to Redis at a time; further ones are not cached."""
 
 
 class AnswerCache:
-    """Finds and keeps answers while Redis is there; what does not come back as it was kept counts as not found.
+    """Finds and stores answers while Redis is available; an answer that differs from the stored one counts as missing.
 
-    A question is looked for and kept from the second time on. Most are asked once, and to look for them and keep them
-    would cost more than the answer; those that are asked again cost a third of it.
+    Answers are cached from the second time of a question on: for questions asked once, the cache would cost more than
+    the answer; a cached answer costs a third.
     """
 
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
         self._asked: LRUCache[bytes, bool] = LRUCache(MAX_REMEMBERED)
         self._keeping: set[asyncio.Task[object]] = set()
 
     def is_asked_again(self, tenant: str, question: bytes) -> bool:
-        """Whether the question was asked before, lately and of this process; from now on it was."""
+        """Whether this process got the question before, and store it as asked."""
         name = _digest(tenant.encode(), question)
         if self._asked.get(name):
             return True
@@ -50,7 +51,7 @@ class AnswerCache:
         return False
 
     async def find(self, tenant: str, version: int, question: bytes) -> bytes | None:
-        """The answer that was given to `question` at `version`, None if there is none."""
+        """The cached answer to `question` at `version`, None if there is none."""
         key = _key(tenant, version, question)
         kept = await self._ask(partial(self._container.redis.get, key))
         if not isinstance(kept, bytes) or kept[:DIGEST_SIZE] != _digest(key, kept[DIGEST_SIZE:]):
@@ -58,7 +59,7 @@ class AnswerCache:
         return kept[DIGEST_SIZE:]
 
     def keep(self, tenant: str, version: int, question: bytes, answer: bytes) -> None:
-        """Keep `answer`, which was read at `version`; nobody waits for it."""
+        """Store `answer`, which was read at `version`, in the background."""
         if len(self._keeping) < MAX_KEEPING:
             key = _key(tenant, version, question)
             call = partial(self._container.redis.set, key, _digest(key, answer) + answer, ex=TTL)
@@ -67,18 +68,18 @@ class AnswerCache:
             task.add_done_callback(self._keeping.discard)
 
     async def _ask(self, call: "partial[Any]") -> object:
-        """What Redis says, None if nothing; one that is away is left alone for a while."""
-        if time.monotonic() < self._away_until:
+        """The answer of Redis; None also if it is unavailable: then it is not asked for PAUSE seconds."""
+        if time.monotonic() < self._unavailable_until:
             return None
         answered = await ignore_cache_failure(partial(_wrapped, call))
         if answered is None:
-            self._away_until = time.monotonic() + PAUSE
+            self._unavailable_until = time.monotonic() + PAUSE
             return None
         return answered[0]
 
 
 async def _wrapped(call: "partial[Any]") -> tuple[object]:
-    """The answer in a tuple: None is an answer too."""
+    """The answer in a tuple, to tell None from a failure."""
     return (await call(),)
 
 

@@ -1,4 +1,4 @@
-"""The rules for checks: whether a user is in a group, and by which way, out of what is known of the graph; no I/O."""
+"""The rules for checks: whether a user is in a group, and by which path of groups; no I/O."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,21 @@ from quartet_groups.nesting_domain import Chains, Edge
 
 
 class Question(NamedTuple):
-    """Is `user` in `group`? Both as they were sent; what is no id is nobody's."""
+    """A check whether `user` is in `group`, with the ids as sent; invalid ids belong to no user or group."""
 
     user: str
     group: str
 
 
 class Step(TypedDict):
-    """A group on the way."""
+    """A group on a path."""
 
     value: str
     display: str
 
 
 class Answer(TypedDict):
-    """Whether the user is in the group, and the shortest chain of groups that makes it so, its own first."""
+    """Whether the user is in the group, and the shortest path of groups, the user's direct group first."""
 
     user: str
     group: str
@@ -36,9 +36,9 @@ class Answer(TypedDict):
 
 @dataclass(frozen=True)
 class Graph:
-    """What is to be known of memberships at one version: (user, group) and (child, parent), in the order of ids.
+    """Memberships at one version: `direct` as (user, group), `edges` as (child, parent), both in the order of ids.
 
-    names: of the groups that are asked for or lead to another.
+    names: of the groups in question and those on paths to them.
     """
 
     version: int
@@ -48,7 +48,7 @@ class Graph:
 
 
 def ids_of(questions: Sequence[Question]) -> tuple[list[UUID], list[UUID]]:
-    """The ids of users and of groups that are asked for, each once."""
+    """The ids of users and of groups in the questions, each once."""
     users = {parse_id(one.user) for one in questions}
     groups = {parse_id(one.group) for one in questions}
     return [one for one in users if one is not None], [one for one in groups if one is not None]
@@ -74,7 +74,7 @@ def answer(questions: Sequence[Question], graph: Graph) -> list[Answer]:
 
 
 class _Ways:
-    """The paths to one group, each made once for all users who take it."""
+    """The paths to one group, each built once for all users."""
 
     def __init__(self, target: UUID, graph: Graph) -> None:
         self._chains = Chains(target, graph.edges)

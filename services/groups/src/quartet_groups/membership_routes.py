@@ -10,6 +10,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError
+from quartet_common.core.identifiers import NIL_ID
 from quartet_common.web.bodies import read_json_bytes, takes
 from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, requires
@@ -32,11 +33,10 @@ from quartet_groups.membership_usecases import Membership
 MAX_CHECKS = 1000
 MAX_CHECK_BYTES = 256 * 1024
 """Bytes of a body with MAX_CHECKS checks."""
-NOWHERE = UUID(int=0)
 
 
 class Place(NamedTuple):
-    """Where a page of members ended: behind a user (kind 0) or a group (1)."""
+    """The position at which a page of members ended: a user (kind 0) or a group (1)."""
 
     kind: Literal[0, 1]
     id: UUID
@@ -54,10 +54,10 @@ async def members(group_id: str) -> Response:
     """List the members of a group in pages: users by id, then groups by id."""
     tenant = caller().tenant
     context = ["groups.members", tenant, group_id]
-    after, count = read_page(read_parameters("cursor", "count"), context, Place(0, NOWHERE))
+    after, count = read_page(read_parameters("cursor", "count"), context, Place(0, NIL_ID))
     rows = await dependency(Membership).members(tenant, group_id, after, count + 1)
     onward = next_cursor(rows, count, context, itemgetter("kind", "id"))
-    # the members are JSON already and are handed on as the database made them
+    # the members are JSON texts of the database
     return _page("members", ",".join(row["text"] for row in rows[:count]).encode(), onward)
 
 
@@ -98,7 +98,7 @@ async def of(user: str) -> Response:
     """List the groups of a user by id in pages, direct ones and those through nested groups."""
     tenant = caller().tenant
     context = ["groups.of", tenant, user]
-    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    after, count = read_page(read_parameters("cursor", "count"), context, NIL_ID)
     found = await dependency(Membership).groups_of(tenant, user, after, count + 1)
     onward = next_cursor(found, count, context, lambda group: orjson.loads(group)["value"])
     return _page("groups", b",".join(found[:count]), onward)
@@ -109,7 +109,7 @@ def _page(name: str, items: bytes, onward: str | None) -> Response:
 
 
 def _questions(body: bytes) -> list[Question]:
-    """Raises BadRequestError naming what is wrong."""
+    """The parsed questions. Raises BadRequestError, which names the error."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Questions about memberships: who is in a group, whether a user is in one, which ones a user is in."""
+"""Queries of memberships: members of a group, checks whether a user is in a group, groups of a user."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -18,13 +18,13 @@ from quartet_groups.membership_cache import AnswerCache
 from quartet_groups.membership_domain import Question, answer, ids_of
 
 Read = Callable[[Connection], Awaitable[tuple[int, bytes]]]
-"""Reads an answer, and in the same statement the version of the memberships that it belongs to."""
+"""Reads an answer, and by the same statement the version of the memberships."""
 
 
 class Membership:
-    """Answers questions; those that are asked again from the cache, if it has the answer of this very version.
+    """Answers questions, repeated ones from the cache if it has the answer for the present version.
 
-    Each time PostgreSQL is asked for the version, so no answer is older than the last write that was answered.
+    The version is always read from PostgreSQL, so no answer is older than the last committed write.
     """
 
     def __init__(self, container: AppContainer[GroupsConfig], view: GroupView) -> None:
@@ -33,7 +33,7 @@ class Membership:
         self._view = view
 
     async def members(self, tenant: str, group_id: str, after: tuple[int, UUID], limit: int) -> list[asyncpg.Record]:
-        """Members of a group behind `after`, as (kind, id, text). Raises NotFoundError (404)."""
+        """Members of a group after `after`, as (kind, id, text). Raises NotFoundError (404)."""
         known = parse_id(group_id)
         if known is None:
             raise NotFoundError
@@ -54,7 +54,7 @@ class Membership:
         return await self._answer(tenant, b"check" + msgspec.json.encode(questions), read)
 
     async def groups_of(self, tenant: str, user: str, after: UUID, limit: int) -> list[bytes]:
-        """Groups behind `after` that a user is in, directly or not, as JSON texts; none for nobody."""
+        """Direct and nested groups of a user with ids after `after`, as JSON texts; none for an unknown user."""
         user_id = parse_id(user)
         if user_id is None:
             return []

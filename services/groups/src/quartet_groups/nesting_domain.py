@@ -1,4 +1,4 @@
-"""The rules for groups in groups: a graph without cycles and of limited depth, and the shortest chain in it; no I/O."""
+"""The rules for nesting: no cycles, limited depth, and the shortest chain between groups; no I/O."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,17 @@ from quartet_groups.events import NestedGroup
 from quartet_scim.errors import invalid_value
 
 MAX_LEVELS = 50
-"""Groups on one chain, from the innermost to the outermost."""
+"""The maximum number of groups on a chain."""
 
 MAX_SHOWN = 64
-"""Characters of a group's name in an error."""
+"""Maximum characters of a group's name in an error."""
 
 Edge = tuple[UUID, UUID]
 """A group and one that it is a member of: (child, parent)."""
 
 
 class Chains:
-    """For one group, how every group below it comes to it by the fewest steps."""
+    """The shortest chains from all groups below a group up to it."""
 
     def __init__(self, target: UUID, edges: Iterable[Edge]) -> None:
         children: dict[UUID, list[UUID]] = defaultdict(list)
@@ -28,7 +28,7 @@ class Chains:
         self._next: dict[UUID, UUID | None] = {target: None}
         self._steps = {target: 0}
         level = [target]
-        while level:  # breadth first: the first way that is found is a shortest one
+        while level:  # breadth first: the first chain found is a shortest one
             level = [child for parent in level for child in children[parent] if self._reach(child, parent)]
 
     def _reach(self, child: UUID, parent: UUID) -> bool:
@@ -38,12 +38,12 @@ class Chains:
         return True
 
     def nearest(self, starts: Iterable[UUID]) -> UUID | None:
-        """That one of `starts` from which the chain is shortest, None if there is none from any."""
+        """The one of `starts` with the shortest chain, None if there is none from any."""
         reaching = (start for start in starts if start in self._steps)
         return min(reaching, key=lambda one: self._steps[one], default=None)
 
     def up_from(self, start: UUID) -> list[UUID]:
-        """The shortest chain from `start` up to the target, both included; empty where there is none."""
+        """The shortest chain from `start` up to the target, including both; empty if there is none."""
         chain = []
         step = start if start in self._steps else None
         while step is not None:
@@ -54,10 +54,10 @@ class Chains:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What stands above a group that is to get groups as members, and how deep those are.
+    """The ancestors of a group that gets groups as members, and the depth of those.
 
-    above: the edges of all chains up from the group. names: of the groups on them. below: the most levels of any of the
-    groups that are to become members, themselves included.
+    above: the edges of all chains up from the group. names: of the groups on them. below: the most levels in any of the
+    new members, including themselves.
     """
 
     above: Sequence[Edge]
@@ -66,7 +66,7 @@ class Surroundings:
 
 
 def check_nesting(group_id: UUID, children: Sequence[NestedGroup], around: Surroundings) -> None:
-    """Raise ScimError 400 if `children` as members of the group would close a cycle or make a chain too long."""
+    """Raise ScimError 400 if adding `children` to the group would close a cycle or exceed MAX_LEVELS."""
     parents: dict[UUID, list[UUID]] = defaultdict(list)
     for child, parent in around.above:
         parents[child].append(parent)
@@ -84,7 +84,7 @@ def check_nesting(group_id: UUID, children: Sequence[NestedGroup], around: Surro
 
 
 def _levels(group_id: UUID, parents: dict[UUID, list[UUID]], known: dict[UUID, int]) -> int:
-    """Groups on the longest chain up from the group; nothing nested is deeper than MAX_LEVELS, so neither is this."""
+    """The number of groups on the longest chain up from the group; the recursion is limited by MAX_LEVELS."""
     if group_id not in known:
         known[group_id] = 1 + max((_levels(one, parents, known) for one in parents[group_id]), default=0)
     return known[group_id]

@@ -1,4 +1,4 @@
-"""The internal route of privileged groups: the users service marks a group before it grants a role to it."""
+"""The internal route that marks privileged groups: users calls it before it grants a role to a group."""
 
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag

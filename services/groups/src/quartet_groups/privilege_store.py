@@ -1,4 +1,4 @@
-"""SQL of privileged groups: which groups may carry roles; connection first, then the tenant; never commits."""
+"""SQL of privileged groups, which may have roles: connection first, then the tenant; never commits."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -7,11 +7,11 @@ from quartet_common.data.connections import Connection
 from quartet_groups.graph_store import UPWARD
 
 UNMARK_AFTER = "1 hour"
-"""Age of a mark that may be removed. The grant that a mark was made for is committed or given up long before."""
+"""Minimum age of a mark that may be deleted: by then the grant that it was set for is committed or has failed."""
 
 
 async def mark(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Mark those of `ids` that are groups, and return them with their names."""
+    """Mark the groups among `ids`, and return them with their names."""
     rows = await connection.fetch(
         """
         WITH found AS (
@@ -30,7 +30,7 @@ async def mark(connection: Connection, tenant: str, ids: Sequence[UUID]) -> dict
 
 
 async def unmark(connection: Connection, tenant: str, ids: Collection[UUID]) -> None:
-    """Remove the marks of groups that carry no role, unless they are new."""
+    """Delete the marks of groups without roles, except recent ones."""
     await connection.execute(
         f"""
         DELETE FROM privileged_groups WHERE tenant_id = $1 AND group_id = ANY($2::uuid[])
@@ -42,7 +42,7 @@ async def unmark(connection: Connection, tenant: str, ids: Collection[UUID]) -> 
 
 
 async def marked_above(connection: Connection, tenant: str, group_id: UUID) -> frozenset[UUID]:
-    """The marked groups among a group and all groups above it: the roles of all of them are its members'."""
+    """The marked groups among a group and its ancestors, whose roles all its members have."""
     rows = await connection.fetch(
         f"""
         WITH RECURSIVE reached (id) AS (SELECT $2::uuid UNION {UPWARD})

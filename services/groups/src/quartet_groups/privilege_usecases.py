@@ -1,4 +1,4 @@
-"""Privileges: a caller changes who is in a group only with every scope that the group's roles give."""
+"""Privileges: a caller needs every scope that a group gives by roles to change its members."""
 
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -10,7 +10,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.unit_of_work import run_unit_of_work
+from quartet_common.runtime.unit_of_work import UnitOfWork, run_unit_of_work
 from quartet_groups import privilege_store
 from quartet_groups.config import GroupsConfig
 from quartet_groups.users_client import UserDirectory
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class UncheckedGroupsError(Exception):
-    """Groups that may carry roles, of which the users service has not been asked yet."""
+    """Marked groups for which the users service has not been asked yet."""
 
     def __init__(self, groups: frozenset[UUID]) -> None:
         super().__init__(groups)
@@ -33,21 +33,21 @@ async def require_checked(connection: Connection, tenant: str, group_id: UUID, c
         raise UncheckedGroupsError(marked - checked)
 
 
-async def run_with_rights(
+async def run_with_checked_groups(
     container: AppContainer[GroupsConfig],
     directory: UserDirectory,
     caller: Caller,
-    command: Callable[..., Awaitable[T]],
+    command: Callable[[frozenset[UUID], UnitOfWork], Awaitable[T]],
 ) -> T:
-    """Run `command` in a unit of work with the groups whose scopes the caller is known to have. If it raises
-    UncheckedGroupsError, ask users outside of the transaction and run it again.
+    """Run `command` in a unit of work; its first argument are the groups whose scopes the caller is known to have. If
+    it raises UncheckedGroupsError, ask the users service outside of the transaction and run it again.
 
     Raises MissingScopesError (403), UnavailableError (503), and what `run_unit_of_work` raises.
     """
     checked: frozenset[UUID] = frozenset()
     while True:
         try:
-            return await run_unit_of_work(container, caller, partial(command, checked=checked))
+            return await run_unit_of_work(container, caller, partial(command, checked))
         except UncheckedGroupsError as error:
             unchecked = error.groups
         await require_scopes_of_groups(container, directory, caller, unchecked)

@@ -23,7 +23,7 @@ MAX_MERGED = 1000
 
 blueprint = Blueprint("search", __name__, url_prefix="/scim/v2")
 internal_blueprint = Blueprint("internal_search", __name__, url_prefix="/groups")
-"""For the users service, which answers searches over all types."""
+"""For the users service, which serves searches over all types."""
 
 
 @blueprint.get("/Groups")

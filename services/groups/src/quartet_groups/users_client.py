@@ -1,4 +1,4 @@
-"""Calls to other services: asks users for members that no event has named yet."""
+"""The client for users: looks up members that no event has named yet, and scopes of groups."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ MAX_IDS = 1000
 
 
 class KnownUser(msgspec.Struct, frozen=True, rename="camel"):
-    """A user as the users service answers; only the fields read here are declared."""
+    """A user in a response of the users service, with the fields that groups needs."""
 
     id: UUID
     user_name: str
@@ -31,23 +31,23 @@ class _Scopes(msgspec.Struct, frozen=True):
 
 
 class UserDirectory(Protocol):
-    """Finds users by id."""
+    """Looks up users and scopes of groups."""
 
     async def lookup(self, caller: Caller, ids: Sequence[UUID]) -> list[KnownUser]:
-        """Those of `ids` that are users of the caller's tenant."""
+        """The users of the caller's tenant among `ids`."""
 
     async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:
         """The scopes of the roles that are granted to `groups` themselves."""
 
 
 class UsersClient:
-    """The users service as a UserDirectory."""
+    """UserDirectory by HTTP calls to the users service."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
     async def lookup(self, caller: Caller, ids: Sequence[UUID]) -> list[KnownUser]:
-        """Those of `ids` that are users of the caller's tenant. Raises UnavailableError (503)."""
+        """The users of the caller's tenant among `ids`. Raises UnavailableError (503)."""
         found: list[KnownUser] = []
         for start in range(0, len(ids), MAX_IDS):
             some = [str(one) for one in ids[start : start + MAX_IDS]]

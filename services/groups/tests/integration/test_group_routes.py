@@ -198,7 +198,7 @@ async def test_names_with_quotes_and_percent_signs_stay_json(
     assert (made["displayName"], made["members"][0]["display"]) == (odd, odd)
 
 
-async def test_another_tenants_group_is_not_there(groups: RunningService, headers: Headers, directory: Any) -> None:
+async def test_a_group_of_another_tenant_is_not_found(groups: RunningService, headers: Headers, directory: Any) -> None:
     made = await create(groups, headers)
     stranger = groups.tokens.headers(new_tenant(), SCOPES)
     address = f"/scim/v2/Groups/{made['id']}"

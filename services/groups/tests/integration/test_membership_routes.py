@@ -147,7 +147,7 @@ async def test_a_cursor_leads_on_in_its_own_group_and_tenant_only(own: Any, dire
         assert (await own.ask(path, cursor=cursor)).status_code == 400
 
 
-async def test_nobody_has_members_of_a_group_that_is_not_there(own: Any, directory: Any) -> None:
+async def test_members_of_a_missing_group_are_not_found(own: Any, directory: Any) -> None:
     foreign = own.at(new_tenant())
     group = await foreign.make(directory.add(foreign.tenant))
     for unknown in (group, new_id(), "nothing"):

@@ -235,7 +235,7 @@ async def test_groups_are_held_though_a_user_beside_them_was_learnt_a_moment_ago
     monkeypatch.setattr(group_store, "lock_known", late)
     async with own.service.container.database.transaction() as connection:
         sent = [SentMember(user, 0, None), SentMember(inner, 1, None)]
-        found = await member_resolution.hold(connection, own.tenant, sent, None)
+        found = await member_resolution.lock_members(connection, own.tenant, sent, None)
         assert ([*found.users], [one.id for one in found.groups]) == ([user], [inner])
         own_locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         assert await connection.fetchval(own_locks) == 1

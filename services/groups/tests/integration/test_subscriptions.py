@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import dispatch
@@ -26,6 +27,7 @@ def published(kind: str, tenant: str, user: UUID, sequence: int, name: str = "Ba
     return Event(
         id=new_id(), source="/users", type=f"quartet.users.user.{kind}.v1", subject=f"users/{user}",
         time=datetime.now(UTC), tenantid=tenant, actorid=actor, sequence=sequence, data=data, sourceip="192.0.2.7",
+        actorname="HR", actortype="client", useragent="hr/1.0",
     )  # fmt: skip
 
 
@@ -99,7 +101,9 @@ async def test_a_deleted_user_leaves_all_groups_in_the_deleters_name(
     events = (await groups.outbox(tenant))[before:]
     assert {event.routing_key for event in events} == {"groups.membership.removed.v1"}
     assert {event.data["id"] for event in events} == {both, alone}
-    assert {(event.actorid, event.sourceip) for event in events} == {("offboarding", "192.0.2.7")}
+    assert {event.caller for event in events} == {
+        Caller(tenant, "offboarding", "192.0.2.7", actor_name="HR", actor_type="client", user_agent="hr/1.0")
+    }
 
 
 async def test_a_deleted_user_cannot_become_a_member_again(
@@ -132,13 +136,13 @@ async def test_a_batch_locks_users_once_so_that_two_cannot_block_each_other(
     groups: RunningService, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt: list[list[UUID]] = []
-    learn = group_store.learn_users
+    learn = group_store.upsert_users
 
     async def noted(connection: Any, tenant: str, users: Sequence[tuple[UUID, str, int, bool]]) -> None:
         learnt.append([user[0] for user in users])
         await learn(connection, tenant, users)
 
-    monkeypatch.setattr(group_store, "learn_users", noted)
+    monkeypatch.setattr(group_store, "upsert_users", noted)
     one, two = new_id(), new_id()
     created = [published("created", tenant, user, 1) for user in (two, one)]
     await receive(groups, [*created, published("updated", tenant, one, 2), published("deleted", tenant, two, 2)])

@@ -41,6 +41,7 @@ def test_a_change_tells_what_differs_and_who_came_and_went() -> None:
     assert (after.version, after.modified, after.created) == (2, LATER, NOW)
     assert [event.type for event in published] == [events.UPDATED, events.MEMBERS_ADDED, events.MEMBERS_REMOVED]
     assert published[0].data["changed"] == ["displayName"]
+    assert published[0].data["changes"] == [{"path": "displayName", "before": "Tour Guides", "after": "Guides"}]
     assert {event.sequence for event in published} == {2}
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 from quart import Quart
 
+from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
@@ -44,7 +45,7 @@ from quartet_users.tenant_schemas.user_types import UserTypes
 from quartet_users.tenants import tenant_routes
 from quartet_users.tenants.tenant_usecases import ensure_first_tenants
 from quartet_users.tokens import key_routes
-from quartet_users.tokens.key_ring import KeyRing, WrongMasterKeyError
+from quartet_users.tokens.key_ring import KeyRing
 from quartet_users.users import user_lookup_routes, user_routes
 from quartet_users.users.user_view import UserView
 
@@ -109,7 +110,7 @@ def _make_keys(container: AppContainer[UsersConfig]) -> KeyRing:
 
 
 def _make_passwords(container: AppContainer[UsersConfig]) -> Passwords:
-    """What hashes and judges passwords."""
+    """The hashing and the policy of passwords."""
     config = container.config
     breached = None if config.breached_passwords is None else BreachedPasswords.read(config.breached_passwords)
     passwords = Passwords(PasswordPolicy(breached, config.password_min_length), threads=config.password_threads)
@@ -118,7 +119,7 @@ def _make_passwords(container: AppContainer[UsersConfig]) -> Passwords:
 
 
 def _provide_scim(app: Quart, container: AppContainer[UsersConfig], passwords: Passwords) -> None:
-    """For users, searches, Bulk, discovery, schemas and roles. One client of groups, so that all share its breaker."""
+    """The objects for users, searches, Bulk, discovery, schemas and roles; all share one circuit breaker for groups."""
     config, client = container.config, container.service_client("groups", container.config.groups_url)
     provide(app, UserTypes, UserTypes(lambda: container.database))
     provide(app, UserView, UserView(f"{config.issuer}/scim/v2"))
@@ -138,7 +139,7 @@ def _provide_logins(
 
 
 def _provide_tokens(app: Quart, container: AppContainer[UsersConfig], keys: KeyRing) -> None:
-    """For the OAuth endpoints, signing keys and SCIM tokens; `Lockout` is that of clients' secrets."""
+    """The objects for OAuth endpoints, signing keys and SCIM tokens; `Lockout` is that for secrets of clients."""
     grants = Grants.of(container, keys)
     scim_tokens = ScimTokens(lambda: container.database, container.clock)
     container.opaque_finder = container.opaque_finder or scim_tokens.principal
@@ -150,7 +151,7 @@ def _provide_tokens(app: Quart, container: AppContainer[UsersConfig], keys: KeyR
 
 
 async def require_keys(keys: KeyRing) -> None:
-    """Make or read the signing keys before the first request, so that a wrong master key ends the start."""
+    """Create or read the signing keys before the first request, so that the process does not start with a wrong key."""
     try:
         await keys.signing_pair()
     except WrongMasterKeyError as error:

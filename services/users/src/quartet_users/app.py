@@ -15,15 +15,15 @@ from quartet_users.tokens import key_usecases
 from quartet_users.users import name_keys
 
 SESSIONS_INTERVAL = 60.0
-"""Seconds between two looks at which sessions are over."""
+"""Seconds between two removals of expired sessions."""
 
 
 def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
-    """What the worker does again and again."""
+    """The schedules of the worker."""
     groups = group_marker_client.GroupMarker(container.service_client("groups", container.config.groups_url))
     return [
         Schedule("key-rotation", key_usecases.ROTATION_INTERVAL, partial(key_usecases.rotate_by_age, container)),
-        Schedule("scope-losses", scope_revocation.INTERVAL, partial(scope_revocation.revoke_rest, container)),
+        Schedule("scope-revocation", scope_revocation.INTERVAL, partial(scope_revocation.revoke_remaining, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ending.prune(container)),
         tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),

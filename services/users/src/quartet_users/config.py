@@ -1,28 +1,26 @@
-"""Configuration of the users service: what every service has, and the keys and clients that only it knows."""
+"""Configuration of the users service: the common settings, the master key and the clients of the configuration."""
 
-import base64
-import binascii
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, RootModel, SecretStr, field_validator
+from pydantic import BaseModel, Field, RootModel, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from quartet_common.auth.scopes import SCOPES
+from quartet_common.config.master_key import MasterKey
 from quartet_common.config.rate_limit import Limit, Setting
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.identifiers import TENANT_ID
 
-MASTER_KEY_BYTES = 32
 MIN_LENGTH = 15
 """Characters (code points) of a password that is the only factor (NIST SP 800-63B-4 section 3.1.1.2)."""
 LEAST_LENGTH = 8
-"""The smallest that QUARTET_PASSWORD_MIN_LENGTH may be, as where there is a second factor (the same section)."""
+"""The minimum of QUARTET_PASSWORD_MIN_LENGTH: the limit for passwords with a second factor (the same section)."""
 
 
 class BootstrapClient(BaseModel, frozen=True):
-    """An API client that exists by configuration: the launcher's own and the services' own."""
+    """An API client of the configuration: those of the launcher and of the services."""
 
     client_id: str = Field(min_length=1, max_length=128)
     client_secret: SecretStr
@@ -45,28 +43,12 @@ class BootstrapClient(BaseModel, frozen=True):
         return secret
 
 
-def decode_master_key(text: str) -> bytes:
-    """The 32 bytes of a base64url text, with or without padding. Raises ValueError."""
-    try:
-        key = base64.urlsafe_b64decode(text.strip() + "=" * (-len(text.strip()) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("the master key must be base64url") from error
-    if len(key) != MASTER_KEY_BYTES:
-        raise ValueError(f"the master key must be {MASTER_KEY_BYTES} bytes, base64url-encoded")
-    return key
-
-
-def _check_master_key(secret: SecretStr) -> SecretStr:
-    decode_master_key(secret.get_secret_value())
-    return secret
-
-
 class BootstrapClients(RootModel[tuple[BootstrapClient, ...]], frozen=True):
-    """The list that the secret holds as JSON."""
+    """The JSON list in the secret."""
 
     @property
     def clients(self) -> tuple[BootstrapClient, ...]:
-        """Those that the list names."""
+        """The clients of the list."""
         return self.root
 
 
@@ -76,16 +58,16 @@ class UsersConfig(ServiceConfig):
     service: ClassVar[str] = "users"
 
     max_body_bytes: int = 8 * 1024 * 1024
-    """A Bulk of 1,000 users of 8 kB each; ServiceProviderConfig says it as maxPayloadSize."""
+    """A Bulk request with 1,000 users of 8 kB each; ServiceProviderConfig has it as maxPayloadSize."""
     max_user_bytes: int = Field(
         default=512 * 1024, ge=16 * 1024, le=8 * 1024 * 1024, description="bytes that one user may have as stored"
     )
     users_url: str = ""
     groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
-    master_key: Annotated[SecretStr, AfterValidator(_check_master_key)]
+    master_key: MasterKey
     bootstrap_clients: Annotated[BootstrapClients, NoDecode]
     bootstrap_tenants: Annotated[tuple[str, ...], NoDecode] = ("default",)
-    """Tenants that are made when the api starts, beside the platform's own, for whoever needs no more than one."""
+    """Tenants that the api creates at its start, in addition to the platform's, for installations with one tenant."""
     limit_logins: Setting = Limit(50, 3600)
     limit_secrets: Setting = Limit(20, 600)
     key_lifetime: int = Field(default=90, ge=1, le=3650, description="days after which another key signs the tokens")

@@ -1,4 +1,4 @@
-"""The events that the users service publishes: the contract, with one JSON Schema each in schemas/."""
+"""The types of all events that the users service publishes, with a JSON Schema each in schemas/."""
 
 from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
 from quartet_users.api_clients import api_client_events

@@ -1,4 +1,4 @@
-"""Exports: what `/users/data/export` streams, by kind."""
+"""Exports: the functions that stream the rows of `/users/data/export`, by kind."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from quartet_common.data.connections import Connection
 from quartet_users.api_clients import api_client_store
 from quartet_users.passwords import credential_store
-from quartet_users.roles import role_store
+from quartet_users.roles import grant_store, role_store
 from quartet_users.scim_tokens import scim_token_store
 from quartet_users.sessions import session_store
 from quartet_users.tenant_schemas import schema_store
@@ -21,10 +21,10 @@ EXPORTERS: Mapping[str, Callable[[Connection, str], AsyncIterator[bytes]]] = Map
         "credential": credential_store.export_credentials,
         "session": session_store.export_sessions,
         "role": role_store.export_roles,
-        "role_grant": role_store.export_grants,
+        "role_grant": grant_store.export_grants,
         "client": api_client_store.export_clients,
         "client_secret": api_client_store.export_client_secrets,
         "scim_token": scim_token_store.export_scim_tokens,
     }
 )
-"""What a tenant has here. tests/conventions/test_exports.py says of each other table why it is not exported."""
+"""The exported data of a tenant. tests/conventions/test_exports.py has the reason for each table not exported."""

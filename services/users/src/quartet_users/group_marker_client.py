@@ -1,4 +1,4 @@
-"""Client that has the groups service mark groups; imports no web framework, since the worker uses it."""
+"""The client that marks groups in the groups service; imports no web framework, since the worker uses it."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -26,10 +26,7 @@ class GroupMarker:
         self._client = client
 
     async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Mark groups as ones that may carry roles; returns the names of those that exist.
-
-        Raises UnavailableError (503).
-        """
+        """Mark groups that may have roles; returns the names of those that exist. Raises UnavailableError (503)."""
         body = {"ids": [str(one) for one in ids]}
         response = await self._client.request("POST", "/groups/privileged", caller, json=body)
         if response.status_code != 200:

@@ -1,4 +1,4 @@
-"""Calls to other services: searches groups, and marks those that roles are granted to."""
+"""The client for groups: searches groups, and marks those that get roles."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,20 +29,20 @@ class GroupDirectory(Protocol):
     """Finds and marks groups."""
 
     async def search(self, caller: Caller, query: Query) -> Found:
-        """The page of the caller's tenant's groups; an attribute that only users have, no group has."""
+        """The page of the tenant's groups for `query`; attributes of users have no values in groups."""
 
     async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Mark groups as ones that may carry roles; returns the names of those that exist.
+        """Mark groups that may have roles; returns the names of those that exist.
 
-        From then on changes of their members need the scopes of their roles. Raises UnavailableError (503).
+        From then on, changes of their members need the scopes of their roles. Raises UnavailableError (503).
         """
 
 
 class GroupSearchClient(GroupMarker):
-    """The groups service as a GroupDirectory."""
+    """GroupDirectory by HTTP calls to the groups service."""
 
     async def search(self, caller: Caller, query: Query) -> Found:
-        """The page of groups that `query` asks for. Raises ScimError 400, UnavailableError (503)."""
+        """The page of groups for `query`. Raises ScimError 400, UnavailableError (503)."""
         response = await self._client.request("POST", "/groups/search", caller, json=query.body())
         if response.status_code == 400:
             wrong = msgspec.json.decode(response.content, type=_Error)
@@ -54,12 +54,12 @@ class GroupSearchClient(GroupMarker):
 
 
 class NoGroups:
-    """A directory where there is no groups service."""
+    """GroupDirectory of an installation without the groups service."""
 
     async def search(self, caller: Caller, query: Query) -> Found:  # noqa: ARG002
-        """No group at all."""
+        """No groups."""
         return Found([], 0)
 
     async def mark(self, caller: Caller, ids: Sequence[UUID]) -> dict[UUID, str]:  # noqa: ARG002
-        """No group at all."""
+        """No groups."""
         return {}

@@ -15,6 +15,7 @@ from quartet_testing.services import RunningService, new_tenant, run_service
 from quartet_users import groups_client
 from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
+from quartet_users.passwords import password_hashing
 from quartet_users.tenants import tenant_domain, tenant_store
 from quartet_users.tokens.key_ring import KeyRing
 
@@ -27,6 +28,7 @@ async def users(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[RunningServ
     async with AsyncExitStack() as running:
         with pytest.MonkeyPatch.context() as patch:  # only while the app is made
             patch.setattr(groups_client, "GroupSearchClient", MarkingGroups)
+            patch.setattr(password_hashing, "_lower_priority", lambda: None)  # other tests leave little of a processor
             service = await running.enter_async_context(run_service(SERVICE, config_for(UsersConfig)))
         believe_own_tokens(service)
         yield service

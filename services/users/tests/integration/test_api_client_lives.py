@@ -85,6 +85,10 @@ async def test_everything_about_a_client_is_published_and_no_secret_is(machines:
     assert {event.actorid for event in published} == {"carla"}
     [changed] = await machines.published("users.client.updated.v1")
     assert (changed["id"], changed["changed"]) == (made["client_id"], ["name", "scopes"])
+    assert changed["changes"] == [
+        {"path": "name", "before": made["name"], "after": "wages"},
+        {"path": "scopes", "before": sorted(made["scopes"]), "after": ["groups:read", "users:read"]},
+    ]
     for secret in (made["client_secret"], second["client_secret"]):
         assert all(secret[-49:] not in str(event.data) for event in published)
 

@@ -13,6 +13,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from quartet_testing.clock import Clock
+from quartet_testing.forgery import claims_of
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, run_service
 from quartet_users.api_clients import api_client_usecases
@@ -103,6 +104,22 @@ async def test_a_secret_in_the_form_does_as_well_and_two_ways_at_once_do_not(
     assert (await users.client.post("/oauth2/token", form=form)).status_code == 200
     both = await users.client.post("/oauth2/token", headers=basic(made["client_id"], made["client_secret"]), form=form)
     assert (both.status_code, (await both.get_json())["error"]) == (400, "invalid_request")
+
+
+async def test_what_a_client_does_is_recorded_with_its_name(
+    users: RunningService, own: Headers, made_tenant: str
+) -> None:
+    made = await make(users, own)
+    status, answer = await token(users, made)
+    assert (status, claims_of(answer["access_token"])["client_name"]) == (200, made["name"])
+    headers = {"Authorization": f"Bearer {answer['access_token']}", "User-Agent": "sync/2.1"}
+    body = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "babs"}
+    response = await users.client.post("/scim/v2/Users", headers=headers, json=body)
+    assert response.status_code in (201, 403)
+    last = (await users.outbox(made_tenant))[-1]
+    assert (last.actorid, last.actorname, last.actortype, last.useragent) == (
+        made["client_id"], made["name"], "client", "sync/2.1",
+    )  # fmt: skip
 
 
 async def test_a_secret_is_shown_once_and_stored_nowhere(users: RunningService, own: Headers, made_tenant: str) -> None:

@@ -1,4 +1,4 @@
-"""The lock-out through Redis: exact over processes, by itself while Redis is away, and nothing to read in it."""
+"""The lockout through Redis: exact over processes, by itself while Redis is away, and nothing to read in it."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ Guards = Callable[[], Lockout]
 
 @pytest.fixture
 async def guard(config_for: ConfigFor[UsersConfig]) -> AsyncIterator[Guards]:
-    """Makes lock-outs as different processes have them."""
+    """Makes lockouts as different processes have them."""
     async with AsyncExitStack() as stack:
         config = config_for(UsersConfig)
 
@@ -86,8 +86,10 @@ async def test_of_a_burst_at_two_processes_no_more_are_begun_than_may_run_at_onc
     async def burst() -> str | None:
         tenant = new_tenant()
         waits = await asyncio.gather(*(refused(one, tenant, "bjensen", AWAY) for one in both * 40))
-        if first._away_until or second._away_until:  # Redis took longer than it may, on a machine that has much to do
-            first._away_until = second._away_until = 0.0
+        if (
+            first._unavailable_until or second._unavailable_until
+        ):  # Redis took longer than it may, on a machine that has much to do
+            first._unavailable_until = second._unavailable_until = 0.0
             return None
         assert waits.count(0) == 32, waits
         return tenant
@@ -123,7 +125,7 @@ async def test_while_redis_is_away_each_process_goes_by_what_it_knows_and_tells_
         assert [await fail(first, tenant, "bjensen") for _ in range(2)] == [0] * 2
         assert await refused(first, tenant, "bjensen", AWAY) >= 1, "what was known before counts on"
         assert await refused(first, tenant, "bjensen", HOME) == 0
-    first._away_until = second._away_until = 0.0
+    first._unavailable_until = second._unavailable_until = 0.0
     await fail(first, tenant, "bjensen")  # it may wait, or fail a sixth time: Redis is told either way
     assert await refused(second, tenant, "bjensen", AWAY) >= 1
 
@@ -196,7 +198,7 @@ async def test_nobody_can_tell_from_the_waits_whether_there_is_such_a_user(peopl
     assert [status for status, _ in answers[name]] == [401] * 5 + [429]
 
 
-async def test_many_logins_of_one_person_at_once_all_get_in(people: People) -> None:
+async def test_many_concurrent_logins_of_one_user_succeed(people: People) -> None:
     name = (await people.person())["userName"]
     answers = await asyncio.gather(*(log_in(people, name, HOME) for _ in range(20)))
     assert [answer.status_code for answer in answers] == [200] * 20
@@ -213,7 +215,7 @@ async def test_an_old_password_cannot_be_tried_out_with_a_stolen_token(people: P
     assert [await change(f"a wrong guess {number}") for number in range(6)] == [403] * 5 + [429]
 
 
-async def test_from_an_address_over_its_limit_a_known_name_is_answered_as_any_other(guard: Guards) -> None:
+async def test_an_address_over_its_limit_gets_the_same_responses_for_known_and_unknown_names(guard: Guards) -> None:
     tenant, first, second = new_tenant(), guard(), guard()
     await first.succeeded(await first.start_attempt(tenant, "bjensen", "203.0.113.50"))
     for number in range(51):

@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from quartet_testing.conditions import eventually
+from quartet_testing.forgery import claims_of
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.services import new_tenant
 from quartet_users.passwords.password_hashing import Passwords
@@ -42,6 +43,39 @@ async def test_a_login_is_published_without_the_password_or_a_token(people: Peop
     [published] = await people.published("users.login.succeeded.v1")
     ids = {"userId": person["id"], "userName": person["userName"], "sessionId": session.id}
     assert published == {**ids, "clientId": "quartet-console"}
+
+
+async def test_what_a_person_does_is_recorded_with_the_name_of_its_token_and_its_user_agent(people: People) -> None:
+    person = await people.person()
+    session = await people.log_in(person)
+    renamed = {"schemas": person["schemas"], "userName": f"new-{person['userName']}"}
+    path = f"/scim/v2/Users/{person['id']}"
+    assert (await people.users.client.put(path, headers=people.headers, json=renamed)).status_code == 200
+
+    async def end(headers: dict[str, str]) -> tuple[str, str, str | None, str | None, str | None]:
+        sent = {**headers, "User-Agent": "console/1.0\x07"}
+        await people.users.client.post(
+            "/users/password", headers=sent, json={"old_password": PASSWORD, "new_password": f"{NEW} {uuid4()}"}
+        )
+        last = (await people.users.outbox(people.tenant))[-1]
+        return last.routing_key, last.actorid, last.actorname, last.actortype, last.useragent
+
+    wanted = ("users.user.updated.v1", person["id"], person["userName"], "user", "console/1.0")
+    assert await end(session.headers) == wanted, "a token keeps the name of its issue"
+    begun = [event for event in await people.users.outbox(people.tenant) if "login.succeeded" in event.type]
+    assert [(one.actorname, one.actortype) for one in begun] == [(person["userName"], "user")]
+
+
+async def test_a_refreshed_token_has_the_name_of_now(people: People) -> None:
+    person = await people.person()
+    session = await people.log_in(person)
+    renamed = {"schemas": person["schemas"], "userName": f"new-{person['userName']}"}
+    path = f"/scim/v2/Users/{person['id']}"
+    assert (await people.users.client.put(path, headers=people.headers, json=renamed)).status_code == 200
+    status, tokens = await people.refresh(session.tokens["refresh_token"])
+    assert status == 200
+    names = [claims_of(one["access_token"])["preferred_username"] for one in (session.tokens, tokens)]
+    assert names == [person["userName"], renamed["userName"]]
 
 
 async def test_a_name_is_found_whatever_its_case(people: People) -> None:

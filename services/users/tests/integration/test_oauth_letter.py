@@ -37,7 +37,7 @@ async def ask(
     return answer.status_code, await answer.get_json(force=True)
 
 
-async def test_a_parameter_without_a_value_is_as_if_it_were_not_there(users: RunningService) -> None:
+async def test_an_empty_parameter_counts_as_missing(users: RunningService) -> None:
     empty = "scope=&tenant=&resource=&client_id=&client_secret=&client_assertion=&client_assertion_type="
     status, answer = await ask(users, f"{GRANT}&{empty}")
     assert (status, answer.get("token_type")) == (200, "Bearer"), answer

@@ -8,7 +8,7 @@ import pytest
 from quartet_common.core.clock import utc_now
 from quartet_common.core.identifiers import new_id
 from quartet_testing.services import RunningService
-from quartet_users.roles import role_domain, role_store
+from quartet_users.roles import grant_store, role_domain, role_store
 from quartet_users.roles.role_domain import Role
 from quartet_users.sessions import session_store
 from quartet_users.users import user_store
@@ -39,8 +39,8 @@ async def test_a_grant_gives_scopes_is_made_once_and_ends_with_the_user(users: R
     user, auditor, now = await insert(users, tenant), role("Auditor", "audit:read", "audit:export"), utc_now()
     async with users.container.database.transaction() as connection:
         await role_store.insert_role(connection, tenant, auditor)
-        assert await role_store.grant(connection, tenant, auditor.id, "User", user, now, "hr")
-        assert not await role_store.grant(connection, tenant, auditor.id, "User", user, now, "hr")
+        assert await grant_store.grant(connection, tenant, auditor.id, "User", user, now, "hr")
+        assert not await grant_store.grant(connection, tenant, auditor.id, "User", user, now, "hr")
         assert await role_store.scopes_of_user(connection, tenant, user) == auditor.scopes
         assert await role_store.scopes_of_user(connection, "another-tenant", user) == frozenset()
         await session_store.delete_user(connection, tenant, user)
@@ -48,11 +48,13 @@ async def test_a_grant_gives_scopes_is_made_once_and_ends_with_the_user(users: R
 
 
 @pytest.mark.parametrize("missing", ["user", "role"])
-async def test_nothing_is_granted_to_or_of_what_is_not_there(users: RunningService, tenant: str, missing: str) -> None:
+async def test_grants_of_missing_roles_or_to_missing_users_fail(
+    users: RunningService, tenant: str, missing: str
+) -> None:
     user, auditor = await insert(users, tenant), role("Auditor", "audit:read")
     wanted = {"user": (auditor.id, new_id()), "role": (new_id(), user)}[missing]
     async with users.container.database.transaction() as connection:
         await role_store.insert_role(connection, tenant, auditor)
     async with users.container.database.connection() as connection:
         with pytest.raises(asyncpg.ForeignKeyViolationError):
-            await role_store.grant(connection, tenant, wanted[0], "User", wanted[1], utc_now(), "hr")
+            await grant_store.grant(connection, tenant, wanted[0], "User", wanted[1], utc_now(), "hr")

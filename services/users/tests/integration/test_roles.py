@@ -69,6 +69,8 @@ async def test_each_change_is_published_once_and_nothing_of_what_was_not_changed
     assert [(event.action.rpartition(".")[2], event.sequence) for event in published] == [
         ("created", 1), ("granted", 2), ("updated", 3), ("revoked", 4), ("deleted", 5),
     ]  # fmt: skip
+    [renamed] = [event for event in published if event.routing_key == "users.role.updated.v1"]
+    assert renamed.data["changes"] == [{"path": "name", "before": "Auditor", "after": "Reader"}]
     assert published[1].data == {"id": role, "name": "Auditor", "grantee": user, "granteeType": "User"}
     assert {event.actorid for event in published} == {"hr-sync"}
 
@@ -163,7 +165,9 @@ async def test_what_reaches_over_all_tenants_is_given_and_taken_by_those_who_hav
         assert (await platform.send("DELETE", f"/users/roles/{one}"))[0] == 204
 
 
-async def test_a_role_is_given_only_to_who_is_there(users: RunningService, admin: RoleAdmin, tenant: str) -> None:
+async def test_a_role_is_granted_to_existing_users_and_groups_only(
+    users: RunningService, admin: RoleAdmin, tenant: str
+) -> None:
     role, user, group = (
         await admin.role("Auditor", "audit:read"),
         await admin.user(),

@@ -37,6 +37,19 @@ async def create(client: TestClientProtocol, headers: Headers, **changes: Any) -
     return made
 
 
+async def test_a_write_names_its_event_and_nothing_else_does(
+    users: RunningService, headers: Headers, tenant: str
+) -> None:
+    made = await users.client.post("/scim/v2/Users", headers=headers, json=JENSEN)
+    taken = await users.client.post("/scim/v2/Users", headers=headers, json=JENSEN)
+    path = f"/scim/v2/Users/{(await made.get_json(force=True))['id']}"
+    read = await users.client.get(path, headers=headers)
+    gone = await users.client.delete(path, headers=headers)
+    created, deleted = [str(event.id) for event in await users.outbox(tenant)]
+    answers = [(one.status_code, one.headers.get("Quartet-Event")) for one in (made, taken, read, gone)]
+    assert answers == [(201, created), (409, None), (200, None), (204, deleted)]
+
+
 async def test_a_created_user_is_answered_stored_and_told_of(
     users: RunningService, headers: Headers, tenant: str
 ) -> None:
@@ -294,7 +307,7 @@ async def test_an_id_that_nobody_has_is_404(users: RunningService, headers: Head
         assert (await response.get_json(force=True))["schemas"] == [ERROR]
 
 
-async def test_another_tenants_user_is_not_there(users: RunningService, headers: Headers) -> None:
+async def test_a_user_of_another_tenant_is_not_found(users: RunningService, headers: Headers) -> None:
     made = await create(users.client, headers)
     stranger = users.tokens.headers(new_tenant(), ["users:read", "users:write"])
     address = f"/scim/v2/Users/{made['id']}"

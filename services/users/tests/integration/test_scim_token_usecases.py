@@ -21,7 +21,7 @@ from quartet_users.app import SERVICE
 from quartet_users.config import UsersConfig
 from quartet_users.scim_tokens import scim_token_store as store
 from quartet_users.scim_tokens.scim_token_domain import NewScimToken
-from quartet_users.scim_tokens.scim_token_finder import GRAIN
+from quartet_users.scim_tokens.scim_token_finder import LAST_USE_INTERVAL
 from quartet_users.scim_tokens.scim_token_usecases import KEPT, MAX_VALID, add_scim_token
 
 Document = dict[str, Any]
@@ -268,12 +268,12 @@ async def test_the_last_use_is_known_to_the_minute(later: RunningService, clock:
 
     assert await used(later, made["token"]) == 200
     first = await eventually(last, "the first use")
-    clock.ahead = GRAIN / 2
+    clock.ahead = LAST_USE_INTERVAL / 2
     await find(made["token"])
     async with later.container.database.transaction() as connection:  # even where a process has not heard of the first
-        await store.note_uses(connection, {(tenant, UUID(made["id"])): clock()}, GRAIN)
+        await store.note_uses(connection, {(tenant, UUID(made["id"])): clock()}, LAST_USE_INTERVAL)
     assert await last() == first
-    clock.ahead = GRAIN + timedelta(seconds=1)
+    clock.ahead = LAST_USE_INTERVAL + timedelta(seconds=1)
     await find(made["token"])
 
     async def moved() -> bool:

@@ -100,6 +100,8 @@ async def test_a_used_refresh_token_ends_the_session_and_all_its_tokens(people: 
     assert await session.is_refused()
     assert not await other.is_refused()
     assert await ended(people) == [(session.id, "reuse")]
+    [event] = [one for one in await people.users.outbox(people.tenant) if "session.ended" in one.type]
+    assert (event.actorid, event.actorname, event.actortype) == (person["id"], person["userName"], "user")
     revoked = await people.published("users.token.revoked.v1")
     assert [(one["kind"], one["id"]) for one in revoked] == [("session", session.id)]
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from quartet_common.core.identifiers import NIL_ID
 from quartet_common.messaging.envelope import Event
 from quartet_testing.services import RunningService, new_tenant
 from quartet_users.roles import role_store
@@ -154,8 +155,9 @@ async def test_a_tenant_begins_with_a_role_for_its_administrators_and_a_token_fo
     made = await operator.make(tenant, administrator={"user_name": "bjensen"})
     async with users.container.database.transaction() as connection:
         found = await role_store.scopes_of_user(connection, tenant, UUID(made["administrator"]["id"]))
-        role = await role_store.find_role(connection, tenant, "administrator")
-    assert found == ADMINISTRATOR_SCOPES == (role.scopes if role else None)
+        [role] = await role_store.read_roles(connection, tenant, NIL_ID, 10)
+    assert found == ADMINISTRATOR_SCOPES == role.scopes
+    assert role.name == "administrator"
     bearer = {"Authorization": f"Bearer {made['scim_token']}"}
     [user] = (await (await users.client.get("/scim/v2/Users", headers=bearer)).get_json(force=True))["Resources"]
     assert user["userName"] == "bjensen"
@@ -247,7 +249,8 @@ async def test_a_tenant_is_renamed_and_told_of_once(operator: Platform, made_ten
         assert (status, renamed["display_name"], renamed["version"]) == (200, "Acme Ltd", 2)
     _, event = await operator.published(made_tenant)
     assert (event.routing_key, event.sequence) == ("users.tenant.updated.v1", 2)
-    assert event.data == {"id": made_tenant, "displayName": "Acme Ltd"}
+    changes = [{"path": "displayName", "before": "", "after": "Acme Ltd"}]
+    assert event.data == {"id": made_tenant, "displayName": "Acme Ltd", "changes": changes}
     for wrong in ({}, {"display_name": None}, {"id": "other"}, {"display_name": "x", "status": "deleted"}):
         assert (await operator.ask("patch", f"/{made_tenant}", wrong))[0] == 400, wrong
 

@@ -13,6 +13,7 @@ from quartet_common.auth.opaque_tokens import CLIENT_SECRET, REFRESH_TOKEN, SCIM
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.token_verifier import LEEWAY, MAX_TOKEN_LENGTH
 from quartet_common.config.rate_limit import Limit
+from quartet_common.core.caller import RequestOrigin
 from quartet_common.core.errors import LimitedError
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_testing.conditions import eventually
@@ -129,6 +130,7 @@ async def test_a_scim_token_is_introspected_until_it_ends(users: RunningService,
     subject = f"scim-token/{made['id']}"
     assert found == {
         "active": True, "tenant": tenant, "sub": subject, "client_id": subject, "scope": "groups:read users:read",
+        "client_name": "okta",
         "token_type": "Bearer", "jti": made["id"], "iss": users.container.config.issuer, "aud": "quartet",
         "iat": created,
     }  # fmt: skip
@@ -312,15 +314,15 @@ async def test_who_ends_token_after_token_has_to_wait(
     status = TokenStatus(container, ScimTokens(lambda: container.database, container.clock))
     asker = Asker("quartet-admin", frozenset({"*"}))
     for _ in range(2):
-        await status.revoke(asker, None, own(users, tenant))
+        await status.revoke(asker, RequestOrigin(), own(users, tenant))
     token = own(users, tenant)
     with pytest.raises(LimitedError) as refused:
-        await status.revoke(asker, None, token)
+        await status.revoke(asker, RequestOrigin(), token)
     assert (refused.value.limit, await used(users, token)) == ("revocation", 200)
-    await status.revoke(asker, None, own(users, new_tenant()))
+    await status.revoke(asker, RequestOrigin(), own(users, new_tenant()))
     other = own(users, tenant, str(uuid4()), client_id="quartet-admin")
     with nullcontext() if other_is_let else pytest.raises(LimitedError):
-        await status.revoke(asker, None, other)
+        await status.revoke(asker, RequestOrigin(), other)
 
 
 async def test_a_token_of_a_service_is_ended_in_the_name_of_the_platform(users: RunningService) -> None:
@@ -342,7 +344,7 @@ async def test_nothing_foreign_is_ended_and_nobody_is_told(
         await revoke(users, admin, token)
     stranger = Asker("crm", frozenset({new_tenant()}))  # of the same name as a client of this tenant
     for token in tokens:
-        await status.revoke(stranger, None, token)
+        await status.revoke(stranger, RequestOrigin(), token)
     assert [await used(users, token) for token in tokens] == [200] * 3
     assert [event.routing_key for event in await users.outbox(tenant)] == ["users.scim_token.created.v1"]
 
@@ -351,13 +353,16 @@ async def test_a_client_ends_the_scim_token_that_is_said_to_be_its_own(
     users: RunningService, status: TokenStatus, tenant: str
 ) -> None:
     made = await scim_token(users, tenant, client_id="crm")
-    await status.revoke(Asker("erp", frozenset({tenant})), None, made["token"])
-    await status.revoke(Asker("crm", frozenset({new_tenant()})), None, made["token"])
+    await status.revoke(Asker("erp", frozenset({tenant})), RequestOrigin(), made["token"])
+    await status.revoke(Asker("crm", frozenset({new_tenant()})), RequestOrigin(), made["token"])
     assert await used(users, made["token"]) == 200
-    await status.revoke(Asker("crm", frozenset({tenant})), "192.0.2.7", made["token"])
+    await status.revoke(
+        Asker("crm", frozenset({tenant}), name="CRM"), RequestOrigin("192.0.2.7", "curl/8.0"), made["token"]
+    )
     assert await used(users, made["token"]) == 401
     last = (await users.outbox(tenant))[-1]
     assert (last.routing_key, last.actorid, last.sourceip) == ("users.token.revoked.v1", "crm", "192.0.2.7")
+    assert (last.actorname, last.actortype, last.useragent) == ("CRM", "client", "curl/8.0")
 
 
 async def test_what_is_no_token_cannot_be_revoked(users: RunningService, tenant: str, admin: Headers) -> None:

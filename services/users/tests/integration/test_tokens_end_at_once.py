@@ -1,14 +1,17 @@
 """Tokens end with the commit of what ends them: the next request to the process that has committed is refused."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import pytest
 from quart import Response
 
 from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime.container import AppContainer
 from quartet_testing.client import PATCH, USER
+from quartet_testing.conditions import eventually
 from quartet_testing.machines import Machines, basic
 from quartet_testing.people import PASSWORD, People, Session
 from quartet_testing.plugin import ConfigFor
@@ -199,7 +202,15 @@ async def test_the_next_request_in_a_tenant_is_refused(
     assert await machines.use(bearer) == 401
 
 
-async def test_the_next_request_with_a_token_of_a_withdrawn_key_is_refused(config_for: ConfigFor[UsersConfig]) -> None:
+def key_id(token: str) -> str:
+    """The `kid` of a token."""
+    head = token.partition(".")[0]
+    return str(orjson.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"])
+
+
+async def test_the_next_request_with_a_token_of_a_withdrawn_key_is_refused(
+    config_for: ConfigFor[UsersConfig], people: People
+) -> None:
     config = config_for(UsersConfig)
     client = next(one for one in config.bootstrap_clients.clients if "platform:admin" in one.scopes)
     form = {"grant_type": "client_credentials", "tenant": "quartet", "scope": "platform:admin"}
@@ -213,6 +224,12 @@ async def test_the_next_request_with_a_token_of_a_withdrawn_key_is_refused(confi
         assert (await test_client.get("/users/keys", headers=bearer)).status_code == 200
         assert (await test_client.post("/users/keys/rotate?now=true", headers=bearer)).status_code == 200
         assert (await test_client.get("/users/keys", headers=bearer)).status_code == 401
+    person = await people.person()
+
+    async def has_the_new_key() -> bool:
+        return key_id((await people.log_in(person)).tokens["access_token"]) != key_id(answer["access_token"])
+
+    await eventually(has_the_new_key, "the other process to sign with the new key")  # for the tests that follow
 
 
 async def test_a_change_that_is_rolled_back_ends_no_token(

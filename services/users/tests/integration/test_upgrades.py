@@ -66,7 +66,7 @@ async def test_scopes_that_were_lost_before_the_upgrade_are_told_after_it(server
         }
         left = await scope_revocation_store.take_any(connection, 1000)
         assert len(left) == 3 * len(USERS)
-        assert await scope_revocation_store.losers(connection, "acme", USERS, ["audit:read"]) == USERS
+        assert await scope_revocation_store.users_without(connection, "acme", USERS, ["audit:read"]) == USERS
 
 
 async def test_sessions_that_were_begun_before_the_upgrade_go_on_and_end_by_their_used_tokens(servers: Stack) -> None:

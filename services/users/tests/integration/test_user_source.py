@@ -152,7 +152,7 @@ async def test_a_filter_by_cursor_is_not_counted_unless_the_number_is_all_that_i
     assert (none["totalResults"], none["Resources"], "nextCursor" in none) == (1, [], False)
 
 
-async def test_a_list_that_changes_between_pages_neither_repeats_nor_loses_what_stays(
+async def test_a_list_that_changes_between_pages_neither_repeats_nor_misses_unchanged_resources(
     users: RunningService, headers: Headers
 ) -> None:
     for sort in ({}, {"sortBy": "userName"}, {"sortBy": "userName", "sortOrder": "descending"}):

@@ -81,7 +81,7 @@ async def test_changes_of_roles_that_wait_for_another_keep_no_other_tenant_out(
     database = people.users.container.database
     other = await others.person()
     async with database.transaction() as connection:
-        await role_store.take_grants(connection, people.tenant)
+        await role_store.lock_grants(connection, people.tenant)
         changes = [asyncio.create_task(admin.role(f"role {number}", "users:read")) for number in range(MANY)]
         for _ in range(3):
             assert await reads(others, other) == 200
@@ -108,14 +108,14 @@ async def test_a_login_with_a_new_password_and_news_of_who_has_left_do_not_block
     await hear(published.users("added", group, 1, user))
     await admin.give(role, group, "Group")
     has_user, go = asyncio.Event(), asyncio.Event()
-    begin = session_tokens.begin
+    begin = session_tokens.begin_session
 
     async def held(*arguments: Any) -> Any:
         has_user.set()
         await go.wait()
         return await begin(*arguments)
 
-    monkeypatch.setattr(session_tokens, "begin", held)
+    monkeypatch.setattr(session_tokens, "begin_session", held)
     login = asyncio.create_task(people.try_login(person["userName"], PASSWORD, new_password=NEW))
     await has_user.wait()
     news = asyncio.create_task(hear(published.users("removed", group, 2, user)))

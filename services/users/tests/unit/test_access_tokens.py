@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from quartet_common.auth.token_verifier import MAX_TOKEN_LENGTH
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.errors import OAuthError
 from quartet_users.oauth import client_credentials_grant
@@ -91,6 +94,29 @@ def test_a_token_carries_the_claims_of_rfc_9068() -> None:
         "iss": "https://id.example.com", "aud": "quartet", "sub": "quartet-admin", "client_id": "quartet-admin",
         "tenant": "acme", "scope": "users:read users:write", "iat": 1769817600, "exp": 1769818200,
     }  # fmt: skip
+
+
+def signed_for(name: str, user_id: UUID | None = None) -> tuple[str, dict[str, Any]]:
+    """A token for `name`, and its claims."""
+    pair = KeyPair("k1", ECKey.generate_key("P-256"))
+    scopes = frozenset({"users:write", "users:read", "groups:read", "groups:write"})
+    grant = access_tokens.Grant("acme.f3a9", "acme", scopes, user_id, name=name)
+    signed = access_tokens.sign(grant, pair, ISSUER, datetime(2026, 1, 31, tzinfo=UTC), 600)
+    return signed, jwt.decode(signed, pair.key, algorithms=["ES256"]).claims
+
+
+def test_a_token_says_the_name_of_its_person_or_its_client() -> None:
+    _, client = signed_for("Okta")
+    _, person = signed_for("bjensen@example.com", uuid4())
+    assert (client["client_name"], client.get("preferred_username")) == ("Okta", None)
+    assert (person["preferred_username"], person.get("client_name")) == ("bjensen@example.com", None)
+
+
+def test_a_name_makes_a_token_no_longer_than_its_128_characters() -> None:
+    longest, claims = signed_for("a\x00" + "b" * 1000)
+    assert claims["client_name"] == "a" + "b" * 127
+    assert len(longest) - len(signed_for("")[0]) < 250
+    assert len(signed_for("\U0001f600" * 128)[0]) < MAX_TOKEN_LENGTH / 3
 
 
 def test_the_published_key_holds_no_private_part() -> None:

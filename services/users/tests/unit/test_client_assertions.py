@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from quartet_common.core.errors import BadRequestError, UnauthorizedError
 from quartet_testing.weak_keys import SMALL_ORDER_KEYS, base64url, base64url_number
 from quartet_users.api_clients import client_assertions, public_keys
-from quartet_users.api_clients.client_assertions import LEEWAY, LONGEST_LIFE
+from quartet_users.api_clients.client_assertions import LEEWAY, MAX_LIFETIME
 from quartet_users.api_clients.public_keys import LEAST_RSA_BITS
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
@@ -89,7 +89,7 @@ NOW_S = int(NOW.timestamp())
         {"iss": "acme.other"}, {"iss": None}, {"sub": "acme.other"}, {"sub": None},
         {"aud": "https://elsewhere.example.com"}, {"aud": None}, {"aud": []}, {"aud": [7, AUDIENCE]}, {"aud": {}},
         {"aud": [AUDIENCE, "https://elsewhere.example.com"]},
-        {"exp": None}, {"exp": NOW_S - LEEWAY - 1}, {"exp": NOW_S + LONGEST_LIFE + LEEWAY + 1}, {"exp": True},
+        {"exp": None}, {"exp": NOW_S - LEEWAY - 1}, {"exp": NOW_S + MAX_LIFETIME + LEEWAY + 1}, {"exp": True},
         {"exp": "soon"}, {"exp": 1e300}, {"nbf": NOW_S + LEEWAY + 1}, {"iat": NOW_S + LEEWAY + 1}, {"iat": "now"},
         {"jti": None}, {"jti": ""}, {"jti": "x" * 257}, {"jti": 7}, {"jti": "\0"}, {"jti": "\ud800"}, {"jti": "é"},
     ],

@@ -1,4 +1,4 @@
-"""The rules of the lock-out: waits grow and end, and what is done elsewhere locks nobody out."""
+"""The rules of the lockout: waits grow and end, and what is done elsewhere locks nobody out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -69,14 +69,14 @@ class World:
         """The wait that is answered to a wrong password; 0 where the answer is that it is wrong."""
         if wait := self.start_attempt(account, address):
             return wait
-        hidden = self.begun[account, address][0].hidden
+        wait_if_unknown = self.begun[account, address][0].wait_if_unknown
         self.end(failed, account, address)
-        return hidden
+        return wait_if_unknown
 
     def end(self, step: Callable[..., Any], account: str, address: str) -> None:
         """End the attempt that has begun first."""
-        places = self.begun[account, address].pop(0).places
-        self._do(partial(step, places), account, address)
+        counters = self.begun[account, address].pop(0).counters
+        self._do(partial(step, counters), account, address)
 
 
 def test_waits_begin_after_five_failures_and_double_up_to_a_quarter_of_an_hour() -> None:
@@ -85,7 +85,7 @@ def test_waits_begin_after_five_failures_and_double_up_to_a_quarter_of_an_hour()
     assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *[900] * 5]
 
 
-def test_a_success_begins_anew() -> None:
+def test_a_success_resets_the_counters() -> None:
     world = World()
     for _ in range(8):
         world.fail("bjensen", "home")
@@ -223,7 +223,7 @@ def test_a_right_secret_without_failures_changes_nothing() -> None:
     rules = secret_rules(Limit(20, 600))
     decision, seen = start_attempt(rules, Seen(), 5.0)
     assert (decision, seen) == (Decision(0.0, (0,)), Seen())
-    assert succeeded(decision.places, rules, Seen(), 5.0)[1] == Seen()
+    assert succeeded(decision.counters, rules, Seen(), 5.0)[1] == Seen()
 
 
 def test_of_what_two_places_know_the_later_counts() -> None:
@@ -245,7 +245,7 @@ PROBES = st.lists(st.tuples(st.sampled_from(["known", "other"]), st.floats(0, 20
 
 
 @given(PROBES)
-def test_an_address_over_its_limit_cannot_tell_who_has_logged_in_there(probes: list[tuple[str, float]]) -> None:
+def test_an_address_over_its_limit_cannot_learn_who_has_logged_in_from_it(probes: list[tuple[str, float]]) -> None:
     """The same attempts get the same answers, whether or not the first name has logged in at the address."""
     worlds = World(), World()
     assert worlds[0].log_in("known", "office") == 0

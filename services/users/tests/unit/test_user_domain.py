@@ -54,6 +54,10 @@ def test_a_change_raises_the_version_and_names_what_differs() -> None:
     assert published[0].type == user_events.UPDATED
     assert published[0].sequence == 2
     assert published[0].data["changed"] == ["displayName", "title"]
+    assert published[0].data["changes"] == [
+        {"path": "displayName", "before": "Babs", "after": "Barbara"},
+        {"path": "title", "before": "Guide"},
+    ]
 
 
 def test_a_replacement_that_changes_nothing_is_no_change() -> None:
@@ -68,7 +72,8 @@ def test_a_new_password_alone_is_a_change_whose_event_does_not_hold_it() -> None
     after, published = user_domain.change(before, dict(before.attributes), LATER, new_password=True)
     assert after.version == 2
     assert published[0].data["changed"] == ["password"]
-    assert set(published[0].data) == {"id", "userName", "displayName", "externalId", "active", "changed"}
+    assert published[0].data["changes"] == [{"path": "password", "before": "***", "after": "***"}]
+    assert set(published[0].data) == {"id", "userName", "displayName", "externalId", "active", "changed", "changes"}
 
 
 def test_a_deletion_counts_as_the_newest_of_the_users_events() -> None:

@@ -1,4 +1,4 @@
-"""Bulk (RFC 7644 3.7): messages to operations, what refers to what, the order of it all, and the answer."""
+"""Bulk (RFC 7644 3.7): parses requests, resolves references, plans the order, and builds the response."""
 
 from quartet_scim.bulk.bulk_results import BulkResults, Outcome
 from quartet_scim.bulk.messages import (

@@ -1,4 +1,4 @@
-"""What became of a Bulk's operations so far, what that means for those to come, and the answer (RFC 7644 3.7.3)."""
+"""The outcomes of the operations of a Bulk request, their effect on later ones, and the response (RFC 7644 3.7.3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Location = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one operation: its HTTP status, the resource's version if there is one, the error if it failed."""
+    """The outcome of one operation: HTTP status, version of the resource if any, and the error if it failed."""
 
     status: int
     version: int | None = None
@@ -27,12 +27,12 @@ class Outcome:
 
     @classmethod
     def failed(cls, error: HttpError) -> "Outcome":
-        """The outcome of an operation that was answered with an error."""
+        """The outcome of a failed operation."""
         return cls(error.status, None, as_scim_error(error))
 
 
 class BulkResults:
-    """Keeps the outcomes of a plan's operations, and stops the Bulk at the number of errors that the client accepts."""
+    """Collects the outcomes of a plan's operations; stops at the number of errors in failOnErrors."""
 
     def __init__(self, plan: Plan, fail_on_errors: int | None) -> None:
         self._plan = plan
@@ -42,16 +42,16 @@ class BulkResults:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more is to be carried out (failOnErrors)."""
+        """Whether no further operation is carried out (failOnErrors)."""
         return self._limit is not None and self.errors >= self._limit
 
     @property
     def errors_left(self) -> int | None:
-        """How many errors it takes until the Bulk is stopped; None for no limit."""
+        """The number of further errors that stop the request; None for no limit."""
         return None if self._limit is None else max(0, self._limit - self.errors)
 
     def fork(self) -> "BulkResults":
-        """A copy to try something with, until it is known whether that holds."""
+        """A copy for outcomes that are valid only if a transaction commits."""
         other = BulkResults(self._plan, self._limit)
         other._outcomes, other.errors = dict(self._outcomes), self.errors
         return other
@@ -60,12 +60,12 @@ class BulkResults:
         return index in self._outcomes
 
     def record(self, index: int, outcome: Outcome) -> None:
-        """Keep the outcome of one operation."""
+        """Record the outcome of one operation."""
         self._outcomes[index] = outcome
         self.errors += outcome.error is not None
 
     def refusal(self, index: int) -> ScimError | None:
-        """Why an operation cannot be carried out any more: its own fault, or what it needs has failed."""
+        """Why an operation cannot be carried out: its own fault, or one that it needs failed. None if it can."""
         planned = self._plan.operations[index]
         if planned.fault is not None:
             return planned.fault
@@ -82,7 +82,7 @@ class BulkResults:
         return ScimError(status, f"The operation refers to {name}, which was not created.")
 
     def response(self, location: Location) -> dict[str, Any]:
-        """The BulkResponse: what was carried out or failed, in the order of the request."""
+        """The BulkResponse with all recorded outcomes, in the order of the request."""
         results = [
             _result(self._plan.operations[index], outcome, location)
             for index, outcome in sorted(self._outcomes.items())

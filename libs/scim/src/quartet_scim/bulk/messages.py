@@ -1,4 +1,4 @@
-"""From the body of a Bulk to its operations (RFC 7644 3.7); a fault of one operation is kept with that operation."""
+"""Parses the body of a Bulk request into operations (RFC 7644 3.7); an invalid operation has its error as `fault`."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from quartet_scim.patch import PATCH_SCHEMA
 BULK_REQUEST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 MAX_OPERATIONS = 1_000
 ROOT = "/scim/v2"
-"""What some clients write before a path that is relative to it."""
+"""The prefix that some clients send in paths."""
 
 
 class Method(StrEnum):
-    """What an operation does."""
+    """The method of an operation."""
 
     POST = "POST"
     PUT = "PUT"
@@ -46,7 +46,7 @@ class BulkOperation:
 
 @dataclass(frozen=True, slots=True)
 class BulkRequest:
-    """A message: its operations in order, and the number of errors at which to stop, None for never."""
+    """A parsed request: its operations in order, and the number of errors at which to stop, None for no limit."""
 
     operations: list[BulkOperation]
     fail_on_errors: int | None
@@ -79,7 +79,7 @@ def _fail_on_errors(value: object) -> int | None:
 
 
 def _operation(index: int, sent: object, endpoints: Collection[str]) -> BulkOperation:
-    """The operation with what can be read of it, so that its result can say which one it was."""
+    """The operation with all valid fields, so that its result can identify it also if it is invalid."""
     if not isinstance(sent, dict):
         return BulkOperation(index, fault=invalid_syntax("An operation must be an object."))
     try:
@@ -102,7 +102,7 @@ def _operation(index: int, sent: object, endpoints: Collection[str]) -> BulkOper
 
 
 def _split(path: str, endpoints: Collection[str]) -> tuple[str | None, str | None]:
-    """`/Users/1` as `/Users` and `1`; no endpoint where it is none of those known."""
+    """`/Users/1` as `/Users` and `1`; no endpoint if it is not one of `endpoints`."""
     relative = "/" + path.strip().removeprefix(ROOT + "/").strip("/")
     endpoint, _, target = relative[1:].partition("/")
     known = f"/{endpoint}"
@@ -110,7 +110,7 @@ def _split(path: str, endpoints: Collection[str]) -> tuple[str | None, str | Non
 
 
 def _data(method: Method | None, data: Any) -> Any:
-    # The RFC's own example (3.7.3) sends the operations of a PATCH as a bare list.
+    # an example of the RFC (3.7.3) sends the operations of a PATCH as a list
     return (
         {"schemas": [PATCH_SCHEMA], "Operations": data} if method is Method.PATCH and isinstance(data, list) else data
     )

@@ -1,4 +1,4 @@
-"""The order of a Bulk's operations: what is referred to comes first, and what refers in a circle comes at once."""
+"""Plans the order of the operations of a Bulk request by their references; those in a cycle are one step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Operations by their index, and the steps in which to carry them out: one each, or a circle of several."""
+    """Operations by index, and the steps to carry out: one operation each, or several that form a cycle."""
 
     operations: Sequence[Planned]
     steps: Sequence[tuple[int, ...]]
@@ -47,7 +47,7 @@ def make_plan(operations: Sequence[BulkOperation], endpoints: Sequence[str], mak
 
 
 class _Planner:
-    """What is known of the whole message while its operations are looked at."""
+    """Plans the operations of one request."""
 
     def __init__(
         self, operations: Sequence[BulkOperation], endpoints: Sequence[str], make_id: Callable[[], str]
@@ -63,7 +63,7 @@ class _Planner:
         self._ids = {name: self._own[index] for name, index in self._makers.items()}
 
     def plan(self, one: BulkOperation) -> Planned:
-        """One operation with its references replaced, or with the reason why that cannot be done."""
+        """One operation with its references replaced by ids, or with a fault."""
         if one.fault is not None:
             return _at_fault(one, one.fault)
         if one.method is Method.POST and one.bulk_id is not None and self._makers[one.bulk_id] != one.index:

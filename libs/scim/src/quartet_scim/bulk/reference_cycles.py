@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 
 def components(needs: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The nodes 0, 1, ... in groups that need each other in a circle, each after all that it needs (`needs[node]`).
+    """The strongly connected components of the nodes 0, 1, ..., each after those that it needs (`needs[node]`).
 
-    Where needs leave a choice, nodes come in the order of their numbers; so do those of one circle.
+    Otherwise nodes are in the order of their numbers, also within a component.
     """
     return _Search(needs).run()
 
 
 class _Search:
-    """One search: numbers count the nodes in the order in which they are met, `lowest` is the first one in reach."""
+    """One depth-first search: nodes are numbered as they are visited, `lowest` is the lowest reachable number."""
 
     def __init__(self, needs: Sequence[Sequence[int]]) -> None:
         self._needs = needs
@@ -51,7 +51,7 @@ class _Search:
         self._is_open.add(node)
 
     def _is_settled(self, node: int, needed: int) -> bool:
-        """Whether `needed` was met before; if it is still open, the two are in a circle."""
+        """Whether `needed` was visited before; if it is still on the stack, both are in one component."""
         if needed not in self._number:
             return False
         if needed in self._is_open:

@@ -1,4 +1,4 @@
-"""References of one operation to what another makes (RFC 7644 3.7.1): `bulkId:` before the bulkId of the other."""
+"""References between operations of a Bulk request (RFC 7644 3.7.1): `bulkId:` with the bulkId of the other one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,13 @@ _MARK = f'"{PREFIX}'.encode()
 
 
 def referred(text: str) -> str | None:
-    """The bulkId that a whole value refers to, None for any other value."""
+    """The bulkId in a value that is a reference, None for other values."""
     return text[len(PREFIX) :] if text.startswith(PREFIX) else None
 
 
 def references(value: Any) -> set[str]:
-    """The bulkIds that are referred to anywhere inside a JSON value."""
-    if _MARK not in orjson.dumps(value):  # which costs a fifth of a walk through a user that refers to nobody
+    """The bulkIds of all references inside a JSON value."""
+    if _MARK not in orjson.dumps(value):  # a fifth of the cost of the recursive search
         return set()
     found: set[str] = set()
     waiting = [value]
@@ -34,7 +34,7 @@ def references(value: Any) -> set[str]:
 
 
 def resolved(value: Any, ids: Mapping[str, str]) -> Any:
-    """The JSON value with ids in the place of references; unknown ones stay. The value itself is not changed."""
+    """A copy of the JSON value with references replaced by ids, except unknown ones."""
     if isinstance(value, str):
         name = referred(value)
         return value if name is None else ids.get(name, value)
@@ -46,5 +46,5 @@ def resolved(value: Any, ids: Mapping[str, str]) -> Any:
 
 
 def shown(bulk_id: str) -> str:
-    """A bulkId in a sentence, shortened."""
+    """A shortened bulkId for an error message."""
     return f"bulkId {bulk_id if len(bulk_id) <= MAX_SHOWN else bulk_id[:MAX_SHOWN] + '...'}"

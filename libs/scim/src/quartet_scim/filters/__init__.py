@@ -1,4 +1,4 @@
-"""Filters (RFC 7644 3.4.2.2): text -> tree -> condition on known attributes -> SQL, or a yes or no for one document."""
+"""Filters (RFC 7644 3.4.2.2): text -> tree -> condition on known attributes -> SQL, or a result for one document."""
 
 from quartet_scim.filters.conditions import Condition, mentions
 from quartet_scim.filters.evaluate import fold, matches, old_key

@@ -1,4 +1,4 @@
-"""What a filter means: tests of known attributes, in the few forms that the evaluator and the SQL both understand.
+"""Conditions: resolved filters as tests of known attributes, in the few forms that evaluator and SQL writer support.
 
 Every condition is true or false, never unknown. `a ne b` has become not(a eq b), and `a eq null` not(a is assigned).
 """
@@ -20,7 +20,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An attribute with what a test of it needs.
+    """An attribute with the properties that a test of it needs.
 
     name: canonical, with the URN where it is an extension's (`emails.value`, `urn:...:User:department`).
     steps: the way to its values from the resource, or from the element inside a value path; none: the element itself.
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """Some value of the attribute stands in that relation to the operand, whose type fits the attribute's."""
+    """Some value of the attribute compares to the operand by the operator; the operand has the attribute's type."""
 
     target: Target
     operator: Operator
@@ -45,14 +45,14 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class HasValue:
-    """Some value of the attribute is there and is no empty string; an object needs such a value in it."""
+    """The attribute has a value that is no empty string; an object needs such a value in it."""
 
     target: Target
 
 
 @dataclass(frozen=True, slots=True)
 class IsAssigned:
-    """Some value of the attribute is there, be it an empty string."""
+    """The attribute has a value, which may be an empty string."""
 
     target: Target
 

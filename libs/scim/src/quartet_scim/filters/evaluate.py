@@ -1,4 +1,4 @@
-"""A condition on one document: the plain reading, by which the SQL is judged and values for PATCH are selected."""
+"""Evaluates a condition on one document: the reference for the SQL, and the selection of values in a PATCH."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -24,7 +24,7 @@ from quartet_scim.usernames import prepare
 
 
 def matches(condition: Condition, document: Any) -> bool:
-    """Whether the document meets the condition; nothing in it can make this fail.
+    """Whether the document meets the condition; raises nothing for any document.
 
     document: a whole resource in canonical form (`Normaliser`, with id and meta if the filter asks for them), or one
     element of a multi-valued attribute for a condition of `Resolver.resolve_inside`.
@@ -43,9 +43,9 @@ def matches(condition: Condition, document: Any) -> bool:
 
 
 def fold(text: str) -> str:
-    """The text without regard to case: each character in lower case for itself, as PostgreSQL's lower() does it.
+    """The text in lower case, character by character as PostgreSQL's lower() does it.
 
-    Unlike str.lower, which looks at the neighbours of a Greek sigma and makes two characters of a dotted capital I.
+    str.lower differs for a final Greek sigma and for a dotted capital I, which it makes two characters.
     """
     if text.isascii():
         return text.lower()
@@ -62,14 +62,14 @@ def old_key(name: str, key: str) -> str:
 
 
 def comparable(target: Target, text: str) -> str:
-    """The form in which texts of the attribute are compared: as they are, or without regard to case."""
+    """The form in which texts of the attribute are compared: unchanged if caseExact, else folded."""
     if target.case_exact:
         return text
     return prepare(text) if target.name == "userName" else fold(text)
 
 
 def decimal(number: int | float) -> Decimal:
-    """The number as JSON writes it, which is what PostgreSQL stores."""
+    """The exact number of the JSON text, as PostgreSQL stores it."""
     return Decimal(number) if isinstance(number, int) else Decimal(repr(number))
 
 

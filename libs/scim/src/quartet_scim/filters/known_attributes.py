@@ -1,4 +1,4 @@
-"""The attributes of a resource type as a filter names them: by path in any case, with or without the schema's URN."""
+"""The attributes of a resource type that a filter can name: by path in any case, with or without URN."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _SCHEMAS = Attribute("schemas", Type.REFERENCE, multi_valued=True, required=True
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One attribute that may stand in a filter.
+    """One attribute that a filter can name.
 
     value: what a comparison of a complex attribute means: its `value`, if it has one. inner: the attributes of one
     element, by name in lower case, where the attribute is multi-valued.
@@ -29,7 +29,7 @@ class Known:
 def known_attributes(resource_type: ResourceType) -> dict[str, Known]:
     """Every attribute and sub-attribute by its path in lower case, without the core schema's URN.
 
-    Raises ValueError for a schema whose names no filter could hold.
+    Raises ValueError for a schema with names that a filter cannot have.
     """
     found = dict(_named((), "", (_SCHEMAS, *common_attributes(), *resource_type.schema.attributes)))
     for extension in resource_type.extensions:
@@ -56,7 +56,7 @@ def _inner(target: Target, attribute: Attribute) -> dict[str, Known] | None:
         return None
     if attribute.type is Type.COMPLEX:
         return {sub.name.lower(): _sub(target, (), sub) for sub in attribute.sub_attributes}
-    # A list of plain values has no sub-attributes; servers agree that `value` then means the element itself.
+    # a list of plain values has no sub-attributes; as in other servers, `value` is the element itself
     return {"value": Known(Target(f"{target.name}.value", (), target.type, target.case_exact, target.stored))}
 
 

@@ -1,4 +1,4 @@
-"""From a filter's text to its words: names, values, brackets; and the one way in which a filter's text is refused."""
+"""The lexer of filters: splits the text into tokens (names, values, brackets), and makes syntax errors."""
 
 import math
 import re
@@ -25,9 +25,9 @@ _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
 class Lexer:
-    """Splits a text into words, one after the other.
+    """Splits a text into tokens, one after the other.
 
-    kind of the present word: path, string, number, end, unknown, or the mark itself. text: as it was written.
+    kind of the current token: path, string, number, end, unknown, or the mark itself. text: as it was written.
     """
 
     __slots__ = ("_fault", "_matches", "_text_end", "kind", "text")
@@ -38,7 +38,7 @@ class Lexer:
         self.advance()
 
     def advance(self) -> None:
-        """Goes on to the next word, which at the end is the end again."""
+        """Move to the next token; at the end it stays there."""
         match = next(self._matches, None)
         if match is None:
             return
@@ -48,7 +48,7 @@ class Lexer:
         self.kind: str = self.text if kind == "mark" else kind
 
     def take(self, kind: str, problem: str) -> str:
-        """The present word, which must be of that kind; goes on to the next."""
+        """The current token, which must be of a kind; moves to the next one."""
         if self.kind != kind:
             raise self.refused(problem)
         word = self.text
@@ -56,11 +56,11 @@ class Lexer:
         return word
 
     def refused(self, problem: str) -> ScimError:
-        """400: what is wrong with the present word, and where it begins."""
+        """400 for the current token, with its position."""
         return refused(self._fault, self._text_end - len(self.text) + 1, problem)
 
     def take_value(self) -> Value:
-        """The value that a comparison is made with: a JSON string, number, true, false (in any case) or null."""
+        """The operand of a comparison: a JSON string, number, true, false (in any case) or null."""
         if self.kind == "string":
             found: Value = self._string()
         elif self.kind == "number":
@@ -94,12 +94,12 @@ class Lexer:
 
 
 def refused(fault: ScimType, at: int, problem: str) -> ScimError:
-    """400: where the text goes wrong, counted from 1, and how; values are never repeated."""
+    """400 with the position of the error, from 1, and the problem; without values of the filter."""
     return ScimError(400, f"The {'path' if fault == 'invalidPath' else 'filter'}, character {at}: {problem}.", fault)
 
 
 def path(word: str) -> Path:
-    """The path that a word of that kind is."""
+    """The parsed path of a path token."""
     urn: str | None = None
     if ":" in word:
         urn, _, word = word.rpartition(":")

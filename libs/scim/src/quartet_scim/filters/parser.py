@@ -1,4 +1,4 @@
-"""From a filter's text to its tree: precedence climbing over the words, within limits (RFC 7644 3.4.2.2, 3.5.2)."""
+"""The parser of filters: precedence climbing over tokens, with limits (RFC 7644 3.4.2.2, 3.5.2)."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,7 +14,7 @@ _OPERATORS: Mapping[str, Operator] = {operator.value: operator for operator in O
 
 
 def parse(text: str) -> Filter:
-    """The filter that the text is; operators and keywords may be of any case.
+    """Parse a filter; operators and keywords may be in any case.
 
     Raises ScimError 400: invalidFilter with the place of the fault, also for more than 4,096 characters and for
     parentheses and brackets nested deeper than 20; tooMany for more than 100 comparisons.
@@ -23,14 +23,14 @@ def parse(text: str) -> Filter:
 
 
 def parse_path(text: str) -> TargetPath:
-    """The path of a PATCH operation (RFC 7644 3.5.2), within the same limits; ScimError 400 invalidPath or tooMany."""
+    """Parse the path of a PATCH operation (RFC 7644 3.5.2) with the same limits. ScimError 400 invalidPath, tooMany."""
     return Parser(text, "invalidPath").whole_path()
 
 
 class Parser:
-    """One text on its way to a tree; used once."""
+    """Parses one text."""
 
-    # How tightly the operators bind (RFC 7644 table 5): `a or b and c` is `a or (b and c)`.
+    # the precedence of operators (RFC 7644 table 5): `a or b and c` is `a or (b and c)`.
     binding: ClassVar[Mapping[str, int]] = {"or": 1, "and": 2}
 
     __slots__ = ("_comparisons", "_depth", "_lexer")

@@ -1,4 +1,4 @@
-"""From a filter's tree to the condition that it means for one resource type; what makes no sense there is refused."""
+"""Resolves the tree of a filter to a condition for one resource type; refuses filters that are invalid for it."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ _NUMBERS = frozenset({Type.INTEGER, Type.DECIMAL})
 
 
 class Resolver:
-    """The attributes of one resource type: make it once, use it for every filter; it keeps nothing of them."""
+    """Resolves filters for one resource type: made once, used for all filters, without state."""
 
     def __init__(self, resource_type: ResourceType) -> None:
         self._core = f"{resource_type.schema.id.lower()}:"
@@ -134,7 +134,7 @@ class _Reader:
 
 
 def _assigned(target: Target, operator: Operator) -> Condition:
-    # RFC 7643 2.5: null is the state of having no value.
+    # RFC 7643 2.5: null is the state of having no value
     if operator is Operator.EQ:
         return Negated(IsAssigned(target))
     if operator is Operator.NE:

@@ -1,7 +1,7 @@
-"""From a condition to PostgreSQL: a boolean expression over a jsonb document and columns, every value a parameter.
+"""Converts a condition to SQL: a boolean expression over a jsonb document and columns, with all values as parameters.
 
-Only names from the schemas become a part of the text. Nothing that is stored makes the expression fail. NULL counts as
-"does not match" everywhere, and `IS NOT TRUE` turns it round, so that the logic has two values.
+The text has names of the schemas only. The expression does not fail for any stored value. NULL means "does not match"
+everywhere, and negation is `IS NOT TRUE`, so that the logic has two values.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _ASSIGNED = ' ? (@.type() <> "null")'
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """text: a boolean expression that can stand beside AND. parameters: for asyncpg, in the order of their numbers."""
+    """text: a boolean expression for an operand of AND. parameters: for asyncpg, in the order of their numbers."""
 
     text: str
     parameters: tuple[Any, ...]

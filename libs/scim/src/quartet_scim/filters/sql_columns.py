@@ -1,4 +1,4 @@
-"""Where the parts of a resource stand that are not in its jsonb document, or that are found faster elsewhere."""
+"""Columns and tables of attributes that are not in the jsonb document, or that are found faster there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 
 class Kind(StrEnum):
-    """What a column holds of its attribute."""
+    """The relation between the values of a column and of its attribute."""
 
     TEXT = "text"
     """The value itself, text or not. An attribute that is not caseExact is compared as lower(column)."""

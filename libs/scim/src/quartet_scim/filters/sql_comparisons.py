@@ -1,4 +1,4 @@
-"""One test as an SQL expression, by the type of the attribute and the place where its value stands."""
+"""Converts one test to SQL, by the type of the attribute, for a jsonb value or a column."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ _MILLISECOND = "interval '1 millisecond'"
 
 
 class Parameters:
-    """The values of one expression, numbered from `start` in the order in which they stand in its text."""
+    """The parameters of one expression, numbered from `start` in the order of its text."""
 
     __slots__ = ("_start", "values")
 
@@ -25,13 +25,13 @@ class Parameters:
         self.values: list[Any] = []
 
     def add(self, value: Any, cast: str) -> str:
-        """The placeholder of one more value, with its type."""
+        """The placeholder of a new parameter, with its type."""
         self.values.append(value)
         return f"${self._start + len(self.values) - 1}::{cast}"
 
 
 def of_json(test: Test, base: str, steps: tuple[Step, ...], parameters: Parameters) -> str:
-    """The test of the single value that lies at `steps` in the jsonb value `base`."""
+    """The test of the single value at `steps` in the jsonb value `base`."""
     operand = test.operand
     if isinstance(operand, bool):
         return f"{_json_at(base, steps)} = {parameters.add('true' if operand else 'false', 'jsonb')}"
@@ -47,7 +47,7 @@ def of_json(test: Test, base: str, steps: tuple[Step, ...], parameters: Paramete
 
 
 def of_column(test: Test, column: Column, parameters: Parameters) -> str:
-    """The test of the value that the column holds."""
+    """The test of the value of a column."""
     operand, expression = test.operand, column.expression
     if isinstance(operand, bool):
         return f"{expression} = {parameters.add(operand, 'boolean')}"

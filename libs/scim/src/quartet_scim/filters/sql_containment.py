@@ -1,4 +1,4 @@
-"""Equalities that are one question of jsonb containment (`@>`), which a GIN index answers."""
+"""Equalities that are one test of jsonb containment (`@>`), which a GIN index supports."""
 
 import json
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from quartet_scim.schema import Type
 
 @dataclass(frozen=True, slots=True)
 class Contained:
-    """json: the document that must be contained. case_exact: in the resource; else in both without regard to case."""
+    """json: the document that must be contained. case_exact: in the resource; else both in lower case."""
 
     json: str
     case_exact: bool
 
 
 def contained(condition: Test | Some) -> Contained | None:
-    """The containment that the condition is; None where it is none."""
+    """The condition as a containment; None if it is not one."""
     if isinstance(condition, Test):
         if not _is_equality(condition):
             return None

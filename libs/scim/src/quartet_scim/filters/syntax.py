@@ -1,4 +1,4 @@
-"""What a filter says, word by word: the tree that the parser makes (RFC 7644 3.4.2.2); no schema is known here."""
+"""The syntax tree of a filter, which the parser makes without schemas (RFC 7644 3.4.2.2)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ Value: TypeAlias = "str | int | float | bool | None"
 
 
 class Operator(StrEnum):
-    """How an attribute is compared; `pr` is no comparison but a node of its own."""
+    """The operator of a comparison; `pr` is a node of its own."""
 
     EQ = "eq"
     NE = "ne"
@@ -91,7 +91,7 @@ Filter: TypeAlias = Compare | Present | ValuePath | Not | And | Or
 class TargetPath:
     """The path of a PATCH operation (RFC 7644 3.5.2): `path`, `path[filter]` or `path[filter].sub`.
 
-    `sub` is only ever there beside a filter; without one, the sub-attribute is a part of `path`.
+    `sub` is set with a filter only; without one, the sub-attribute is a part of `path`.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Date and time texts as instants, read exactly as PostgreSQL reads them, so that evaluator and SQL cannot differ."""
+"""Parses timestamps exactly as PostgreSQL does, so that evaluator and SQL have the same results."""
 
 import re
 from datetime import date

@@ -1,4 +1,4 @@
-"""PATCH (RFC 7644 3.5.2): messages to operations, operations to a new resource, and the members of groups apart."""
+"""PATCH (RFC 7644 3.5.2): parses messages, applies operations to resources, and separates changes of group members."""
 
 from quartet_scim.patch.engine import Patched, PatchEngine
 from quartet_scim.patch.members import MemberChanges, split_member_operations

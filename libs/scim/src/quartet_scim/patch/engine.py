@@ -1,4 +1,4 @@
-"""Operations applied to one resource: in order, all or none, by the rules of POST and PUT (RFC 7644 3.5.2)."""
+"""The PATCH engine: applies operations to one resource in order, all or none (RFC 7644 3.5.2)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Patched:
 
 
 class PatchEngine:
-    """The rules of one resource type: make it once, use it for every request; it keeps nothing of them."""
+    """Patches resources of one type: made once, used for all requests, without state."""
 
     def __init__(self, resource_type: ResourceType) -> None:
         self._targets = Targets(resource_type)
@@ -38,7 +38,7 @@ class PatchEngine:
     def apply(
         self, attributes: Mapping[str, Any], operations: Iterable[Operation], budget: int = MAX_BUDGET
     ) -> Patched:
-        """What the operations make of a resource.
+        """The resource after the operations.
 
         attributes: as `Normaliser` gives them; they are not changed, but the result shares what stays as it is.
         Raises ScimError 400 that names the operation and the attribute: invalidPath, noTarget, mutability,
@@ -56,7 +56,7 @@ class PatchEngine:
 
 
 class _Run:
-    """One message on its way through one resource."""
+    """One message applied to one resource."""
 
     __slots__ = ("_budget", "_index", "_names_value", "_state", "_targets")
 
@@ -84,9 +84,9 @@ class _Run:
             self._write(target, target.writable, operation.op, operation.value)
 
     def _write_all(self, container: Target, op: Op, value: Any) -> None:
-        """Every attribute of an object that stands for the resource or for one of its extensions.
+        """Write all attributes of an object, which is the value for the resource or one of its extensions.
 
-        Unknown and read-only ones are passed over: Okta and Entra ID send whole profiles, with the id in them.
+        Ignores unknown and read-only ones: Okta and Entra ID send whole profiles with the id.
         """
         if container.urn is not None and value is None and op is Op.ADD:
             return
@@ -120,7 +120,7 @@ class _Run:
         if writable.name == "schemas" and target.urn is None:
             if op is Op.REMOVE:
                 raise WrongValueError("is required and cannot be removed", "mutability").under("schemas")
-            return  # it follows from what the resource holds
+            return  # `schemas` is derived from the attributes
         old = None if writable.is_secret else self._state.get(target.urn, writable.name)
         try:
             new = self._changed(target, writable, old, op, value)

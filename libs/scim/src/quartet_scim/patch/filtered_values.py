@@ -1,4 +1,4 @@
-"""Chosen values under an operation: `emails[type eq "work"]`, with or without a sub-attribute (RFC 7644 3.5.2)."""
+"""Applies an operation to values selected by a filter: `emails[type eq "work"]`, `....value` (RFC 7644 3.5.2)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from quartet_scim.patch.writable_attributes import WritableAttribute
 from quartet_scim.value_conversion import WrongValueError
 
 LABELS = frozenset({"type", "primary", "display"})
-"""What a value is called and not what it is: an element that has nothing else left has lost its value."""
+"""Sub-attributes that only describe a value: an element with nothing else is removed."""
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -20,10 +20,10 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 def written(
     target: Target, writable: WritableAttribute, old: list[Any] | None, op: Op, value: Any, budget: PatchBudget
 ) -> list[Any] | None:
-    """All values after an operation on those that the path chooses; WrongValueError noTarget where that is none.
+    """All values after an operation on those that the path selects. Raises WrongValueError noTarget for none.
 
-    Not in the RFC: an add or a replace of what is not there makes it of what the filter says by `eq` and `and`. Entra
-    ID updates `emails[type eq "work"].value` without asking whether there is one.
+    Not in the RFC: an add or replace without a selected value creates one with the equalities of the filter. Entra ID
+    updates `emails[type eq "work"].value` also if there is none.
     """
     elements = old or []
     chosen = _chosen(target.selection, elements, budget)
@@ -69,7 +69,7 @@ def _written(target: Target, writable: WritableAttribute, element: Any, op: Op, 
     sent = _object(writable, value)
     if op is Op.ADD:
         return single_values.merged(writable, element, sent, op)
-    # RFC 7644 3.5.2.3: the record is replaced. What the filter says of it stays, or a later path would not find it.
+    # RFC 7644 3.5.2.3: the element is replaced; the values in the filter stay, so that later paths find it
     described = {} if target.selection is None else target.selection.description() or {}
     new = {name: element[name] for name in described if name in element}
     new.update((sub.name, kept) for sub, kept in single_values.given(writable, sent) if kept is not None)
@@ -98,5 +98,5 @@ def _object(writable: WritableAttribute, value: Any) -> dict[str, Any]:
 
 
 def no_target() -> WrongValueError:
-    """The filter of the path chooses nothing (RFC 7644 3.12)."""
+    """The error if the filter of the path selects nothing (RFC 7644 3.12)."""
     return WrongValueError("has no value that matches the filter", "noTarget")

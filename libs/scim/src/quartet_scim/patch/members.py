@@ -1,7 +1,7 @@
-"""The members of a group under a PATCH, separated from the rest: sets to add and remove, without the group's own.
+"""Separates the changes of group members from the other operations of a PATCH: sets to add and to remove.
 
-Members are rows in a database: no operation may cost what the group holds. Whatever the clients send, in whatever
-order, comes down to one of two things: a new set of members, or ids to add and ids to remove.
+Members are rows in a database, and the cost of a PATCH must not grow with the group. All sequences of operations are
+equivalent to a new set of members, or to ids to add and ids to remove.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,11 +23,11 @@ Member = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class MemberChanges:
-    """What becomes of a group's members, in two steps at most: first take away, then add.
+    """The changes of a group's members: first `removed` are removed, then `added` are added.
 
-    replaces_all: everybody goes who is not in added. removed: ids that go; empty where all go. added: by id, each with
-    the details that the client gave (`value`, and `type`, `$ref`), in the order sent. No id is in both.
-    Adding who is a member and removing who is none are no errors (RFC 7644 3.5.2.1, 3.5.2.2).
+    replaces_all: all members that are not in `added` are removed. removed: ids; empty if replaces_all. added: by id,
+    with the sent sub-attributes (`value`, `type`, `$ref`), in the order sent. No id is in both. To add an existing
+    member and to remove a missing one are no errors (RFC 7644 3.5.2.1, 3.5.2.2).
     """
 
     replaces_all: bool
@@ -39,7 +39,7 @@ class MemberChanges:
 
 
 def split_member_operations(operations: Iterable[Operation]) -> tuple[MemberChanges, list[Operation]]:
-    """What the operations do to the members of a group, and the operations that do anything else.
+    """The changes of members in `operations`, and the operations for other attributes.
 
     The cost grows with the operations alone. Raises ScimError 400, with the operation's index: mutability for the
     attributes of a member, invalidPath for a filter that is not `value eq "id"` or several of them joined by `or`,
@@ -57,7 +57,7 @@ def split_member_operations(operations: Iterable[Operation]) -> tuple[MemberChan
 
 
 class _Folding:
-    """Sets that take one step after the other."""
+    """The changes after the operations so far."""
 
     def __init__(self) -> None:
         self._replaces_all = False
@@ -86,7 +86,7 @@ class _Folding:
 
 
 def _rest(operation: Operation, folding: _Folding) -> Operation | None:
-    """The operation without what it does to members, None if that was all of it."""
+    """The operation without its changes of members, None if it has no others."""
     if operation.path is not None and operation.path.lower() != _URN:
         path = _bare(operation.path)
         if not _is_about_members(path):
@@ -106,7 +106,7 @@ def _rest(operation: Operation, folding: _Folding) -> Operation | None:
 
 
 def _others(op: Op, value: dict[str, Any], folding: _Folding) -> dict[str, Any]:
-    """What an object of attributes holds beside members, which may also stand under the schema's URN."""
+    """The attributes of an object without members, which may also be under the schema's URN."""
     others = {}
     for name, item in value.items():
         bare = _bare(name)
@@ -141,7 +141,7 @@ def _fold(folding: _Folding, op: Op, path: str, value: Any) -> None:
 
 
 def _fold_chosen(folding: _Folding, op: Op, path: str, value: Any) -> None:
-    """The members that a filter names; one that is to be written and not there is added, as everywhere else."""
+    """Apply an operation to the members in a filter; a written member that is missing is added, as elsewhere."""
     parsed = parse_path(path)
     if parsed.filter is None or parsed.sub is not None:
         raise WrongValueError("cannot be written by their attributes, which are immutable", "mutability").under(
@@ -192,5 +192,5 @@ def _members(value: Any) -> list[Member]:
 
 @cache
 def _convert() -> Convert:
-    """The rule that POST and PUT have for members."""
+    """The conversion of members in POST and PUT."""
     return next(compiled(one).convert for one in group_schema().attributes if one.name == "members")

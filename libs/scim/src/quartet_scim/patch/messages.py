@@ -1,4 +1,4 @@
-"""From the body of a PATCH to its operations (RFC 7644 3.5.2); what they mean for a resource is decided later."""
+"""Parses the body of a PATCH into operations (RFC 7644 3.5.2), without schemas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ MAX_PATH_CHARACTERS = 4_096
 
 
 class Op(StrEnum):
-    """What an operation does."""
+    """The kind of an operation."""
 
     ADD = "add"
     REPLACE = "replace"
@@ -40,7 +40,7 @@ class Operation:
 
 
 def operation_error(index: int, wrong: WrongValueError | ScimError) -> ScimError:
-    """The answer to the client: which operation, which attribute, what is wrong; never the value."""
+    """The error with the index of the operation, the attribute and the problem, without values."""
     detail = wrong.detail if isinstance(wrong, ScimError) else f"{wrong.path} {wrong.problem}."
     return ScimError(400, f"Operations[{index}]: {detail}", wrong.scim_type)
 
@@ -83,7 +83,7 @@ def _operation(index: int, sent: object) -> Operation:
 
 
 def sole(value: Any) -> Any:
-    """An object that is sent as a list of one; anything else as it is."""
+    """The object in a list of one element; other values unchanged."""
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 

@@ -1,4 +1,4 @@
-"""Many values under an operation: added, which merges; replaced; removed, if need be by a list (RFC 7644 3.5.2)."""
+"""Applies an operation to a multi-valued attribute: add (merges), replace, and remove by a list (RFC 7644 3.5.2)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from quartet_scim.value_conversion import WrongValueError
 
 
 def written(writable: WritableAttribute, old: list[Any] | None, op: Op, value: Any) -> list[Any] | None:
-    """All values after an add, which merges, or a replace, which does not; None for none."""
+    """All values after an add, which merges, or a replace; None for none."""
     if op is Op.ADD and not writable.subs and value is not None and not isinstance(value, list):
         value = [value]  # RFC 7644 3.5.2.1: a new value is added
     sent = None if value is None else writable.whole(value)
@@ -25,9 +25,9 @@ def written(writable: WritableAttribute, old: list[Any] | None, op: Op, value: A
 
 
 def united(writable: WritableAttribute, old: Sequence[Any], sent: Sequence[Any]) -> list[Any]:
-    """The values with those that are sent: each once, by its `value` and `type` (RFC 7643 2.4).
+    """The old values merged with the sent ones, each once by `value` and `type` (RFC 7643 2.4).
 
-    What is sent again is updated, or left alone where it says nothing new. A new primary takes the place of the old.
+    A value sent again is updated. A new primary value replaces the old one.
     """
     if not writable.subs:
         return _within(writable, list(dict.fromkeys([*old, *sent])))
@@ -53,10 +53,10 @@ def _within(writable: WritableAttribute, values: list[Any]) -> list[Any]:
 
 
 def without_those(writable: WritableAttribute, old: list[Any], value: Any, budget: PatchBudget) -> list[Any]:
-    """The values but for those that are listed, as Entra ID lists the members to remove; absent ones do not matter.
+    """The old values without the listed ones, as Entra ID lists members to remove; ignores missing ones.
 
-    An object stands for all values that have its `value`, and its `type` if it gives one; without `value`, for those
-    that have everything it gives.
+    An object selects all values with its `value`, and its `type` if given; without `value`, those with all its
+    sub-attributes.
     """
     value = listed_values(writable.name, value)
     doomed = [_description(writable, one, at) for at, one in enumerate(value if isinstance(value, list) else [value])]
@@ -70,7 +70,7 @@ def without_those(writable: WritableAttribute, old: list[Any], value: Any, budge
 
 
 def listed_values(name: str, value: Any) -> Any:
-    """The values that a remove lists, out of `{"members": [...]}` where a client sends that.
+    """The values in a remove operation, also in the form `{"members": [...]}` of some clients.
 
     Raises WrongValueError for null: only a remove without a value removes all (RFC 7644 3.5.2.2).
     """
@@ -83,7 +83,7 @@ def listed_values(name: str, value: Any) -> Any:
 
 
 def with_newest_primary(elements: list[Any], places: Iterable[int]) -> list[Any]:
-    """The elements, of which a written one that is primary is so alone (RFC 7644 3.5.2)."""
+    """The elements with at most one primary: the last written one (RFC 7644 3.5.2)."""
     newest = {place for place in places if _is_primary(elements[place])}
     if not newest:
         return elements
@@ -94,7 +94,7 @@ def with_newest_primary(elements: list[Any], places: Iterable[int]) -> list[Any]
 
 
 class _Places:
-    """Where each value stands that may be the same as one of those that are sent."""
+    """The indexes of values that may be equal to sent ones."""
 
     def __init__(self, identity: Identity, elements: Iterable[dict[str, Any]], sent: Iterable[dict[str, Any]]) -> None:
         self._identity = identity

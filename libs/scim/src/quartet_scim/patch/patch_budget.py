@@ -1,15 +1,15 @@
-"""How much one PATCH may cost: what a message can multiply (operations, values, comparisons) is counted and bounded."""
+"""The budget of a PATCH: limits the product of operations, values and comparisons of one message."""
 
 from quartet_scim.errors import too_many
 
 SMALL_BUDGET = 20_000
-"""What takes about two milliseconds, and need not be done in a thread."""
+"""A budget of about two milliseconds, for work on the event loop."""
 MAX_BUDGET = 1_000_000
-"""In visits: a look at one value of a list, about a tenth of a microsecond; a comparison by a filter counts as more."""
+"""In visits: reads of one value of a list, about 0.1 us; a comparison by a filter counts as several."""
 
 
 class PatchBudget:
-    """What is left of one PATCH's share of a processor."""
+    """The remaining budget of one PATCH."""
 
     __slots__ = ("_left",)
 
@@ -17,7 +17,7 @@ class PatchBudget:
         self._left = limit
 
     def spend(self, visits: int) -> None:
-        """Account for values that are looked at. Raises ScimError 400 tooMany when it is enough."""
+        """Subtract visits. Raises ScimError 400 tooMany if the budget is used up."""
         self._left -= visits
         if self._left < 0:
             raise too_many("The operations compare too many values. Split the request.")

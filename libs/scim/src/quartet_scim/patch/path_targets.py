@@ -1,4 +1,4 @@
-"""Where a path leads: an attribute, some of its values, one of their sub-attributes (RFC 7644 3.5.2)."""
+"""Resolves the path of an operation: an attribute, selected values of it, and a sub-attribute (RFC 7644 3.5.2)."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from quartet_scim.value_conversion import WrongValueError
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a path leads: the extension or None, the attribute or None for all of it, some of its values, their sub."""
+    """A resolved path: extension (None: core), attribute (None: all of it), selection of values, and sub-attribute."""
 
     urn: str | None
     writable: WritableAttribute | None = None
@@ -24,12 +24,12 @@ class Target:
 
     @property
     def read_only(self) -> bool:
-        """Whether clients may not write there."""
+        """Whether clients cannot write it."""
         return (self.writable is not None and self.writable.read_only) or (self.sub is not None and self.sub.read_only)
 
     @property
     def name(self) -> str:
-        """The attribute, as an error names it."""
+        """The attribute's name in errors."""
         name = self.urn or "" if self.writable is None else qualified(self.urn, self.writable.name)
         return name if self.sub is None else f"{name}.{self.sub.name}"
 
@@ -57,7 +57,7 @@ class Targets:
         self._resolver = Resolver(resource_type)
 
     def find(self, path: str) -> Target | None:
-        """Where the path leads, None if to no attribute; ScimError or WrongValueError for a filter that is wrong."""
+        """The target of a path, None for an unknown attribute. ScimError or WrongValueError for a wrong filter."""
         if "[" in path:
             return self._value_path(path)
         return self._by_name.get(path.lower()) if path.isascii() else None
@@ -84,10 +84,10 @@ class Targets:
 
 
 def qualified(urn: str | None, name: str) -> str:
-    """The attribute's full name: an extension's has the URN in front."""
+    """The full name of an attribute, with the URN of an extension."""
     return name if urn is None else f"{urn}:{name}"
 
 
 def invalid_path(problem: str) -> WrongValueError:
-    """A path that cannot be followed, whatever the resource holds."""
+    """The error for a path that is invalid for all resources of the type."""
     return WrongValueError(problem, "invalidPath").under("path")

@@ -1,4 +1,4 @@
-"""One value under an operation: a simple one is replaced, a complex one merged (RFC 7644 3.5.2.1, 3.5.2.3)."""
+"""Applies an operation to a single value: replaces a simple one, merges a complex one (RFC 7644 3.5.2.1, 3.5.2.3)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 def written(writable: WritableAttribute, old: Any, op: Op, value: Any) -> Any:
     """The value of a single-valued attribute after an add or a replace; None for unassigned.
 
-    null and empty objects add nothing, and replace what is there by nothing (RFC 7643 2.5).
+    null and empty objects add nothing, and a replace by them removes the value (RFC 7643 2.5).
     """
     sent = out_of_list(value, is_complex=bool(writable.subs))
     if isinstance(sent, str) and "value" in writable.subs:
@@ -26,7 +26,7 @@ def written(writable: WritableAttribute, old: Any, op: Op, value: Any) -> Any:
 
 
 def merged(writable: WritableAttribute, old: Json, sent: Json, op: Op) -> dict[str, Any]:
-    """A complex value with the sub-attributes that were sent; the others stay, but for a `$ref` to something else."""
+    """A complex value with the sent sub-attributes; the others stay, except a `$ref` to another resource."""
     new = dict(old)
     for sub, kept in given(writable, sent):
         if kept is None and op is Op.ADD:
@@ -41,14 +41,14 @@ def merged(writable: WritableAttribute, old: Json, sent: Json, op: Op) -> dict[s
 
 
 def without(old: Json, sub: WritableAttribute) -> dict[str, Any]:
-    """A complex value that has lost a sub-attribute."""
+    """A complex value without a sub-attribute."""
     new = dict(old)
     _put(sub, new, None)
     return new
 
 
 def require_same(writable: WritableAttribute, old: Json, new: Json) -> None:
-    """Refuse a complex value that says something else than the old one of what is immutable."""
+    """Refuse a complex value with changed immutable sub-attributes."""
     for sub in writable.subs.values():
         if sub.name in new:
             _put(sub, dict(old), new[sub.name])
@@ -68,9 +68,9 @@ def _put(sub: WritableAttribute, new: dict[str, Any], kept: Any) -> None:
 
 
 def given(writable: WritableAttribute, sent: Json) -> Iterator[tuple[WritableAttribute, Any]]:
-    """The sub-attributes that an object gives, in canonical form, None for those that it unassigns.
+    """The sub-attributes of an object in canonical form, None for unassigned ones.
 
-    Unknown and read-only ones are passed over, as in POST and PUT.
+    Ignores unknown and read-only ones, as POST and PUT do.
     """
     if len(sent) > MAX_KEYS:
         raise WrongValueError(f"must not have more than {MAX_KEYS} attributes")

@@ -1,4 +1,4 @@
-"""Which values a path in brackets chooses, and what a value must be to be chosen."""
+"""The selection of values by the filter of a path, and the values that a filter describes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,20 +23,20 @@ class Selection:
         self.cost = COST_OF_A_TEST * _size(condition) if self._equal is None else COST_OF_AN_EQUALITY * len(self._equal)
 
     def chooses(self, element: Any) -> bool:
-        """Whether the value meets the condition."""
+        """Whether the filter selects the value."""
         if self._equal is None:
             return matches(self._condition, element)
         return all(_is_equal(test, element.get(test.target.steps[0].key)) for test in self._equal)
 
     def description(self) -> dict[str, Any] | None:
-        """The sub-attributes that the condition demands by `eq` and `and` alone; None if it says anything else."""
+        """The sub-attributes of a filter that has only `eq` and `and`; None for other filters."""
         if self._equal is None:
             return None
         return {test.target.steps[0].key: test.operand for test in self._equal}
 
 
 def _equalities(condition: Condition) -> list[Test] | None:
-    """The condition as equalities of single texts and truths: nearly all that clients send, and quickly decided."""
+    """The condition as equalities of single strings and booleans, which are fast and what most clients send."""
     found = []
     for term in _terms(condition):
         if not isinstance(term, Test) or term.operator is not Operator.EQ or not isinstance(term.operand, str | bool):

@@ -1,4 +1,4 @@
-"""A resource in the middle of a PATCH: what is written lies over what was there, which is never changed."""
+"""The working copy of a resource during a PATCH: written values over the old ones, which are not changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from quartet_scim.value_conversion import WrongValueError
 
 
 class State:
-    """The attributes as they become. secrets: what was written of those that are never stored with them."""
+    """The attributes after the operations so far. secrets: written values that are not stored with them."""
 
     __slots__ = ("_found", "_targets", "_written", "_written_extensions", "secrets")
 
@@ -27,7 +27,7 @@ class State:
         return holder.get(name)
 
     def put(self, urn: str | None, writable: WritableAttribute, value: Any, index: int) -> None:
-        """Write a value, None for none, on behalf of the operation of that index."""
+        """Write a value (None: remove it) for the operation with an index."""
         holder = self._found if urn is None else self._extension(urn, index)
         if value is None:
             holder.pop(writable.name, None)
@@ -36,12 +36,12 @@ class State:
         self._written[urn, writable.name] = index
 
     def put_secret(self, name: str, value: Any, op: Op) -> None:
-        """Write a secret: None is to forget it, but an add of nothing adds nothing."""
+        """Write a secret; None removes it, except in an add, where it has no effect."""
         if value is not None or op is not Op.ADD:
             self.secrets[name] = value
 
     def drop_extension(self, urn: str, index: int) -> None:
-        """Take away all that the extension holds."""
+        """Remove all attributes of an extension."""
         for writable in self._targets.extensions[urn]:
             if writable.is_secret:
                 self.put_secret(f"{urn}:{writable.name}", None, Op.REMOVE)
@@ -53,9 +53,9 @@ class State:
         self._extension(urn, index).clear()
 
     def finished(self) -> dict[str, Any]:
-        """The document to store: what was written is checked as a whole, and `schemas` follows from what is there.
+        """The document to store, with checked attributes and derived `schemas`.
 
-        Raises ScimError 400 that names the last operation which wrote what is wrong.
+        Raises ScimError 400 with the last operation that wrote an invalid value.
         """
         for (urn, name), index in self._written.items():
             try:
@@ -73,7 +73,7 @@ class State:
         return self._found
 
     def _extensions(self) -> list[str]:
-        # What another process stored under a schema that this one has not heard of yet stays as it is.
+        # values of a schema that this process does not know yet stay unchanged
         known = self._targets.extensions
         strange = [urn for urn in self._found.get("schemas", ()) if urn not in known and urn != self._targets.core]
         return [urn for urn in (*known, *strange) if urn in self._found]

@@ -1,4 +1,4 @@
-"""Attributes as a PATCH writes them, compiled with the rules of POST and PUT."""
+"""Writable attributes of a PATCH, compiled with the conversions of POST and PUT."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from quartet_scim.value_conversion import Convert, WrongValueError
 
 @dataclass(frozen=True, slots=True)
 class WritableAttribute:
-    """An attribute that a value can be written to.
+    """An attribute that an operation can write.
 
     whole: converts all of it. element: converts one value of a multi-valued attribute. subs: the sub-attributes by
     name in lower case; empty for what is not complex. limit: how many values it may have. identity: gives the `value`
@@ -31,7 +31,7 @@ class WritableAttribute:
 
     @property
     def read_only(self) -> bool:
-        """Whether clients may not write it."""
+        """Whether clients cannot write it."""
         return self.attribute.mutability is Mutability.READ_ONLY
 
     @property
@@ -41,7 +41,7 @@ class WritableAttribute:
 
     @property
     def is_secret(self) -> bool:
-        """Whether it is never stored with the rest."""
+        """Whether it is not stored with the other attributes."""
         return self.attribute.is_secret
 
     @property
@@ -61,7 +61,7 @@ def require_mutable(writable: WritableAttribute, old: object, new: object) -> No
 
 
 def require_optional(writable: WritableAttribute) -> None:
-    """Refuse to take a required value away (RFC 7644 3.5.2.2)."""
+    """Refuse to remove a required value (RFC 7644 3.5.2.2)."""
     if writable.attribute.required:
         raise WrongValueError("is required and cannot be removed", "mutability")
 

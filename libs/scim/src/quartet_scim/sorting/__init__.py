@@ -1,4 +1,4 @@
-"""Sorting (RFC 7644 3.4.2.3): sortBy -> the order that it means for one type -> SQL, or the order of documents."""
+"""Sorting (RFC 7644 3.4.2.3): sortBy -> the order for one resource type -> SQL, or the ranks of documents."""
 
 from quartet_scim.sorting.evaluate import Rank, rank
 from quartet_scim.sorting.order import Order, Sorter

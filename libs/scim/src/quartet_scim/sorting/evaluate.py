@@ -1,4 +1,4 @@
-"""The order of documents in plain Python: what the SQL is judged by, and what joins lists of several types."""
+"""The order of documents in Python: the reference for the SQL, and for merging lists of several types."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,12 +11,12 @@ from quartet_scim.schema import Type
 from quartet_scim.sorting.order import Order
 
 Rank: TypeAlias = tuple[bool, str, bool | int | Decimal | str, str]
-"""Whether there is no value; the kind of the value, since two types may give one name to different ones; it; the id."""
+"""Whether there is no value; the kind of the value, which may differ between resource types; the value; the id."""
 
 
 def rank(order: Order | None, document: Mapping[str, Any]) -> Rank:
-    """Where a whole resource stands in ascending order, by its id if `order` is None; the greatest comes first if
-    descending. Only resources in canonical form (`Normaliser`, with id and meta) have a rank that means something.
+    """The rank of a resource in ascending order, by its id if `order` is None; descending order is the reverse. The
+    resource must be in canonical form (`Normaliser`, with id and meta).
     """
     found = None if order is None else _value(order.target, document)
     if found is None:

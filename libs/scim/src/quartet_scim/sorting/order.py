@@ -1,4 +1,4 @@
-"""From sortBy to the attribute whose value decides; what cannot be sorted by is refused."""
+"""Resolves sortBy to an attribute; refuses attributes that cannot be sorted by."""
 
 from dataclasses import dataclass
 
@@ -24,14 +24,14 @@ class Order:
 
 
 class Sorter:
-    """The attributes of one resource type by which it can be sorted: make it once, use it for every query."""
+    """Resolves sortBy for one resource type: made once, used for all queries."""
 
     def __init__(self, resource_type: ResourceType) -> None:
         self._names = name_table(resource_type)
         self._known = known_attributes(resource_type)
 
     def order(self, sort_by: str, *, descending: bool = False, unknown_is_absent: bool = False) -> Order | None:
-        """The order that sortBy means: a name of any case, dotted, with a URN or, where it is clear, without.
+        """The order of sortBy: a name in any case, dotted, with a URN, or without one if it is unambiguous.
 
         None for an attribute that the type does not have, if `unknown_is_absent`: no resource then has a value.
         Raises ScimError 400 invalidValue: for such an attribute otherwise, for a secret, for a complex attribute that

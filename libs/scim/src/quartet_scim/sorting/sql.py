@@ -1,4 +1,4 @@
-"""From an order to PostgreSQL: the expression whose values are sorted, over a column or the jsonb document."""
+"""Converts an order to SQL: the sort expression over a column or the jsonb document."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from quartet_scim.filters.timestamps import INSTANT, timestamptz
 from quartet_scim.schema import Type
 
 MAX_CHARACTERS = 256
-"""Of a text in the document only so much decides: a cursor carries it."""
+"""Maximum characters of a sort value in the document, since a cursor has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Key:
 
 
 def key_of(target: Target, columns: Columns, resource: str = "resource") -> Key:
-    """What is sorted by where `target` decides; `columns` and `resource` as in `to_sql`.
+    """The sort key of `target`; `columns` and `resource` as in `to_sql`.
 
     Texts are in the order of code points, without regard to case where it does not count, whatever the database's own
     collation. Raises ScimError 400 invalidValue for an attribute that is neither in the document nor a column.

@@ -74,7 +74,7 @@ def test_a_message_that_is_no_bulk_is_refused_as_a_whole(body: dict[str, Any], s
     assert caught.value.status == status
 
 
-def test_too_many_operations_are_told_the_limit() -> None:
+def test_the_error_of_too_many_operations_has_the_limit() -> None:
     with pytest.raises(ScimError, match=r"maxOperations \(1000\)"):
         parse_bulk(message(*[POST] * (MAX_OPERATIONS + 1)), ENDPOINTS)
     assert len(parse_bulk(message(*[POST] * MAX_OPERATIONS), ENDPOINTS).operations) == MAX_OPERATIONS

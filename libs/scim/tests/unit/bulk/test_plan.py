@@ -82,7 +82,7 @@ def test_a_put_makes_nothing_that_could_be_referred_to() -> None:
     assert plan(put, user("b", "a")).operations[1].fault is not None
 
 
-def test_a_bulk_id_that_is_given_twice_stands_for_the_first() -> None:
+def test_a_bulk_id_given_twice_refers_to_the_first_operation() -> None:
     found = plan(user("a"), user("a"), user("b", "a"))
     assert [one.fault is None for one in found.operations] == [True, False, True]
     assert found.operations[2].needs == {0}
@@ -125,7 +125,7 @@ def test_components_are_the_circles_in_an_order_that_serves_needs(graph: Graph) 
 
 
 @given(graphs, st.data())
-def test_what_refers_to_a_failure_fails_as_a_naive_model_says(graph: Graph, data: st.DataObject) -> None:
+def test_operations_that_refer_to_a_failed_one_fail_as_in_a_simple_model(graph: Graph, data: st.DataObject) -> None:
     """The model: spread failures along references until nothing changes any more; a circle shares its fate."""
     bad = data.draw(st.sets(st.integers(0, len(graph) - 1)))
     found = plan(*(user(str(node), *map(str, needs)) for node, needs in enumerate(graph)))

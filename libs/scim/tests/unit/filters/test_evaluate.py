@@ -82,7 +82,7 @@ EITHER_WAY = [
 
 
 @pytest.mark.parametrize(("text", "holds"), EITHER_WAY)
-def test_a_user_meets_what_the_rfc_says(badge_users: ResourceType, text: str, holds: bool) -> None:
+def test_a_user_conforms_to_the_rfc(badge_users: ResourceType, text: str, holds: bool) -> None:
     assert matches(Resolver(badge_users).resolve(parse(text)), JENSEN) is holds
 
 

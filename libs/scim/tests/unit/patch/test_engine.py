@@ -181,7 +181,7 @@ def test_a_filter_chooses_the_values_that_change(apply: Any) -> None:
     assert apply(MAILED, add("emails.display", "D")).attributes["emails"] == both
 
 
-def test_a_replaced_record_keeps_nothing_but_what_the_filter_says_of_it(apply: Any) -> None:
+def test_a_replaced_element_keeps_only_the_values_in_the_filter(apply: Any) -> None:
     found = apply(MAILED, replace('emails[type eq "work"]', {"value": "n@example.com"})).attributes["emails"]
     assert found == [{"type": "work", "value": "n@example.com"}, HOME]
     moved = apply(MAILED, replace('emails[type eq "home"]', {"value": "n@example.com", "type": "other"}))

@@ -110,7 +110,7 @@ def test_a_shape_that_clients_send_becomes_sets(operation: dict[str, Any], expec
     assert changes(operation) == expected
 
 
-def test_what_a_client_says_of_a_member_goes_with_it_but_for_the_name() -> None:
+def test_sent_sub_attributes_of_a_member_are_kept_except_the_name() -> None:
     sent = {"value": "a", "display": "Babs", "Type": "User", "$ref": "../Users/a", "shoe": 1}
     found, _ = split_member_operations(parsed({"op": "add", "path": "members", "value": [sent, {"value": "b"}]}))
     assert found.added == {"a": {"value": "a", "type": "User", "$ref": "../Users/a"}, "b": {"value": "b"}}

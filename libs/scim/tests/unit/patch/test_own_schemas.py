@@ -156,7 +156,7 @@ def test_a_replace_of_a_plain_list_by_no_list_is_refused(value: Any) -> None:
     assert caught.value.scim_type == "invalidValue"
 
 
-def test_a_blank_value_beside_others_is_kept() -> None:
+def test_a_blank_value_with_other_sub_attributes_is_kept() -> None:
     desk = Attribute("desk", Type.COMPLEX, sub_attributes=(Attribute("value"), Attribute("label")))
     found = apply_to(tenant(desk), MINIMAL, add("urn:example:Badge:desk", {"value": "", "label": "L"}))
     assert found.attributes["urn:example:Badge"] == {"desk": {"value": "", "label": "L"}}

@@ -1,1 +1,1 @@
-"""API clients: machines that a tenant has given credentials, and how they prove who they are."""
+"""API clients: programs of a tenant with credentials of their own, and their authentication."""

@@ -1,4 +1,4 @@
-"""API clients: machines of a tenant, and what is known of each."""
+"""API clients: programs of a tenant with credentials of their own."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ Authentication = Literal["client_secret_basic", "private_key_jwt"]
 
 @dataclass(frozen=True)
 class NewClient:
-    """What a client is to be. `jwks` are its public keys (RFC 7517), for `private_key_jwt` and for nothing else."""
+    """A client to create. `jwks` are its public keys (RFC 7517), for `private_key_jwt` only."""
 
     name: str
     scopes: frozenset[str]
@@ -20,7 +20,7 @@ class NewClient:
 
 @dataclass(frozen=True)
 class ApiClient:
-    """A client of `tenant`. Its id begins with the tenant's, so that a token request needs no other word about it."""
+    """A client of `tenant`. Its id begins with the tenant's, so a token request need not name the tenant."""
 
     tenant: str
     id: str
@@ -33,4 +33,4 @@ class ApiClient:
     created_by: str
     modified_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None
+    last_used_at: datetime | None = None

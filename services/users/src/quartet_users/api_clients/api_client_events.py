@@ -1,8 +1,9 @@
-"""The events of API clients; their JSON Schemas stand in schemas/ with those of all others."""
+"""Events of API clients; their JSON Schemas are in schemas/."""
 
 from typing import Any
 from uuid import UUID
 
+from quartet_common.messaging.changed_values import changed_values
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_users.api_clients.api_client_domain import ApiClient
 
@@ -17,34 +18,41 @@ PUBLISHED = (CREATED, UPDATED, DELETED, SECRET_CREATED, SECRET_REVOKED, ISSUED)
 
 
 def client_created(client: ApiClient) -> DomainEvent:
-    """A tenant has another client."""
+    """A client was created."""
     return _event(CREATED, client)
 
 
-def client_updated(client: ApiClient, changed: list[str]) -> DomainEvent:
-    """A client was changed; `changed` names what of it."""
-    return _event(UPDATED, client, changed=changed)
+def client_updated(before: ApiClient, client: ApiClient, changed: list[str]) -> DomainEvent:
+    """A client was changed; `changed` names the fields."""
+    changes = changed_values(_values(before), _values(client), changed)
+    return _event(UPDATED, client, changed=changed, **changes)
 
 
 def client_deleted(client: ApiClient) -> DomainEvent:
-    """A client is gone; its version is one after the last."""
+    """A client was deleted; the version is one after its last."""
     return _event(DELETED, client, version=client.version + 1)
 
 
 def client_secret_created(client: ApiClient, secret_id: UUID) -> DomainEvent:
-    """A client has another secret, which is not published."""
+    """A secret of a client was created; the secret itself is not published."""
     return _event(SECRET_CREATED, client, secretId=str(secret_id))
 
 
 def client_secret_revoked(client: ApiClient, secret_id: UUID) -> DomainEvent:
-    """A secret of a client counts no more."""
+    """A secret of a client was revoked."""
     return _event(SECRET_REVOKED, client, secretId=str(secret_id))
 
 
 def token_issued(client_id: str, scopes: frozenset[str], token_id: str) -> DomainEvent:
-    """A client of the installation got an access token for a customer's tenant."""
+    """A client of the configuration got an access token for a customer's tenant."""
     data = {"clientId": client_id, "scopes": sorted(scopes)}
     return DomainEvent(ISSUED, f"tokens/{token_id}", 1, data)
+
+
+def _values(client: ApiClient) -> dict[str, Any]:
+    """What of a client can change, by the names in `changed`."""
+    end = None if client.expires_at is None else client.expires_at.isoformat()
+    return {"name": client.name, "scopes": sorted(client.scopes), "jwks": client.jwks, "expires_at": end}
 
 
 def _event(kind: str, client: ApiClient, version: int | None = None, **more: Any) -> DomainEvent:

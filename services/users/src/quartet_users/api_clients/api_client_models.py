@@ -1,4 +1,4 @@
-"""The shapes of API clients; requests are read as these, the rest is for the OpenAPI document."""
+"""Shapes of requests and responses about API clients; the Body structs parse requests, the rest is for OpenAPI."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ Authentication = Literal["client_secret_basic", "private_key_jwt"]
 
 
 class NewClientBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a new client is to be, as it is read."""
+    """The parsed body of NewClientDocument."""
 
     name: Name
     scopes: list[str]
@@ -23,7 +23,7 @@ class NewClientBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ChangedClientBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a client is to be another, as it is read; what is not sent stays."""
+    """The parsed body of ChangedClientDocument."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     scopes: list[str] | msgspec.UnsetType = msgspec.UNSET
@@ -32,14 +32,14 @@ class ChangedClientBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewSecretBody(msgspec.Struct, forbid_unknown_fields=True):
-    """How long the secrets before it go on counting, as it is read."""
+    """The parsed body of NewSecretDocument."""
 
     overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
 
 
 @dataclass
 class NewClientDocument:
-    """What a new client is to be; `jwks` are its public keys (RFC 7517), for private_key_jwt."""
+    """A client to create; `jwks` are its public keys (RFC 7517), for private_key_jwt."""
 
     name: str
     scopes: list[str]
@@ -50,7 +50,7 @@ class NewClientDocument:
 
 @dataclass
 class ChangedClientDocument:
-    """What of a client is to be another; what is not sent stays."""
+    """The fields of a client to change; the others stay."""
 
     name: str | None = None
     scopes: list[str] | None = None
@@ -60,7 +60,7 @@ class ChangedClientDocument:
 
 @dataclass
 class ClientDocument:
-    """An API client; its secrets are never shown again."""
+    """An API client without its secrets."""
 
     client_id: str
     name: str
@@ -77,14 +77,14 @@ class ClientDocument:
 
 @dataclass
 class CreatedClientDocument(ClientDocument):
-    """A new client, with its secret, which is shown this once; null where it has keys."""
+    """A new client with its secret, which is shown once; null for a client with keys."""
 
     client_secret: str | None = None
 
 
 @dataclass
 class SecretDocument:
-    """A secret of a client; `hint` is how it begins and ends."""
+    """A secret of a client; `hint` has its first and last characters."""
 
     id: str
     hint: str
@@ -102,7 +102,7 @@ class WholeClientDocument(ClientDocument):
 
 @dataclass
 class ClientListDocument:
-    """Clients; `next` is the cursor of the page that follows, null on the last."""
+    """A page of clients; `next` is the cursor of the next page, null on the last."""
 
     clients: list[ClientDocument] = field(default_factory=list)
     next: str | None = None
@@ -110,7 +110,7 @@ class ClientListDocument:
 
 @dataclass
 class ClientPageQuery:
-    """Query of a page."""
+    """The query parameters of a page."""
 
     cursor: str | None = None
     count: int | None = None
@@ -118,14 +118,14 @@ class ClientPageQuery:
 
 @dataclass
 class NewSecretDocument:
-    """How many seconds the secrets before it go on counting, at most 30 days."""
+    """The seconds for which the old secrets stay valid, at most 30 days."""
 
     overlap_seconds: int = 24 * 3600
 
 
 @dataclass
 class CreatedSecretDocument:
-    """A new secret, which is shown this once, and when those before it end."""
+    """A new secret, which is shown once, and the time at which the old ones expire."""
 
     id: str
     client_secret: str

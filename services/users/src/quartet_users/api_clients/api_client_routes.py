@@ -1,8 +1,8 @@
-"""Routes of API clients: an administrator of a tenant makes, changes, rotates and ends its machines."""
+"""Routes of API clients: a tenant administrator creates, lists, changes and deletes them, and rotates their secrets."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from operator import itemgetter
+from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -37,10 +37,10 @@ from quartet_users.api_clients.api_client_models import (
     WholeClientDocument,
 )
 from quartet_users.config import UsersConfig
+from quartet_users.expiry import read_expiry, time_text
 
 MAX_CLIENT_BYTES = 64 * 1024
 """Bytes of a body with ten public keys and their certificates."""
-MAX_YEAR = 9998
 
 blueprint = Blueprint("api_clients", __name__, url_prefix="/users")
 
@@ -73,9 +73,9 @@ async def list_() -> Response:
     context = ["users.clients", tenant]
     after, count = read_page(read_parameters("cursor", "count"), context, "")
     async with app_container(UsersConfig).database.connection() as connection:
-        rows = await store.list_clients(connection, tenant, after, count + 1)
-    page = [_document(store.client_of(tenant, row)) for row in rows[:count]]
-    return json_response(ClientListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
+        found = await store.list_clients(connection, tenant, after, count + 1)
+    onward = next_cursor(found, count, context, attrgetter("id"))
+    return json_response(ClientListDocument([_document(client) for client in found[:count]], onward))
 
 
 @blueprint.get("/clients/<client_id>")
@@ -87,12 +87,12 @@ async def read(client_id: str) -> Response:
     """Read an API client with the ids and hints of its secrets."""
     tenant = caller().tenant
     async with app_container(UsersConfig).database.snapshot() as connection:
-        row = await store.read_client(connection, tenant, _id(client_id))
-        secrets = await store.list_secrets(connection, tenant, client_id) if row is not None else []
-    if row is None:
-        raise NotFoundError
-    client = asdict(_document(store.client_of(tenant, row)))
-    return json_response(WholeClientDocument(**client, secrets=[_secret(**one) for one in secrets]))
+        client = await store.read_client(connection, tenant, _id(client_id))
+        if client is None:
+            raise NotFoundError
+        secrets = await store.list_secrets(connection, tenant, client_id)
+    shown = asdict(_document(client))
+    return json_response(WholeClientDocument(**shown, secrets=[_secret(**one) for one in secrets]))
 
 
 @blueprint.patch("/clients/<client_id>")
@@ -150,11 +150,12 @@ async def end_secret(client_id: str, secret_id: str) -> Response:
 
 
 def _wanted(body: NewClientBody, now: datetime) -> NewClient:
-    """What is asked for. Raises BadRequestError (400)."""
+    """The client to create. Raises BadRequestError (400)."""
     keys = client_assertions.read_keys(body.jwks) if body.authentication == "private_key_jwt" else None
     if keys is None and body.jwks is not None:
         raise BadRequestError("jwks is only allowed with authentication private_key_jwt.", "bad_jwks")
-    return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, _end(body.expires_at, now))
+    end = read_expiry(body.expires_at, now)
+    return NewClient(body.name, _scopes(body.scopes), body.authentication, keys, end)
 
 
 def _changes(body: ChangedClientBody, now: datetime) -> dict[str, Any]:
@@ -166,27 +167,16 @@ def _changes(body: ChangedClientBody, now: datetime) -> dict[str, Any]:
     if body.jwks is not msgspec.UNSET:
         changes["jwks"] = client_assertions.read_keys(body.jwks)
     if body.expires_at is not msgspec.UNSET:
-        changes["expires_at"] = _end(body.expires_at, now)
+        changes["expires_at"] = read_expiry(body.expires_at, now)
     return changes
 
 
 def _scopes(sent: list[str]) -> frozenset[str]:
-    """Scopes of a client. An administrator of the tenant gives all that exist in it, as by roles."""
+    """The scopes of a client. A tenant administrator can give all scopes of the tenant, as with roles."""
     known = api_client_usecases.CLIENT_SCOPES
     if not sent or not known.issuperset(sent):
         raise BadRequestError(f"scopes must be a non-empty list of: {', '.join(sorted(known))}.", "bad_scopes")
     return frozenset(sent)
-
-
-def _end(sent: datetime | None, now: datetime) -> datetime | None:
-    if sent is None:
-        return None
-    # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
-    if sent.tzinfo is None or sent <= now or sent.year > MAX_YEAR:
-        raise BadRequestError(
-            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
-        )
-    return sent.astimezone(UTC)
 
 
 def _id(text: str) -> str:
@@ -206,8 +196,8 @@ def _document(client: ApiClient) -> ClientDocument:
         created_at=client.created_at.isoformat(),
         created_by=client.created_by,
         modified_at=client.modified_at.isoformat(),
-        expires_at=_time(client.expires_at),
-        last_used_at=_time(client.last_used_at),
+        expires_at=time_text(client.expires_at),
+        last_used_at=time_text(client.last_used_at),
     )
 
 
@@ -218,8 +208,4 @@ def _secret(
     expires_at: datetime | None,
     last_used_at: datetime | None,
 ) -> SecretDocument:
-    return SecretDocument(str(id), hint, created_at.isoformat(), _time(expires_at), _time(last_used_at))
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+    return SecretDocument(str(id), hint, created_at.isoformat(), time_text(expires_at), time_text(last_used_at))

@@ -1,6 +1,5 @@
 """SQL of API clients, their secrets and used assertions: connection first, then the tenant; never commits."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,104 +17,78 @@ COLUMNS = (
 SECRET_COLUMNS = "id, hint, created_at, expires_at, last_used_at"  # noqa: S105  # names of columns
 
 
-def client_of(tenant: str, row: asyncpg.Record) -> ApiClient:
-    """The client of a row of COLUMNS."""
-    jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
-    return ApiClient(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
-
-
 async def lock_clients(connection: Connection, tenant: str) -> None:
-    """Have others who make clients of the tenant wait until this transaction has ended, so that they can be counted."""
+    """Block other transactions that create clients of the tenant until this one ends, so that they can be counted."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"clients:{tenant}")
 
 
 async def count_clients(connection: Connection, tenant: str) -> int:
-    """How many clients the tenant has."""
+    """The number of clients of the tenant."""
     return int(await connection.fetchval("SELECT count(*) FROM clients WHERE tenant_id = $1", tenant))
 
 
-async def insert_client(
-    connection: Connection,
-    tenant: str,
-    client_id: str,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    authentication: str,
-    jwks: dict[str, Any] | None,
-    created_by: str,
-    expires_at: datetime | None,
-    now: datetime,
-) -> asyncpg.Record | None:
-    """Store a new client of version 1."""
-    return await connection.fetchrow(
-        f"""
+async def insert_client(connection: Connection, tenant: str, client: ApiClient) -> None:
+    """Store a new client."""
+    await connection.execute(
+        """
         INSERT INTO clients (tenant_id, id, name, scopes, authentication, jwks, version, created_at, created_by,
                              modified_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $7, $9) RETURNING {COLUMNS}
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """,
         tenant,
-        client_id,
-        name,
-        scopes,
-        authentication,
-        _json(jwks),
-        now,
-        created_by,
-        expires_at,
+        client.id,
+        client.name,
+        sorted(client.scopes),
+        client.authentication,
+        _json(client.jwks),
+        client.version,
+        client.created_at,
+        client.created_by,
+        client.modified_at,
+        client.expires_at,
     )
 
 
-async def read_client(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
+async def read_client(connection: Connection, tenant: str, client_id: str) -> ApiClient | None:
     """One client."""
-    return await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2", tenant, client_id
-    )
+    query = f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2"
+    row = await connection.fetchrow(query, tenant, client_id)
+    return None if row is None else _client(tenant, row)
 
 
-async def lock_client(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
-    """One client; whoever else changes it waits until this transaction has ended."""
-    return await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant, client_id
-    )
+async def lock_client(connection: Connection, tenant: str, client_id: str) -> ApiClient | None:
+    """One client, locked until the transaction ends."""
+    query = f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
+    row = await connection.fetchrow(query, tenant, client_id)
+    return None if row is None else _client(tenant, row)
 
 
-async def list_clients(connection: Connection, tenant: str, after: str, limit: int) -> list[asyncpg.Record]:
-    """At most `limit` clients whose ids come after `after`."""
-    return await connection.fetch(
-        f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3", tenant, after, limit
-    )
+async def list_clients(connection: Connection, tenant: str, after: str, limit: int) -> list[ApiClient]:
+    """At most `limit` clients with ids after `after`, in the order of their ids."""
+    query = f"SELECT {COLUMNS} FROM clients WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+    return [_client(tenant, row) for row in await connection.fetch(query, tenant, after, limit)]
 
 
-async def update_client(
-    connection: Connection,
-    tenant: str,
-    client_id: str,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    jwks: dict[str, Any] | None,
-    expires_at: datetime | None,
-    now: datetime,
-) -> asyncpg.Record | None:
-    """Store what has changed, as the next version."""
-    return await connection.fetchrow(
-        f"""
-        UPDATE clients SET name = $3, scopes = $4, jwks = $5, expires_at = $6, modified_at = $7, version = version + 1
-        WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}
+async def update_client(connection: Connection, tenant: str, client: ApiClient) -> None:
+    """Store a changed client whose row is locked."""
+    await connection.execute(
+        """
+        UPDATE clients SET name = $3, scopes = $4, jwks = $5, expires_at = $6, modified_at = $7, version = $8
+        WHERE tenant_id = $1 AND id = $2
         """,
         tenant,
-        client_id,
-        name,
-        scopes,
-        _json(jwks),
-        expires_at,
-        now,
+        client.id,
+        client.name,
+        sorted(client.scopes),
+        _json(client.jwks),
+        client.expires_at,
+        client.modified_at,
+        client.version,
     )
 
 
 async def count_change(connection: Connection, tenant: str, client_id: str) -> int:
-    """Make the client's next version, for a change of its secrets, and return it."""
+    """Increase the client's version, for a change of its secrets, and return it."""
     return int(
         await connection.fetchval(
             "UPDATE clients SET version = version + 1 WHERE tenant_id = $1 AND id = $2 RETURNING version",
@@ -126,7 +99,7 @@ async def count_change(connection: Connection, tenant: str, client_id: str) -> i
 
 
 async def delete_client(connection: Connection, tenant: str, client_id: str) -> None:
-    """Remove a client with its secrets."""
+    """Delete a client with its secrets."""
     await connection.execute("DELETE FROM clients WHERE tenant_id = $1 AND id = $2", tenant, client_id)
 
 
@@ -156,7 +129,7 @@ async def insert_secret(
 
 
 async def end_secrets(connection: Connection, tenant: str, client_id: str, at: datetime) -> None:
-    """Have the client's secrets end then, but for those that end sooner."""
+    """Let the client's secrets expire at a time, except those that expire earlier."""
     await connection.execute(
         """
         UPDATE client_secrets SET expires_at = $3
@@ -169,13 +142,13 @@ async def end_secrets(connection: Connection, tenant: str, client_id: str, at: d
 
 
 async def delete_secret(connection: Connection, tenant: str, client_id: str, secret_id: UUID) -> bool:
-    """Remove a secret; False when there is none."""
+    """Delete a secret; False if it does not exist."""
     query = "DELETE FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 AND id = $3 RETURNING true"
     return bool(await connection.fetchval(query, tenant, client_id, secret_id))
 
 
-async def forget_secrets(connection: Connection, tenant: str, client_id: str, before: datetime) -> None:
-    """Remove the client's secrets that ended before then."""
+async def delete_ended_secrets(connection: Connection, tenant: str, client_id: str, before: datetime) -> None:
+    """Delete the client's secrets that expired before a time."""
     await connection.execute(
         "DELETE FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 AND expires_at < $3",
         tenant,
@@ -185,7 +158,7 @@ async def forget_secrets(connection: Connection, tenant: str, client_id: str, be
 
 
 async def list_secrets(connection: Connection, tenant: str, client_id: str) -> list[asyncpg.Record]:
-    """The client's secrets, oldest first, those that have ended too."""
+    """The client's secrets, oldest first, including expired ones."""
     return await connection.fetch(
         f"SELECT {SECRET_COLUMNS} FROM client_secrets WHERE tenant_id = $1 AND client_id = $2 ORDER BY id",
         tenant,
@@ -196,13 +169,13 @@ async def list_secrets(connection: Connection, tenant: str, client_id: str) -> l
 async def find_for_authentication(connection: Connection, tenant: str, client_id: str) -> asyncpg.Record | None:
     """A client of an active tenant, with its `secrets` as a list of records of id, secret_hash, expires_at.
 
-    Waits for whoever changes or removes it, so that nobody is given a token by what is just being taken away.
+    Waits for a running change or deletion of the client, so that no token is issued for credentials being revoked.
     """
-    # two statements: the second sees what was committed while the first waited, the secrets too
+    # two statements: the second one sees what was committed while the first one waited, also the secrets
     await connection.execute("SELECT FROM clients WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant, client_id)
     return await connection.fetchrow(
         """
-        SELECT c.scopes, c.authentication, c.jwks, c.expires_at,
+        SELECT c.name, c.scopes, c.authentication, c.jwks, c.expires_at,
                ARRAY(SELECT (s.id, s.secret_hash, s.expires_at) FROM client_secrets s
                      WHERE s.tenant_id = c.tenant_id AND s.client_id = c.id) AS secrets
         FROM clients c JOIN tenants t ON t.tenant_id = c.tenant_id AND t.status = 'active'
@@ -216,7 +189,7 @@ async def find_for_authentication(connection: Connection, tenant: str, client_id
 async def note_use(
     connection: Connection, tenant: str, client_id: str, secret_id: UUID | None, now: datetime, grain: timedelta
 ) -> None:
-    """Store that the client, and the secret if it was one, was used, unless a use within `grain` before is known."""
+    """Store the last use of the client, and of its secret if given, unless a use within `grain` before is stored."""
     await connection.execute(
         """
         WITH used AS (
@@ -237,9 +210,7 @@ async def note_use(
 async def use_assertion(
     connection: Connection, tenant: str, client_id: str, jti: str, expires_at: datetime, now: datetime
 ) -> bool:
-    """Note that an assertion was used; False when it was used before, or the client is gone. What has expired is
-    forgotten.
-    """
+    """Store that an assertion was used; False if it was used before or the client was deleted. Deletes expired ones."""
     await connection.execute(
         "DELETE FROM client_assertions WHERE tenant_id = $1 AND client_id = $2 AND expires_at < $3",
         tenant,
@@ -259,6 +230,11 @@ async def use_assertion(
             expires_at,
         )
     )
+
+
+def _client(tenant: str, row: asyncpg.Record) -> ApiClient:
+    jwks = None if row["jwks"] is None else orjson.loads(row["jwks"])
+    return ApiClient(tenant, **{**row, "scopes": frozenset(row["scopes"]), "jwks": jwks})
 
 
 def _json(value: dict[str, Any] | None) -> str | None:

@@ -1,12 +1,10 @@
-"""API clients: machines of a tenant with secrets or keys of their own, made, changed, rotated and ended."""
+"""Use cases of API clients: create, change and delete clients, create and delete their secrets."""
 
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
-
-import asyncpg
 
 from quartet_common.auth.opaque_tokens import ALPHABET, CLIENT_SECRET, digest, make
 from quartet_common.auth.revocations import revocation
@@ -28,19 +26,18 @@ Container = AppContainer[UsersConfig]
 ID_LENGTH = 16
 HINT_LENGTH = 4
 CLIENT_SCOPES = SCOPES - {SERVICE_SCOPE, PLATFORM_ADMIN}
-"""All that a client can have. The platform is administered by people and by the clients of its configuration."""
+"""All scopes that a client can have. Platform administrators are users, and clients of the configuration."""
 MAX_CLIENTS = 1000
 MAX_SECRETS = 5
 DEFAULT_OVERLAP = timedelta(days=1)
-MAX_OVERLAP = timedelta(days=30)
 KEPT = timedelta(days=30)
-"""How long a secret that has ended is still listed."""
-GRAIN = timedelta(minutes=1)
-"""How exactly it is known when a client was used last."""
+"""How long an expired secret is listed."""
+LAST_USE_INTERVAL = timedelta(minutes=1)
+"""Shortest time between two writes of `last_used_at`."""
 
 
 class ClientConflictError(ServiceError):
-    """409: the tenant or the client has too many, or has not what the change is about."""
+    """409: the tenant has too many clients, the client has too many secrets, or it authenticates in another way."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(409, code, detail)
@@ -48,7 +45,7 @@ class ClientConflictError(ServiceError):
 
 @dataclass(frozen=True)
 class CreatedClient:
-    """A new client, and its secret, which is shown once; None where it has keys instead."""
+    """A new client and its secret, which is shown once; None for a client with keys."""
 
     client: ApiClient
     secret: str | None = field(repr=False)
@@ -56,7 +53,7 @@ class CreatedClient:
 
 @dataclass(frozen=True)
 class CreatedSecret:
-    """A new secret of a client, which is shown once; `old_end_at` is when the ones before it end."""
+    """A new secret of a client, which is shown once; `old_end_at` is when the old ones expire."""
 
     id: UUID
     secret: str = field(repr=False)
@@ -64,9 +61,7 @@ class CreatedSecret:
 
 
 async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
-    """Make a client. Raises ValueError for scopes that no client can have,
-    ClientConflictError (409) when the tenant has too many.
-    """
+    """Create a client. Raises ValueError for scopes that no client can have, ClientConflictError (409) for too many."""
     if not wanted.scopes or not wanted.scopes <= CLIENT_SCOPES:
         raise ValueError("a client has some of the scopes of a tenant")
     now, connection, tenant = work.now(), work.connection, work.tenant
@@ -76,19 +71,20 @@ async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
             "too_many_clients", f"A tenant has at most {MAX_CLIENTS} API clients. Delete one first."
         )
     client_id = f"{tenant}.{''.join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH))}"
-    row = await store.insert_client(
-        connection,
-        tenant,
-        client_id,
+    client = ApiClient(
+        tenant=tenant,
+        id=client_id,
         name=wanted.name,
-        scopes=sorted(wanted.scopes),
+        scopes=wanted.scopes,
         authentication=wanted.authentication,
         jwks=wanted.jwks,
+        version=1,
+        created_at=now,
         created_by=work.caller.actor,
+        modified_at=now,
         expires_at=wanted.expires_at,
-        now=now,
     )
-    client = store.client_of(tenant, _there(row))
+    await store.insert_client(connection, tenant, client)
     secret = None
     if wanted.authentication == "client_secret_basic":
         _, secret = await _add_secret(connection, client, now)
@@ -97,14 +93,15 @@ async def add_client(work: UnitOfWork, wanted: NewClient) -> CreatedClient:
 
 
 async def create_client(container: Container, caller: Caller, wanted: NewClient) -> CreatedClient:
-    """Make a client. Raises what `add_client` raises."""
+    """Create a client. Raises what `add_client` raises."""
     async with unit_of_work(container, caller) as work:
         return await add_client(work, wanted)
 
 
 async def change_client(container: Container, caller: Caller, client_id: str, changes: dict[str, Any]) -> ApiClient:
-    """Give a client another `name`, `scopes`, `expires_at` or `jwks`. Where it may do less from then on, its tokens are
-    revoked. Raises NotFoundError, ClientConflictError for keys of a client that has secrets.
+    """Change `name`, `scopes`, `expires_at` or `jwks` of a client; revokes its tokens if it loses rights.
+
+    Raises NotFoundError, ClientConflictError for keys of a client with secrets.
     """
     async with unit_of_work(container, caller) as work:
         before = await _lock(work.connection, caller.tenant, client_id)
@@ -116,26 +113,17 @@ async def change_client(container: Container, caller: Caller, client_id: str, ch
         after = replace(before, **changes)
         if after == before:
             return before
-        row = await store.update_client(
-            work.connection,
-            caller.tenant,
-            client_id,
-            name=after.name,
-            scopes=sorted(after.scopes),
-            jwks=after.jwks,
-            expires_at=after.expires_at,
-            now=work.now(),
-        )
-        after = store.client_of(caller.tenant, _there(row))
+        after = replace(after, version=before.version + 1, modified_at=work.now())
+        await store.update_client(work.connection, caller.tenant, after)
         changed = sorted(name for name in changes if changes[name] != getattr(before, name))
-        work.publish([events.client_updated(after, changed)])
-        if _does_less(before, after):
+        work.publish([events.client_updated(before, after, changed)])
+        if _loses_rights(before, after):
             _revoke(work, client_id)
     return after
 
 
 async def delete_client(container: Container, caller: Caller, client_id: str) -> None:
-    """Remove a client; its tokens are revoked. Raises NotFoundError."""
+    """Delete a client and revoke its tokens. Raises NotFoundError."""
     async with unit_of_work(container, caller) as work:
         client = await _lock(work.connection, caller.tenant, client_id)
         await store.delete_client(work.connection, caller.tenant, client_id)
@@ -146,9 +134,9 @@ async def delete_client(container: Container, caller: Caller, client_id: str) ->
 async def rotate_secret(
     container: Container, caller: Caller, client_id: str, overlap: timedelta = DEFAULT_OVERLAP
 ) -> CreatedSecret:
-    """Make another secret; those before it count until the `overlap` is over. Tokens stay.
+    """Create another secret; the old ones stay valid for the `overlap`. Tokens stay valid.
 
-    Raises NotFoundError, ClientConflictError where the client has keys, or too many secrets that still count.
+    Raises NotFoundError, ClientConflictError for a client with keys or with too many valid secrets.
     """
     now = container.clock()
     async with unit_of_work(container, caller) as work:
@@ -157,7 +145,7 @@ async def rotate_secret(
             raise ClientConflictError(
                 "no_secrets", "The client authenticates with keys and has no secrets. Change its jwks instead."
             )
-        await store.forget_secrets(work.connection, caller.tenant, client_id, now - KEPT)
+        await store.delete_ended_secrets(work.connection, caller.tenant, client_id, now - KEPT)
         await store.end_secrets(work.connection, caller.tenant, client_id, now + overlap)
         rows = await store.list_secrets(work.connection, caller.tenant, client_id)
         if sum(row["expires_at"] > now for row in rows) >= MAX_SECRETS:
@@ -171,7 +159,7 @@ async def rotate_secret(
 
 
 async def end_secret(container: Container, caller: Caller, client_id: str, secret_id: UUID) -> None:
-    """Remove a secret at once, and revoke the client's tokens: who had it may have some. Raises NotFoundError."""
+    """Delete a secret and revoke the client's tokens, which may have been issued for it. Raises NotFoundError."""
     async with unit_of_work(container, caller) as work:
         client = await _lock(work.connection, caller.tenant, client_id)
         if not await store.delete_secret(work.connection, caller.tenant, client_id, secret_id):
@@ -190,8 +178,8 @@ async def _add_secret(connection: Connection, client: ApiClient, now: datetime) 
     return secret_id, secret
 
 
-def _does_less(before: ApiClient, after: ApiClient) -> bool:
-    """Whether tokens that the client got before say more than it may say from now on."""
+def _loses_rights(before: ApiClient, after: ApiClient) -> bool:
+    """Whether tokens issued before the change have more rights than the client has after it."""
     ends_sooner = after.expires_at is not None and (before.expires_at is None or after.expires_at < before.expires_at)
     keys = [one["keys"] if one is not None else [] for one in (before.jwks, after.jwks)]
     lost_a_key = any(key not in keys[1] for key in keys[0])
@@ -199,16 +187,10 @@ def _does_less(before: ApiClient, after: ApiClient) -> bool:
 
 
 async def _lock(connection: Connection, tenant: str, client_id: str) -> ApiClient:
-    row = await store.lock_client(connection, tenant, client_id)
-    if row is None:
+    client = await store.lock_client(connection, tenant, client_id)
+    if client is None:
         raise NotFoundError
-    return store.client_of(tenant, row)
-
-
-def _there(row: asyncpg.Record | None) -> asyncpg.Record:
-    if row is None:
-        raise RuntimeError("a row that this transaction holds is gone")
-    return row
+    return client
 
 
 def _revoke(work: UnitOfWork, client_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Authenticated: the client that a request to the OAuth endpoints turned out to come from."""
+"""The authenticated client of a request to the OAuth endpoints."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,18 +6,16 @@ from datetime import datetime
 from quartet_common.auth.scopes import SERVICE_SCOPE
 
 FIRST_PARTY = frozenset({"quartet-cli", "quartet-console"})
-"""The applications in which people log in. They are public clients (RFC 6749 section 2.1): what runs at people's keeps
-no secret.
-"""
+"""The applications in which users log in: public clients (RFC 6749 section 2.1), since they cannot keep a secret."""
 
 
 @dataclass(frozen=True)
 class AuthenticatedClient:
-    """A client that has proved who it is; a public one has only said so. `tenants` holds `*` for all. It ends at
-    `expires_at`, and no token of it lives longer.
+    """An authenticated client; a public one has only sent its id. `tenants` has `*` for all. Its tokens live until
+    `expires_at` at most.
 
-    `at` is a moment before it was looked up, and the `iat` of what it is given: whatever ends the client's tokens later
-    than that is later than the token too.
+    `at` is a time before its lookup, and the `iat` of its tokens: a later revocation of the client's tokens then covers
+    them.
     """
 
     id: str
@@ -27,8 +25,9 @@ class AuthenticatedClient:
     is_public: bool = False
     is_bootstrap: bool = False
     expires_at: datetime | None = None
+    name: str | None = None
 
     @property
     def is_service(self) -> bool:
-        """Whether it is one of our own services."""
+        """Whether it is a Quartet service."""
         return SERVICE_SCOPE in self.scopes

@@ -1,4 +1,4 @@
-"""Assertions: clients that prove who they are by a signature (private_key_jwt, RFC 7523)."""
+"""Client assertions: client authentication by a signed JWT (private_key_jwt, RFC 7523)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,21 +15,21 @@ from quartet_users.api_clients.public_keys import PublicKey, algorithms_of
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LENGTH = 8192
 MAX_KEYS = 10
-LONGEST_LIFE = 3600
-"""Seconds that an assertion may be ahead of its end, as common libraries make them; its `jti` is known as long."""
+MAX_LIFETIME = 3600
+"""Seconds until `exp`, as common libraries set it; the `jti` is stored for as long."""
 LEEWAY = 30
-"""Seconds that a client's clock may be wrong."""
+"""Tolerated error of a client's clock in seconds."""
 LATEST = 2**40
-"""Seconds since the epoch that no time reaches."""
+"""Seconds since the epoch: an upper limit of all times."""
 TIMES = {"exp": None, "nbf": 0, "iat": 0}
-"""The times of an assertion, and what those are that need not be there."""
+"""The times of an assertion with the defaults of optional ones."""
 MAX_ID = 256
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """What an assertion says that was verified; its `id` must not have been used before."""
+    """A verified assertion; its `id` (`jti`) must not have been used before."""
 
     client_id: str
     id: str
@@ -37,9 +37,9 @@ class Assertion:
 
 
 def read_keys(sent: Any) -> dict[str, Any]:
-    """A client's public keys as they are stored (RFC 7517 section 5), each with a `kid`.
+    """The public keys of a client in the stored form (RFC 7517 section 5), each with a `kid`.
 
-    Raises BadRequestError for what cannot be used, and for private keys above all.
+    Raises BadRequestError for invalid and for private keys.
     """
     keys = sent.get("keys") if isinstance(sent, dict) else None
     if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
@@ -51,7 +51,7 @@ def read_keys(sent: Any) -> dict[str, Any]:
 
 
 def claimed_client(text: str) -> str:
-    """Whose assertion `text` says it is, not yet believed. Raises UnauthorizedError."""
+    """The client id (`sub`) of an assertion that is not verified yet. Raises UnauthorizedError."""
     if len(text) > MAX_LENGTH:
         raise UnauthorizedError("bad_assertion")
     header_of(text)
@@ -66,8 +66,8 @@ def claimed_client(text: str) -> str:
 
 
 def verify(text: str, client_id: str, jwks: dict[str, Any], audiences: frozenset[str], now: datetime) -> Assertion:
-    """What the assertion `text` of `client_id` says (RFC 7523 section 3), which must be meant for `audiences` and for
-    nobody else: who takes it beside us could use it here.
+    """Verify the assertion `text` of `client_id` (RFC 7523 section 3). It must have no `aud` but `audiences`: another
+    recipient could use it here.
 
     Raises UnauthorizedError, whose reason is for the audit log only.
     """
@@ -77,7 +77,7 @@ def verify(text: str, client_id: str, jwks: dict[str, Any], audiences: frozenset
     found, algorithm = _find_key(jwks, header.get("kid")), header.get("alg")
     if found is None or found.get("alg", algorithm) != algorithm:
         raise UnauthorizedError("bad_assertion")
-    try:  # the key too: it was stored by the rules of its time
+    try:  # also for the key, which an earlier release may have stored by other rules
         key = _import(found)
         if algorithm not in algorithms_of(key):
             raise UnauthorizedError("bad_assertion")
@@ -95,7 +95,7 @@ def _read_claims(claims: dict[str, Any], client_id: str, audiences: frozenset[st
     if not all(isinstance(one, str) for one in meant) or not meant or not audiences.issuperset(meant):
         raise UnauthorizedError("bad_assertion_audience")
     expires, begins, issued = (_time(claims.get(name, default)) for name, default in TIMES.items())
-    if expires + LEEWAY <= now or expires > now + LONGEST_LIFE + LEEWAY or max(begins, issued) > now + LEEWAY:
+    if expires + LEEWAY <= now or expires > now + MAX_LIFETIME + LEEWAY or max(begins, issued) > now + LEEWAY:
         raise UnauthorizedError("expired_assertion")
     identifier = claims.get("jti")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID or not _is_plain(identifier):
@@ -110,7 +110,7 @@ def _time(value: object) -> float:
 
 
 def _find_key(jwks: dict[str, Any], key_id: object) -> dict[str, Any] | None:
-    """The key that `kid` names; without one, the only key there is."""
+    """The key with the `kid`; without one, the only key."""
     keys = [one for one in jwks["keys"] if key_id is None or one["kid"] == key_id]
     return keys[0] if len(keys) == 1 else None
 
@@ -132,7 +132,7 @@ def _read_key(sent: Any, where: str) -> dict[str, Any]:
     key_id = sent.get("kid", key.thumbprint())
     if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_ID or not _is_plain(key_id):
         raise _bad(f"{where}.kid must be a string of at most {MAX_ID} ASCII characters")
-    named = {"alg": sent["alg"]} if "alg" in sent else {}  # then it verifies by no other (RFC 8725 section 3.1)
+    named = {"alg": sent["alg"]} if "alg" in sent else {}  # the only algorithm then (RFC 8725 section 3.1)
     return {**key.as_dict(private=False), **named, "kid": key_id}
 
 
@@ -143,7 +143,7 @@ def _is_plain(text: str) -> bool:
 def _import(sent: dict[str, Any]) -> PublicKey:
     key = JWKRegistry.import_key({name: value for name, value in sent.items() if name not in ("key_ops", "use", "alg")})
     if not isinstance(key, PublicKey):
-        raise ValueError("kty must be EC, RSA or OKP")  # what is sent is wrong, not what is called
+        raise ValueError("kty must be EC, RSA or OKP")  # no TypeError: the request is wrong, not the call
     return key
 
 

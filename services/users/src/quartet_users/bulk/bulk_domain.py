@@ -1,4 +1,4 @@
-"""A Bulk's new users as sets: which of them come to be, decided without I/O."""
+"""The rules for users created by a Bulk request: which operations succeed; no I/O."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from quartet_users.users import user_domain
 from quartet_users.users.user_domain import User
 
 Step = tuple[int, ...]
-"""Operations that are carried out together or not at all, by their index in the message."""
+"""Indexes of operations that succeed or fail together: one, or several that refer to each other in a cycle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A user to make, as the client wants it."""
+    """A user to create, as sent by the client."""
 
     id: UUID
     sent: Normalised
@@ -27,14 +27,14 @@ class Wanted:
 
     @property
     def password(self) -> str | None:
-        """The password that is still to be hashed."""
+        """The password, until it is hashed."""
         found = self.sent.secrets.get("password") if self.password_hash is None else None
         return found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user that an operation would make, and its events."""
+    """The user that an operation creates if it succeeds, and its events."""
 
     user: User
     events: Sequence[DomainEvent]
@@ -42,11 +42,11 @@ class Candidate:
 
 
 Candidates = Mapping[int, Candidate | ScimError]
-"""By operation: the user that it would make, or why it cannot."""
+"""By index: the user that the operation creates if it succeeds, or its error."""
 
 
 def make_candidates(wanted: Mapping[int, Wanted | ScimError], now: datetime) -> Candidates:
-    """What the operations would make, were all names free."""
+    """The users of the operations, if all names are free."""
     return {
         index: one
         if isinstance(one, ScimError)
@@ -56,7 +56,7 @@ def make_candidates(wanted: Mapping[int, Wanted | ScimError], now: datetime) -> 
 
 
 def first_of_each_name(candidates: Candidates) -> dict[str, User]:
-    """The users to try to store, by the keys of their names: of several with one name the first."""
+    """The users to insert by the keys of their names; the first one of several with the same name."""
     found: dict[str, User] = {}
     for one in candidates.values():
         if isinstance(one, Candidate):
@@ -65,10 +65,9 @@ def first_of_each_name(candidates: Candidates) -> dict[str, User]:
 
 
 def settle(results: BulkResults, steps: Sequence[Step], candidates: Candidates, taken: Set[str]) -> list[Candidate]:
-    """The users that come to be, as if the steps were carried out one after the other.
+    """The users that are created, with the same results as if the steps were carried out one after the other.
 
-    `taken`: the keys of the names that others have. `results` keeps the outcomes; where it says that the Bulk is
-    stopped, this ends.
+    `taken`: the keys of names of other users. Records the outcomes in `results`, until it is stopped (failOnErrors).
     """
     names = set(taken)
     made: list[Candidate] = []
@@ -86,7 +85,7 @@ def settle(results: BulkResults, steps: Sequence[Step], candidates: Candidates, 
 def _claims(
     results: BulkResults, step: Step, candidates: Candidates, names: Set[str]
 ) -> tuple[set[str], dict[int, ScimError]]:
-    """The names that the users of one step would take, and what is wrong with its operations."""
+    """The names of the users of one step, and the errors of its operations."""
     claimed: set[str] = set()
     errors: dict[int, ScimError] = {}
     for index in step:
@@ -103,7 +102,7 @@ def _claims(
 
 
 def _record(results: BulkResults, step: Step, errors: Mapping[int, ScimError]) -> None:
-    """The outcome of each operation of a step: where one has failed, so have those that are in a circle with it."""
+    """Record the outcome of each operation of a step: if one failed, those in a cycle with it have failed too."""
     failed = next(iter(errors.items()), None)
     for index in step:
         error = errors.get(index) or (None if failed is None else results.dependent(*failed))

@@ -64,7 +64,7 @@ async def _body(limit: int) -> bytes:
 
 
 def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan, set[int], set[str]]:
-    """The message, the order of its operations, those that are large, and the URNs that they name."""
+    """The request, the plan of its operations, the indexes of large ones, and the URNs that they name."""
     request = parse_bulk(parse(body), ENDPOINTS)
     allowed = [_allowed(one, scopes) for one in request.operations]
     plan = make_plan(allowed, ENDPOINTS, lambda: str(new_id()))
@@ -74,7 +74,7 @@ def _planned(body: bytes, scopes: Set[str]) -> tuple[BulkRequest, Plan, set[int]
 
 
 def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:
-    """The operation, with a fault if the token lacks its scope."""
+    """The operation, with a fault if the access token lacks its scope."""
     scope = SCOPES.get(one.endpoint or "")
     if one.fault is not None or scope is None or scope in scopes:
         return one
@@ -82,6 +82,6 @@ def _allowed(one: BulkOperation, scopes: Set[str]) -> BulkOperation:
 
 
 def _lacking(operations: Sequence[BulkOperation], scopes: Set[str]) -> list[str]:
-    """The scopes that the operations need and the token lacks; one of each, however many operations."""
+    """The scopes that the operations need and the token lacks, each once."""
     asked = {one.endpoint for one in operations}
     return [scope for endpoint, scope in SCOPES.items() if endpoint in asked and scope not in scopes]

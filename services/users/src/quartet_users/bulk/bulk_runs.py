@@ -1,4 +1,4 @@
-"""A Bulk's steps in runs: what can be carried out by one statement or one call goes together."""
+"""Groups the steps of a Bulk request into runs: steps that one transaction or one call can carry out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from quartet_users.bulk.bulk_domain import Step
 USERS = "/Users"
 GROUPS = "/Groups"
 ENDPOINTS = (USERS, GROUPS)
-"""A group is in need of its members, a user of no group: in this order."""
+"""In this order: groups need their members, users need no group."""
 MAX_RUN = 250
-"""Operations of one transaction or call; a circle is not taken apart. Some 25 ms of Python for users of 3 kB."""
+"""Operations of one run, about 25 ms of Python for users of 3 kB; a cycle is not split."""
 
 
 class Kind(Enum):
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Steps that follow each other and are carried out at once."""
+    """Consecutive steps that are carried out together."""
 
     kind: Kind
     steps: tuple[Step, ...]
@@ -37,7 +37,7 @@ class Run:
 
 
 def runs(plan: Plan) -> Iterator[Run]:
-    """The steps of a plan in order. No group operation shares a run with one that it needs."""
+    """The steps of a plan in order, as runs. A group operation is never in the same run as one that it needs."""
     kind, steps = Kind.ONE, list[Step]()
     together: set[int] = set()
     for step in plan.steps:
@@ -58,5 +58,5 @@ def _kind(plan: Plan, step: Step) -> Kind:
     planned = plan.operations[step[0]]
     operation = planned.operation
     if operation.endpoint == USERS and operation.method is Method.POST:
-        return Kind.CREATE_USERS  # those at fault too: they need not part the others
+        return Kind.CREATE_USERS  # also with a fault: it does not split the run
     return Kind.GROUPS if operation.endpoint == GROUPS and planned.fault is None and len(step) == 1 else Kind.ONE

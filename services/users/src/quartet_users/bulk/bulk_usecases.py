@@ -1,4 +1,4 @@
-"""A Bulk carried out run by run (RFC 7644 3.7): each is a transaction or a call of its own, and keeps its results."""
+"""Carries out a Bulk request run by run (RFC 7644 section 3.7): each run is one transaction or one call to groups."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ from quartet_users.users import user_usecases
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 40.0
-"""Seconds after which nothing more is begun, no password within a run either: a proxy waits 60 for the answer, without
-which all results were lost.
+"""Seconds after which no further run and no further password hash is started: a proxy waits 60 s for the response, and
+without it the client would lose all results.
 """
 ANSWER_LIMIT = 50.0
-"""Seconds after which groups is not waited for any more."""
-BREATH = 0.01
-"""Seconds of work after which other requests have their turn."""
+"""Seconds after which a call to groups ends."""
+YIELD_INTERVAL = 0.01
+"""Seconds of work after which other tasks run."""
 
 STOPPING = ScimError(503, "The operation was not carried out: the server is shutting down. Send it again.")
 GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other: the references form a cycle.")
@@ -44,7 +44,7 @@ GROUPS_IN_A_CIRCLE = ScimError(409, "Groups cannot be members of each other: the
 
 @dataclass(frozen=True)
 class BulkDependencies:
-    """What a Bulk is carried out with."""
+    """The objects that a Bulk request needs."""
 
     container: AppContainer[UsersConfig]
     passwords: Passwords
@@ -52,7 +52,7 @@ class BulkDependencies:
 
 
 class Bulk:
-    """One message on its way, for one caller; `results` has the outcomes of what was carried out so far."""
+    """One Bulk request of one caller; `results` has the outcomes of the operations carried out so far."""
 
     def __init__(
         self,
@@ -69,44 +69,46 @@ class Bulk:
         self._caller = caller
         self._plan = plan
         self._large = large
-        """Operations, by index, that take milliseconds to read, and are read in a thread."""
+        """Indexes of operations that take milliseconds to normalise, which is done in a thread."""
         self._clock = clock
         self._ends = clock() + TIME_LIMIT
         self._answers = clock() + ANSWER_LIMIT
-        self._breathed = clock()
+        self._yielded_at = clock()
         self.results = BulkResults(plan, fail_on_errors)
 
     async def carry_out(self) -> None:
-        """Carry out all operations, or as many as errors, time and servers allow; raises nothing for what fails."""
-        ways = {Kind.CREATE_USERS: self._create, Kind.GROUPS: self._forward, Kind.ONE: self._change}
-        away: HttpError | None = None
+        """Carry out the operations; those that fail, or come after the last accepted error or the time limit, get an
+        error as their outcome.
+        """
+        methods = {Kind.CREATE_USERS: self._create, Kind.GROUPS: self._forward, Kind.ONE: self._change}
+        stop_reason: HttpError | None = None
         for run in runs(self._plan):
-            away = away or self._no_more()
-            if away is not None:
-                self._refuse(run.indexes, away)
+            stop_reason = stop_reason or self._stop_reason()
+            if stop_reason is not None:
+                self._refuse(run.indexes, stop_reason)
                 continue
             try:
-                await ways[run.kind](run)
-            except (CapacityExceededError, ShareExceededError) as error:  # may be over at the next run
+                await methods[run.kind](run)
+            except (CapacityExceededError, ShareExceededError) as error:  # the next run may succeed
                 self._refuse(run.indexes, error)
-            except UnavailableError as error:  # of this service's own database: nothing else can be done either
+            except UnavailableError as error:  # this service's own database: no other run can succeed
                 logger.warning(
                     "a server became unavailable during a Bulk request",
                     extra={"server": error.server, "error": repr(error.__cause__)},
                 )
-                away = error
+                stop_reason = error
                 self._refuse(run.indexes, error)
             if self.results.stopped:
                 return
 
-    def _no_more(self) -> ScimError | None:
-        """Why nothing more is to be begun, if so."""
+    def _stop_reason(self) -> ScimError | None:
+        """Why no further operation may start, None if one may."""
         if self._dependencies.container.stopping.is_set():
             return STOPPING
         return LATE if self._clock() > self._ends else None
 
     def _refuse(self, indexes: Sequence[int], error: HttpError) -> None:
-        """Record that nothing of these was carried out, or nothing more."""
+        """Record an error for those operations that have no outcome yet."""
         for index in indexes:
             if not self.results.stopped and index not in self.results:
                 self.results.record(index, Outcome.failed(self.results.refusal(index) or error))
@@ -119,14 +121,14 @@ class Bulk:
         except (UnavailableError, ShareExceededError):
             raise
         except Exception as error:
-            # One of them may be the reason, or a deadlock: each has its own chance then, and its own result.
+            # One step or a deadlock may be the reason: try each step in a transaction of its own.
             logger.error("cannot store a set of users", exc_info=error)
             for step in run.steps:
-                away = self._no_more()
-                if away is None:
-                    await self._create_apart(step, wanted)
+                stop_reason = self._stop_reason()
+                if stop_reason is None:
+                    await self._create_step(step, wanted)
                 else:
-                    self._refuse(step, away)
+                    self._refuse(step, stop_reason)
 
     async def _create_set(self, steps: Sequence[Step], wanted: Mapping[int, Wanted | ScimError]) -> BulkResults:
         mine = {index: wanted[index] for step in steps for index in step}
@@ -134,7 +136,7 @@ class Bulk:
             self._dependencies.container, self._caller, self.results, steps, mine
         )
 
-    async def _create_apart(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
+    async def _create_step(self, step: Step, wanted: Mapping[int, Wanted | ScimError]) -> None:
         if self.results.stopped:
             return
         try:
@@ -148,7 +150,7 @@ class Bulk:
             self._refuse(step, BROKEN)
 
     async def _wanted(self, index: int) -> Wanted | ScimError:
-        await self._breathe()
+        await self._yield_to_others()
         planned = self._plan.operations[index]
         refusal = self.results.refusal(index)
         if refusal is not None:
@@ -166,12 +168,12 @@ class Bulk:
         return wanted
 
     async def _hash_passwords(self, wanted: dict[int, Wanted | ScimError]) -> None:
-        """Few at a time, so that passwords of other requests have their turn in between, and none after the end."""
+        """Hash a few passwords at a time, so that other requests are not blocked; none after the time limit."""
         found = [(index, one) for index, one in wanted.items() if isinstance(one, Wanted) and one.password is not None]
         for start in range(0, len(found), AT_ONCE):
-            away = self._no_more()
-            if away is not None:
-                wanted.update({index: away for index, _ in found[start:]})
+            stop_reason = self._stop_reason()
+            if stop_reason is not None:
+                wanted.update({index: stop_reason for index, _ in found[start:]})
                 return
             some = found[start : start + AT_ONCE]
             hashed = await asyncio.gather(*(self._hashed(one) for _, one in some))
@@ -192,7 +194,7 @@ class Bulk:
             if refusal is None:
                 going.append(index)
                 continue
-            if self.results.errors_left is not None:  # it may be the one at which the Bulk ends
+            if self.results.errors_left is not None:  # this error may stop the request (failOnErrors)
                 await self._send(going)
                 going = []
             if not self.results.stopped:
@@ -218,7 +220,7 @@ class Bulk:
         for index in run.indexes:
             if self.results.stopped:
                 return
-            await self._breathe()
+            await self._yield_to_others()
             planned = self._plan.operations[index]
             refusal = self.results.refusal(index) or (GROUPS_IN_A_CIRCLE if len(run.indexes) > 1 else None)
             self.results.record(
@@ -254,7 +256,7 @@ class Bulk:
             return await asyncio.to_thread(normalise, planned.data)
         return normalise(planned.data)
 
-    async def _breathe(self) -> None:
-        if self._clock() - self._breathed > BREATH:
+    async def _yield_to_others(self) -> None:
+        if self._clock() - self._yielded_at > YIELD_INTERVAL:
             await asyncio.sleep(0)
-            self._breathed = self._clock()
+            self._yielded_at = self._clock()

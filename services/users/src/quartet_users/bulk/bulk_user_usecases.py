@@ -1,4 +1,4 @@
-"""Creates many users in one transaction."""
+"""The use case that creates many users of a Bulk request in one transaction."""
 
 from collections.abc import Mapping, Sequence, Set
 from uuid import UUID
@@ -10,7 +10,7 @@ from quartet_scim.bulk import BulkResults
 from quartet_scim.errors import ScimError
 from quartet_users.bulk.bulk_domain import Step, Wanted, first_of_each_name, make_candidates, settle
 from quartet_users.passwords import credential_store
-from quartet_users.tenant_schemas.schema_usecases import hold_schemas
+from quartet_users.tenant_schemas.schema_usecases import require_schemas
 from quartet_users.users import user_store
 from quartet_users.users.user_domain import User
 from quartet_users.users.user_usecases import Container
@@ -23,9 +23,9 @@ async def create_users(
     steps: Sequence[Step],
     wanted: Mapping[int, Wanted | ScimError],
 ) -> BulkResults:
-    """Create the users of a Bulk's steps as one set; `wanted` has them, or why one cannot be, by operation.
+    """Create the users of `steps` in one transaction; `wanted` has each user, or its error, by index.
 
-    Returns results with the outcomes, which hold because the transaction was committed; those given stay as they are.
+    Returns a copy of `results` with the outcomes, once the transaction is committed; `results` is not changed.
     """
     now = container.clock()
     candidates = make_candidates(wanted, now)
@@ -36,7 +36,7 @@ async def create_users(
         taken = {key for key, user in tried.items() if user.id not in stored}
         made = settle(settled, steps, candidates, taken)
         await _correct(work.connection, caller.tenant, stored, [one.user for one in made])
-        await hold_schemas(work.connection, caller.tenant, [one.user.attributes for one in made])
+        await require_schemas(work.connection, caller.tenant, [one.user.attributes for one in made])
         hashes = [(one.user.id, one.password_hash) for one in made if one.password_hash is not None]
         if hashes:
             await credential_store.set_passwords(work.connection, caller.tenant, hashes, now)
@@ -45,9 +45,9 @@ async def create_users(
 
 
 async def _correct(connection: Connection, tenant: str, stored: Set[UUID], made: Sequence[User]) -> None:
-    """Have the users that are `made` in the place of those that were `stored` to find out which names are taken.
+    """Delete users that were `stored` but failed, and insert those that are `made` but not stored.
 
-    They differ where a user fails with what it refers to: its name is then for another one of the set to have.
+    They differ if a user fails because of an operation that it refers to: then a later user can have its name.
     """
     wrong = stored - {user.id for user in made}
     missing = [user for user in made if user.id not in stored]

@@ -1,4 +1,4 @@
-"""The group operations of a Bulk: handed to the groups service in one call per run, which is never sent twice."""
+"""The client for the group operations of a Bulk request: one call to groups for each run, never repeated."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,9 @@ from quartet_scim_http.bulk_outcomes import LATE
 
 MAX_CALL_BYTES = 4 * 1024 * 1024
 TIMEOUT = 30.0
-"""Seconds of one call at most: hundreds of operations take longer than other calls between services."""
+"""The timeout of one call in seconds: hundreds of operations take longer than other calls between services."""
 SPARE = 5.0
-"""Seconds before the end of a call from which on groups begins nothing more, so that its answer still comes in time."""
+"""Seconds before the timeout in which groups starts no further operation, so that its response arrives in time."""
 
 NOT_TRIED = ScimError(
     503, "The operation was not carried out: the groups service did not answer an earlier one. Send it again."
@@ -48,14 +48,14 @@ class GroupOperations(Protocol):
     async def carry_out(
         self, caller: Caller, operations: Sequence[Planned], errors_left: int | None, seconds: float
     ) -> list[Outcome]:
-        """What became of the operations after so many `seconds` at most; fewer where it ended at so many errors.
+        """The outcomes of the operations within `seconds`; fewer than operations if `errors_left` errors occurred.
 
-        Raises UnavailableError (503) when it is not known what became of them.
+        Raises UnavailableError (503) if the outcomes are unknown.
         """
 
 
 class GroupOperationsClient:
-    """The groups service as GroupOperations."""
+    """GroupOperations by HTTP calls to the groups service."""
 
     def __init__(self, client: ServiceClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -64,7 +64,7 @@ class GroupOperationsClient:
     async def carry_out(
         self, caller: Caller, operations: Sequence[Planned], errors_left: int | None, seconds: float
     ) -> list[Outcome]:
-        """What became of the operations, in calls of at most about 4 MiB (see GroupOperations)."""
+        """As GroupOperations, in calls of about 4 MiB at most."""
         outcomes: list[Outcome] = []
         ends = self._clock() + seconds
         for some in _in_parts([_encoded(one) for one in operations]):

@@ -1,1 +1,1 @@
-"""The lock-out: whoever guesses passwords or secrets waits longer and longer."""
+"""The lockout: after failed attempts to guess passwords or secrets, the next ones wait longer and longer."""

@@ -1,33 +1,34 @@
-"""The rules of the lock-out: how long who has failed waits, decided without I/O from what is known and the time.
+"""The rules of the lockout: how long an attempt waits after failed ones; no I/O.
 
-Failures are counted three times over: of an account at one address (pair), of an account at all addresses where it was
-never logged in before (account), and of an address that tries accounts which it never got into (address). The first
-grows to long waits, and hits nobody but who sits at that address. The other two stay short, and do not hold for an
-account at an address where it has logged in before: nobody is locked out by what is done elsewhere.
+Three counters of failures: of an account at one address (pair), of an account at all addresses from which it has never
+logged in (account), and of an address at accounts that have never logged in from there (address). Waits of the pair
+grow long, but affect clients at that address only. The other two waits stay short, and do not apply to an account at
+an address from which it has logged in before: failures at other addresses lock no user out.
 
-While the account or the address has others wait, an account that has logged in there is still let in with the right
-password. A wrong one is answered as the others are, with the same wait, and is counted apart (held), so that nothing
-that is visible discloses which accounts have logged in there. For the same reason such an account counts at the
-account and the address like any other as soon as these are over their limits and nobody has to wait.
+While attempts at the account or from the address have to wait, an account that has logged in from there is exempt: the
+right password is accepted. A wrong one gets the same response and the same wait as an account that is not exempt, and
+has a counter of its own (exempt), so that responses do not disclose which accounts have logged in from there. For the
+same reason failures of such an account count for account and address too, once these have reached their limits and no
+wait is running.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-PAIR, ACCOUNT, ADDRESS, HELD = range(4)
-"""The places of what is counted."""
+PAIR, ACCOUNT, ADDRESS, EXEMPT = range(4)
+"""Indexes of the counters in `States`."""
 PENDING = 10.0
-"""Seconds after which an attempt that was begun and never ended is given up."""
+"""Seconds after which an attempt without an end no longer counts as pending."""
 BUSY = 1.0
-"""Seconds to wait where attempts run already whose end decides."""
+"""Seconds to wait while as many attempts as allowed are pending."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """After `free` failures the next attempt waits `first` seconds, and twice as long after each further one, at most
-    `longest`. `memory` seconds after the last attempt all is forgotten. Before that many failures, `at_once` attempts
-    may run beside each other, then one; None where it does not matter.
+    """After `free` failures the next attempt waits `first` seconds, twice as long after each further failure, at most
+    `longest`. The counter expires `memory` seconds after the last attempt. `at_once` attempts may be pending at a time
+    before `free` failures, then one; None for any number.
     """
 
     free: int
@@ -37,14 +38,14 @@ class Rule:
     at_once: int | None = 32
 
     def wait(self, failures: int) -> float:
-        """Seconds to wait after so many failures."""
+        """Seconds to wait after a number of failures."""
         over = failures - self.free
         return 0.0 if over < 0 else min(self.longest, self.first * 2.0 ** min(over, 64))
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of one kind of attempt; None where something is not counted."""
+    """The rules of one kind of attempt; None for a counter that is not used."""
 
     pair: Rule
     account: Rule | None = None
@@ -52,7 +53,7 @@ class Rules:
 
 
 class State(NamedTuple):
-    """What is kept of a pair, an account or an address. Times are in seconds since the epoch."""
+    """One counter: failures, pending attempts, end of the wait, last change; times are in seconds since the epoch."""
 
     failures: int = 0
     pending: int = 0
@@ -61,93 +62,93 @@ class State(NamedTuple):
 
 
 States = tuple[State, State, State, State]
-"""Of the pair, the account, the address, and the pair while others have to wait."""
+"""The counters of the pair, the account, the address, and of the pair while it is exempt."""
 NOTHING: States = (State(), State(), State(), State())
 
 
 class Seen(NamedTuple):
-    """What is known when an attempt is made. `known`: the account has logged in at this address before."""
+    """The state before an attempt. `known`: the account has logged in from this address before."""
 
     states: States = NOTHING
     known: bool = False
 
     def changed(self, changes: Mapping[int, State]) -> "Seen":
-        """The same with other states in some places."""
-        pair, account, address, held = (changes.get(place, state) for place, state in enumerate(self.states))
-        return Seen((pair, account, address, held), self.known)
+        """The same with other counters, by index."""
+        pair, account, address, exempt = (changes.get(index, state) for index, state in enumerate(self.states))
+        return Seen((pair, account, address, exempt), self.known)
 
 
 class Decision(NamedTuple):
-    """Whether an attempt may begin: only if `wait` is 0 seconds. `places` count it. `hidden` is how many seconds an
-    account that has not logged in at the address has to wait: a failure is answered as if this one had to.
+    """An attempt may start if `wait` is 0 seconds; `counters` are the indexes of those that count it. `wait_if_unknown`
+    is the wait in seconds for an account that has not logged in from the address: the response to a failure has it too.
     """
 
     wait: float
-    places: tuple[int, ...] = ()
-    hidden: float = 0.0
+    counters: tuple[int, ...] = ()
+    wait_if_unknown: float = 0.0
 
 
 DONE = Decision(0.0)
 Step = Callable[[Rules, Seen, float], tuple[Decision, Seen]]
-"""One of the functions below, with its places: gives the decision, and what is to be kept."""
+"""One of the functions below with its counters bound: returns the decision and the new state."""
 
 
 def start_attempt(rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
-    """An attempt is to begin; it may if there is nothing to wait for."""
-    shared = [(place, rule) for place, rule in ((ACCOUNT, rules.account), (ADDRESS, rules.address)) if rule is not None]
-    others = max((_begin(rule, seen.states[place], now)[0] for place, rule in shared), default=0.0)
+    """Decide whether an attempt may start, and count it as pending if so."""
+    shared = [(index, rule) for index, rule in ((ACCOUNT, rules.account), (ADDRESS, rules.address)) if rule is not None]
+    wait_if_unknown = max((_begin(rule, seen.states[index], now)[0] for index, rule in shared), default=0.0)
     pair, _ = _begin(rules.pair, seen.states[PAIR], now)
-    shown = max(others, pair)
-    is_held = seen.known and others > 0
-    is_refused = pair > 0 or _begin(rules.pair, seen.states[HELD], now)[0] > 0 if is_held else shown > 0
+    wait = max(wait_if_unknown, pair)
+    is_exempt = seen.known and wait_if_unknown > 0
+    is_refused = pair > 0 or _begin(rules.pair, seen.states[EXEMPT], now)[0] > 0 if is_exempt else wait > 0
     if is_refused:
-        return Decision(shown), seen
-    counted = [place for place, rule in shared if not seen.known or _is_over(rule, seen.states[place], now)]
-    places = (HELD,) if is_held else (PAIR, *counted)
-    begun = {place: _begin(_rule(rules, place), seen.states[place], now)[1] for place in places}
-    return Decision(0.0, places, others), seen.changed(begun)
+        return Decision(wait), seen
+    counted = [index for index, rule in shared if not seen.known or _is_over(rule, seen.states[index], now)]
+    counters = (EXEMPT,) if is_exempt else (PAIR, *counted)
+    begun = {index: _begin(_rule(rules, index), seen.states[index], now)[1] for index in counters}
+    return Decision(0.0, counters, wait_if_unknown), seen.changed(begun)
 
 
-def failed(places: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
-    """An attempt that had begun, and is counted at `places`, has failed."""
+def failed(counters: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
+    """Count a failure of a pending attempt in `counters`."""
     changes = {}
-    for place in places:
-        rule = _rule(rules, place)
-        state = _aged(rule, seen.states[place], now)
+    for index in counters:
+        rule = _rule(rules, index)
+        state = _aged(rule, seen.states[index], now)
         failures = state.failures + 1
         until = max(state.until, now + rule.wait(failures))
-        changes[place] = State(failures, max(0, state.pending - 1), until, now)
+        changes[index] = State(failures, max(0, state.pending - 1), until, now)
     return DONE, seen.changed(changes)
 
 
-def succeeded(places: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
-    """An attempt that had begun was right: the pair begins anew, and is known from now on. What others have failed at
-    the account, and this address at others, stays.
+def succeeded(counters: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
+    """End a pending attempt as successful: resets the counters of the pair, which is known from now on. Failures of the
+    account at other addresses, and of this address at other accounts, stay.
     """
-    _, ended = released(places, rules, seen, now)
-    anew = {}
-    for place in (PAIR, HELD):
-        state = ended.states[place]
-        if state.failures or seen.states[place].pending:
-            anew[place] = State(0, state.pending, 0.0, now)  # with the time: later than what another process may know
-    return DONE, Seen(ended.changed(anew).states, known=rules.account is not None or rules.address is not None)
+    _, ended = released(counters, rules, seen, now)
+    reset = {}
+    for index in (PAIR, EXEMPT):
+        state = ended.states[index]
+        if state.failures or seen.states[index].pending:
+            reset[index] = State(0, state.pending, 0.0, now)  # with the time: newer than the state of other processes
+    return DONE, Seen(ended.changed(reset).states, known=rules.account is not None or rules.address is not None)
 
 
-def released(places: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
-    """An attempt that had begun has ended without a result: it does not count."""
-    aged = {place: _aged(_rule(rules, place), seen.states[place], now) for place in places}
+def released(counters: Sequence[int], rules: Rules, seen: Seen, now: float) -> tuple[Decision, Seen]:
+    """End a pending attempt without counting it."""
+    aged = {index: _aged(_rule(rules, index), seen.states[index], now) for index in counters}
     return DONE, seen.changed(
-        {place: state._replace(pending=max(0, state.pending - 1)) for place, state in aged.items()}
+        {index: state._replace(pending=max(0, state.pending - 1)) for index, state in aged.items()}
     )
 
 
-def _rule(rules: Rules, place: int) -> Rule:
-    """The rule of a place that is counted."""
-    return {ACCOUNT: rules.account, ADDRESS: rules.address}.get(place) or rules.pair
+def _rule(rules: Rules, index: int) -> Rule:
+    """The rule of a counter."""
+    return {ACCOUNT: rules.account, ADDRESS: rules.address}.get(index) or rules.pair
 
 
 def _is_over(rule: Rule, state: State, now: float) -> bool:
-    """Whether failures have reached the limit from which on there are waits."""
+    """Whether the failures have reached the number after which attempts wait."""
     return _aged(rule, state, now).failures >= rule.free
 
 
@@ -163,7 +164,7 @@ def _begin(rule: Rule, state: State, now: float) -> tuple[float, State]:
 
 
 def _aged(rule: Rule, state: State, now: float) -> State:
-    """What of it still holds; no clock that is set makes a wait longer than the longest."""
+    """The state without what has expired; a clock that was set back does not make a wait longer than the longest."""
     age = now - state.touched
     if age > rule.memory:
         return State()

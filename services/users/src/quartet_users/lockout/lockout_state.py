@@ -1,4 +1,4 @@
-"""Where the lock-out keeps what it knows: in Redis for all processes, or in this one's memory while Redis is away."""
+"""The state of the lockout: in Redis for all processes, in the memory of this process while Redis is unavailable."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 CAPACITY = 20_000
 KNOWN_FOR = 30 * 86_400
-"""Seconds for which it is remembered where an account has logged in."""
+"""Seconds for which the addresses of successful logins are stored."""
 TRIES = 30
-"""How often a change is tried again that another process was faster with."""
+"""Attempts to write a change while other processes change the same state."""
 
 EXCHANGE = """
 for i = 1, 4 do
@@ -28,25 +28,25 @@ end
 if ARGV[13] ~= '0' then redis.call('SET', KEYS[5], '1', 'EX', ARGV[13]) end
 return 1
 """
-"""Puts new states in the place of the ones that were read, if they are still the same."""
+"""Compare and set: writes new states if those in Redis are still the ones that were read."""
 
 
 class StateChangedError(Exception):
-    """Others changed the same again and again."""
+    """Other processes changed the state at each of TRIES attempts to write it."""
 
 
 class Keys(NamedTuple):
-    """Under which names the states of an attempt stand; nothing can be read from them."""
+    """The keys of the states of an attempt; account and address cannot be read from them."""
 
     pair: str
     account: str
     address: str
-    held: str
+    exempt: str
     known: str
 
 
 class LocalStore:
-    """States in the memory of this process; those changed longest ago are dropped first."""
+    """States in the memory of this process; beyond `capacity` the oldest are dropped."""
 
     def __init__(self, now: Callable[[], float], capacity: int = CAPACITY) -> None:
         self._now = now
@@ -54,18 +54,18 @@ class LocalStore:
         self._known: FIFOCache[str, float] = FIFOCache(capacity)
 
     def change(self, keys: Keys, rules: Rules, step: Step) -> Decision:
-        """Do `step`, and give its decision."""
+        """Apply `step` and return its decision."""
         decision, seen = step(rules, self.read(keys), self._now())
         self.put(keys, seen)
         return decision
 
     def read(self, keys: Keys) -> Seen:
-        """What is known."""
-        pair, account, address, held = (self._states.get(key, State()) for key in keys[:4])
-        return Seen((pair, account, address, held), self._known.get(keys.known, 0.0) > self._now())
+        """The state of an attempt's keys."""
+        pair, account, address, exempt = (self._states.get(key, State()) for key in keys[:4])
+        return Seen((pair, account, address, exempt), self._known.get(keys.known, 0.0) > self._now())
 
     def put(self, keys: Keys, seen: Seen) -> None:
-        """Keep `seen`."""
+        """Store `seen`."""
         for key, state in zip(keys[:4], seen.states, strict=True):
             self._states[key] = state
         if seen.known:
@@ -73,21 +73,21 @@ class LocalStore:
 
 
 class RedisStore:
-    """States in Redis, by whose clock all processes go. `set_clock` is called with its time."""
+    """States in Redis, whose clock all processes use. `set_clock` is called with its time."""
 
     def __init__(self, redis: "Callable[[], Redis]", set_clock: Callable[[float], object]) -> None:
         self._redis = redis
         self._set_clock = set_clock
         self._script: Any = None
 
-    async def change(self, keys: Keys, rules: Rules, step: Step, owed: Seen | None) -> tuple[Decision, Seen]:
-        """Do `step` on what is known, and on what is `owed` to it; gives its decision, and what is known then.
+    async def change(self, keys: Keys, rules: Rules, step: Step, unsynced: Seen | None) -> tuple[Decision, Seen]:
+        """Apply `step` to the state in Redis, merged with `unsynced`; returns its decision and the new state.
 
-        Raises ContendedError, and what Redis raises.
+        Raises StateChangedError, and what Redis raises.
         """
         for _ in range(TRIES):
             sent, seen, now = await self._read(keys)
-            decision, after = step(rules, seen if owed is None else merged(seen, owed), now)
+            decision, after = step(rules, seen if unsynced is None else merged(seen, unsynced), now)
             if after == seen or await self._exchange(keys, rules, sent, after, news=after.known and not seen.known):
                 return decision, after
         raise StateChangedError
@@ -100,8 +100,8 @@ class RedisStore:
         now = seconds + microseconds / 1e6
         self._set_clock(now)
         sent = [one or b"" for one in found[:4]]
-        pair, account, address, held = map(_decode, sent)
-        return sent, Seen((pair, account, address, held), found[4] is not None), now
+        pair, account, address, exempt = map(_decode, sent)
+        return sent, Seen((pair, account, address, exempt), found[4] is not None), now
 
     async def _exchange(self, keys: Keys, rules: Rules, old: list[bytes], seen: Seen, *, news: bool) -> bool:
         if self._script is None:
@@ -115,11 +115,11 @@ class RedisStore:
 
 
 def merged(one: Seen, other: Seen) -> Seen:
-    """Of each state the one that was touched last."""
-    pair, account, address, held = (
+    """The newer state of each counter."""
+    pair, account, address, exempt = (
         max(both, key=lambda state: state.touched) for both in zip(one.states, other.states, strict=True)
     )
-    return Seen((pair, account, address, held), one.known or other.known)
+    return Seen((pair, account, address, exempt), one.known or other.known)
 
 
 def _encode(state: State) -> str:

@@ -1,1 +1,1 @@
-"""Logins of people: names and passwords, sessions and their refresh tokens."""
+"""Logins of users by name and password, and changes of passwords."""

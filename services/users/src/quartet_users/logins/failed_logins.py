@@ -1,12 +1,12 @@
-"""Failed logins: counted and published as a bounded number of events."""
+"""Failed logins: counted, and published as a limited number of events."""
 
 from dataclasses import dataclass, replace
 from typing import cast
 from uuid import UUID
 
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import ANONYMOUS, Caller
 from quartet_common.core.identifiers import SYSTEM_TENANT
-from quartet_common.messaging.event_aggregation import ANONYMOUS, OTHERS, EventAggregator, Tally
+from quartet_common.messaging.event_aggregation import OTHERS, EventAggregator, Tally
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_users.logins import login_events
 
@@ -15,7 +15,7 @@ MAX_NAME = 128
 
 @dataclass(frozen=True)
 class Failure:
-    """A login that failed: in whose directory, as what, from where, why. `tenant` is None for one that is not there."""
+    """A failed login: its tenant (None for an unknown one), user, source address and reason."""
 
     tenant: str | None
     user_name: str
@@ -25,7 +25,7 @@ class Failure:
 
 
 class FailedLogins(EventAggregator[Failure, None]):
-    """Counts failed logins by tenant, name, address and reason; each tenant for itself, so that none hides another."""
+    """Counts failed logins by tenant, name, address and reason; each tenant has its own limit of events."""
 
     name = "failed logins"
 
@@ -35,11 +35,11 @@ class FailedLogins(EventAggregator[Failure, None]):
         self.add(replace(failure, user_name=name), None)
 
     def partition(self, kind: Failure) -> str | None:
-        """Its tenant."""
+        """The tenant of a failure."""
         return kind.tenant
 
     def overflow_key(self, kind: Failure) -> Failure:
-        """The others of the tenant."""
+        """The key that counts further failures of the tenant together."""
         return Failure(kind.tenant, OTHERS, None, None, OTHERS)
 
     def event_of(self, kind: Failure, tally: Tally[None]) -> tuple[Caller, DomainEvent]:
@@ -49,5 +49,5 @@ class FailedLogins(EventAggregator[Failure, None]):
             "userId": None if kind.user_id is None else str(kind.user_id),
             "reason": kind.reason,
         }
-        caller = Caller(kind.tenant or SYSTEM_TENANT, ANONYMOUS, kind.address)
+        caller = Caller(kind.tenant or SYSTEM_TENANT, ANONYMOUS, kind.address, actor_type=ANONYMOUS)
         return caller, login_events.login_failed(cast(login_events.FailedLoginFacts, {**who, **tally.facts}))

@@ -13,7 +13,7 @@ LOGIN_FAILED = "users.login.failed.v1"
 
 
 class FailedLoginFacts(TypedDict):
-    """The data of failed logins: one, or several alike."""
+    """The data of one failed login, or of several with the same user, address and reason."""
 
     userName: str
     userId: str | None
@@ -24,11 +24,11 @@ class FailedLoginFacts(TypedDict):
 
 
 def login_succeeded(session_id: UUID, user_id: UUID, user_name: str, client_id: str) -> DomainEvent:
-    """Somebody has logged in: a session began."""
+    """A user has logged in: a session began."""
     data = {"userId": str(user_id), "userName": user_name, "sessionId": str(session_id), "clientId": client_id}
     return DomainEvent(LOGIN_SUCCEEDED, f"sessions/{session_id}", 1, data)
 
 
 def login_failed(facts: FailedLoginFacts) -> DomainEvent:
-    """Somebody could not log in."""
+    """A login failed."""
     return DomainEvent(LOGIN_FAILED, f"logins/{new_id()}", 1, {**facts}, DENIED)

@@ -1,11 +1,11 @@
-"""Request bodies of logins and of changes of passwords."""
+"""Shapes of the requests of logins and password changes."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class LoginRequest:
-    """A person's name and password; a `new_password` takes the place of the one that was right."""
+    """The name and password of a user; `new_password` replaces the password after the login."""
 
     tenant: str
     user_name: str
@@ -16,7 +16,7 @@ class LoginRequest:
 
 @dataclass
 class PasswordRequest:
-    """A new password of one's own."""
+    """A change of the caller's own password."""
 
     old_password: str
     new_password: str

@@ -1,13 +1,13 @@
-"""Routes of logins: a session for a name and a password, and a new password for who knows the old one."""
+"""Routes of logins and of changes of the caller's own password."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.validation_messages import shown
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import dependency
-from quartet_common.web.guard import caller, public, requires, source_address
+from quartet_common.web.guard import caller, public, requires, source_address, user_agent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY
@@ -17,8 +17,6 @@ from quartet_users.logins.login_usecases import Attempt, LoginDependencies, Pass
 from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_routes import own_id, own_session
 from quartet_users.sessions.session_tokens import Visitor
-
-MAX_AGENT = 256
 
 blueprint = Blueprint("logins", __name__, url_prefix="/users")
 
@@ -40,8 +38,7 @@ async def log_in() -> Response:
             f"client_id must be one of {', '.join(sorted(FIRST_PARTY))}, got {shown(attempt.client_id)}.",
             "unknown_client",
         )
-    agent = request.headers.get("User-Agent", "")[:MAX_AGENT] or None
-    visitor = Visitor(attempt.client_id, source_address(), agent)
+    visitor = Visitor(attempt.client_id, source_address(), user_agent())
     return json_response(LoginDocument.of(await login_usecases.log_in(dependency(LoginDependencies), attempt, visitor)))
 
 

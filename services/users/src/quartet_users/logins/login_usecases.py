@@ -1,4 +1,4 @@
-"""Use cases of logins: who proves to be somebody gets a session; one function per command."""
+"""Use cases of logins and password changes: one function per command."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,10 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import USER, Caller
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
+from quartet_scim.normalise import MAX_INDEXED_ATTRIBUTE_BYTES
 from quartet_scim.usernames import prepare
 from quartet_users.config import UsersConfig
 from quartet_users.errors import (
@@ -33,15 +34,15 @@ from quartet_users.tokens import tenant_status_store
 from quartet_users.tokens.key_ring import KeyRing
 from quartet_users.users import user_domain, user_store
 
-NOWHERE = (None, "deleted")
-"""The status of a tenant that does not exist."""
-MAX_NAME = 1024
-"""Characters of a userName; nobody has a longer one."""
+ABSENT = (None, "deleted")
+"""The statuses of tenants that do not exist."""
+MAX_USER_NAME_LENGTH = MAX_INDEXED_ATTRIBUTE_BYTES
+"""Characters; no stored userName has more, since none has more bytes."""
 
 
 @dataclass(frozen=True)
 class LoginDependencies:
-    """What logins are carried out with."""
+    """The objects that logins need."""
 
     container: AppContainer[UsersConfig]
     keys: KeyRing
@@ -51,7 +52,7 @@ class LoginDependencies:
 
 
 class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A login as it is wanted."""
+    """The parsed body of a login request."""
 
     tenant: str
     user_name: str
@@ -64,7 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new password of one's own."""
+    """The parsed body of a password change."""
 
     old_password: str
     new_password: str
@@ -75,7 +76,7 @@ class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class _Asked:
-    """Whose password is tried, and what is known of them."""
+    """The user of a login, the status of the tenant and the stored credential; None for those that do not exist."""
 
     tenant: str
     user_name: str
@@ -85,13 +86,13 @@ class _Asked:
 
 
 async def log_in(dependencies: LoginDependencies, attempt: Attempt, visitor: Visitor) -> Tokens:
-    """A session for who has the password.
+    """Verify a password, begin a session and return its tokens.
 
     Raises InvalidCredentialsError (401), PasswordChangeRequiredError (403), PasswordRefusedError (400), and what the
-    lockout raises. Whatever is wrong, the work is one verification at today's cost.
+    lockout raises. Every failure costs the same: one verification at the present cost.
     """
     begun = await dependencies.lockout.start_attempt(
-        attempt.tenant, prepare(attempt.user_name[:MAX_NAME]), visitor.address
+        attempt.tenant, prepare(attempt.user_name[:MAX_USER_NAME_LENGTH]), visitor.address
     )
     async with _releasing(dependencies.lockout, begun):
         asked = await _ask(dependencies, attempt, visitor.address)
@@ -101,21 +102,28 @@ async def log_in(dependencies: LoginDependencies, attempt: Attempt, visitor: Vis
         raise InvalidCredentialsError
     pair = await dependencies.keys.signing_pair()
     new_hash = await _new_hash(dependencies, asked, credential, attempt)
-    caller = Caller(attempt.tenant, str(credential.user_id), visitor.address)
+    caller = Caller(
+        attempt.tenant,
+        str(credential.user_id),
+        visitor.address,
+        actor_name=credential.user_name,
+        actor_type=USER,
+        user_agent=visitor.user_agent,
+    )
 
     async def command(work: UnitOfWork) -> TokenGrant | None:
         return await _enter(dependencies.container, work, credential, new_hash, attempt, visitor)
 
-    turn = await session_tokens.in_turn(dependencies.container, caller, command)
-    if turn is None:
+    grant = await session_tokens.run_session_command(dependencies.container, caller, command)
+    if grant is None:
         raise InvalidCredentialsError
-    return session_tokens.make_tokens(dependencies.container, pair, turn)
+    return session_tokens.make_tokens(dependencies.container, pair, grant)
 
 
 async def change_password(
     dependencies: LoginDependencies, caller: Caller, user_id: UUID, session: UUID | None, change: PasswordChange
 ) -> None:
-    """Give a person who knows the old password a new one; all sessions but the given one end.
+    """Replace the password of a user who knows the old one; ends all sessions but `session`.
 
     Raises WrongPasswordError (403), PasswordRefusedError (400), and what the lockout raises.
     """
@@ -137,20 +145,20 @@ async def change_password(
 
 
 async def _ask(dependencies: LoginDependencies, attempt: Attempt, address: str | None) -> _Asked:
-    """What is known of the one who wants in; the same questions for everybody."""
+    """Look up tenant and credential, with the same queries for users that exist and that do not."""
     tenant, name = attempt.tenant, attempt.user_name
     status, credential = None, None
     if TENANT_ID.fullmatch(tenant) is not None:
         async with dependencies.container.database.connection() as connection:
             status = await tenant_status_store.read_status(connection, tenant)
-            if len(name) <= MAX_NAME and "\0" not in name:
+            if len(name) <= MAX_USER_NAME_LENGTH and "\0" not in name:
                 credential = await credential_store.find_by_name(connection, tenant, name)
     return _Asked(tenant, name, address, status, credential)
 
 
 @asynccontextmanager
 async def _releasing(lockout: Lockout, attempt: LockoutAttempt) -> AsyncIterator[None]:
-    """What fails inside leaves the attempt uncounted, and not pending."""
+    """Release the attempt if the block fails, so that it is not counted."""
     try:
         yield
     except Exception:
@@ -159,19 +167,19 @@ async def _releasing(lockout: Lockout, attempt: LockoutAttempt) -> AsyncIterator
 
 
 async def _is_right(dependencies: LoginDependencies, asked: _Asked, password: str) -> bool:
-    """Whether the password is that of the credential; the same work where there is none."""
+    """Whether the password is that of the credential; costs the same without a credential."""
     known = asked.credential
-    tenant = None if asked.status in NOWHERE else asked.tenant
+    tenant = None if asked.status in ABSENT else asked.tenant
     return await dependencies.passwords.verify(None if known is None else known.password_hash, password, tenant)
 
 
 async def _verdict(
     dependencies: LoginDependencies, attempt: LockoutAttempt, asked: _Asked, *, right: bool
 ) -> Credential | None:
-    """The credential, if its password was right and may be used; otherwise a failure is counted."""
+    """The credential if the login is valid; else counts a failure and returns None."""
     reason = _fault(asked, right=right)
     if reason is None:
-        await dependencies.lockout.succeeded(attempt)  # whatever comes now, it was no guess
+        await dependencies.lockout.succeeded(attempt)  # whatever fails after this, the password was right
         return asked.credential
     _count(dependencies, asked, reason)
     await dependencies.lockout.failed(attempt)
@@ -181,7 +189,7 @@ async def _verdict(
 def _fault(asked: _Asked, *, right: bool) -> str | None:
     known = asked.credential
     faults = {
-        "unknown_tenant": asked.status in NOWHERE,
+        "unknown_tenant": asked.status in ABSENT,
         "tenant_suspended": asked.status != "active",
         "unknown_user": known is None,
         "no_password": known is not None and known.password_hash is None,
@@ -200,7 +208,7 @@ def _count(dependencies: LoginDependencies, asked: _Asked, reason: str) -> None:
 async def _new_hash(
     dependencies: LoginDependencies, asked: _Asked, credential: Credential, attempt: Attempt
 ) -> str | None:
-    """The hash to store at this login: of the new password, or of the same at today's cost; None where it stays."""
+    """The hash to store: of the new password, or of the same one if its hash has an old cost; None for no change."""
     if attempt.new_password is not None:
         if normalise(attempt.new_password) == normalise(attempt.password):
             raise PasswordRefusedError("It must differ from the old password.")
@@ -228,16 +236,16 @@ async def _enter(
     attempt: Attempt,
     visitor: Visitor,
 ) -> TokenGrant | None:
-    """The session, unless the user was changed while the password was verified."""
+    """Begin the session; None if the user was changed while the password was verified."""
     connection, tenant, user_id = work.connection, work.tenant, credential.user_id
     if attempt.new_password is not None and new_hash is not None:
         if not await _replace(work, credential, new_hash, None):
             return None
-    elif await credential_store.hold(connection, tenant, user_id) != credential:
+    elif await credential_store.lock_credential(connection, tenant, user_id) != credential:
         return None
     elif new_hash is not None:
         await credential_store.renew_hash(connection, tenant, credential, new_hash)
-    grant = await session_tokens.begin(container, connection, tenant, user_id, visitor)
+    grant = await session_tokens.begin_session(container, connection, tenant, credential, visitor)
     session = grant.session
     work.publish([login_events.login_succeeded(session.id, user_id, credential.user_name, session.client_id)])
     await session_ending.end_oldest(work, user_id)

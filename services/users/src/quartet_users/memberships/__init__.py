@@ -1,1 +1,1 @@
-"""Memberships: what the users service knows of a user's groups."""
+"""Memberships: the groups of each user, as the users service knows them from events of the groups service."""

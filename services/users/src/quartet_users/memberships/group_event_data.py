@@ -1,4 +1,4 @@
-"""Data of events of groups, as far as the users service reads it."""
+"""The data of group events: the fields that the users service reads, as groups and edges."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,45 +19,46 @@ LEFT = "groups.membership.removed.v1"
 UNNESTED = "groups.nesting.removed.v1"
 
 MEMBERSHIPS = {"groups.membership.added.v1": True, LEFT: False}
-"""Whether the users that an event names belong to the group from then on."""
+"""Whether the users in an event of a type are members of the group after it."""
 
 NESTINGS = {"groups.nesting.added.v1": True, UNNESTED: False}
-"""The same of the groups that an event names."""
+"""The same for the groups in an event."""
 
 
 class GroupFacts(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of every group event's data."""
+    """The fields of every group event."""
 
     id: UUID
     display_name: str
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A user or a group that an event names."""
+    """A user or a group in an event."""
 
     value: UUID
 
 
 class MembershipFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event about members that joined or left a group."""
+    """The fields of an event about users that joined or left a group."""
 
     members: list[Reference]
 
 
 class NestingFacts(GroupFacts, frozen=True, rename="camel"):
-    """What is read of an event about groups that joined or left a group."""
+    """The fields of an event about groups that joined or left a group."""
 
     groups: list[Reference]
 
 
-def _below(event: Event) -> list[UUID]:
-    """The groups out of which users may fall by the event: those that left their parent, or the one that is gone."""
+def detached_groups(event: Event) -> list[UUID]:
+    """The groups whose members lose a way to roles: those that left their parent, or the deleted one."""
     if event.routing_key == DELETED:
-        return [_known(event).id]
+        return [known_group(event).id]
     return [child.value for child in msgspec.convert(event.data, NestingFacts).groups]
 
 
-def _joined_or_left(events: Sequence[Event]) -> list[Edge]:
+def membership_edges(events: Sequence[Event]) -> list[Edge]:
+    """The edges of events about users that joined or left groups."""
     converted = [(event, msgspec.convert(event.data, MembershipFacts)) for event in events]
     return [
         Edge(user.value, facts.id, event.sequence, MEMBERSHIPS[event.routing_key])
@@ -66,7 +67,8 @@ def _joined_or_left(events: Sequence[Event]) -> list[Edge]:
     ]
 
 
-def _nested_or_not(events: Sequence[Event]) -> list[Edge]:
+def nesting_edges(events: Sequence[Event]) -> list[Edge]:
+    """The edges of events about groups that joined or left groups."""
     converted = [(event, msgspec.convert(event.data, NestingFacts)) for event in events]
     return [
         Edge(child.value, facts.id, event.sequence, NESTINGS[event.routing_key])
@@ -75,6 +77,7 @@ def _nested_or_not(events: Sequence[Event]) -> list[Edge]:
     ]
 
 
-def _known(event: Event, *, deleted: bool = False) -> KnownGroup:
+def known_group(event: Event, *, deleted: bool = False) -> KnownGroup:
+    """The group of an event."""
     facts = msgspec.convert(event.data, GroupFacts)
     return KnownGroup(facts.id, event.sequence, deleted, facts.display_name)

@@ -1,4 +1,4 @@
-"""Groups and memberships as the users service knows them."""
+"""Groups and memberships as they are known from events."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class KnownGroup:
-    """A group as heard of; `version` says when."""
+    """A group after the event with the sequence `version`."""
 
     id: UUID
     version: int
@@ -16,7 +16,7 @@ class KnownGroup:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """That something began (`present`) or ceased to belong to a group: a user to it, or a group to its parent."""
+    """Whether `member`, a user or a group, is in a group (`present`) after the event with the sequence `version`."""
 
     member: UUID
     group: UUID

@@ -1,7 +1,7 @@
-"""SQL of what users belong to: connection first, then the tenant; never commits.
+"""SQL of groups, memberships and nestings known from events: connection first, then the tenant; never commits.
 
-Everything that is kept here carries the version of the group in its event: what is older changes nothing, so that
-events may come twice and in any order.
+Each row has the version of the group in its event, and older events change nothing: so events may arrive twice and in
+any order.
 """
 
 from collections.abc import Iterable
@@ -12,18 +12,18 @@ from quartet_scim.filters import Column, Kind, Rows
 from quartet_users.memberships.membership_domain import Edge, KnownGroup
 
 AT_ONCE = 20_000
-"""Rows that one statement removes, so that none comes near the statement timeout."""
+"""Rows that one statement deletes, well below the statement timeout."""
 
 SEARCHED = Rows(
     "belongings AS f WHERE f.tenant_id = users.tenant_id AND f.user_id = users.id",
     {"value": Column("f.group_id", Kind.UUID, indexed=True), "display": Column("f.display"), "type": Column("f.type")},
 )
-"""Where a filter finds `groups`, in queries over the table `users` by that name."""
+"""The SQL of filters on `groups`, in queries over the table `users`."""
 
 
 def groups_column(groups_url: str | None) -> str:
-    """A column `groups` for queries over the table `users` by that name: the user's groups as SCIM shows them, without
-    the outer brackets, or NULL for none; made by the database, so that no group becomes a Python object.
+    """The SQL of a column `groups` for queries over the table `users`: the values of the SCIM attribute as JSON without
+    the outer brackets, NULL for none. The database makes the text, so that no group becomes a Python object.
 
     `groups_url` begins each `$ref`; with None the groups are not read.
     """
@@ -39,22 +39,22 @@ def groups_column(groups_url: str | None) -> str:
 
 
 async def read_groups(connection: Connection, tenant: str, groups_url: str, user_id: UUID) -> str | None:
-    """The groups of one user, as `groups_column` makes them."""
+    """The groups of one user in the form of `groups_column`."""
     query = f"SELECT {groups_column(groups_url)} FROM users WHERE tenant_id = $1 AND id = $2"
     found: str | None = await connection.fetchval(query, tenant, user_id)
     return found
 
 
 async def lock_nestings(connection: Connection, tenant: str) -> None:
-    """Have others who change how the tenant's groups are nested wait until this transaction has ended.
+    """Lock the nestings of the tenant until the transaction ends.
 
-    What follows from edges that nobody else can see yet would otherwise be missing.
+    Without it, two transactions would each derive ancestors without the other's uncommitted edges.
     """
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"nestings:{tenant}")
 
 
-async def learn_groups(connection: Connection, tenant: str, groups: Iterable[KnownGroup]) -> None:
-    """Keep the newest state of each group. A deleted one stays deleted. The rows are locked in any case."""
+async def upsert_groups(connection: Connection, tenant: str, groups: Iterable[KnownGroup]) -> None:
+    """Store the newest state of each group; a deleted one stays deleted. Locks the rows, also unchanged ones."""
     newest = {group.id: group for group in sorted(groups, key=lambda group: (group.deleted, group.version))}
     await connection.execute(
         """
@@ -73,9 +73,9 @@ async def learn_groups(connection: Connection, tenant: str, groups: Iterable[Kno
 
 
 async def set_memberships(connection: Connection, tenant: str, edges: Iterable[Edge]) -> None:
-    """Keep which users belong to which groups. Users that are not there and groups that are deleted are passed over.
+    """Store which users are in which groups; ignores unknown users and deleted groups.
 
-    The groups must have been learnt by the same transaction, so that none is deleted meanwhile.
+    Needs `upsert_groups` in the same transaction, which locks the groups against deletion.
     """
     await connection.execute(
         """
@@ -94,10 +94,7 @@ async def set_memberships(connection: Connection, tenant: str, edges: Iterable[E
 
 
 async def set_nestings(connection: Connection, tenant: str, edges: Iterable[Edge]) -> None:
-    """Keep which groups belong to which, and what follows for all below. Deleted groups are passed over.
-
-    The caller holds `lock_nestings`.
-    """
+    """Store which groups are in which groups, and derive `ancestors`; ignores deleted groups. Needs `lock_nestings`."""
     rows = await connection.fetch(
         """
         INSERT INTO nestings (tenant_id, child_id, parent_id, version, present)
@@ -114,8 +111,8 @@ async def set_nestings(connection: Connection, tenant: str, edges: Iterable[Edge
     await _derive_ancestors(connection, tenant, {row["child_id"] for row in rows})
 
 
-async def forget_groups(connection: Connection, tenant: str, ids: Iterable[UUID]) -> None:
-    """Remove everything about groups that are deleted but that they are. The caller holds `lock_nestings`."""
+async def delete_edges_of_groups(connection: Connection, tenant: str, ids: Iterable[UUID]) -> None:
+    """Delete memberships and nestings of deleted groups; the rows in `known_groups` stay. Needs `lock_nestings`."""
     gone = list(ids)
     while await connection.fetchval(
         """
@@ -142,9 +139,9 @@ async def forget_groups(connection: Connection, tenant: str, ids: Iterable[UUID]
 
 
 async def _derive_ancestors(connection: Connection, tenant: str, changed: Iterable[UUID]) -> None:
-    """Make `ancestors` what `nestings` say, for `changed` and all groups below them; only differences are written.
+    """Derive `ancestors` from `nestings` for `changed` and all groups below them; writes differences only.
 
-    Events that come out of order can make a circle for a while: UNION ends there, and no group is above itself.
+    Events out of order can make a temporary cycle: UNION ends the recursion there, and no group is its own ancestor.
     """
     ids = list(changed)
     if not ids:
@@ -177,7 +174,7 @@ async def _derive_ancestors(connection: Connection, tenant: str, changed: Iterab
 
 
 def _columns(edges: Iterable[Edge]) -> tuple[list[UUID], list[UUID], list[int], list[bool]]:
-    """The last of each edge, as arrays."""
+    """The newest state of each edge, as one list for each column."""
     newest = {(edge.member, edge.group): edge for edge in sorted(edges, key=lambda edge: edge.version)}
     return (
         [edge.member for edge in newest.values()],

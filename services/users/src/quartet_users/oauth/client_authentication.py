@@ -1,4 +1,4 @@
-"""Client authentication: which client it is that asks for a token, or about one (RFC 6749 section 2.3, RFC 7523)."""
+"""Client authentication at the OAuth endpoints (RFC 6749 section 2.3, RFC 7523)."""
 
 import base64
 import hmac
@@ -17,7 +17,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_serving.percent import unquote_plus
 from quartet_users.api_clients import api_client_store as store
 from quartet_users.api_clients import client_assertions
-from quartet_users.api_clients.api_client_usecases import GRAIN
+from quartet_users.api_clients.api_client_usecases import LAST_USE_INTERVAL
 from quartet_users.api_clients.authenticated_client import FIRST_PARTY, AuthenticatedClient
 from quartet_users.config import UsersConfig
 from quartet_users.errors import InvalidClientError, OAuthError
@@ -27,16 +27,17 @@ from quartet_users.oauth.oauth_parameters import Form
 Container = AppContainer[UsersConfig]
 
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
-"""How a client may prove who it is; `none` is for FIRST_PARTY."""
+"""The methods of client authentication; `none` is for FIRST_PARTY."""
 MAX_ID = 128
 MAX_HEADER = 8192
-"""Characters of an Authorization header that are read."""
-NOBODY = bytes(32)
+"""The maximum length of an Authorization header in characters."""
+NO_HASH = bytes(32)
+"""Compared for a client without secrets, so that it takes as long."""
 
 
 @dataclass(frozen=True)
 class _Proof:
-    """What came with a request: a client's id, and a secret or an assertion, or none of both."""
+    """The credentials in a request: a client id with a secret, an assertion, or neither."""
 
     client_id: str
     secret: str | None = None
@@ -48,8 +49,8 @@ async def authenticate(
 ) -> AuthenticatedClient:
     """The client of a request from `address` with `form` and the header `authorization`.
 
-    Raises InvalidClientError (401), the same for everything that is not as it should be, OAuthError (400) where more
-    than one method is used at a time, and LimitedError (429) where too many secrets of the client were wrong.
+    Raises InvalidClientError (401), the same for every failure, OAuthError (400) for more than one method in a request,
+    and LimitedError (429) after too many wrong secrets of the client.
     """
     proof, at = _read(form, authorization), container.clock()
     if proof.assertion is not None:
@@ -121,7 +122,7 @@ def _read_assertion(form: Form, assertion: str) -> _Proof:
 
 
 def _bootstrap(container: Container, client_id: str, secret: str, at: datetime) -> AuthenticatedClient | None:
-    """The client of the configuration with that id and secret; takes as long whichever it is, or none."""
+    """The client of the configuration with an id and secret, in constant time; None for no such client."""
     found, sent = None, digest(secret)
     for client in container.config.bootstrap_clients.clients:
         same = hmac.compare_digest(digest(client.client_secret.get_secret_value()), sent)
@@ -137,7 +138,7 @@ async def _by_secret(container: Container, client_id: str, secret: str, at: date
     sent = digest(secret)
     secrets = row["secrets"] if row is not None else []
     found: UUID | None = None
-    for secret_id, secret_hash, expires_at in secrets or [(None, NOBODY, None)]:
+    for secret_id, secret_hash, expires_at in secrets or [(None, NO_HASH, None)]:
         same = hmac.compare_digest(secret_hash, sent)
         if same and (expires_at is None or expires_at > at):
             found = secret_id
@@ -167,7 +168,7 @@ async def _by_assertion(container: Container, client_id: str, text: str, at: dat
 
 
 async def _find(container: Container, client_id: str) -> tuple[str, asyncpg.Record | None]:
-    """The tenant that a client's id begins with, and the client; an id that nobody can have is not looked for."""
+    """The tenant in a client id, and the client; no query for an id that no client can have."""
     tenant = client_id.rpartition(".")[0]
     if len(client_id) > MAX_ID or not client_id.isascii() or "\0" in client_id or TENANT_ID.fullmatch(tenant) is None:
         return tenant, None
@@ -181,6 +182,8 @@ async def _known(
     if row["expires_at"] is not None and row["expires_at"] <= at:
         raise InvalidClientError("expired_client")
     async with container.database.connection() as connection:
-        await store.note_use(connection, tenant, client_id, secret_id, at, GRAIN)
+        await store.note_use(connection, tenant, client_id, secret_id, at, LAST_USE_INTERVAL)
     scopes = frozenset(row["scopes"])
-    return AuthenticatedClient(client_id, frozenset({tenant}), scopes, at, expires_at=row["expires_at"])
+    return AuthenticatedClient(
+        client_id, frozenset({tenant}), scopes, at, expires_at=row["expires_at"], name=row["name"]
+    )

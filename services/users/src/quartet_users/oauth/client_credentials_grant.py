@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from quartet_common.auth.principal import ANY_TENANT
 from quartet_common.auth.scopes import PLATFORM_ADMIN, SERVICE_SCOPE
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import CLIENT, Caller, RequestOrigin
 from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID, new_id
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import unit_of_work
@@ -21,9 +21,9 @@ Container = AppContainer[UsersConfig]
 
 
 async def require_active(container: Container, tenant: str) -> None:
-    """Refuse to give a token for a tenant that cannot use it, now and not as it was a moment ago.
+    """Check in the database that a tenant is active.
 
-    Raises OAuthError (400): `invalid_request` where there is none, `unauthorized_client` for a suspended one.
+    Raises OAuthError (400): `invalid_request` for an unknown tenant, `unauthorized_client` for a suspended one.
     """
     async with container.database.connection() as connection:
         status = await tenant_status_store.read_status(connection, tenant)
@@ -37,8 +37,8 @@ DEFAULT_TENANT = "default"
 
 
 def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | None, audience: str) -> Grant:
-    """What `client` gets. Without `scope` all its scopes; a service without `tenant` may act for any, a client of a
-    tenant acts for that one.
+    """The content of a token for `client`: all its scopes without `scope`; without `tenant` its own tenant, or any
+    tenant for a service.
 
     Raises OAuthError `invalid_scope`, `invalid_request` or `unauthorized_client` (RFC 6749 section 5.2).
     """
@@ -51,7 +51,7 @@ def decide_grant(client: AuthenticatedClient, scope: str | None, tenant: str | N
     tenant = _tenant(client, tenant, ANY_TENANT if SERVICE_SCOPE in scopes else DEFAULT_TENANT)
     if scope and scopes != within(tenant, scopes):
         raise OAuthError("invalid_scope", f"{PLATFORM_ADMIN} is available in the tenant {SYSTEM_TENANT} only.")
-    return Grant(client.id, tenant, within(tenant, scopes), audience=audience)
+    return Grant(client.id, tenant, within(tenant, scopes), audience=audience, name=client.name)
 
 
 def _tenant(client: AuthenticatedClient, tenant: str | None, otherwise: str) -> str:
@@ -77,14 +77,14 @@ class Granted:
 
 
 class ClientCredentials:
-    """A token for the client itself (RFC 6749 section 4.4)."""
+    """The handler of the grant type client_credentials (RFC 6749 section 4.4)."""
 
     def __init__(self, container: AppContainer[UsersConfig], keys: KeyRing) -> None:
         self._container = container
         self._keys = keys
 
-    async def __call__(self, form: Form, client: AuthenticatedClient, address: str | None) -> Granted:
-        """The token. Raises OAuthError (400)."""
+    async def __call__(self, form: Form, client: AuthenticatedClient, origin: RequestOrigin) -> Granted:
+        """Issue a token. Raises OAuthError (400)."""
         config = self._container.config
         audience = access_tokens.audience_of(config.issuer, form.getlist("resource"))
         grant = decide_grant(client, form.get("scope"), form.get("tenant"), audience)
@@ -92,21 +92,28 @@ class ClientCredentials:
         if grant.tenant != ANY_TENANT:
             await require_active(self._container, grant.tenant)
         if client.is_bootstrap and not client.is_service and grant.tenant != SYSTEM_TENANT:
-            await self._publish(grant, str(token_id), address)
+            await self._publish(grant, str(token_id), origin)
         pair = await self._keys.signing_pair()
         lifetime = _lifetime(config.token_lifetime, client)
         signed = access_tokens.sign(grant, pair, config.issuer, client.at, lifetime, token_id)
         return Granted(signed, lifetime, " ".join(sorted(grant.scopes)))
 
-    async def _publish(self, grant: access_tokens.Grant, token_id: str, address: str | None) -> None:
-        """Have it on record in a customer's own log that the installation's own client can act there."""
-        caller = Caller(grant.tenant, grant.client_id, address)
+    async def _publish(self, grant: access_tokens.Grant, token_id: str, origin: RequestOrigin) -> None:
+        """Publish the token to the customer's audit log: a client of the configuration can act in the tenant."""
+        caller = Caller(
+            grant.tenant,
+            grant.client_id,
+            origin.address,
+            actor_name=grant.name,
+            actor_type=CLIENT,
+            user_agent=origin.user_agent,
+        )
         async with unit_of_work(self._container, caller) as work:
             work.publish([api_client_events.token_issued(grant.client_id, grant.scopes, token_id)])
 
 
 def _lifetime(longest: int, client: AuthenticatedClient) -> int:
-    """Seconds that a token lives: not beyond the end of its client."""
+    """The lifetime of a token in seconds, at most until the client expires."""
     if client.expires_at is None:
         return longest
     return max(1, min(longest, int((client.expires_at - client.at).total_seconds())))

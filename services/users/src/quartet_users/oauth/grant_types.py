@@ -1,7 +1,8 @@
-"""Grants: what the token endpoint can be asked for, by `grant_type` (RFC 6749 section 4)."""
+"""The grant types of the token endpoint and their handlers (RFC 6749 section 4)."""
 
 from collections.abc import Awaitable, Callable
 
+from quartet_common.core.caller import RequestOrigin
 from quartet_common.runtime.container import AppContainer
 from quartet_users.api_clients.authenticated_client import AuthenticatedClient
 from quartet_users.config import UsersConfig
@@ -11,9 +12,10 @@ from quartet_users.oauth.refresh_token_grant import REFRESH, RefreshTokens
 from quartet_users.sessions.session_tokens import Tokens
 from quartet_users.tokens.key_ring import KeyRing
 
-GrantHandler = Callable[[Form, AuthenticatedClient, str | None], Awaitable[Granted | Tokens]]
-"""Answers a token request of a client that was authenticated, from an address; the form has no parameter twice but
-`resource`. Raises OAuthError (400). There is one per grant_type, so that another flow is another entry of the table.
+GrantHandler = Callable[[Form, AuthenticatedClient, RequestOrigin], Awaitable[Granted | Tokens]]
+"""Handles a token request of an authenticated client; only `resource` may be twice in the form.
+
+Raises OAuthError (400).
 """
 
 
@@ -22,5 +24,5 @@ class Grants(dict[str, GrantHandler]):
 
     @classmethod
     def of(cls, container: AppContainer[UsersConfig], keys: KeyRing) -> "Grants":
-        """All that there are."""
+        """All grant types."""
         return cls({CLIENT_CREDENTIALS: ClientCredentials(container, keys), REFRESH: RefreshTokens(container, keys)})

@@ -1,6 +1,4 @@
-"""Metadata routes: what clients ask before they ask for anything, the keys of tokens (RFC 7517) and the endpoints that
-there are (RFC 8414).
-"""
+"""Routes of public metadata: the keys that verify tokens (RFC 7517), and the authorization server (RFC 8414)."""
 
 from hashlib import sha256
 
@@ -43,9 +41,9 @@ async def server() -> Response:
 
 
 def server_document(issuer: str, grants: Grants) -> ServerDocument:
-    """The metadata of the authorization server `issuer`, whose token endpoint knows `grants`.
+    """The metadata of the authorization server `issuer` with the grant types `grants`.
 
-    Nothing is answered by a redirect yet, so there are no response types.
+    There is no authorization endpoint, so there are no response types.
     """
     confidential = [method for method in METHODS if method != "none"]
     return ServerDocument(
@@ -68,7 +66,7 @@ def server_document(issuer: str, grants: Grants) -> ServerDocument:
 
 
 def _cached(body: bytes) -> Response:
-    """`body` for whoever does not have it yet, to be kept for a minute (RFC 9110 section 13.1.2)."""
+    """A response that may be cached for a minute; 304 if the client has it already (RFC 9110 section 13.1.2)."""
     etag = sha256(body).hexdigest()[:32]
     headers = {"Cache-Control": CACHED, "ETag": f'"{etag}"'}
     if request.if_none_match.contains_weak(etag):

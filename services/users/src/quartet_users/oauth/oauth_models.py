@@ -1,4 +1,4 @@
-"""The shapes of what the OAuth endpoints take and answer, for the OpenAPI document only."""
+"""Shapes of requests and responses of the OAuth endpoints, for the OpenAPI document only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class TokenRequest:
 
 @dataclass
 class TokenDocument:
-    """Answer of the token endpoint (RFC 6749 section 5.1)."""
+    """Response of the token endpoint (RFC 6749 section 5.1)."""
 
     access_token: str
     token_type: str
@@ -37,6 +37,37 @@ class TokenErrorDocument:
 
     error: str
     error_description: str
+
+
+@dataclass
+class TokenStatusRequest:
+    """Form of introspection (RFC 7662 section 2.1) and revocation (RFC 7009 section 2.1)."""
+
+    token: str
+    token_type_hint: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+@dataclass
+class IntrospectionDocument:
+    """Response of introspection (RFC 7662 section 2.2); only `active` where it is false. `tenant` and `client_name` are
+    Quartet's own.
+    """
+
+    active: bool
+    tenant: str | None = None
+    sub: str | None = None
+    username: str | None = None
+    client_id: str | None = None
+    client_name: str | None = None
+    scope: str | None = None
+    token_type: str | None = None
+    jti: str | None = None
+    iss: str | None = None
+    aud: str | list[str] | None = None
+    iat: int | None = None
+    exp: int | None = None
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""OAuth forms: what stands in a request to the OAuth endpoints, read as RFC 6749 wants it read."""
+"""Form parameters of the OAuth endpoints, parsed by the rules of RFC 6749."""
 
 import re
 
@@ -15,10 +15,10 @@ SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
 async def read_parameters() -> Form:
-    """The parameters of the running request. None stands twice but REPEATED; one without a value is as if it were not
-    there (RFC 6749 section 3.2), which libraries rely on that send an empty `client_secret` where they have none.
+    """The parameters of the current request. An empty one counts as missing (RFC 6749 section 3.2): some libraries send
+    an empty `client_secret` if they have none.
 
-    Raises OAuthError `invalid_request`, and ServiceError 413 for a form that is too large.
+    Raises OAuthError `invalid_request` for one given twice (except REPEATED), ServiceError 413 for a large form.
     """
     sent = await read_form()
     for name, values in sent.lists():
@@ -28,7 +28,7 @@ async def read_parameters() -> Form:
 
 
 def require_parameter(form: Form, name: str) -> str:
-    """A parameter that must be there. Raises OAuthError `invalid_request`."""
+    """A required parameter. Raises OAuthError `invalid_request`."""
     found = form.get(name)
     if found is None:
         raise OAuthError("invalid_request", f"The parameter {name} is missing. Send it in a body of {FORM}.")

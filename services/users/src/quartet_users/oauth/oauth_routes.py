@@ -5,7 +5,7 @@ from quart_schema import DataSource, document_request, document_response, tag
 
 from quartet_common.core.errors import code_of, title_of
 from quartet_common.web.dependencies import app_container, dependency
-from quartet_common.web.guard import public, source_address
+from quartet_common.web.guard import public, request_origin, source_address
 from quartet_common.web.openapi import JSON, Dialect
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
@@ -23,7 +23,7 @@ from quartet_users.sessions.session_models import LoginDocument
 from quartet_users.sessions.session_tokens import Tokens
 
 UNCACHED = {"Pragma": "no-cache"}
-"""What RFC 6749 section 5.1 wants of an answer with a token beside the `Cache-Control: no-store` that all have."""
+"""Required for responses with a token (RFC 6749 section 5.1); all responses have `Cache-Control: no-store`."""
 OAUTH = Dialect(
     prefix="/oauth2",
     error_type=JSON,
@@ -34,7 +34,7 @@ OAUTH = Dialect(
     },
     error_example=lambda status: {"error": code_of(status), "error_description": f"{title_of(status)}."},
 )
-"""How the token endpoint speaks (RFC 6749 section 5.2)."""
+"""The errors of the OAuth endpoints in the OpenAPI document (RFC 6749 section 5.2)."""
 
 blueprint = Blueprint("oauth", __name__)
 
@@ -54,8 +54,8 @@ async def token() -> Response:
         raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(grants)}.")
     client = await authenticated_client(form)
     if grant_type == REFRESH:
-        stop_on_disconnect()  # a token whose successor nobody would receive is better not used up
-    return _answer(await grants[grant_type](form, client, source_address()))
+        stop_on_disconnect()  # the refresh token stays valid if the client would not receive the next one
+    return _answer(await grants[grant_type](form, client, request_origin()))
 
 
 async def authenticated_client(form: Form) -> AuthenticatedClient:
@@ -72,7 +72,7 @@ def _answer(given: Granted | Tokens) -> Response:
 
 
 def _authorization() -> str | None:
-    """The request's Authorization header. Of two nobody can say which one counts: raises OAuthError (400)."""
+    """The Authorization header of the request. Raises OAuthError (400) for more than one."""
     sent = request.headers.getlist("Authorization")
     if len(sent) > 1:
         raise OAuthError("invalid_request", "The request has more than one Authorization header.")

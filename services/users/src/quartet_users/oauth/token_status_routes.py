@@ -1,18 +1,17 @@
-"""Routes of the status of tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
+"""Routes of introspection (RFC 7662) and revocation (RFC 7009) of tokens."""
 
 from quart import Blueprint, Response
 from quart_schema import DataSource, document_request, document_response, tag
 
 from quartet_common.web.dependencies import dependency
-from quartet_common.web.guard import public, source_address
+from quartet_common.web.guard import public, request_origin
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
 from quartet_users.errors import InvalidClientError
-from quartet_users.oauth.oauth_models import TokenErrorDocument
+from quartet_users.oauth.oauth_models import IntrospectionDocument, TokenErrorDocument, TokenStatusRequest
 from quartet_users.oauth.oauth_parameters import Form, read_parameters, require_parameter
 from quartet_users.oauth.oauth_routes import authenticated_client
 from quartet_users.oauth.token_status_usecases import Asker, TokenStatus
-from quartet_users.scim_tokens.scim_token_models import IntrospectionDocument, TokenStatusRequest
 
 blueprint = Blueprint("token_status", __name__)
 
@@ -42,17 +41,17 @@ async def revoke() -> Response:
     """Revoke a token of the client (RFC 7009); other tokens get the same response and are not changed."""
     form = await read_parameters()
     asker = await _asker(form, may_be_public=True)
-    await dependency(TokenStatus).revoke(asker, source_address(), _token(form))
+    await dependency(TokenStatus).revoke(asker, request_origin(), _token(form))
     return Response(b"", 200, content_type="application/json")
 
 
 async def _asker(form: Form, *, may_be_public: bool = False) -> Asker:
     client = await authenticated_client(form)
     if client.is_public and not may_be_public:
-        raise InvalidClientError("no_proof")  # anybody can call themselves one
-    return Asker(client.id, client.tenants, client.is_service)
+        raise InvalidClientError("no_proof")  # a public client is not authenticated
+    return Asker(client.id, client.tenants, client.is_service, client.name)
 
 
 def _token(form: Form) -> str:
-    """The token that is asked about. Its `token_type_hint` is not needed: every kind of token says what it is."""
+    """The token in question. `token_type_hint` is not needed: every kind of token can be recognised."""
     return require_parameter(form, "token")

@@ -1,4 +1,4 @@
-"""The status of tokens: what a client may know of a token (RFC 7662), and which ones it may end (RFC 7009)."""
+"""Use cases of token status: introspection (RFC 7662) and revocation (RFC 7009) of tokens by clients."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from quartet_common.auth.principal import ANY_TENANT, Principal
 from quartet_common.auth.revocations import revocation
 from quartet_common.auth.token_verifier import AUDIENCE, MAX_TOKEN_LENGTH, TokenVerifier
 from quartet_common.config.rate_limit import Limit
-from quartet_common.core.caller import Caller
+from quartet_common.core.caller import CLIENT, USER, Caller, RequestOrigin
 from quartet_common.core.errors import LimitedError, UnauthorizedError
 from quartet_common.core.identifiers import SYSTEM_TENANT, parse_id
 from quartet_common.limits.windows import REFUSED, Windows
@@ -32,32 +32,33 @@ from quartet_users.tokens.token_revocation import revoke
 from quartet_users.users import user_store
 
 BY_ONE = Limit(100, 10)
-"""Access tokens that a person, or a client for itself, may end one by one: each is held by every api until it would
-have expired, so whoever makes and ends tokens in a circle fills a few MB and no more.
+"""Access tokens that one user or client may revoke one by one: every api keeps each revocation until the token expires,
+so creating and revoking tokens in a loop takes a few MB at most.
 """
 BY_TENANT = Limit(1000, 10)
-"""The same of all of a tenant together."""
+"""The same for all users and clients of a tenant together."""
 INACTIVE: dict[str, Any] = {"active": False}
-"""The answer for all that the client may not know, whatever the reason (RFC 7662 section 2.2)."""
+"""The response for tokens that are invalid or unknown to the client (RFC 7662 section 2.2)."""
 
 
 @dataclass(frozen=True)
 class Asker:
-    """A client that has authenticated itself: it knows of the tokens of `tenants`, a `*` among them for all. Where
-    `is_service`, its question means that the token is being used.
+    """An authenticated client that asks about a token; it may know the tokens of `tenants` (`*` for all). A question of
+    a service counts as a use of the token.
     """
 
     client_id: str
     tenants: frozenset[str]
     is_service: bool = False
+    name: str | None = None
 
     def knows(self, tenant: str) -> bool:
-        """Whether tokens of `tenant` are any of its business."""
+        """Whether the client may know tokens of `tenant`."""
         return ANY_TENANT in self.tenants or tenant in self.tenants
 
 
 class TokenStatus:
-    """Tokens of every kind that the users service gives."""
+    """Introspects and revokes tokens of all kinds that the users service issues."""
 
     def __init__(self, container: AppContainer[UsersConfig], scim_tokens: ScimTokens) -> None:
         self._container = container
@@ -65,7 +66,7 @@ class TokenStatus:
         self._ended_by_one, self._ended_by_tenant = Windows(BY_ONE, monotonic), Windows(BY_TENANT, monotonic)
 
     async def introspect(self, asker: Asker, token: str) -> dict[str, Any]:
-        """What RFC 7662 section 2.2 answers of `token`, and its `tenant`. Raises UnavailableError (503)."""
+        """The introspection response (RFC 7662 section 2.2) with the `tenant`. Raises UnavailableError (503)."""
         if token.startswith(SCIM_TOKEN):
             return await self._introspect_scim(asker, token)
         if token.startswith(REFRESH_TOKEN):
@@ -74,22 +75,22 @@ class TokenStatus:
             return INACTIVE
         return await self._introspect_access(asker, token)
 
-    async def revoke(self, asker: Asker, address: str | None, token: str) -> None:
-        """End `token` if it was given to the asker; all else is passed over in silence (RFC 7009 section 2.2).
+    async def revoke(self, asker: Asker, origin: RequestOrigin, token: str) -> None:
+        """Revoke `token` if it was issued to the asker; no effect and no error otherwise (RFC 7009 section 2.2).
 
-        Raises OAuthError `unsupported_token_type` for what is no token at all, LimitedError for one of too many access
-        tokens, UnavailableError (503).
+        Raises OAuthError `unsupported_token_type` for a client secret, LimitedError for too many access tokens,
+        UnavailableError (503).
         """
         if token.startswith(CLIENT_SECRET):
             raise OAuthError(
                 "unsupported_token_type", "A client secret cannot be revoked here. Delete it at /users/clients."
             )
         if token.startswith(SCIM_TOKEN):
-            await self._revoke_scim(asker, address, token)
+            await self._revoke_scim(asker, origin, token)
         elif token.startswith(REFRESH_TOKEN):
-            await self._revoke_refresh(asker, address, token)
+            await self._revoke_refresh(asker, origin, token)
         else:
-            await self._revoke_access(asker, address, token)
+            await self._revoke_access(asker, origin, token)
 
     async def _introspect_scim(self, asker: Asker, token: str) -> dict[str, Any]:
         found = await self._scim_tokens.find(token)
@@ -130,7 +131,7 @@ class TokenStatus:
             "sub": user_id,
             "client_id": who.client_id,
             "iss": issuer,
-            "aud": issuer,  # only we take it; which scopes it gives is decided when it is used
+            "aud": issuer,  # no scope: the scopes are read when the token is used
             "iat": int(issued),
             "exp": end,
         }
@@ -146,6 +147,7 @@ class TokenStatus:
             "jti": who.token_id,
             "iss": self._container.config.issuer,
             "aud": audience,
+            **({"client_name": who.actor_name} if who.actor_type == CLIENT and who.actor_name else {}),
             **more,
         }
 
@@ -157,19 +159,20 @@ class TokenStatus:
             rows = await user_store.find_by_ids(connection, who.tenant, [user_id])
         return rows[0]["user_name"] if rows else None
 
-    async def _revoke_scim(self, asker: Asker, address: str | None, token: str) -> None:
+    async def _revoke_scim(self, asker: Asker, origin: RequestOrigin, token: str) -> None:
         found: ScimToken | None = await self._scim_tokens.find(token)
         if found is None or found.client_id != asker.client_id or not asker.knows(found.tenant):
             return
-        await revoke_scim_token(self._container, Caller(found.tenant, asker.client_id, address), found.id)
+        caller = _caller(origin, found.tenant, asker.client_id, asker.name, CLIENT)
+        await revoke_scim_token(self._container, caller, found.id)
 
-    async def _revoke_refresh(self, asker: Asker, address: str | None, token: str) -> None:
-        """End the whole login that the token is of, also by a token that was used before."""
+    async def _revoke_refresh(self, asker: Asker, origin: RequestOrigin, token: str) -> None:
+        """End the session of a refresh token, also of one that was used before."""
         tenant, found = await self._refresh_token(token)
         if found is None or found["client_id"] != asker.client_id or not asker.knows(tenant):
             return
-        container, caller = self._container, Caller(tenant, str(found["user_id"]), address)
-        async with unit_of_work(container, caller) as work:
+        caller = _caller(origin, tenant, str(found["user_id"]), None, USER)
+        async with unit_of_work(self._container, caller) as work:
             await session_ending.end_session(work, found["session_id"], found["user_id"])
 
     async def _refresh_token(self, token: str) -> tuple[str, asyncpg.Record | None]:
@@ -179,7 +182,7 @@ class TokenStatus:
         async with self._container.database.connection() as connection:
             return tenant, await session_store.find_refresh_token(connection, tenant, TokenHashes.of(token))
 
-    async def _revoke_access(self, asker: Asker, address: str | None, token: str) -> None:
+    async def _revoke_access(self, asker: Asker, origin: RequestOrigin, token: str) -> None:
         who = await self._verified(token)
         if who is None or who.client_id != asker.client_id or not asker.knows(who.tenant):
             return
@@ -188,11 +191,12 @@ class TokenStatus:
         tenant = SYSTEM_TENANT if who.tenant == ANY_TENANT else who.tenant
         end = datetime.fromtimestamp(who.expires_at, UTC)
         ended = [revocation(who.tenant, "token", who.token_id, container.clock(), expires_at=end)]
-        async with unit_of_work(container, Caller(tenant, who.actor, address)) as work:
+        caller = _caller(origin, tenant, who.actor, who.actor_name, who.actor_type)
+        async with unit_of_work(container, caller) as work:
             revoke(work, ended)
 
     def _count(self, who: Principal) -> None:
-        """Count an access token that is ended by itself. Raises LimitedError."""
+        """Count the revocation of a single access token. Raises LimitedError."""
         for windows, key in (
             (self._ended_by_one, (who.tenant, who.client_id, who.actor)),
             (self._ended_by_tenant, who.tenant),
@@ -201,18 +205,22 @@ class TokenStatus:
                 raise LimitedError("revocation", windows.wait(key))
 
     async def _verified(self, token: str) -> Principal | None:
-        """Who an access token speaks for, whichever service it is for; None where it is not valid."""
+        """The principal of an access token for any service; None for an invalid token."""
         try:
             return await self._own_verifier().verify(token)
         except UnauthorizedError:
             return None
 
     def _own_verifier(self) -> TokenVerifier:
-        # not the container's, which takes only what is meant for this service; a new one each time, since one that
-        # remembers would go on believing what a withdrawn key has signed
+        # not the container's verifier, which accepts tokens for this service only; a new one each time, since the cache
+        # of a verifier would still have tokens of a withdrawn key
         find_key = self._container.key_finder
         if find_key is None:
             raise RuntimeError("the users service finds its keys itself")
         issuer = self._container.config.issuer
         audiences = frozenset({AUDIENCE, *(f"{issuer}/{service}" for service in SERVICES)})
         return TokenVerifier(issuer, find_key, audiences=audiences, revoked=self._container.revocations.reason)
+
+
+def _caller(origin: RequestOrigin, tenant: str, actor: str, name: str | None, actor_type: str | None) -> Caller:
+    return Caller(tenant, actor, origin.address, actor_name=name, actor_type=actor_type, user_agent=origin.user_agent)

@@ -1,1 +1,1 @@
-"""Passwords: how they are hashed, and which ones are good enough."""
+"""Passwords: hashing, storage and policy."""

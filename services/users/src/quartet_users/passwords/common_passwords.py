@@ -1,4 +1,4 @@
-"""Common passwords: the words, names and rows of keys that are tried first, and their simple variations; no I/O."""
+"""Common passwords: words, names and keyboard rows that attackers try first, and their simple variations; no I/O."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from quartet_scim.filters import fold
 
 LEAST_UNIT = 8
-"""A password that repeats fewer characters than this is as weak as these are."""
+"""A repeated text of fewer characters is weak, however long the password is."""
 LEAST_CONTEXT = 4
-"""Characters of a part of a name that is looked for."""
+"""The minimum length of a part of a name that is searched for."""
 LEAST_PIECE = 3
-"""Characters of each of two words in a row, and of a part of a row of keys."""
+"""The minimum length of each of two joined words, and of a part of a keyboard row."""
 LONGEST_KNOWN = 80
 MOST_DIGITS = 7
-"""Digits beside a common word that do not make it another one."""
+"""Digits before or after a common word that do not make it stronger."""
 LIST = """
 aa123456 abc123 abcd1234 access account action admin admin123 adminadmin administrator alexander amanda america andrew
 angel angels anthony apple april arsenal asdf asdfgh ashley august austin autumn awesome azerty babygirl bailey banana
@@ -44,15 +44,15 @@ ROWS = KEYS.split()
 """Neighbours on a keyboard or in an alphabet."""
 RUNS = "\n".join(run for row in ROWS for run in (row * 2, row[::-1] * 2))
 SUBSTITUTES = str.maketrans("@4301!$57+", "aaeoiisstt"), str.maketrans("@4301!$57+", "aaeolisstt")
-"""Letters that digits and signs stand for."""
+"""Letters that digits and signs are used for."""
 DIGITS = "0123456789"
 NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 
 
 def is_common(password: str, names: Iterable[str]) -> bool:
     """Whether `password` is a common one or one of `names` (of the user, the tenant, the product), or a variation:
-    another case, signs in place of letters or between them, a few digits before or after, backwards, two of them in a
-    row, or anything short that is repeated to some length.
+    another case, signs instead of letters or between them, a few digits before or after, reversed, two of them joined,
+    or a short text that is repeated.
     """
     words = WORDS.union(*(_parts(fold(name)) for name in names))
     folded = fold(password)
@@ -61,7 +61,7 @@ def is_common(password: str, names: Iterable[str]) -> bool:
 
 
 def _parts(name: str) -> Iterator[str]:
-    """A name as one word, and its words."""
+    """A name without separators, and its words."""
     yield _squeezed(name)
     yield from (part for part in NOT_ALPHANUMERIC.split(name) if len(part) >= LEAST_CONTEXT)
 
@@ -80,7 +80,7 @@ def _is_weak(text: str, words: frozenset[str]) -> bool:
 
 
 def _is_repeated(text: str, words: frozenset[str]) -> bool:
-    """Whether `text` is one known unit, once or more often and maybe cut off, or a short one that is repeated."""
+    """Whether `text` is a known unit, once or repeated and maybe cut off, or a short text that is repeated."""
     if not text:
         return False
     size = next(size for size in range(1, len(text) + 1) if text[size:] == text[: len(text) - size])
@@ -88,7 +88,7 @@ def _is_repeated(text: str, words: frozenset[str]) -> bool:
 
 
 def _is_known(text: str, words: frozenset[str]) -> bool:
-    """Whether `text` is a word, forwards or backwards, a row of keys, or two of these."""
+    """Whether `text` is a word, also reversed, a part of a keyboard row, or two of these."""
     if len(text) > LONGEST_KNOWN:
         return False
     return _is_piece(text, words) or any(

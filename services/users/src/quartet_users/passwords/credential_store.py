@@ -1,4 +1,4 @@
-"""SQL of logins: who has which password; connection first, then the tenant; never commits."""
+"""SQL of credentials: the password hashes of users; connection first, then the tenant; never commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from quartet_scim.usernames import prepare
 
 @dataclass(frozen=True)
 class Credential:
-    """A user as a login needs it. `password_hash` is None for one that has no password.
+    """The data of a user that a login needs. `password_hash` is None for a user without a password.
 
-    Two are equal when the password is the same, whatever its hash costs: `changed_at` is when it was set.
+    Two are equal if the password is the same, also with hashes of different costs: `changed_at` is when it was set.
     """
 
     user_id: UUID
@@ -36,9 +36,9 @@ WHERE u.tenant_id = $1 AND """
 
 
 async def find_by_name(connection: Connection, tenant: str, user_name: str) -> Credential | None:
-    """The user whose name it is, in any spelling that is equal (RFC 7644 section 5).
+    """The user with a name, in any equal spelling (RFC 7644 section 5).
 
-    A user whose name an upgrade found equal to another's keeps its old key and is found by its own spelling alone.
+    A user whose name an upgrade made equal to another's keeps its old key, and is found by its exact spelling only.
     """
     key = prepare(user_name)
     old = old_key(user_name, key)
@@ -47,19 +47,19 @@ async def find_by_name(connection: Connection, tenant: str, user_name: str) -> C
 
 
 async def find_by_id(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:
-    """The user with that id."""
+    """The user with an id."""
     return _credential(await connection.fetchrow(f"{FOUND} u.id = $2", tenant, user_id))
 
 
-async def hold(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:
-    """The user as it is and stays until the transaction ends: neither deactivated, nor given another password."""
-    # two statements: the second sees what was committed while the first one waited
+async def lock_credential(connection: Connection, tenant: str, user_id: UUID) -> Credential | None:
+    """The credential, with the user's row locked (FOR SHARE) until the transaction ends."""
+    # two statements: the second one sees what was committed while the first one waited
     await connection.execute("SELECT 1 FROM users WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant, user_id)
     return await find_by_id(connection, tenant, user_id)
 
 
 async def renew_hash(connection: Connection, tenant: str, credential: Credential, password_hash: str) -> None:
-    """Store the hash of the same password at another cost, unless another login has done so."""
+    """Store the hash of the same password with another cost, unless another login has done so."""
     await connection.execute(
         "UPDATE credentials SET password_hash = $4 WHERE tenant_id = $1 AND user_id = $2 AND password_hash = $3",
         tenant,
@@ -83,14 +83,14 @@ export_credentials = json_rows(
 
 
 async def require_new_password(connection: Connection, tenant: str, user_id: UUID) -> None:
-    """Have a user's password be changed at the next login."""
+    """Require that the user changes the password at the next login."""
     await connection.execute(
         "UPDATE credentials SET must_change = true WHERE tenant_id = $1 AND user_id = $2", tenant, user_id
     )
 
 
 async def set_password(connection: Connection, tenant: str, user_id: UUID, password_hash: str, now: datetime) -> None:
-    """Store the hash of a user's password in place of the one before; it needs not be changed at the next login."""
+    """Store the hash of a user's new password, which need not be changed at the next login."""
     await connection.execute(
         """
         INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at) VALUES ($1, $2, $3, $4)
@@ -104,7 +104,7 @@ async def set_password(connection: Connection, tenant: str, user_id: UUID, passw
 
 
 async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tuple[UUID, str]], now: datetime) -> None:
-    """Store the hashes of the passwords of new users, as (user, hash)."""
+    """Store the password hashes of new users, as (user, hash)."""
     await connection.execute(
         """
         INSERT INTO credentials (tenant_id, user_id, password_hash, changed_at)
@@ -117,6 +117,6 @@ async def set_passwords(connection: Connection, tenant: str, hashes: Sequence[tu
     )
 
 
-async def forget_password(connection: Connection, tenant: str, user_id: UUID) -> None:
-    """Remove a user's password, if it has one."""
+async def delete_password(connection: Connection, tenant: str, user_id: UUID) -> None:
+    """Delete a user's password, if there is one."""
     await connection.execute("DELETE FROM credentials WHERE tenant_id = $1 AND user_id = $2", tenant, user_id)

@@ -1,4 +1,4 @@
-"""The rules for new passwords (NIST SP 800-63B-4 section 3.1.1.2): long enough, visible, and not easily guessed."""
+"""The policy for new passwords (NIST SP 800-63B-4 section 3.1.1.2): minimum length, visible, not easily guessed."""
 
 import hashlib
 import re
@@ -22,21 +22,21 @@ and the empty Braille pattern.
 """
 MAX_BYTES = 1024
 SHA1 = re.compile(rb"([0-9A-Fa-f]{40})(:\d+)?")
-"""A line of a list of hashes, with or without how often it was seen."""
+"""A line of a list of hashes, with or without a count."""
 PREFIX = 8
-"""Bytes kept of each hash. Of 2**64 values, a billion passwords take so few that none is refused by mistake."""
+"""Bytes kept of each hash. A billion passwords use so few of 2**64 values that none is refused by mistake."""
 
 
 def normalise(password: str) -> str:
-    """`password` in NFKC, so that it is the same however a keyboard composes its characters."""
+    """`password` in NFKC: the same text for all ways in which keyboards compose characters."""
     return unicodedata.normalize("NFKC", password)
 
 
 class BreachedPasswords:
-    """A list of passwords that are known to others: 8 bytes of memory each, found by bisection."""
+    """A list of breached passwords: 8 bytes of memory each, found by bisection."""
 
     def __init__(self, lines: Iterable[bytes] = ()) -> None:
-        """`lines` hold a password in UTF-8 each, or its SHA-1 in hexadecimal with or without `:count` behind it."""
+        """Each of `lines` is a password in UTF-8, or its SHA-1 in hexadecimal with or without `:count`."""
         found = array("Q", _prefixes(lines))
         self._sorted = array("Q", sorted(found)) if len(found) > 1 else found
 
@@ -56,23 +56,21 @@ class BreachedPasswords:
 
 
 class PasswordPolicy:
-    """Says what is wrong with a new password."""
+    """Checks new passwords."""
 
     def __init__(self, breached: BreachedPasswords | None = None, min_length: int = MIN_LENGTH) -> None:
         self._breached = breached or BreachedPasswords()
         self._min_length = min_length
 
     def fault(self, password: str, user_name: str, tenant: str) -> str | None:
-        """What is wrong with `password` for the user of that name in the tenant of that id, as a sentence without it;
-        None for a good one.
-        """
+        """Why `password` is refused for a user of a tenant, as a sentence without the password; None if accepted."""
         if len(password) > MAX_BYTES or len(normalise(password).encode(errors="replace")) > MAX_BYTES:
             return f"It must have at most {MAX_BYTES} bytes."
         wanted = normalise(password)
         return self._shape_fault(password, wanted) or self._guess_fault(password, wanted, user_name, tenant)
 
     def _shape_fault(self, password: str, wanted: str) -> str | None:
-        # NFC for one character that is a sentence in NFKC, NFKC for marks that are characters before
+        # NFKC expands some single characters to many, and composes combining marks: the shorter form counts
         if min(len(wanted), len(unicodedata.normalize("NFC", password))) < self._min_length:
             return f"It must have at least {self._min_length} characters."
         if any("\ud800" <= character <= "\udfff" for character in wanted):

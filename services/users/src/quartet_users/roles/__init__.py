@@ -1,1 +1,1 @@
-"""Roles: named sets of scopes, who is given them, and who loses some by a change."""
+"""Roles: named sets of scopes, their grants, and the revocation of lost scopes."""

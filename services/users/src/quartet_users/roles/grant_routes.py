@@ -1,4 +1,4 @@
-"""Routes of grants: who has a role, giving and taking it, and which roles a user has by which way."""
+"""Routes of grants: list, grant and revoke a role, and list the roles of a user."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
-from quartet_common.core.identifiers import require_id
+from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
@@ -17,7 +17,8 @@ from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
-from quartet_users.roles import role_store, role_usecases
+from quartet_users.roles import grant_store, role_store, role_usecases
+from quartet_users.roles.grant_store import Row
 from quartet_users.roles.role_models import (
     GrantDocument,
     GrantListDocument,
@@ -28,8 +29,7 @@ from quartet_users.roles.role_models import (
     RolesOfDocument,
     WayDocument,
 )
-from quartet_users.roles.role_routes import NOWHERE, decider
-from quartet_users.roles.role_store import Row
+from quartet_users.roles.role_routes import decider
 
 blueprint = Blueprint("role_grants", __name__, url_prefix="/users")
 
@@ -43,11 +43,11 @@ async def list_(role_id: str) -> Response:
     """List the users and groups that have a role by id, in pages."""
     tenant, role = caller().tenant, require_id(role_id)
     context = ["users.roles.grants", tenant, str(role)]
-    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    after, count = read_page(read_parameters("cursor", "count"), context, NIL_ID)
     async with app_container(UsersConfig).database.connection() as connection:
         if await role_store.read_role(connection, tenant, role) is None:
             raise NotFoundError
-        rows = await role_store.read_grants(connection, tenant, role, after, count + 1)
+        rows = await grant_store.read_grants(connection, tenant, role, after, count + 1)
     onward = next_cursor(rows, count, context, itemgetter("grantee_id"))
     return json_response(GrantListDocument([_grant(row) for row in rows[:count]], onward))
 
@@ -64,8 +64,8 @@ async def give(role_id: str) -> Response:
     body, role = await read_json(NewGrantBody), require_id(role_id)
     is_new = await role_usecases.give_role(container, dependency(GroupDirectory), decider(), role, body.type, body.id)
     async with container.database.connection() as connection:
-        row = await role_store.read_grant(connection, caller().tenant, role, body.id)
-    if row is None:  # taken again in the same moment
+        row = await grant_store.read_grant(connection, caller().tenant, role, body.id)
+    if row is None:  # revoked in the meantime
         raise NotFoundError
     return json_response(_grant(row), 201 if is_new else 200)
 
@@ -88,9 +88,9 @@ async def of(user_id: str) -> Response:
     """List the roles and scopes of a user, and the groups through which the user has them."""
     tenant, user = caller().tenant, require_id(user_id)
     async with app_container(UsersConfig).database.connection() as connection:
-        if not await role_store.user_exists(connection, tenant, user):
+        if not await grant_store.user_exists(connection, tenant, user):
             raise NotFoundError
-        rows = await role_store.read_ways(connection, tenant, user)
+        rows = await grant_store.read_ways(connection, tenant, user)
     held = [_held(str(user), list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]
     scopes = sorted({scope for role in held for scope in role.scopes})
     return json_response(RolesOfDocument(str(user), scopes, held))

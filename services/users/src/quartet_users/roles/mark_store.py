@@ -1,4 +1,4 @@
-"""SQL of marks: which groups with a role are to be marked by the groups service; connection first; never commits."""
+"""SQL of marks: the groups with roles that the groups service has not marked yet; connection first; never commits."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,10 +10,7 @@ from quartet_common.data.connections import Connection
 
 
 async def find_unmarked(connection: Connection, limit: int, without: Collection[str] = ()) -> list[asyncpg.Record]:
-    """`tenant_id, grantee_id` of groups with a role of which the groups service has not confirmed the mark.
-
-    without: tenants that are left out.
-    """
+    """`tenant_id, grantee_id` of groups with a role but no confirmed mark, except those of the tenants `without`."""
     return await connection.fetch(
         """
         SELECT DISTINCT tenant_id, grantee_id FROM role_grants
@@ -26,7 +23,7 @@ async def find_unmarked(connection: Connection, limit: int, without: Collection[
 
 
 async def note_marked(connection: Connection, tenant: str, groups: Sequence[UUID], now: datetime) -> None:
-    """Note that the groups service has marked `groups`."""
+    """Store that the groups service has marked `groups`."""
     await connection.execute(
         """
         UPDATE role_grants SET marked_at = $3

@@ -1,4 +1,4 @@
-"""Marks: the worker has the groups service mark every group with a role, also those of older versions' grants."""
+"""The schedule that marks groups with roles in the groups service, also those granted by older versions."""
 
 import logging
 from itertools import groupby
@@ -13,15 +13,15 @@ from quartet_users.roles import mark_store
 logger = logging.getLogger(__name__)
 
 INTERVAL = 10.0
-"""Seconds between two looks for groups that are not marked."""
+"""Seconds between two searches for groups without a mark."""
 AT_ONCE = 1000
-"""Groups of one round."""
+"""Groups of one query."""
 
 
 async def mark_granted_groups(container: AppContainer[UsersConfig], groups: GroupMarker) -> None:
-    """Have groups marked until none is left but those of tenants for which that failed; the next round tries again.
+    """Mark all groups with roles, except those of tenants for which it fails; the next run retries them.
 
-    Raises UnavailableError (503) where the database does not answer.
+    Raises UnavailableError (503) if the database does not answer.
     """
     failed: set[str] = set()
     while container.config.groups_url:
@@ -32,7 +32,7 @@ async def mark_granted_groups(container: AppContainer[UsersConfig], groups: Grou
         for tenant, some in groupby(rows, key=lambda row: row["tenant_id"]):
             ids = [row["grantee_id"] for row in some]
             try:
-                await groups.mark(Caller(tenant, container.config.client_id), ids)
+                await groups.mark(Caller.service(tenant, container.config.client_id), ids)
             except ServiceError as error:
                 logger.warning("groups with roles could not be marked", extra={"tenant": tenant, "error": str(error)})
                 failed.add(tenant)

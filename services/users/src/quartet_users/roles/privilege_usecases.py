@@ -1,4 +1,4 @@
-"""Privileges: a caller changes how a user logs in only with every scope that the user holds."""
+"""Privileges: a caller needs every scope that a user has by roles to change how the user logs in."""
 
 from uuid import UUID
 
@@ -10,10 +10,10 @@ from quartet_users.roles import role_domain, role_store
 
 
 async def require_scopes_of_user(connection: Connection, caller: Caller, user_id: UUID) -> None:
-    """Check that the caller has every scope that the user holds by roles. Raises MissingScopesError (403).
+    """Check that the caller has every scope that the user has by roles. Raises MissingScopesError (403).
 
-    Call it with the user's row locked by an earlier statement: granting a role to the user waits for that lock, so a
-    grant that was committed before is seen, and a later one finds the change made.
+    The user's row must be locked by an earlier statement: a grant to the user waits for that lock, so this check sees
+    all grants committed before, and later ones come after the change.
     """
     if role_domain.scopes_of_tenant(caller.tenant) <= caller.scopes:
         return
@@ -23,5 +23,5 @@ async def require_scopes_of_user(connection: Connection, caller: Caller, user_id
 
 
 async def require_platform_right(connection: Connection, caller: Caller, user_id: UUID) -> None:
-    """Check that only a platform administrator ends sessions of one. Raises ForbiddenError (403)."""
+    """Check that a platform administrator's sessions are ended by another one only. Raises ForbiddenError (403)."""
     role_domain.require_right(caller.scopes, await role_store.held_scopes(connection, caller.tenant, user_id))

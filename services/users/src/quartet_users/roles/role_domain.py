@@ -1,4 +1,4 @@
-"""The rules for roles: what a role is, which scopes it can hold in which tenant, and who may give them; no I/O."""
+"""The rules for roles: their scopes in each tenant, and who may change or grant them; no I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,14 +15,14 @@ GranteeType = Literal["User", "Group"]
 
 TENANT_ADMIN = "tenant:admin"
 MAX_ROLES = 500
-"""Roles that one tenant may have."""
+"""The maximum number of roles of a tenant."""
 MAX_NAME = 128
 MAX_DESCRIPTION = 1024
 
 
 @dataclass(frozen=True)
 class Role:
-    """A named set of scopes. `version` counts its changes and its grants; `modified` is when it last changed itself."""
+    """A named set of scopes. `version` counts its changes and grants; `modified` is the time of its last change."""
 
     id: UUID
     name: str
@@ -34,7 +34,7 @@ class Role:
 
 
 def scopes_of_tenant(tenant: str) -> frozenset[str]:
-    """The scopes that a role of `tenant` can hold: never those of services, those of the platform in its own only."""
+    """The scopes that a role of `tenant` can have: not that of services, and platform scopes in the platform only."""
     return SCOPES - {SERVICE_SCOPE} - (frozenset() if tenant == SYSTEM_TENANT else {PLATFORM_ADMIN})
 
 
@@ -46,7 +46,7 @@ def create(name: str, description: str, scopes: Iterable[str], now: datetime) ->
 def change(
     role: Role, now: datetime, *, name: str | None, description: str | None, scopes: frozenset[str] | None
 ) -> tuple[Role, list[str]]:
-    """`role` with what is given in place of its own, and the names of what differs; itself when nothing does."""
+    """`role` with the given values, and the names of changed fields; the same role if nothing changed."""
     given = {"name": name, "description": description, "scopes": scopes}
     changed = {key: value for key, value in given.items() if value is not None and value != getattr(role, key)}
     if not changed:
@@ -55,7 +55,7 @@ def change(
 
 
 def require_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
-    """The scopes of a role that is to be. Raises BadRequestError for none, and for one that no role there can hold."""
+    """The scopes of a new or changed role. Raises BadRequestError for none, and for one that no role can have there."""
     wanted = frozenset(scopes)
     unknown = wanted - scopes_of_tenant(tenant)
     if not wanted or unknown:
@@ -68,10 +68,10 @@ def require_scopes(tenant: str, scopes: Iterable[str]) -> frozenset[str]:
 
 
 def require_right(own: frozenset[str], *held: frozenset[str]) -> None:
-    """Refuse who may not decide about roles with the scopes `held`, having its `own`.
+    """Check that a caller with the scopes `own` may change or grant roles with the scopes `held`.
 
-    An administrator of a tenant decides about all of the tenant's scopes: it could make a client that has them. What
-    reaches over all tenants is only for those to give and to take who have it. Raises ForbiddenError.
+    A tenant administrator may grant all scopes of the tenant: it could create a client with them. Platform scopes can
+    be granted and revoked only by a caller who has them. Raises ForbiddenError.
     """
     if PLATFORM_ADMIN not in own and any(PLATFORM_ADMIN in scopes for scopes in held):
         raise ForbiddenError(PLATFORM_ADMIN)

@@ -1,4 +1,4 @@
-"""The shapes of roles and grants; requests are read as the structs, the rest is for the OpenAPI document."""
+"""Shapes of requests and responses about roles; the Body structs parse requests, the rest is for OpenAPI."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,7 @@ Scopes = Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
 
 
 class NewRoleBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a new role is to be, as it is read."""
+    """The parsed body of NewRoleDocument."""
 
     name: Name
     scopes: Scopes
@@ -23,7 +23,7 @@ class NewRoleBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RoleChangeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a role is to be another, as it is read."""
+    """The parsed body of RoleChangeDocument."""
 
     name: Name | None = None
     description: Description | None = None
@@ -31,7 +31,7 @@ class RoleChangeBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewGrantBody(msgspec.Struct, forbid_unknown_fields=True):
-    """To whom a role is to be given, as it is read."""
+    """The parsed body of NewGrantDocument."""
 
     type: GranteeType
     id: UUID
@@ -39,7 +39,7 @@ class NewGrantBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass
 class NewRoleDocument:
-    """What a new role is to be."""
+    """A role to create."""
 
     name: str
     scopes: list[str]
@@ -48,7 +48,7 @@ class NewRoleDocument:
 
 @dataclass
 class RoleChangeDocument:
-    """What of a role is to be another; what is not named stays."""
+    """The fields of a role to change; the others stay."""
 
     name: str | None = None
     description: str | None = None
@@ -57,7 +57,7 @@ class RoleChangeDocument:
 
 @dataclass
 class RoleDocument:
-    """A role; `version` counts its changes and grants, `modified_at` is when it last changed itself (RFC 3339)."""
+    """A role; `version` counts its changes and grants, `modified_at` is the time of its last change (RFC 3339)."""
 
     id: str
     name: str
@@ -70,7 +70,7 @@ class RoleDocument:
 
 @dataclass
 class RolePageQuery:
-    """Query of a page."""
+    """The query parameters of a page."""
 
     cursor: str | None = None
     count: int | None = None
@@ -78,7 +78,7 @@ class RolePageQuery:
 
 @dataclass
 class RoleListDocument:
-    """Roles; `next` is the cursor of the page that follows, null on the last."""
+    """A page of roles; `next` is the cursor of the next page, null on the last."""
 
     roles: list[RoleDocument]
     next: str | None
@@ -86,7 +86,7 @@ class RoleListDocument:
 
 @dataclass
 class NewGrantDocument:
-    """To whom a role is to be given: `User` or `Group`, and its id."""
+    """The grantee of a role: `User` or `Group`, and its id."""
 
     type: str
     id: str
@@ -94,7 +94,7 @@ class NewGrantDocument:
 
 @dataclass
 class GrantDocument:
-    """Who has a role, by its name where one is known, and who gave it when."""
+    """The grant of a role: the grantee with its name if known, and who granted it when."""
 
     type: str
     id: str
@@ -105,7 +105,7 @@ class GrantDocument:
 
 @dataclass
 class GrantListDocument:
-    """Who has a role; `next` is the cursor of the page that follows, null on the last."""
+    """A page of grants; `next` is the cursor of the next page, null on the last."""
 
     grants: list[GrantDocument]
     next: str | None
@@ -113,7 +113,7 @@ class GrantListDocument:
 
 @dataclass
 class WayDocument:
-    """Through what a user has a role: itself, or a group that it is in, directly or by nested groups."""
+    """The grantee through which a user has a role: the user itself, or a group with it as a direct or nested member."""
 
     type: str
     id: str
@@ -122,7 +122,7 @@ class WayDocument:
 
 @dataclass
 class HeldRoleDocument:
-    """A role that a user has, and through what."""
+    """A role of a user, and the grantees through which the user has it."""
 
     id: str
     name: str
@@ -132,7 +132,7 @@ class HeldRoleDocument:
 
 @dataclass
 class RolesOfDocument:
-    """The roles that a user has, and all scopes that they give together."""
+    """The roles of a user and all their scopes."""
 
     user: str
     scopes: list[str]

@@ -1,13 +1,12 @@
-"""Routes of roles: an administrator of a tenant makes, lists, changes and removes its named sets of scopes."""
+"""Routes of roles: a tenant administrator creates, lists, changes and deletes them."""
 
 from operator import attrgetter
-from uuid import UUID
 
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.core.errors import NotFoundError
-from quartet_common.core.identifiers import require_id
+from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
@@ -27,8 +26,6 @@ from quartet_users.roles.role_models import (
     RolePageQuery,
 )
 from quartet_users.roles.role_usecases import Decider, RoleChange
-
-NOWHERE = UUID(int=0)
 
 blueprint = Blueprint("roles", __name__, url_prefix="/users")
 
@@ -57,7 +54,7 @@ async def list_() -> Response:
     """List the tenant's roles, oldest first, in pages."""
     tenant = caller().tenant
     context = ["users.roles", tenant]
-    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    after, count = read_page(read_parameters("cursor", "count"), context, NIL_ID)
     async with app_container(UsersConfig).database.connection() as connection:
         found = await role_store.read_roles(connection, tenant, after, count + 1)
     onward = next_cursor(found, count, context, attrgetter("id"))
@@ -102,7 +99,7 @@ async def delete(role_id: str) -> Response:
 
 
 def decider() -> Decider:
-    """Who decides about roles in the running request."""
+    """The caller of the current request, with the scopes of the token."""
     return Decider(caller(), principal().scopes)
 
 

@@ -1,4 +1,4 @@
-"""Use cases of roles: one function per command; each opens its unit of work, or takes that of its caller."""
+"""Use cases of roles and grants: one function per command; each opens its unit of work, or uses that of its caller."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,9 +15,9 @@ from quartet_users.config import UsersConfig
 from quartet_users.groups_client import GroupDirectory
 from quartet_users.memberships import membership_store
 from quartet_users.memberships.membership_domain import KnownGroup
-from quartet_users.roles import role_domain, role_events, role_store
+from quartet_users.roles import grant_store, role_domain, role_events, role_store
 from quartet_users.roles.role_domain import TENANT_ADMIN, GranteeType, Role
-from quartet_users.roles.scope_revocation import watching
+from quartet_users.roles.scope_revocation import revoking_lost_scopes
 
 T = TypeVar("T")
 Container = AppContainer[UsersConfig]
@@ -25,7 +25,7 @@ Container = AppContainer[UsersConfig]
 
 @dataclass(frozen=True)
 class Decider:
-    """Who decides about roles, and with which scopes of their own."""
+    """The caller who changes or grants roles, and the scopes of the caller's token."""
 
     caller: Caller
     scopes: frozenset[str]
@@ -33,7 +33,7 @@ class Decider:
 
 @dataclass(frozen=True)
 class RoleChange:
-    """What of a role is to be another; None for what stays."""
+    """The new values of a role; None for unchanged ones."""
 
     name: str | None = None
     description: str | None = None
@@ -41,14 +41,14 @@ class RoleChange:
 
 
 class NameTakenError(ServiceError):
-    """409: another role of the tenant has that name, whatever its case."""
+    """409: another role of the tenant has the name, in any case."""
 
     def __init__(self) -> None:
         super().__init__(409, "name_taken", "The name is already used by another role of the tenant.")
 
 
 class LastAdministratorError(ServiceError):
-    """409: nobody would be left who can undo it."""
+    """409: no tenant administrator would be left."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class LastAdministratorError(ServiceError):
 
 
 async def create_role(container: Container, who: Decider, role: Role) -> Role:
-    """Make a role. Raises BadRequestError 400, ForbiddenError 403, ServiceError 409 for its name or too many."""
+    """Create a role. Raises BadRequestError 400, ForbiddenError 403, ServiceError 409 for a taken name or too many."""
     tenant = who.caller.tenant
     role_domain.require_scopes(tenant, role.scopes)
     role_domain.require_right(who.scopes, role.scopes)
@@ -76,14 +76,14 @@ async def create_role(container: Container, who: Decider, role: Role) -> Role:
 
 
 async def add_role(work: UnitOfWork, role: Role) -> None:
-    """Make a role. Raises NameTakenError."""
+    """Create a role. Raises NameTakenError."""
     if not await role_store.insert_role(work.connection, work.tenant, role):
         raise NameTakenError
     work.publish([role_events.role_created(role)])
 
 
 async def change_role(container: Container, who: Decider, role_id: UUID, wanted: RoleChange) -> Role:
-    """Change a role; who has lost a scope by it has their tokens revoked.
+    """Change a role; revokes the tokens of users who lose a scope.
 
     Raises NotFoundError 404, BadRequestError 400, ForbiddenError 403, ServiceError 409.
     """
@@ -100,14 +100,14 @@ async def change_role(container: Container, who: Decider, role_id: UUID, wanted:
             async with _taking(work, before, before.scopes - role.scopes):
                 if not await role_store.update_role(work.connection, tenant, role):
                     raise NameTakenError
-            work.publish([role_events.role_updated(role, changed)])
+            work.publish([role_events.role_updated(before, role, changed)])
         return role
 
     return await _decide(container, who.caller, command)
 
 
 async def delete_role(container: Container, who: Decider, role_id: UUID) -> None:
-    """Remove a role with its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
+    """Delete a role and its grants. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
 
     async def command(work: UnitOfWork) -> None:
         role = await _known(work.connection, who, role_id)
@@ -121,10 +121,10 @@ async def delete_role(container: Container, who: Decider, role_id: UUID) -> None
 async def give_role(
     container: Container, groups: GroupDirectory, who: Decider, role_id: UUID, kind: GranteeType, grantee: UUID
 ) -> bool:
-    """Give a role to a user or a group of the tenant; False when they have it.
+    """Grant a role to a user or a group of the tenant; False if the grantee has it.
 
-    A group is marked by the groups service first, so that its members are protected from the moment of the grant; if
-    that service does not answer, nothing is granted. Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`,
+    The groups service marks a group first, so that changes of its members are checked from the moment of the grant; if
+    groups does not answer, nothing is granted. Raises NotFoundError 404, BadRequestError 400 `unknown_grantee`,
     ForbiddenError 403, UnavailableError 503.
     """
     names = await groups.mark(who.caller, [grantee]) if kind == "Group" else {}
@@ -138,9 +138,9 @@ async def give_role(
 
 
 async def add_grant(work: UnitOfWork, role: Role, kind: GranteeType, grantee: UUID) -> bool:
-    """Give a role to a user or group that exists; False when it has the role."""
+    """Grant a role to an existing user or group; False if it has the role."""
     connection, tenant = work.connection, work.tenant
-    if not await role_store.grant(connection, tenant, role.id, kind, grantee, work.now(), work.caller.actor):
+    if not await grant_store.grant(connection, tenant, role.id, kind, grantee, work.now(), work.caller.actor):
         return False
     version = await role_store.count_change(connection, tenant, role.id)
     work.publish([role_events.role_granted(role, version, kind, grantee)])
@@ -148,16 +148,16 @@ async def add_grant(work: UnitOfWork, role: Role, kind: GranteeType, grantee: UU
 
 
 async def take_role(container: Container, who: Decider, role_id: UUID, grantee: UUID) -> None:
-    """Take a role from a user or a group. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
+    """Revoke a grant of a role. Raises NotFoundError 404, ForbiddenError 403, LastAdministratorError 409."""
     tenant = who.caller.tenant
 
     async def command(work: UnitOfWork) -> None:
         role = await _known(work.connection, who, role_id)
-        kind = await role_store.find_grantee(work.connection, tenant, role_id, grantee)
+        kind = await grant_store.find_grantee(work.connection, tenant, role_id, grantee)
         if kind is None:
             raise NotFoundError
         async with _taking(work, role, role.scopes, grantee):
-            await role_store.revoke(work.connection, tenant, role_id, grantee)
+            await grant_store.revoke(work.connection, tenant, role_id, grantee)
         version = await role_store.count_change(work.connection, tenant, role_id)
         work.publish([role_events.role_revoked(role, version, kind, grantee)])
 
@@ -165,13 +165,13 @@ async def take_role(container: Container, who: Decider, role_id: UUID, grantee: 
 
 
 async def _decide(container: Container, caller: Caller, command: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-    """Carry out `command` while nobody else changes the tenant's roles."""
+    """Run `command` with the roles and grants of the tenant locked."""
 
-    async def alone(work: UnitOfWork) -> T:
-        await role_store.take_grants(work.connection, caller.tenant)
+    async def locked(work: UnitOfWork) -> T:
+        await role_store.lock_grants(work.connection, caller.tenant)
         return await command(work)
 
-    return await run_unit_of_work(container, caller, alone, queue=f"grants/{caller.tenant}")
+    return await run_unit_of_work(container, caller, locked, queue=f"grants/{caller.tenant}")
 
 
 async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
@@ -186,37 +186,37 @@ async def _known(connection: Connection, who: Decider, role_id: UUID) -> Role:
 async def _taking(
     work: UnitOfWork, role: Role, lost: frozenset[str], grantee: UUID | None = None
 ) -> AsyncIterator[None]:
-    """What is done inside takes the scopes `lost` of a role from everybody, or from one `grantee`, who has the role.
+    """Revoke the tokens of users who lose the scopes `lost` of a role by the change in this block.
 
-    Raises LastAdministratorError.
+    It affects all grantees of the role, or one `grantee`. Raises LastAdministratorError.
     """
     if not lost:
         yield
         return
     connection, tenant = work.connection, work.tenant
-    guarded = TENANT_ADMIN in lost and await role_store.has_administrator(connection, tenant)
-    given = await role_store.read_grantees(connection, tenant, role.id, grantee)
+    guarded = TENANT_ADMIN in lost and await grant_store.has_administrator(connection, tenant)
+    given = await grant_store.read_grantees(connection, tenant, role.id, grantee)
     users, groups = given["User"], given["Group"]
-    async with watching(work, users=users, groups=groups, scopes=lost):
+    async with revoking_lost_scopes(work, users=users, groups=groups, scopes=lost):
         yield
-        if guarded and not await role_store.has_administrator(connection, tenant):
+        if guarded and not await grant_store.has_administrator(connection, tenant):
             raise LastAdministratorError
 
 
 async def _require_grantee(
     connection: Connection, tenant: str, kind: GranteeType, grantee: UUID, name: str | None
 ) -> None:
-    """Have the grantee stay until the transaction ends; `name` is that of a group which the groups service has.
+    """Lock the grantee until the transaction ends; `name` is the name of a group that the groups service has marked.
 
-    Raises BadRequestError.
+    Raises BadRequestError if the grantee does not exist.
     """
     if kind == "User":
-        is_there = await role_store.hold_user(connection, tenant, grantee)
+        is_there = await grant_store.lock_grantee_user(connection, tenant, grantee)
     else:
-        if name is not None:  # of version 0, so that every event of it counts
-            await membership_store.learn_groups(
+        if name is not None:  # version 0: every event of the group is newer
+            await membership_store.upsert_groups(
                 connection, tenant, [KnownGroup(grantee, 0, deleted=False, display=name)]
             )
-        is_there = bool(await role_store.hold_group(connection, tenant, grantee))
+        is_there = bool(await grant_store.lock_grantee_group(connection, tenant, grantee))
     if not is_there:
         raise BadRequestError(f"id: there is no {kind.lower()} with this id.", "unknown_grantee")

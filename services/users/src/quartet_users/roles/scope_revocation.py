@@ -1,7 +1,8 @@
-"""Losses: whoever has lost a scope by a change has their access tokens refused from then on.
+"""Scope revocation: revokes the access tokens of users who lose a scope by a change of roles, grants or groups.
 
-`watching` is put around what may take scopes away, in its transaction: it keeps what scopes there are before, compares
-with what there are after, and revokes the tokens of those who have fewer. Sessions stay and give what is left.
+A change that may remove scopes runs inside `revoking_lost_scopes`, in the same transaction: the scopes that users have
+before the change are stored, compared with those after it, and the tokens of users with fewer scopes are revoked.
+Sessions stay; their next token has the scopes that are left.
 """
 
 from collections import defaultdict
@@ -23,44 +24,45 @@ from quartet_users.roles.scope_revocation_store import Batch
 from quartet_users.tokens.token_revocation import revoke
 
 AT_ONCE = 1000
-"""People of whom one transaction looks what they have lost; those beyond are for the worker."""
-EXACTNESS = timedelta(milliseconds=1)
-"""What the `iat` of tokens is rounded to."""
+"""Users whose scopes one transaction compares; the worker does the others (`revoke_remaining`)."""
+IAT_PRECISION = timedelta(milliseconds=1)
+"""The `iat` of access tokens is rounded to it."""
 INTERVAL = 1.0
-"""Seconds between two looks of the worker for what is left to revoke."""
+"""Seconds between two runs of `revoke_remaining`."""
 
 
 @asynccontextmanager
-async def watching(
+async def revoking_lost_scopes(
     work: UnitOfWork,
     *,
     users: Sequence[UUID] = (),
     groups: Sequence[UUID] = (),
     scopes: Collection[str] | None = None,
 ) -> AsyncIterator[None]:
-    """What is done inside may take scopes from `users`, and from those in `groups` and in groups below them.
+    """Revoke the tokens of users who lose a scope by the change made inside this block.
 
-    Which: `scopes`, where all of them have these now; otherwise those of the places that they leave. The caller has
-    taken the grants or shares them.
+    The change may remove `scopes`, which all of `users` and all direct and nested members of `groups` have now. With
+    None, `users` leave groups, and `groups` leave their parents or are deleted: it may remove any scope that they have
+    from there. Needs `role_store.lock_grants` or `lock_grants_shared`.
     """
     connection, tenant = work.connection, work.tenant
     await role_store.lock_scopes(connection, tenant)
-    # whoever has read scopes before has let go of the lock, and so has taken its token's time before this one
-    batch = Batch(new_id(), work.caller.actor, work.now() + EXACTNESS, AT_ONCE)
+    # a transaction that read the scopes earlier has released the lock, so its token was issued before this time
+    batch = Batch(new_id(), work.caller.actor, work.now() + IAT_PRECISION, AT_ONCE)
     if scopes is None:
-        await scope_revocation_store.note_places(connection, tenant, batch, users, groups)
+        await scope_revocation_store.store_before_leaving(connection, tenant, batch, users, groups)
     else:
-        await scope_revocation_store.note_role(connection, tenant, batch, users, groups, scopes)
+        await scope_revocation_store.store_before_role_change(connection, tenant, batch, users, groups, scopes)
     yield
     await _revoke_lost(work, await scope_revocation_store.take(connection, tenant, batch.id, AT_ONCE))
 
 
-async def revoke_rest(container: AppContainer[UsersConfig]) -> None:
-    """See who of those whom a large change has left over has lost a scope and has not got it back, and revoke their
-    tokens; so many in a transaction that none lasts long.
+async def revoke_remaining(container: AppContainer[UsersConfig]) -> None:
+    """Revoke the tokens of users whom a large change has left to the worker, unless they have their scopes again; in
+    batches of AT_ONCE, so that no transaction takes long.
     """
     while True:
-        async with unit_of_work(container, Caller(SYSTEM_TENANT, container.config.client_id)) as work:
+        async with unit_of_work(container, Caller.service(SYSTEM_TENANT, container.config.client_id)) as work:
             rows = await scope_revocation_store.take_any(work.connection, AT_ONCE)
             await _revoke_lost(work, rows)
         if not rows:
@@ -68,11 +70,12 @@ async def revoke_rest(container: AppContainer[UsersConfig]) -> None:
 
 
 async def _revoke_lost(work: UnitOfWork, rows: Sequence[asyncpg.Record]) -> None:
-    """Revoke the tokens of those in `rows` who have not all scopes any more that they had; each once."""
+    """Revoke the tokens of the users in `rows` who no longer have all their scopes; one revocation for each user."""
     found: dict[tuple[str, str], dict[UUID, Revocation]] = defaultdict(dict)
     for row in rows:
         tenant = row["tenant_id"]
-        for user in await scope_revocation_store.losers(work.connection, tenant, row["users"], row["scopes"]):
+        for user in await scope_revocation_store.users_without(work.connection, tenant, row["users"], row["scopes"]):
             found[tenant, row["actor"]][user] = revocation(tenant, "subject", user, row["lost_at"])
     for (tenant, actor), some in sorted(found.items()):
-        revoke(work.on_behalf_of(Caller(tenant, actor)), list(some.values()))
+        is_own = (tenant, actor) == (work.tenant, work.caller.actor)
+        revoke(work if is_own else work.on_behalf_of(Caller(tenant, actor)), list(some.values()))

@@ -1,6 +1,6 @@
-"""SQL of lost scopes: who could lose some by a change, who has, and whose tokens are still to be revoked.
+"""SQL of scope revocation: stores the scopes of users before a change, and finds those who have fewer afterwards.
 
-Connection first, then the tenant; never commits. Everything is done in sets: a change may reach everybody in a tenant.
+Connection first, then the tenant; never commits. Statements work on sets: a change may affect all users of a tenant.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,45 +11,45 @@ from uuid import UUID
 import asyncpg
 
 from quartet_common.data.connections import Connection
-from quartet_users.roles.role_store import SCOPES_OF, share_grants
+from quartet_users.roles.role_store import SCOPES_OF, lock_grants_shared
 
-GIVEN = """
-    SELECT pg_try_advisory_xact_lock_shared(hashtextextended($3, 0)) AS is_held,
+HAVE_ROLES = """
+    SELECT pg_try_advisory_xact_lock_shared(hashtextextended($3, 0)) AS is_locked,
            EXISTS (SELECT FROM role_grants g WHERE g.tenant_id = $1 AND g.grantee_id = ANY($2::uuid[]))
         OR EXISTS (
             SELECT FROM ancestors a JOIN role_grants g ON g.tenant_id = $1 AND g.grantee_id = a.ancestor_id
-            WHERE a.tenant_id = $1 AND a.group_id = ANY($2::uuid[])) AS is_given"""
+            WHERE a.tenant_id = $1 AND a.group_id = ANY($2::uuid[])) AS have_roles"""
 BEFORE = SCOPES_OF.format(user="c.user_id")
 AFTER = SCOPES_OF.format(user="l.user_id")
 
 HAS_TOKENS = """
     EXISTS (SELECT FROM sessions s WHERE s.tenant_id = $1 AND s.user_id = c.user_id
             AND s.last_used_at > now() - interval '2 hours')"""
-"""Whether a user `c.user_id` of the tenant $1 may have access tokens that have not expired: none lives longer than an
-hour or outlives its session, and whoever ends a session has its tokens refused.
+"""Whether user `c.user_id` of the tenant $1 may have valid access tokens: none lives longer than an hour or outlives
+its session, and the end of a session revokes its tokens.
 """
-BELOW = """
+MEMBERS = """
     SELECT m.user_id FROM memberships m WHERE m.tenant_id = $1 AND m.present AND m.group_id IN (
         SELECT unnest({groups})
         UNION
         SELECT group_id FROM ancestors WHERE tenant_id = $1 AND ancestor_id = ANY({groups}))"""
-"""Who is in `groups`, or in groups below them."""
-BELOW_ALL, BELOW_ONE = BELOW.format(groups="$6::uuid[]"), BELOW.format(groups="ARRAY[one.id]")
+"""The direct and nested members of `groups`."""
+MEMBERS_OF_ALL, MEMBERS_OF_ONE = MEMBERS.format(groups="$6::uuid[]"), MEMBERS.format(groups="ARRAY[one.id]")
 
-NOTE = """
+STORE = """
     INSERT INTO scope_losses (tenant_id, batch, actor, lost_at, part, users, scopes)
     SELECT $1, $2, $3, $4, row_number() OVER (), array_agg(user_id), scopes
     FROM (SELECT user_id, scopes, (row_number() OVER (PARTITION BY scopes) - 1) / $7 AS slice FROM ({held}) AS held
           WHERE scopes <> '{{}}') AS sliced
     GROUP BY scopes, slice"""
-"""Keeps, by rows of at most $7, the users that `held` gives with scopes that they have before a change."""
+"""Stores users with their scopes before a change, which the query `held` returns, in rows of at most $7 users."""
 
-NOTE_ROLE = NOTE.format(
+STORE_BEFORE_ROLE_CHANGE = STORE.format(
     held=f"""
-    SELECT c.user_id, $8::text[] AS scopes FROM (SELECT unnest($5::uuid[]) AS user_id UNION {BELOW_ALL}) AS c
+    SELECT c.user_id, $8::text[] AS scopes FROM (SELECT unnest($5::uuid[]) AS user_id UNION {MEMBERS_OF_ALL}) AS c
     WHERE {HAS_TOKENS}"""
 )
-NOTE_PLACES = NOTE.format(
+STORE_BEFORE_LEAVING = STORE.format(
     held=f"""
     WITH above AS MATERIALIZED (
         SELECT one.id, ARRAY(
@@ -61,39 +61,38 @@ NOTE_PLACES = NOTE.format(
         FROM (SELECT DISTINCT unnest($6::uuid[]) AS id) AS one)
     SELECT c.user_id, {BEFORE} AS scopes FROM (SELECT DISTINCT unnest($5::uuid[]) AS user_id) AS c WHERE {HAS_TOKENS}
     UNION ALL
-    SELECT c.user_id, one.scopes FROM above AS one CROSS JOIN LATERAL ({BELOW_ONE}) AS c WHERE {HAS_TOKENS}"""
+    SELECT c.user_id, one.scopes FROM above AS one CROSS JOIN LATERAL ({MEMBERS_OF_ONE}) AS c WHERE {HAS_TOKENS}"""
 )
-TAKEN = "l.tenant_id, l.actor, l.lost_at, l.users, l.scopes"
+COLUMNS = "l.tenant_id, l.actor, l.lost_at, l.users, l.scopes"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Those who may lose a scope by one change: by whom it is made, and when."""
+    """The rows of one change: its actor, its time, and the number of users in a row."""
 
     id: UUID
     actor: str
     lost_at: datetime
-    most: int
-    """People of one row."""
+    row_size: int
 
-    def begin(self, users: Sequence[UUID], groups: Sequence[UUID]) -> tuple[object, ...]:
-        """The parameters of NOTE behind the tenant."""
-        return self.id, self.actor, self.lost_at, list(users), list(groups), self.most
+    def parameters(self, users: Sequence[UUID], groups: Sequence[UUID]) -> tuple[object, ...]:
+        """The parameters $2 to $7 of STORE."""
+        return self.id, self.actor, self.lost_at, list(users), list(groups), self.row_size
 
 
-async def are_given_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:
-    """Whether any of `groups`, or a group above one, is given a role; nobody changes that until the transaction ends.
+async def have_roles(connection: Connection, tenant: str, groups: Sequence[UUID]) -> bool:
+    """Whether any of `groups`, or a group above one, has a role. Locks as `lock_grants_shared`, so that stays so.
 
-    One question, unless somebody is just changing it: then the answer is that of afterwards. Holds `share_grants`.
+    One statement, unless another transaction is changing roles: then a second one reads the result of that change.
     """
-    row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
-    if row is not None and not row["is_held"]:
-        await share_grants(connection, tenant)
-        row = await connection.fetchrow(GIVEN, tenant, list(groups), f"grants:{tenant}")
-    return row is not None and bool(row["is_given"])
+    row = await connection.fetchrow(HAVE_ROLES, tenant, list(groups), f"grants:{tenant}")
+    if row is not None and not row["is_locked"]:
+        await lock_grants_shared(connection, tenant)
+        row = await connection.fetchrow(HAVE_ROLES, tenant, list(groups), f"grants:{tenant}")
+    return row is not None and bool(row["have_roles"])
 
 
-async def note_role(
+async def store_before_role_change(
     connection: Connection,
     tenant: str,
     batch: Batch,
@@ -101,30 +100,30 @@ async def note_role(
     groups: Sequence[UUID],
     scopes: Collection[str],
 ) -> None:
-    """Keep who may lose `scopes`, which all of `users`, and all in `groups` and in groups below them, have now."""
-    await connection.execute(NOTE_ROLE, tenant, *batch.begin(users, groups), sorted(scopes))
+    """Store `scopes` for `users` and for the direct and nested members of `groups`, who all have them now."""
+    await connection.execute(STORE_BEFORE_ROLE_CHANGE, tenant, *batch.parameters(users, groups), sorted(scopes))
 
 
-async def note_places(
+async def store_before_leaving(
     connection: Connection, tenant: str, batch: Batch, users: Sequence[UUID], groups: Sequence[UUID]
 ) -> None:
-    """Keep what may be lost when `users` leave groups, and when `groups` leave those above them or are deleted.
+    """Store the scopes that may be lost when `users` leave groups, and `groups` leave their parents or are deleted.
 
-    Of the users that is all that they have. Of those in a group, or in groups below it, it is what this group and those
-    above it give: so it is asked for once a group, and not for each of very many users.
+    For `users` these are all their scopes. For the direct and nested members of a group these are the scopes of the
+    roles of this group and those above it: read once for each group, not for each of its many members.
     """
-    await connection.execute(NOTE_PLACES, tenant, *batch.begin(users, groups))
+    await connection.execute(STORE_BEFORE_LEAVING, tenant, *batch.parameters(users, groups))
 
 
 async def take(connection: Connection, tenant: str, batch: UUID, limit: int) -> list[asyncpg.Record]:
-    """Remove and return rows of a batch until they name `limit` people: `tenant_id, actor, lost_at, users, scopes`."""
+    """Delete and return rows of a batch with `limit` users or more: `tenant_id, actor, lost_at, users, scopes`."""
     return await connection.fetch(
         f"""
         DELETE FROM scope_losses l USING (
             SELECT part, sum(cardinality(users)) OVER (ORDER BY part) AS people
             FROM scope_losses WHERE tenant_id = $1 AND batch = $2) AS first
         WHERE l.tenant_id = $1 AND l.batch = $2 AND l.part = first.part AND first.people - cardinality(l.users) < $3
-        RETURNING {TAKEN}
+        RETURNING {COLUMNS}
         """,
         tenant,
         batch,
@@ -133,7 +132,7 @@ async def take(connection: Connection, tenant: str, batch: UUID, limit: int) -> 
 
 
 async def take_any(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """Remove and return rows that nobody else is taking, of any tenants, as `take` does."""
+    """As `take`, for rows of any batch and tenant that are not locked by another worker."""
     return await connection.fetch(
         f"""
         DELETE FROM scope_losses l USING (
@@ -142,13 +141,15 @@ async def take_any(connection: Connection, limit: int) -> list[asyncpg.Record]:
         ) AS first
         WHERE l.tenant_id = first.tenant_id AND l.batch = first.batch AND l.part = first.part
         AND first.people - cardinality(l.users) < $1
-        RETURNING {TAKEN}
+        RETURNING {COLUMNS}
         """,
         limit,
     )
 
 
-async def losers(connection: Connection, tenant: str, users: Sequence[UUID], scopes: Sequence[str]) -> list[UUID]:
+async def users_without(
+    connection: Connection, tenant: str, users: Sequence[UUID], scopes: Sequence[str]
+) -> list[UUID]:
     """Those of `users` who do not have all of `scopes`."""
     rows = await connection.fetch(
         f"SELECT user_id FROM unnest($2::uuid[]) AS l (user_id) WHERE NOT $3::text[] <@ {AFTER}",

@@ -1,4 +1,4 @@
-"""SCIM tokens of identity providers, and which scopes they may have."""
+"""SCIM tokens of identity providers and their scopes; no I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,21 +6,22 @@ from uuid import UUID
 
 from quartet_common.auth.principal import Principal
 from quartet_common.auth.scopes import PRIVILEGED_WRITE
+from quartet_common.core.caller import CLIENT, MAX_ACTOR_NAME, cut
 
 DEFAULT_SCOPES = frozenset({"users:read", "users:write", "groups:read", "groups:write"})
-"""What a SCIM token has where no scopes are named."""
+"""The scopes of a SCIM token if none are requested."""
 
 SCOPES = DEFAULT_SCOPES | {PRIVILEGED_WRITE}
-"""All that a SCIM token can have."""
+"""All scopes that a SCIM token can have."""
 
-LOOK_AGAIN = 60
-"""Seconds after which a process that knows a token looks again what it stands for."""
+CACHED_FOR = 60
+"""Seconds for which a process may cache the principal of a token."""
 
 
 @dataclass(frozen=True)
 class NewScimToken:
-    """What a token is to be. It has no end where `expires_at` is None. `client_id` is the API client, if any, that may
-    revoke the token by RFC 7009; the token speaks for itself all the same.
+    """A token to create; without expiry if `expires_at` is None. `client_id` is the API client, if any, that may revoke
+    the token (RFC 7009); it is not the actor of the token's requests.
     """
 
     name: str
@@ -31,7 +32,7 @@ class NewScimToken:
 
 @dataclass(frozen=True)
 class ScimToken:
-    """What is known of a token of `tenant`, which is not the token itself."""
+    """The stored data of a token of `tenant`, without the token itself."""
 
     tenant: str
     id: UUID
@@ -47,20 +48,28 @@ class ScimToken:
 
     @property
     def subject(self) -> str:
-        """Who the token speaks for: itself; what is done with it stands under this name in the audit log."""
+        """The actor of the token's requests, as in the audit log."""
         return f"scim-token/{self.id}"
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether the token was revoked, or its time is over."""
+        """Whether the token is revoked or expired."""
         return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
 
     def principal(self, now: datetime) -> Principal:
-        """Who the token speaks for, as it is found `now`: issued now, since what ended before does not matter any more,
-        and to be looked at again in LOOK_AGAIN seconds.
+        """The principal of the token, valid for CACHED_FOR seconds; issued `now`, since earlier revocations do not
+        matter for a token just read.
         """
-        until = int(now.timestamp()) + LOOK_AGAIN
+        until = int(now.timestamp()) + CACHED_FOR
         if self.expires_at is not None:
             until = min(until, int(self.expires_at.timestamp()))
         return Principal(
-            self.tenant, self.subject, self.subject, self.scopes, until, str(self.id), issued_at=now.timestamp()
+            self.tenant,
+            self.subject,
+            self.subject,
+            self.scopes,
+            until,
+            str(self.id),
+            issued_at=now.timestamp(),
+            actor_name=cut(self.name, MAX_ACTOR_NAME),
+            actor_type=CLIENT,
         )

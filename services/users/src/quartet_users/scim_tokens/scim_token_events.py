@@ -11,12 +11,12 @@ SCIM_TOKEN_REVOKED = "users.scim_token.revoked.v1"  # noqa: S105  # nosec B105  
 
 
 def scim_token_created(token: ScimToken) -> DomainEvent:
-    """A tenant got a SCIM token; neither the token nor its hash is published."""
+    """A SCIM token was created; neither the token nor its hash is published."""
     return DomainEvent(SCIM_TOKEN_CREATED, f"scim-tokens/{token.id}", 1, _scim_token_facts(token))
 
 
 def scim_token_revoked(token: ScimToken) -> DomainEvent:
-    """A SCIM token has ended before its time."""
+    """A SCIM token was revoked."""
     return DomainEvent(SCIM_TOKEN_REVOKED, f"scim-tokens/{token.id}", 2, _scim_token_facts(token))
 
 

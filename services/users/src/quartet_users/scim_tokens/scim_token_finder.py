@@ -1,4 +1,4 @@
-"""Finds SCIM tokens and notes when they were last used."""
+"""Finds SCIM tokens and stores when they were last used."""
 
 import asyncio
 import logging
@@ -19,12 +19,12 @@ from quartet_users.scim_tokens.scim_token_domain import ScimToken
 
 logger = logging.getLogger(__name__)
 
-GRAIN = timedelta(minutes=1)
-"""How exactly it is known when a token was used last."""
+LAST_USE_INTERVAL = timedelta(minutes=1)
+"""Shortest time between two writes of `last_used_at`."""
 
 
 class ScimTokens:
-    """Finds what tokens stand for, in the database; each use is noted."""
+    """Finds SCIM tokens in the database and stores their uses."""
 
     def __init__(self, database: Callable[[], Database], clock: Clock) -> None:
         self._database = database
@@ -32,8 +32,8 @@ class ScimTokens:
         self._uses = LastUses(database)
 
     async def principal(self, token: str) -> Principal | None:
-        """Who `token` speaks for; None when it is nobody's. Raises UnauthorizedError for one that has ended, whose
-        reason says how, and UnavailableError.
+        """The principal of `token`; None for an unknown one. Raises UnauthorizedError with the reason `expired` or
+        `revoked`, and UnavailableError.
         """
         found = await self.find(token)
         if found is None:
@@ -45,23 +45,22 @@ class ScimTokens:
         return found.principal(now)
 
     async def find(self, token: str) -> ScimToken | None:
-        """What is known of `token`, also of one that has ended. Raises UnavailableError."""
+        """The stored data of `token`, also if it is revoked or expired. Raises UnavailableError."""
         tenant = tenant_of(SCIM_TOKEN, token)
         if tenant is None:
             return None
         async with self._database().connection() as connection:
-            row = await store.find_scim_token(connection, tenant, digest(token))
-        return None if row is None else store.token_of(tenant, row)
+            return await store.find_scim_token(connection, tenant, digest(token))
 
     def used(self, token: ScimToken) -> None:
-        """Have it known that the token is used now; costs the caller no I/O."""
+        """Store that the token is used now; returns at once, without I/O."""
         now = self._clock()
-        if token.last_used_at is None or now - token.last_used_at >= GRAIN:
+        if token.last_used_at is None or now - token.last_used_at >= LAST_USE_INTERVAL:
             self._uses.note(token, now)
 
 
 class LastUses:
-    """Writes down when tokens were last used, after the request that used them and many in one statement."""
+    """Stores the last uses of tokens in the background, many by one statement."""
 
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database
@@ -69,10 +68,10 @@ class LastUses:
         self._task: asyncio.Task[None] | None = None
 
     def note(self, token: ScimToken, now: datetime) -> None:
-        """Have the use written soon; returns at once."""
+        """Schedule the write of a use; returns at once."""
         self._pending[token.tenant, token.id] = now
         if self._task is None or self._task.done():
-            with as_own_work():  # many tenants' uses are written at once
+            with as_own_work():  # it writes uses of many tenants
                 self._task = asyncio.get_running_loop().create_task(self._write(self._database()))
 
     async def _write(self, database: Database) -> None:
@@ -80,6 +79,6 @@ class LastUses:
             uses, self._pending = self._pending, {}
             try:
                 async with database.transaction() as connection:
-                    await store.note_uses(connection, uses, GRAIN)
-            except (ServiceError, asyncpg.PostgresError) as error:  # the next use is noted again
+                    await store.note_uses(connection, uses, LAST_USE_INTERVAL)
+            except (ServiceError, asyncpg.PostgresError) as error:  # the next use is written again
                 logger.info("cannot record when tokens were last used", extra={"error": repr(error)[:300]})

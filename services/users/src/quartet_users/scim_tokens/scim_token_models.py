@@ -1,6 +1,4 @@
-"""The shapes of SCIM tokens and of what is asked about tokens; requests are read as these, the rest is for the
-OpenAPI document.
-"""
+"""Shapes of requests and responses about SCIM tokens; the Body structs parse requests, the rest is for OpenAPI."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +13,7 @@ Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 
 
 class NewScimTokenBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a new token is to be, as it is read."""
+    """The parsed body of NewScimTokenDocument."""
 
     name: Name
     scopes: list[str] | None = None
@@ -26,9 +24,7 @@ class NewScimTokenBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass
 class NewScimTokenDocument:
-    """What a new token is to be: scopes (all four of users and groups if none are named), and its end, if it is to
-    have one, as a time or in days.
-    """
+    """A token to create: its scopes (default: the four of users and groups), and its expiry as a time or in days."""
 
     name: str
     scopes: list[str] | None = None
@@ -39,7 +35,7 @@ class NewScimTokenDocument:
 
 @dataclass
 class ScimTokenDocument:
-    """A SCIM token; `hint` is how it begins and ends."""
+    """A SCIM token; `hint` has its first and last characters."""
 
     id: str
     name: str
@@ -55,14 +51,14 @@ class ScimTokenDocument:
 
 @dataclass
 class CreatedScimTokenDocument(ScimTokenDocument):
-    """A new SCIM token, with the bearer token itself, which is shown this once."""
+    """A new SCIM token with the bearer token itself, which is shown once."""
 
     token: str = ""
 
 
 @dataclass
 class ScimTokenListDocument:
-    """SCIM tokens; `next` is the cursor of the page that follows, null on the last."""
+    """A page of SCIM tokens; `next` is the cursor of the next page, null on the last."""
 
     scim_tokens: list[ScimTokenDocument] = field(default_factory=list)
     next: str | None = None
@@ -70,35 +66,7 @@ class ScimTokenListDocument:
 
 @dataclass
 class ScimTokenPageQuery:
-    """Query of a page."""
+    """The query parameters of a page."""
 
     cursor: str | None = None
     count: int | None = None
-
-
-@dataclass
-class TokenStatusRequest:
-    """Form of introspection (RFC 7662 section 2.1) and revocation (RFC 7009 section 2.1)."""
-
-    token: str
-    token_type_hint: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-
-
-@dataclass
-class IntrospectionDocument:
-    """Answer of introspection (RFC 7662 section 2.2); only `active` where it is false. `tenant` is Quartet's own."""
-
-    active: bool
-    tenant: str | None = None
-    sub: str | None = None
-    username: str | None = None
-    client_id: str | None = None
-    scope: str | None = None
-    token_type: str | None = None
-    jti: str | None = None
-    iss: str | None = None
-    aud: str | list[str] | None = None
-    iat: int | None = None
-    exp: int | None = None

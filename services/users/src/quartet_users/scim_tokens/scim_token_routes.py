@@ -1,16 +1,15 @@
-"""Routes of SCIM tokens: an administrator of a tenant makes, lists and revokes the tokens of its identity providers."""
+"""Routes of SCIM tokens: a tenant administrator creates, lists and revokes the tokens of identity providers."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from operator import itemgetter
-from uuid import UUID
+from datetime import datetime, timedelta
+from operator import attrgetter
 
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.auth.principal import Principal
 from quartet_common.core.errors import BadRequestError, ForbiddenError, NotFoundError
-from quartet_common.core.identifiers import require_id
+from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
@@ -18,6 +17,7 @@ from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_users.config import UsersConfig
+from quartet_users.expiry import read_expiry, time_text
 from quartet_users.scim_tokens import scim_token_domain, scim_token_usecases
 from quartet_users.scim_tokens import scim_token_store as store
 from quartet_users.scim_tokens.scim_token_domain import NewScimToken, ScimToken
@@ -29,9 +29,6 @@ from quartet_users.scim_tokens.scim_token_models import (
     ScimTokenListDocument,
     ScimTokenPageQuery,
 )
-
-NOWHERE = UUID(int=0)
-MAX_YEAR = 9998
 
 blueprint = Blueprint("scim_tokens", __name__, url_prefix="/users")
 
@@ -66,11 +63,11 @@ async def list_() -> Response:
     """List the tenant's SCIM tokens, oldest first, in pages; ended ones are listed for 90 days."""
     tenant = caller().tenant
     context = ["users.scim_tokens", tenant]
-    after, count = read_page(read_parameters("cursor", "count"), context, NOWHERE)
+    after, count = read_page(read_parameters("cursor", "count"), context, NIL_ID)
     async with app_container(UsersConfig).database.connection() as connection:
-        rows = await store.list_scim_tokens(connection, tenant, after, count + 1)
-    page = [_document(store.token_of(tenant, row)) for row in rows[:count]]
-    return json_response(ScimTokenListDocument(page, next_cursor(rows, count, context, itemgetter("id"))))
+        found = await store.list_scim_tokens(connection, tenant, after, count + 1)
+    onward = next_cursor(found, count, context, attrgetter("id"))
+    return json_response(ScimTokenListDocument([_document(token) for token in found[:count]], onward))
 
 
 @blueprint.get("/scim-tokens/<token_id>")
@@ -80,12 +77,11 @@ async def list_() -> Response:
 @document_response(ProblemDocument, 404)
 async def read(token_id: str) -> Response:
     """Read one of the tenant's SCIM tokens."""
-    tenant = caller().tenant
     async with app_container(UsersConfig).database.connection() as connection:
-        row = await store.read_scim_token(connection, tenant, require_id(token_id))
-    if row is None:
+        token = await store.read_scim_token(connection, caller().tenant, require_id(token_id))
+    if token is None:
         raise NotFoundError
-    return json_response(_document(store.token_of(tenant, row)))
+    return json_response(_document(token))
 
 
 @blueprint.delete("/scim-tokens/<token_id>")
@@ -99,7 +95,7 @@ async def revoke(token_id: str) -> Response:
 
 
 def _wanted(body: NewScimTokenBody, who: Principal, now: datetime) -> NewScimToken:
-    """What the creator asks for and may have. Raises BadRequestError, ForbiddenError: nobody gives what they lack."""
+    """The token to create. Raises BadRequestError, and ForbiddenError for scopes that the caller lacks."""
     scopes = scim_token_domain.DEFAULT_SCOPES if body.scopes is None else frozenset(body.scopes)
     if not scopes or not scopes <= scim_token_domain.SCOPES:
         raise BadRequestError(
@@ -116,14 +112,7 @@ def _end(body: NewScimTokenBody, now: datetime) -> datetime | None:
         if body.expires_at is not None:
             raise BadRequestError("Use expires_at or expires_in_days, not both.", "bad_expiry")
         return now + timedelta(days=body.expires_in_days)
-    if body.expires_at is None:
-        return None
-    # compared before it is converted: the year 1 has no UTC where clocks are ahead of it
-    if body.expires_at.tzinfo is None or body.expires_at <= now or body.expires_at.year > MAX_YEAR:
-        raise BadRequestError(
-            "expires_at must be in the future and have a time zone, such as 2027-01-31T09:00:00Z.", "bad_expiry"
-        )
-    return body.expires_at.astimezone(UTC)
+    return read_expiry(body.expires_at, now)
 
 
 def _document(token: ScimToken) -> ScimTokenDocument:
@@ -135,11 +124,7 @@ def _document(token: ScimToken) -> ScimTokenDocument:
         hint=token.hint,
         created_at=token.created_at.isoformat(),
         created_by=token.created_by,
-        expires_at=_time(token.expires_at),
-        last_used_at=_time(token.last_used_at),
-        revoked_at=_time(token.revoked_at),
+        expires_at=time_text(token.expires_at),
+        last_used_at=time_text(token.last_used_at),
+        revoked_at=time_text(token.revoked_at),
     )
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -1,6 +1,5 @@
 """SQL of SCIM tokens: connection first, then the tenant; never commits."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,26 +12,8 @@ from quartet_users.scim_tokens.scim_token_domain import ScimToken
 COLUMNS = "id, name, scopes, client_id, hint, created_at, created_by, expires_at, last_used_at, revoked_at"
 
 
-def token_of(tenant: str, row: asyncpg.Record) -> ScimToken:
-    """The token of a row of COLUMNS."""
-    return ScimToken(tenant, **{**row, "scopes": frozenset(row["scopes"])})
-
-
-async def insert_scim_token(
-    connection: Connection,
-    tenant: str,
-    token_id: UUID,
-    token_hash: bytes,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    client_id: str | None,
-    hint: str,
-    created_at: datetime,
-    created_by: str,
-    expires_at: datetime | None,
-) -> None:
-    """Store a new token by its SHA-256."""
+async def insert_scim_token(connection: Connection, tenant: str, token: ScimToken, token_hash: bytes) -> None:
+    """Store a new token with its SHA-256."""
     await connection.execute(
         """
         INSERT INTO scim_tokens (tenant_id, id, token_hash, name, scopes, client_id, hint, created_at, created_by,
@@ -40,44 +21,40 @@ async def insert_scim_token(
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         """,
         tenant,
-        token_id,
+        token.id,
         token_hash,
-        name,
-        scopes,
-        client_id,
-        hint,
-        created_at,
-        created_by,
-        expires_at,
+        token.name,
+        sorted(token.scopes),
+        token.client_id,
+        token.hint,
+        token.created_at,
+        token.created_by,
+        token.expires_at,
     )
 
 
-async def find_scim_token(connection: Connection, tenant: str, token_hash: bytes) -> asyncpg.Record | None:
-    """The token with that SHA-256, revoked and expired ones too."""
-    return await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND token_hash = $2", tenant, token_hash
-    )
+async def find_scim_token(connection: Connection, tenant: str, token_hash: bytes) -> ScimToken | None:
+    """The token with a SHA-256, also if it is revoked or expired."""
+    query = f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND token_hash = $2"
+    row = await connection.fetchrow(query, tenant, token_hash)
+    return None if row is None else _token(tenant, row)
 
 
-async def read_scim_token(connection: Connection, tenant: str, token_id: UUID) -> asyncpg.Record | None:
+async def read_scim_token(connection: Connection, tenant: str, token_id: UUID) -> ScimToken | None:
     """One token."""
-    return await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND id = $2", tenant, token_id
-    )
+    query = f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND id = $2"
+    row = await connection.fetchrow(query, tenant, token_id)
+    return None if row is None else _token(tenant, row)
 
 
-async def list_scim_tokens(connection: Connection, tenant: str, after: UUID, limit: int) -> list[asyncpg.Record]:
-    """At most `limit` tokens that were made after the one with the id `after`, oldest first."""
-    return await connection.fetch(
-        f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        tenant,
-        after,
-        limit,
-    )
+async def list_scim_tokens(connection: Connection, tenant: str, after: UUID, limit: int) -> list[ScimToken]:
+    """At most `limit` tokens with ids after `after`, oldest first."""
+    query = f"SELECT {COLUMNS} FROM scim_tokens WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+    return [_token(tenant, row) for row in await connection.fetch(query, tenant, after, limit)]
 
 
 async def count_valid(connection: Connection, tenant: str, now: datetime) -> int:
-    """How many tokens of the tenant can be used."""
+    """The number of valid tokens of the tenant."""
     number: int = await connection.fetchval(
         """
         SELECT count(*) FROM scim_tokens
@@ -89,9 +66,9 @@ async def count_valid(connection: Connection, tenant: str, now: datetime) -> int
     return number
 
 
-async def mark_revoked(connection: Connection, tenant: str, token_id: UUID, now: datetime) -> asyncpg.Record | None:
-    """Revoke the token; None when there is none that was not revoked before."""
-    return await connection.fetchrow(
+async def mark_revoked(connection: Connection, tenant: str, token_id: UUID, now: datetime) -> ScimToken | None:
+    """Revoke a token and return it; None if it does not exist or was revoked before."""
+    row = await connection.fetchrow(
         f"""
         UPDATE scim_tokens SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL
         RETURNING {COLUMNS}
@@ -100,18 +77,19 @@ async def mark_revoked(connection: Connection, tenant: str, token_id: UUID, now:
         token_id,
         now,
     )
+    return None if row is None else _token(tenant, row)
 
 
-async def forget_ended(connection: Connection, tenant: str, before: datetime) -> None:
-    """Remove what was revoked or has expired before then."""
+async def delete_ended(connection: Connection, tenant: str, before: datetime) -> None:
+    """Delete tokens that were revoked or expired before a time."""
     await connection.execute(
         "DELETE FROM scim_tokens WHERE tenant_id = $1 AND least(revoked_at, expires_at) < $2", tenant, before
     )
 
 
 async def note_uses(connection: Connection, uses: dict[tuple[str, UUID], datetime], grain: timedelta) -> None:
-    """Store when tokens, given by tenant and id, were used, unless a use within `grain` before is known already."""
-    ordered = sorted(uses)  # two processes that write at once lock the rows in one order
+    """Store the last use of tokens by tenant and id, unless a use within `grain` before is stored."""
+    ordered = sorted(uses)  # all processes lock the rows in the same order
     await connection.execute(
         """
         WITH used AS (SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[]) AS one (tenant_id, id, at)),
@@ -125,6 +103,10 @@ async def note_uses(connection: Connection, uses: dict[tuple[str, UUID], datetim
         [uses[key] for key in ordered],
         grain,
     )
+
+
+def _token(tenant: str, row: asyncpg.Record) -> ScimToken:
+    return ScimToken(tenant, **{**row, "scopes": frozenset(row["scopes"])})
 
 
 export_scim_tokens = json_rows(

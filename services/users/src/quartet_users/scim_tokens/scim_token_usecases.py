@@ -1,4 +1,4 @@
-"""SCIM tokens: long-lived opaque bearer tokens for identity providers, made, found and revoked."""
+"""Use cases of SCIM tokens: create and revoke long-lived bearer tokens of identity providers."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +9,6 @@ from quartet_common.auth.revocations import revocation
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.identifiers import new_id
-from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_users.config import UsersConfig
@@ -21,29 +20,29 @@ from quartet_users.tokens.token_revocation import revoke
 Container = AppContainer[UsersConfig]
 
 MAX_VALID = 100
-"""Tokens of a tenant that can be used at the same time: a bound on mistakes, not a promise to the one."""
+"""Valid tokens of a tenant: a limit against mistakes."""
 KEPT = timedelta(days=90)
-"""How long a token that has ended is still listed."""
+"""How long a revoked or expired token is listed."""
 HINT_LENGTH = 4
 
 
 @dataclass(frozen=True)
 class CreatedScimToken:
-    """A new token, and `secret`, the bearer token that is shown once."""
+    """A new token, and `secret`, the bearer token, which is shown once."""
 
     token: ScimToken
     secret: str = field(repr=False)
 
 
 async def add_scim_token(work: UnitOfWork, wanted: NewScimToken) -> CreatedScimToken:
-    """Make a token; whether the caller may give its scopes is decided before.
+    """Create a token; the caller's own scopes are checked before.
 
-    Raises ValueError for scopes that no SCIM token can have, ServiceError 409 when the tenant has too many tokens.
+    Raises ValueError for scopes that no SCIM token can have, ServiceError 409 if the tenant has too many tokens.
     """
     if not wanted.scopes or not wanted.scopes <= SCOPES:
         raise ValueError(f"a SCIM token has some of the scopes {', '.join(sorted(SCOPES))}")
     now, tenant = work.now(), work.tenant
-    await store.forget_ended(work.connection, tenant, now - KEPT)
+    await store.delete_ended(work.connection, tenant, now - KEPT)
     if await store.count_valid(work.connection, tenant, now) >= MAX_VALID:
         raise ServiceError(
             409, "too_many_scim_tokens", f"A tenant has at most {MAX_VALID} valid SCIM tokens. Revoke one first."
@@ -60,40 +59,24 @@ async def add_scim_token(work: UnitOfWork, wanted: NewScimToken) -> CreatedScimT
         created_by=work.caller.actor,
         expires_at=wanted.expires_at,
     )
-    await _insert(work.connection, made, secret)
+    await store.insert_scim_token(work.connection, tenant, made, digest(secret))
     work.publish([scim_token_events.scim_token_created(made)])
     return CreatedScimToken(made, secret)
 
 
-async def _insert(connection: Connection, made: ScimToken, secret: str) -> None:
-    await store.insert_scim_token(
-        connection,
-        made.tenant,
-        made.id,
-        digest(secret),
-        name=made.name,
-        scopes=sorted(made.scopes),
-        client_id=made.client_id,
-        hint=made.hint,
-        created_at=made.created_at,
-        created_by=made.created_by,
-        expires_at=made.expires_at,
-    )
-
-
 async def create_scim_token(container: Container, caller: Caller, wanted: NewScimToken) -> CreatedScimToken:
-    """Make a token. Raises what `add_scim_token` raises."""
+    """Create a token. Raises what `add_scim_token` raises."""
     async with unit_of_work(container, caller) as work:
         return await add_scim_token(work, wanted)
 
 
 async def revoke_scim_token(container: Container, caller: Caller, token_id: UUID) -> None:
-    """End a token at once; one that was revoked before stays so. Raises NotFoundError."""
+    """Revoke a token; no change if it was revoked before. Raises NotFoundError."""
     now = container.clock()
     async with unit_of_work(container, caller) as work:
-        row = await store.mark_revoked(work.connection, caller.tenant, token_id, now)
-        if row is not None:
-            work.publish([scim_token_events.scim_token_revoked(store.token_of(caller.tenant, row))])
+        revoked = await store.mark_revoked(work.connection, caller.tenant, token_id, now)
+        if revoked is not None:
+            work.publish([scim_token_events.scim_token_revoked(revoked)])
             revoke(work, [revocation(caller.tenant, "token", token_id, now)])
         elif await store.read_scim_token(work.connection, caller.tenant, token_id) is None:
             raise NotFoundError

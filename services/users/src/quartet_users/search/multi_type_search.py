@@ -1,4 +1,4 @@
-"""Searches over all types (RFC 7644 section 3.4.2.1): users, then groups; joined where an order is asked for."""
+"""Searches over several resource types (RFC 7644 section 3.4.2.1): one type after the other, or merged by sortBy."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from quartet_scim.sorting import Rank, rank
 from quartet_scim_http.searching import Found
 
 MAX_JOINED = 1000
-"""How far into a sorted list over several types a page may reach: so much of each type is looked at."""
+"""The last position of a sorted list over several types: so many resources of each type are read for it."""
 
 T = TypeVar("T")
 Search: TypeAlias = Callable[[Query], Awaitable[Found]]
@@ -25,14 +25,14 @@ Search: TypeAlias = Callable[[Query], Awaitable[Found]]
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """One type that is searched: its rules, and how to search it."""
+    """One type to search: its compiled schemas and its search function."""
 
     compiled: CompiledType
     search: Search
 
 
 async def search_all(query: Query, types: Sequence[Searched], tenant: str) -> Found:
-    """The page of all resources of `types`, one type after the other unless sortBy joins them.
+    """The page of all resources of `types`, one type after the other, or merged by sortBy.
 
     Raises ScimError 400: tooMany for a sorted page beyond the first 1,000 resources; and as `search` does.
     """
@@ -49,7 +49,7 @@ async def search_all(query: Query, types: Sequence[Searched], tenant: str) -> Fo
 
 
 async def _by_index(query: Query, types: Sequence[Searched]) -> Found:
-    """A page that ends early in one type, at its bytes, has nothing of the next ones."""
+    """A page by index. If it ends early within a type because of its bytes, it has no resources of the next ones."""
     resources: list[bytes] = []
     total, is_full = 0, False
     for one in types:
@@ -63,7 +63,7 @@ async def _by_index(query: Query, types: Sequence[Searched]) -> Found:
 
 
 async def _by_cursor(query: Query, types: Sequence[Searched], context: Sequence[str]) -> Found:
-    """A page of the type at which the cursor stands, and of the next ones where that one ends."""
+    """A page by cursor, which has the current type and the cursor within it."""
     at, inner = _read(query.cursor, context, tuple[int, str], (0, ""))
     resources: list[bytes] = []
     while 0 <= at < len(types):
@@ -80,7 +80,7 @@ async def _by_cursor(query: Query, types: Sequence[Searched], context: Sequence[
 
 
 async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str]) -> Found:
-    """A page of the sorted list of all types: first which of them stand there, then these as they are to be shown."""
+    """A page of the sorted list of all types: finds the types of its resources by rank, then reads the resources."""
     offset = query.page.offset if query.cursor is None else _read(query.cursor, context, int, 0)
     end = offset + query.page.count
     if not 0 <= offset <= end <= MAX_JOINED:
@@ -102,7 +102,7 @@ async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str
     for number in chosen:
         shown = next(pages[number], None)
         if shown is None or (resources and _is_long(resources)):
-            break  # the page of that type has ended at its bytes, and so does this one
+            break  # the page of that type ends early because of its bytes
         resources.append(shown)
     if query.cursor is None:
         return Found(resources, total)
@@ -112,7 +112,7 @@ async def _joined(query: Query, types: Sequence[Searched], context: Sequence[str
 
 
 async def _ranks(query: Query, searched: Searched, depth: int) -> tuple[list[Rank], int]:
-    """Where the first `depth` resources of a type stand, and how many there are."""
+    """The ranks of the first `depth` resources of a type, and the number of all."""
     name = query.sort_by or ""
     order = searched.compiled.sorter.order(name, descending=query.descending, unknown_is_absent=True)
     decisive = () if order is None else (order.target.steps[0].key,)
@@ -120,7 +120,7 @@ async def _ranks(query: Query, searched: Searched, depth: int) -> tuple[list[Ran
     found = await searched.search(bare)
     ranks = [rank(order, orjson.loads(one)) for one in found.resources]
     total = found.total or 0
-    while found.resources and len(ranks) < min(depth, total):  # pages end at their bytes too
+    while found.resources and len(ranks) < min(depth, total):  # a page may end early because of its bytes
         found = await searched.search(bare.at(Page(len(ranks) + 1, depth - len(ranks))))
         ranks += [rank(order, orjson.loads(one)) for one in found.resources]
     return ranks, total

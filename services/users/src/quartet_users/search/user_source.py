@@ -1,4 +1,4 @@
-"""The users of one tenant, as lists and searches read them."""
+"""Reads the users of a tenant for lists and searches."""
 
 from collections.abc import Sequence
 
@@ -25,10 +25,10 @@ class UserSource(Source):
     async def rows(
         self, connection: Connection, page: PageSql, shown: Projection, limit: float | None, max_bytes: int
     ) -> Sequence[StoredUser]:
-        """The users of a page, with their groups where `shown` has these."""
+        """The users of a page, with their groups if `shown` has them."""
         wanted = columns(self._view.groups_url(shown))
         return await select_page(connection, self.tenant, self.place, page, wanted, limit, max_bytes)
 
     def show(self, row: StoredUser) -> bytes:
-        """A user as it is rendered whole."""
+        """The rendered user with all attributes."""
         return self._view.of_row(row)

@@ -1,1 +1,1 @@
-"""Sessions of logins and their tokens."""
+"""Sessions of users and their tokens."""

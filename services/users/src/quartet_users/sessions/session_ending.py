@@ -1,4 +1,4 @@
-"""The ends of sessions: rows that go, tokens that are refused from then on, and an event of each."""
+"""Ends sessions: deletes their rows, revokes their tokens and publishes an event for each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,16 +19,16 @@ Container = AppContainer[UsersConfig]
 
 PRUNED_AT_ONCE = 500
 MAX_SESSIONS = 100
-"""Sessions of one user; who begins more, as a script may that logs in each time, loses the oldest."""
+"""Sessions of one user. The next login ends the oldest one, as of a script that logs in each time."""
 
 
 def by_whom(caller: Caller, user_id: UUID) -> EndReason:
-    """Why a session ends that `caller` ends: its own person logs out, others take it away."""
+    """The reason of a session's end by `caller`: logout by its own user, revoked by others."""
     return "logout" if caller.actor == str(user_id) else "revoked"
 
 
 async def end_session(work: UnitOfWork, session_id: UUID, user_id: UUID | None, why: EndReason | None = None) -> bool:
-    """End a session, if it is of `user_id`, where one is given. Returns whether there was one."""
+    """End a session, if it belongs to `user_id` (None: to any user). Returns whether it existed."""
     found = await session_store.delete_session(work.connection, work.tenant, session_id, user_id)
     if found is None:
         return False
@@ -37,49 +37,49 @@ async def end_session(work: UnitOfWork, session_id: UUID, user_id: UUID | None, 
 
 
 async def end_sessions_of(work: UnitOfWork, user_id: UUID, why: EndReason) -> None:
-    """End all sessions of a user, and have all tokens of the user refused by one revocation."""
+    """End all sessions of a user, and revoke all tokens of the user by one revocation."""
     found = await session_store.delete_sessions_of(work.connection, work.tenant, user_id, None)
     revoke_user(work, user_id, found, why)
 
 
 async def end_others(work: UnitOfWork, user_id: UUID, kept: UUID | None, why: EndReason) -> None:
-    """End the sessions of a user but `kept`, each with its own tokens: others of the user stay valid."""
+    """End the sessions of a user except `kept`, with a revocation each, so that the tokens of `kept` stay valid."""
     found = await session_store.delete_sessions_of(work.connection, work.tenant, user_id, kept)
     revoke_sessions(work, found, why)
 
 
 async def end_oldest(work: UnitOfWork, user_id: UUID) -> None:
-    """End the sessions of a user beyond MAX_SESSIONS, so that what ends them all has a bound."""
+    """End the oldest sessions of a user beyond MAX_SESSIONS, so that ending all of them has a limited cost."""
     found = await session_store.delete_oldest_of(work.connection, work.tenant, user_id, MAX_SESSIONS)
     revoke_sessions(work, found, "superseded")
 
 
 def revoke_user(work: UnitOfWork, user_id: UUID, ended: Sequence[Session], why: EndReason) -> None:
-    """Refuse all tokens of a user whose sessions were removed, and publish the end of each session.
+    """Revoke all tokens of a user whose sessions were deleted, and publish the end of each session.
 
-    A user without sessions has no access token either: none outlives its session, and the end of a session refuses
-    its tokens.
+    A user without sessions has no valid access tokens: none outlives its session, and the end of a session revokes its
+    tokens.
     """
     if not ended:
         return
-    # not before the last token was made, maybe by a process whose clock is ahead of ours
+    # not before the last token was issued, maybe by a process whose clock is ahead of this one's
     at = max(work.now(), *(one.last_used_at for one in ended))
     _publish_ends(work, ended, why)
     revoke(work, [revocation(work.tenant, "subject", user_id, at)])
 
 
 def revoke_sessions(work: UnitOfWork, ended: Sequence[Session], why: EndReason) -> None:
-    """Refuse the tokens of sessions that were removed, and publish the end of each session."""
+    """Revoke the tokens of deleted sessions, and publish the end of each session."""
     if not ended:
         return
-    now = work.now()  # later than any token of theirs: who makes one holds the session's row
+    now = work.now()  # later than all their tokens, which are issued with the session's row locked
     _publish_ends(work, ended, why)
     revoke(work, [revocation(work.tenant, "session", one.id, now) for one in ended])
 
 
 async def prune(container: Container) -> None:
-    """Remove the sessions that have expired, and publish the end of each. Their access tokens have expired before."""
-    platform = Caller(SYSTEM_TENANT, container.config.client_id)
+    """Delete expired sessions and publish the end of each; their access tokens have expired before."""
+    platform = Caller.service(SYSTEM_TENANT, container.config.client_id)
     while True:
         async with unit_of_work(container, platform) as work:
             ended = await session_store.delete_ended(work.connection, work.now(), PRUNED_AT_ONCE)

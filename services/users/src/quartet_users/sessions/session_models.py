@@ -1,4 +1,4 @@
-"""The shapes of logins and sessions, for the OpenAPI document only."""
+"""Shapes of responses about logins and sessions, for the OpenAPI document only."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class LoginDocument:
 
     @classmethod
     def of(cls, tokens: Tokens) -> "LoginDocument":
-        """As RFC 6749 section 5.1 writes it, and whose session it is."""
+        """The token response of RFC 6749 section 5.1, with the ids of session and user."""
         return cls(
             tokens.access_token,
             "Bearer",
@@ -35,7 +35,7 @@ class LoginDocument:
 
 @dataclass
 class SessionsQuery:
-    """Whose sessions, and which page of them."""
+    """The query parameters of a list of sessions: the user and the page."""
 
     user: str | None = None
     cursor: str | None = None
@@ -44,7 +44,7 @@ class SessionsQuery:
 
 @dataclass
 class EndQuery:
-    """Which sessions: of whom, and whether the one that asks stays."""
+    """The query parameters of ending sessions: the user, and whether the caller's session stays."""
 
     user: str | None = None
     others: bool | None = None
@@ -52,7 +52,7 @@ class EndQuery:
 
 @dataclass
 class SessionDocument:
-    """A session; `ends_at` is when it is over unless it is used before, `expires_at` when it is in any case."""
+    """A session; it ends at `ends_at` unless it is used before, and at `expires_at` in any case."""
 
     id: str
     user_id: str
@@ -68,7 +68,7 @@ class SessionDocument:
 
 @dataclass
 class SessionListDocument:
-    """Sessions, newest first, and the cursor of the next page."""
+    """A page of sessions, newest first; `next` is the cursor of the next page, null on the last."""
 
     sessions: list[SessionDocument]
     next: str | None

@@ -1,4 +1,4 @@
-"""Routes of sessions: people see and end their own, administrators anybody's in the tenant."""
+"""Routes of sessions: users list and end their own, tenant administrators those of all users."""
 
 from operator import attrgetter
 from uuid import UUID
@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
 from quartet_common.core.errors import ForbiddenError
-from quartet_common.core.identifiers import parse_id, require_id
+from quartet_common.core.identifiers import MAX_ID, NIL_ID, parse_id, require_id
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import A_PERSON, PERSON_REQUIRED, caller, principal, requires
 from quartet_common.web.openapi import ProblemDocument
@@ -20,7 +20,6 @@ from quartet_users.sessions.session_models import EndQuery, SessionDocument, Ses
 from quartet_users.sessions.session_store import Session
 
 ADMINISTRATOR = "tenant:admin"
-NOBODY = UUID(int=0)
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/users")
 
@@ -36,7 +35,7 @@ async def list_() -> Response:
     given, tenant = read_parameters("user", "cursor", "count"), caller().tenant
     user_id = _user(given)
     context = ["users.sessions", tenant, str(user_id)]
-    before, count = read_page(given, context, session_usecases.NEWEST)
+    before, count = read_page(given, context, MAX_ID)
     rows = await session_usecases.list_sessions(app_container(UsersConfig), tenant, user_id, before, count + 1)
     onward = next_cursor(rows, count, context, attrgetter("id"))
     return json_response(SessionListDocument([_document(one) for one in rows[:count]], onward))
@@ -69,20 +68,20 @@ async def end_all() -> Response:
 async def end(session_id: str) -> Response:
     """End a session of the caller; administrators can end any session of the tenant."""
     known = require_id(session_id)
-    anybodys = ADMINISTRATOR in principal().scopes
-    await session_usecases.end_session(app_container(UsersConfig), caller(), known, None if anybodys else own_id())
+    owner = None if ADMINISTRATOR in principal().scopes else own_id()
+    await session_usecases.end_session(app_container(UsersConfig), caller(), known, owner)
     return Response(b"", 204)
 
 
 def _user(given: dict[str, str]) -> UUID:
-    """Whose sessions are meant; what is no id is nobody's. Raises BadParameterError (400), ForbiddenError (403)."""
+    """The user whose sessions are listed or ended. Raises BadParameterError (400), ForbiddenError (403)."""
     if "user" not in given:
         if not principal().is_person:
             raise BadParameterError("user", "is required, because the access token is not a user's")
         return own_id()
     if given["user"] != principal().actor and ADMINISTRATOR not in principal().scopes:
         raise ForbiddenError(ADMINISTRATOR)
-    return parse_id(given["user"]) or NOBODY
+    return parse_id(given["user"]) or NIL_ID
 
 
 def _document(one: Session) -> SessionDocument:
@@ -101,7 +100,7 @@ def _document(one: Session) -> SessionDocument:
 
 
 def own_id() -> UUID:
-    """The id of the person who asks. Raises ForbiddenError (403) for a token that is nobody's."""
+    """The id of the caller's user. Raises ForbiddenError (403) for a token of a client."""
     found = parse_id(principal().actor)
     if found is None or not principal().is_person:
         raise ForbiddenError(A_PERSON, detail=PERSON_REQUIRED)
@@ -109,5 +108,5 @@ def own_id() -> UUID:
 
 
 def own_session() -> UUID | None:
-    """The session that the token of the request came from."""
+    """The session of the request's access token."""
     return parse_id(principal().session or "")

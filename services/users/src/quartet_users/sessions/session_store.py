@@ -1,6 +1,6 @@
 """SQL of sessions and refresh tokens: connection first, then the tenant; never commits.
 
-Who locks more than one row locks the user first, then its sessions by their ids.
+Locks of several rows: first the user, then its sessions in the order of their ids.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from quartet_common.data.row_exports import json_rows
 
 @dataclass(frozen=True)
 class Session:
-    """A login that goes on. `ends_at` is when it is over unless it is used before, `expires_at` in any case."""
+    """A session; it ends at `ends_at` unless it is used before, and at `expires_at` in any case."""
 
     id: UUID
     user_id: UUID
@@ -31,14 +31,14 @@ class Session:
 
 @dataclass(frozen=True)
 class TokenHashes:
-    """What is kept of a refresh token: the SHA-256 of itself, and of what all tokens of its session begin with."""
+    """The stored hashes of a refresh token: its SHA-256, and that of the prefix of all tokens of its session."""
 
     own: bytes
     family: bytes
 
     @classmethod
     def of(cls, token: str) -> "TokenHashes":
-        """Of a token as `make` and `make_next` make them."""
+        """The hashes of a token of `make` or `make_next`."""
         return cls(digest(token), digest(family_of(token)))
 
 
@@ -84,7 +84,7 @@ async def use_session(connection: Connection, tenant: str, session: Session) -> 
 async def list_sessions(
     connection: Connection, tenant: str, user_id: UUID, now: datetime, before: UUID, count: int
 ) -> list[Session]:
-    """At most `count` sessions of a user that go on, newest first, from behind the id `before`."""
+    """At most `count` running sessions of a user with ids before `before`, newest first."""
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND ends_at > $3 AND id < $4
@@ -107,7 +107,7 @@ async def find_owner(connection: Connection, tenant: str, session_id: UUID) -> U
 
 
 async def delete_session(connection: Connection, tenant: str, session_id: UUID, user_id: UUID | None) -> Session | None:
-    """Remove a session and its refresh tokens, if it is of `user_id`, where one is given."""
+    """Delete a session and its refresh tokens, if it belongs to `user_id` (None: to any user), and return it."""
     row = await connection.fetchrow(
         f"""
         DELETE FROM sessions WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3)
@@ -121,7 +121,7 @@ async def delete_session(connection: Connection, tenant: str, session_id: UUID, 
 
 
 async def lock_user_row(connection: Connection, tenant: str, user_id: UUID) -> bool:
-    """Lock a user until the transaction ends; False if the tenant has no user of that id."""
+    """Lock a user until the transaction ends; False if it does not exist."""
     query = "SELECT true FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
     return bool(await connection.fetchval(query, tenant, user_id))
 
@@ -129,7 +129,7 @@ async def lock_user_row(connection: Connection, tenant: str, user_id: UUID) -> b
 async def delete_sessions_of(
     connection: Connection, tenant: str, user_id: UUID, kept: UUID | None = None
 ) -> list[Session]:
-    """Remove all sessions of a user but `kept`."""
+    """Delete all sessions of a user except `kept`, and return them."""
     rows = await connection.fetch(
         f"""
         DELETE FROM sessions WHERE tenant_id = $1 AND id IN (
@@ -145,7 +145,7 @@ async def delete_sessions_of(
 
 
 async def delete_oldest_of(connection: Connection, tenant: str, user_id: UUID, kept: int) -> list[Session]:
-    """Remove all but the `kept` newest sessions of a user; one that somebody else has in hand is left to them."""
+    """Delete all but the `kept` newest sessions of a user, except those locked by others, and return them."""
     rows = await connection.fetch(
         f"""
         DELETE FROM sessions WHERE tenant_id = $1 AND id IN (
@@ -161,7 +161,7 @@ async def delete_oldest_of(connection: Connection, tenant: str, user_id: UUID, k
 
 
 async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> list[Session]:
-    """Remove a user with its password and its sessions, and return these, all by one statement."""
+    """Delete a user with its password and sessions by one statement, and return the sessions."""
     rows = await connection.fetch(
         f"""
         WITH ended AS (DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 RETURNING {COLUMNS}),
@@ -175,7 +175,7 @@ async def delete_user(connection: Connection, tenant: str, user_id: UUID) -> lis
 
 
 async def delete_ended(connection: Connection, now: datetime, count: int) -> list[tuple[str, Session]]:
-    """Remove at most `count` sessions of any tenants that were over by `now`; returns them with their tenants."""
+    """Delete at most `count` sessions of all tenants that have ended; returns them with their tenants."""
     rows = await connection.fetch(
         f"""
         DELETE FROM sessions WHERE (tenant_id, id) IN (
@@ -206,8 +206,8 @@ async def insert_refresh_token(
 
 
 async def find_refresh_token(connection: Connection, tenant: str, token: TokenHashes) -> asyncpg.Record | None:
-    """A refresh token, a used one too, with its session: `is_unused, issued_at` (of the one that is not used yet),
-    `session_id, user_id, client_id, ends_at`. None for one of whose family nobody is.
+    """A refresh token, also a used one, with its session: `is_unused`, `issued_at` (of the session's unused token),
+    `session_id, user_id, client_id, ends_at`. None if no session has tokens of this family.
     """
     return await connection.fetchrow(
         """
@@ -225,7 +225,7 @@ async def find_refresh_token(connection: Connection, tenant: str, token: TokenHa
 async def replace_refresh_token(
     connection: Connection, tenant: str, used: TokenHashes, following: TokenHashes, now: datetime
 ) -> None:
-    """Have a refresh token be used up, and the following one of its family take its place."""
+    """Replace a used refresh token by the following one of its family."""
     await connection.execute(
         """
         UPDATE refresh_tokens SET token_hash = $3, family_hash = $4, issued_at = $5

@@ -1,4 +1,4 @@
-"""Sessions: what a login begins, and how its tokens are made."""
+"""Session tokens: begins and continues sessions, and makes their access and refresh tokens."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, run_unit_of_work
 from quartet_users.config import UsersConfig
+from quartet_users.passwords.credential_store import Credential
 from quartet_users.roles import role_store
 from quartet_users.sessions import session_store
 from quartet_users.sessions.session_store import Session, TokenHashes
@@ -26,7 +27,7 @@ Container = AppContainer[UsersConfig]
 
 @dataclass(frozen=True)
 class Visitor:
-    """From where somebody logs in."""
+    """The origin of a login."""
 
     client_id: str
     address: str | None = None
@@ -35,18 +36,19 @@ class Visitor:
 
 @dataclass(frozen=True)
 class TokenGrant:
-    """A session and what its next tokens are made of, as of `now`, the moment of the access token."""
+    """A session and the content of its next tokens; `now` is the access token's time of issue."""
 
     tenant: str
     session: Session
     scopes: frozenset[str]
     now: datetime
+    user_name: str
     refresh_token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a login or a refresh is answered with; durations are seconds."""
+    """The tokens that a login or a refresh returns; durations are in seconds."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -57,32 +59,34 @@ class Tokens:
     user_id: UUID
 
 
-async def in_turn(container: Container, caller: Caller, command: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-    """Carry out `command`, which begins or goes on with a session, when nobody takes scopes from the tenant's people.
+async def run_session_command(container: Container, caller: Caller, command: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    """Run `command`, which begins or continues a session, while no transaction removes scopes from users of the tenant.
 
-    Raises HeldError (503) where that lasts too long, and what `Database.run` does.
+    Raises HeldError (503) if such a transaction takes too long, and what `Database.run` raises.
     """
     return await run_unit_of_work(container, caller, command, queue=f"scopes/{caller.tenant}")
 
 
-async def begin(
-    container: Container, connection: Connection, tenant: str, user_id: UUID, visitor: Visitor
+async def begin_session(
+    container: Container, connection: Connection, tenant: str, user: Credential, visitor: Visitor
 ) -> TokenGrant:
-    """A new session of a user whose row is locked."""
+    """Begin a session of a user whose row is locked."""
     config, now = container.config, container.clock()
     expires = now + timedelta(seconds=config.session_lifetime)
     ends = min(expires, now + timedelta(seconds=config.session_idle))
     session = Session(
-        new_id(), user_id, visitor.client_id, now, now, ends, expires, visitor.address, visitor.user_agent
+        new_id(), user.user_id, visitor.client_id, now, now, ends, expires, visitor.address, visitor.user_agent
     )
     await session_store.insert_session(connection, tenant, session)
     token = make(REFRESH_TOKEN, tenant)
     await session_store.insert_refresh_token(connection, tenant, TokenHashes.of(token), session.id, now)
-    return await _turn(connection, tenant, session, token)
+    return await _token_grant(connection, tenant, session, user.user_name, token)
 
 
-async def go_on(container: Container, connection: Connection, tenant: str, session: Session, token: str) -> TokenGrant:
-    """The next tokens of a session whose row and user are locked, for its refresh `token`; used, it lasts longer."""
+async def continue_session(
+    container: Container, connection: Connection, tenant: str, session: Session, user_name: str, token: str
+) -> TokenGrant:
+    """The next tokens of a session whose row and user are locked, for its refresh `token`; extends the session."""
     now = container.clock()
     ends = min(session.expires_at, now + timedelta(seconds=container.config.session_idle))
     used = replace(session, last_used_at=now, ends_at=ends)
@@ -90,27 +94,36 @@ async def go_on(container: Container, connection: Connection, tenant: str, sessi
     following = make_next(family_of(token))
     hashes = TokenHashes.of(token), TokenHashes.of(following)
     await session_store.replace_refresh_token(connection, tenant, *hashes, now)
-    return await _turn(connection, tenant, used, following)
+    return await _token_grant(connection, tenant, used, user_name, following)
 
 
-async def _turn(connection: Connection, tenant: str, session: Session, refresh_token: str) -> TokenGrant:
+async def _token_grant(
+    connection: Connection, tenant: str, session: Session, user_name: str, refresh_token: str
+) -> TokenGrant:
     scopes = await role_store.scopes_of_user(connection, tenant, session.user_id)
-    return TokenGrant(tenant, session, scopes, session.last_used_at, refresh_token)
+    return TokenGrant(tenant, session, scopes, session.last_used_at, user_name, refresh_token)
 
 
-def make_tokens(container: Container, pair: KeyPair, turn: TokenGrant, audience: str = AUDIENCE) -> Tokens:
-    """The tokens of a turn that was committed. `audience` takes the access token, which ends with its session."""
-    session, config = turn.session, container.config
-    lifetime = min(config.token_lifetime, max(1, int((session.expires_at - turn.now).total_seconds())))
-    grant = Grant(
-        session.client_id, turn.tenant, turn.scopes, session.user_id, session.id, session.created_at, audience
+def make_tokens(container: Container, pair: KeyPair, grant: TokenGrant, audience: str = AUDIENCE) -> Tokens:
+    """The signed tokens of a committed grant. `audience` is the `aud` of the access token; it ends with its session."""
+    session, config = grant.session, container.config
+    lifetime = min(config.token_lifetime, max(1, int((session.expires_at - grant.now).total_seconds())))
+    content = Grant(
+        session.client_id,
+        grant.tenant,
+        grant.scopes,
+        session.user_id,
+        session.id,
+        session.created_at,
+        audience,
+        grant.user_name,
     )
     return Tokens(
-        sign(grant, pair, config.issuer, turn.now, lifetime),
+        sign(content, pair, config.issuer, grant.now, lifetime),
         lifetime,
-        turn.refresh_token,
-        int((session.ends_at - turn.now).total_seconds()),
-        " ".join(sorted(turn.scopes)),
+        grant.refresh_token,
+        int((session.ends_at - grant.now).total_seconds()),
+        " ".join(sorted(grant.scopes)),
         session.id,
         session.user_id,
     )

@@ -1,9 +1,10 @@
-"""Use cases of sessions: who lists and who ends which; each opens the one transaction of its command."""
+"""Use cases of sessions: list and end them; each opens the one transaction of its command."""
 
 from uuid import UUID
 
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import NotFoundError
+from quartet_common.core.identifiers import MAX_ID
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import unit_of_work
 from quartet_users.config import UsersConfig
@@ -13,22 +14,19 @@ from quartet_users.sessions.session_store import Session
 
 Container = AppContainer[UsersConfig]
 
-NEWEST = UUID(int=(1 << 128) - 1)
-"""What every session's id is before."""
-
 
 async def list_sessions(
-    container: Container, tenant: str, user_id: UUID, before: UUID = NEWEST, count: int = 100
+    container: Container, tenant: str, user_id: UUID, before: UUID = MAX_ID, count: int = 100
 ) -> list[Session]:
-    """At most `count` sessions of a user that go on, newest first, from behind `before`."""
+    """At most `count` running sessions of a user with ids before `before`, newest first."""
     async with container.database.connection() as connection:
         return await session_store.list_sessions(connection, tenant, user_id, container.clock(), before, count)
 
 
 async def end_session(container: Container, caller: Caller, session_id: UUID, user_id: UUID | None) -> None:
-    """End a session: one of `user_id`, or anybody's in the tenant.
+    """End a session of `user_id`, or of any user of the tenant if it is None.
 
-    Raises NotFoundError (404), and ForbiddenError (403) for a platform administrator's that another one does not end.
+    Raises NotFoundError (404), and ForbiddenError (403) if only a platform administrator may end it.
     """
     async with unit_of_work(container, caller) as work:
         owner = user_id or await session_store.find_owner(work.connection, caller.tenant, session_id)
@@ -53,7 +51,7 @@ async def end_sessions(container: Container, caller: Caller, user_id: UUID) -> N
 
 
 async def end_other_sessions(container: Container, caller: Caller, user_id: UUID, kept: UUID | None) -> None:
-    """End all sessions of a user but `kept`. Raises ForbiddenError (403) as `end_session` does."""
+    """End all sessions of a user except `kept`. Raises ForbiddenError (403) as `end_session` does."""
     async with unit_of_work(container, caller) as work:
         if str(user_id) != caller.actor:
             await require_platform_right(work.connection, caller, user_id)

@@ -1,1 +1,1 @@
-"""Schemas that tenants register, resource types and discovery."""
+"""Schemas registered by tenants, resource types and discovery."""

@@ -1,4 +1,4 @@
-"""Discovery: what the SCIM server supports (RFC 7644 section 4); public, since clients read it first."""
+"""Routes of SCIM discovery (RFC 7644 section 4); public, since clients read them before they have a token."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.tenant_schemas.user_types import UserTypes
 
 COMMON = (user_resource_type(), group_resource_type())
-"""The resource types without the extensions of a tenant."""
+"""The resource types without extensions of tenants."""
 
 blueprint = Blueprint("discovery", __name__, url_prefix="/scim/v2")
 
@@ -104,7 +104,7 @@ def _json(document: dict[str, Any]) -> Response:
 
 
 async def _known() -> tuple[ResourceType, ...]:
-    """The resource types of the caller's tenant; of none, if the request has no token."""
+    """The resource types of the caller's tenant; those without extensions for a request without a token."""
     who = await optional_principal(app_container(UsersConfig).verifier)
     if who is None:
         return COMMON

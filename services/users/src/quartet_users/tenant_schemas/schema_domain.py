@@ -1,4 +1,4 @@
-"""Rules of the schemas that tenants register."""
+"""The rules for schemas of tenants; no I/O."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from quartet_scim.schema import Schema, group_schema, user_resource_type
 from quartet_scim.schema_registration import find_conflict, urns_of
 
 MAX_SCHEMAS = 20
-"""Schemas that one tenant may register."""
+"""The maximum number of schemas of a tenant."""
 
 
 def require_schema_capacity(schema: Schema, known: Sequence[Schema]) -> None:
-    """Refuse a schema that a tenant cannot have beside the ones that it has registered.
+    """Check that a tenant with the `known` schemas may register another one.
 
-    Raises ScimError 409 if its URN is taken, 400 if there are too many.
+    Raises ScimError 409 if its URN conflicts with another, 400 for too many schemas.
     """
     taken = find_conflict(schema.id, [*urns_of(user_resource_type(*known)), group_schema().id])
     if taken is not None:

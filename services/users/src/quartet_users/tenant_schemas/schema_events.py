@@ -11,12 +11,12 @@ SCHEMA_DELETED = "users.schema.deleted.v1"
 
 
 def schema_created(schema: Schema, version: int) -> DomainEvent:
-    """A tenant registered a schema; `version` counts the changes of the tenant's schemas."""
+    """A schema was registered; `version` counts the changes of the tenant's schemas."""
     return DomainEvent(SCHEMA_CREATED, f"schemas/{schema.id}", version, _schema_facts(schema))
 
 
 def schema_deleted(schema: Schema, version: int) -> DomainEvent:
-    """A tenant has removed a schema."""
+    """A schema was deleted."""
     return DomainEvent(SCHEMA_DELETED, f"schemas/{schema.id}", version, _schema_facts(schema))
 
 

@@ -1,4 +1,4 @@
-"""Request and response bodies of the schemas of tenants."""
+"""Shapes of requests and responses about schemas of tenants."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Routes of tenant schemas: the extensions of User that a tenant has registered for attributes of its own."""
+"""Routes of tenant schemas: extensions of User with attributes of the tenant's own."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from quartet_users.tenant_schemas.schema_models import SchemaDocument
 from quartet_users.tenant_schemas.user_types import UserTypes
 
 MAX_SCHEMA_BYTES = 256 * 1024
-"""Bytes of a schema as it is sent."""
+"""The maximum size of a schema in bytes."""
 
 blueprint = Blueprint("schemas", __name__, url_prefix="/users")
 

@@ -1,4 +1,4 @@
-"""SQL of the schemas that tenants register: connection first, then the tenant; never commits."""
+"""SQL of schemas of tenants: connection first, then the tenant; never commits."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -12,13 +12,13 @@ from quartet_scim.schema import Schema, enterprise_user_schema, user_schema
 PUBLISHED = (user_schema().id, enterprise_user_schema().id)
 """The URNs of the schemas that every tenant has."""
 
-# as the index of migration 0005 says them, or it would not be used
+# the same expressions as in the index of migration 0005, which is not used otherwise
 _SET = "md5((resource -> 'schemas')::text)"
 _HAS_OWN = f"(resource -> 'schemas') - '{PUBLISHED[0]}' - '{PUBLISHED[1]}' <> '[]'::jsonb"
 
 
 async def lock_schemas(connection: Connection, tenant: str) -> int:
-    """Have others who change the tenant's schemas wait; returns the number of this change, counted from 1."""
+    """Lock the tenant's set of schemas until the transaction ends, and return its new version, from 1."""
     version: int = await connection.fetchval(
         """
         INSERT INTO schema_sets (tenant_id, version) VALUES ($1, 1)
@@ -30,12 +30,12 @@ async def lock_schemas(connection: Connection, tenant: str) -> int:
 
 
 async def read_version(connection: Connection, tenant: str) -> int:
-    """How often the tenant's schemas were changed."""
+    """The version of the tenant's set of schemas; 0 if it never changed."""
     return await connection.fetchval("SELECT version FROM schema_sets WHERE tenant_id = $1", tenant) or 0
 
 
 async def read_schemas(connection: Connection, tenant: str) -> list[Schema]:
-    """The tenant's schemas, in the order in which they were registered."""
+    """The tenant's schemas in the order of their registration."""
     rows = await connection.fetch(
         "SELECT document FROM tenant_schemas WHERE tenant_id = $1 ORDER BY created_at, urn_key", tenant
     )
@@ -45,7 +45,7 @@ async def read_schemas(connection: Connection, tenant: str) -> list[Schema]:
 async def insert_schema(
     connection: Connection, tenant: str, urn: str, document: Mapping[str, Any], now: datetime
 ) -> None:
-    """Store a schema whose URN is free."""
+    """Store a new schema."""
     await connection.execute(
         "INSERT INTO tenant_schemas (tenant_id, urn_key, document, created_at) VALUES ($1, $2, $3, $4)",
         tenant,
@@ -56,15 +56,15 @@ async def insert_schema(
 
 
 async def lock_schema(connection: Connection, tenant: str, urn: str) -> Schema | None:
-    """One schema, whose values nobody can write before the transaction ends."""
+    """One schema, locked until the transaction ends: no user can get values of it."""
     document = await connection.fetchval(
         "SELECT document FROM tenant_schemas WHERE tenant_id = $1 AND urn_key = $2 FOR UPDATE", tenant, urn.lower()
     )
     return None if document is None else Schema.from_document(orjson.loads(document))
 
 
-async def hold_schemas(connection: Connection, tenant: str, urns: Sequence[str]) -> bool:
-    """Whether all the schemas are there; they then stay until the transaction ends."""
+async def lock_schemas_shared(connection: Connection, tenant: str, urns: Sequence[str]) -> bool:
+    """Whether all the schemas exist; locks them against deletion until the transaction ends."""
     rows = await connection.fetch(
         "SELECT FROM tenant_schemas WHERE tenant_id = $1 AND urn_key = ANY($2::text[]) ORDER BY urn_key FOR KEY SHARE",
         tenant,
@@ -74,7 +74,7 @@ async def hold_schemas(connection: Connection, tenant: str, urns: Sequence[str])
 
 
 async def has_values(connection: Connection, tenant: str, urn: str) -> bool:
-    """Whether any user has values of the schema. One user of each set of schemas is looked at, however many have it."""
+    """Whether a user has values of the schema. Reads one user for each distinct set of schemas, by an index."""
     query = f"""
         WITH RECURSIVE sets AS (
             (SELECT {_SET} AS key, resource -> 'schemas' AS schemas FROM users
@@ -89,7 +89,7 @@ async def has_values(connection: Connection, tenant: str, urn: str) -> bool:
 
 
 async def delete_schema(connection: Connection, tenant: str, urn: str) -> None:
-    """Remove a schema."""
+    """Delete a schema."""
     await connection.execute("DELETE FROM tenant_schemas WHERE tenant_id = $1 AND urn_key = $2", tenant, urn.lower())
 
 
@@ -97,6 +97,6 @@ EXPORTED_SCHEMAS = "SELECT document FROM tenant_schemas WHERE tenant_id = $1 ORD
 
 
 async def export_schemas(connection: Connection, tenant: str) -> AsyncIterator[bytes]:
-    """Each schema that the tenant has registered, without meta."""
+    """Each schema of the tenant, without meta."""
     async for row in connection.cursor(EXPORTED_SCHEMAS, tenant):
         yield row["document"].encode()

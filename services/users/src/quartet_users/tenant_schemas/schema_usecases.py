@@ -18,7 +18,7 @@ Container = AppContainer[UsersConfig]
 
 
 async def register_schema(container: Container, caller: Caller, schema: Schema) -> None:
-    """Register an extension of User. Raises ScimError 400 if it cannot be held, 409 if its URN is taken."""
+    """Register an extension of User. Raises ScimError 400 for an unsupported schema, 409 if its URN is taken."""
     _require_compilable(schema)
     async with unit_of_work(container, caller) as work:
         version = await schema_store.lock_schemas(work.connection, caller.tenant)
@@ -29,7 +29,7 @@ async def register_schema(container: Container, caller: Caller, schema: Schema) 
 
 
 async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
-    """Remove an extension. Raises ScimError 404, and 409 while any user has values of it."""
+    """Delete an extension. Raises ScimError 404, and 409 while a user has values of it."""
     async with unit_of_work(container, caller) as work:
         version = await schema_store.lock_schemas(work.connection, caller.tenant)
         schema = await schema_store.lock_schema(work.connection, caller.tenant, urn)
@@ -41,24 +41,24 @@ async def delete_schema(container: Container, caller: Caller, urn: str) -> None:
         work.publish([schema_events.schema_deleted(schema, version)])
 
 
-async def hold_schemas(connection: Connection, tenant: str, written: Iterable[Mapping[str, Any]]) -> None:
-    """Have the tenant's schemas stay, of which `written` (attributes of users) have values, until the transaction ends.
+async def require_schemas(connection: Connection, tenant: str, written: Iterable[Mapping[str, Any]]) -> None:
+    """Lock the tenant's schemas of which `written` (attributes of users) have values until the transaction ends.
 
-    What other processes deleted a moment ago may still be known here. Raises ScimError 409 then. Costs nothing where
-    the values are of published schemas only.
+    Raises ScimError 409 if one was deleted: the compiled type of this process may be older. No statement if all values
+    are of published schemas.
     """
     urns = own_urns(written)
-    if urns and not await schema_store.hold_schemas(connection, tenant, sorted(urns)):
+    if urns and not await schema_store.lock_schemas_shared(connection, tenant, sorted(urns)):
         raise ScimError(409, "A schema used by the request was deleted at the same time. Try again.")
 
 
 def own_urns(written: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The schemas of the tenant's own of which `written` (attributes of users) have values."""
+    """The URNs of the tenant's own schemas of which `written` (attributes of users) have values."""
     return {urn for attributes in written for urn in attributes["schemas"]}.difference(schema_store.PUBLISHED)
 
 
 def _require_compilable(schema: Schema) -> None:
-    # registration has checked it all; should it miss a case, the tenant must not be left with what nobody can use
+    # in addition to the checks of `read_schema`: a schema that does not compile would break all requests of the tenant
     try:
         CompiledType.of(user_resource_type(schema))
     except ValueError as error:

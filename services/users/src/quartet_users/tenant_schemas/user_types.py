@@ -1,4 +1,4 @@
-"""The User resource type of a tenant, compiled from its schemas and kept."""
+"""The compiled User resource types of tenants, in a cache."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ from quartet_scim.urn_references import has_unknown
 from quartet_users.tenant_schemas import schema_store
 
 FRESH = 2.0
-"""Seconds for which a tenant's type is taken as it is; another process may have changed the schemas meanwhile."""
+"""Seconds for which a cached type is used without a check for changes by other processes."""
 KEPT = 500
-"""Tenants whose type is kept: those that were asked for last. One with schemas of its own takes about half a MiB."""
+"""The number of cached types (LRU). One with schemas of its own takes about 0.5 MiB."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """A tenant's type, the version of the schemas that it is of, and when that was found to be the last."""
+    """A tenant's type, the version of its schemas, and when that version was last checked."""
 
     compiled: CompiledType
     version: int
@@ -30,8 +30,8 @@ class Kept:
 
 
 class UserTypes:
-    """Gives each tenant its User type. What is new elsewhere is noticed at the latest after FRESH seconds, and at once
-    where a request names what is not known: values under a schema that was registered a moment ago are never dropped.
+    """The User type of each tenant. Changes by other processes are seen after FRESH seconds, or at once if a request
+    names an unknown URN: values of a schema that was just registered are never dropped.
     """
 
     def __init__(self, database: Callable[[], Database], now: Callable[[], float] = time.monotonic) -> None:
@@ -41,20 +41,20 @@ class UserTypes:
         self._kept: LRUCache[str, Kept] = LRUCache(KEPT)
 
     async def of(self, tenant: str, mentioned: Iterable[str] = ()) -> CompiledType:
-        """The User type of `tenant`. `mentioned` are URNs that the request names (`quartet_scim.urn_references`)."""
+        """The User type of `tenant`. `mentioned` are the URNs in the request (`quartet_scim.urn_references`)."""
         kept = self._find(tenant)
         if self._now() - kept.seen_at > FRESH or has_unknown(kept.compiled.resource_type, mentioned):
             await self._renew(tenant, kept)
         return kept.compiled
 
     async def current(self, tenant: str) -> CompiledType:
-        """The User type of `tenant` as it is now, whatever was seen a moment ago."""
+        """The User type of `tenant` after a check for changes."""
         kept = self._find(tenant)
         await self._renew(tenant, kept)
         return kept.compiled
 
     def forget(self, tenant: str) -> None:
-        """Have the schemas of `tenant` read again, since they were changed."""
+        """Drop the cached type of `tenant`, since its schemas were changed."""
         self._kept.pop(tenant, None)
 
     def _find(self, tenant: str) -> Kept:
@@ -64,7 +64,7 @@ class UserTypes:
         return kept
 
     async def _renew(self, tenant: str, kept: Kept) -> None:
-        """Look whether the schemas were changed: one look at a time, good for all who asked before it began."""
+        """Check for changes. One check at a time for a tenant; it serves all requests that came before it began."""
         wanted_at = self._now()
         async with kept.looking:
             if kept.seen_at <= wanted_at:
@@ -77,6 +77,6 @@ class UserTypes:
             if version != kept.version:
                 schemas = await schema_store.read_schemas(connection, tenant)
                 kept.compiled = CompiledType.of(user_resource_type(*schemas)) if schemas else self._common
-                # read before the schemas: if these were changed in between, the next look will see it
+                # read before the schemas: the next check finds a change in between
                 kept.version = version
         kept.seen_at = asked_at

@@ -1,1 +1,1 @@
-"""Tenants: made, suspended, resumed and deleted."""
+"""Tenants: create, rename, suspend, resume and delete them."""

@@ -1,4 +1,4 @@
-"""The rules for tenants: their changes and the events of these; no I/O, no await."""
+"""The rules for tenants: the effect of each command on a tenant, its events and revocations; no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from quartet_users.tenants import tenant_events
 Status = Literal["active", "suspended", "deleted"]
 
 ADMINISTRATOR = "administrator"
-"""The name of the role that every tenant has from its beginning: all that somebody can have inside of it."""
+"""The name of the role that every new tenant has, with all scopes of the tenant."""
 TICK = timedelta(microseconds=1)
 
 
 class TenantConflictError(ServiceError):
-    """409: the tenant's id is taken, or its state does not allow what was asked for."""
+    """409: the tenant's id is taken, or its status does not allow the change."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(409, code, detail)
@@ -29,7 +29,7 @@ class TenantConflictError(ServiceError):
 
 @dataclass(frozen=True)
 class Tenant:
-    """A customer's whole directory; `modified` is when its name or status last changed."""
+    """The directory of one customer; `modified` is the last change of its name or status."""
 
     id: str
     display_name: str
@@ -40,37 +40,38 @@ class Tenant:
 
 
 Change = tuple[Tenant, Sequence[DomainEvent], Sequence[Revocation]]
-"""A tenant as it is from then on, its events, and which tokens end or begin to count again."""
+"""The changed tenant, the events, and the revocations that refuse or accept its tokens."""
 
 
 def taken() -> TenantConflictError:
-    """The error for an id that a tenant has, had, or must not have."""
+    """The error for an id of another tenant, of a deleted one, or a reserved id."""
     return TenantConflictError(
         "tenant_taken", "The id is used by a tenant, was used by a deleted tenant, or is reserved. Choose another id."
     )
 
 
 def create(tenant: str, display_name: str, now: datetime) -> tuple[Tenant, Sequence[DomainEvent]]:
-    """A new tenant and the event of it."""
+    """A new tenant and its event."""
     return Tenant(tenant, display_name, "active", 1, now, now), [tenant_events.tenant_created(tenant)]
 
 
 def administrators(tenant: str, now: datetime) -> Role:
-    """The role of those who administer the tenant."""
+    """The role of tenant administrators."""
     return role_domain.create(ADMINISTRATOR, "All operations inside the tenant.", scopes_of_tenant(tenant), now)
 
 
 def rename(tenant: Tenant, display_name: str, now: datetime) -> Change:
-    """`tenant` with another name; the same and no event when it has that name."""
+    """`tenant` with another name; no change and no event if it has the name."""
     _require_alive(tenant)
     if display_name == tenant.display_name:
         return tenant, [], []
     changed = _next(tenant, now, display_name=display_name)
-    return changed, [tenant_events.tenant_updated(changed.id, changed.version, display_name)], []
+    updated = tenant_events.tenant_updated(changed.id, changed.version, tenant.display_name, display_name)
+    return changed, [updated], []
 
 
 def suspend(tenant: Tenant, now: datetime) -> Change:
-    """`tenant` without access: all of its tokens are refused, whenever they were issued."""
+    """`tenant` suspended: all its tokens are refused, also those issued later."""
     _require_customer(tenant)
     _require_alive(tenant)
     if tenant.status == "suspended":
@@ -80,7 +81,7 @@ def suspend(tenant: Tenant, now: datetime) -> Change:
 
 
 def resume(tenant: Tenant, now: datetime) -> Change:
-    """`tenant` with access again: what was not revoked otherwise and has not expired counts again."""
+    """`tenant` active again: its tokens are accepted unless they are expired or revoked otherwise."""
     _require_alive(tenant)
     if tenant.status == "active":
         return tenant, [], []
@@ -89,7 +90,7 @@ def resume(tenant: Tenant, now: datetime) -> Change:
 
 
 def delete(tenant: Tenant, now: datetime) -> Change:
-    """The end of `tenant`, which nothing undoes; nothing if that was said already."""
+    """`tenant` deleted, which cannot be undone; no change and no event if it was deleted before."""
     _require_customer(tenant)
     if tenant.status == "deleted":
         return tenant, [], []
@@ -98,8 +99,8 @@ def delete(tenant: Tenant, now: datetime) -> Change:
 
 
 def _next(tenant: Tenant, now: datetime, status: Status | None = None, display_name: str | None = None) -> Tenant:
-    """The next version. It is always later than the one before, whatever the clocks of two machines say: of the
-    revocations that follow from a tenant's states the latest counts.
+    """The next version. Its time is always later than the previous one, also if clocks differ: the latest revocation of
+    a tenant wins.
     """
     return replace(
         tenant,

@@ -1,5 +1,6 @@
 """Events of tenants."""
 
+from quartet_common.messaging.changed_values import changed_values
 from quartet_common.messaging.event_types import TENANT_DELETED
 from quartet_common.messaging.outbox import DomainEvent
 
@@ -13,25 +14,27 @@ TENANT_RESUMED = "users.tenant.resumed.v1"
 
 
 def tenant_created(tenant: str) -> DomainEvent:
-    """A tenant came into being."""
+    """A tenant was created."""
     return DomainEvent(TENANT_CREATED, f"tenants/{tenant}", 1, {"id": tenant})
 
 
-def tenant_updated(tenant: str, version: int, display_name: str) -> DomainEvent:
-    """A tenant has another name."""
-    return DomainEvent(TENANT_UPDATED, f"tenants/{tenant}", version, {"id": tenant, "displayName": display_name})
+def tenant_updated(tenant: str, version: int, before: str, display_name: str) -> DomainEvent:
+    """A tenant was renamed; `before` is its earlier name."""
+    changes = changed_values({"displayName": before}, {"displayName": display_name}, ["displayName"])
+    data = {"id": tenant, "displayName": display_name, **changes}
+    return DomainEvent(TENANT_UPDATED, f"tenants/{tenant}", version, data)
 
 
 def tenant_suspended(tenant: str, version: int) -> DomainEvent:
-    """All tokens of a tenant are refused until it is resumed."""
+    """A tenant was suspended: all its tokens are refused until it is resumed."""
     return DomainEvent(TENANT_SUSPENDED, f"tenants/{tenant}", version, {"id": tenant})
 
 
 def tenant_resumed(tenant: str, version: int) -> DomainEvent:
-    """A suspended tenant has access again."""
+    """A suspended tenant was resumed."""
     return DomainEvent(TENANT_RESUMED, f"tenants/{tenant}", version, {"id": tenant})
 
 
 def tenant_deleted(tenant: str, version: int) -> DomainEvent:
-    """A tenant is gone for good; every service removes what it has of it."""
+    """A tenant was deleted; every service deletes its data."""
     return DomainEvent(TENANT_DELETED, f"tenants/{tenant}", version, {"id": tenant})

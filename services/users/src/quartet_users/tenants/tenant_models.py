@@ -1,4 +1,4 @@
-"""What requests and answers about tenants look like, and reading what was sent."""
+"""Shapes of requests and responses about tenants; the Body structs parse requests, the rest is for OpenAPI."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,21 +10,22 @@ from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS
 from quartet_scim.compiled_type import CompiledType
-from quartet_scim.normalise import Normalised
+from quartet_scim.normalise import MAX_INDEXED_ATTRIBUTE_BYTES, Normalised
 from quartet_scim.schema import user_resource_type, user_schema
 from quartet_users.tenants.tenant_domain import Tenant
 from quartet_users.tenants.tenant_usecases import CreatedTenant, NewTenant
 
 MAX_NAME = 256
 ADMINISTRATORS = CompiledType.of(user_resource_type()).normaliser
-"""A tenant's first person comes before any schema of its own."""
+"""For the first user of a tenant, which has no schemas of its own yet."""
 
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=NO_CONTROL_CHARACTERS)]
+UserName = Annotated[str, msgspec.Meta(max_length=MAX_INDEXED_ATTRIBUTE_BYTES, pattern=NO_CONTROL_CHARACTERS)]
 
 
 @dataclass
 class TenantQuery:
-    """Which tenants, and how many of them."""
+    """The query parameters of a list of tenants: status and page."""
 
     status: str | None = None
     cursor: str | None = None
@@ -33,7 +34,7 @@ class TenantQuery:
 
 @dataclass
 class AdministratorRequest:
-    """A tenant's first person. Without a password one is made, shown once, and to be changed at the first login."""
+    """The first user of a tenant. Without a password, one is generated, shown once, and changed at the first login."""
 
     user_name: str
     display_name: str | None = None
@@ -43,7 +44,7 @@ class AdministratorRequest:
 
 @dataclass
 class TenantRequest:
-    """A tenant to make; its id is 1 to 63 lower-case letters, digits and inner hyphens, and never changes."""
+    """A tenant to create; its id is 1 to 63 lower-case letters, digits and inner hyphens, and never changes."""
 
     id: str
     display_name: str | None = None
@@ -52,7 +53,7 @@ class TenantRequest:
 
 @dataclass
 class TenantPatch:
-    """What of a tenant can be changed."""
+    """The changeable fields of a tenant."""
 
     display_name: str
 
@@ -71,7 +72,7 @@ class TenantDocument:
 
 @dataclass
 class AdministratorDocument:
-    """A tenant's first person; with the password if it was made here, which is shown this once."""
+    """The first user of a tenant, with the password if it was generated, which is shown once."""
 
     id: str
     user_name: str
@@ -80,8 +81,8 @@ class AdministratorDocument:
 
 @dataclass
 class CreatedTenantDocument(TenantDocument):
-    """A tenant that was just made, with what is shown this once: its own API client for SCIM and a bearer token for
-    identity providers that know no OAuth.
+    """A new tenant with its secrets, which are shown once: an API client for SCIM, and a bearer token for identity
+    providers that do not support OAuth.
     """
 
     client_id: str
@@ -92,16 +93,16 @@ class CreatedTenantDocument(TenantDocument):
 
 @dataclass
 class TenantListDocument:
-    """A page of tenants; `next` is the cursor of the page behind it."""
+    """A page of tenants; `next` is the cursor of the next page, null on the last."""
 
     tenants: list[TenantDocument] = field(default_factory=list)
     next: str | None = None
 
 
 class AdministratorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """AdministratorRequest as it is read."""
+    """The parsed AdministratorRequest."""
 
-    user_name: Name
+    user_name: UserName
     display_name: Name | None = None
     email: Name | None = None
     password: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
@@ -111,14 +112,14 @@ class AdministratorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TenantRequest as it is read."""
+    """The parsed body of TenantRequest."""
 
     id: str
     display_name: Name | None = None
     administrator: AdministratorBody | None = None
 
     def wanted(self) -> NewTenant:
-        """The tenant that is wanted. Raises BadRequestError, ScimError (400)."""
+        """The tenant to create. Raises BadRequestError, ScimError (400)."""
         if TENANT_ID.fullmatch(self.id) is None:
             raise BadRequestError("id must be 1 to 63 lower-case letters, digits and inner hyphens.")
         person = self.administrator
@@ -126,7 +127,7 @@ class TenantBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TenantPatch as it is read."""
+    """The parsed body of TenantPatch."""
 
     display_name: Name
 
@@ -143,14 +144,14 @@ def _user(person: AdministratorBody) -> Normalised:
 
 
 def document_of(tenant: Tenant) -> TenantDocument:
-    """A tenant as it is shown."""
+    """The response form of a tenant."""
     return TenantDocument(
         tenant.id, tenant.display_name, tenant.status, tenant.version, tenant.created, tenant.modified
     )
 
 
 def created_document(made: CreatedTenant) -> CreatedTenantDocument:
-    """A new tenant with what is shown this once."""
+    """The response form of a new tenant, with its secrets."""
     shown = CreatedTenantDocument(
         **vars(document_of(made.tenant)),
         client_id=made.client.client.id,

@@ -1,4 +1,4 @@
-"""Routes of tenants: made, listed, renamed, suspended, resumed and deleted by the platform's administrators."""
+"""Routes of tenants: platform administrators create, list, rename, suspend, resume and delete them."""
 
 from operator import attrgetter
 from typing import get_args
@@ -142,7 +142,7 @@ async def delete(tenant: str) -> Response:
 
 
 def _platform() -> Caller:
-    """Who asks. No token of another tenant ever has the scope; and if one had, it would open nothing."""
+    """The caller, whose token must be of the platform: a second check, since no other token has the scope."""
     if principal().tenant != SYSTEM_TENANT:
         raise ForbiddenError(PLATFORM_ADMIN)
     return caller()

@@ -11,7 +11,7 @@ COLUMNS = "tenant_id, display_name, status, version, created_at, modified_at"
 
 
 async def insert_tenant(connection: Connection, tenant: Tenant) -> bool:
-    """Store a new tenant; False when one has or had its id."""
+    """Store a new tenant; False if a tenant, also a deleted one, has its id."""
     return bool(
         await connection.fetchval(
             f"""
@@ -56,7 +56,7 @@ async def update_tenant(connection: Connection, tenant: Tenant) -> None:
 
 
 async def list_tenants(connection: Connection, status: Status | None, after: str, count: int) -> list[Tenant]:
-    """At most `count` tenants with `status` (any where it is None) behind the id `after`, in the order of their ids."""
+    """At most `count` tenants with `status` (None: any) and ids after `after`, in the order of their ids."""
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM tenants WHERE tenant_id > $1 AND ($2::text IS NULL OR status = $2)

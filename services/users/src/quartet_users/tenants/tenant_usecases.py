@@ -33,12 +33,12 @@ from quartet_users.users.user_usecases import require_good_password
 Container = AppContainer[UsersConfig]
 
 PROVISIONING = "provisioning"
-"""What the API client and the SCIM token are called that a tenant has from its beginning."""
+"""The name of the API client and of the SCIM token of a new tenant."""
 
 
 @dataclass(frozen=True)
 class NewTenant:
-    """What is wanted: `administrator` is the tenant's first person, with a password or without."""
+    """A tenant to create; `administrator` is its first user, with or without a password."""
 
     id: str
     display_name: str = ""
@@ -47,7 +47,7 @@ class NewTenant:
 
 @dataclass(frozen=True)
 class CreatedTenant:
-    """A new tenant and what is shown this once. `password` is there only if it was made here."""
+    """A new tenant and its secrets, which are shown once; `password` only if it was generated."""
 
     tenant: Tenant
     client: CreatedClient
@@ -65,9 +65,9 @@ class _Administrator:
 
 
 async def create_tenant(container: Container, passwords: Passwords, caller: Caller, wanted: NewTenant) -> CreatedTenant:
-    """Make a tenant with all that it begins with, in one transaction.
+    """Create a tenant with its role, API client, SCIM token and first user in one transaction.
 
-    Raises TenantConflictError (409), ScimError 400 for a password that the policy does not take.
+    Raises TenantConflictError (409), ScimError 400 for a password that the policy refuses.
     """
     now = container.clock()
     administrator = await _prepare(passwords, wanted, caller, now)
@@ -87,8 +87,8 @@ async def create_tenant(container: Container, passwords: Passwords, caller: Call
 
 
 async def ensure_first_tenants(container: Container) -> None:
-    """Have the platform's own tenant and those of the configuration; a deleted one is not made again."""
-    caller = Caller(SYSTEM_TENANT, container.config.client_id)
+    """Create the platform's tenant and those of the configuration if they never existed; not deleted ones."""
+    caller = Caller.service(SYSTEM_TENANT, container.config.client_id)
     for tenant in (SYSTEM_TENANT, *container.config.bootstrap_tenants):
         async with unit_of_work(container, caller) as work:
             if await _insert(work, tenant, "") is not None:
@@ -96,27 +96,27 @@ async def ensure_first_tenants(container: Container) -> None:
 
 
 async def rename_tenant(container: Container, caller: Caller, tenant: str, display_name: str) -> Tenant:
-    """Give a tenant another name. Raises NotFoundError (404), TenantConflictError (409) for a deleted one."""
+    """Rename a tenant. Raises NotFoundError (404), TenantConflictError (409) for a deleted one."""
     return await _change(container, caller, tenant, lambda one, now: tenant_domain.rename(one, display_name, now))
 
 
 async def suspend_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
-    """Have all tokens of a tenant refused. Raises NotFoundError (404), TenantConflictError (409)."""
+    """Suspend a tenant: its tokens are refused. Raises NotFoundError (404), TenantConflictError (409)."""
     return await _change(container, caller, tenant, tenant_domain.suspend)
 
 
 async def resume_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
-    """Give a suspended tenant its access back. Raises NotFoundError (404), TenantConflictError (409)."""
+    """Resume a suspended tenant: its tokens are accepted. Raises NotFoundError (404), TenantConflictError (409)."""
     return await _change(container, caller, tenant, tenant_domain.resume)
 
 
 async def delete_tenant(container: Container, caller: Caller, tenant: str) -> Tenant:
-    """End a tenant for good; its data goes from then on. Raises NotFoundError (404), TenantConflictError (409)."""
+    """Delete a tenant; its data is deleted in the background. Raises NotFoundError (404), TenantConflictError (409)."""
     return await _change(container, caller, tenant, tenant_domain.delete)
 
 
 async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now: datetime) -> _Administrator | None:
-    """The first person, hashed before any connection is held."""
+    """The first user with its password hash, which is made before the transaction."""
     sent = wanted.administrator
     if sent is None:
         return None
@@ -129,7 +129,7 @@ async def _prepare(passwords: Passwords, wanted: NewTenant, caller: Caller, now:
 
 
 async def _insert(work: UnitOfWork, tenant: str, display_name: str) -> Tenant | None:
-    """The new tenant; None when its id is taken."""
+    """Store a new tenant; None if its id is taken."""
     made, events = tenant_domain.create(tenant, display_name, work.now())
     if not await tenant_store.insert_tenant(work.connection, made):
         return None

@@ -1,1 +1,1 @@
-"""Tokens: how they are signed, given, introspected and ended, and the keys that sign them."""
+"""Access tokens: signing, signing keys and revocation."""

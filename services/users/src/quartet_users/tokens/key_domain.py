@@ -1,4 +1,4 @@
-"""The rules for signing keys: which is to come, which signs, which only verifies, and which is over; no I/O."""
+"""The rules for signing keys: which one is next, signs, only verifies, or is not used any more; no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Literal
 State = Literal["next", "current", "retired", "over"]
 
 PUBLISHED_FIRST = timedelta(seconds=60)
-"""How long a key is published before it signs: as long as whoever asks may keep the published keys."""
+"""How long a key is published before it signs: as long as clients may cache the published keys."""
 CLOCKS = timedelta(seconds=10)
-"""By how much the clocks of two machines may differ, and what verifiers grant for it."""
+"""The tolerated difference between clocks."""
 SWITCHING = timedelta(seconds=60)
-"""How long after its successor has begun a process may sign with a key, if it could not look for a new one."""
+"""How long a process that could not read the keys may sign with a key after its successor has begun."""
 
 
 @dataclass(frozen=True)
 class KeyTimes:
-    """A key, when it was made, and from when it signs, until the next one does."""
+    """A key with its creation and the time from which it signs, until the next one does."""
 
     id: str
     created: datetime
@@ -26,7 +26,7 @@ class KeyTimes:
 
 @dataclass(frozen=True)
 class KeyState:
-    """What a key is at some moment; `verifies_until` is when its last token has expired, None while it may sign."""
+    """The state of a key at a time; `verifies_until` is the expiry of its last token, None while it may sign."""
 
     times: KeyTimes
     state: State
@@ -34,7 +34,7 @@ class KeyState:
 
 
 def states(keys: Sequence[KeyTimes], now: datetime, token_lifetime: int) -> list[KeyState]:
-    """What each of `keys` is `now`, newest first. `token_lifetime`: seconds."""
+    """The state of each key `now`, newest first. `token_lifetime` is in seconds."""
     kept = timedelta(seconds=token_lifetime) + CLOCKS + SWITCHING
     found: list[KeyState] = []
     successor: KeyTimes | None = None
@@ -52,6 +52,6 @@ def states(keys: Sequence[KeyTimes], now: datetime, token_lifetime: int) -> list
 
 
 def is_due(found: Sequence[KeyState], now: datetime, lifetime: timedelta) -> bool:
-    """Whether it is time for another key: the one that signs has done so for `lifetime`, and none is to come."""
+    """Whether a new key is due: the current one has signed for `lifetime`, and there is no next one."""
     signing = [one for one in found if one.state == "current"]
     return all(one.state != "next" for one in found) and all(one.times.signs_from + lifetime <= now for one in signing)

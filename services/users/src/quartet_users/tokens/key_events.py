@@ -8,6 +8,6 @@ KEY_ROTATED = "users.key.rotated.v1"
 
 
 def key_rotated(key_id: str, signs_from: datetime, withdrawn: list[str]) -> DomainEvent:
-    """Another key signs access tokens from a moment on; `withdrawn` are those that are not believed any more."""
+    """A new key signs access tokens from a time on; `withdrawn` are the keys whose tokens are refused from now on."""
     data = {"id": key_id, "signsFrom": signs_from.isoformat(), "withdrawn": withdrawn}
     return DomainEvent(KEY_ROTATED, f"keys/{key_id}", 1, data)

@@ -1,4 +1,4 @@
-"""Keys: the ES256 pairs that sign access tokens, kept in the database, the private half under the master key."""
+"""The key ring: the ES256 key pairs that sign access tokens, in the database; private keys are encrypted."""
 
 import asyncio
 import time
@@ -8,76 +8,60 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey
 
+from quartet_common.auth.sealing import Sealer
 from quartet_common.core.clock import Clock
 from quartet_common.core.fair_share import as_own_work
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
-from quartet_users.config import decode_master_key
 from quartet_users.tokens import key_store
 from quartet_users.tokens.key_domain import KeyState, KeyTimes, states
 
 RELOAD_INTERVAL = 2.0
-"""Seconds between two looks into the database that an unknown key id may cause."""
+"""Minimum seconds between two reads of the keys because of unknown key ids."""
 REFRESH_INTERVAL = 5.0
-"""Seconds after which the keys are read anew: so long a key that was withdrawn may still be relied on here."""
-ENVELOPE = {"alg": "dir", "enc": "A256GCM"}
+"""Seconds after which the keys are read again: for so long this process may accept a withdrawn key."""
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key and its id; `key` holds the private half."""
+    """A key pair and its id."""
 
     id: str
     key: ECKey
 
     @property
     def public(self) -> dict[str, Any]:
-        """The public half as a JWK (RFC 7517), as it is published."""
+        """The published JWK (RFC 7517)."""
         return {**self.key.as_dict(private=False), "kid": self.id, "use": "sig", "alg": "ES256"}
 
 
-class WrongMasterKeyError(Exception):
-    """A signing key that is in the database cannot be decrypted."""
-
-    def __init__(self, key_id: str) -> None:
-        super().__init__(
-            f"signing key {key_id} cannot be decrypted: QUARTET_MASTER_KEY has changed since the key was created"
-        )
-
-
 class Vault:
-    """Makes key pairs and opens those that are stored; both need the master key."""
+    """Creates and decrypts key pairs with the master key."""
 
     def __init__(self, master_key: str) -> None:
-        self._master_key = OctKey.import_key(decode_master_key(master_key))
+        self._sealer = Sealer(master_key)
 
     async def make(self, connection: Connection, now: datetime, signs_from: datetime) -> KeyTimes:
-        """Store a new pair."""
+        """Create and store a key pair."""
         pair = KeyPair(new_id().hex, ECKey.generate_key("P-256"))
-        secret = jwe.encrypt_compact(ENVELOPE, orjson.dumps(pair.key.as_dict(private=True)), self._master_key)
+        secret = self._sealer.seal(orjson.dumps(pair.key.as_dict(private=True)))
         times = KeyTimes(pair.id, now, signs_from)
         await key_store.insert_key(connection, times, orjson.dumps(pair.public).decode(), secret)
         return times
 
     def open(self, key_id: str, secret: str) -> KeyPair:
-        """The pair that is stored as `secret`. Raises WrongMasterKeyError."""
-        try:
-            plain = jwe.decrypt_compact(secret, self._master_key).plaintext
-        except JoseError as error:
-            raise WrongMasterKeyError(key_id) from error
-        return KeyPair(key_id, ECKey.import_key(orjson.loads(plain or b"")))
+        """Decrypt a stored key pair. Raises WrongMasterKeyError."""
+        return KeyPair(key_id, ECKey.import_key(orjson.loads(self._sealer.open(key_id, secret))))
 
 
 class KeyRing:
-    """The signing keys of this installation, as this process knows them.
+    """The signing keys of the installation in the memory of a process.
 
-    All processes decide by the moments in the database which of the keys signs, and read the keys anew every few
-    seconds, so that they agree. `withdrawn` is called when a key that verified does so no more.
+    All processes decide by the times in the database which key signs, and read the keys every few seconds, so that they
+    agree. `withdrawn` is called when a key was withdrawn.
     """
 
     def __init__(
@@ -99,30 +83,30 @@ class KeyRing:
         self._lock = asyncio.Lock()
 
     async def signing_pair(self) -> KeyPair:
-        """The pair that signs now; makes the installation's first one when there is none."""
+        """The pair that signs now; creates the first one of the installation."""
         await self.refresh()
         found = self._states()
-        # where this clock is behind that of who made the only key, none signs yet: the first to come does
+        # if this clock is behind that of the process which created the only key, that key is next, not current
         signing = next((one for one in found if one.state == "current"), found[-1])
         return self._pairs[signing.times.id]
 
     async def published(self) -> list[dict[str, Any]]:
-        """The public keys, newest first: the one to come too."""
+        """The public keys, newest first, including the next one."""
         await self._load_after(RELOAD_INTERVAL)
         return [self._pairs[one.times.id].public for one in self._states() if one.state != "over"]
 
     async def find(self, key_id: str) -> ECKey | None:
-        """The key with `key_id`, or None. Another process may have made it, so an unknown one is looked for again."""
+        """The key with `key_id`, or None. Reads the keys again for an unknown id: another process may have made it."""
         await self._load_after(REFRESH_INTERVAL if key_id in self._pairs else RELOAD_INTERVAL)
         usable = {one.times.id for one in self._states() if one.state != "over"}
         return self._pairs[key_id].key if key_id in usable else None
 
     async def refresh(self) -> None:
-        """Read the keys anew, if that was not done lately."""
+        """Read the keys again if they are older than REFRESH_INTERVAL."""
         await self._load_after(REFRESH_INTERVAL)
 
-    def look_again(self) -> None:
-        """Read the keys anew before they are used again, and verify each token anew: this process has changed them."""
+    def invalidate(self) -> None:
+        """Drop the keys and the cache of verified tokens, after this process has changed the keys."""
         self._loaded_at = float("-inf")
         self._withdrawn()
 
@@ -133,7 +117,7 @@ class KeyRing:
         loaded_at = self._loaded_at
         if time.monotonic() - loaded_at > seconds:
             async with self._lock:
-                if self._loaded_at == loaded_at:  # nobody else has while we waited
+                if self._loaded_at == loaded_at:  # no other task has loaded them meanwhile
                     await self._load()
 
     async def _load(self) -> None:

@@ -1,4 +1,4 @@
-"""Routes of signing keys: the platform's administrator sees which there are, and has another one sign."""
+"""Routes of signing keys: platform administrators list and rotate them."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ TRUTH = {"true": True, "false": False}
 
 @dataclass
 class KeyDocument:
-    """A signing key: `next` is published and will sign, `current` signs, `retired` only verifies, until a moment."""
+    """A signing key: `next` will sign, `current` signs, `retired` only verifies, until `verifies_until`."""
 
     id: str
     state: str
@@ -31,14 +31,14 @@ class KeyDocument:
 
 @dataclass
 class KeyListDocument:
-    """The keys, newest first."""
+    """All keys, newest first."""
 
     keys: list[KeyDocument]
 
 
 @dataclass
 class RotateQuery:
-    """`now=true`: the new key signs at once, and all others are withdrawn with all tokens that they have signed."""
+    """The query parameters of a rotation; `now=true`: the new key signs at once, tokens of all others are refused."""
 
     now: bool | None = None
 

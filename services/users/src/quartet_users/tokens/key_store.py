@@ -1,4 +1,4 @@
-"""SQL of signing keys: connection first; they belong to the platform's tenant. Never commits."""
+"""SQL of signing keys, which belong to the platform's tenant: connection first; never commits."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from quartet_users.tokens.key_domain import KeyTimes
 
 
 async def lock_keys(connection: Connection) -> None:
-    """Have other processes wait until this transaction has ended, so that only one changes which keys there are."""
+    """Lock the table of keys until the transaction ends, so that one process at a time changes it."""
     await connection.execute("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def read_keys(connection: Connection) -> list[asyncpg.Record]:
-    """`key_id, private_key, created_at, signs_from`, newest first; the private half is encrypted."""
+    """`key_id, private_key, created_at, signs_from`, newest first; the private key is encrypted."""
     return await connection.fetch(
         """
         SELECT key_id, private_key, created_at, signs_from FROM signing_keys WHERE tenant_id = $1
@@ -26,12 +26,12 @@ async def read_keys(connection: Connection) -> list[asyncpg.Record]:
 
 
 async def read_times(connection: Connection) -> list[KeyTimes]:
-    """The keys without the keys."""
+    """The ids and times of the keys."""
     return [KeyTimes(row["key_id"], row["created_at"], row["signs_from"]) for row in await read_keys(connection)]
 
 
 async def insert_key(connection: Connection, times: KeyTimes, public_key: str, private_key: str) -> None:
-    """Store a key pair; the private half is encrypted."""
+    """Store a key pair; the private key is encrypted."""
     await connection.execute(
         """
         INSERT INTO signing_keys (tenant_id, key_id, public_key, private_key, created_at, signs_from)
@@ -47,6 +47,6 @@ async def insert_key(connection: Connection, times: KeyTimes, public_key: str, p
 
 
 async def delete_keys(connection: Connection, ids: Sequence[str]) -> None:
-    """Remove keys: what they have signed is not believed any more."""
+    """Delete keys: their tokens are refused from now on."""
     query = "DELETE FROM signing_keys WHERE tenant_id = $1 AND key_id = ANY($2::text[])"
     await connection.execute(query, SYSTEM_TENANT, list(ids))

@@ -6,7 +6,7 @@ from quartet_common.messaging.outbox import DomainEvent
 
 
 def token_revoked(revocation: Revocation) -> DomainEvent:
-    """Tokens are refused from now on; no token is in it, only what points at them."""
+    """Tokens were revoked; the event has no token, but the kind and id of what they belong to."""
     data: dict[str, object] = {
         "tenant": revocation.tenant,
         "kind": revocation.kind,

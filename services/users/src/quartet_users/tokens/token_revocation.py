@@ -1,4 +1,4 @@
-"""Revocations: ends tokens before they expire, at the commit of what ended them, and publishes it to every service."""
+"""Token revocation: stores revocations with the change that caused them, and publishes them to every service."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from quartet_users.tokens import token_events
 
 
 def revoke(work: UnitOfWork, revocations: Sequence[Revocation]) -> None:
-    """Have the tokens that `revocations` point at refused: in this process from the commit on, in the other apis of
-    this service within half a second, in the other services as soon as they receive the event.
+    """Revoke tokens: they are refused in this process from the commit on, in the other apis of this service within half
+    a second, in the other services as soon as they receive the event.
     """
     work.revoke(revocations)
     work.publish(token_events.token_revoked(one) for one in revocations)

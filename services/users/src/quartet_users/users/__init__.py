@@ -1,1 +1,1 @@
-"""Users: SCIM resources of people and their HTTP routes."""
+"""Users as SCIM resources."""

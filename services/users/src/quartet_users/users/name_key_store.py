@@ -1,4 +1,4 @@
-"""SQL of keys of userNames that are not prepared yet, of all tenants: connection first; never commits."""
+"""SQL of userName keys that are not in the prepared form yet, of all tenants: connection first; never commits."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -38,14 +38,14 @@ NameKey = tuple[str, str]
 
 
 async def add_unprepared(connection: Connection, prepare: Callable[[str], str]) -> None:
-    """Add users to `unprepared_names` that an api of the release before stored since the migration."""
+    """Add users to `unprepared_names` that an api of the previous release has stored after the migration."""
     rows = connection.cursor(NOT_ASCII, prefetch=500)
     found = [(row["tenant_id"], row["id"]) async for row in rows if row["user_name_key"] != prepare(row["user_name"])]
     await connection.execute(ADD, *_columns(found, 2))
 
 
 async def lock_unprepared(connection: Connection) -> dict[UserKey, str]:
-    """The names of users in `unprepared_names`; if there are any, no key can be taken until the transaction ends."""
+    """The names of users in `unprepared_names`; if there are any, locks `users` against writes."""
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM unprepared_names)"):
         return {}
     await connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
@@ -53,7 +53,7 @@ async def lock_unprepared(connection: Connection) -> dict[UserKey, str]:
 
 
 async def holders_of(connection: Connection, keys: Collection[NameKey]) -> dict[NameKey, UUID]:
-    """The users that have those of the keys that are taken."""
+    """The users of those keys that are taken."""
     rows = await connection.fetch(HOLDERS, *_columns(keys, 2))
     return {(row["tenant_id"], row["user_name_key"]): row["id"] for row in rows}
 
@@ -61,11 +61,11 @@ async def holders_of(connection: Connection, keys: Collection[NameKey]) -> dict[
 async def replace_keys(
     connection: Connection, keys: Collection[tuple[str, UUID, str]], kept: Collection[UserKey]
 ) -> None:
-    """Give users their new keys; of `unprepared_names` only `kept` stay."""
+    """Store the new keys of users, and delete all rows of `unprepared_names` except those of `kept`."""
     await connection.execute(REPLACE, *_columns(keys, 3))
     await connection.execute(KEEP, *_columns(kept, 2))
 
 
 def _columns(rows: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """The columns of rows, for `unnest`."""
-    return [[row[place] for row in rows] for place in range(width)]
+    return [[row[index] for row in rows] for index in range(width)]

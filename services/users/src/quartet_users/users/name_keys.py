@@ -1,4 +1,4 @@
-"""Keys of userNames from before names were compared as RFC 7644 section 5 says: `migrate` replaces them."""
+"""Replaces keys of userNames by their prepared form (RFC 7644 section 5), which older releases did not use."""
 
 import logging
 from uuid import UUID
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 async def prepare_all(connection: Connection) -> None:
-    """Give each user of `unprepared_names` the prepared form of its name as key, unless another user has that.
+    """Give each user of `unprepared_names` the prepared form of its name as key, unless another user has that key.
 
     Two users whose names have become equal both stay. The second one keeps its old key, by which it is found by its
-    own spelling, and its row, until one of the two is renamed or deleted. Each one is logged as a warning.
+    exact spelling, and its row, until one of the two is renamed or deleted. Logs a warning for each.
     """
     async with connection.transaction():
         await name_key_store.add_unprepared(connection, prepare)

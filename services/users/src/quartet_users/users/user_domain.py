@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from quartet_common.messaging.changed_values import changed_values
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_scim.resource import Attributes, Resource, changed_names
 from quartet_scim.usernames import prepare
@@ -14,7 +15,7 @@ from quartet_users.users.user_events import UserFacts
 
 @dataclass(frozen=True)
 class User(Resource):
-    """A user as kept; its attributes hold no secret."""
+    """A stored user; its attributes have no secrets."""
 
     @property
     def user_name(self) -> str:
@@ -23,7 +24,7 @@ class User(Resource):
 
     @property
     def user_name_key(self) -> str:
-        """What must be unique in the tenant."""
+        """The form of the userName that is unique in the tenant."""
         return prepare(self.user_name)
 
     @property
@@ -33,7 +34,7 @@ class User(Resource):
 
 
 def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, list[DomainEvent]]:
-    """A new user and the event of it. A user is active unless `attributes` say otherwise."""
+    """A new user and its event. The user is active unless `attributes` say otherwise."""
     user = User(user_id, _with_active(attributes, is_active=True), 1, now, now)
     return user, [user_events.created(user.id, user.version, _facts(user))]
 
@@ -41,33 +42,35 @@ def create(user_id: UUID, attributes: Attributes, now: datetime) -> tuple[User, 
 def change(
     user: User, attributes: Attributes, now: datetime, *, new_password: bool = False
 ) -> tuple[User, list[DomainEvent]]:
-    """`user` with `attributes` in place of its own; the same user and no event when nothing differs.
+    """`user` with other attributes; the same user and no event if nothing changed.
 
-    Without `active` the user keeps its own value (RFC 7644 section 3.5.1 allows it): only `true` activates a user.
+    Without `active` the user keeps its value (allowed by RFC 7644 section 3.5.1): only `true` activates a user.
     """
     attributes = _with_active(attributes, is_active=user.is_active)
-    names = changed_names(_with_active(user.attributes, is_active=True), attributes)
+    before = _with_active(user.attributes, is_active=True)
+    names = changed_names(before, attributes)
     if new_password:
         names.append("password")
     if not names:
         return user, []
     changed = user.next(now, attributes)
-    return changed, [user_events.updated(changed.id, changed.version, _facts(changed), names)]
+    changes = changed_values(before, attributes, names)
+    return changed, [user_events.updated(changed.id, changed.version, _facts(changed), names, changes)]
 
 
 def is_privileged(before: User, after: User, *, new_password: bool) -> bool:
-    """Whether a change decides who can log in as the user: it concerns the password, `active` or `userName`."""
+    """Whether a change affects who can log in as the user: of the password, `active` or `userName`."""
     was_active, is_active = (bool(one.attributes.get("active", True)) for one in (before, after))
     return new_password or was_active != is_active or before.user_name != after.user_name
 
 
 def delete(user: User) -> list[DomainEvent]:
-    """The event of a user's end; it counts one version further, so that nothing later is older."""
+    """The event of a deleted user; its version is one after the last, so that it is the newest."""
     return [user_events.deleted(user.id, user.version + 1, _facts(user))]
 
 
 def ends_sessions(before: User, after: User, *, new_password: bool) -> EndReason | None:
-    """Why a change of a user ends its sessions; None if it does not."""
+    """The reason for which a change of a user ends its sessions; None if it does not."""
     if before.is_active and not after.is_active:
         return "deactivated"
     return "password_changed" if new_password else None

@@ -1,6 +1,6 @@
-"""Events of users: the contract, with one JSON Schema each in schemas/."""
+"""Events of users; their JSON Schemas are in schemas/."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from quartet_common.messaging.outbox import DomainEvent
@@ -23,15 +23,18 @@ class UserFacts(TypedDict):
 
 
 def created(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
-    """A user came into being."""
+    """A user was created."""
     return DomainEvent(CREATED, f"users/{user_id}", version, {**facts})
 
 
-def updated(user_id: UUID, version: int, facts: UserFacts, changed: list[str]) -> DomainEvent:
-    """Attributes of a user changed; `changed` names them, values of secrets are never published."""
-    return DomainEvent(UPDATED, f"users/{user_id}", version, {**facts, "changed": changed})
+def updated(user_id: UUID, version: int, facts: UserFacts, changed: list[str], changes: dict[str, Any]) -> DomainEvent:
+    """A user was changed; `changed` names the attributes, `changes` are the members of `changed_values`.
+
+    Secrets are never published.
+    """
+    return DomainEvent(UPDATED, f"users/{user_id}", version, {**facts, "changed": changed, **changes})
 
 
 def deleted(user_id: UUID, version: int, facts: UserFacts) -> DomainEvent:
-    """A user is gone."""
+    """A user was deleted."""
     return DomainEvent(DELETED, f"users/{user_id}", version, {**facts})

@@ -1,4 +1,4 @@
-"""Routes for other services: users that they have not heard of, and what the roles of groups give."""
+"""Routes for other services: look up users by id, and the scopes of groups."""
 
 from typing import Any
 

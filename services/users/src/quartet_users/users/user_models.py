@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for the OpenAPI document only; libs/scim checks what is really sent."""
+"""Shapes of requests and responses about users, for the OpenAPI document only; libs/scim parses requests."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +37,7 @@ class LookupRequest:
 
 @dataclass
 class KnownUser:
-    """What other services keep of a user."""
+    """The data of a user that other services store."""
 
     id: str
     userName: str  # noqa: N815  # the attribute's name
@@ -47,13 +47,13 @@ class KnownUser:
 
 @dataclass
 class LookupDocument:
-    """Those of the ids that the tenant has."""
+    """The users of the tenant among the ids."""
 
     users: list[KnownUser] = field(default_factory=list)
 
 
 @dataclass
 class GroupScopesDocument:
-    """The scopes of all roles that are granted to the groups."""
+    """The scopes of all roles granted to the groups."""
 
     scopes: list[str]

@@ -1,4 +1,4 @@
-"""SCIM routes of one user: create, read, replace, patch, delete (RFC 7644 section 3), also by `/Me` (section 3.11)."""
+"""SCIM routes of one user: create, read, replace, patch, delete (RFC 7644 section 3), and `/Me` (section 3.11)."""
 
 from uuid import UUID
 
@@ -26,15 +26,15 @@ from quartet_users.users.user_models import UserDocument
 from quartet_users.users.user_view import UserView
 
 BODY_PER_USER = 4
-"""How many times larger than the largest user a body may be: with what is not stored, and with escapes."""
+"""The size limit of a body as a multiple of that of a stored user: bodies have escapes, and values not stored."""
 ME = {"user_id": None}
-"""What the address `/Me` says of the user (RFC 7644 section 3.11)."""
+"""The user id of the path `/Me` (RFC 7644 section 3.11)."""
 
 blueprint = Blueprint("scim", __name__, url_prefix="/scim/v2")
 
 
 def max_body() -> int:
-    """Bytes that a body with a user may have."""
+    """The size limit of a body with a user in bytes."""
     return BODY_PER_USER * app_container(UsersConfig).config.max_user_bytes
 
 
@@ -169,7 +169,7 @@ def _answer(user: User, shown: Projection, status: int = 200, groups: str | None
 
 
 async def _groups_of(user: User, shown: Projection) -> str | None:
-    """What a user that was changed belongs to, if it is wanted."""
+    """The groups of a changed user as JSON, if `shown` has them."""
     groups_url = dependency(UserView).groups_url(shown)
     if groups_url is None:
         return None
@@ -178,7 +178,7 @@ async def _groups_of(user: User, shown: Projection) -> str | None:
 
 
 def _wanted(user_id: str | None) -> UUID:
-    """The id out of the address; of `/Me` that of the user who asks. Raises ScimError 404."""
+    """The id in the path; for `/Me` that of the caller's user. Raises ScimError 404."""
     if user_id is not None:
         return known_id(user_id)
     me = parse_id(caller().actor)

@@ -1,4 +1,4 @@
-"""SQL of the users service: connection first, then the tenant; never commits."""
+"""SQL of users: connection first, then the tenant; never commits."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from quartet_common.data.connections import Connection
+from quartet_common.data.row_exports import FETCH_BYTES
 from quartet_common.messaging.outbox import NewOutboxRow
 from quartet_scim.filters import Column, Kind, Lookup
 from quartet_scim.filters import Columns as FilterColumns
@@ -20,7 +21,7 @@ from quartet_users.users.user_domain import User
 
 COLUMNS = "id, version, created_at, modified_at, resource"
 TEXTS = "id, version, created_at, modified_at, resource::text"
-"""The same with the document as text, whose size can be measured."""
+"""The same columns with the document as text, whose size can be measured."""
 
 SEARCHED: FilterColumns = MappingProxyType(
     {
@@ -36,14 +37,14 @@ SEARCHED: FilterColumns = MappingProxyType(
         "groups": membership_store.SEARCHED,
     }
 )
-"""Where a filter finds what is not in the document, or finds it faster."""
+"""The SQL of attributes that are not in the document, or that a filter finds faster elsewhere."""
 
 StoredUser = asyncpg.Record
-"""A row of `columns`: `resource` and `groups` are JSON texts that are handed on without parsing."""
+"""A row of `columns`: `resource` and `groups` are JSON texts that are sent without parsing."""
 
 
 def columns(groups_url: str | None) -> str:
-    """What is read of users that are shown; with their groups where `groups_url` begins the `$ref` of these."""
+    """The columns of users in responses, with their groups unless `groups_url`, which begins their `$ref`, is None."""
     return f"{TEXTS}, {membership_store.groups_column(groups_url)}"
 
 
@@ -56,13 +57,13 @@ ON CONFLICT (tenant_id, user_name_key) DO NOTHING RETURNING modified_at
 
 
 async def insert_user(connection: Connection, tenant: str, user: User) -> User | None:
-    """Store a new user and return it with its times; None when its userName is taken in the tenant."""
+    """Store a new user and return it with its times; None if its userName is taken."""
     at = await connection.fetchval(INSERT, *_new_row(tenant, user))
     return None if at is None else replace(user, created=at, modified=at)
 
 
 async def insert_user_and_event(connection: Connection, tenant: str, user: User, event: NewOutboxRow) -> User | None:
-    """As `insert_user`, with the user's event by the same statement; no event when the userName is taken."""
+    """As `insert_user`, with the user's event by the same statement; no event if the userName is taken."""
     at = await connection.fetchval(
         f"""
         WITH made AS ({INSERT}), published AS (
@@ -83,9 +84,9 @@ def _new_row(tenant: str, user: User) -> tuple[Any, ...]:
 
 
 async def insert_users(connection: Connection, tenant: str, users: Sequence[User]) -> set[UUID]:
-    """Store new users, no two of one name, and return the ids of those whose userName was free.
+    """Store new users with different names, and return the ids of those whose userName was free.
 
-    They go in by the order of their names, so that two such statements wait for each other, but never in a circle.
+    They are inserted in the order of their names, so that two such statements cannot deadlock.
     """
     ordered = sorted(users, key=lambda user: user.user_name_key)
     rows = await connection.fetch(
@@ -120,9 +121,8 @@ async def lock_user(connection: Connection, tenant: str, user_id: UUID) -> User 
 async def update_user(connection: Connection, tenant: str, user: User) -> User | None:
     """Store a changed user whose row is locked, and return it with its time.
 
-    None when its new userName is taken: the transaction cannot go on.
-
-    A user whose name stays keeps its key: it is not the prepared form where another user has that (see `name_keys`).
+    None if its new userName is taken: the transaction has failed then. A user whose name stays keeps its key, which is
+    not always the prepared form (see `name_keys`).
     """
     try:
         at = await connection.fetchval(
@@ -146,14 +146,14 @@ async def update_user(connection: Connection, tenant: str, user: User) -> User |
 
 
 async def delete_users(connection: Connection, tenant: str, ids: Sequence[UUID]) -> None:
-    """Remove users and their passwords."""
+    """Delete users and their passwords."""
     await connection.execute("DELETE FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant, list(ids))
 
 
 async def read_user(
     connection: Connection, tenant: str, user_id: UUID, groups_url: str | None = None
 ) -> StoredUser | None:
-    """One user as stored, with its groups where `groups_url` begins their `$ref`."""
+    """One user with the columns of `columns`."""
     query = f"SELECT {columns(groups_url)} FROM users WHERE tenant_id = $1 AND id = $2"
     return await connection.fetchrow(query, tenant, user_id)
 
@@ -170,8 +170,10 @@ async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) 
     )
 
 
-EXPORT_PREFETCH = 16
-"""Users that one round trip fetches: FETCH_BYTES of the largest that the default QUARTET_MAX_USER_BYTES allows."""
+LARGE_USER = 512 * 1024
+"""Bytes: the default of QUARTET_MAX_USER_BYTES."""
+EXPORT_PREFETCH = FETCH_BYTES // LARGE_USER
+"""Users that one round trip fetches."""
 
 
 def export_users(connection: Connection, tenant: str) -> AsyncIterator[bytes]:

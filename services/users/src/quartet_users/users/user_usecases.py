@@ -1,4 +1,4 @@
-"""Use cases: one function per command; each opens the one transaction of its command."""
+"""Use cases of users: one function per command; each opens the one transaction of its command."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from quartet_users.passwords import credential_store
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.roles.privilege_usecases import require_scopes_of_user
 from quartet_users.sessions import session_ending, session_store
-from quartet_users.tenant_schemas.schema_usecases import hold_schemas, own_urns
+from quartet_users.tenant_schemas.schema_usecases import own_urns, require_schemas
 from quartet_users.users import user_domain, user_store
 from quartet_users.users.user_domain import User
 
@@ -29,14 +29,14 @@ Container = AppContainer[UsersConfig]
 
 FEW_OPERATIONS = 100
 FEW_VALUES = 500
-"""Up to which a PATCH is tried on the event loop: it takes a few milliseconds."""
+"""Limits up to which a PATCH is applied on the event loop, in a few milliseconds."""
 
 
 class UnhashedError(Exception):
-    """A patch sets a password whose hash is to be made first: while that takes its time, no connection is held."""
+    """A patch sets a password that must be hashed first, outside of the transaction."""
 
     def __init__(self, password: str, user_name: str) -> None:
-        super().__init__()  # the password is never part of what could be logged
+        super().__init__()  # without the password, since the message may be logged
         self.password = password
         self.user_name = user_name
 
@@ -48,16 +48,16 @@ async def create_user(container: Container, passwords: Passwords, caller: Caller
     user, events = user_domain.create(new_id(), sent.attributes, container.clock())
     if password_hash is None and not own_urns([user.attributes]):
         async with one_statement(container, caller, *events) as (connection, row):
-            return _named(await user_store.insert_user_and_event(connection, caller.tenant, user, row))
+            return _require_stored(await user_store.insert_user_and_event(connection, caller.tenant, user, row))
     async with unit_of_work(container, caller) as work:
-        stored = _named(await user_store.insert_user(work.connection, caller.tenant, user))
-        await _hold_and_set_password(work, stored, password_hash)
+        stored = _require_stored(await user_store.insert_user(work.connection, caller.tenant, user))
+        await _lock_schemas_and_set_password(work, stored, password_hash)
         work.publish(events)
     return stored
 
 
-def _named(stored: User | None) -> User:
-    """A user that was stored. Raises ScimError 409 where its name was taken."""
+def _require_stored(stored: User | None) -> User:
+    """The user that a store function returned. Raises ScimError 409 for None: the userName is taken."""
     if stored is None:
         raise uniqueness(TAKEN)
     return stored
@@ -71,7 +71,7 @@ async def replace_user(
     sent: Normalised,
     if_match: IfMatch = ANY_VERSION,
 ) -> User:
-    """Put `sent` in the place of what the user was (RFC 7644 section 3.5.1).
+    """Replace the attributes of a user by `sent` (RFC 7644 section 3.5.1).
 
     Raises ScimError 404, 409, 412, MissingScopesError 403.
     """
@@ -84,8 +84,8 @@ async def replace_user(
         if user_domain.is_privileged(before, user, new_password=new_password):
             await require_scopes_of_user(work.connection, caller, user_id)
         if events:
-            user = _named(await user_store.update_user(work.connection, caller.tenant, user))
-        await _hold_and_set_password(work, user, password_hash)
+            user = _require_stored(await user_store.update_user(work.connection, caller.tenant, user))
+        await _lock_schemas_and_set_password(work, user, password_hash)
         work.publish(events)
         await _end_sessions(work, before, user, new_password=new_password)
     return user
@@ -104,7 +104,7 @@ async def patch_user(
 ) -> User:
     """Apply `operations` to a user, all or none (RFC 7644 section 3.5.2).
 
-    `is_large`: they come from a large body, and are applied in a thread. Raises ScimError 400, 404, 409, 412,
+    `is_large`: they are from a large body and are applied in a thread. Raises ScimError 400, 404, 409, 412,
     MissingScopesError 403.
     """
     try:
@@ -127,7 +127,7 @@ async def _patch(
     *,
     is_large: bool,
 ) -> User:
-    """`patch_user` with the `hashes` of passwords. Raises UnhashedError for a password that is not among them."""
+    """`patch_user` with the `hashes` of passwords. Raises UnhashedError for another password."""
     async with unit_of_work(container, caller) as work:
         before = await _lock(work.connection, caller.tenant, user_id, if_match)
         patched = await _applied(engine, before, operations, is_large=is_large)
@@ -138,17 +138,17 @@ async def _patch(
             await require_scopes_of_user(work.connection, caller, user_id)
         password_hash = _hash_among(hashes, patched.secrets, patched.attributes)
         if events:
-            user = _named(await user_store.update_user(work.connection, caller.tenant, user))
+            user = _require_stored(await user_store.update_user(work.connection, caller.tenant, user))
         if new_password and password_hash is None:
-            await credential_store.forget_password(work.connection, caller.tenant, user_id)
-        await _hold_and_set_password(work, user, password_hash)
+            await credential_store.delete_password(work.connection, caller.tenant, user_id)
+        await _lock_schemas_and_set_password(work, user, password_hash)
         work.publish(events)
         await _end_sessions(work, before, user, new_password=new_password)
     return user
 
 
 async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operation], *, is_large: bool) -> Patched:
-    """What `operations` make of `user`; in a thread if that takes more than a few milliseconds."""
+    """The user after `operations`, applied in a thread if that takes more than a few milliseconds."""
     values = sum(len(value) for value in user.attributes.values() if isinstance(value, list))
     if not is_large and len(operations) <= FEW_OPERATIONS and values <= FEW_VALUES:
         try:
@@ -160,7 +160,7 @@ async def _applied(engine: PatchEngine, user: User, operations: Sequence[Operati
 
 
 async def delete_user(container: Container, caller: Caller, user_id: UUID, if_match: IfMatch = ANY_VERSION) -> None:
-    """Remove a user, whose sessions end. Raises ScimError 404, 412, MissingScopesError 403."""
+    """Delete a user and end its sessions. Raises ScimError 404, 412, MissingScopesError 403."""
     async with unit_of_work(container, caller) as work:
         user = await _lock(work.connection, caller.tenant, user_id, if_match)
         await require_scopes_of_user(work.connection, caller, user_id)
@@ -178,7 +178,7 @@ async def _lock(connection: Connection, tenant: str, user_id: UUID, if_match: If
 
 
 def require_good_password(passwords: Passwords, password: str, user_name: str, tenant: str) -> None:
-    """Refuse a new password that the policy does not take. Raises ScimError 400 invalidValue."""
+    """Check a new password by the policy. Raises ScimError 400 invalidValue."""
     fault = passwords.policy.fault(password, user_name, tenant)
     if fault is not None:
         raise invalid_value(f"password: {fault}")
@@ -188,7 +188,7 @@ async def _hash(passwords: Passwords, sent: Normalised, tenant: str) -> str | No
     password = sent.secrets.get("password")
     if not isinstance(password, str):
         return None
-    passwords.share.require_queue_space(tenant)  # the policy costs more than the refusal
+    passwords.share.require_queue_space(tenant)  # before the policy check, which costs more than a refusal
     require_good_password(passwords, password, str(sent.attributes["userName"]), tenant)
     return await passwords.hash(password, tenant)
 
@@ -203,13 +203,13 @@ def _hash_among(hashes: Mapping[str, str], secrets: Mapping[str, Any], attribute
 
 
 async def _end_sessions(work: UnitOfWork, before: User, after: User, *, new_password: bool) -> None:
-    """End a user's sessions where the change wants it; the row of the user is locked, so that none begins meanwhile."""
+    """End a user's sessions if the change requires it; the user's row is locked, so that no new one can begin."""
     why = user_domain.ends_sessions(before, after, new_password=new_password)
     if why is not None:
         await session_ending.end_sessions_of(work, after.id, why)
 
 
-async def _hold_and_set_password(work: UnitOfWork, user: User, password_hash: str | None) -> None:
-    await hold_schemas(work.connection, work.tenant, [user.attributes])
+async def _lock_schemas_and_set_password(work: UnitOfWork, user: User, password_hash: str | None) -> None:
+    await require_schemas(work.connection, work.tenant, [user.attributes])
     if password_hash is not None:
         await credential_store.set_password(work.connection, work.tenant, user.id, password_hash, user.modified)

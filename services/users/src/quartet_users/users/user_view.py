@@ -1,4 +1,4 @@
-"""Users as they are shown: the stored text with id and meta, at the addresses of one base URL."""
+"""The response form of users: the stored JSON text with id, meta and groups."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ NAME = "User"
 
 
 class UserView:
-    """Shows users below `scim_root`, the absolute URL of the SCIM base (`https://.../scim/v2`)."""
+    """Renders users; `scim_root` is the absolute SCIM base URL (`https://.../scim/v2`)."""
 
     def __init__(self, scim_root: str) -> None:
         self._base = f"{scim_root}/Users"
@@ -23,11 +23,11 @@ class UserView:
         return f"{self._base}/{user_id}"
 
     def groups_url(self, shown: Projection) -> str | None:
-        """What begins the address of a group, where `shown` wants the groups of users; else None: do not read them."""
+        """The URL that begins the `$ref` of groups; None if `shown` has no groups, which are not read then."""
         return self._groups_url if shown.wants("groups") else None
 
     def of_user(self, user: User, groups: str | None = None) -> bytes:
-        """A user that a command has made or changed, with its groups as `membership_store.read_groups` gives them."""
+        """A created or changed user, with its groups as `membership_store.read_groups` returns them."""
         return render(
             dump(user.attributes),
             id=str(user.id),
@@ -40,7 +40,7 @@ class UserView:
         )
 
     def of_row(self, row: StoredUser) -> bytes:
-        """A user as stored; its text is handed on without parsing."""
+        """A stored user; its text is not parsed."""
         return render(
             row["resource"],
             id=str(row["id"]),
