@@ -1,1 +1,1 @@
-"""The `quartet` command: runs the stack natively, and is the client for people."""
+"""The `quartet` command: runs the stack natively, and is a client of its APIs."""

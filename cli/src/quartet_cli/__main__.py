@@ -1,4 +1,4 @@
-"""The command line: each command is one function that asks the stack and shows the answer."""
+"""The command line: one function for each command, which calls the stack and prints the result."""
 
 import json
 import signal
@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from quartet_cli import (
+    audit_commands,
     client_commands,
     completion,
     event_commands,
     key_commands,
     logins,
+    metrics_commands,
     quality,
     scim_token_commands,
     settings,
@@ -37,7 +39,7 @@ from quartet_cli.status import ProcessStatus, age, problems_of
 
 EXIT_CODES: Final = (
     "Exit codes: 0 success; 1 error; 2 wrong usage; 3 the stack, or a part of it, is not running; "
-    "4 the running stack has other settings; 130 interrupted."
+    "4 the running stack has other settings; 5 an audit log is not verified; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -53,8 +55,10 @@ out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(client_commands.app, name="client")
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(metrics_commands.app, name="metrics")
 app.add_typer(scim_token_commands.app, name="scim-token")
 app.add_typer(event_commands.app, name="events")
+app.add_typer(audit_commands.app, name="audit")
 for command in (logins.login, logins.whoami, logins.logout, completion.completion):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
@@ -73,7 +77,7 @@ def options(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """The options before a command."""
 
 
 @app.command()
@@ -236,7 +240,7 @@ def lint() -> None:
 
 
 def table_of(processes: list[ProcessStatus]) -> Table:
-    """The status for people."""
+    """The status as a table."""
     table = Table(
         "process", "state", "pid", "uptime", "restarts", Column("url", no_wrap=True), box=None, pad_edge=False
     )
@@ -249,7 +253,7 @@ def table_of(processes: list[ProcessStatus]) -> Table:
 
 
 def show_problems(processes: list[ProcessStatus]) -> None:
-    """What is amiss, each with the processes that say so."""
+    """Print each problem with the processes that report it."""
     found = problems_of(processes)
     if found:
         print("\nproblems (what to do: docs/operations.md, Problems)")
@@ -258,7 +262,7 @@ def show_problems(processes: list[ProcessStatus]) -> None:
 
 
 def complain(error: QuartetError) -> None:
-    """One clear line, and for a failed process the last lines of its log."""
+    """Print an error, and for a failed process the last lines of its log."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     if isinstance(error, ProcessFailedError) and error.log:
         errors.print(f"--- last lines of the log of {error.name} ---", style="dim")
@@ -269,7 +273,7 @@ def complain(error: QuartetError) -> None:
 def main() -> None:
     """Run the command. An expected failure is a message and an exit code: see EXIT_CODES."""
     completion.enable()
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # as a Ctrl-C: what `up` has begun to start is stopped again
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C: `up` stops the processes that it has started
         signal.signal(ending, signal.default_int_handler)
     try:
         app(prog_name="./quartet", complete_var=completion.VARIABLE)

@@ -1,4 +1,4 @@
-"""The accounts that a stack runs as when root starts it: `quartet`, and `postgres` for PostgreSQL."""
+"""The accounts of a stack that root starts: `quartet`, and `postgres` for PostgreSQL."""
 
 import os
 import pwd
@@ -36,7 +36,7 @@ def quartet_user() -> pwd.struct_passwd:
 
 
 def postgres_user() -> pwd.struct_passwd:
-    """The account that PostgreSQL runs as when we are root, which PostgreSQL does not run as. Raises QuartetError."""
+    """The account of PostgreSQL if root starts the stack, since PostgreSQL refuses root. Raises QuartetError."""
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
@@ -46,7 +46,7 @@ def postgres_user() -> pwd.struct_passwd:
 
 
 def can_reach(user: pwd.struct_passwd, folder: Path) -> bool:
-    """Whether that user may pass through `folder`."""
+    """Whether a user can access paths below `folder`."""
     test = ["test", "-x", f"{folder}/."]
     while not folder.exists():
         folder = folder.parent
@@ -56,17 +56,17 @@ def can_reach(user: pwd.struct_passwd, folder: Path) -> bool:
 
 
 def give(folder: Path, account: pwd.struct_passwd) -> None:
-    """Make `account` the owner of a folder and of everything in it, once: a stack of before ran as root."""
+    """Make `account` the owner of a folder and its contents, once: earlier releases ran the stack as root."""
     if folder.stat().st_uid == account.pw_uid:
         return
-    for _, folders, files, descriptor in os.fwalk(folder):  # opens no symbolic link, also if one replaces a folder
+    for _, folders, files, descriptor in os.fwalk(folder):  # follows no symbolic links, also under a race
         for name in (*folders, *files):
             os.chown(name, account.pw_uid, account.pw_gid, dir_fd=descriptor, follow_symlinks=False)
-    os.chown(folder, account.pw_uid, account.pw_gid)  # last: if this is interrupted, it is repeated
+    os.chown(folder, account.pw_uid, account.pw_gid)  # last: after an interruption, the next start repeats it
 
 
 def let_read(folder: Path, account: pwd.struct_passwd) -> None:
-    """Let the group of `account` read the files in a folder of root's, and change nothing."""
+    """Let the group of `account` read the files in a folder of root."""
     for path, mode in ((folder, 0o750), *((file, 0o640) for file in folder.iterdir())):
         os.chown(path, 0, account.pw_gid, follow_symlinks=False)
         path.chmod(mode)

@@ -10,7 +10,7 @@ Document = dict[str, Any]
 def send(method: str, url: str, **options: Any) -> tuple[int, Document]:
     """Status and JSON of the response; `options` are httpx's. Raises QuartetError without one.
 
-    The environment's proxies are not used: they would see secrets.
+    Proxies of the environment are not used, since they would see secrets.
     """
     import httpx  # commands without requests start a quarter of a second earlier
 
@@ -23,5 +23,5 @@ def send(method: str, url: str, **options: Any) -> tuple[int, Document]:
 
 
 def error_of(status: int, answer: Document) -> QuartetError:
-    """The error of a refused request, for people."""
+    """The error of a refused request."""
     return QuartetError(f"{answer.get('detail', answer)} ({status})"[:300])

@@ -1,8 +1,8 @@
-"""The servers' programs: where this machine has them, inside PATH or outside."""
+"""Finds the programs of the servers, in PATH or in their usual folders."""
 
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quartet_cli.errors import QuartetError
@@ -10,17 +10,21 @@ from quartet_cli.errors import QuartetError
 
 @dataclass(frozen=True)
 class Binaries:
-    """Absolute paths of the programs that a stack starts; `postgres` is the folder with initdb, postgres and psql."""
+    """Absolute paths of the programs that a stack starts; `postgres` is the folder with initdb, postgres and psql.
+
+    A stack without `victoria_metrics` has no engine for PromQL, and all else works.
+    """
 
     postgres: Path
     redis: Path
     rabbitmq: Path
     epmd: Path
     nginx: Path
+    victoria_metrics: Path | None = None
 
 
 def find() -> Binaries:
-    """All of them; QuartetError names everything that is missing at once."""
+    """Find all programs. Raises QuartetError, which names all missing ones."""
     found = {
         "PostgreSQL": _postgres(),
         "Redis": _first("redis-server"),
@@ -31,11 +35,12 @@ def find() -> Binaries:
     missing = [name for name, path in found.items() if path is None]
     if missing:
         raise QuartetError(f"Not installed: {', '.join(missing)}. Install them, or use containers: docker compose up")
-    return Binaries(*(path for path in found.values() if path is not None))
+    programs = [path for path in found.values() if path is not None]
+    return replace(Binaries(*programs), victoria_metrics=_first("victoria-metrics"))
 
 
 def _first(name: str, *places: str) -> Path | None:
-    """The system's own place first: what PATH finds may be a wrapper that wants another user or another folder."""
+    """The usual path first: the program in PATH may be a wrapper that needs another user or folder."""
     for place in (*places, f"/usr/bin/{name}"):
         if Path(place).is_file():
             return Path(place)
@@ -44,7 +49,7 @@ def _first(name: str, *places: str) -> Path | None:
 
 
 def _postgres() -> Path | None:
-    """The folder of the highest version below /usr/lib/postgresql, else the one that PATH knows."""
+    """The folder of the highest version below /usr/lib/postgresql, else the one in PATH."""
     versions = [p for p in Path("/usr/lib/postgresql").glob("*/bin") if (p / "postgres").is_file()]
     if versions:
         return max(versions, key=lambda p: [int(n) for n in re.findall(r"\d+", p.parent.name)])

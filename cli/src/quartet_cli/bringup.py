@@ -1,4 +1,4 @@
-"""Starting processes and waiting until each does its work, or saying which does not and why."""
+"""Starts processes and waits until all are ready; errors name the failed process and the reason."""
 
 import re
 import time
@@ -12,19 +12,19 @@ from quartet_cli.layout import Home
 from quartet_cli.programs import Program
 from quartet_cli.supervisor import Supervisor
 
-Report = Callable[[str, str], None]  # told the name of a part, and its state in a few words
-CRASHES: Final = 3  # a process that is started so often without becoming ready is given up
+Report = Callable[[str, str], None]  # called with the name of a part and its state in a few words
+CRASHES: Final = 3  # exits of a process before it is ready after which the start fails
 LINES: Final = 20
 
 
 def silent(_part: str, _state: str) -> None:
-    """The report of somebody who does not listen."""
+    """A report function without output."""
 
 
 def start_and_wait(
     supervisor: Supervisor, programs: Sequence[Program], seconds: float, report: Report = silent
 ) -> None:
-    """Starts these programs together; returns when all are ready, raises ProcessFailedError when one is not."""
+    """Start programs in parallel and wait until all are ready. Raises ProcessFailedError."""
     for program in programs:
         report(program.name, "starting")
         supervisor.start_process(program.name)
@@ -32,7 +32,7 @@ def start_and_wait(
 
 
 def wait_ready(supervisor: Supervisor, programs: Sequence[Program], seconds: float, report: Report = silent) -> None:
-    """Waits at most `seconds` for all of them, and gives up early on one that crashes again and again."""
+    """Wait at most `seconds` until all programs are ready; fails early if one exits repeatedly."""
     begun = time.monotonic()
     waiting = list(programs)
     starts: dict[str, set[float]] = {program.name: set() for program in programs}
@@ -54,9 +54,9 @@ def wait_ready(supervisor: Supervisor, programs: Sequence[Program], seconds: flo
 
 
 def together(*jobs: Callable[[], None]) -> None:
-    """Runs the jobs side by side and returns when all are done; the first failure is raised at once.
+    """Run jobs in parallel and return when all are done; raises the first failure at once.
 
-    The others are then left to themselves: they end when the caller stops the supervisor that they ask.
+    The other jobs continue then: they end when the caller stops the supervisor that they poll.
     """
     pool = ThreadPoolExecutor(max(1, len(jobs)))
     try:
@@ -67,7 +67,7 @@ def together(*jobs: Callable[[], None]) -> None:
 
 
 def exits(home: Home) -> dict[str, list[str]]:
-    """How each process ended that ended by itself, oldest first, as supervisord's log of this run tells."""
+    """The exits of each process, oldest first, from supervisord's log of this run."""
     found: dict[str, list[str]] = {}
     try:
         text = (home.logs / "supervisord.log").read_text(errors="replace")
@@ -80,7 +80,7 @@ def exits(home: Home) -> dict[str, list[str]]:
 
 
 def failed(supervisor: Supervisor, name: str, reason: str) -> ProcessFailedError:
-    """The error that names the part and carries the last lines of its log."""
+    """The error with the name of the process and the last lines of its log."""
     return ProcessFailedError(name, reason, tail(supervisor.home.logs / f"{name}.log", LINES))
 
 

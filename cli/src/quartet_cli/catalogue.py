@@ -1,23 +1,23 @@
-"""Which processes a stack consists of, and in which order they start and stop."""
+"""The processes of a stack, and the order in which they start and stop."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from quartet_cli import binaries, environment
+from quartet_cli import binaries, environment, settings
 from quartet_cli.health import http_ready
 from quartet_cli.layout import Home
 from quartet_cli.ports import HOST
 from quartet_cli.programs import Program
-from quartet_cli.servers import nginx, postgres, rabbitmq, redis
+from quartet_cli.servers import nginx, postgres, rabbitmq, redis, victoria_metrics
 from quartet_cli.state import State
 
 SERVERS: Final = ("postgres", "redis", "epmd", "rabbitmq")
 
 
 def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[str, str]) -> list[Program]:
-    """All of them, in the order in which `status` shows them."""
+    """All programs, in the order in which `status` shows them."""
     found, ports = binaries.find(), state.ports
     servers = [
         postgres.program(found, Path(state.postgres_data), ports["postgres"]),
@@ -26,11 +26,19 @@ def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[s
         rabbitmq.program(home, found, ports),
     ]
     processes = [program(home, ports, s, process, extra) for s in services for process in ("api", "worker")]
-    return [*servers, *processes, nginx.program(home, found, ports)]
+    return [*servers, *_engine(home, found, ports, extra), *processes, nginx.program(home, found, ports)]
+
+
+def _engine(home: Home, found: binaries.Binaries, ports: dict[str, int], extra: Mapping[str, str]) -> list[Program]:
+    """VictoriaMetrics, unless it is not installed, or the settings name another one."""
+    port = ports.get(victoria_metrics.NAME)
+    if found.victoria_metrics is None or port is None or settings.ENGINE_URL in extra:
+        return []
+    return [victoria_metrics.program(home, found.victoria_metrics, port, settings.engine_retention(extra))]
 
 
 def program(home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str]) -> Program:
-    """One process of a service. It is ready when its own health page says so."""
+    """One process of a service. It is ready when its readiness probe is."""
     if process == "api":
         url = f"http://{HOST}:{ports[f'{service}-api']}"
         health = f"{url}/{service}/health/ready"
@@ -48,17 +56,17 @@ def program(home: Home, ports: dict[str, int], service: str, process: str, extra
 
 
 def command(service: str, process: str) -> tuple[str, ...]:
-    """How a service's process is started: with the Python that runs this."""
+    """The command of a service's process, with the Python that runs this one."""
     return (sys.executable, "-m", f"quartet_{service}", process)
 
 
 def stop_order(names: Sequence[str]) -> list[list[str]]:
-    """Stages that end one after the other: nothing new comes in, work ends, then what it works on."""
+    """Groups of processes that stop one after the other: first the proxy, then services, then their servers."""
     stages = [
         [name for name in names if name == "proxy"],
         [name for name in names if name.endswith("-api")],
         [name for name in names if name.endswith("-worker")],
-        [name for name in names if name in ("postgres", "redis", "rabbitmq")],
+        [name for name in names if name in ("postgres", "redis", "rabbitmq", "victoria-metrics")],
         [name for name in names if name == "epmd"],
     ]
     others = [name for name in names if not any(name in stage for stage in stages)]

@@ -10,12 +10,11 @@ import typer
 from rich.console import Console
 
 from quartet_cli import tables, tokens
-from quartet_cli.administration import ask
+from quartet_cli.administration import ask, list_all
 from quartet_cli.errors import QuartetError
 from quartet_cli.tables import Json
 
 PATH = "/users/clients"
-PAGE = 1000
 COLUMNS = {
     "client id": "client_id", "name": "name", "created": "created_at", "expires": "expires_at",
     "last used": "last_used_at", "scopes": "scopes",
@@ -29,7 +28,7 @@ Id = Annotated[str, typer.Argument(metavar="CLIENT_ID")]
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name for people, such as payroll.")],
+    name: Annotated[str, typer.Argument(help="A display name, such as payroll.")],
     scope: Annotated[list[str], typer.Option(help="Scopes, separated by spaces; may be repeated.")],
     tenant: Tenant = "default",
     keys: Annotated[
@@ -54,13 +53,7 @@ def create(
 @app.command(name="list")
 def list_(tenant: Tenant = "default", url: Url = None, as_json: Json = False) -> None:
     """List the tenant's clients: scopes, expiry and last use of each."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
-        found += page["clients"]
-        cursor = page["next"]
-    tables.show(found, COLUMNS, as_json=as_json)
+    tables.show(list_all(PATH, "clients", tenant, url), COLUMNS, as_json=as_json)
 
 
 @app.command()

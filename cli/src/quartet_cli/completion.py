@@ -11,11 +11,11 @@ from typer.completion import completion_init, get_completion_script  # type: ign
 from quartet_cli.layout import CHECKOUT
 
 VARIABLE: Final = "_QUARTET_COMPLETE"
-"""What the scripts set when they ask the command for completions."""
+"""The variable that the scripts set to get completions."""
 
 
 class Shell(StrEnum):
-    """The shells for which there is a script."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -30,5 +30,5 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell that runs 
 
 
 def enable() -> None:
-    """Have the command answer those scripts."""
+    """Make the command return completions to the scripts."""
     completion_init()

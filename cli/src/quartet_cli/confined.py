@@ -1,4 +1,4 @@
-"""Runs a command as another account, which reaches given folders even where a folder above them is closed to it.
+"""Runs a command as another account with access to given folders, also if a folder above them is closed to it.
 
 `python -m quartet_cli.confined USER FOLDER... -- COMMAND...`, as root; USER `root` stays root. A checkout, or a Python,
 below /root (mode 0700) is the usual case. The command gets a mount namespace of its own, in which an empty tmpfs covers
@@ -20,7 +20,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 
 def prefix(user: str, home: Path) -> list[str]:
-    """What stands before a command that runs as `user` with the checkout, this Python and the home of a stack."""
+    """The prefix of a command that runs as `user` with the checkout, this Python and the home of a stack."""
     folders = dict.fromkeys((str(CHECKOUT), sys.prefix, str(Path(sys.base_prefix).resolve()), str(home)))
     return [sys.executable, "-m", "quartet_cli.confined", user, *folders, "--"]
 
@@ -32,7 +32,7 @@ def works(user: str, home: Path) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become the command."""
+    """Replace this process by the command."""
     end = arguments.index("--")
     user, folders, command = arguments[0], [Path(one) for one in arguments[1:end]], arguments[end + 1 :]
     show(folders)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def show(folders: Sequence[Path]) -> None:
-    """Enter a mount namespace in which everybody may pass through to each folder. Raises OSError."""
+    """Enter a mount namespace in which all users can access each folder. Raises OSError."""
     closed = {folder: above for folder in folders if (above := closed_above(folder)) is not None}
     if not closed:
         return
@@ -56,13 +56,13 @@ def show(folders: Sequence[Path]) -> None:
     for above in sorted(set(closed.values())):
         _mount(libc, "tmpfs", str(above), "tmpfs", 0, "mode=0711,size=1m")
     for folder in sorted(closed):
-        if not folder.exists():  # else it lies in one that is shown already
+        if not folder.exists():  # otherwise it is below another one of the folders
             folder.mkdir(parents=True)
             _mount(libc, f"/proc/self/fd/{handles[folder]}", str(folder), None, MS_BIND | MS_REC)
 
 
 def closed_above(folder: Path) -> Path | None:
-    """The topmost folder above `folder` that others may not pass through; None if there is none."""
+    """The topmost folder above `folder` that is closed to other users; None if there is none."""
     return next((one for one in reversed(folder.parents) if not one.stat().st_mode & 0o001), None)
 
 

@@ -1,4 +1,4 @@
-"""What people see while something is at work: a live table on a terminal, plain lines anywhere else."""
+"""Progress output: a live table on a terminal, plain lines otherwise."""
 
 import time
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ DONE = ("ready", "migrated", "started again", "running", "stopped")
 
 
 class Progress:
-    """The parts and their states, in the order of their first reports."""
+    """A table of parts and their states, in the order of their first reports."""
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
 
     def show(self, part: str, state: str) -> None:
-        """Take a report."""
+        """Show the state of a part."""
         self.parts[part] = state
 
     def __rich__(self) -> Table:

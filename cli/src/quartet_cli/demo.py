@@ -1,4 +1,4 @@
-"""The demo: each payload goes through the proxy and is followed into the audit log, the metrics and its trace."""
+"""The demo: sends payloads through the proxy, and shows their effects in the audit log, the metrics and the trace."""
 
 import secrets
 import time
@@ -18,19 +18,19 @@ from quartet_cli.payloads import Payload
 
 DEADLINE: Final = 15.0  # seconds that each effect has to appear
 PAUSE: Final = 0.02
-Seen = tuple[Any, float | None]  # what was found, and after how many milliseconds
+Seen = tuple[Any, float | None]  # an effect, and the milliseconds until it appeared
 
 
 @dataclass
 class Journey:
-    """What became of one payload; `rows` are (what, text, milliseconds since the request was sent), None: not seen."""
+    """The effects of one payload; `rows` are (effect, text, milliseconds since the request), None: not seen."""
 
     payload: Payload
     rows: list[tuple[str, str, float | None]] = field(default_factory=list)
 
     @property
     def missing(self) -> list[str]:
-        """What did not appear."""
+        """The effects that did not appear."""
         return [what for what, _, milliseconds in self.rows if milliseconds is None]
 
 
@@ -43,7 +43,7 @@ class Demo:
         self.ids: dict[str, str] = {}
 
     def follow(self, payload: Payload) -> Journey:
-        """Sends it and waits for what it sets off."""
+        """Send a payload and wait for its effects."""
         journey, trace = Journey(payload), secrets.token_hex(16)
         action = f"{payload.kind.lower()}s.{payload.kind.lower()}.created"
         before = self._counted(action)
@@ -91,7 +91,7 @@ class Demo:
         return now if now > before else None
 
     def _counted(self, action: str) -> int:
-        """How many such events the metrics service has counted in this tenant in the last hours."""
+        """The number of events of an action that metrics has counted in the tenant in the last hours."""
         now = datetime.now(UTC)
         period = {"from": now - timedelta(hours=2), "to": now + timedelta(hours=2)}
         params = {name: at.strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in period.items()}
@@ -102,7 +102,7 @@ class Demo:
         return sum(int(point["value"]) for each in series for point in each["points"])
 
     def _wait(self, begun: float, looks: dict[str, Callable[[], Any]]) -> dict[str, Seen]:
-        """What each look finds within the deadline, and after how many milliseconds since `begun`."""
+        """The result of each look within the deadline, and the milliseconds since `begun`."""
         found: dict[str, Seen] = dict.fromkeys(looks, (None, None))
         deadline = time.monotonic() + self.deadline
         while time.monotonic() < deadline:
@@ -122,7 +122,7 @@ class Demo:
 
 
 def run(console: Console, url: str, bearer: str, tenant: str, files: Sequence[Path]) -> bool:
-    """Runs the demo and shows it; False when something did not appear."""
+    """Run the demo and print it; False if an effect did not appear."""
     missing: list[str] = []
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {bearer}"}, timeout=10) as client:
         demo = Demo(client)
@@ -137,12 +137,12 @@ def run(console: Console, url: str, bearer: str, tenant: str, files: Sequence[Pa
 
 
 def fresh_tenant() -> str:
-    """A tenant that nobody used before."""
+    """The id of a new tenant."""
     return f"demo-{secrets.token_hex(4)}"
 
 
 def table_of(journey: Journey) -> Table:
-    """One payload's journey for people."""
+    """The effects of one payload as a table."""
     table = Table("", journey.payload.file.name, "after", box=None, pad_edge=False, title_justify="left")
     table.columns[2].justify = "right"
     for what, text, milliseconds in journey.rows:
@@ -155,7 +155,7 @@ def table_of(journey: Journey) -> Table:
 def _audit_rows(
     entry: dict[str, Any] | None, seen: float | None, action: str, trace: str
 ) -> list[tuple[str, str, float | None]]:
-    """The event as the audit log tells of it, its entry, and whether our trace reached it."""
+    """The rows for the event, its audit entry, and the trace in the entry."""
     if entry is None:
         return [(what, f"{action}: not seen", None) for what in ("event", "audit entry", "trace")]
     traced = entry.get("trace_id") == trace

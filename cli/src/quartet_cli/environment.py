@@ -1,4 +1,4 @@
-"""The environment of the service processes: what each is told, and nothing of the caller's that it needs not know."""
+"""The environment of the service processes: their settings, without other variables of the caller."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from quartet_cli.ports import HOST
 
 SETTING = re.compile(r"QUARTET_[A-Z_]+")
 SECRETS = re.compile(r".*_(PASSWORD|SECRET|KEY|CLIENTS|TOKEN)")
-"""What only the service whose it is may know: it reads it from its own folder."""
+"""Secrets: each service reads them from its own folder."""
 OWN = frozenset({
     # the launcher's own, or decided by it for each process
     "QUARTET_HOME", "QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT",
@@ -22,13 +22,13 @@ OWN = frozenset({
 
 
 def base() -> dict[str, str]:
-    """What every process of the stack gets."""
+    """The variables of every process of the stack."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {"PATH": path, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": os.environ.get("HOME", "/")}
 
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The caller's own settings that reach the services: all but secrets and what the launcher decides."""
+    """The caller's settings for the services, without secrets and settings of the launcher."""
     names = (name for name in environment if SETTING.fullmatch(name) and not SECRETS.fullmatch(name))
     return {name: environment[name] for name in names if name not in OWN}
 
@@ -50,6 +50,11 @@ def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[
     for other in SERVICES:
         if f"{other}-api" in ports:
             variables[f"QUARTET_{other.upper()}_URL"] = f"http://{HOST}:{ports[f'{other}-api']}"
+    if name == "metrics" and "victoria-metrics" in ports:
+        variables["QUARTET_METRICS_ENGINE_URL"] = f"http://{HOST}:{ports['victoria-metrics']}"
+    if (name, process) == ("audit", "migrate"):  # as the owner of its tables, which api and worker are not
+        variables["QUARTET_SECRETS_DIR"] = str(home.secrets / "audit-owner")
+        variables["QUARTET_DATABASE_URL"] = f"postgresql://quartet_audit_owner@{HOST}:{ports['postgres']}/quartet"
     if process == "api":
         variables["QUARTET_PORT"] = str(ports[f"{name}-api"])
     if process != "migrate":

@@ -1,14 +1,14 @@
-"""What can go wrong in a way that a person can act on: each is shown as one clear line, without a traceback."""
+"""Expected errors: shown as one line without a traceback."""
 
 from collections.abc import Mapping
 
 
 class QuartetError(Exception):
-    """A failure that its message explains in full."""
+    """An expected error, which its message explains."""
 
 
 class ProcessFailedError(QuartetError):
-    """A part of the stack did not become healthy; `name` is the process, `log` the last lines of its log."""
+    """A process did not become ready; `name` is the process, `log` the last lines of its log."""
 
     def __init__(self, name: str, reason: str, log: list[str] | None = None) -> None:
         super().__init__(f"{name} failed: {reason}")
@@ -18,14 +18,14 @@ class ProcessFailedError(QuartetError):
 
 
 class NotRunningError(QuartetError):
-    """The stack is asked for something that only a running one can do."""
+    """The command needs a running stack."""
 
     def __init__(self) -> None:
         super().__init__("The stack is not running. Run: ./quartet up")
 
 
 class SettingsDifferError(QuartetError):
-    """A running stack has other settings than those that are asked for; `differing` maps names to (running, wanted)."""
+    """The running stack has other settings than the wanted ones; `differing` maps names to (running, wanted)."""
 
     def __init__(self, differing: Mapping[str, tuple[str, str]]) -> None:
         lines = (

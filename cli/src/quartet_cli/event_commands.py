@@ -1,4 +1,4 @@
-"""The commands `events`: publish again what a lost RabbitMQ had confirmed."""
+"""The commands `events`: replay events that RabbitMQ has lost after it had confirmed them."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
 REPLAY_SECONDS: Final = 300.0
-"""What an answer may take: 10,000 events take about a quarter of a second."""
+"""Timeout in seconds: 10,000 events take about 0.25 s."""
 
 
 @app.callback()
@@ -81,7 +81,7 @@ def _known(names: Sequence[str]) -> list[str]:
 
 
 def _replay(url: str, bearer: str, service: str, begin: datetime) -> int:
-    """How many events of `service` are published again. Raises QuartetError."""
+    """Replay events of `service` and return their number. Raises QuartetError."""
     path = f"{url}/{service}/rabbitmq/replay?since={quote(begin.isoformat())}"
     headers = {"Authorization": f"Bearer {bearer}"}
     status, answer = api_client.send("POST", path, headers=headers, timeout=REPLAY_SECONDS)

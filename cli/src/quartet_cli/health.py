@@ -1,4 +1,4 @@
-"""Whether a process does its work: one short question to each, in its own protocol."""
+"""Health checks of processes: one short request in the protocol of each."""
 
 import http.client
 import json
@@ -12,11 +12,11 @@ from quartet_cli.ports import HOST
 TIMEOUT = 2.0  # seconds
 LONGEST: Final = 1024**2
 NO_ANSWER: Final = (OSError, http.client.HTTPException)
-"""What `fetch` raises when a process does not answer."""
+"""The exceptions of `fetch` if a process does not answer."""
 
 
 def http_ready(url: str) -> str | None:
-    """None when `url` answers 200, else what is amiss in words."""
+    """None if `url` answers 200, else the problem."""
     try:
         status, body = fetch(url)
     except NO_ANSWER as error:
@@ -25,7 +25,7 @@ def http_ready(url: str) -> str | None:
 
 
 def http_answers(url: str) -> str | None:
-    """None when `url` answers anything at all."""
+    """None if `url` answers with any status, else the problem."""
     try:
         fetch(url)
     except NO_ANSWER as error:
@@ -34,7 +34,7 @@ def http_answers(url: str) -> str | None:
 
 
 def fetch(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """Status and body, of at most 1 MB, of a GET; one of NO_ANSWER when there is no answer."""
+    """Status and body, of at most 1 MB, of a GET. Raises one of NO_ANSWER."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=TIMEOUT)
     try:
@@ -46,7 +46,7 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, byte
 
 
 def said(body: bytes) -> str:
-    """What a health answer says: what is `down`, each with its reason where there is one, or its status."""
+    """The text of a health response: the servers in `down` with their reasons, else the status."""
     try:
         found = json.loads(body)
     except ValueError:
@@ -60,7 +60,7 @@ def said(body: bytes) -> str:
 
 
 def connects(port: int) -> str | None:
-    """None when something listens on `port`."""
+    """None if a server listens on `port`, else the problem."""
     try:
         socket.create_connection((HOST, port), TIMEOUT).close()
     except OSError as error:
@@ -69,7 +69,7 @@ def connects(port: int) -> str | None:
 
 
 def redis_ready(port: int, password: str) -> str | None:
-    """None when Redis answers a PING after AUTH (RESP, inline commands)."""
+    """None if Redis answers a PING after AUTH (RESP, inline commands), else the problem."""
     answer = _exchange(port, f"AUTH {password}\r\nPING\r\n".encode(), 12)
     return (
         None if answer == b"+OK\r\n+PONG\r\n" else f"port {port}: {answer[:80].decode(errors='replace') or 'no answer'}"
@@ -77,13 +77,13 @@ def redis_ready(port: int, password: str) -> str | None:
 
 
 def rabbitmq_ready(port: int) -> str | None:
-    """None when RabbitMQ answers the protocol header with a method frame, Connection.Start (AMQP 0-9-1, 2.2.4)."""
+    """None if RabbitMQ answers the protocol header with Connection.Start (AMQP 0-9-1, 2.2.4), else the problem."""
     answer = _exchange(port, b"AMQP\x00\x00\x09\x01", 1)
     return None if answer == b"\x01" else f"port {port}: no AMQP answer"
 
 
 def _exchange(port: int, question: bytes, length: int) -> bytes:
-    """Up to `length` bytes that come back for `question`; fewer where the other side closes or is silent."""
+    """The answer to `question`, of at most `length` bytes; fewer if the server closes or sends no more."""
     answer = b""
     try:
         with socket.create_connection((HOST, port), TIMEOUT) as connection:

@@ -1,4 +1,4 @@
-"""Where everything lies: the checkout, and the home folder with its secrets, data, logs and run-time files."""
+"""The paths of a stack: the checkout, and the home folder with secrets, data, logs and run-time files."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ LONGEST_SOCKET_PATH: Final = 100  # bytes; the kernel takes 108, supervisord add
 
 @dataclass(frozen=True)
 class Home:
-    """The folder of one stack; everything that the stack writes is below it (but see `postgres_data`)."""
+    """The home folder of one stack; the stack writes below it only (but see `postgres_data`)."""
 
     path: Path
 
@@ -28,7 +28,7 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """What the servers keep."""
+        """The data of the servers."""
         return self.path / "data"
 
     @property
@@ -43,32 +43,32 @@ class Home:
 
     @property
     def state_file(self) -> Path:
-        """What is remembered between starts."""
+        """The state that is kept between starts."""
         return self.path / "state.json"
 
     @property
     def settings_file(self) -> Path:
-        """What a person sets for this stack."""
+        """The settings of this stack."""
         return self.path / "settings.env"
 
     @property
     def login_file(self) -> Path:
-        """The session that somebody has begun on the command line."""
+        """The session of `./quartet login`."""
         return self.path / "login.json"
 
     @property
     def login_lock(self) -> Path:
-        """Held by the one command that changes that session."""
+        """The lock of commands that change that session."""
         return self.path / "login.lock"
 
     @property
     def digest(self) -> str:
-        """Ten hexadecimal digits that tell this home from any other on the machine."""
+        """Ten hexadecimal digits that identify this home on the machine."""
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:10]
 
     @property
     def socket(self) -> Path:
-        """supervisord's socket: in the home, or in a short private folder where its path would be too long."""
+        """supervisord's socket: in the home, or in a private folder in /tmp if its path would be too long."""
         path = self.run / "supervisor.sock"
         if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
             return path
@@ -76,13 +76,13 @@ class Home:
 
     @property
     def postgres_data(self) -> Path:
-        """The cluster's folder: in the home, or below /var/lib/quartet where the user `postgres` cannot reach that."""
+        """The folder of PostgreSQL's cluster: in the home, or below /var/lib/quartet if `postgres` cannot access it."""
         if not is_root() or can_reach(postgres_user(), self.path.parent):
             return self.data / "postgres"
         return Path("/var/lib/quartet") / self.digest
 
     def prepare(self) -> None:
-        """Makes the folders, closed to others; root's can be passed through, for the servers run as other users."""
+        """Create the folders, closed to other users; those of root can be traversed by the accounts of the servers."""
         if any(mark in str(self.path) for mark in (" #", " ;", "\n", "'", '"', "$", "\\", "%")):
             raise QuartetError(
                 f"The path {self.path} has characters that the servers' configurations do not allow. Set QUARTET_HOME."

@@ -1,4 +1,4 @@
-"""Processes that outlived their supervisord (it was killed): found by where they work, then ended gracefully."""
+"""Processes whose supervisord was killed: found by their working directory, and ended gracefully."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from quartet_cli.layout import Home
 
 
 def find(home: Home, postgres_data: Path) -> list[psutil.Process]:
-    """Processes without a terminal that work in the stack's own folders: nobody else has business there."""
+    """Processes without a terminal whose working directory is in the stack's own folders."""
     folders = (home.data, home.run, postgres_data)
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [p for p in psutil.process_iter() if p.pid not in mine and _works_in(p, folders)]
@@ -25,7 +25,7 @@ def _works_in(process: psutil.Process, folders: tuple[Path, ...]) -> bool:
 
 
 def end(processes: list[psutil.Process], patience: float = 30) -> None:
-    """Each is asked to stop; whatever stays for `patience` seconds is killed."""
+    """Terminate processes; kill those that are still running after `patience` seconds."""
     for process in processes:
         try:
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)

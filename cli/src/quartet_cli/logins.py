@@ -1,4 +1,4 @@
-"""The commands `login`, `whoami`, `logout`: a person's own session, whose tokens lie in the home for its owner only."""
+"""The commands `login`, `whoami`, `logout`: the session of a user, with its tokens in a private file of the home."""
 
 import fcntl
 import json
@@ -21,13 +21,13 @@ from quartet_cli.stack import Stack
 
 CLIENT = "quartet-cli"
 EARLY = 30
-"""Seconds before its end from which an access token is not relied on."""
+"""Seconds before its expiry in which an access token is not used."""
 
 Url = Annotated[str | None, typer.Option(help="URL of another stack.")]
 
 
 class SessionOverError(QuartetError):
-    """The server knows the session no more."""
+    """The session has ended on the server."""
 
     def __init__(self) -> None:
         super().__init__("The session has ended. Run: ./quartet login")
@@ -35,7 +35,7 @@ class SessionOverError(QuartetError):
 
 @dataclass
 class Kept:
-    """A session that somebody has begun here; `expires_at` (seconds since the epoch) is of the access token."""
+    """The stored session; `expires_at` (seconds since the epoch) is that of the access token."""
 
     url: str
     tenant: str
@@ -47,7 +47,7 @@ class Kept:
 
     @classmethod
     def load(cls, path: Path) -> "Kept":
-        """The session kept in `path`. QuartetError where there is none."""
+        """The session stored in `path`. Raises QuartetError if there is none."""
         try:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
@@ -56,7 +56,7 @@ class Kept:
             raise QuartetError(f"{path} is damaged. Run: ./quartet login") from None
 
     def save(self, path: Path) -> None:
-        """Write the session, for its owner only from the first byte on, and never half of it."""
+        """Write the session atomically, with mode 0600."""
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
@@ -66,11 +66,11 @@ class Kept:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the access token can be relied on for a while."""
+        """Whether the access token is valid for some seconds."""
         return self.expires_at > time.time() + EARLY
 
     def take(self, tokens: dict[str, Any]) -> None:
-        """Take the tokens of an answer."""
+        """Set the tokens of a token response."""
         self.access_token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
         self.expires_at = time.time() + tokens["expires_in"]
 
@@ -122,12 +122,12 @@ def logout() -> None:
 
 
 def end(kept: Kept) -> None:
-    """End a session at its server. QuartetError where the server does not say that it is over."""
+    """End a session on its server. Raises QuartetError if the server does not confirm it."""
     try:
         if not kept.is_fresh:
             refresh(kept)
         status, answer = _delete(kept)
-        if status == 401:  # refused before its time: the session is over, or its scopes have changed
+        if status == 401:  # refused before its expiry: the session has ended, or its scopes have changed
             refresh(kept)
             status, answer = _delete(kept)
     except SessionOverError:
@@ -142,13 +142,13 @@ def _delete(kept: Kept) -> tuple[int, Document]:
 
 
 def path() -> Path:
-    """Where the session is kept."""
+    """The path of the stored session."""
     return Home(home_path()).login_file
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One command at a time changes the session, which a refresh token ends that is sent twice (RFC 9700 4.14.2)."""
+    """Lock the session: if two commands sent the same refresh token, the session would end (RFC 9700 4.14.2)."""
     path().parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(Home(home_path()).login_lock, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -156,18 +156,18 @@ def alone() -> Iterator[None]:
 
 
 def current() -> Kept:
-    """The session with an access token that is good for a while. QuartetError where it is over."""
+    """The session with a valid access token, refreshed if needed. Raises QuartetError if it has ended."""
     if (kept := Kept.load(path())).is_fresh:
         return kept
     with alone():
-        kept = Kept.load(path())  # another command may have refreshed it, or ended it, meanwhile
+        kept = Kept.load(path())  # again under the lock: another command may have refreshed or ended it
         if not kept.is_fresh:
             refresh(kept)
     return kept
 
 
 def refresh(kept: Kept) -> None:
-    """Get new tokens and keep them. SessionOverError where the server says so, QuartetError where it gives none."""
+    """Get new tokens and store them. Raises SessionOverError, and QuartetError for other errors."""
     form = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": kept.refresh_token}
     status, answer = send("POST", f"{kept.url}/oauth2/token", data=form)
     if answer.get("error") == "invalid_grant":
@@ -179,7 +179,7 @@ def refresh(kept: Kept) -> None:
 
 
 def ask_password(prompt: str) -> str:
-    """What is typed, unseen; without a terminal the next line of the standard input. It is never an argument, which
-    every process of the machine could read.
+    """The password from the terminal, or the next line of standard input; never an argument, which all processes of the
+    machine could read.
     """
     return getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")

@@ -1,4 +1,4 @@
-"""Reading the logs: the last lines of one process or of all, then what is added, also across a rotation."""
+"""Reads logs: the last lines of one process or of all, and new lines, also across a rotation."""
 
 import os
 import time
@@ -29,7 +29,7 @@ def last(paths: dict[str, Path], lines: int) -> Iterator[tuple[str, str]]:
 
 
 def follow(paths: dict[str, Path], pause: float = 0.2) -> Iterator[tuple[str, str]]:
-    """Endless: what is written from now on. A file that was rotated away is opened anew."""
+    """New lines as (name, line), without end; reopens rotated files."""
     readers = {name: Reader(path) for name, path in paths.items()}
     while True:
         found = False
@@ -42,7 +42,7 @@ def follow(paths: dict[str, Path], pause: float = 0.2) -> Iterator[tuple[str, st
 
 
 class Reader:
-    """One file from its end on; a line is handed out when it is whole."""
+    """Reads complete lines that are added to a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,7 +51,7 @@ class Reader:
         self.rest = b""
 
     def lines(self) -> list[str]:
-        """The whole lines that were added since the last call."""
+        """The complete lines added since the last call."""
         text = self.rest + self.file.read()
         *whole, self.rest = text.split(b"\n")
         if not whole and self._rotated():

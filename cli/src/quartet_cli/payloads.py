@@ -20,7 +20,7 @@ PLACEHOLDER: Final = re.compile(r"\{userName:([^{}]+)\}")
 
 @dataclass(frozen=True)
 class Payload:
-    """One file: `kind` is User or Group, `body` the resource as it is sent, but for placeholders."""
+    """One file: `kind` is User or Group, `body` the resource to send, with placeholders."""
 
     file: Path
     kind: str
@@ -28,17 +28,17 @@ class Payload:
 
     @property
     def refers(self) -> bool:
-        """Whether it names other resources by placeholders."""
+        """Whether it has placeholders for other resources."""
         return PLACEHOLDER.search(json.dumps(self.body)) is not None
 
     @property
     def path(self) -> str:
-        """Where it is posted to (RFC 7644, section 3.3)."""
+        """The path of its POST (RFC 7644 section 3.3)."""
         return f"/scim/v2/{self.kind}s"
 
 
 def load(files: Sequence[Path]) -> list[Payload]:
-    """The payloads of these files, or of examples/: what is referred to comes first."""
+    """The payloads of `files`, or of examples/, in an order in which references are known."""
     paths = list(files) or sorted(EXAMPLES.glob("*.json"))
     if not paths:
         raise QuartetError(f"No payloads in {EXAMPLES}.")
@@ -60,7 +60,7 @@ def _read(path: Path) -> Payload:
 
 
 def filled(value: Any, resolve: Callable[[str], str]) -> Any:
-    """The JSON value with each `{userName:...}` replaced by what `resolve` knows for that user name."""
+    """The JSON value with each `{userName:...}` replaced by `resolve` of that user name."""
     if isinstance(value, str):
         return PLACEHOLDER.sub(lambda found: resolve(found[1]), value)
     if isinstance(value, list):

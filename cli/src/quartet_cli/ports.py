@@ -1,4 +1,4 @@
-"""Loopback ports: which are free, and who holds one that is not."""
+"""Loopback ports: finds free ones, and the processes that use others."""
 
 import random
 import socket
@@ -28,8 +28,8 @@ def is_free(port: int) -> bool:
 def choose(count: int, taken: set[int]) -> list[int]:
     """`count` different free ports out of RANGE, none of them in `taken`: neighbours, out of one block.
 
-    Two stacks that are made at the same moment, before either listens, then meet in one case of 312 and not of 30.
-    Whoever seeds `random`, as testing tools do, changes nothing of that.
+    Two stacks created at the same time, before either listens, then conflict with a probability of 1/312 instead of
+    1/30. Seeds of `random`, which testing tools set, have no effect.
     """
     for start in random.SystemRandom().sample(RANGE[::BLOCK], len(RANGE[::BLOCK])):
         block = range(start, min(start + BLOCK, RANGE.stop))
@@ -40,7 +40,7 @@ def choose(count: int, taken: set[int]) -> list[int]:
 
 
 def owner(port: int) -> str:
-    """Who listens on `port`, in words: process id and command, as far as this user may know."""
+    """The process that listens on `port`, as text: its id and command, if this user can see them."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -52,7 +52,7 @@ def owner(port: int) -> str:
 
 
 def describe(pid: int | None) -> str:
-    """A process in words."""
+    """A process as text."""
     if pid is None:
         return "a process of another user"
     try:
@@ -64,7 +64,7 @@ def describe(pid: int | None) -> str:
 
 
 def require_free(wanted: dict[str, int]) -> None:
-    """Raises QuartetError that names each of these ports that is taken, and by whom."""
+    """Check that ports are free. Raises QuartetError, which names each used port and its process."""
     taken = [f"Port {port} ({name}) is in use by {owner(port)}." for name, port in wanted.items() if not is_free(port)]
     if taken:
         hint = " Set QUARTET_PORT to another port." if not is_free(wanted.get("proxy", 0)) else ""

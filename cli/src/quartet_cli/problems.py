@@ -1,5 +1,6 @@
-"""What is amiss with the events of a running stack, by the numbers of its workers."""
+"""Problems with the events of a running stack, from the metrics of its workers and their health."""
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ from quartet_cli.status import ProcessStatus
 EVENTS_WAIT: Final = "events wait"
 NO_CONSUMER: Final = "queue without consumer"
 DEAD_LETTERS: Final = "dead letters"
+LOGGING_FAILS: Final = "logging fails"
 LONG: Final = 10.0
-"""Seconds after which an event that waits in the outbox is a problem."""
+"""Seconds after which a waiting event in the outbox is a problem."""
 LINE: Final = re.compile(
     r"^quartet_(outbox_depth|outbox_lag_seconds|queue_messages|queue_consumers)(?:{(.*)})? (\S+)$", re.MULTILINE
 )
@@ -25,17 +27,18 @@ WORKER: Final = "-worker"
 
 @dataclass
 class EventNumbers:
-    """What a worker tells: its outbox, and messages and consumers of all queues by name."""
+    """The numbers of a worker: its outbox, messages and consumers of queues by name, failures of logging by kind."""
 
     depth: int = 0
     lag: float = 0.0
     messages: dict[str, int] = field(default_factory=dict)
     consumers: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessStatus]:
-    """`processes` with the problems of the events of each service at its worker. Workers that do not answer tell
-    nothing; the problems of a service without a worker are at one that does answer.
+    """`processes` with the problems of events of each service at its worker. Without an answering worker, the problems
+    of a service are at another worker.
     """
     workers = [process for process in processes if process.name.endswith(WORKER) and process.pid]
     try:
@@ -55,16 +58,26 @@ def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessS
 
 
 def read(url: str, token: str) -> EventNumbers | None:
-    """The numbers at a worker's private port; None where it does not answer."""
+    """The metrics and the health of a worker's private port; None if it does not answer."""
     try:
         status, body = health.fetch(f"{url}/metrics", {"Authorization": f"Bearer {token}"})
+        _, ready = health.fetch(f"{url}/health/ready")
     except health.NO_ANSWER:
         return None
-    return parse(body.decode()) if status == 200 else None
+    return replace(parse(body.decode()), failures=failures_of(ready)) if status == 200 else None
+
+
+def failures_of(body: bytes) -> dict[str, str]:
+    """The failures of logging in a health response, by kind."""
+    try:
+        found = json.loads(body).get("logging_failures", {})
+        return {str(kind): str(problem) for kind, problem in found.items()}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def parse(text: str) -> EventNumbers:
-    """The numbers in a Prometheus text."""
+    """The metrics in a Prometheus text."""
     found = EventNumbers()
     for name, labels, value in LINE.findall(text):
         queue = QUEUE.search(labels)
@@ -79,16 +92,18 @@ def parse(text: str) -> EventNumbers:
 
 
 def of_events(numbers: Mapping[str, EventNumbers], ready: Collection[str]) -> dict[str, list[str]]:
-    """The problems of each service, from what the worker of each service tells.
+    """The problems of each service, from the metrics of all workers.
 
-    All workers count all queues: the queue of a service that does not run has its problem from another's worker. A
-    worker that is `ready` consumes: what others have counted is some seconds old.
+    Every worker counts all queues, so the queue of a service that does not run is known from another worker. A `ready`
+    worker does consume: the counts of other workers may be some seconds old.
     """
     problems: dict[str, list[str]] = {}
     for service, own in numbers.items():
         if own.lag > LONG:
             text = f"{EVENTS_WAIT}: {own.depth:,} in the outbox of {service}, the oldest for {own.lag:,.0f} s"
             problems.setdefault(service, []).append(text)
+        for kind, problem in own.failures.items():
+            problems.setdefault(service, []).append(f"{LOGGING_FAILS} ({kind}): {problem}")
     for queue in sorted({queue for each in numbers.values() for queue in each.messages}):
         service = queue.split(".")[1]
         waiting = max(each.messages.get(queue, 0) for each in numbers.values())

@@ -1,20 +1,20 @@
-"""One supervised process: what it runs, how it is stopped, and how to tell that it is ready."""
+"""One supervised process: its command, how it is stopped, and its readiness check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Check = Callable[[], str | None]  # None when ready, else what is amiss, in a few words
+Check = Callable[[], str | None]  # None if ready, else the problem in a few words
 
 
 def nothing_amiss() -> str | None:
-    """The check of a process whose running is all that is asked of it."""
+    """The check of a process that is ready as soon as it runs."""
     return None
 
 
 @dataclass(frozen=True)
 class Program:
-    """`url` is the process's own address without secrets; `user` the account it runs as if that is not the caller."""
+    """`url` is the address of the process without secrets; `user` its account (None: the caller's)."""
 
     name: str
     command: tuple[str, ...]

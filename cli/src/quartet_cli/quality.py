@@ -1,4 +1,4 @@
-"""Lint and tests: which tools run over which folders."""
+"""Lint and tests: runs the tools, and selects the tests of `./quartet test`."""
 
 import ctypes
 import os
@@ -18,34 +18,35 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 
 KINDS: Final = ("quick", "unit", "integration", "conventions", "e2e", "faults", "chaos", "slow")
 
-SIDE_BY_SIDE: Final = ("-n", "2", "--dist", "loadgroup")
-"""Two processes share the whole suite, most of which is waiting; libs/testing says what stays together in one."""
+SIDE_BY_SIDE: Final = ("-n", "3", "--dist", "loadscope", "--durations", "25")
+"""Three processes share the whole suite, which mostly waits, by groups of libs/testing: a third of it is on the stack,
+in one of them. The slowest tests are listed."""
 AUDITED: Final = ("services", "libs", "cli", "deploy", "bench")
-"""Folders of what runs, or is run to deploy and to measure it."""
+"""Folders of code that runs, deploys or measures."""
 BANDIT: Final = "import logging; logging.disable(logging.WARNING); from bandit.cli.main import main; main()"
-"""bandit without its warnings: one for each line of a literal of which another line has a `nosec`."""
+"""bandit without warnings: it prints one for each line of a literal that has its `nosec` on another line."""
 
 
 NOTHING_SELECTED: Final = 5
-"""pytest's exit code where no test is left, as of a file that has only slow ones."""
+"""pytest's exit code if no test is selected, as for a file with slow tests only."""
 QUICK: Final = ("-m", "not slow and not servers", "--hypothesis-profile", "quick", "-n", "2", "--dist", "worksteal")
-"""Without servers, any test can run in either process."""
+"""Tests without servers can run in any process."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What pytest is told, and the variables that it is told it with."""
+    """The arguments of pytest and its environment variables."""
 
     arguments: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     may_be_empty: bool = False
-    """Whether it is no failure that no test is left."""
+    """Whether the run succeeds if no test is selected."""
 
 
 def lint(console: Console, *, quick: bool = False) -> bool:
     """ruff check, ruff format, bandit unless `quick`, mypy --strict: all run even if one fails; False if one does."""
     sources = _projects("src")
-    # All in one run: every src folder is a root of its own, and tests are named by their path, for their names recur.
+    # one run: every src folder is a root, and test modules are passed by path, since their names are not unique
     roots = {"MYPYPATH": os.pathsep.join(map(str, (*sources, CHECKOUT / "bench")))}
     folders = [*sources, *_projects("tests"), CHECKOUT / "tests", CHECKOUT / "bench"]
     scripts = [*CHECKOUT.glob("deploy/*.py"), *CHECKOUT.glob("deploy/compose/*.py")]
@@ -73,14 +74,14 @@ def _projects(part: str) -> list[Path]:
 
 
 def parts(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> list[Selection]:
-    """What to run one after the other for `./quartet test WHAT`; QuartetError for a word that names nothing."""
+    """The test runs of `./quartet test WHAT`, in order. Raises QuartetError for an unknown word."""
     if what == "quick" and url is None:
         return quick(changed_files(), extra)
     return [selection(what, extra, url=url, token=token)]
 
 
 def selection(what: str | None, extra: Sequence[str], *, url: str | None, token: str | None) -> Selection:
-    """What to run for `./quartet test WHAT`; QuartetError for a word that names nothing."""
+    """The test run of `./quartet test WHAT`. Raises QuartetError for an unknown word."""
     environment = {}
     if url is not None:
         if what not in (None, "e2e"):
@@ -97,7 +98,7 @@ def selection(what: str | None, extra: Sequence[str], *, url: str | None, token:
 
 
 def quick(changed: Iterable[str], extra: Sequence[str]) -> list[Selection]:
-    """What `./quartet test quick` runs: unit tests and conventions without servers; then the tests of what changed."""
+    """The test runs of `./quartet test quick`: unit tests and conventions without servers; tests of changed files."""
     folders = [*paths("unit"), *paths("conventions")]
     first = Selection([*map(str, folders), *QUICK, *extra])
     touched = touched_tests(changed)
@@ -124,13 +125,13 @@ def _integration_test(path: Path) -> Path | None:
 
 
 def changed_files() -> list[str]:
-    """Files that differ from the last common commit with main, committed or not; none without git."""
+    """Files that differ from the merge base with main, committed or not; none without git."""
     base = _git("merge-base", "HEAD", "main") or _git("merge-base", "HEAD", "origin/main") or ["HEAD"]
     return _git("diff", "--name-only", base[0]) + _git("ls-files", "--others", "--exclude-standard")
 
 
 def _git(*arguments: str) -> list[str]:
-    """The lines that git prints; none where it fails or does not exist."""
+    """The output lines of git; none if it fails or does not exist."""
     try:
         done = subprocess.run(("git", *arguments), cwd=CHECKOUT, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
@@ -139,7 +140,7 @@ def _git(*arguments: str) -> list[str]:
 
 
 def paths(what: str | None) -> list[Path]:
-    """The test folders that a word stands for, relative to the checkout."""
+    """The test folders of a word, relative to the checkout."""
     if what is None:
         found = [*_projects("tests"), *(CHECKOUT / "tests").glob("*/")]
         found = [path for path in found if path.name != "chaos"]
@@ -155,7 +156,7 @@ def paths(what: str | None) -> list[Path]:
 
 
 def run_tests(console: Console, parts: Sequence[Selection], repeat: int = 1) -> int:
-    """The exit code of the first part that fails, or 0; with `repeat` all parts are run so often."""
+    """The exit code of the first failing part, or 0; runs all parts `repeat` times."""
     for turn in range(1, repeat + 1):
         if repeat > 1:
             console.print(f"run {turn} of {repeat}", highlight=False)
@@ -171,7 +172,7 @@ def _run_part(part: Selection) -> int:
 
 
 def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) -> int:
-    """The exit code of a Python that ends with this process, even if that is killed."""
+    """The exit code of a Python process, which ends with this one, also if this one is killed."""
     command = [sys.executable, *arguments]
     settings = {**os.environ, **(environment or {})}
     return subprocess.run(
@@ -180,6 +181,6 @@ def _run(arguments: Sequence[str], environment: dict[str, str] | None = None) ->
 
 
 def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends: see PR_SET_PDEATHSIG(2const)."""
+    """Let the kernel send SIGTERM to this process when its parent ends: see PR_SET_PDEATHSIG(2const)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)

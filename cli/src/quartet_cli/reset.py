@@ -1,4 +1,4 @@
-"""Removing a stack's data: exactly what `up` made, nothing that somebody else put into the folder."""
+"""Removes the data of a stack: the files that `up` created, and no others in the folder."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from quartet_cli.state import State
 
 
 def open_stack(path: Path) -> Stack:
-    """The stack of a home whose state may be damaged: that is one of the reasons to reset it."""
+    """The stack of a home, also if its state is damaged, which is a reason to reset it."""
     home = Home(path.resolve())
     try:
         State.load(home.state_file)
@@ -21,19 +21,19 @@ def open_stack(path: Path) -> Stack:
 
 
 def belongings(home: Home) -> list[Path]:
-    """What there is to remove: the parts of the home, and the database where it lies elsewhere."""
+    """The paths to remove: the parts of the home, and the database if it is elsewhere."""
     outside = State.load(home.state_file).postgres_data or str(home.postgres_data)
     parts = [home.data, home.secrets, home.logs, home.run, home.state_file, home.socket.parent]
     parts += [home.login_file, home.login_lock]
     if home.settings_file.exists() and home.settings_file.read_text() == settings.EXAMPLE:
-        parts.append(home.settings_file)  # what a person has set stays
+        parts.append(home.settings_file)  # an edited file stays
     if outside and Path(outside).parent == Path("/var/lib/quartet"):
         parts.append(Path(outside))
     return [path for path in dict.fromkeys(parts) if path.exists()]
 
 
 def remove(home: Home) -> None:
-    """Removes it all, and the home itself if nothing else is in it. The stack must be down."""
+    """Remove all parts, and the home itself if it is empty then. The stack must not run."""
     for path in belongings(home):
         if path.is_dir():
             shutil.rmtree(path)

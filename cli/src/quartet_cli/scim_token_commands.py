@@ -6,11 +6,10 @@ from urllib.parse import quote
 import typer
 
 from quartet_cli import tables, tokens
-from quartet_cli.administration import ask
+from quartet_cli.administration import ask, list_all
 from quartet_cli.tables import Json
 
 PATH = "/users/scim-tokens"
-PAGE = 1000
 COLUMNS = {
     "id": "id", "name": "name", "token": "hint", "created": "created_at", "expires": "expires_at",
     "last used": "last_used_at", "revoked": "revoked_at", "scopes": "scopes",
@@ -23,7 +22,7 @@ Url = Annotated[str | None, typer.Option(help=tokens.URL_HELP)]
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name for people, such as okta.")],
+    name: Annotated[str, typer.Argument(help="A display name, such as okta.")],
     tenant: Tenant = "default",
     scope: Annotated[
         str | None, typer.Option(help="Scopes, separated by spaces; default: all of users and groups.")
@@ -46,13 +45,7 @@ def create(
 @app.command(name="list")
 def list_(tenant: Tenant = "default", url: Url = None, as_json: Json = False) -> None:
     """List the tenant's tokens: the first characters, scopes, expiry and last use of each."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = ask("GET", PATH, tenant, url, 200, params={"count": PAGE, "cursor": cursor})
-        found += page["scim_tokens"]
-        cursor = page["next"]
-    tables.show(found, COLUMNS, as_json=as_json)
+    tables.show(list_all(PATH, "scim_tokens", tenant, url), COLUMNS, as_json=as_json)
 
 
 @app.command()

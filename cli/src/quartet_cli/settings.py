@@ -1,4 +1,4 @@
-"""Settings of the launcher and of the services: the environment, and below it `settings.env` in the home."""
+"""Settings of the launcher and the services: the environment, then `settings.env` in the home."""
 
 import os
 import re
@@ -13,6 +13,10 @@ PORT: Final = "QUARTET_PORT"
 DEFAULT_PORT: Final = 8080
 PROXY_CONNECTIONS: Final = "QUARTET_PROXY_CONNECTIONS"
 DEFAULT_PROXY_CONNECTIONS: Final = 256
+ENGINE_URL: Final = "QUARTET_METRICS_ENGINE_URL"
+ENGINE_RETENTION: Final = "QUARTET_METRICS_ENGINE_RETENTION"
+DEFAULT_RETENTION: Final = "400d"
+DURATION: Final = re.compile(r"[1-9][0-9]{0,4}[hdwy]?")
 LINE: Final = re.compile(r"(?:export\s+)?(\w+)\s*=\s*(.*)")
 EXAMPLE: Final = """\
 # Settings of this stack, read by ./quartet up; a variable of the environment wins over a line here.
@@ -56,7 +60,7 @@ def _setting(line: str, place: str) -> tuple[str, str]:
 
 
 def current(path: Path) -> dict[str, str]:
-    """The settings of the file and of the environment, which wins."""
+    """The settings of the file and of the environment, which has priority."""
     return {**read(path), **{name: value for name, value in os.environ.items() if name.startswith("QUARTET_")}}
 
 
@@ -72,12 +76,22 @@ def port(settings: Mapping[str, str]) -> int | None:
 
 
 def proxy_connections(settings: Mapping[str, str]) -> int:
-    """The requests of one address that the proxy serves at a time. Raises QuartetError."""
+    """The number of parallel requests of one address at the proxy. Raises QuartetError."""
     return _number(settings, PROXY_CONNECTIONS) or DEFAULT_PROXY_CONNECTIONS
 
 
+def engine_retention(settings: Mapping[str, str]) -> str:
+    """How long the private VictoriaMetrics keeps samples, as its flag. Raises QuartetError."""
+    given = settings.get(ENGINE_RETENTION) or DEFAULT_RETENTION
+    if DURATION.fullmatch(given) is None:
+        raise QuartetError(
+            f"{ENGINE_RETENTION} must be a number of months, or of h, d, w or y as in 400d, got {given!r}"
+        )
+    return given
+
+
 def _number(settings: Mapping[str, str], name: str) -> int | None:
-    """The setting as a number that nginx accepts as a port, or as a limit of connections; None if it is not set."""
+    """A setting as a number from 1 to 65535, for ports and limits of nginx; None if it is not set."""
     given = settings.get(name)
     if not given:
         return None

@@ -1,12 +1,6 @@
-"""The stack as one object: the same for the command line and for the tests that need real servers."""
+"""The stack as one object, for the command line and for tests with real servers."""
 
-import compileall
-import fcntl
-import os
-import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +15,7 @@ from quartet_cli import (
     environment,
     leftovers,
     ports,
+    preparation,
     problems,
     settings,
     status,
@@ -28,8 +23,9 @@ from quartet_cli import (
     tokens,
 )
 from quartet_cli.bringup import LINES, Report, silent, start_and_wait, tail, together
+from quartet_cli.command_lock import exclusive, uninterrupted
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError, SettingsDifferError
-from quartet_cli.layout import CHECKOUT, SERVICES, Home
+from quartet_cli.layout import SERVICES, Home
 from quartet_cli.programs import Program
 from quartet_cli.servers import nginx, postgres, rabbitmq, redis
 from quartet_cli.state import State, port_names
@@ -39,18 +35,10 @@ from quartet_cli.supervisor import Supervisor
 SERVER_SECONDS = 90.0
 SERVICE_SECONDS = 120.0
 ENDED = ("STOPPED", "EXITED", "FATAL")
-IMPORT_ALL = f"""
-import importlib, pkgutil
-for name in {[f"quartet_{name}" for name in (*SERVICES, "common")]}:
-    for module in pkgutil.walk_packages(importlib.import_module(name).__path__, name + "."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-"""
-"""Imports whatever a process of a service imports, also within functions."""
 
 
 class Stack:
-    """All processes of one home. `port` is the proxy's (None: the one kept from before, else any free one).
+    """All processes of one home. `port` is that of the proxy (None: the port of the last start, or a free one).
 
     A `temporary` stack ends, and its home is removed, when this process has ended, even by SIGKILL.
     """
@@ -73,16 +61,16 @@ class Stack:
         self._port = port
         self._unwatched = temporary
 
-    # ---- what it is ---------------------------------------------------------------------------------------------
+    # ---- properties ---------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """Where the proxy answers."""
+        """The URL of the proxy."""
         return f"http://{ports.HOST}:{self._ports()['proxy']}"
 
     @property
     def programs(self) -> dict[str, Program]:
-        """Every supervised program by name, in the order of the start."""
+        """All supervised programs by name, in the order of their start."""
         return {p.name: p for p in catalogue.programs(self.home, self.state, self.services, self.extra_environment)}
 
     def environment(self, service: str, process: str) -> dict[str, str]:
@@ -90,25 +78,25 @@ class Stack:
         return environment.service(self.home, self._ports(), service, process) | self.extra_environment
 
     def token(self, tenant: str = "default", scope: str | None = None) -> str:
-        """A bearer token of the launcher's own API client; the tenant is made if it is not there yet."""
+        """A bearer token of the launcher's own API client; creates the tenant if it does not exist."""
         return tenants.token_of(self.url, tenant, scope, tokens.own_secret(self.home))
 
     def status(self) -> list[ProcessStatus]:
-        """Every process with its state, address and health; all stopped where the stack does not run."""
+        """The state, address and health of all processes; all are stopped if the stack does not run."""
         if not self.state.ports:
             return []
         found = status.gather(self.supervisor, list(self.programs.values()))
         return problems.added(found, self.home.secrets / "prometheus/token")
 
     def is_running(self) -> bool:
-        """Whether its supervisor is there."""
+        """Whether the supervisor runs."""
         return self.supervisor.is_running()
 
     @cached_property
     def user(self) -> str | None:
         """The account of the processes when root starts the stack; None for an ordinary user's stack.
 
-        It is `root` only where no mount namespace can be made and the checkout is closed to other users.
+        It is `root` only if no mount namespace can be made and the checkout is closed to other users.
         """
         if not accounts.is_root():
             return None
@@ -118,11 +106,11 @@ class Stack:
     # ---- up -----------------------------------------------------------------------------------------------------
 
     def up(self, report: Report = silent) -> bool:
-        """Starts what is not running and returns when everything is healthy; True if there was anything to start.
+        """Start all processes that do not run, and wait until all are healthy; True if any was started.
 
-        Raises QuartetError; what this call started is then stopped again.
+        Raises QuartetError, after stopping the processes that it started.
         """
-        with self._lock(report):
+        with exclusive(self.home, report):
             if self.is_running():
                 self._require_same_settings()
                 return self._repair(report)
@@ -134,8 +122,8 @@ class Stack:
         return True
 
     def start_servers(self, report: Report = silent) -> None:
-        """Starts PostgreSQL, Redis and RabbitMQ only, with roles and schemas made."""
-        with self._lock(report):
+        """Start PostgreSQL, Redis and RabbitMQ only, and create roles and schemas."""
+        with exclusive(self.home, report):
             if self.is_running():
                 servers = [self.programs[name] for name in catalogue.SERVERS]
                 return start_and_wait(self.supervisor, servers, SERVER_SECONDS, report)
@@ -144,7 +132,7 @@ class Stack:
         return None
 
     def _require_same_settings(self) -> None:
-        """Raises SettingsDifferError if a setting is asked for that the running stack was not started with."""
+        """Raise SettingsDifferError if the running stack was started with other settings."""
         state = self.state = State.load(self.home.state_file)
         wanted = dict(self.extra_environment)
         running = dict(state.settings)
@@ -155,7 +143,7 @@ class Stack:
             raise SettingsDifferError(differing)
 
     def _repair(self, report: Report) -> bool:
-        """The stack runs: starts what is missing in it. If that fails, the rest is left as it was."""
+        """Start missing processes of a running stack. If that fails, the others keep running."""
         self.state = State.load(self.home.state_file)
         running = {name for name, process in self.supervisor.processes().items() if process.pid}
         missing = [name for name in self.programs if name not in running]
@@ -169,7 +157,7 @@ class Stack:
         return bool(missing)
 
     def _start_servers(self, report: Report) -> None:
-        """PostgreSQL, Redis and RabbitMQ side by side."""
+        """Start PostgreSQL, Redis and RabbitMQ in parallel."""
         found = self._prepare(report)
         self.supervisor.start([self._owned(program) for program in self.programs.values()], self._prefix("root"))
         together(
@@ -179,57 +167,40 @@ class Stack:
         )
 
     def _prepare(self, report: Report) -> binaries.Binaries:
-        """Everything that lies on disk: folders, secrets, ports, configurations."""
+        """Write all files: folders, secrets, ports, configurations."""
         found = binaries.find()
         self.home.prepare()
         if self._unwatched:
-            _watch(self.home)
+            preparation.start_watcher(self.home)
             self._unwatched = False
         self._end_leftovers(report)
-        _make_secrets(self.home)
+        preparation.make_secrets(self.home)
         self._choose_ports()
-        self._hand_over(report)
+        preparation.make_server_folders(self.home, self.user, report)
         redis.prepare(self.home, self.state.ports)
         rabbitmq.prepare(self.home, self.state.ports)
         nginx.prepare(self.home, self.state.ports, self.extra_environment, self.user or "root")
         Path(self.state.postgres_data).parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         return found
 
-    def _hand_over(self, report: Report) -> None:
-        """Makes the servers' folders. Started by root: gives them to the account, also those that a stack made which
-        ran as root, and lets it read the services' secrets.
-        """
-        home = self.home
-        folders = [home.data / "redis", home.data / "rabbitmq", home.run / "rabbitmq"]
-        for folder in (*folders, home.run / "rabbitmq/conf.d"):
-            folder.mkdir(exist_ok=True, mode=0o700)
-        if self.user == "root":
-            report("quartet", f"runs as root: other users cannot reach {CHECKOUT}; move the checkout, e.g. to /opt")
-        if self.user in (None, "root"):
-            return
-        account = accounts.quartet_user()
-        for folder in folders:
-            accounts.give(folder, account)
-        for service in SERVICES:
-            accounts.let_read(home.secrets / service, account)
-        _write_bytecode()
-
     def _owned(self, program: Program) -> Program:
-        """The program as it is supervised: as the account, if it has none of its own. nginx changes it by itself."""
+        """The program with the account of the stack, unless it has its own. nginx changes its account itself."""
         return program if program.name == "proxy" else replace(program, user=program.user or self.user)
 
     def _prefix(self, user: str | None) -> list[str]:
-        """What stands before the command of a process that root starts as `user`."""
+        """The prefix of the command of a process that root starts as `user`."""
         return [] if user is None or self.user in (None, "root") else confined.prefix(user, self.home.path)
 
     def _choose_ports(self) -> None:
-        """Keeps the ports of before, if nobody else took them meanwhile, and completes them."""
+        """Keep the ports of the last start, which must be free, and choose missing ones."""
         state = self.state = State.load(self.home.state_file)
         kept = dict(state.ports)
         if self._port is not None:
             kept["proxy"] = state.ports["proxy"] = self._port
         ports.require_free(kept)
         state.complete((*port_names(self.services), "proxy"))
+        if binaries.find().victoria_metrics is None:
+            del state.ports["victoria-metrics"]  # so that the service says that there is no engine
         state.postgres_data = state.postgres_data or str(self.home.postgres_data)
         state.settings = self.extra_environment
         state.save(self.home.state_file)
@@ -245,7 +216,7 @@ class Stack:
             start_and_wait(self.supervisor, [self.programs[name]], SERVER_SECONDS, report)
 
     def _migrate(self, report: Report) -> None:
-        """The migrations of all services side by side."""
+        """Run the migrations of all services in parallel."""
         together(*(partial(self._migrate_one, service, report) for service in self.services))
 
     def _migrate_one(self, service: str, report: Report) -> None:
@@ -261,7 +232,7 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 env=self.environment(service, "migrate"),
                 cwd=self.home.run,
-                start_new_session=True,  # ended with the other leftovers when the start is given up
+                start_new_session=True,  # it is ended with the other leftovers if the start fails
             )
         if done.returncode != 0:
             raise ProcessFailedError(name, f"exit code {done.returncode}", tail(log, LINES))
@@ -270,10 +241,10 @@ class Stack:
     # ---- down ---------------------------------------------------------------------------------------------------
 
     def down(self, report: Report = silent) -> bool:
-        """Stops everything, in order and gracefully; False if there was nothing to stop."""
+        """Stop all processes in order and gracefully; False if none was running."""
         if not self.home.run.is_dir():
             return False
-        with self._lock(report):
+        with exclusive(self.home, report):
             return self._down(report)
 
     def _down(self, report: Report) -> bool:
@@ -288,7 +259,7 @@ class Stack:
         return self._end_leftovers(report) or was_running
 
     def _end_leftovers(self, report: Report) -> bool:
-        """Ends what a supervisor that was killed left behind."""
+        """End processes of a supervisor that was killed."""
         left = leftovers.find(self.home, Path(self.state.postgres_data or self.home.postgres_data))
         if left:
             report("leftovers", f"ending {len(left)} processes of an earlier run")
@@ -298,19 +269,19 @@ class Stack:
     # ---- single processes -----------------------------------------------------------------------------------------
 
     def start(self, name: str) -> None:
-        """Starts one process and returns when it is ready."""
+        """Start one process and wait until it is ready."""
         start_and_wait(self.supervisor, [self._program(name)], SERVER_SECONDS)
 
     def stop(self, name: str) -> None:
-        """Stops one process gracefully and returns when it has ended; it stays stopped."""
+        """Stop one process gracefully and wait until it has ended; it stays stopped."""
         self.supervisor.stop_and_wait([self._program(name).name])
 
     def kill(self, name: str, signal_name: str | int = "KILL") -> None:
-        """Sends a signal, by name or number, to one process; the supervisor restarts it when it ends."""
+        """Send a signal, by name or number, to one process; the supervisor restarts it if it ends."""
         self.supervisor.signal(self._program(name).name, f"{signal_name}")
 
     def restart(self, name: str, report: Report = silent) -> None:
-        """Restarts one process; a service's name restarts both of its processes."""
+        """Restart one process, or both processes of a service."""
         names = [f"{name}-api", f"{name}-worker"] if name in self.services else [name]
         programs = [self._program(each) for each in names]
         self._require_same_settings()
@@ -334,65 +305,14 @@ class Stack:
         return self.state.ports
 
     @contextmanager
-    def _lock(self, report: Report) -> Iterator[None]:
-        """One command at a time per home; the kernel lifts the lock when its holder ends."""
-        self.home.prepare()
-        with os.fdopen(os.open(self.home.run / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                report("quartet", "waiting for another command on this stack")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    @contextmanager
     def _all_or_nothing(self, report: Report) -> Iterator[None]:
         try:
             yield
-        except BaseException:  # a Ctrl-C too leaves nothing behind
+        except BaseException:  # also KeyboardInterrupt
             with uninterrupted():
                 self._down(report)
             raise
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Holds off a second Ctrl-C while the first one is being obeyed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _without(programs: Mapping[str, Program], names: Sequence[str]) -> list[Program]:
     return [program for name, program in programs.items() if name not in names]
-
-
-def _watch(home: Home) -> None:
-    """Have the stack end after this process."""
-    command = [sys.executable, "-m", "quartet_cli.watcher", str(home.path)]
-    subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-
-
-def _write_bytecode() -> None:
-    """Compile, as root, what the services import: their account cannot write in the checkout, and would compile it all
-    at each start of each process.
-    """
-    for folder in (*CHECKOUT.glob("libs/*/src"), *CHECKOUT.glob("services/*/src")):
-        compileall.compile_dir(folder, quiet=2)
-    mark = Path(sys.prefix) / "quartet-compiled"  # removed with the environment
-    if not mark.exists():
-        done = subprocess.run([sys.executable, "-c", IMPORT_ALL], check=False, capture_output=True, cwd="/")
-        if done.returncode == 0:
-            mark.touch()
-
-
-def _make_secrets(home: Home) -> None:
-    command = ["/bin/sh", str(CHECKOUT / "deploy/secrets.sh"), str(home.secrets)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise QuartetError(f"Cannot create the secrets: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""What a stack remembers between starts: its ports, so that they stay the same."""
+"""The state of a stack between starts: its ports, the folder of PostgreSQL and the last settings."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> "State":
-        """The state kept in `path`, an empty one where there is none; QuartetError where it cannot be read."""
+        """The state stored in `path`, an empty one without a file. Raises QuartetError if it cannot be read."""
         try:
             kept = json.loads(path.read_text())
             state = cls(**kept)
@@ -39,19 +39,19 @@ class State:
         return state
 
     def save(self, path: Path) -> None:
-        """Writes the state, never half of it."""
+        """Write the state atomically."""
         new = path.with_suffix(".new")
         new.write_text(json.dumps(asdict(self), indent=1) + "\n")
         os.replace(new, path)  # noqa: PTH105  # atomic, as Path.replace, and says so
 
     def complete(self, names: tuple[str, ...]) -> None:
-        """Chooses a free port for each name that has none yet."""
+        """Choose a free port for each name without one."""
         missing = [name for name in names if name not in self.ports]
         for name, port in zip(missing, ports.choose(len(missing), set(self.ports.values())), strict=True):
             self.ports[name] = port
 
 
 def port_names(services: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of all internal ports of a stack with these services."""
-    servers = ("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution")
+    """The names of all internal ports of a stack with some services."""
+    servers = ("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution", "victoria-metrics")
     return servers + tuple(f"{s}-{part}" for s in services for part in ("api", "api-private", "worker-private"))

@@ -1,4 +1,4 @@
-"""What each process of the stack does right now."""
+"""The status of each process of the stack."""
 
 import time
 from collections.abc import Sequence
@@ -22,9 +22,10 @@ WORDS = {
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """`state` is running, starting, stopped, stopping, crashed (comes back by itself), failed or unhealthy; `uptime` in
-    seconds; `restarts` since the stack was started; `detail` says what is amiss with the process, `problems` what is
-    amiss with the events of its service."""
+    """`state` is running, starting, stopped, stopping, crashed (will be restarted), failed or unhealthy; `uptime` is in
+    seconds; `restarts` since the start of the stack; `detail` is the problem of the process, `problems` are those of
+    the events of its service.
+    """
 
     name: str
     state: str
@@ -37,12 +38,12 @@ class ProcessStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether it runs and does its work."""
+        """Whether it runs and is ready."""
         return self.state == "running"
 
 
 def gather(supervisor: Supervisor, programs: Sequence[Program]) -> list[ProcessStatus]:
-    """The status of these programs, their health asked side by side."""
+    """The status of programs; their health checks run in parallel."""
     try:
         processes = supervisor.processes()
     except NotRunningError:
@@ -61,7 +62,7 @@ def _ask(program: Program, process: Process | None) -> str | None:
 
 
 def describe(program: Program, process: Process | None, reason: str | None, restarts: int) -> ProcessStatus:
-    """One process in words; `reason` says what its check complained of, None where it did not."""
+    """The status of one process; `reason` is the problem of its check, None if it passed."""
     if process is None:
         return ProcessStatus(program.name, "stopped", None, program.url, 0.0, restarts)
     state = WORDS.get(process.state) or _alive(process, reason)
@@ -70,19 +71,19 @@ def describe(program: Program, process: Process | None, reason: str | None, rest
 
 
 def _alive(process: Process, reason: str | None) -> str:
-    """A process in its first seconds that is not ready is starting; later it is unhealthy."""
+    """A process that is not ready is starting in its first seconds, and unhealthy later."""
     if reason is None:
         return "running"
     return "starting" if process.state == "STARTING" else "unhealthy"
 
 
 def age(seconds: float) -> str:
-    """A duration for people."""
+    """A duration as text."""
     return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86400 else f"{seconds / 86400:.1f} d"
 
 
 def problems_of(processes: Sequence[ProcessStatus]) -> dict[str, list[str]]:
-    """What is amiss, and with which processes."""
+    """The problems, each with the names of its processes."""
     found: dict[str, list[str]] = {}
     for process in processes:
         for text in (process.detail, *process.problems):

@@ -1,4 +1,4 @@
-"""supervisord, seen from outside: started as a daemon, then asked and told over its socket in the home."""
+"""The client of supervisord: starts it as a daemon, and controls it over its socket."""
 
 import http.client
 import os
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-import xmlrpc.client  # nosec B411  # speaks with our own supervisor, over a socket that is ours alone
+import xmlrpc.client  # nosec B411  # for the stack's own supervisord, over a private socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ NOT_RUNNING, ALREADY_STARTED, NO_SUCH_NAME = 70, 60, 10  # fault codes of its in
 
 @dataclass(frozen=True)
 class Process:
-    """What supervisord says of one program: state in its words, the pid while there is one, seconds since its start."""
+    """The state of one program in supervisord: its name of the state, the pid if it runs, seconds since its start."""
 
     name: str
     state: str
@@ -37,13 +37,13 @@ class Process:
 
 
 class Supervisor:
-    """One supervisord and the programs in its charge."""
+    """One supervisord and its programs."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
 
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """Whether supervisord answers."""
         try:
             self._call("getState")
         except NotRunningError:
@@ -51,9 +51,7 @@ class Supervisor:
         return True
 
     def start(self, programs: Sequence[Program], prefix: Sequence[str] = ()) -> None:
-        """Starts supervisord, its command after `prefix`, with these programs, none of them running yet; returns when
-        it answers.
-        """
+        """Start supervisord, with `prefix` before its command, and wait until it answers; no program runs yet."""
         configuration = self.home.run / "supervisord.conf"
         write_private(configuration, render(self.home, programs))
         command = [*prefix, sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
@@ -72,7 +70,7 @@ class Supervisor:
         wait_until(self.is_running, 10, "supervisord does not answer.")
 
     def pid(self) -> int:
-        """Its process id."""
+        """The process id of supervisord."""
         return cast(int, self._call("getPID"))
 
     def processes(self) -> dict[str, Process]:
@@ -81,28 +79,28 @@ class Supervisor:
         return {each["name"]: _process(each) for each in found}
 
     def start_process(self, name: str) -> None:
-        """Starts a program; returns at once. One that runs already is left alone."""
+        """Start a program; returns at once. No effect if it runs."""
         self._forgive(ALREADY_STARTED, "startProcess", name, False)
 
     def stop_process(self, name: str) -> None:
-        """Tells a program to stop; returns at once. One that does not run is left alone."""
+        """Stop a program; returns at once. No effect if it does not run."""
         self._forgive(NOT_RUNNING, "stopProcess", name, False)
 
     def stop_and_wait(self, names: Sequence[str]) -> None:
-        """Stops these programs together and returns when all have ended; supervisord kills what overstays."""
+        """Stop programs in parallel and wait until all have ended; supervisord kills them after their timeouts."""
         for name in names:
             self.stop_process(name)
         wait_until(lambda: not self._running(names), 90, "These processes do not stop: " + ", ".join(names), pause=0.05)
 
     def signal(self, name: str, signal: str) -> None:
-        """Sends a signal by its name, such as KILL; QuartetError when the program does not run."""
+        """Send a signal by name, such as KILL. Raises QuartetError if the program does not run."""
         try:
             self._call("signalProcess", name, signal)
         except xmlrpc.client.Fault as fault:
             raise QuartetError(f"Cannot send a signal to {name}: {fault.faultString}") from fault
 
     def shutdown(self) -> None:
-        """Ends supervisord itself and returns when its process is gone."""
+        """End supervisord and wait until its process has ended."""
         process = psutil.Process(self.pid())
         self._call("shutdown")
         process.wait(120)
@@ -121,7 +119,7 @@ class Supervisor:
                 raise QuartetError(f"supervisord refused {method} {arguments[0]}: {fault.faultString}") from fault
 
     def _call(self, method: str, *arguments: object) -> object:
-        """One call on a connection of its own, so that threads need not share one."""
+        """One call on a new connection, since threads cannot share one."""
         server = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=_Transport(self.home.socket))
         try:
             return cast(object, getattr(server.supervisor, method)(*arguments))
@@ -164,7 +162,7 @@ def _process(info: dict[str, Any]) -> Process:
 
 
 def wait_until(condition: Any, seconds: float, complaint: str, pause: float = 0.02) -> None:
-    """Returns when `condition()` is true; QuartetError with `complaint` when it is not within `seconds`."""
+    """Wait until `condition()` is true. Raises QuartetError with `complaint` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

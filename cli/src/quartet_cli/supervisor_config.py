@@ -1,4 +1,4 @@
-"""The configuration of supervisord: one section per program, and why its settings are what they are."""
+"""The configuration of supervisord: one section for each program."""
 
 import os
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ chmod=0700
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# autostart: the launcher starts the programs, in order. autorestart: whatever ends by itself comes back.
-# startsecs, startretries: a program that ends within 5 s is tried again after 1 s, then 2, 3, ... up to a quarter of an
-# hour in between: a crash loop does not spin, and no outage is so long that the stack gives up.
-# stopasgroup off: the servers stop their own children in order; killasgroup on: what overstays is killed whole.
+# autostart: the launcher starts the programs in order. autorestart: a program that exits is restarted.
+# startsecs, startretries: a program that exits within 5 s is restarted after 1 s, then 2, 3, ... up to 15 minutes: a
+# crash loop takes little CPU time, and the retries outlast every outage.
+# stopasgroup off: the servers stop their own children in order; killasgroup on: a timeout kills all of them.
 PROGRAM = """
 [program:{name}]
 command={command}
@@ -52,7 +52,7 @@ stdout_logfile_backups=3
 
 
 def render(home: Home, programs: Sequence[Program]) -> str:
-    """The whole file. Root is named as the user, for supervisord warns when that was not said."""
+    """The whole file. It names root as the user, since supervisord warns without a user."""
     user = "user=root\n" if os.getuid() == 0 else ""
     head = HEAD.format(home=_plain(str(home.path)), socket=_plain(str(home.socket)), user=user)
     return head + "".join(_section(home, program) for program in programs)
@@ -72,7 +72,7 @@ def _section(home: Home, program: Program) -> str:
 
 
 def _plain(text: str) -> str:
-    """A value that stands for itself: per cent signs are doubled; comments begin at " ;" and " #"."""
+    """A literal value: per cent signs are doubled; comments would begin at " ;" and " #"."""
     if any(mark in text for mark in (" ;", " #", "\n", "\r")):
         raise QuartetError(f"{text!r} cannot be used: it has a line end, ' ;' or ' #'")
     return text.replace("%", "%%")
@@ -85,7 +85,7 @@ def _word(text: str) -> str:
 
 
 def _value(text: str) -> str:
-    """One value of an environment: supervisord takes off the quotes at its ends, and knows no escapes."""
+    """One value of an environment: supervisord removes the quotes at its ends, and has no escapes."""
     quote = "'" if '"' in text else '"'
     if quote in text or text.strip("'\"") != text:
         raise QuartetError(f"{text!r} cannot be used as a setting: it mixes kinds of quotes")

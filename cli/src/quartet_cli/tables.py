@@ -1,4 +1,4 @@
-"""Lists for people and for programs: a table in which nothing is cut off, or JSON."""
+"""Lists as tables, in which nothing is cut off, or as JSON."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print the whole list as JSON, with the API's field names.")]
 WIDE = 10_000
-"""Columns: more than any row needs. A terminal wraps a long row; rich would shorten its ids to fit."""
+"""Columns: more than any row needs. A terminal wraps a long row; rich would shorten its ids."""
 
 
 def console() -> Console:
     """A console that cuts nothing off."""
-    return Console(soft_wrap=True, highlight=False, width=WIDE, height=1)  # else 80 columns where TERM is dumb
+    return Console(soft_wrap=True, highlight=False, width=WIDE, height=1)  # otherwise 80 columns if TERM is dumb
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool) -> None:

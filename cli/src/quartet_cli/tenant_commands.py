@@ -25,7 +25,7 @@ SECRETS = {"client_id": "client id", "client_secret": "client secret", "scim_tok
 @app.command()
 def create(
     tenant: Id,
-    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    name: Annotated[str | None, typer.Option(help="A display name.")] = None,
     administrator: Annotated[str | None, typer.Option(help="The userName of the first user, an administrator.")] = None,
     email: Annotated[str | None, typer.Option(help="The administrator's e-mail address.")] = None,
     url: Url = None,

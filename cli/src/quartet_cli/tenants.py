@@ -1,4 +1,4 @@
-"""Tenants, for the command line and the tests: made, listed, suspended, resumed and deleted through the API."""
+"""Requests to the tenants API, for the command line and the tests."""
 
 from quartet_cli import api_client, tokens
 from quartet_cli.api_client import Document
@@ -6,7 +6,7 @@ from quartet_cli.errors import QuartetError
 
 
 def token_of(url: str, tenant: str, scope: str | None, secret: str) -> str:
-    """A token as `tokens.fetch` gives it; a tenant that is not there yet is made first, without an administrator."""
+    """A token of `tokens.fetch`; creates the tenant first if it does not exist, without an administrator."""
     try:
         return tokens.fetch(url, tenant, scope, secret)
     except tokens.NoTenantError:
@@ -15,14 +15,14 @@ def token_of(url: str, tenant: str, scope: str | None, secret: str) -> str:
 
 
 def make_missing(url: str, tenant: str, secret: str) -> None:
-    """Make a tenant; no matter if somebody else has just done so."""
+    """Create a tenant; no error if it was created meanwhile."""
     answer = _ask(url, secret, "POST", "/users/tenants", {"id": tenant})
     if answer[0] not in (201, 409):
         raise QuartetError(f"Cannot create tenant {tenant}: {answer[1].get('detail', answer[1])} ({answer[0]})")
 
 
 def ask(url: str, secret: str, method: str, path: str, body: Document | None = None) -> Document:
-    """The answer to a question of the platform's administrator. QuartetError says why there is none."""
+    """The response to a request of the platform administrator. Raises QuartetError for an error response."""
     status, answer = _ask(url, secret, method, path, body)
     if status == 409 and answer.get("code") == "tenant_taken" and body is not None:
         taken = str(body["id"])

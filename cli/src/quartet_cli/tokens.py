@@ -1,4 +1,4 @@
-"""Bearer tokens for people, requested with the launcher's own API client (RFC 6749 section 4.4)."""
+"""Bearer tokens, requested with the launcher's own API client (RFC 6749 section 4.4)."""
 
 import os
 from typing import Final
@@ -74,7 +74,7 @@ def _request(url: str, tenant: str, scope: str | None, secret: str) -> tuple[int
 
 
 def _require_tenant(url: str, tenant: str, secret: str) -> None:
-    """Raises NoTenantError or DeletedTenantError if that is the state of the tenant."""
+    """Check that a tenant exists. Raises NoTenantError, DeletedTenantError."""
     if tenant != PLATFORM:
         state = tenant_state(url, tenant, secret)
         if state is None:
@@ -84,7 +84,7 @@ def _require_tenant(url: str, tenant: str, secret: str) -> None:
 
 
 def tenant_state(url: str, tenant: str, secret: str) -> str | None:
-    """`active`, `suspended` or `deleted`; None if no tenant has, or has had, this id. Raises QuartetError."""
+    """`active`, `suspended` or `deleted`; None if the tenant never existed. Raises QuartetError."""
     headers = {"Authorization": f"Bearer {fetch(url, PLATFORM, SCOPE, secret)}"}
     path = f"/users/tenants/{quote(tenant, safe='')}"
     status, answer = api_client.send("GET", url.rstrip("/") + path, headers=headers)

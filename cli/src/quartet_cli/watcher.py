@@ -1,6 +1,6 @@
-"""Ends a temporary stack, and removes its home, once the process that started it has ended in whatever way.
+"""Ends a temporary stack and removes its home after the process that started it has ended, also by SIGKILL.
 
-Run as `python -m quartet_cli.watcher HOME` by that process: a SIGKILL leaves it no time to end the stack itself.
+That process runs it as `python -m quartet_cli.watcher HOME`.
 """
 
 import os
@@ -18,12 +18,12 @@ def wait_for_parent() -> None:
         watched = os.pidfd_open(parent)
     except ProcessLookupError:
         return
-    if os.getppid() == parent:  # else it had ended before, and its number belongs to another process or to none
+    if os.getppid() == parent:  # otherwise it has ended before, and the id may be that of another process
         select.select([watched], [], [])
 
 
 def main(home: Path) -> None:
-    """Wait, then end what still runs of the stack and remove its data, secrets and logs."""
+    """Wait, then stop the stack and remove its data, secrets and logs."""
     wait_for_parent()
     if home.is_dir():
         stack = reset.open_stack(home)

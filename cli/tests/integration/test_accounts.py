@@ -120,7 +120,7 @@ def test_a_socket_folder_that_is_a_link_is_refused(tmp_path: Path, monkeypatch: 
         home.prepare()
 
 
-def test_secrets_are_read_by_the_account_and_changed_by_nobody(tmp_path: Path) -> None:
+def test_the_account_can_read_secrets_and_not_change_them(tmp_path: Path) -> None:
     account = pwd.getpwnam("nobody")
     (tmp_path / "users").mkdir(mode=0o700)
     write_private(tmp_path / "users/password", "example")

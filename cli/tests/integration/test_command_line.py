@@ -15,7 +15,7 @@ from quartet_cli.state import State
 
 COMMANDS = (
     *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
-    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "events", "completion"),
+    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "events", "audit", "completion"),
 )
 
 
@@ -55,7 +55,7 @@ def test_status_as_json_is_json_whatever_the_state(tmp_path: Path) -> None:
         ("restart", "users"),
     ],
 )
-def test_what_needs_a_running_stack_says_so_in_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_commands_that_need_a_running_stack_fail_with_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     shown = quartet(tmp_path, *arguments)
     assert shown.returncode == 3
     assert shown.stdout == ""
@@ -123,7 +123,15 @@ def test_the_version_is_shown(tmp_path: Path) -> None:
 
 def test_help_documents_every_exit_code(tmp_path: Path) -> None:
     shown = " ".join(quartet(tmp_path, "--help").stdout.split())
-    for code in ("0 success", "1 error", "2 wrong usage", "3 the stack, or a part", "4 the running stack", "130 inter"):
+    for code in (
+        "0 success",
+        "1 error",
+        "2 wrong usage",
+        "3 the stack, or a part",
+        "4 the running stack",
+        "5 an audit log",
+        "130 inter",
+    ):
         assert code in shown
     assert quartet(tmp_path, "nonsense").returncode == 2
 
@@ -150,6 +158,34 @@ def test_bash_completes_commands(tmp_path: Path) -> None:
 def test_what_needs_the_secret_of_another_stack_names_the_variable(tmp_path: Path) -> None:
     shown = quartet(tmp_path, "token", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="")
     assert (shown.returncode, "set QUARTET_CLIENT_SECRET to the secret of its client" in shown.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("verify", "--bundle", "none"), 1, "No such file"),
+        (("verify", "--bundle", "x", "--url", "http://127.0.0.1:1"), 2, "not both"),
+        (("verify", "--policy", "none"), 2, "policy none cannot be used"),
+        (("verify", "--vkey", "x"), 2, "not a vkey"),
+        (("verify",), 3, "./quartet up"),
+        (("verify", "--url", "ftp://127.0.0.1"), 1, "ftp://127.0.0.1"),
+        (("verify-proof", "none"), 1, "No such file"),
+    ],
+)
+def test_logs_that_cannot_be_verified_are_errors_with_their_exit_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    shown = quartet(tmp_path, "audit", *arguments, QUARTET_AUDIT_TOKEN="x", COLUMNS="200")
+    assert (shown.returncode, shown.stdout) == (code, "")
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_file_that_is_no_proof_is_not_verified(tmp_path: Path) -> None:
+    (tmp_path / "proof.json").write_text("{}")
+    shown = quartet(tmp_path, "audit", "verify-proof", str(tmp_path / "proof.json"), "--state", str(tmp_path / "state"))
+    assert (shown.returncode, shown.stderr) == (5, "")
+    assert "NOT VERIFIED" in shown.stdout
 
 
 def test_down_where_nothing_runs_is_no_error_and_makes_nothing(tmp_path: Path) -> None:

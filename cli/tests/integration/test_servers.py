@@ -1,5 +1,6 @@
 """Real private servers: closed to everybody else, stopped and started one by one, and gone when they are stopped."""
 
+import base64
 import os
 import shutil
 import socket
@@ -62,10 +63,24 @@ def test_a_second_start_changes_nothing(stack: Stack) -> None:
     assert pids(stack) == before
 
 
+OWNERS = {service: service for service in SERVICES} | {"audit": "audit_owner"}
+"""The role that owns the tables of each service, without its prefix."""
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_role_works_in_its_own_schema(stack: Stack, service: str) -> None:
-    made = sql(stack, service, "CREATE TABLE here (a int); SELECT current_schema(); DROP TABLE here")
+    owner = OWNERS[service]
+    statements = "CREATE TABLE here (a int); SELECT current_schema(); DROP TABLE here"
+    made = sql(stack, owner, statements, password_of=owner.replace("_", "-"))
     assert (made.returncode, made.stdout.split()) == (0, ["CREATE", "TABLE", service, "DROP", "TABLE"])
+
+
+def test_the_role_that_serves_audit_makes_no_tables_and_does_not_have_the_password_of_the_owner(stack: Stack) -> None:
+    assert "permission denied for schema audit" in sql(stack, "audit", "CREATE TABLE here (a int)").stderr
+    assert sql(stack, "audit", "SELECT current_schema()").stdout.strip() == "audit"
+    assert "permission denied to set role" in sql(stack, "audit", "SET ROLE quartet_audit_owner").stderr
+    refused = sql(stack, "audit_owner", "SELECT 1", password_of="audit")
+    assert "password authentication failed" in refused.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -75,9 +90,12 @@ def test_a_role_is_shut_out_of_every_other_schema(stack: Stack, service: str) ->
         assert "permission denied for schema" in refused.stderr
 
 
-def test_nobody_but_the_four_roles_may_even_connect(stack: Stack) -> None:
+def test_only_the_roles_of_services_can_connect(stack: Stack) -> None:
     granted = "SELECT DISTINCT grantee::regrole FROM pg_database, aclexplode(datacl) WHERE datname = 'quartet'"
-    assert set(sql(stack, "users", granted).stdout.split()) == {"postgres", *(f"quartet_{s}" for s in SERVICES)}
+    assert set(sql(stack, "users", granted).stdout.split()) == {
+        *("postgres", "quartet_audit_owner"),
+        *(f"quartet_{service}" for service in SERVICES),
+    }
     assert sql(stack, "users", "SELECT has_schema_privilege('public', 'USAGE')").stdout.strip() == "f"
 
 
@@ -120,7 +138,32 @@ def test_files_with_secrets_are_closed_to_others(stack: Stack) -> None:
     files = [*stack.home.run.rglob("*.conf"), *stack.home.secrets.rglob("*"), stack.home.run / "pgpass"]
     assert {path.stat().st_mode & 0o037 for path in files if path.is_file()} == {0}
     readable = {path.parent.name for path in files if path.is_file() and path.stat().st_mode & 0o040}
-    assert readable == (set(SERVICES) if os.getuid() == 0 else set())  # by the group of their account
+    assert readable == ({*SERVICES, "audit-owner"} if os.getuid() == 0 else set())  # by the group of their account
+
+
+def test_the_engine_starts_where_it_is_needed_with_a_password_and_on_loopback(stack: Stack) -> None:
+    if "victoria-metrics" not in stack.programs:
+        pytest.skip("victoria-metrics is not installed")
+    assert {process.name: process.state for process in stack.status()}["victoria-metrics"] == "stopped"
+    stack.start("victoria-metrics")
+    url = stack.environment("metrics", "api")["QUARTET_METRICS_ENGINE_URL"]
+    password = stack.home.secrets / "metrics/quartet_metrics_engine_password"
+    found = {process.name: process for process in stack.status()}["victoria-metrics"]
+    assert (found.state, found.url) == ("running", url)
+    credentials = base64.b64encode(f"quartet:{password.read_text()}".encode()).decode()
+    asked = f"{url}/api/v1/query"
+    assert health.fetch(asked)[0] == 401
+    assert health.fetch(asked, {"Authorization": f"Basic {credentials}"})[0] == 422
+    assert not [line for line in (psutil.Process(found.pid).cmdline()) if password.read_text() in line]
+    assert psutil.Process(found.pid).memory_info().rss < 80e6
+    assert (stack.home.data / "victoria-metrics/data").is_dir()
+    stack.stop("victoria-metrics")
+
+
+def test_another_engine_takes_the_place_of_the_private_one(stack: Stack) -> None:
+    other = Stack(stack.home.path, extra_environment={"QUARTET_METRICS_ENGINE_URL": "https://metrics.example.com"})
+    assert "victoria-metrics" not in other.programs
+    assert other.environment("metrics", "worker")["QUARTET_METRICS_ENGINE_URL"] == "https://metrics.example.com"
 
 
 def test_a_server_is_stopped_and_started_by_name(stack: Stack) -> None:
@@ -166,7 +209,7 @@ def test_a_start_after_the_supervisor_was_killed_ends_what_it_left_behind(stack:
     assert all(process.healthy for process in stack.status() if process.name in SERVERS)
 
 
-def test_a_kept_port_that_somebody_took_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+def test_a_stored_port_that_is_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     taken = ports.choose(1, set())[0]
     stack = Stack(tmp_path / "home", services=())
     stack.state.complete(("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution", "proxy"))

@@ -155,7 +155,7 @@ def test_programs_do_not_see_the_environment_of_the_caller(tmp_path: Path, monke
     assert "CLOUD_PASSWORD" not in told
 
 
-def test_the_test_itself_is_nobodys_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_process_is_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
     home.prepare()
     monkeypatch.chdir(home.run)

@@ -2,7 +2,17 @@
 
 from quartet_cli.catalogue import stop_order
 
-NAMES = ["postgres", "redis", "epmd", "rabbitmq", "users-api", "users-worker", "groups-api", "proxy"]
+NAMES = [
+    "postgres",
+    "redis",
+    "epmd",
+    "rabbitmq",
+    "victoria-metrics",
+    "users-api",
+    "users-worker",
+    "groups-api",
+    "proxy",
+]
 
 
 def test_what_takes_requests_stops_first_and_what_they_need_last() -> None:
@@ -10,7 +20,7 @@ def test_what_takes_requests_stops_first_and_what_they_need_last() -> None:
         ["proxy"],
         ["users-api", "groups-api"],
         ["users-worker"],
-        ["postgres", "redis", "rabbitmq"],
+        ["postgres", "redis", "rabbitmq", "victoria-metrics"],
         ["epmd"],
     ]
 

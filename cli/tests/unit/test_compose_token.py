@@ -25,7 +25,7 @@ def load() -> ModuleType:
     return tool
 
 
-def test_a_refusal_is_a_sentence_that_says_what_to_do(
+def test_a_refusal_is_a_sentence_with_a_hint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     tool = load()

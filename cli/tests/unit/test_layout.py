@@ -11,7 +11,7 @@ from quartet_cli.layout import LONGEST_SOCKET_PATH, Home, home_path
 from quartet_cli.state import State
 
 
-def test_the_home_is_in_the_checkout_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_is_in_the_checkout_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUARTET_HOME", raising=False)
     assert home_path().name == ".quartet"
     monkeypatch.setenv("QUARTET_HOME", "relative")

@@ -66,7 +66,7 @@ def test_a_password_that_has_to_be_changed_is_asked_for(home: Path, monkeypatch:
     assert Kept.load(home / "login.json").refresh_token == "refresh"
 
 
-def test_a_refusal_is_said_and_keeps_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_reported_and_stores_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, (401, {"detail": "They do not belong together."}))
     monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
     with pytest.raises(QuartetError, match="They do not belong together"):
@@ -141,7 +141,7 @@ def test_a_server_that_is_away_does_not_end_a_session(home: Path, monkeypatch: p
     assert path.exists()
 
 
-def test_without_a_session_it_is_said_how_to_get_one(home: Path) -> None:
+def test_without_a_session_the_error_has_the_login_command(home: Path) -> None:
     for command in (logins.whoami, logins.logout):
         with pytest.raises(QuartetError, match=r"^Not logged in\. Run: \./quartet login"):
             command()

@@ -26,15 +26,15 @@ def test_a_log_that_is_not_there_has_no_lines(home: Home) -> None:
     assert tail(home.logs / "nothing.log", 2) == []
 
 
-def test_a_service_stands_for_its_processes(home: Home) -> None:
+def test_a_service_name_selects_its_processes(home: Home) -> None:
     assert set(logs.files(home, "users")) == {"users-api", "users-worker"}
 
 
-def test_a_process_stands_for_itself(home: Home) -> None:
+def test_a_process_name_selects_one_process(home: Home) -> None:
     assert set(logs.files(home, "redis")) == {"redis"}
 
 
-def test_who_asks_for_an_unknown_log_is_told_which_there_are(home: Home) -> None:
+def test_the_error_of_an_unknown_log_lists_the_known_ones(home: Home) -> None:
     with pytest.raises(QuartetError, match="redis, users-api, users-worker"):
         logs.files(home, "user")
 
@@ -54,7 +54,7 @@ def test_lines_are_followed_when_they_are_whole_and_across_a_rotation(home: Home
     assert reader.lines() == ["after the rotation"]
 
 
-def test_ends_are_told_by_the_log_of_this_run_only(home: Home) -> None:
+def test_exits_are_read_from_the_log_of_this_run_only(home: Home) -> None:
     (home.logs / "supervisord.log").write_text(
         "x INFO supervisord started with pid 1\n"
         "x WARN exited: redis (exit status 9; not expected)\n"

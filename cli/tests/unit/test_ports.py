@@ -16,7 +16,7 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_port_that_somebody_listens_on_is_not_free(taken: int) -> None:
+def test_a_port_with_a_listening_server_is_not_free(taken: int) -> None:
     assert not ports.is_free(taken)
 
 
@@ -54,7 +54,7 @@ def test_every_taken_port_is_named_with_its_part(taken: int) -> None:
     assert "QUARTET_PORT" not in str(caught.value)
 
 
-def test_who_finds_the_proxy_port_taken_is_told_how_to_choose_another(taken: int) -> None:
+def test_the_error_of_a_taken_proxy_port_names_the_setting(taken: int) -> None:
     with pytest.raises(QuartetError, match="QUARTET_PORT"):
         ports.require_free({"proxy": taken})
 

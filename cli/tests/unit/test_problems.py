@@ -6,7 +6,7 @@ import pytest
 
 from quartet_cli import problems
 from quartet_cli.health import said
-from quartet_cli.problems import EventNumbers, of_events, parse
+from quartet_cli.problems import EventNumbers, failures_of, of_events, parse
 from quartet_cli.status import ProcessStatus, problems_of
 
 TEXT = """\
@@ -69,6 +69,17 @@ def test_a_problem_is_at_the_worker_of_its_service_and_else_at_one_that_answers(
     }
     [alone] = problems.added([users], tmp_path / "token")
     assert alone.problems == (WAITING, *AUDIT)
+
+
+def test_failures_of_logging_are_problems_of_their_service() -> None:
+    body = b'{"status": "ready", "checked": [], "logging_failures": {"queue": "7 messages wait"}}'
+    numbers = EventNumbers(failures=failures_of(body))
+    assert of_events({"audit": numbers}, {"audit"}) == {"audit": ["logging fails (queue): 7 messages wait"]}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"logging_failures": 1}'])
+def test_a_health_answer_without_failures_of_logging_has_none(body: bytes) -> None:
+    assert failures_of(body) == {}
 
 
 def test_processes_with_the_same_problem_stand_together() -> None:

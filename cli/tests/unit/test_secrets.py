@@ -5,6 +5,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from quartet_cli.layout import CHECKOUT, SERVICES
 
 
@@ -42,8 +44,9 @@ def test_two_stacks_share_no_secret(tmp_path: Path) -> None:
     assert not set(make(tmp_path / "a").values()) & set(make(tmp_path / "b").values())
 
 
-def test_the_master_key_is_32_bytes_of_base64url(tmp_path: Path) -> None:
-    assert len(base64.urlsafe_b64decode(make(tmp_path)["users/quartet_master_key"])) == 32
+@pytest.mark.parametrize("service", ["users", "audit"])
+def test_a_master_key_is_32_bytes_of_base64url(tmp_path: Path, service: str) -> None:
+    assert len(base64.urlsafe_b64decode(make(tmp_path)[f"{service}/quartet_master_key"])) == 32
 
 
 def test_users_knows_the_client_of_the_launcher_and_of_each_service_by_their_secrets(tmp_path: Path) -> None:
@@ -67,17 +70,26 @@ def test_the_servers_and_their_clients_have_the_same_passwords(tmp_path: Path) -
         assert made[f"{service}/quartet_private_token"] == made["prometheus/token"]
 
 
-def test_the_scope_that_a_release_before_did_not_give_to_the_administrator_is_added_once(tmp_path: Path) -> None:
+NEW = ('"audit:write",', '"audit:erase",', '"audit:streams",', '"audit:retention",')
+"""What no earlier release has given."""
+
+
+@pytest.mark.parametrize("missing", [NEW, (*NEW, '"privileged:write",')])
+def test_the_administrator_of_an_earlier_release_gets_the_scopes_of_this_one(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
     new = make(tmp_path)
     file = tmp_path / "users/quartet_bootstrap_clients"
-    file.write_text(file.read_text().replace('"privileged:write",', ""))
+    for scope in missing:
+        file.write_text(file.read_text().replace(scope, ""))
     assert make(tmp_path) == new == make(tmp_path)
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_scopes_of_the_administrator_that_an_operator_has_chosen_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("removed", ['"privileged:write",', '"users:write",', ',"privileged:write","platform:admin"'])
+def test_scopes_of_the_administrator_that_an_operator_has_chosen_stay(tmp_path: Path, removed: str) -> None:
     make(tmp_path)
     file = tmp_path / "users/quartet_bootstrap_clients"
-    chosen = file.read_text().replace('"tenant:admin","privileged:write","platform:admin"', '"tenant:admin"')
+    chosen = file.read_text().replace(removed, "")
     file.write_text(chosen)
     assert make(tmp_path)["users/quartet_bootstrap_clients"] == chosen

@@ -56,7 +56,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert (found["QUARTET_LOG_LEVEL"], found["QUARTET_LIMIT_USER"]) == ("ERROR", "off")
 
 
-def test_a_running_stack_that_has_other_settings_says_which_and_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_running_stack_with_other_settings_names_them_and_the_command(tmp_path: Path) -> None:
     State(ports={"proxy": 8080}, settings={"QUARTET_LOG_LEVEL": "INFO"}).save(tmp_path / "state.json")
     stack = Stack(tmp_path, 9000, extra_environment={"QUARTET_LOG_LEVEL": "DEBUG", "QUARTET_LIMIT_USER": "off"})
     with pytest.raises(SettingsDifferError) as caught:
@@ -84,3 +84,11 @@ def test_reset_keeps_the_settings_of_a_person_and_removes_the_example(tmp_path: 
     home.settings_file.write_text("QUARTET_LOG_LEVEL=DEBUG\n")
     reset.remove(home)
     assert [path.name for path in home.path.iterdir()] == ["settings.env"]
+
+
+@pytest.mark.parametrize("given", ["0d", "d", "400 d", "-1", "1m", "400d -x"])
+def test_a_retention_that_the_engine_does_not_read_is_refused(given: str) -> None:
+    with pytest.raises(QuartetError, match="QUARTET_METRICS_ENGINE_RETENTION must be a number of months"):
+        settings.engine_retention({"QUARTET_METRICS_ENGINE_RETENTION": given})
+    assert settings.engine_retention({}) == "400d"
+    assert settings.engine_retention({"QUARTET_METRICS_ENGINE_RETENTION": "13"}) == "13"

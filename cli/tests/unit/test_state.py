@@ -26,7 +26,7 @@ def test_ports_that_are_known_stay_and_the_others_are_chosen() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"port": 1}'])
-def test_a_damaged_state_says_what_to_do(tmp_path: Path, text: str) -> None:
+def test_the_error_of_a_damaged_state_has_the_command_to_run(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(QuartetError, match=r"\./quartet reset"):
         State.load(tmp_path / "state.json")

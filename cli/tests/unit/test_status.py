@@ -36,7 +36,7 @@ def test_only_a_running_process_is_healthy() -> None:
     assert not describe(PROGRAM, None, None, 0).healthy
 
 
-def test_an_unhealthy_process_says_why_and_a_crashed_one_how_it_ended() -> None:
+def test_the_status_of_an_unhealthy_process_has_the_reason_and_that_of_a_crashed_one_its_exit() -> None:
     alive = Process("one", "RUNNING", 7, started=0, uptime=3, detail="")
     crashed = Process("one", "BACKOFF", None, started=0, uptime=0, detail="exited too quickly")
     assert describe(PROGRAM, alive, "503 database", 0).detail == "503 database"

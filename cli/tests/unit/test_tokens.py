@@ -67,7 +67,7 @@ def test_a_scope_that_is_not_available_is_named(scope: str, message: str, monkey
         tokens.fetch("http://q", "acme", scope, "secret")
 
 
-def test_a_wrong_secret_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_wrong_secret_names_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, (401, {"error": "invalid_client"}))
     with pytest.raises(QuartetError, match=r"http://q refused the secret of quartet-admin\. Set QUARTET_CLIENT_SECRET"):
         tokens.fetch("http://q", "acme", None, "secret")

@@ -1,1 +1,1 @@
-"""The servers below the services: how a private PostgreSQL, Redis, RabbitMQ and nginx are set up and run."""
+"""The servers of a stack: private PostgreSQL, Redis, RabbitMQ, nginx and VictoriaMetrics."""

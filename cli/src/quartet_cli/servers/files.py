@@ -1,11 +1,11 @@
-"""Files that others must not read: written whole, with mode 0600 from their first moment."""
+"""Private files: written atomically, with mode 0600 from the start."""
 
 import os
 from pathlib import Path
 
 
 def write_private(path: Path, text: str, owner_of: Path | None = None) -> None:
-    """Replaces `path` by a file with this text, mode 0600, given to the owner of `owner_of` when we are root."""
+    """Replace `path` by a file with a text and mode 0600; root gives it to the owner of `owner_of`."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""The proxy: the same routes as in containers (deploy/nginx/quartet.conf.template), wrapped for a private nginx."""
+"""The proxy: a private nginx with the same routes as in containers (deploy/nginx/quartet.conf.template)."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from quartet_cli.servers.files import write_private
 
 
 def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
-    """nginx in the foreground; QUIT lets the requests that are under way finish."""
+    """nginx in the foreground; QUIT lets running requests finish."""
     url = f"http://{HOST}:{ports['proxy']}"
     configuration = str(home.run / "nginx.conf")
     return Program(
@@ -30,7 +30,7 @@ def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
 
 
 def prepare(home: Home, ports: dict[str, int], given: Mapping[str, str], user: str = "root") -> None:
-    """Writes the configuration; requests for a service that this stack does not run get 502.
+    """Write the configuration; requests for a service that this stack does not run get 502.
 
     `given` are the settings of the stack. Started by root, the workers run as `user`. The master stays root: it opens
     the logs, and ports below 1024. Raises QuartetError for a setting that cannot be used.
@@ -43,10 +43,10 @@ def prepare(home: Home, ports: dict[str, int], given: Mapping[str, str], user: s
 
 
 def _make_folder(folder: Path) -> None:
-    """Creates the folder of the cache and of temporary files, writable by the owner of the stack only.
+    """Create the folder of the cache and of temporary files, writable by the owner of the stack only.
 
-    The master creates subfolders in it, as root, and gives them to the workers' account. It follows symbolic links:
-    if the account could write in the folder, it could have any file of the machine given to itself.
+    The master creates subfolders in it as root, and gives them to the workers' account. It follows symbolic links: if
+    the account could write in the folder, it could become the owner of any file.
     """
     if folder.is_dir() and folder.stat().st_uid != os.getuid():
         shutil.rmtree(folder)  # an earlier version gave it to the account
@@ -55,7 +55,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
-    """What the template's variables are natively: everybody on this machine's loopback address, without TLS."""
+    """The variables of the template for a native stack: loopback addresses, no TLS."""
     found = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
     found |= {f"QUARTET_{s.upper()}_NAME": f"{s}-api" for s in SERVICES}
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
@@ -68,14 +68,14 @@ def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
 
 
 def filled(template: str, values: dict[str, str]) -> str:
-    """The template with each ${NAME} of `values` put in; everything else, nginx's own variables too, stays."""
+    """The template with each ${NAME} of `values` replaced; other variables, as those of nginx, stay."""
     for name, value in values.items():
         template = template.replace(f"${{{name}}}", value)
     return template
 
 
 def main(home: Home, folder: Path, user: str = "root") -> str:
-    """The main file round it: one private instance that writes below the home only."""
+    """The main configuration file: a private instance that writes below the home only."""
     temporary = "".join(
         f'  {kind}_temp_path "{folder}/{kind}";\n' for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )

@@ -37,7 +37,7 @@ def program(binaries: Binaries, data: Path, port: int) -> Program:
 
 
 def prepare(home: Home, binaries: Binaries, data: Path, port: int) -> None:
-    """Makes the cluster where there is none and writes its configuration; needs no running server."""
+    """Create the cluster if it does not exist and write its configuration; needs no running server."""
     data.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     data.mkdir(exist_ok=True, mode=0o700)
     if is_root():
@@ -61,6 +61,7 @@ def _configuration(port: int) -> str:
         "log_timezone": "'UTC'",
         "timezone": "'UTC'",
         "max_wal_size": "1GB",
+        "autovacuum_naptime": "10s",  # after an erasure, what was removed is in dead rows until then
     }
     lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
     return (
@@ -69,7 +70,7 @@ def _configuration(port: int) -> str:
 
 
 def _make_cluster(home: Home, binaries: Binaries, data: Path) -> None:
-    """initdb, then a mark: a cluster without the mark was left half-made and is made again."""
+    """Run initdb, then write a mark; a cluster without the mark is incomplete and created again."""
     for left in data.iterdir():
         subprocess.run(["rm", "-rf", str(left)], check=True)
     password = data.parent / f".{data.name}.password"
@@ -86,7 +87,7 @@ def _make_cluster(home: Home, binaries: Binaries, data: Path) -> None:
 
 
 def run_as_owner(command: list[str], data: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command as the owner of `data`: that is `postgres` when we are root, else ourselves."""
+    """Run a command as the owner of `data`: `postgres` if root runs the stack, else the caller."""
     account = data.stat()
     as_root = is_root()
     return subprocess.run(
@@ -105,7 +106,7 @@ def run_as_owner(command: list[str], data: Path) -> subprocess.CompletedProcess[
 
 
 def make_roles(home: Home, binaries: Binaries, port: int) -> None:
-    """Database, roles and schemas (deploy/postgres/init.sh); repeated at each start, so that a lost part comes back."""
+    """Create database, roles and schemas (deploy/postgres/init.sh); repeated at each start for missing parts."""
     passwords = home.run / "pgpass"
     write_private(passwords, f"{HOST}:{port}:*:postgres:{(home.secrets / 'postgres/password').read_text()}\n")
     environment = {

@@ -9,7 +9,7 @@ from quartet_cli.servers.files import write_private
 
 
 def epmd_program(home: Home, binaries: Binaries, port: int) -> Program:
-    """Erlang's port mapper in the foreground: the node would else start a daemon that outlives it."""
+    """Erlang's port mapper in the foreground; otherwise the node would start a daemon that outlives it."""
     return Program(
         name="epmd",
         command=(str(binaries.epmd), "-port", str(port), "-address", HOST),
@@ -20,7 +20,7 @@ def epmd_program(home: Home, binaries: Binaries, port: int) -> Program:
 
 
 def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
-    """The broker in the foreground. It stops in order on TERM, for the Erlang machine is the process itself then."""
+    """The broker in the foreground. It stops gracefully on TERM, since the process is the Erlang machine itself."""
     return Program(
         name="rabbitmq",
         command=(str(binaries.rabbitmq),),
@@ -33,7 +33,7 @@ def program(home: Home, binaries: Binaries, ports: dict[str, int]) -> Program:
 
 
 def environment(home: Home, ports: dict[str, int]) -> dict[str, str]:
-    """Every path that would lead to the host's own node is set to one of ours."""
+    """The environment of the node: replaces all paths of the host's own node by paths of the stack."""
     data, run = home.data / "rabbitmq", home.run / "rabbitmq"
     loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
     quiet = "+sbwt none +sbwtdcpu none +sbwtdio none"  # no busy waiting: the machine is shared with seven other servers
@@ -53,20 +53,20 @@ def environment(home: Home, ports: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(run / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(run / "pid"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} -start_epmd false {quiet}",
-        # The start script then becomes the Erlang machine instead of waiting for it, and so signals reach it.
+        # the start script execs the Erlang machine then, so that signals reach it
         "RUNNING_UNDER_SYSTEMD": "1",
     }
 
 
 def prepare(home: Home, ports: dict[str, int]) -> None:
-    """Writes the node's configuration and cookie."""
+    """Write the node's configuration and cookie."""
     data, run = home.data / "rabbitmq", home.run / "rabbitmq"
     lines = [
         f"listeners.tcp.1 = {HOST}:{ports['rabbitmq']}",
         "disk_free_limit.absolute = 50MB",
         "log.console = true",
         "log.file = false",
-        "log.connection.level = error",  # else every health check is a line
+        "log.connection.level = error",  # otherwise every health check is a line
         (home.secrets / "rabbitmq/auth.conf").read_text().strip(),
     ]
     write_private(run / "rabbitmq.conf", "\n".join(lines) + "\n", owner_of=run)

@@ -1,4 +1,4 @@
-"""The private Redis: a cache, so nothing of it is written to disk."""
+"""The private Redis: a cache without persistence."""
 
 from quartet_cli.binaries import Binaries
 from quartet_cli.health import redis_ready
@@ -20,7 +20,7 @@ def program(home: Home, binaries: Binaries, port: int) -> Program:
 
 
 def prepare(home: Home, ports: dict[str, int]) -> None:
-    """Writes its configuration; when the memory is full, what was used longest ago goes first."""
+    """Write the configuration; if the memory is full, the least recently used keys are evicted."""
     folder = home.data / "redis"
     lines = [
         f"bind {HOST}",
