@@ -41,7 +41,8 @@ RUN for package in libs/* services/*; do \
 FROM ${PYTHON}
 ARG SERVICE
 LABEL org.opencontainers.image.title="quartet-${SERVICE}" org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin quartet
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin quartet \
+    && install -d -m 700 -o quartet -g quartet /var/lib/quartet
 COPY --from=dependencies /opt/quartet /opt/quartet
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     python -m pip --python /opt/quartet/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl \

@@ -13,8 +13,13 @@ export LC_ALL
 }
 directory=$1
 services="users groups audit metrics"
-scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
-scopes="$scopes events:manage tenant:admin privileged:write platform:admin"
+scopes="users:read users:write groups:read groups:write audit:read audit:write audit:export audit:erase audit:streams audit:retention"
+scopes="$scopes metrics:read metrics:write events:manage tenant:admin privileged:write platform:admin"
+former_scopes() { # the scopes that earlier releases gave to quartet-admin, one release a line
+    directory_scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
+    echo "$directory_scopes events:manage tenant:admin platform:admin"
+    echo "$directory_scopes events:manage tenant:admin privileged:write platform:admin"
+}
 
 letters() { # letters SET COUNT: that many random characters out of SET
     tr -dc "$1" </dev/urandom | head -c "$2"
@@ -63,17 +68,21 @@ bootstrap_clients() {
     done
     printf ']'
 }
-add_privileged_write() { # to the scopes of quartet-admin as releases before that scope wrote them; others stay
+update_admin_scopes() { # gives quartet-admin the scopes of this release, unless an operator has changed its list
     file=$directory/users/quartet_bootstrap_clients
     text=$(cat "$file")
-    old='"events:manage","tenant:admin","platform:admin"'
-    case $text in
-        *"$old"*) ;;
-        *) return 0 ;;
-    esac
-    new='"events:manage","tenant:admin","privileged:write","platform:admin"'
-    printf '%s' "${text%%"$old"*}$new${text#*"$old"}" >"$file.new.$$"
-    mv "$file.new.$$" "$file"
+    # shellcheck disable=SC2086  # the scopes are words
+    new="\"scopes\":[$(quoted_list $scopes)]"
+    former_scopes | while read -r former; do
+        # shellcheck disable=SC2086  # the scopes are words
+        old="\"scopes\":[$(quoted_list $former)]"
+        case $text in
+            *"$old"*)
+                printf '%s' "${text%%"$old"*}$new${text#*"$old"}" >"$file.new.$$"
+                mv "$file.new.$$" "$file"
+                ;;
+        esac
+    done
 }
 
 keep postgres/password password
@@ -82,6 +91,8 @@ keep redis/auth.conf redis_conf
 keep rabbitmq/password password
 keep rabbitmq/cookie password
 keep rabbitmq/auth.conf rabbitmq_conf
+keep victoria-metrics/password password
+keep metrics/quartet_metrics_engine_password cat "$directory/victoria-metrics/password"
 keep admin/quartet_client_secret password
 keep prometheus/token password
 for service in $services; do
@@ -92,5 +103,11 @@ for service in $services; do
     keep "$service/quartet_client_secret" password
 done
 keep users/quartet_master_key key
+keep audit/quartet_master_key key
+# audit's migrations run as the owner of its tables: their settings are audit's, but for the password of the database
+keep audit-owner/quartet_database_password password
+for name in quartet_redis_password quartet_broker_password quartet_client_secret quartet_master_key; do
+    cp "$directory/audit/$name" "$directory/audit-owner/$name"
+done
 keep users/quartet_bootstrap_clients bootstrap_clients
-add_privileged_write
+update_admin_scopes

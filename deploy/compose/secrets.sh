@@ -10,7 +10,7 @@ directory=${1:?usage: secrets.sh DIR}
 sh "$here/../secrets.sh" "$directory"
 
 # PostgreSQL makes the services' roles with these (deploy/postgres/init.sh); the rest of their secrets is not its business.
-for service in users groups audit metrics; do
+for service in users groups audit audit-owner metrics; do
     mkdir -p "$directory/postgres/$service"
     cp "$directory/$service/quartet_database_password" "$directory/postgres/$service/"
 done
@@ -32,4 +32,6 @@ own postgres:postgres postgres
 own 999:999 redis # as compose.yaml runs it
 own 472:0 grafana # the user of its image
 own 65534:65534 prometheus # the same
-own 10001:10001 users groups audit metrics admin
+own 65534:65534 victoria-metrics # as compose.yaml runs it, with the data
+[ ! -d /data/victoria-metrics ] || chown 65534:65534 /data/victoria-metrics
+own 10001:10001 users groups audit audit-owner metrics admin

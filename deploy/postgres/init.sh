@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes the database `quartet`: per service a role and a schema of its own, and nothing for anybody else. It can be repeated.
+# The tables of audit belong to a second role, quartet_audit_owner, which only migrations use; it gets those of an earlier release.
 # Natively the launcher runs it before every start (PGHOST, PGPORT, PGPASSFILE); in a container it is a script of
 # /docker-entrypoint-initdb.d and runs once. Passwords are read by psql from files, never from the command line.
 set -eu
@@ -17,13 +18,14 @@ run -d quartet <<'SQL' >/dev/null
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for service in users groups audit metrics; do
+for service in users groups audit metrics audit-owner; do
     QUARTET_SECRET_FILE=$secrets/$service/quartet_database_password
     [ -r "$QUARTET_SECRET_FILE" ] || {
         echo "init.sh: cannot read $QUARTET_SECRET_FILE: run deploy/secrets.sh first, or set QUARTET_SECRETS_ROOT" >&2
         exit 1
     }
-    run -d quartet -v role="quartet_$service" -v schema="$service" <<'SQL' >/dev/null
+    role=quartet_$(echo "$service" | tr - _)
+    run -d quartet -v role="$role" -v schema="${service%-owner}" <<'SQL' >/dev/null
 SET client_min_messages = warning;
 \set password `cat "$QUARTET_SECRET_FILE"`
 SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
@@ -34,3 +36,17 @@ CREATE SCHEMA IF NOT EXISTS :"schema" AUTHORIZATION :"role";
 REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
 SQL
 done
+# Until migrate has granted less (services/audit/src/quartet_audit/ownership_store.py), running processes keep what they need.
+run -d quartet <<'SQL' >/dev/null
+SET client_min_messages = warning;
+SELECT nspowner = 'quartet_audit'::regrole AS is_former FROM pg_namespace WHERE nspname = 'audit' \gset
+\if :is_former
+BEGIN;
+REASSIGN OWNED BY quartet_audit TO quartet_audit_owner;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA audit TO quartet_audit;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA audit TO quartet_audit;
+COMMIT;
+\endif
+GRANT USAGE ON SCHEMA audit TO quartet_audit;
+GRANT quartet_audit TO quartet_audit_owner;
+SQL
