@@ -1,1 +1,1 @@
-"""SCIM over HTTP: what the routes of users and groups share; knows Quart, libs/common and libs/scim, no database."""
+"""SCIM over HTTP: code that the routes of users and groups share; uses Quart, libs/common and libs/scim."""

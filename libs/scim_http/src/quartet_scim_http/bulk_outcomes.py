@@ -1,4 +1,4 @@
-"""The outcome of one operation of a Bulk request: the same answer that a request of its own would have."""
+"""The outcome of one operation of a Bulk request: the same status and error as for a single request."""
 
 import logging
 from collections.abc import Awaitable
@@ -18,9 +18,9 @@ BROKEN = ScimError(500, "Internal server error. The server's log has the cause."
 
 
 async def outcome_of(operation: Awaitable[Outcome]) -> Outcome:
-    """The outcome of `operation`, whatever it raises.
+    """The outcome of `operation`, also if it raises an exception.
 
-    Raises UnavailableError alone, when a server is lost for all operations; a lack of capacity may be over at the next.
+    Raises only UnavailableError, which concerns all operations; a lack of capacity may be over at the next one.
     """
     try:
         return await operation

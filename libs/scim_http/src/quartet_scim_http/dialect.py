@@ -1,4 +1,4 @@
-"""How SCIM routes speak, for the OpenAPI document: media types, errors, and the answers that conditions can cause."""
+"""The SCIM dialect of the OpenAPI document: media types, errors, and responses to conditional requests."""
 
 from typing import Any
 

@@ -11,11 +11,11 @@ from quartet_scim.page_sql import PageSql, Place, cut_query, unreadable_value
 from quartet_scim.render import timestamp
 
 KEPT = "id, version, created_at, modified_at, sort_key"
-"""What is read of each resource of a page, also of those that are cut off."""
+"""The columns of each resource of a page, also of those whose text is cut off."""
 
 
 def page_query(place: Place, page: PageSql, columns: str) -> str:
-    """The query of a page; its last parameter is how many bytes may stand before a resource that is read."""
+    """The query of a page; its last parameter is the number of bytes after which texts are cut off (`cut_query`)."""
     selected = f"SELECT {columns}, {page.key} AS sort_key FROM {place.table} WHERE {place.tenant} = $1 AND {page.rows}"
     return cut_query(selected, KEPT, ("resource", place.text), place.first + len(page.parameters))
 
@@ -29,7 +29,7 @@ async def select_page(
     limit: float | None,
     max_bytes: int,
 ) -> list[asyncpg.Record]:
-    """The resources of a page, each with `columns` and its sort value; those behind `max_bytes` as in `cut_query`.
+    """The resources of a page, each with `columns` and its sort value; texts after `max_bytes` as in `cut_query`.
 
     Raises ScimError 400 invalidCursor, invalidFilter; TimeoutError after `limit` seconds.
     """

@@ -1,4 +1,4 @@
-"""What a SCIM request says: its address, its body, the id of its resource, the attributes it wants, its conditions."""
+"""Parses SCIM requests: body, id of the resource, projection, query and conditions."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ T = TypeVar("T")
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 MAX_SEARCH_BYTES = 64 * 1024
-"""Bytes that a SearchRequest may have; its filter has at most 4,096 characters."""
+"""The maximum size of a SearchRequest in bytes; its filter has at most 4,096 characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The JSON object that was sent; what is to be done with a large one is done in a thread."""
+    """The JSON object in a body; work with a large one is done in a thread."""
 
     message: dict[str, Any]
     sent: bytes
@@ -40,22 +40,22 @@ class Body:
 
     @property
     def is_large(self) -> bool:
-        """Whether work with it is done in a thread."""
+        """Whether work with the body is done in a thread."""
         return len(self.sent) >= LARGE_BODY
 
     async def work(self, work: Callable[[dict[str, Any]], T]) -> T:
-        """`work(message)`; raises what it raises."""
+        """The result of `work(message)`; raises what it raises."""
         return await work_on(self.sent, lambda _: work(self.message))
 
 
 async def read_body() -> dict[str, Any]:
-    """The JSON object that was sent. Raises ScimError 400 invalidSyntax, 415."""
+    """The JSON object in the body. Raises ScimError 400 invalidSyntax, 415."""
     return (await Body.read()).message
 
 
 async def read_bytes() -> bytes:
-    """What was sent and says that it is JSON, for whoever parses it elsewhere; a large one is charged for the objects
-    that are made of it. Raises ScimError 415.
+    """The bytes of a JSON body, which the caller parses; a large one is charged for the memory of the parsed objects.
+    Raises ScimError 415.
     """
     _require_json(request.content_type)
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
@@ -65,7 +65,7 @@ async def read_bytes() -> bytes:
 
 
 def known_id(text: str) -> UUID:
-    """The id of a resource out of its address. Raises ScimError 404: what is no id is simply nobody's."""
+    """The id of a resource in a path. Raises ScimError 404 for an invalid id, which no resource has."""
     found = parse_id(text)
     if found is None:
         raise not_found()
@@ -73,8 +73,8 @@ def known_id(text: str) -> UUID:
 
 
 def read_projection(projector: Projector, excluded: str | None = None) -> Projection:
-    """What the query wants to see (RFC 7644 section 3.9); if it says nothing, everything but `excluded`."""
-    if not request.query_string:  # most requests: their arguments need not be parsed
+    """The projection of the query string (RFC 7644 section 3.9); by default everything except `excluded`."""
+    if not request.query_string:  # saves parsing the arguments for most requests
         return projector.parse(None, excluded)
     given = {name.lower(): text for name, text in request.args.items()}  # their names may be of any case
     attributes, without = given.get("attributes"), given.get("excludedattributes")
@@ -82,29 +82,29 @@ def read_projection(projector: Projector, excluded: str | None = None) -> Projec
 
 
 def read_mentions(payload: Mapping[str, Any] | None = None) -> list[str]:
-    """The URNs that the query names, and the body if it is given: schemas that one may not have heard of yet."""
+    """The URNs in the query string, and in the body if given: they may be of schemas that are not cached yet."""
     in_query = urns_in_text(*request.args.values()) if request.query_string else ()
     return [*in_query, *urns_in_message(payload)] if payload else [*in_query]
 
 
 def read_if_match() -> IfMatch:
-    """The versions that a write insists on, by If-Match (RFC 7644 section 3.14)."""
+    """The condition of the If-Match header (RFC 7644 section 3.14)."""
     return IfMatch.parse(request.headers.get("If-Match"))
 
 
 def read_query() -> Query:
-    """What the query string of a list asks for (RFC 7644 section 3.4.2). Raises ScimError 400."""
+    """The query in the query string of a list (RFC 7644 section 3.4.2). Raises ScimError 400."""
     return query_of_parameters(request.args.lists())
 
 
 async def read_search() -> Query:
-    """What a SearchRequest asks for (RFC 7644 section 3.4.3), which changes nothing. Raises ScimError 400, 415."""
+    """The query in a SearchRequest (RFC 7644 section 3.4.3). Raises ScimError 400, 415."""
     stop_on_disconnect()
     return query_of_body(await read_body())
 
 
 def _require_json(content_type: str | None) -> None:
-    """Refuse a body that says it is something else than JSON (RFC 7644 3.1, 8.1); one that says nothing is taken.
+    """Refuse a body with another content type than JSON (RFC 7644 3.1, 8.1); one without a content type is accepted.
 
     Raises ScimError 415.
     """
@@ -114,7 +114,7 @@ def _require_json(content_type: str | None) -> None:
 
 
 def take_trailing_slashes(app: Quart) -> None:
-    """Have `app` answer at `/scim/v2/Users/` as at `/scim/v2/Users`: some clients end their addresses so."""
+    """Make `app` serve `/scim/v2/Users/` as `/scim/v2/Users`: some clients send a trailing slash."""
     app.asgi_app = _without_trailing_slash(app.asgi_app)  # type: ignore[method-assign,assignment]  # as documented
 
 

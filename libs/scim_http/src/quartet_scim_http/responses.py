@@ -1,4 +1,4 @@
-"""Answers of SCIM routes: a resource with its version and address."""
+"""Responses of SCIM routes with one resource."""
 
 from quart import Response
 
@@ -13,7 +13,7 @@ from quartet_serving.sending import add_headers
 def resource_response(
     rendered: bytes, shown: Projection, *, version: int, location: str, status: int = 200
 ) -> Response:
-    """A resource that is rendered whole, as `shown` wants it; 304 to a GET whose If-None-Match has its version.
+    """The attributes of a rendered resource that `shown` has; 304 to a GET whose If-None-Match has its version.
 
     `location` is the resource's absolute URL, the same as its meta.location (RFC 7644 sections 3.1, 3.14).
     """

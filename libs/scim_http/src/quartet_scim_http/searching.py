@@ -1,4 +1,4 @@
-"""Lists and searches: from a query to a page of one resource type, by index or by cursor (RFC 7644 3.4.2, RFC 9865)."""
+"""Lists and searches: reads a page of one resource type, by index or by cursor (RFC 7644 section 3.4.2, RFC 9865)."""
 
 import asyncio
 import itertools
@@ -30,20 +30,20 @@ from quartet_scim.render import list_response
 from quartet_scim_http import list_store
 
 USUAL_BYTES = 2048
-"""Bytes that a resource of a page has at most, usually: what is read at first."""
+"""The size of most resources in bytes at most: the first read of a page is charged for so many bytes of each."""
 COPIES = 2
-"""How many times the resources of a page are in memory while it is made."""
+"""The number of copies of a page's resources in memory while it is made."""
 TOO_SLOW = (
     "The query would read too many resources. Filter by userName, externalId, displayName of a group, id or the "
     "value of an e-mail address with eq, or use a narrower filter."
 )
 
 Row: TypeAlias = Any
-"""What a service reads of a resource: its own kind of record with `id`, `sort_key`, `resource` and `bytes_so_far`."""
+"""A row of a service with `id`, `sort_key`, `resource`, `bytes_so_far` and columns of its own."""
 
 
 class Source(ABC):
-    """The resources of one type in one tenant, as lists and searches read them."""
+    """Reads the resources of one type in one tenant for lists and searches."""
 
     place: ClassVar[Place]
 
@@ -61,12 +61,12 @@ class Source(ABC):
 
     @abstractmethod
     def show(self, row: Row) -> bytes:
-        """A resource as it is rendered whole."""
+        """The rendered resource with all attributes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page: resources as they are sent, how many there are in all (None: not counted), and what leads on."""
+    """A page: rendered resources, the number of all (None: not counted), and the cursor of the next page."""
 
     resources: Sequence[bytes]
     total: int | None
@@ -76,11 +76,11 @@ class Found:
 async def search(
     query: Query, compiled: CompiledType, source: Source, context: Sequence[str], *, unknown_is_absent: bool = False
 ) -> Found:
-    """The page that `query` asks for, or its first 4 MiB (RFC 7644 section 3.4.2.4: fewer than `count` are allowed).
+    """The page of `query`, or its first 4 MiB (RFC 7644 section 3.4.2.4 allows fewer resources than `count`).
 
-    `context` is what its cursors belong to: the route and the tenant. Raises ScimError 400: invalidFilter,
-    invalidValue, invalidCursor; tooMany for a query that is too slow; ShareExceededError (429) and
-    CapacityExceededError (503) where too many large pages, or searches that no index serves, run.
+    `context` binds cursors to the route and the tenant. Raises ScimError 400: invalidFilter, invalidValue,
+    invalidCursor; tooMany for a query that is too slow; ShareExceededError (429) and CapacityExceededError (503) if too
+    many large pages, or searches without an index, run.
     """
     shown = compiled.projector.parse(query.attributes, query.excluded)
     selection = select(query, compiled, unknown_is_absent=unknown_is_absent)
@@ -96,26 +96,26 @@ async def search(
 async def _read(
     query: Query, source: Source, selection: Selection, after: Position | None, shown: Projection
 ) -> tuple[Sequence[Row], int | None]:
-    """The rows of a page, those behind its end without their text, and how many there are in all.
+    """The rows of a page, those after its end without text, and the number of all resources.
 
-    What is read is charged before it is read: first what a usual page needs, and if that is too little, what the rows
-    have shown that they need.
+    Memory is charged before the read: first for a page of usual size, and if that is too little, for the size that the
+    rows have.
     """
-    # One resource more tells whether there is a next page.
+    # one resource more than the page shows whether there is a next page
     wanted = query.page.count + (query.cursor is not None and query.page.count > 0)
     offset = query.page.offset if query.cursor is None else 0
     limit = None if selection.is_plain else source.limit
     is_indexed = selection.is_indexed(source.place.searched)
     max_bytes = min(PAGE_BYTES, max(FREE_BYTES, query.page.count * USUAL_BYTES))
     for is_last in (False, True):
-        # The order in which a request takes shares: bytes (waiting for them it holds none), `searches`, a connection.
+        # the order of shares: bytes (none are held while waiting for them), `searches`, a connection
         if max_bytes > FREE_BYTES:
             await hold_bytes(COPIES * max_bytes)
         async with (
             nullcontext() if is_indexed else source.searches.hold(HOLDER.get()),
             source.database.connection() as connection,
         ):
-            # A client that goes on from the newest time that it was shown must not miss a write that commits later.
+            # a client that polls from the newest time in a page must not miss a write that commits later
             before = await list_store.settled_until(connection, source.tenant) if selection.is_by_time else None
             page = page_sql(selection, source.place, limit=wanted, offset=offset, after=after, before=before)
             try:
@@ -132,7 +132,7 @@ async def _read(
 
 
 async def _shown(rows: Sequence[Row], source: Source, shown: Projection) -> list[bytes]:
-    """The resources as they are sent; in a thread where reading them takes longer than other requests should wait."""
+    """The rendered resources; in a thread if that takes longer than other requests should wait."""
 
     def work() -> list[bytes]:
         return [shown.of(source.show(row)) for row in rows]
@@ -166,7 +166,7 @@ async def _total(
     where: Sql,
     limit: float | None,
 ) -> int | None:
-    """Nobody counts what a filter finds for a page by cursor (RFC 9865 2), unless the number is all that is wanted."""
+    """The number of all resources. A filter is not counted for a page by cursor (RFC 9865 section 2) unless count=0."""
     if selection.condition is None:
         return await list_store.count_all(connection, source.tenant, source.place)
     if query.cursor is not None and query.page.count:

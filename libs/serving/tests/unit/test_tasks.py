@@ -6,24 +6,7 @@ from contextlib import suppress
 import pytest
 
 from quartet_serving.tasks import end_tasks, run_until
-
-
-class LosesCancellations:
-    """Takes the first cancellations for timeouts of its own, as a driver may; then it does not."""
-
-    def __init__(self, losses: int) -> None:
-        self.losses = losses
-        self.running = asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.running.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if self.losses == 0:
-                raise
-            self.losses -= 1
-            raise TimeoutError from None
+from quartet_testing.cancellation import LosesCancellations
 
 
 async def test_a_task_that_goes_on_after_a_lost_cancellation_is_ended_all_the_same() -> None:
