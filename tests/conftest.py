@@ -19,6 +19,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_testing.client import ORIGIN, Api, TokenFor
+from quartet_testing.clusters import skip_fsync
 from quartet_testing.faults import back
 from quartet_testing.limits import WIDE
 from quartet_testing.services import new_tenant
@@ -73,12 +74,14 @@ def stack(traces: TraceReceiver) -> Iterator[Stack]:
         "QUARTET_TRACE_SAMPLE_RATIO": "0",
         "QUARTET_CORS_ORIGINS": f'["{ORIGIN}"]',
         "QUARTET_REPAIR_QUEUES": "true",
+        "QUARTET_DATABASE_TIMEOUT": "30",  # fault tests hold rows, for seconds on a loaded machine
         **WIDE,
     }
     with tempfile.TemporaryDirectory(prefix="quartet-e2e-", ignore_cleanup_errors=True) as home:
         running = Stack(Path(home), None, extra_environment=settings, temporary=True)
         try:
             running.up()
+            skip_fsync(running)
             yield running
         finally:
             running.down()

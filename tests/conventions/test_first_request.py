@@ -79,7 +79,8 @@ async def test_the_first_request_imports_nothing_and_finds_a_connection_and_keys
     found = import_module(f"quartet_{service}.app").SERVICE
     with patch.dict(os.environ, environment, clear=True):
         config = read_config(found.config_class)
-    await prepare(found, config)
+    with patch.dict(os.environ, servers.environment(service, "migrate"), clear=True):
+        await prepare(found, read_config(found.config_class))
     factory.issuer = config.issuer
     headers = {**factory.headers(new_tenant(), SCOPES), "Content-Type": "application/json"}
     wanted = [(method, path, headers, json.dumps(body) if body else "") for _, method, path, body in REQUESTS[service]]

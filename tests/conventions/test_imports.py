@@ -26,7 +26,7 @@ SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
         f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}"
-        for name in ("common", "scim", "scim_http", "serving", "testing")
+        for name in ("audit_verifier", "common", "scim", "scim_http", "serving", "testing")
     },
     "quartet_cli": CHECKOUT / "cli/src/quartet_cli",
 }
@@ -36,16 +36,23 @@ LEVELS = {
 }  # fmt: skip
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
 USERS_LEVELS = {
-    "config": 1, "errors": 1, "group_marker_client": 1, "memberships": 1, "groups_client": 2, "passwords": 2,
-    "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3, "sessions": 4,
+    "config": 1, "errors": 1, "expiry": 1, "group_marker_client": 1, "memberships": 1, "groups_client": 2,
+    "passwords": 2, "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3,
+    "sessions": 4,
     "subscriptions": 4, "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
     "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
+AUDIT_LEVELS = {
+    "leaves": 1, "note_domain": 1, "ownership_store": 1, "trees": 1, "config": 2, "checkpoints": 3, "retention": 3,
+    "entries": 4, "erasures": 4, "witnesses": 4, "applications": 5, "continuity": 5, "erasure": 5, "proofs": 5,
+    "subscriptions": 5, "exports": 6, "streams": 7, "events": 8, "api": 9, "app": 9, "__main__": 10,
+}  # fmt: skip
+"""The packages and modules of the audit service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
 """What writes outbox rows and revocations: only `quartet_common.runtime.unit_of_work` calls it for a service."""
 EVENT_TYPES = {f"quartet_common.messaging.outbox.{name}" for name in ("DomainEvent", "NewOutboxRow")}
-LIBRARIES = ("quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
+LIBRARIES = ("quartet_audit_verifier", "quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
 
 
 def modules(package: str) -> list[Path]:
@@ -135,11 +142,29 @@ def test_a_library_of_a_protocol_imports_no_package_of_ours(package: str) -> Non
         assert not packages_of(path) & (SOURCES.keys() - {package}), path
 
 
+def test_the_verifier_of_the_audit_log_needs_cryptography_and_the_standard_library_only() -> None:
+    for path in modules("quartet_audit_verifier"):
+        foreign = packages_of(path) - {"quartet_audit_verifier", "cryptography"} - sys.stdlib_module_names
+        assert not foreign, f"{path} imports {foreign}"
+
+
+@pytest.mark.parametrize(
+    "package", sorted({*SERVICE_PACKAGES, *LIBRARIES, "quartet_testing"} - {"quartet_audit_verifier"})
+)
+def test_only_tools_and_tests_import_the_verifier_of_the_audit_log(package: str) -> None:
+    """It shares no code with the service that it verifies, and what makes bundles for its tests none with it."""
+    for path in modules(package):
+        assert "quartet_audit_verifier" not in packages_of(path), path
+
+
 def test_libs_common_has_packages_and_no_modules_at_its_root() -> None:
     assert {name_of(path, "quartet_common").partition(".")[0] for path in modules("quartet_common")} == {"", *LEVELS}
 
 
-@pytest.mark.parametrize(("package", "levels"), [("quartet_common", LEVELS), ("quartet_users", USERS_LEVELS)])
+@pytest.mark.parametrize(
+    ("package", "levels"),
+    [("quartet_common", LEVELS), ("quartet_users", USERS_LEVELS), ("quartet_audit", AUDIT_LEVELS)],
+)
 def test_packages_import_packages_of_lower_levels_only(package: str, levels: dict[str, int]) -> None:
     for path in modules(package):
         part = name_of(path, package).partition(".")[0]
@@ -200,7 +225,7 @@ def test_only_the_wiring_imports_routes(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", sorted(SERVICE_PACKAGES))
-def test_nobody_imports_the_wiring_but_the_start(package: str) -> None:
+def test_only_the_start_imports_the_wiring(package: str) -> None:
     for path in modules(package):
         wiring = {f"{package}.api", f"{package}.app"} - ({f"{package}.app"} if path.stem == "__main__" else set())
         found = {part for name in imports(path) for part in (name, name.rpartition(".")[0])}

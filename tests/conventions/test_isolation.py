@@ -57,13 +57,28 @@ from quartet_testing.isolation.people import (
     sessions_are_apart,
 )
 from quartet_testing.isolation.records import (
+    PROMETHEUS_ROUTES,
+    STREAM_ROUTES,
+    a_log_is_not_read,
+    a_stream_is_not_touched,
+    an_entry_is_not_proven,
     an_entry_is_not_read,
+    an_erasure_is_not_read,
     counts_are_apart,
     dead_letters_are_apart,
     dead_letters_are_redriven_apart,
+    entries_are_counted_apart,
     entries_are_listed_apart,
+    erasures_leave_others_alone,
     events_are_replayed_apart,
+    events_of_applications_are_apart,
     exports_are_apart,
+    legal_holds_are_apart,
+    log_exports_are_apart,
+    retentions_are_apart,
+    series_are_apart,
+    streams_are_apart,
+    tails_are_apart,
 )
 from quartet_testing.isolation.roles import (
     a_role_is_not_changed,
@@ -98,6 +113,14 @@ TENANTLESS = {
     "rabbitmq.outbox": "a depth and an age over all tenants, nothing of what is in it",
     "rabbitmq.queues": "depths over all tenants, nothing of what is in them",
     "metrics.known": "is the same for everybody",
+    "engine.read": "the platform's, by the scope that exists in its tenant only",
+    "engine.rebuild": "the platform's, by the scope that exists in its tenant only",
+    "prometheus.metadata": "is the same for everybody",
+    "prometheus.build_info": "is the same for everybody",
+    "log.deployment_checkpoint": "is the same for everybody, and names no tenant",
+    "log.deployment_tile": "salted hashes, the same for everybody",
+    "log_keys.deployment": "public keys, the same for all tenants",
+    "log_keys.rotate": "the platform's, by the scope that exists in its tenant only",
 }
 """Routes that hold nothing of a tenant, and why."""
 
@@ -115,6 +138,7 @@ EVERYWHERE: dict[str, Check] = {
     "rabbitmq.redrive": dead_letters_are_redriven_apart,
     "rabbitmq.replay": events_are_replayed_apart,
 }
+HOLD_ROUTES = ("read", "set_", "release", "list_", "release_of")
 TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
 CHECKS: dict[str, dict[str, Check]] = {
     "users": {
@@ -182,8 +206,34 @@ CHECKS: dict[str, dict[str, Check]] = {
         "privileges.mark": groups_are_marked_apart,
         **EVERYWHERE,
     },
-    "audit": {"audit.events": entries_are_listed_apart, "audit.event": an_entry_is_not_read, **EVERYWHERE},
-    "metrics": {"metrics.query": counts_are_apart, **EVERYWHERE},
+    "audit": {
+        "export.export": log_exports_are_apart,
+        "audit.events": entries_are_listed_apart,
+        "audit.event": an_entry_is_not_read,
+        "histogram.histogram": entries_are_counted_apart,
+        "proofs.proof": an_entry_is_not_proven,
+        "proofs.text_proof": an_entry_is_not_proven,
+        "log.checkpoint": a_log_is_not_read,
+        "log.tile": a_log_is_not_read,
+        "log.consistency": a_log_is_not_read,
+        "log_keys.of_tenant": a_log_is_not_read,
+        "live.live": tails_are_apart,
+        "streams.create": streams_are_apart,
+        "streams.list_": streams_are_apart,
+        **dict.fromkeys([f"streams.{name}" for name in STREAM_ROUTES], a_stream_is_not_touched),
+        "erasures.create": erasures_leave_others_alone,
+        "erasures.read": an_erasure_is_not_read,
+        "retention.read": retentions_are_apart,
+        "retention.change": retentions_are_apart,
+        **{f"legal_holds.{name}": legal_holds_are_apart for name in HOLD_ROUTES},
+        "application_events.receive": events_of_applications_are_apart,
+        **EVERYWHERE,
+    },
+    "metrics": {
+        "metrics.query": counts_are_apart,
+        **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
+        **EVERYWHERE,
+    },
 }
 
 

@@ -1,5 +1,6 @@
 """The scopes: docs/identity.md says which of them each route needs, and is held to it."""
 
+import re
 from collections import defaultdict
 
 from quart import Quart
@@ -28,7 +29,7 @@ def needed(apps: dict[str, Quart]) -> list[str]:
     for service in SERVICES:
         app = apps[service]
         for rule in app.url_map.iter_rules():
-            path = rule.rule.replace("<", "{").replace(">", "}")
+            path = re.sub("<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule)
             if path.removeprefix(f"/{service}") in EVERYWHERE:
                 continue
             view = app.view_functions[rule.endpoint]
@@ -38,7 +39,7 @@ def needed(apps: dict[str, Quart]) -> list[str]:
     return [f"| `{path}` | {', '.join(sorted(verbs))} | {what} |" for (path, what), verbs in sorted(methods.items())]
 
 
-def test_the_page_says_of_each_route_which_scope_it_needs(apps: dict[str, Quart]) -> None:
+def test_the_page_lists_the_scope_of_each_route(apps: dict[str, Quart]) -> None:
     written = [line for line in PAGE.read_text().splitlines() if line.startswith("| `/")]
     assert written == needed(apps), "\n".join(["the table must be", *needed(apps)])
 

@@ -26,17 +26,23 @@ KNOWN = {
         "CHOSEN.format(which=OF_ALL)": "made of constants",
         "CHOSEN.format(which=OF_TENANT)": "the same",
     },
-    ("quartet_audit/entry_search_store.py", "_rarest"): {
-        "COLUMNS[name]": "names of columns, by names that the parser has let through",
-        "6 + index": "the number of a parameter",
-        "name": "a key of COLUMNS",
+    ("quartet_audit/entries/entry_search_store.py", "count_passing"): {
+        "CONDITIONS[name]": "conditions of our own, by names that the parser has let through",
+        "name": "a key of CONDITIONS",
         "counts": "made of the above",
+        "unused": "a constant",
     },
-    ("quartet_audit/entry_search_store.py", "_page_of_actions"): {"_order(search)": "one of two constants"},
-    ("quartet_audit/entry_search_store.py", "read_page"): {
-        "_order(search)": "one of two constants",
-        "COLUMNS[driver]": "names of columns, by names that the parser has let through",
-        "6 + list(COLUMNS).index(driver)": "the number of a parameter",
+    ("quartet_audit/entries/entry_search_store.py", "_page_of_actions"): {"_order(search)": "one of two constants"},
+    ("quartet_audit/entries/entry_search_store.py", "read_page"): {
+        "scanned.format(driver=condition, order=order)": "one of two constants, with one of CONDITIONS",
+        "order": "one of two constants",
+    },
+    ("quartet_audit/entries/histogram_store.py", "count"): {
+        "column": "one of DIMENSIONS, by a name that the parser has let through",
+        "condition": "one of CONDITIONS, the same",
+    },
+    ("quartet_audit/entries/histogram_store.py", "count_found"): {
+        "DIMENSIONS[dimension]": "names of columns, by names that the parser has let through",
     },
     ("quartet_groups/graph_store.py", "read_graph"): {
         "asked_users": "parameters of the two queries that share a text",
@@ -218,15 +224,15 @@ def test_text_from_elsewhere_in_sql_is_seen(code: str) -> None:
     assert unknown("quartet_groups/group_store.py", ast.parse(code))
 
 
-def test_constants_in_sql_are_no_matter() -> None:
+def test_constants_in_sql_are_accepted() -> None:
     assert not unknown("quartet_groups/group_store.py", ast.parse('f"SELECT {COLUMNS} FROM {store.TABLE}"'))
 
 
-@pytest.mark.parametrize("function", ["entries_of", "_rarest"])
+@pytest.mark.parametrize("function", ["entries_of", "count_passing"])
 def test_a_name_that_one_function_may_use_is_let_through_nowhere_else_and_never_as_a_value(function: str) -> None:
     code = f"""def {function}(name): return f"SELECT 1 FROM entries WHERE actor = '{{name}}'" """
-    assert unknown("quartet_audit/entry_search_store.py", ast.parse(code)) == [
-        "quartet_audit/entry_search_store.py:1: '{name}'"
+    assert unknown("quartet_audit/entries/entry_search_store.py", ast.parse(code)) == [
+        "quartet_audit/entries/entry_search_store.py:1: '{name}'"
     ]
 
 

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.local_stack
 TENANTLESS = {
     "outbox": "a queue over all tenants, read in the order of its ids; rows live for milliseconds",
     "published_events": "the journal of the outbox, in the same order; rows live for some hours",
+    "logging_failures": "failures of logging that last; holds nothing of any tenant",
+    "recorded_position": "how far the journal was compared with the audit log; holds nothing of any tenant",
     "schema_migrations": "says which migrations were run; holds nothing of any tenant",
 }
 INDEXES = """
@@ -22,6 +24,7 @@ WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
 MAINTENANCE = {
     "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",
+    "application_events_received_at": "finds what is old enough to be forgotten, of all tenants at once",
     "inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once",
     "sessions_ends_at": "finds what is over, of all tenants at once",
     "revocations_written_by": "finds what is new, of all tenants at once",

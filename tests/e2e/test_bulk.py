@@ -38,7 +38,7 @@ def id_of(result: Document) -> str:
 
 
 @pytest.mark.local_stack
-async def test_a_company_is_made_by_one_message_and_told_of_in_the_callers_name(api: Api, stack: Stack) -> None:
+async def test_a_company_is_created_by_one_message_with_the_caller_as_actor(api: Api, stack: Stack) -> None:
     root = new_parent()
     join = {"op": "add", "path": "members", "value": [{"value": "bulkId:mandy"}]}
     message = bulk_document(
@@ -87,7 +87,7 @@ async def test_users_of_a_bulk_are_counted_one_by_one(api: Api) -> None:
     await api.counted("users.user.created", before + 301)
 
 
-async def test_a_message_that_is_too_large_is_told_the_limit(api: Api) -> None:
+async def test_the_error_of_a_message_that_is_too_large_has_the_limit(api: Api) -> None:
     config = (await api.get("/scim/v2/ServiceProviderConfig")).json()["bulk"]
     large = user("large", title="x" * config["maxPayloadSize"])
     answer = await api.post(BULK, json=bulk_document(large))

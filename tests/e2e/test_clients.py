@@ -137,7 +137,7 @@ async def test_a_token_for_one_service_is_refused_by_the_others(
         assert await statuses(machine) == [200 if place == number else 401 for place in range(4)]
 
 
-async def test_what_the_metadata_names_does_what_it_says(api: Api, anyone: httpx.AsyncClient) -> None:
+async def test_every_endpoint_in_the_metadata_works(api: Api, anyone: httpx.AsyncClient) -> None:
     made, metadata = await make(api, "users:read"), (await anyone.get(METADATA)).json()
     pair = (made["client_id"], made["client_secret"])
     form = {"grant_type": "client_credentials"}

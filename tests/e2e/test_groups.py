@@ -34,7 +34,7 @@ async def test_a_user_is_a_member_right_after_its_creation(api: Api) -> None:
 
 
 @pytest.mark.local_stack
-async def test_a_member_that_no_event_has_told_of_is_asked_for_at_users(api: Api, stack: Stack) -> None:
+async def test_a_member_that_no_event_has_named_is_looked_up_in_users(api: Api, stack: Stack) -> None:
     async with paused(stack, "groups-worker"):  # so that the event of the creation cannot have come before
         user = await api.create_user(displayName="Barbara Jensen")
         group = await api.create_group([user["id"]])
@@ -48,7 +48,7 @@ async def test_a_member_that_is_no_user_is_refused_by_name(api: Api) -> None:
         assert "members" in refused.json()["detail"]
 
 
-async def test_a_user_that_was_deleted_becomes_nobodys_member(api: Api) -> None:
+async def test_a_deleted_user_does_not_become_a_member(api: Api) -> None:
     user = await api.create_user()
     assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
 
@@ -99,7 +99,7 @@ async def test_a_renamed_user_has_its_new_name_in_its_groups(api: Api) -> None:
     await eventually(renamed, "the new name")
 
 
-async def test_a_deleted_group_is_gone_and_nobody_belongs_to_it(api: Api) -> None:
+async def test_a_deleted_group_does_not_exist_and_has_no_members(api: Api) -> None:
     user = await api.create_user()
     group = await api.create_group([user["id"]])
     assert (await api.delete(f"{GROUPS}/{group['id']}")).status_code == 204

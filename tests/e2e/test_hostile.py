@@ -258,7 +258,7 @@ OF_THE_PROXY = ("%00", "..%2F..")
 
 
 @pytest.mark.parametrize("collection", [USERS, GROUPS])
-async def test_odd_ids_are_nobodys(api: Api, collection: str) -> None:
+async def test_invalid_ids_belong_to_no_user_or_group(api: Api, collection: str) -> None:
     body = {USERS: user_document(), GROUPS: {"schemas": [GROUP], "displayName": "g"}}[collection]
     patch = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "displayName", "value": "x"}]}
     for odd in ODD_IDS:
@@ -343,7 +343,7 @@ async def test_bulks_that_are_none_are_refused(api: Api) -> None:
             refused(answer, 400, 413)
 
 
-async def test_methods_that_nobody_has_are_refused(api: Api) -> None:
+async def test_unknown_methods_are_refused(api: Api) -> None:
     for method in ("PROPFIND", "TRACE", "FOO"):
         answer = await api.request(method, USERS)
         assert 400 <= answer.status_code < 500 or answer.status_code == 501, answer.status_code

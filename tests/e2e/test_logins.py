@@ -65,7 +65,7 @@ async def by_deletion(api: Api, person: Document, _: Document) -> httpx.Response
 
 
 @pytest.mark.parametrize("ending", [by_logout, by_administrator, by_deactivation, by_deletion])
-async def test_a_session_opens_every_service_and_closes_them_all(
+async def test_a_session_is_accepted_by_every_service_until_it_ends(
     stack: Stack, token_for: TokenFor, ending: Ending
 ) -> None:
     async with administrator(stack, token_for) as (api, tenant):
@@ -84,7 +84,7 @@ async def test_a_session_opens_every_service_and_closes_them_all(
             assert (await client.post("/oauth2/token", data=form)).json()["error"] == "invalid_grant"
 
 
-async def test_logins_are_audited_as_they_went(stack: Stack, token_for: TokenFor) -> None:
+async def test_logins_are_audited_and_counted_as_they_went(stack: Stack, token_for: TokenFor) -> None:
     async with administrator(stack, token_for) as (api, tenant):
         person = await api.create_user(password=PASSWORD)
         assert (await log_in(stack, tenant, person["userName"], "wrong horse battery")).status_code == 401
@@ -95,3 +95,29 @@ async def test_logins_are_audited_as_they_went(stack: Stack, token_for: TokenFor
         assert (failed["outcome"], failed["data"]["reason"]) == ("denied", "wrong_password")
         assert PASSWORD not in str([entry, failed])
         assert "wrong horse" not in str(failed)
+        assert (await api.delete(f"{USERS}/{person['id']}")).status_code == 204
+        expected = {
+            "logins_total": {"success": 1, "failure": 1},
+            "tokens_issued_total": {"password": 1, "client_credentials": 1},
+            "daily_active_users": {"all": 1},  # who is deleted now
+            "monthly_active_users": {"all": 1},
+            "sessions": {"all": 0},
+            "users": {"active": 0},
+        }
+        labels = {"logins_total": "result", "tokens_issued_total": "grant", "users": "state"}
+
+        async def counted() -> bool:
+            found = {name: await last_values(api, name, labels.get(name, "none")) for name in expected}
+            assert found == expected
+            return True
+
+        await eventually(counted, "the metrics of what happened")
+
+
+async def last_values(api: Api, metric: str, by: str) -> dict[str, int]:
+    """The sum of a counter and the present value of a gauge, by label."""
+    answer = await api.get("/metrics/query", params={"metric": f"quartet_{metric}", "by": by, "step": "day"})
+    series = answer.json()["series"]
+    is_counter = metric.endswith("_total")
+    values = {one["key"]: [point["value"] for point in one["points"]] for one in series}
+    return {key: sum(found) if is_counter else found[-1] for key, found in values.items()}

@@ -40,7 +40,7 @@ HELD = (
 
 
 @pytest.mark.parametrize("service", ["users", "groups"])
-async def test_whatever_the_document_allows_is_answered_as_it_says(api: Api, stack: Stack, service: str) -> None:
+async def test_requests_allowed_by_the_document_get_documented_responses(api: Api, stack: Stack, service: str) -> None:
     user = await api.create_user()
     await api.create_group([user["id"]])
     document = (await api.get(f"/{service}/openapi.json")).json()

@@ -99,7 +99,7 @@ async def test_a_slash_at_the_end_changes_nothing(api: Api) -> None:
         is_error(await api.get(path), 404)
 
 
-async def test_service_provider_config_tells_what_is_there(api: Api) -> None:
+async def test_service_provider_config_has_the_supported_features(api: Api) -> None:
     config = (await api.get(f"{ROOT}/ServiceProviderConfig")).json()
     for feature in ("patch", "filter", "sort", "etag", "changePassword"):
         assert config[feature]["supported"], feature
@@ -266,7 +266,7 @@ async def test_a_search_over_all_types_shows_what_the_token_may_read(stack: Stac
         is_error(await api.post(f"{ROOT}/.search", json={"schemas": [SEARCH]}), 403)
 
 
-async def test_nobody_is_me_with_the_token_of_an_api_client(api: Api) -> None:
+async def test_a_token_of_an_api_client_has_no_me(api: Api) -> None:
     for method, body in (("GET", None), ("PUT", user_document()), ("PATCH", patch_document()), ("DELETE", None)):
         answer = await api.request(method, f"{ROOT}/Me", json=body)
         is_error(answer, 404)

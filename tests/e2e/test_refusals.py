@@ -25,7 +25,7 @@ GUARDED = [
 
 @pytest.mark.parametrize(("path", "service", "content_type"), GUARDED)
 @pytest.mark.parametrize("token", [None, "nonsense", "eyJhbGciOiJub25lIn0.e30."])
-async def test_without_a_good_token_nobody_gets_in(
+async def test_requests_without_a_valid_token_are_refused(
     api: Api, path: str, service: str, content_type: str, token: str | None
 ) -> None:
     del api.headers["Authorization"]

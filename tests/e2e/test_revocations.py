@@ -10,8 +10,8 @@ from quartet_cli import tokens
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, TokenFor
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, back, stopped
+from quartet_testing.conditions import PATIENCE, eventually
+from quartet_testing.faults import back, stopped
 from quartet_testing.services import new_tenant
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]

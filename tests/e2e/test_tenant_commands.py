@@ -12,7 +12,7 @@ from quartet_testing.services import new_tenant
 pytestmark = pytest.mark.local_stack
 
 
-async def test_a_token_for_a_tenant_that_is_not_there_says_how_to_make_it(stack: Stack) -> None:
+async def test_the_error_of_a_token_for_an_unknown_tenant_has_the_command_to_create_it(stack: Stack) -> None:
     tenant = new_tenant()
     code, output, errors = await quartet(stack, "token", "--tenant", tenant)
     assert (code, output) == (1, "")

@@ -16,8 +16,8 @@ from yarl import URL
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_testing.client import GROUPS, USERS, Api, Document, TokenFor
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, database, kill
+from quartet_testing.conditions import PATIENCE, eventually
+from quartet_testing.faults import database, kill
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -31,10 +31,10 @@ SCHEMA = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "n
 REMAINS = {
     "users": {"tenants", "deleted_tenants", "revocations"},
     "groups": {"deleted_tenants", "revocations"},
-    "audit": {"deleted_tenants", "revocations", "logs", "leaf_hashes"},
+    "audit": {"deleted_tenants", "revocations", "logs", "leaves", "checkpoints"},
     "metrics": {"deleted_tenants", "revocations"},
 }
-"""All that is left of a tenant: that it is gone, and what the audit tree needs."""
+"""All that is left of a tenant: that it is gone, and the tree of its log with the latest checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ async def only_remains(stack: Stack, tenant: str) -> dict[str, dict[str, int]] |
     return found if {service: tables.keys() for service, tables in found.items()} == REMAINS else None
 
 
-async def test_a_suspended_tenant_is_refused_by_every_service_and_let_in_again_when_it_is_resumed(
+async def test_a_suspended_tenant_is_refused_by_every_service_until_it_is_resumed(
     customer: Customer, other: Api
 ) -> None:
     path = f"/users/tenants/{customer.tenant}"
@@ -153,13 +153,13 @@ async def test_a_deleted_tenant_leaves_nothing_in_any_schema_and_its_end_is_on_r
     assert {"users", "credentials", "memberships", "nestings", "tenant_schemas", "roles"} <= before["users"].keys()
     assert {"groups", "members", "nestings", "known_users"} <= before["groups"].keys()
     assert "entries" in before["audit"]
-    assert "event_counts" in before["metrics"]
+    assert {"series", "samples"} <= before["metrics"].keys()
     logged = before["audit"]["entries"]
     assert (await customer.platform.delete(f"/users/tenants/{customer.tenant}")).status_code == 202
     await until(401, customer)
 
     left = await eventually(lambda: only_remains(stack, customer.tenant), "nothing of the tenant")
-    assert left["audit"]["leaf_hashes"] >= logged
+    assert left["audit"]["leaves"] >= logged
     assert (await other.get(f"{USERS}/{neighbour['id']}")).status_code == 200
     assert {"users", "roles", "scim_tokens"} <= (await rows(stack, await tenant_of(other, neighbour)))["users"].keys()
     [entry] = [
@@ -187,10 +187,29 @@ async def test_workers_that_are_killed_while_they_remove_a_tenant_finish_it_when
     await eventually(lambda: only_remains(stack, customer.tenant), "nothing of the tenant", PATIENCE)
 
 
+async def test_a_legal_hold_keeps_the_entries_of_a_deleted_tenant_until_the_platform_releases_it(
+    customer: Customer, stack: Stack
+) -> None:
+    held = {"entries", "personal_parts", "legal_holds"}
+    assert (await customer.api.put("/audit/legal-hold", json={"reason": "Case 1"})).status_code == 200
+    assert (await customer.platform.delete(f"/users/tenants/{customer.tenant}")).status_code == 202
+
+    async def only_entries_remain() -> bool:
+        found = await rows(stack, customer.tenant)
+        expected = {**REMAINS, "audit": REMAINS["audit"] | held}
+        return {service: set(tables) for service, tables in found.items()} == expected
+
+    await eventually(only_entries_remain, "nothing of the tenant but its entries")
+    assert (await customer.platform.delete(f"/audit/legal-holds/{customer.tenant}")).status_code == 204
+    await eventually(lambda: only_remains(stack, customer.tenant), "nothing of the tenant")
+    released = await eventually(lambda: customer.platform.entries(action="audit.legal_hold.released"), "the release")
+    assert customer.tenant in {entry["data"]["tenant"] for entry in released}
+
+
 async def test_what_comes_late_of_a_deleted_tenant_has_no_effect_in_any_service(
     customer: Customer, other: Api, stack: Stack
 ) -> None:
-    [old] = await customer.api.entries(action="groups.nesting.added")
+    [old] = await eventually(lambda: customer.api.entries(action="groups.nesting.added"), "the entry")
     user: Document = {"id": str(uuid4()), "userName": "late", "displayName": None}
     assert (await customer.platform.delete(f"/users/tenants/{customer.tenant}")).status_code == 202
 

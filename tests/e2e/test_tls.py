@@ -125,7 +125,7 @@ async def test_groups_asks_users_over_mutual_tls(closed: Closed, token: str) -> 
 
 
 @pytest.mark.parametrize("service", SERVED)
-async def test_without_a_certificate_of_the_authority_nobody_is_talked_to(
+async def test_servers_without_a_certificate_of_the_authority_are_refused(
     closed: Closed, tmp_path: Path, service: str
 ) -> None:
     foreign = Authority(tmp_path, "foreign").issue("operator")

@@ -12,7 +12,7 @@ async def in_order(api: Api) -> None:
     await api.entries_of(marker["id"], CREATED)
 
 
-async def test_a_created_user_is_readable_at_once_and_as_answered(api: Api) -> None:
+async def test_a_created_user_can_be_read_at_once_as_in_the_response(api: Api) -> None:
     created = await api.post(USERS, json=user_document(displayName="Barbara Jensen"))
     user = created.json()
     assert created.status_code == 201
@@ -51,6 +51,7 @@ async def test_a_replaced_user_is_audited_exactly_once_and_counted_once(api: Api
     assert (await api.get(f"{USERS}/{user['id']}")).json() == answer.json()
     [entry] = await api.entries_of(user["id"], UPDATED)
     assert entry["data"]["changed"] == ["displayName"]
+    assert entry["data"]["changes"] == [{"path": "displayName", "before": "Babs", "after": "Barb"}]
     await api.counted(UPDATED, before + 1)
     await in_order(api)
     assert await api.entries(resource=user["id"], action=UPDATED) == [entry]

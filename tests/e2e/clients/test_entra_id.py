@@ -175,7 +175,7 @@ async def test_a_role_is_chosen_by_a_truth_that_is_a_text(api: Api) -> None:
     assert (await change(api, operation))["roles"] == [{"primary": True, "value": "auditor"}]
 
 
-async def test_a_create_of_somebody_who_is_there_is_a_conflict(api: Api) -> None:
+async def test_creating_an_existing_user_is_a_conflict(api: Api) -> None:
     user = await api.create_user()
     answer = await api.post(USERS, json=user_document(userName=user["userName"]))
     assert (answer.status_code, answer.json()["scimType"], answer.json()["status"]) == (409, "uniqueness", "409")

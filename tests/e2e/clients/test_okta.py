@@ -75,7 +75,7 @@ async def test_a_user_name_is_found_whatever_its_case_an_external_id_only_as_it_
     assert (again.status_code, again.json()["scimType"]) == (409, "uniqueness")
 
 
-async def test_a_schema_that_nobody_knows_is_no_reason_to_refuse_a_profile(api: Api) -> None:
+async def test_an_unknown_schema_is_no_reason_to_refuse_a_resource(api: Api) -> None:
     created = await create(api, profile())
     assert OKTA not in created
     assert OKTA not in created["schemas"]
@@ -166,6 +166,6 @@ async def test_groups_are_imported_by_pages_from_the_first(api: Api) -> None:
 
 
 @pytest.mark.parametrize("odd", ["nobody", "00u1b2c3", "%20", "../Users"])
-async def test_a_user_that_okta_remembers_and_nobody_has_is_404(api: Api, odd: str) -> None:
+async def test_a_read_of_an_unknown_user_id_is_404(api: Api, odd: str) -> None:
     answer = await api.get(f"{USERS}/{odd.replace('/', '%2F')}")
     assert (answer.status_code, answer.json()["status"]) == (404, "404")

@@ -6,8 +6,8 @@ import pytest
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import USERS, Api, Document, bulk_document, group_document, unique, user_document
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, database, stopped
+from quartet_testing.conditions import PATIENCE, eventually
+from quartet_testing.faults import database, stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 

@@ -8,7 +8,7 @@ from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api, Document
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import back, database, kill, measured, paused, somebody_waits, told_to_stop
+from quartet_testing.faults import back, database, kill, measured, somebody_waits, told_to_stop
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -36,22 +36,21 @@ async def test_a_consumer_that_is_killed_before_its_commit_gets_the_batch_again(
         async with connection.transaction():
             await connection.execute(HOLD_ALL)
             users = await Burst(api, 40).done()
-            await somebody_waits(connection, "INSERT INTO logs")
+            await somebody_waits(connection, "lock_logs")
             await kill(stack, WORKER)
         assert await api.entries(resource=users[-1]["id"]) == []
     await back(stack, WORKER)
     await arrived_exactly_once(api, users)
 
 
-async def test_a_consumer_that_is_told_to_stop_commits_and_acknowledges_its_batch(api: Api, stack: Stack) -> None:
+async def test_a_consumer_that_stops_commits_and_acknowledges_its_batch(api: Api, stack: Stack) -> None:
     async with database(stack, "audit") as connection:
         holding = connection.transaction()
-        async with paused(stack, WORKER):
-            users = await Burst(api, 40).done()
-            await eventually(lambda: queued(api), "events in the queue")
-            await holding.start()
-            await connection.execute(HOLD_ALL)
-        await somebody_waits(connection, "INSERT INTO logs")
+        await holding.start()
+        await connection.execute(HOLD_ALL)
+        users = await Burst(api, 40).done()
+        await eventually(lambda: queued(api), "events in the queue")
+        await somebody_waits(connection, "lock_logs")
         stopping = asyncio.create_task(asyncio.to_thread(stack.stop, WORKER))
         await told_to_stop(stack, WORKER)
         await holding.rollback()

@@ -25,7 +25,7 @@ async def test_checks_are_right_at_once_without_redis(api: Api, stack: Stack) ->
     await disturbed_writers(api, 4)
 
 
-async def test_checks_are_right_at_once_beside_a_redis_that_does_not_answer(api: Api, stack: Stack) -> None:
+async def test_checks_are_right_and_fast_while_redis_does_not_answer(api: Api, stack: Stack) -> None:
     async with paused(stack, "redis"):
         await disturbed_writers(api, 4)
     await disturbed_writers(api, 4)

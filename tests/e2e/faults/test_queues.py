@@ -58,7 +58,7 @@ async def test_a_worker_that_stood_still_longer_than_its_heartbeats_goes_on_exac
     async with database(stack, "audit") as connection, connection.transaction():
         await connection.execute("LOCK TABLE logs IN SHARE MODE")
         users = await Burst(api, 20).done()
-        await somebody_waits(connection, "INSERT INTO logs")  # so the worker has messages in hand
+        await somebody_waits(connection, "lock_logs")  # so the worker has messages in hand
         async with paused(stack, "audit-worker"):
 
             async def has_lost_its_consumer() -> bool:

@@ -8,8 +8,8 @@ import pytest
 from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, alarm, back, forget_log, kill, measured, paused, pids, stopped
+from quartet_testing.conditions import PATIENCE, eventually
+from quartet_testing.faults import alarm, back, forget_log, kill, measured, paused, pids, stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -45,7 +45,7 @@ async def test_rabbitmq_that_stops_and_comes_back_in_a_burst_loses_and_doubles_n
     await arrived_exactly_once(api, users)
 
 
-async def test_rabbitmq_that_stands_still_for_a_while_loses_and_doubles_nothing(api: Api, stack: Stack) -> None:
+async def test_a_paused_rabbitmq_loses_and_doubles_nothing(api: Api, stack: Stack) -> None:
     burst = Burst(api, 100)
     await burst.reached(20)
     async with paused(stack, "rabbitmq"):
@@ -53,6 +53,7 @@ async def test_rabbitmq_that_stands_still_for_a_while_loses_and_doubles_nothing(
     await arrived_exactly_once(api, users)
 
 
+@pytest.mark.slow
 async def test_rabbitmq_that_is_killed_before_it_confirms_loses_and_doubles_nothing(api: Api, stack: Stack) -> None:
     async with paused(stack, "rabbitmq"):
         users = await Burst(api, 100).done()  # by now the relay has sent the first of them and waits for an answer
@@ -60,6 +61,7 @@ async def test_rabbitmq_that_is_killed_before_it_confirms_loses_and_doubles_noth
     await arrived_exactly_once(api, users)
 
 
+@pytest.mark.slow
 async def test_a_queue_whose_log_rabbitmq_has_lost_is_made_anew(api: Api, stack: Stack) -> None:
     await forget_log(stack, REVOCATIONS)
     await kill(stack, "rabbitmq")

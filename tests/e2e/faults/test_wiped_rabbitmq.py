@@ -15,8 +15,8 @@ from quartet_cli.stack import Stack
 from quartet_testing.bursts import Burst, arrived_exactly_once
 from quartet_testing.client import Api
 from quartet_testing.command_line import quartet
-from quartet_testing.conditions import eventually
-from quartet_testing.faults import PATIENCE, stopped
+from quartet_testing.conditions import PATIENCE, eventually
+from quartet_testing.faults import stopped
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.usefixtures("whole_stack")]
 
@@ -60,6 +60,7 @@ async def status_names_none(stack: Stack) -> bool:
     return code == 0 and "problems" not in output
 
 
+@pytest.mark.slow
 async def test_after_a_wiped_rabbitmq_a_replay_completes_the_log_of_a_worker_that_was_stopped(
     api: Api, stack: Stack
 ) -> None:

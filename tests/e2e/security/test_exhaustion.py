@@ -57,9 +57,7 @@ async def stall(port: int, sent: bytes) -> bytes:
         writer.close()
 
 
-async def test_clients_that_send_slowly_are_given_up_and_nobody_waits_for_them(
-    stack: Stack, mine: Api, forger: Forger
-) -> None:
+async def test_slow_clients_are_disconnected_and_delay_no_others(stack: Stack, mine: Api, forger: Forger) -> None:
     port = stack._ports()["proxy"]
     half = request("POST", USERS, f"Authorization: Bearer {forger.token}", "Content-Length: 1000", body=b'{"schemas":')
     async with asyncio.timeout(PATIENCE):
@@ -132,6 +130,8 @@ FORMS: dict[str, bytes] = {
     "a long one": b"grant_type=client_credentials&client_id=" + b"x" * 500_000,
     "brackets": b"grant_type[]=client_credentials&client_id[a][b]=x",
 }
+VALID = {("/metrics/prometheus/api/v1/labels", "nothing")}
+"""A form of this API may be empty, by the path and the name of the body: labels of all series."""
 
 
 def taking_bodies(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -155,6 +155,8 @@ async def test_a_body_that_is_none_is_refused_by_every_route_that_takes_one(ever
     document = (await everybody.get(f"/{service}/openapi.json")).json()
     for method, path, media in taking_bodies(document):
         for name, body in (FORMS if media == FORM else BODIES).items():
+            if (path, name) in VALID:
+                continue
             answer = await everybody.request(method, path, content=body, headers={"Content-Type": media})
             assert 400 <= answer.status_code < 500, f"{method} {path}, {name}: {answer.status_code} {answer.text[:300]}"
             assert len(answer.content) < 4000, f"{method} {path}, {name}"

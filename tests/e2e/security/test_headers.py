@@ -41,7 +41,7 @@ def as_service(forger: Forger, tenant: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} | ({"Quartet-Tenant": tenant} if tenant is not None else {})
 
 
-async def test_a_client_that_claims_another_address_is_told_of_under_its_own(
+async def test_a_client_that_claims_another_address_is_logged_with_its_own(
     stranger: Stranger, recorded: Recorded
 ) -> None:
     for service in SERVICES:

@@ -34,7 +34,7 @@ def granted(answer: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", READ)
-async def test_a_page_of_the_listed_origin_may_call_without_cookies_and_read_what_it_is_told(
+async def test_a_page_of_a_listed_origin_may_send_requests_without_cookies_and_read_the_responses(
     api: Api, path: str
 ) -> None:
     preflight = await api.options(path, headers={"Origin": ORIGIN, **PREFLIGHT})
@@ -52,7 +52,7 @@ async def test_a_page_of_the_listed_origin_may_call_without_cookies_and_read_wha
 
 
 @pytest.mark.parametrize("origin", REFUSED)
-async def test_any_other_origin_is_told_nothing_that_its_page_may_read(api: Api, origin: str) -> None:
+async def test_a_page_of_another_origin_can_read_no_response(api: Api, origin: str) -> None:
     for path in READ:
         for answer in (
             await api.options(path, headers={"Origin": origin, **PREFLIGHT}),

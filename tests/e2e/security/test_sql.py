@@ -48,6 +48,10 @@ PAYLOADS = [
     "' UNION ALL SELECT private_key FROM signing_keys --",
     "$1 %s %(tenant)s {tenant} :tenant",
 ]
+ENDLESS = "/audit/events/live"
+"""Its answers do not end; its filters are those of the streams, which are tried in bodies."""
+SEARCHES_TEXT = " query:text"
+"""Parameters that find the entries of the audit log with a text, also those of these attacks."""
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Schema"
 ERRORS = re.compile(r"ERROR:  .*|FATAL:  .*")
@@ -140,7 +144,8 @@ async def attack(client: httpx.AsyncClient, place: Place) -> list[str]:
         told = f"{place} {payload!r}: {answer.status_code}, harmless {harmless.status_code}"
         if answer.status_code >= 500 or (answer.status_code < 300 and answer.status_code != harmless.status_code):
             wrong.append(told)
-        if place.method == "get" and answer.status_code == 200 and shape(answer) != shape(harmless):
+        compares = place.method == "get" and not str(place).endswith(SEARCHES_TEXT)
+        if compares and answer.status_code == 200 and shape(answer) != shape(harmless):
             wrong.append(f"{told} {shape(answer)} {shape(harmless)}")
         if time.monotonic() - begun > SLEEP * 0.8:
             wrong.append(f"{told}: it slept")
@@ -165,7 +170,7 @@ async def attack_all(client: httpx.AsyncClient, places: Sequence[Place]) -> list
 @pytest.mark.parametrize("service", SERVICES)
 async def test_sql_in_any_parameter_is_a_text_like_any_other(everybody: Api, stack: Stack, service: str) -> None:
     document = (await everybody.get(f"/{service}/openapi.json")).json()
-    places = list(Places(document, examples()))
+    places = [place for place in Places(document, examples()) if place.path != ENDLESS]
     assert len(places) >= 8
     before, log = await tables(stack), PostgresLog(stack)
     assert await attack_all(everybody, places) == []

@@ -147,7 +147,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("service", PATHS)
-def test_only_the_form_and_the_age_of_genuine_tokens_are_told(answers: Answers, service: str) -> None:
+def test_errors_reveal_only_the_form_and_expiry_of_genuine_tokens(answers: Answers, service: str) -> None:
     seen: dict[str, Any] = {}
     for name, (reason, _) in FORGERIES.items():
         answer, said = answers[service][name], SAID.get(reason, "The access token is not valid. Request a new one.")
@@ -208,7 +208,7 @@ async def test_another_tenants_token_finds_nothing_of_this_one(api: Api, other: 
     assert (await api.get(f"{USERS}/{user['id']}")).json() == user
 
 
-async def test_a_token_that_has_ended_is_refused_everywhere_and_the_log_says_that_it_was_known(
+async def test_a_revoked_token_is_refused_everywhere_and_logged_as_known(
     stack: Stack, mine: Api, stranger: Stranger, recorded: Recorded
 ) -> None:
     scopes = ["users:read", "groups:read", "audit:read", "metrics:read"]
