@@ -4,8 +4,8 @@ Run `.venv/bin/python bench/backbone.py [EVENTS] [--before CHECKOUT]`. With --be
 (whose .venv exists) is measured first, by the same script. It starts a stack, holds the workers, and writes mixed
 events by the API: of each four, two users are created, one is changed, and one becomes a member of a group. Then the
 workers go on until every service has taken in its events. Printed: events per second, and microseconds of CPU per
-event of each process, PostgreSQL's own included. Meanwhile another tenant creates a user each half second: how late
-its audit entries are, by the entries' own times.
+event of each process, PostgreSQL's own included, without that of the connections that look what has arrived. Meanwhile
+another tenant creates a user each half second: how late its audit entries are, by the entries' own times.
 """
 
 import argparse
@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import orjson
@@ -30,12 +32,18 @@ from quartet_cli.stack import Stack
 from quartet_testing.client import Api, bulk_document
 from quartet_testing.faults import database, paused, pids
 
+if TYPE_CHECKING:  # an earlier checkout, which the same script measures, has no such module
+    from quartet_common.data.connections import SingleConnection
+
 PER_BULK = 1_000
 GROUPS = 5
 SMALL, LARGE = "small", "large"
 TIMEOUT = 300.0
 QUIET = 2.0
 """Seconds without an arrival after which all has arrived."""
+COUNT = "SELECT count(*) FROM {} WHERE tenant_id = $1"
+TAKEN_IN = {service: "entries" if service == "audit" else "inbox" for service in SERVICES}
+OUTBOXES = dict.fromkeys(SERVICES, "outbox")
 OPEN = {"QUARTET_LIMIT_CLIENT": "off", "QUARTET_LIMIT_ADDRESS": "off"}
 
 
@@ -77,22 +85,39 @@ def patch(path: str, operation: str, attribute: str, value: Any) -> dict[str, An
     return {"method": "PATCH", "path": path, "data": body}
 
 
-async def arrived(stack: Stack) -> dict[str, int]:
-    """How many events of the large tenant each service has taken in, by its inbox."""
-    found = {}
-    for service in SERVICES:
-        async with database(stack, service) as connection:
-            found[service] = await connection.fetchval("SELECT count(*) FROM inbox WHERE tenant_id = $1", LARGE)
-    return found
+@dataclass(frozen=True)
+class Watch:
+    """Looks into the databases by connections of its own, whose cost is no part of the measurement."""
+
+    stack: Stack
+    connections: "dict[str, SingleConnection]"
+
+    async def count(self, tables: Mapping[str, str]) -> dict[str, int]:
+        """How many rows of the large tenant these tables, by service, have."""
+        return {
+            service: await self.connections[service].fetchval(COUNT.format(table), LARGE)
+            for service, table in tables.items()
+        }
+
+    async def arrived(self) -> dict[str, int]:
+        """How many events of the large tenant each service has taken in."""
+        return await self.count(TAKEN_IN)
+
+    def spent(self) -> dict[str, float]:
+        """Processor time of each program."""
+        spent = processor_seconds(self.stack)
+        for connection in self.connections.values():
+            times = psutil.Process(connection.get_server_pid()).cpu_times()
+            spent["postgres"] -= times.user + times.system
+        return spent
 
 
-async def waiting(stack: Stack) -> int:
-    """How many events of the large tenant are in the outboxes."""
-    total = 0
-    for service in SERVICES:
-        async with database(stack, service) as connection:
-            total += await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant_id = $1", LARGE)
-    return total
+@asynccontextmanager
+async def watching(stack: Stack) -> AsyncIterator[Watch]:
+    """Connections to the database of each service, for as long as this."""
+    async with AsyncExitStack() as opened:
+        connections = {one: await opened.enter_async_context(database(stack, one)) for one in SERVICES}
+        yield Watch(stack, connections)
 
 
 async def trickle(api: Api, done: asyncio.Event) -> None:
@@ -117,18 +142,18 @@ async def delays(api: Api) -> list[float]:
             return sorted(found)
 
 
-async def settled(stack: Stack) -> tuple[dict[str, int], float, dict[str, float]]:
+async def settled(watch: Watch) -> tuple[dict[str, int], float, dict[str, float]]:
     """Wait until nothing has arrived for QUIET seconds; what had arrived, when the last of it did, and the processor
     time of each program at that moment.
     """
-    last, changed, spent = await arrived(stack), time.perf_counter(), processor_seconds(stack)
+    last, changed, spent = await watch.arrived(), time.perf_counter(), watch.spent()
     deadline = changed + TIMEOUT
-    while time.perf_counter() < changed + QUIET or await waiting(stack):
+    while time.perf_counter() < changed + QUIET or any((await watch.count(OUTBOXES)).values()):
         if time.perf_counter() > deadline:
             raise SystemExit(f"not all events arrived within {TIMEOUT:.0f} s: {last}")
-        now = await arrived(stack)
+        now = await watch.arrived()
         if now != last:
-            last, changed, spent = now, time.perf_counter(), processor_seconds(stack)
+            last, changed, spent = now, time.perf_counter(), watch.spent()
         await asyncio.sleep(0.1)
     return last, changed, spent
 
@@ -136,16 +161,16 @@ async def settled(stack: Stack) -> tuple[dict[str, int], float, dict[str, float]
 async def measure(stack: Stack, events: int) -> None:
     """Write, let the workers go on, and print what was seen."""
     tokens = [await asyncio.to_thread(stack.token, tenant) for tenant in (LARGE, SMALL)]
-    async with Api(stack.url, tokens[0]) as large, Api(stack.url, tokens[1]) as small:
+    async with Api(stack.url, tokens[0]) as large, Api(stack.url, tokens[1]) as small, watching(stack) as watch:
         await asyncio.gather(large.create_user(), small.create_user())
-        before, _, _ = await settled(stack)
+        before, _, _ = await settled(watch)
         async with AsyncExitStack() as held:
             for worker in WORKERS:
                 await held.enter_async_context(paused(stack, worker))
             await write(stack.url, tokens[0], events)
-        begun_with, begun, done = processor_seconds(stack), time.perf_counter(), asyncio.Event()
+            begun_with, begun, done = watch.spent(), time.perf_counter(), asyncio.Event()
         trickling = asyncio.ensure_future(trickle(small, done))
-        after, ended, spent = await settled(stack)
+        after, ended, spent = await settled(watch)
         done.set()
         await trickling
         assert after["audit"] == after["metrics"], after

@@ -5,7 +5,8 @@ a running one. A write is taken as committed when its answer has come; from then
 asked for again and again, one question at a time, until the entry is there. So a figure is late by up to the time that
 one question takes (printed as the resolution) and 10 ms; it can be below zero when the entry was there before the
 answer. "Event time -> entry recorded" is what the log itself says: from inside the write's transaction to inside the
-audit worker's.
+audit worker's. With --metrics it asks for the number of users in the metrics instead: the n-th answer counts until n
+users are there.
 """
 
 import argparse
@@ -28,6 +29,8 @@ PAGE = 20
 PAUSE = 0.01
 """Seconds between two looks at the log: without it the looking itself would be most of the load on a small machine."""
 PATIENCE = 60.0
+QUIET = 3.0
+"""Seconds until the users that were there before are counted."""
 OVERDUE = 0.3
 """Seconds after the answer from which an entry is looked for by its user's id."""
 
@@ -40,6 +43,8 @@ class Run:
     took: list[float] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
     recorded: dict[str, float] = field(default_factory=dict)
+    counted: list[float] = field(default_factory=list)
+    """When the first, second, ... user was in the metrics."""
     questions: list[float] = field(default_factory=list)
     written: bool = False
     refused: int = 0
@@ -98,6 +103,29 @@ async def watch(api: Api, run: Run) -> None:
             raise SystemExit(f"{len(run.answered.keys() - run.seen.keys())} entries did not appear")
 
 
+async def watch_metrics(api: Api, run: Run, before: int) -> None:
+    """Ask for the number of users until all are counted; `before` were there already."""
+    deadline = time.monotonic() + PATIENCE
+    while not (run.written and len(run.counted) >= len(run.answered)):
+        begun = time.monotonic()
+        users = await users_in_metrics(api) - before
+        now = time.monotonic()
+        run.questions.append(now - begun)
+        if users > len(run.counted):
+            deadline = now + PATIENCE
+            run.counted += [now] * (users - len(run.counted))
+        if now > deadline:
+            raise SystemExit(f"{len(run.answered) - len(run.counted)} users were not counted")
+        await asyncio.sleep(PAUSE)
+
+
+async def users_in_metrics(api: Api) -> int:
+    """The number of users that the metrics service has counted."""
+    answer = await api.get("/metrics/query", params={"metric": "quartet_users"})
+    answer.raise_for_status()
+    return int(answer.json()["total"])
+
+
 async def look_for_overdue(api: Api, run: Run) -> bool:
     """Ask for one user by its id that should have been seen by now; True if it is there.
 
@@ -131,22 +159,30 @@ def row(name: str, values: Sequence[float]) -> str:
 
 def report(run: Run) -> None:
     """Print the table."""
-    late = [run.seen[one] - run.answered[one] for one in run.answered]
     print(f"{'milliseconds':<34}{'n':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}")
-    print(row("answer -> entry visible", late))
-    print(row("event time -> entry recorded", [run.recorded[one] for one in run.answered]))
+    if run.counted:
+        late = [seen - answered for seen, answered in zip(run.counted, sorted(run.answered.values()), strict=False)]
+        print(row("answer -> counted in /metrics/query", late))
+    else:
+        print(row("answer -> entry visible", [run.seen[one] - run.answered[one] for one in run.answered]))
+        print(row("event time -> entry recorded", [run.recorded[one] for one in run.answered]))
     print(row("POST /scim/v2/Users", run.took))
-    print(row("resolution: one look at the log", run.questions))
+    print(row("resolution: one look", run.questions))
     if run.refused:
         print(f"{run.refused} writes were refused: they are in none of the figures")
 
 
-async def measure(url: str, token: str, rate: float, seconds: float) -> None:
+async def measure(url: str, token: str, rate: float, seconds: float, *, of_metrics: bool) -> None:
     """Write and watch at once, over connections of their own."""
     run = Run()
     async with Api(url, token) as writer, Api(url, token) as watcher:
         await writer.create_user()  # the connection and the first token check are no part of it
-        run_watch = asyncio.ensure_future(watch(watcher, run))
+        if of_metrics:
+            await asyncio.sleep(QUIET)
+            watching = watch_metrics(watcher, run, await users_in_metrics(watcher))
+        else:
+            watching = watch(watcher, run)
+        run_watch = asyncio.ensure_future(watching)
         await write(writer, run, rate, seconds)
         await run_watch
     report(run)
@@ -172,14 +208,15 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description="How long after its commit a write is in the audit log.")
     parser.add_argument("--url", help="the proxy of a running stack")
-    parser.add_argument("--token", help="a bearer token with users:write and audit:read")
+    parser.add_argument("--token", help="a bearer token with users:write, and audit:read or metrics:read")
     parser.add_argument("--rate", type=float, default=100, help="writes per second")
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--metrics", action="store_true", help="how long until it is counted, instead")
     arguments = parser.parse_args()
     if bool(arguments.url) != bool(arguments.token):
         parser.error("--url and --token go together")
     with target(arguments.url, arguments.token) as (url, token):
-        asyncio.run(measure(url, token, arguments.rate, arguments.seconds))
+        asyncio.run(measure(url, token, arguments.rate, arguments.seconds, of_metrics=arguments.metrics))
 
 
 if __name__ == "__main__":
