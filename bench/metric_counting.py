@@ -32,9 +32,10 @@ from quartet_common.core.clock import utc_now
 from quartet_common.core.identifiers import new_id
 from quartet_common.messaging import inbox
 from quartet_common.messaging.envelope import Event
-from quartet_metrics import metric_store, series_store
 from quartet_metrics.app import SERVICE
 from quartet_metrics.config import MetricsConfig
+from quartet_metrics.retention import retention_store
+from quartet_metrics.series import series_store
 from quartet_metrics.subscriptions import count_events
 from quartet_testing.faults import pids
 from quartet_testing.limits import WIDE
@@ -137,7 +138,7 @@ async def measure_retention(service: RunningService, layout: str) -> None:
     some = 5000
     while some == 5000:
         async with service.container.database.transaction() as connection:
-            some = await metric_store.prune_samples(connection, f"{layout}0", keep, keep - timedelta(days=999), 5000)
+            some = await retention_store.prune_samples(connection, f"{layout}0", keep, keep - timedelta(days=999), 5000)
         removed += some
     took = time.perf_counter() - begun
     print(f"{layout:14} {removed:,} minutes removed in {took:.1f} s: {removed / took:,.0f}/s", flush=True)

@@ -49,6 +49,11 @@ AUDIT_LEVELS = {
     "subscriptions": 5, "exports": 6, "streams": 7, "events": 8, "api": 9, "app": 9, "__main__": 10,
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
+METRICS_LEVELS = {
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "prometheus": 4,
+    "subscriptions": 4, "api": 5, "app": 5, "__main__": 6,
+}  # fmt: skip
+"""The packages and modules of the metrics service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
 """What writes outbox rows and revocations: only `quartet_common.runtime.unit_of_work` calls it for a service."""
 EVENT_TYPES = {f"quartet_common.messaging.outbox.{name}" for name in ("DomainEvent", "NewOutboxRow")}
@@ -163,7 +168,12 @@ def test_libs_common_has_packages_and_no_modules_at_its_root() -> None:
 
 @pytest.mark.parametrize(
     ("package", "levels"),
-    [("quartet_common", LEVELS), ("quartet_users", USERS_LEVELS), ("quartet_audit", AUDIT_LEVELS)],
+    [
+        ("quartet_common", LEVELS),
+        ("quartet_users", USERS_LEVELS),
+        ("quartet_audit", AUDIT_LEVELS),
+        ("quartet_metrics", METRICS_LEVELS),
+    ],
 )
 def test_packages_import_packages_of_lower_levels_only(package: str, levels: dict[str, int]) -> None:
     for path in modules(package):

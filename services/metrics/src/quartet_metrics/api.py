@@ -6,9 +6,12 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
 from quartet_common.web.dependencies import provide
-from quartet_metrics import active_user_store, engine_routes, metric_routes, metric_store, prometheus_routes
+from quartet_metrics.active_users import active_user_store
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.prometheus_usecases import PrometheusQueries
+from quartet_metrics.engine import engine_routes
+from quartet_metrics.prometheus import prometheus_routes
+from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
+from quartet_metrics.queries import query_routes, query_store
 
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
@@ -21,12 +24,12 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
         reference=prometheus_routes.REFERENCE,
     )
     exporters: dict[str, data_export.Exporter] = {
-        "series": metric_store.export_series,
-        "sample": metric_store.export_samples,
+        "series": query_store.export_series,
+        "sample": query_store.export_samples,
         "active_user": active_user_store.export_active_users,
     }
     provide(app, data_export.Exports, data_export.Exports.of(container, exporters))
-    app.register_blueprint(metric_routes.blueprint)
+    app.register_blueprint(query_routes.blueprint)
     app.register_blueprint(prometheus_routes.blueprint)
     app.register_blueprint(engine_routes.blueprint)
     provide(app, PrometheusQueries, PrometheusQueries(container))

@@ -4,8 +4,8 @@ from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.process import Service, create_app_of
 from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.engine_usecases import writing
-from quartet_metrics.metric_usecases import moving_event_counts, pruning
+from quartet_metrics.engine.engine_usecases import writing
+from quartet_metrics.retention.retention_usecases import moving_event_counts, pruning
 from quartet_metrics.subscriptions import subscriptions
 
 SERVICE = Service(

@@ -10,10 +10,11 @@ from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
-from quartet_metrics import active_user_store, series_store
-from quartet_metrics.activity_domain import activities, deleted_users, first_kept, tenants_of
+from quartet_metrics.active_users import active_user_store
+from quartet_metrics.active_users.activity_domain import activities, deleted_users, first_kept, tenants_of
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.series_domain import Place, SeriesKey, tally
+from quartet_metrics.series import series_store
+from quartet_metrics.series.series_domain import Place, SeriesKey, tally
 
 
 def subscriptions(container: AppContainer[MetricsConfig]) -> list[Subscription]:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from quartet_metrics.engine_client import EngineClient
+from quartet_metrics.engine.engine_client import EngineClient
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 

@@ -14,13 +14,14 @@ from quartet_cli.errors import QuartetError
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime import tenant_deletion
-from quartet_metrics import engine_store, series_store
-from quartet_metrics.engine_domain import SETTLED
-from quartet_metrics.engine_usecases import EngineWriter, read_state, rebuild
-from quartet_metrics.metric_catalog_domain import DAILY_USERS, EVENTS, USERS
-from quartet_metrics.prometheus_parameters import read_instant, read_selection
-from quartet_metrics.prometheus_usecases import PrometheusQueries
-from quartet_metrics.series_domain import Place, SeriesKey
+from quartet_metrics.engine import engine_store
+from quartet_metrics.engine.engine_domain import SETTLED
+from quartet_metrics.engine.engine_usecases import EngineWriter, read_state, rebuild
+from quartet_metrics.prometheus.prometheus_parameters import read_instant, read_selection
+from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
+from quartet_metrics.series import series_store
+from quartet_metrics.series.catalog_domain import DAILY_USERS, EVENTS, USERS
+from quartet_metrics.series.series_domain import Place, SeriesKey
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 

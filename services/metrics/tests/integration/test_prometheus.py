@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from quartet_metrics.engine_client import EngineClient
-from quartet_metrics.prometheus_usecases import PrometheusQueries
+from quartet_metrics.engine.engine_client import EngineClient
+from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 

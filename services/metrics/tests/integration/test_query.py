@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from quartet_metrics import metric_store, series_store
-from quartet_metrics.metric_catalog_domain import ALIASES, METRICS
-from quartet_metrics.metric_domain import STEPS, Query, bucket_starts
-from quartet_metrics.series_domain import Place, SeriesKey
+from quartet_metrics.queries import query_store
+from quartet_metrics.queries.query_domain import STEPS, Query, bucket_starts
+from quartet_metrics.series import series_store
+from quartet_metrics.series.catalog_domain import ALIASES, METRICS
+from quartet_metrics.series.series_domain import Place, SeriesKey
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
@@ -140,7 +141,7 @@ async def test_more_keys_than_points_are_refused_without_reading_them_all(metric
     await fill(metrics, tenant, [(NINE, f"users.thing{n}.happened", "success", 1) for n in range(10_002)])
     query = hours_of_type(NINE, NINE + HOUR)
     async with metrics.container.database.connection() as connection:
-        assert len(await metric_store.read_sums(connection, tenant, query)) == 10_002
+        assert len(await query_store.read_sums(connection, tenant, query)) == 10_002
     assert (await ask(metrics, tenant, f"{RANGE}&by=type"))[1]["code"] == "too_many_points"
 
 
@@ -244,8 +245,8 @@ async def test_a_query_reads_the_range_of_the_index_that_it_asks_for_and_nothing
         await connection.execute(many, tenant, NINE)
         await connection.execute("ANALYZE samples")
         plan = await connection.fetchval(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {metric_store.SUMS}",
-            *metric_store.arguments(f"{tenant}7", query, query.starts),
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {query_store.SUMS}",
+            *query_store.arguments(f"{tenant}7", query, query.starts),
         )
         await connection.execute("DELETE FROM samples WHERE tenant_id LIKE $1 || '%'", tenant)
         await connection.execute("DELETE FROM series WHERE tenant_id LIKE $1 || '%'", tenant)

@@ -15,10 +15,13 @@ from quartet_common.core.errors import ContendedError
 from quartet_common.core.identifiers import new_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
-from quartet_metrics import active_user_store, engine_store, metric_store, series_store
-from quartet_metrics.metric_usecases import PRUNE_BATCH, moving_event_counts, pruning
-from quartet_metrics.series_domain import series_id
-from quartet_metrics.series_store import FAR_PAST, ChangedSeries, Value
+from quartet_metrics.active_users import active_user_store
+from quartet_metrics.engine import engine_store
+from quartet_metrics.retention import retention_store
+from quartet_metrics.retention.retention_usecases import PRUNE_BATCH, moving_event_counts, pruning
+from quartet_metrics.series import series_store
+from quartet_metrics.series.series_domain import series_id
+from quartet_metrics.series.series_store import FAR_PAST, ChangedSeries, Value
 from quartet_metrics.subscriptions import count_events
 from quartet_testing.services import RunningService, new_tenant
 
@@ -205,7 +208,7 @@ async def test_what_is_not_kept_any_more_is_deleted_and_longer_steps_stay(
     metrics: RunningService, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant, user = new_tenant(), str(new_id())
-    monkeypatch.setattr("quartet_metrics.metric_usecases.PRUNE_BATCH", 3)
+    monkeypatch.setattr("quartet_metrics.retention.retention_usecases.PRUNE_BATCH", 3)
     usual = metrics.container.config.model_copy(update={"minute_days": 7, "hour_days": 400})
     monkeypatch.setattr(metrics.container, "config", usual)
     now = metrics.container.clock()
@@ -213,12 +216,12 @@ async def test_what_is_not_kept_any_more_is_deleted_and_longer_steps_stay(
     logins = [with_data(event(tenant, at, "users.login.succeeded"), {"userId": user}) for at in times]
     await count(metrics, logins, date(2000, 1, 1))
     async with metrics.container.database.connection() as connection:
-        assert tenant in await metric_store.read_tenants(connection)
+        assert tenant in await retention_store.read_tenants(connection)
 
     async def only_this(_: object) -> list[str]:
         return [tenant]  # other tests have many samples, which would be pruned three by three
 
-    monkeypatch.setattr(metric_store, "read_tenants", only_this)
+    monkeypatch.setattr(retention_store, "read_tenants", only_this)
     await pruning(metrics.container).action()
     async with metrics.container.database.connection() as connection:
         rows = await connection.fetch(

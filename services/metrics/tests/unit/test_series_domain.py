@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from quartet_common.messaging.envelope import DENIED, Event
-from quartet_metrics.metric_catalog_domain import METRICS, Kind, Metric
-from quartet_metrics.series_domain import Place, SeriesKey, changes_of, series_id, tally
+from quartet_metrics.series.catalog_domain import METRICS, Kind, Metric
+from quartet_metrics.series.series_domain import Place, SeriesKey, changes_of, series_id, tally
 
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
 MakeEvent = Callable[..., Event]

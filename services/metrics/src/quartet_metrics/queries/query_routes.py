@@ -8,9 +8,9 @@ from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.metric_models import Answer, Catalog, Parameters, catalog
-from quartet_metrics.metric_parameters import read_query
-from quartet_metrics.metric_usecases import answer_query, kept_at
+from quartet_metrics.queries.query_models import Answer, Catalog, Parameters, catalog
+from quartet_metrics.queries.query_parameters import read_query
+from quartet_metrics.queries.query_usecases import answer_query, kept_at
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/metrics")
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from quartet_common.core.errors import ServiceError
-from quartet_metrics.engine_domain import TENANT
+from quartet_metrics.engine.engine_domain import TENANT
 
 Labels = dict[str, str]
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from quartet_common.data.connections import Connection
-from quartet_metrics.series_domain import SEPARATOR, Amounts, Place, SeriesKey, series_id
+from quartet_metrics.series.series_domain import SEPARATOR, Amounts, Place, SeriesKey, series_id
 
 STEPS: Mapping[str, Callable[[datetime], datetime]] = MappingProxyType(
     {

@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 
 from quartet_common.core.validation_messages import shown
 from quartet_common.web.query_parameters import BadParameterError, single, time
-from quartet_metrics.metric_catalog_domain import ALIASES, Kind, Metric
-from quartet_metrics.metric_domain import (
+from quartet_metrics.queries.query_domain import (
     DAY,
     HOUR,
     MINUTE,
@@ -21,6 +20,7 @@ from quartet_metrics.metric_domain import (
     ceiling,
     floor,
 )
+from quartet_metrics.series.catalog_domain import ALIASES, Kind, Metric
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from datetime import datetime
 import asyncpg
 
 from quartet_common.data.connections import Connection
-from quartet_metrics.engine_domain import DAILY, SETTLED
-from quartet_metrics.series_store import FAR_PAST, ChangedSeries
+from quartet_metrics.engine.engine_domain import DAILY, SETTLED
+from quartet_metrics.series.series_store import FAR_PAST, ChangedSeries
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from quartet_metrics.metric_catalog_domain import METRICS
-from quartet_metrics.metric_domain import MAX_POINTS, NO_LABEL, STEPS
+from quartet_metrics.queries.query_domain import MAX_POINTS, NO_LABEL, STEPS
+from quartet_metrics.series.catalog_domain import METRICS
 
 
 class Point(Struct, frozen=True):

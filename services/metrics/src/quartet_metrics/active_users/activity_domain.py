@@ -7,7 +7,7 @@ from uuid import UUID
 
 from quartet_common.core.caller import USER
 from quartet_common.messaging.envelope import SUCCESS, Event
-from quartet_metrics.metric_catalog_domain import DAILY_USERS, MONTHLY_USERS, WEEKLY_USERS
+from quartet_metrics.series.catalog_domain import DAILY_USERS, MONTHLY_USERS, WEEKLY_USERS
 
 LOGIN = "users.login.succeeded"
 DELETED = "users.user.deleted"

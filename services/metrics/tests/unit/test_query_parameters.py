@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from quartet_common.web.query_parameters import BadParameterError
-from quartet_metrics import metric_parameters
-from quartet_metrics.metric_catalog_domain import ALIASES
-from quartet_metrics.metric_domain import DAY, MAX_POINTS, STEPS, Kept, Query, TooManyPointsError
+from quartet_metrics.queries import query_parameters
+from quartet_metrics.queries.query_domain import DAY, MAX_POINTS, STEPS, Kept, Query, TooManyPointsError
+from quartet_metrics.series.catalog_domain import ALIASES
 
 NOW = datetime(2026, 1, 31, 9, 20, tzinfo=UTC)
 KEPT = Kept.at(NOW, 7, 400)
 
 
 def read_query(parameters: dict[str, list[str]], now: datetime, kept: Kept = KEPT) -> Query:
-    return metric_parameters.read_query(parameters, now, kept)
+    return query_parameters.read_query(parameters, now, kept)
 
 
 def test_without_a_range_it_is_the_24_hours_that_end_with_the_one_running() -> None:

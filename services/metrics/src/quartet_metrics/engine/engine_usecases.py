@@ -11,10 +11,10 @@ from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.core.schedule import Schedule
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
-from quartet_metrics import engine_store, series_store
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.engine_client import EngineClient
-from quartet_metrics.engine_domain import (
+from quartet_metrics.engine import engine_store
+from quartet_metrics.engine.engine_client import EngineClient
+from quartet_metrics.engine.engine_domain import (
     DAILY,
     MARK,
     MINUTE,
@@ -29,10 +29,11 @@ from quartet_metrics.engine_domain import (
     selector_of,
     tenant_filter,
 )
-from quartet_metrics.metric_catalog_domain import METRICS
-from quartet_metrics.metric_domain import Kept
-from quartet_metrics.series_domain import SeriesKey
-from quartet_metrics.series_store import ChangedSeries
+from quartet_metrics.queries.query_domain import Kept
+from quartet_metrics.series import series_store
+from quartet_metrics.series.catalog_domain import METRICS
+from quartet_metrics.series.series_domain import SeriesKey
+from quartet_metrics.series.series_store import ChangedSeries
 
 logger = logging.getLogger(__name__)
 

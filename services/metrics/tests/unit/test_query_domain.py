@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quartet_metrics.metric_catalog_domain import ALIASES
-from quartet_metrics.metric_domain import (
+from quartet_metrics.queries.query_domain import (
     ALL,
     DAY,
     FAR,
@@ -28,6 +27,7 @@ from quartet_metrics.metric_domain import (
     levels,
     sums,
 )
+from quartet_metrics.series.catalog_domain import ALIASES
 
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
 times = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # made aware here

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from quartet_metrics.metric_catalog_domain import METRICS
+from quartet_metrics.series.catalog_domain import METRICS
 
 TIME = "seconds since 1970, or an RFC 3339 time"
 

@@ -9,7 +9,7 @@ import httpx
 
 from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.engine_domain import tenant_filter
+from quartet_metrics.engine.engine_domain import tenant_filter
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import requires
 from quartet_common.web.responses import json_response
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.engine_usecases import EngineState, read_state
-from quartet_metrics.engine_usecases import rebuild as rebuild_engine
+from quartet_metrics.engine.engine_usecases import EngineState, read_state
+from quartet_metrics.engine.engine_usecases import rebuild as rebuild_engine
 
 blueprint = Blueprint("engine", __name__, url_prefix="/metrics/engine")
 

@@ -9,9 +9,9 @@ from quartet_common.core.fair_share import FairShare
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_common.runtime.container import AppContainer
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.engine_client import EngineClient, Parameters, engine_unavailable
-from quartet_metrics.engine_domain import TENANT
-from quartet_metrics.prometheus_domain import (
+from quartet_metrics.engine.engine_client import EngineClient, Parameters, engine_unavailable
+from quartet_metrics.engine.engine_domain import TENANT
+from quartet_metrics.prometheus.prometheus_domain import (
     QueryError,
     answer,
     own_label_sets,
@@ -20,7 +20,7 @@ from quartet_metrics.prometheus_domain import (
     refusal,
     values_of,
 )
-from quartet_metrics.prometheus_parameters import Selection
+from quartet_metrics.prometheus.prometheus_parameters import Selection
 
 QUERIES, QUERIES_OF_TENANT = 8, 4
 """Queries that a process has in the engine at a time, in all and of one tenant; more wait."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
-from quartet_metrics.activity_domain import WINDOWS, Activity
+from quartet_metrics.active_users.activity_domain import WINDOWS, Activity
 
 LOCKS = 13
 """The first key of the advisory locks of tenants; the second is a hash of the tenant."""

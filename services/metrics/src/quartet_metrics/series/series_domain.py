@@ -11,7 +11,7 @@ from typing import NamedTuple
 from quartet_common.core.caller import CLIENT
 from quartet_common.messaging.envelope import Event
 from quartet_common.messaging.event_types import APPLICATION
-from quartet_metrics.metric_catalog_domain import (
+from quartet_metrics.series.catalog_domain import (
     CLIENTS,
     DENIED_REQUESTS,
     ENTRIES,

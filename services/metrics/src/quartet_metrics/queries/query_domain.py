@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from quartet_common.core.errors import BadRequestError
-from quartet_metrics.metric_catalog_domain import Alias, Kind, Metric
+from quartet_metrics.series.catalog_domain import Alias, Kind, Metric
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

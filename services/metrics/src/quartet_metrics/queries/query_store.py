@@ -1,11 +1,11 @@
-"""SQL of queries, exports and retention: connection first, then the tenant; never commits."""
+"""SQL of queries and exports: connection first, then the tenant; never commits."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from quartet_common.data.connections import Connection
 from quartet_common.data.row_exports import json_rows
-from quartet_metrics.metric_domain import ALL, MAX_POINTS, NO_LABEL, Cell, Query
+from quartet_metrics.queries.query_domain import ALL, MAX_POINTS, NO_LABEL, Cell, Query
 
 # The subquery with OFFSET 0 is a range scan of the key of samples for each series and segment, whatever the plan.
 ADDED = """
@@ -32,24 +32,6 @@ ON samples.tenant_id = series.tenant_id AND samples.series = series.series AND s
 AND samples.start >= $3 AND samples.start < least($4::timestamptz, $5::timestamptz)
 WHERE series.tenant_id = $1 AND series.metric = $2"""
 
-TENANTS = """
-WITH RECURSIVE tenants AS (
-    (SELECT tenant_id FROM series ORDER BY tenant_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT tenant_id FROM series WHERE series.tenant_id > tenants.tenant_id ORDER BY tenant_id LIMIT 1)
-    FROM tenants WHERE tenants.tenant_id IS NOT NULL
-)
-SELECT tenant_id FROM tenants WHERE tenant_id IS NOT NULL"""
-PRUNE = """
-DELETE FROM samples WHERE ctid = ANY(ARRAY(
-    SELECT old.ctid FROM series
-    CROSS JOIN (VALUES ('minute', $2::timestamptz), ('hour', $3::timestamptz)) AS kept (step, first)
-    CROSS JOIN LATERAL (
-        SELECT samples.ctid FROM samples WHERE samples.tenant_id = series.tenant_id AND samples.series = series.series
-        AND samples.step = kept.step AND samples.start < kept.first LIMIT $4
-    ) AS old WHERE series.tenant_id = $1 LIMIT $4))"""
-MOVE = "SELECT move_event_counts()"
-
 export_series = json_rows(
     "SELECT series::text AS series, metric, labels, total FROM series WHERE tenant_id = $1 ORDER BY metric, labels"
 )
@@ -75,25 +57,6 @@ async def read_days(connection: Connection, tenant: str, query: Query, now: date
     """The numbers of a daily metric by day, none of days that have not begun."""
     rows = await connection.fetch(DAYS, tenant, query.metric.name, query.start, query.end, now)
     return {row["start"]: row["amount"] for row in rows}
-
-
-async def read_tenants(connection: Connection) -> list[str]:
-    """All tenants with series, by one descent of the index for each."""
-    return [row["tenant_id"] for row in await connection.fetch(TENANTS)]
-
-
-async def prune_samples(
-    connection: Connection, tenant: str, minutes_from: datetime, hours_from: datetime, limit: int
-) -> int:
-    """Delete at most `limit` samples of minutes and hours that are not kept any more; returns how many."""
-    done: str = await connection.execute(PRUNE, tenant, minutes_from, hours_from, limit)
-    return int(done.rpartition(" ")[2])
-
-
-async def move_event_counts(connection: Connection) -> int:
-    """Move what processes of the release before have counted into series; returns the number of rows."""
-    moved: int = await connection.fetchval(MOVE)
-    return moved
 
 
 def arguments(tenant: str, query: Query, edges: Sequence[datetime]) -> tuple[object, ...]:

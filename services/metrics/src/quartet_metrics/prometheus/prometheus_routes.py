@@ -14,9 +14,9 @@ from quartet_common.web.error_handlers import HttpError
 from quartet_common.web.guard import accepts_basic, caller, requires
 from quartet_common.web.openapi import JSON, Dialect, Reference
 from quartet_common.web.responses import json_response
-from quartet_metrics import prometheus_parameters as parameters
-from quartet_metrics.prometheus_domain import API_VERSION, answer
-from quartet_metrics.prometheus_models import (
+from quartet_metrics.prometheus import prometheus_parameters as parameters
+from quartet_metrics.prometheus.prometheus_domain import API_VERSION, answer
+from quartet_metrics.prometheus.prometheus_models import (
     BuildAnswer,
     InstantParameters,
     LabelAnswer,
@@ -28,7 +28,7 @@ from quartet_metrics.prometheus_models import (
     SeriesAnswer,
     metadata_of,
 )
-from quartet_metrics.prometheus_usecases import PrometheusQueries
+from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 
 PREFIX = "/metrics/prometheus"
 MAX_FORM = 64 * 1024

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from quartet_common.core.identifiers import SYSTEM_TENANT, TENANT_ID
-from quartet_metrics.metric_catalog_domain import METRICS, Kind
-from quartet_metrics.series_domain import SeriesKey
+from quartet_metrics.series.catalog_domain import METRICS, Kind
+from quartet_metrics.series.series_domain import SeriesKey
 
 TENANT: Final = "tenant"
 """The label with the tenant of a series: enforced in queries, and removed from responses."""

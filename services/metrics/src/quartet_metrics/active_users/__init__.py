@@ -1,0 +1,1 @@
+"""Which users were active on a day, and how many."""

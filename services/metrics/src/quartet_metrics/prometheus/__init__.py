@@ -1,0 +1,1 @@
+"""The Prometheus API: queries of a tenant that the engine evaluates."""

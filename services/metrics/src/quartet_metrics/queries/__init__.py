@@ -1,0 +1,1 @@
+"""`/metrics/query` and `/metrics/catalog`, answered by PostgreSQL."""
