@@ -13,7 +13,7 @@ from quart import Quart, Response, request
 from quartet_serving.asgi import ServedApp
 from quartet_serving.request import ServedRequest
 from quartet_serving.request_metrics import with_request_metrics
-from quartet_serving.server import serve_app, settings
+from quartet_serving.server import Settings, serve_app
 from quartet_testing.conditions import eventually
 
 LARGE = 16 * 1024 * 1024
@@ -117,8 +117,12 @@ async def serve(app: Quart) -> AsyncIterator[Served]:
     listener = socket.create_server(("127.0.0.1", 0))
     served = Served(app)
     served.port = listener.getsockname()[1]
-    made = settings("127.0.0.1", served.port, 5.0)
-    made.bind = [f"fd://{listener.detach()}"]
+
+    class Listening(Settings):
+        def listen(self) -> socket.socket:
+            return listener
+
+    made = Listening("127.0.0.1", served.port, 5.0)
     served.running = asyncio.ensure_future(serve_app(app, made, served.stopping))
     try:
         yield served
