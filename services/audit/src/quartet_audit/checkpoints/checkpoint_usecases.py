@@ -47,7 +47,7 @@ INTERVAL = 0.5
 """Seconds between two runs; a checkpoint is signed at most 1 s after an append."""
 MAX_LOGS = 2000
 """Logs that one transaction signs."""
-MAX_LEAVES = 20_000
+MAX_LEAVES = 5_000
 """Leaves that one transaction reads, shared equally among the logs that grew; a log with more is signed in steps."""
 
 

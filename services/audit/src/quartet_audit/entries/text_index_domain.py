@@ -2,6 +2,7 @@
 
 import re
 import struct
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -204,8 +205,8 @@ class BlockBuilder:
     def build(self, first_time: datetime, last_time: datetime) -> Block:
         """The index of the entries so far, whose times are between the two."""
         if self._length == BLOCK:
-            keys, at = [pair >> 16 for pair in self._pairs], [pair & 0xFFFF for pair in self._pairs]
-            postings = _by_slot([(0, keys, at)])
+            keys = array("I", (pair >> 16 for pair in self._pairs))
+            postings = _by_slot([(0, keys, array("H", (pair & 0xFFFF for pair in self._pairs)))])
         else:
             postings = {0: _encode(self._pairs)}
         return Block(first_time, last_time, postings, self._unlisted)
@@ -246,9 +247,14 @@ def _encode(pairs: Iterable[int]) -> bytes:
     return struct.pack(f"<{len(ordered)}I{len(ordered)}H", *keys, *at)
 
 
-def _decode(postings: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _decode(postings: bytes) -> tuple["array[int]", "array[int]"]:
+    """Keys and places; arrays, since those of a block would have 16 MB as objects."""
     count = len(postings) // POSTING
-    return struct.unpack_from(f"<{count}I", postings), struct.unpack_from(f"<{count}H", postings, 4 * count)
+    keys, at = array("I", postings[: 4 * count]), array("H", postings[4 * count :])
+    if sys.byteorder == "big":
+        keys.byteswap()
+        at.byteswap()
+    return keys, at
 
 
 def encode_key(key: int) -> bytes:
