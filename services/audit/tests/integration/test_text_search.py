@@ -13,7 +13,8 @@ from quartet_audit.entries.digest_domain import former_id, recorded_id
 from quartet_audit.entries.digest_keys import DigestKeys
 from quartet_audit.entries.entry_range_store import find_sequences
 from quartet_audit.entries.filter_domain import read_filters
-from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, fact_key, network_keys, parse_address, word_key
+from quartet_audit.entries.term_domain import fact_key, network_keys, parse_address, word_key
+from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT
 from quartet_audit.entries.text_index_usecases import index_all
 from quartet_audit.erasures.erasure_usecases import carry_out_all
 from quartet_common.core.identifiers import new_id

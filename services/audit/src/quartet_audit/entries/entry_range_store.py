@@ -9,7 +9,7 @@ from typing import NamedTuple
 from quartet_audit.entries import text_index_store
 from quartet_audit.entries.entry_domain import Search
 from quartet_audit.entries.entry_search_store import PASSES, PLANNER, RANGE, filter_values
-from quartet_audit.entries.text_index_domain import Terms
+from quartet_audit.entries.term_domain import Terms
 from quartet_audit.entries.text_search_store import candidates_of, look_up
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection

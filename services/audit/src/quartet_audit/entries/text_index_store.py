@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from quartet_audit.entries.entry_domain import Search
-from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, SLOTS, Block, Parts, encode_key
+from quartet_audit.entries.term_domain import Parts
+from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, SLOTS, Block, encode_key
 from quartet_common.data.connections import Connection
 
 FIND_BEHIND = """

@@ -23,7 +23,8 @@ from quartet_audit.entries.entry_search_store import (
     given_columns,
 )
 from quartet_audit.entries.entry_search_store import read_page as read_page_of_columns
-from quartet_audit.entries.text_index_domain import BLOCK, SLOTS, Terms, places
+from quartet_audit.entries.term_domain import Terms
+from quartet_audit.entries.text_index_domain import BLOCK, SLOTS, places
 from quartet_audit.entries.text_index_store import IndexedBlock
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
