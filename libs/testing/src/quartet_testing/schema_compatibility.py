@@ -54,14 +54,14 @@ def _values(old: Schema, new: Schema, path: str) -> Iterator[str]:
     allowed = _allowed(old)
     if allowed is not None and not (_allowed(new) or {None}) <= allowed:
         yield f"{path} may be a value that is none of {', '.join(sorted(map(str, allowed)))}"
-    for name in LOWER_BOUNDS:
-        if name in old and _limits(LOWER_BOUNDS[name], new) and new.get(name, float("-inf")) < old[name]:
+    for name, kinds in LOWER_BOUNDS.items():
+        if name in old and _limits(kinds, new) and new.get(name, float("-inf")) < old[name]:
             yield f"{path} may be less than its {name}, {old[name]}"
-    for name in UPPER_BOUNDS:
-        if name in old and _limits(UPPER_BOUNDS[name], new) and new.get(name, float("inf")) > old[name]:
+    for name, kinds in UPPER_BOUNDS.items():
+        if name in old and _limits(kinds, new) and new.get(name, float("inf")) > old[name]:
             yield f"{path} may be more than its {name}, {old[name]}"
-    for name in SAME:
-        if name in old and _limits(SAME[name], new) and new.get(name) != old[name]:
+    for name, kinds in SAME.items():
+        if name in old and _limits(kinds, new) and new.get(name) != old[name]:
             yield f"{path} has another {name} than {old[name]}"
 
 
