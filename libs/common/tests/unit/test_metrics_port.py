@@ -57,7 +57,9 @@ def test_other_counts_start_at_0(fresh: str, name: str) -> None:
 @pytest.mark.parametrize("status", ["500", "503"])
 def test_errors_are_counted_from_0(fresh: str, status: str) -> None:
     found = re.findall(
-        rf'^http_server_duration_milliseconds_count{{.*http_status_code="{status}"}} 0\.0$', fresh, re.MULTILINE
+        rf'^http_server_request_duration_seconds_count{{.*http_response_status_code="{status}".*}} 0\.0$',
+        fresh,
+        re.MULTILINE,
     )
     assert len(found) == 4  # GET and POST, with TLS and without
 
