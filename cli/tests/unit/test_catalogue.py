@@ -8,6 +8,7 @@ NAMES = [
     "epmd",
     "rabbitmq",
     "victoria-metrics",
+    "redis-exporter",
     "users-api",
     "users-worker",
     "groups-api",
@@ -20,6 +21,7 @@ def test_what_takes_requests_stops_first_and_what_they_need_last() -> None:
         ["proxy"],
         ["users-api", "groups-api"],
         ["users-worker"],
+        ["redis-exporter"],
         ["postgres", "redis", "rabbitmq", "victoria-metrics"],
         ["epmd"],
     ]
