@@ -4,17 +4,17 @@ import asyncio
 import time
 
 import pytest
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
-from quartet_common.telemetry import event_loop
 from quartet_common.telemetry.event_loop import INTERVAL, EventLoopDelay
 
 
 async def test_what_blocks_the_event_loop_is_its_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
-    monkeypatch.setattr(event_loop.metrics, "get_meter", provider.get_meter)
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
     measuring = asyncio.ensure_future(EventLoopDelay().measure())
     await asyncio.sleep(0)
     time.sleep(INTERVAL + 0.2)  # noqa: ASYNC251  # what a handler must not do
