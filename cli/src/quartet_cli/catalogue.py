@@ -35,9 +35,9 @@ def _engine(home: Home, found: binaries.Binaries, ports: dict[str, int], extra: 
     if found.victoria_metrics is None or port is None or settings.ENGINE_URL in extra:
         return []
     programs = [victoria_metrics.program(home, found.victoria_metrics, port, settings.engine_retention(extra))]
-    if found.postgres_exporter is not None:
+    if found.postgres_exporter is not None and exporters.POSTGRES in ports:  # an older stack may still run
         programs.append(exporters.postgres_program(home, found.postgres_exporter, ports))
-    if found.redis_exporter is not None:
+    if found.redis_exporter is not None and exporters.REDIS in ports:
         programs.append(exporters.redis_program(home, found.redis_exporter, ports))
     return programs
 
