@@ -4,6 +4,8 @@ import asyncio
 import json
 import math
 import re
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml  # type: ignore[import-untyped]  # it says nothing of its types
 from prometheus_client.parser import text_string_to_metric_families
 
 from quartet_cli.layout import CHECKOUT, SERVICES
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.local_stack
 API = "/metrics/prometheus/api/v1"
 OPERATIONS = CHECKOUT / "docs/operations.md"
 OBSERVABILITY = CHECKOUT / "deploy/observability"
+RULES = OBSERVABILITY / "rules.yaml"
 DASHBOARDS = sorted((OBSERVABILITY / "grafana").glob("*/*.json"))
 OPERATOR = "quartet"
 JOBS = {"quartet", "rabbitmq", "nginx", "postgresql", "redis"}
@@ -258,3 +262,27 @@ async def test_each_query_of_a_dashboard_has_data(file: Path, engine: Stack, tok
         for title, query in queries(file):
             assert names_of(filled(query)), (title, query)
             assert names_of(filled(query)) <= shown, (title, query)
+
+
+async def test_each_rule_compares_what_has_data(engine: Stack, token_for: TokenFor) -> None:
+    [group] = yaml.safe_load(RULES.read_text())["groups"]
+    compared = [re.fullmatch(r"(.+) (?:==|>|<) [0-9.]+", rule["expr"]) for rule in group["rules"]]
+    async with busy(engine, token_for, new_tenant()), Api(engine.url, await token_for(OPERATOR, "metrics:read")) as api:
+        for match in compared:
+            assert match is not None
+
+            async def has_data(query: str = filled(match[1])) -> bool:
+                return any(not math.isnan(value) for _, value in await values(api, query))
+
+            await eventually(has_data, f"data of {match[1]}")
+            names = names_of(match[1])
+            assert names
+            assert names <= {*await ask(api, "label/__name__/values")}
+
+
+def test_promtool_accepts_the_rules() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    command = ["promtool", "check", "rules", str(RULES)]
+    checked = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
