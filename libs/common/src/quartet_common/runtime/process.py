@@ -38,6 +38,7 @@ from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.metrics_port import PrivateApp
 from quartet_common.runtime.readiness import Readiness, database_check
 from quartet_common.runtime.server_settings import private_config, public_config
+from quartet_common.telemetry.event_loop import EventLoopDelay
 from quartet_common.telemetry.logs import configure_logs
 from quartet_common.telemetry.opentelemetry_setup import start_telemetry
 from quartet_serving.server import serve, serve_app, stop_on_signals
@@ -176,6 +177,7 @@ class Worker(Generic[C]):
             config.service, lambda: container.database, container.clock, self._logging_checks(service)
         )
         self._schedules = [
+            Schedule("event-loop-delay", 0.0, EventLoopDelay().measure),
             Schedule("outbox-stats", OUTBOX_INTERVAL, self._measure_outbox),
             Schedule("logging-failures", logging_failures.INTERVAL, self._failures.run),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
