@@ -177,15 +177,17 @@ async def test_a_response_without_a_valid_token_can_be_read_by_the_origins_of_al
     served: RunningService, owned: tuple[str, str]
 ) -> None:
     _, origin = owned
-    for method, path, headers, status in (
-        ("POST", "/common/login", {}, 200),
-        ("GET", "/common/things", {}, 401),
-        ("GET", "/common/things", {"Authorization": "Bearer nonsense"}, 401),
-        ("GET", "/common/nowhere", {}, 404),
-    ):
-        answer = await served.client.open(path, method=method, headers={**headers, "Origin": origin})
+    client = served.client
+    cases: list[tuple[Any, str, dict[str, str], int]] = [
+        (client.post, "/common/login", {}, 200),
+        (client.get, "/common/things", {}, 401),
+        (client.get, "/common/things", {"Authorization": "Bearer nonsense"}, 401),
+        (client.get, "/common/nowhere", {}, 404),
+    ]
+    for send, path, headers, status in cases:
+        answer = await send(path, headers={**headers, "Origin": origin})
         assert (answer.status_code, granted(answer)["access-control-allow-origin"]) == (status, origin)
-        other = await served.client.open(path, method=method, headers={**headers, "Origin": NOBODYS})
+        other = await send(path, headers={**headers, "Origin": NOBODYS})
         assert (other.status_code, granted(other)) == (status, {})
 
 

@@ -113,9 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
 @asynccontextmanager
 async def shown_in_chromium(chromium: str, folder: Path, page: ProbingPage) -> AsyncIterator[None]:
     """Chromium shows `page` inside the block, with a profile in `folder`."""
-    quiet = {"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL}
+    command = (chromium, *OPTIONS, f"--user-data-dir={folder}", f"{page.origin}/")
     browser = await asyncio.create_subprocess_exec(
-        chromium, *OPTIONS, f"--user-data-dir={folder}", f"{page.origin}/", **quiet
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         yield

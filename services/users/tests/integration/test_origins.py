@@ -99,7 +99,8 @@ async def test_origins_are_listed_in_pages_up_to_the_maximum(
         assert (await add(users, headers, f"https://app{number}.example.com"))[0] == 201
     status, problem = await add(users, headers, APP)
     assert (status, problem["code"]) == (409, "too_many_origins")
-    found, cursor = [], ""
+    found: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         query = {"count": "20", "cursor": cursor}
         page = await (await users.client.get("/users/origins", headers=headers, query_string=query)).get_json()
