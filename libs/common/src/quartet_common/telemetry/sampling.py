@@ -11,8 +11,8 @@ from opentelemetry.util.types import Attributes
 class LinkedSampler(Sampler):
     """Samples a new trace that links to a sampled one, and a share of all others.
 
-    One message has the events of several requests, and its span is a new trace. So whoever reads the trace of a
-    sampled request finds the message.
+    One message has the events of several requests, and its span is a new trace. So the span of each message with an
+    event of a sampled request is recorded.
     """
 
     def __init__(self, ratio: float) -> None:

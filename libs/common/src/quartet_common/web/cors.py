@@ -9,8 +9,8 @@ from quartet_common.web.service_request import running_globals, running_request
 from quartet_serving.sending import add_headers
 
 EXPOSED = ", ".join((
-    "ETag", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
-    "X-Request-Id",
+    "ETag", "Idempotency-Replayed", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "WWW-Authenticate", "X-Request-Id",
 ))  # fmt: skip
 """Headers that pages of allowed origins may read, besides the safelisted ones."""
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"

@@ -10,6 +10,7 @@ from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
@@ -35,6 +36,7 @@ blueprint = Blueprint("origins", __name__, url_prefix="/users")
 @document_response(OriginDocument, 201)
 @document_response(ProblemDocument, 400)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def add() -> Response:
     """Allow pages of an origin to read responses; it applies in every service within 5 seconds."""
     container = app_container(UsersConfig)
