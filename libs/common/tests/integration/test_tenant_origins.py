@@ -49,14 +49,20 @@ async def test_only_the_newest_version_counts_in_whatever_order_they_come(contai
         assert await stored(container, tenant) == [(2, [])]
 
 
-async def test_changes_of_one_tenant_follow_each_other(container: Container) -> None:
-    tenant = new_tenant()
-    for expected in (1, 2, 3):
+async def test_versions_grow_with_each_change_and_with_the_time(container: Container) -> None:
+    tenant, before = new_tenant(), (utc_now() - timedelta(minutes=1)).timestamp() * 1_000_000
+    versions = []
+    for number in range(3):
         async with container.database.transaction() as connection:
-            version = await next_version(connection, tenant)
-            assert version == expected
-            await keep(connection, [TenantOrigins(tenant, version, [APP] * version)])
-    assert await stored(container, tenant) == [(3, [APP] * 3)]
+            versions.append(await next_version(connection, tenant))
+            await keep(connection, [TenantOrigins(tenant, versions[-1], [APP] * number)])
+    assert versions == sorted(set(versions))
+    assert versions[0] > before, "a restored database continues behind what it has published"
+    assert await stored(container, tenant) == [(versions[-1], [APP] * 2)]
+    ahead = versions[-1] + 10**15  # a clock that was ahead
+    await store(container, TenantOrigins(tenant, ahead, []))
+    async with container.database.transaction() as connection:
+        assert await next_version(connection, tenant) == ahead + 1
 
 
 async def test_a_transaction_that_ends_after_a_younger_one_is_not_missed(container: Container) -> None:

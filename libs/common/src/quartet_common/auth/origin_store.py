@@ -17,7 +17,7 @@ FROM (VALUES (1)) AS always LEFT JOIN (
 
 
 class TenantOrigins(NamedTuple):
-    """All origins of a tenant; a change makes the next version."""
+    """All origins of a tenant; `version` grows with each change."""
 
     tenant: str
     version: int
@@ -25,13 +25,15 @@ class TenantOrigins(NamedTuple):
 
 
 async def next_version(connection: Connection, tenant: str) -> int:
-    """The number of the next version. Locks the tenant's row until the transaction ends, so that changes follow each
-    other; `keep` must follow.
+    """The next version: the time in microseconds, so that it grows also after users was restored to an older state.
+
+    Locks the tenant's row until the transaction ends, so that changes follow each other; `keep` must follow.
     """
     version: int = await connection.fetchval(
         """
-        INSERT INTO tenant_origins AS known (tenant_id, version, origins) VALUES ($1, 1, '{}')
-        ON CONFLICT (tenant_id) DO UPDATE SET version = known.version + 1 RETURNING version
+        INSERT INTO tenant_origins AS known (tenant_id, version, origins)
+        VALUES ($1, extract(epoch FROM clock_timestamp()) * 1000000, '{}')
+        ON CONFLICT (tenant_id) DO UPDATE SET version = greatest(known.version + 1, excluded.version) RETURNING version
         """,
         tenant,
     )

@@ -23,7 +23,7 @@ NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'
 def install_cors(app: Quart, origins: OriginList) -> None:
     """Add CORS headers to every response of `app`, also to errors.
 
-    Never Access-Control-Allow-Credentials: tokens are in a header, which no browser adds by itself.
+    Never Access-Control-Allow-Credentials: tokens are in a header, which no browser adds to a request on its own.
     """
 
     async def add(response: Response) -> Response:

@@ -9,7 +9,7 @@ from quartet_users.origins.origin_domain import Origin
 
 
 def origin_added(changed: Origin, version: int, origins: Sequence[str]) -> DomainEvent:
-    """A tenant has allowed an origin; `origins` are all of the tenant now, and `version` counts their changes."""
+    """A tenant has allowed an origin; `origins` are all of the tenant now, and `version` grows with each change."""
     return DomainEvent(ORIGIN_ADDED, f"origins/{changed.id}", 1, _facts(changed, version, origins), urgent=True)
 
 
