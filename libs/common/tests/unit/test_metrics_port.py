@@ -13,7 +13,7 @@ import pytest
 from quartet_common.runtime.metrics_port import PrivateApp
 from quartet_common.runtime.readiness import Readiness
 
-DASHBOARD = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards/quartet.json"
+DASHBOARDS = Path(__file__).parents[4] / "deploy/observability/grafana/dashboards"
 FRESH = """
 import sys
 from prometheus_client import REGISTRY, generate_latest
@@ -58,13 +58,15 @@ def test_other_counts_start_at_0(fresh: str, name: str) -> None:
 @pytest.mark.parametrize("status", ["500", "503"])
 def test_errors_are_counted_from_0(fresh: str, status: str) -> None:
     found = re.findall(
-        rf'^http_server_duration_milliseconds_count{{.*http_status_code="{status}"}} 0\.0$', fresh, re.MULTILINE
+        rf'^http_server_request_duration_seconds_count{{.*http_response_status_code="{status}".*}} 0\.0$',
+        fresh,
+        re.MULTILINE,
     )
     assert len(found) == 4  # GET and POST, with TLS and without
 
 
-def test_every_counter_of_the_dashboard_is_there(fresh: str) -> None:
-    named = set(re.findall(r"quartet_\w+_total", json.dumps(json.loads(DASHBOARD.read_text()))))
+def test_every_counter_of_the_messaging_dashboard_is_there(fresh: str) -> None:
+    named = set(re.findall(r"quartet_\w+_total", json.dumps(json.loads((DASHBOARDS / "messaging.json").read_text()))))
     assert len(named) >= 3
     assert [name for name in named if f"\n{name}{{" not in fresh] == []
 
