@@ -9,6 +9,7 @@ from quartet_common.web.dependencies import provide
 from quartet_metrics.active_users import active_user_store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
+from quartet_metrics.imports import import_routes
 from quartet_metrics.prometheus import prometheus_routes
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_metrics.queries import query_routes, query_store
@@ -39,4 +40,5 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")
+    app.register_blueprint(import_routes.blueprint)
     return app

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from quartet_common.messaging.envelope import Event
 from quartet_metrics.reconciliation.reconciliation_domain import (
     COMPARED,
@@ -22,11 +24,7 @@ NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 
 
 def pending(make: Callable[..., Event], action: str, **data: object) -> Event:
-    return Event(**{**_fields(make("acme", NOW, action)), "data": data})
-
-
-def _fields(event: Event) -> dict[str, object]:
-    return {name: getattr(event, name) for name in event.__struct_fields__}
+    return msgspec.structs.replace(make("acme", NOW, action), data=data)
 
 
 def test_every_compared_gauge_is_one_of_the_catalog_with_all_its_labels() -> None:

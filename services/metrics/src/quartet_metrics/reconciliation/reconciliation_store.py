@@ -9,7 +9,7 @@ from quartet_common.data.connections import Connection
 from quartet_metrics.reconciliation.reconciliation_domain import GAUGES, MARGIN, WINDOW, Compared, Gauge, Tenant
 from quartet_metrics.series.series_domain import series_id
 
-MOST = 40_000
+MOST = 20_000
 """Applied events of which users, groups and audit are told; those beyond are looked up in the answer."""
 COUNTED = "SELECT series, total FROM series WHERE tenant_id = $1 AND series = ANY($2::bigint[])"
 APPLIED = """

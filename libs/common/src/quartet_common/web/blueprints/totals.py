@@ -21,8 +21,8 @@ from quartet_common.web.guard import caller, requires
 from quartet_common.web.responses import json_response
 from quartet_common.web.service_request import stop_on_disconnect
 
-MAX_IDS = 40_000
-MAX_BYTES = 2 * 1024 * 1024
+MAX_IDS = 20_000
+MAX_BYTES = 1024 * 1024
 """Bytes of a body with MAX_IDS ids."""
 
 
