@@ -1,14 +1,18 @@
 """Comparisons of gauges with users, groups and audit: while everything changes, after a drift, and its correction."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from quartet_cli.layout import CHECKOUT
 from quartet_cli.stack import Stack
+from quartet_common.messaging.envelope import TYPE_PREFIX
 from quartet_testing.client import GROUPS, USERS, Api, TokenFor, bulk_document, user_document
 from quartet_testing.conditions import PATIENCE, eventually
 from quartet_testing.faults import database, paused, stopped
@@ -144,6 +148,13 @@ async def test_comparisons_see_logins_suspensions_nested_groups_clients_and_dele
     assert await comparing.value("quartet_memberships", "type") in ({"user": 0, "group": 0}, {})
 
 
+def follows_its_schema(entry: dict[str, Any]) -> None:
+    kind = entry["type"].removeprefix(TYPE_PREFIX)
+    schema = json.loads((CHECKOUT / f"services/metrics/src/quartet_metrics/schemas/{kind}.json").read_text())
+    Draft202012Validator(schema).validate(entry["data"])
+    assert entry["data"].keys() == schema["properties"].keys()
+
+
 async def distort(stack: Stack, tenant: str, amount: int, metric: str, labels: list[str]) -> None:
     """Have metrics count too many, as a lost or doubled event would."""
     async with database(stack, "metrics") as connection:
@@ -164,6 +175,7 @@ async def test_a_drift_is_a_metric_and_an_event_and_is_corrected_once_however_ma
             assert await comparing.drifts() == expected
         assert await comparing.value("quartet_metrics_drift", "metric") == {"quartet_users": 5}
         [event] = await eventually(lambda: api.entries(action="metrics.drift.detected"), "an entry")
+        follows_its_schema(event)
         assert event["data"]["drift"] == event["data"]["counted"] - event["data"]["exists"] == 5
         assert event["data"]["labels"] == {"state": "active"}
         await asyncio.gather(
@@ -174,6 +186,7 @@ async def test_a_drift_is_a_metric_and_an_event_and_is_corrected_once_however_ma
         )
     assert await comparing.drifts() == {}
     [event] = await eventually(lambda: api.entries(action="metrics.drift.repaired"), "an entry")
+    follows_its_schema(event)
     assert event["data"]["drift"] == 5
     assert await comparing.value("quartet_metrics_drift", "metric") == {"quartet_users": 0}
     listed = (await comparing.platform.get(PATH, params={"after": comparing.tenant[:-1]})).json()["tenants"]
