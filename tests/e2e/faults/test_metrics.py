@@ -30,7 +30,9 @@ SELECT $1, 'tester', $1 || '/things/' || id, type, id, event, false
 FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS given (id, type, event)"""
 SOON = "UPDATE engine_rewrites SET due_at = least(due_at, now() + interval '5 seconds') WHERE tenant_id = $1"
 WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND passes > 1"
-COUNTED = "SELECT coalesce(sum(total), 0)::bigint FROM series WHERE tenant_id = $1 AND metric = 'quartet_events_total'"
+COUNTED = """
+SELECT coalesce(sum(total), 0)::bigint FROM series
+WHERE tenant_id = $1 AND metric = 'quartet_events_total' AND labels[1] = ANY($2::text[])"""
 STEPS = {
     "minute": lambda at: at.replace(second=0, microsecond=0),
     "hour": lambda at: at.replace(minute=0, second=0, microsecond=0),
@@ -185,7 +187,7 @@ async def counting_goes_on(stack: Stack, tenant: str, more: int) -> None:
 
     async def probe() -> bool:
         async with database(stack, "metrics") as connection:
-            return bool(await connection.fetchval(COUNTED, tenant) >= more)
+            return bool(await connection.fetchval(COUNTED, tenant, ACTIONS) >= more)
 
     await eventually(probe, f"{more} events are counted", 200)
 
