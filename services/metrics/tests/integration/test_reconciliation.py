@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aio_pika
 import pytest
@@ -12,7 +12,7 @@ from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames
 from quartet_metrics.reconciliation import queue_client, reconciliation_store
 from quartet_metrics.reconciliation.queue_client import find_waiting
 from quartet_metrics.reconciliation.reconciliation_domain import Compared, Gauge
-from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler, Result
+from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler, Result, reconciling
 from quartet_metrics.series import series_store
 from quartet_metrics.series.series_domain import Place, SeriesKey
 from quartet_testing.services import RunningService, new_tenant
@@ -93,6 +93,34 @@ async def test_only_tenants_that_were_not_compared_completely_are_due(metrics: R
     assert await due()
     assert await reconciler._note(Result(tenant, 1, {ACTIVE: Compared(7, 7)}), repair=False)
     assert not await due()
+
+
+async def test_each_tenant_is_compared_once_a_night(metrics: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, compared = new_tenant(), list[str]()
+    container, hour = metrics.container, metrics.container.config.reconciliation_hour
+    night = datetime.now(UTC).replace(hour=hour, minute=30) + timedelta(days=1)
+    async with container.database.transaction() as connection:
+        place = Place(SeriesKey(tenant, *ACTIVE), night.replace(second=0, microsecond=0))
+        await series_store.add_amounts(connection, {place: 7}, {})
+
+    async def reconcile(self: Reconciler, one: str) -> Result:
+        result = Result(one, compared.count(one), {ACTIVE: Compared(7, 7)})
+        compared.append(one)
+        await self._note(result, repair=False)
+        return result
+
+    monkeypatch.setattr(Reconciler, "reconcile", reconcile)
+    schedule = reconciling(container)
+    for time, number in (
+        (night - timedelta(hours=1), 0),
+        (night, 1),
+        (night + timedelta(hours=1), 1),
+        (night + timedelta(hours=12), 1),
+        (night + timedelta(days=1), 2),
+    ):
+        monkeypatch.setattr(container, "clock", lambda at=time: at)
+        await schedule.action()
+        assert compared.count(tenant) == number, time
 
 
 async def test_an_unknown_tenant_name_and_a_missing_scope_are_refused(metrics: RunningService) -> None:
