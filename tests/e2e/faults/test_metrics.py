@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -33,7 +33,7 @@ WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND passes > 
 COUNTED = """
 SELECT coalesce(sum(total), 0)::bigint FROM series
 WHERE tenant_id = $1 AND metric = 'quartet_events_total' AND labels[1] = ANY($2::text[])"""
-STEPS = {
+STEPS: Mapping[str, Callable[[datetime], datetime]] = {
     "minute": lambda at: at.replace(second=0, microsecond=0),
     "hour": lambda at: at.replace(minute=0, second=0, microsecond=0),
     "day": lambda at: datetime.combine(at.date(), time(), UTC),

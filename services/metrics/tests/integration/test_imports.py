@@ -36,7 +36,7 @@ async def export(metrics: RunningService, tenant: str) -> bytes:
     headers = metrics.tokens.headers(tenant, ["tenant:admin"])
     answer = await metrics.client.get("/metrics/data/export", headers=headers)
     assert answer.status_code == 200
-    body: bytes = await answer.get_data()
+    body: bytes = await answer.get_data(as_text=False)
     return body
 
 

@@ -11,8 +11,8 @@ import msgspec
 from quartet_metrics.series.catalog_domain import METRICS, Kind
 from quartet_metrics.series.series_domain import series_id
 
-STEPS = {"minute": {"second": 0}, "hour": {"minute": 0, "second": 0}, "day": {"hour": 0, "minute": 0, "second": 0}}
-"""What the start of a step is, besides whole seconds."""
+ZERO = {"minute": ("second",), "hour": ("second", "minute"), "day": ("second", "minute", "hour")}
+"""What is 0 in the start of a step."""
 BIGINT = 2**63
 MOST = 10**12
 """The largest amount: the sum of all days that there can be fits into a bigint."""
@@ -89,7 +89,7 @@ def _take(found: Import, line: _Line) -> None:
     elif line.kind == "sample":
         sample = msgspec.json.decode(line.data, type=SampleLine)
         start = sample.start.astimezone(UTC)
-        if start != start.replace(**STEPS[sample.step], microsecond=0):
+        if start.microsecond or any(getattr(start, part) for part in ZERO[sample.step]):
             raise ValueError(f"no {sample.step} (UTC) starts at {sample.start.isoformat()}")
         key = _number(sample.series), sample.step, start
         if key in found.samples:

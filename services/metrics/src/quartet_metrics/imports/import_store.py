@@ -60,7 +60,7 @@ async def store(connection: Connection, tenant: str, found: Import, labels: Coll
     columns = [list(column) for column in zip(*found.samples, strict=True)] or [[], [], []]
     changed = await connection.fetch(SET, tenant, *columns, list(found.samples.values()))
     await connection.execute(SUM, tenant, [row["series"] for row in changed], [row["first"] for row in changed])
-    added: str = await connection.execute(
-        ADD_USERS, tenant, [day for day, _ in found.users], [user for _, user in found.users]
-    )
-    return int(added.rpartition(" ")[2]) + sum(row["number"] for row in changed)
+    days, users = [day for day, _ in found.users], [user for _, user in found.users]
+    added: str = await connection.execute(ADD_USERS, tenant, days, users)
+    samples: int = sum(row["number"] for row in changed)
+    return int(added.rpartition(" ")[2]) + samples
