@@ -46,8 +46,8 @@ INSERT INTO engine_rewrites AS known (tenant_id, series, due_at)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[])
 ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at), passes = 2"""
 SCHEDULE_ALL = """
-INSERT INTO engine_rewrites AS known (tenant_id, series, due_at) SELECT tenant_id, series, $1 FROM series
-ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at), passes = 2"""
+INSERT INTO engine_rewrites AS known (tenant_id, series, due_at, passes) SELECT tenant_id, series, $1, 1 FROM series
+ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at)"""
 DUE = """
 SELECT tenant_id, series, metric, labels, revision FROM engine_rewrites JOIN series USING (tenant_id, series)
 WHERE due_at <= $1 AND NOT EXISTS (SELECT FROM deleted_tenants WHERE deleted_tenants.tenant_id = series.tenant_id)
