@@ -9,6 +9,8 @@ from quartet_common.web.dependencies import provide
 from quartet_metrics.active_users import active_user_store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
+from quartet_metrics.ingest import ingest_routes
+from quartet_metrics.ingest.ingest_usecases import Ingest
 from quartet_metrics.prometheus import prometheus_routes
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_metrics.queries import query_routes, query_store
@@ -16,12 +18,14 @@ from quartet_metrics.queries import query_routes, query_store
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     """The application with all its routes."""
+    ingest = Ingest(container)
     app = create_base_app(
         container,
         title="Quartet metrics",
-        render_error=prometheus_routes.render_error,
-        dialects=(prometheus_routes.DIALECT,),
+        render_error=lambda *asked: prometheus_routes.render_error(*asked) or ingest_routes.render_error(*asked),
+        dialects=(prometheus_routes.DIALECT, ingest_routes.DIALECT),
         reference=prometheus_routes.REFERENCE,
+        background=[ingest],
     )
     exporters: dict[str, data_export.Exporter] = {
         "series": query_store.export_series,
@@ -32,6 +36,8 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     app.register_blueprint(query_routes.blueprint)
     app.register_blueprint(prometheus_routes.blueprint)
     app.register_blueprint(engine_routes.blueprint)
+    app.register_blueprint(ingest_routes.blueprint)
+    provide(app, Ingest, ingest)
     provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")

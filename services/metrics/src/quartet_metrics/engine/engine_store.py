@@ -59,6 +59,9 @@ TO_ERASE = """
 SELECT tenant_id FROM deleted_tenants WHERE NOT EXISTS (
     SELECT FROM engine_erased WHERE engine_erased.tenant_id = deleted_tenants.tenant_id)
 ORDER BY tenant_id LIMIT $1"""
+ERASED = """
+INSERT INTO engine_erased (tenant_id) SELECT tenant_id FROM deleted_tenants
+WHERE tenant_id = ANY($1::text[]) AND deleted_at < $2 ON CONFLICT DO NOTHING"""
 WAITING = """
 SELECT (SELECT count(*) FROM series) AS series, (SELECT count(*) FROM engine_rewrites WHERE due_at <= $1) AS waiting"""
 
@@ -123,11 +126,9 @@ async def read_deleted_tenants(connection: Connection, limit: int) -> list[str]:
     return [row["tenant_id"] for row in await connection.fetch(TO_ERASE, limit)]
 
 
-async def mark_erased(connection: Connection, tenants: Sequence[str]) -> None:
-    """Note that the engine has no series of deleted tenants."""
-    await connection.execute(
-        "INSERT INTO engine_erased (tenant_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", list(tenants)
-    )
+async def mark_erased(connection: Connection, tenants: Sequence[str], before: datetime) -> None:
+    """Note that the engine has no series of tenants that were deleted `before` a time."""
+    await connection.execute(ERASED, list(tenants), before)
 
 
 def _present(row: asyncpg.Record) -> Present:

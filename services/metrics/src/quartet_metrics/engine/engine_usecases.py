@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -44,6 +44,8 @@ BATCH = 2000
 REWRITES = 20
 """Series that are written again at a time: each may have some ten thousand samples."""
 TENANTS = 50
+ON_THE_WAY = timedelta(minutes=2)
+"""How long samples that were taken before the deletion of their tenant may still arrive: they are deleted again."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class EngineWriter:
         tenants = await engine_store.read_deleted_tenants(connection, TENANTS)
         if tenants:
             await self._engine.delete([tenant_filter(tenant) for tenant in tenants])
-            await engine_store.mark_erased(connection, tenants)
+            await engine_store.mark_erased(connection, tenants, self._container.clock() - ON_THE_WAY)
 
 
 def _beginning(one: engine_store.Present) -> list[Sample]:
