@@ -83,6 +83,7 @@ NOT_EXPORTED = {
         "event_counts": "counts of the release before, for a minute",
         "engine_rewrites": "work that is waiting for the worker",
         "engine_erased": "only deleted tenants, which have no export",
+        "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

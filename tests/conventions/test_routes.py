@@ -143,8 +143,11 @@ LARGER_BODIES = {
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
     "audit": {"application_events.receive": ANY_SIZE},  # 1,000 events
-    "metrics": {  # queries, which may have 16 KiB before they are encoded
-        f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+    "metrics": {
+        **{  # queries, which may have 16 KiB before they are encoded
+            f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+        },
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), 4096 * KB),  # thousands of points
     },
 }
 """Routes that take more than SMALL_BODY. Code that needs a larger body writes it down here."""

@@ -1,5 +1,7 @@
 """The HTTP application of the metrics service. `app.py` names this module; a worker does not import it."""
 
+from dataclasses import replace
+
 from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
@@ -24,7 +26,9 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
         title="Quartet metrics",
         render_error=lambda *asked: prometheus_routes.render_error(*asked) or ingest_routes.render_error(*asked),
         dialects=(prometheus_routes.DIALECT, ingest_routes.DIALECT),
-        reference=prometheus_routes.REFERENCE,
+        reference=replace(
+            prometheus_routes.REFERENCE, examples={**prometheus_routes.REFERENCE.examples, **ingest_routes.EXAMPLES}
+        ),
         background=[ingest],
     )
     exporters: dict[str, data_export.Exporter] = {

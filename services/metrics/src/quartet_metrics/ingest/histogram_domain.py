@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from quartet_metrics.ingest.point_domain import Part, Reason, RefusedError
+from quartet_metrics.ingest.point_domain import Component, Reason, RefusedError
 
-COUNT: Final = Part("_count")
-SUM: Final = Part("_sum")
-INFINITY: Final = Part("_bucket", "le", "+Inf")
+COUNT: Final = Component("_count")
+SUM: Final = Component("_sum")
+INFINITY: Final = Component("_bucket", "le", "+Inf")
 MAX_BUCKETS: Final = 2000
 MIN_SCALE, MAX_SCALE = -10, 20
 SCALE: Final = 2
@@ -26,9 +26,9 @@ class Buckets(NamedTuple):
     counts: Sequence[int]
 
 
-def histogram_parts(
+def histogram_components(
     count: int, total: float | None, bounds: Sequence[float], counts: Sequence[int]
-) -> dict[Part, float]:
+) -> dict[Component, float]:
     """The series of a histogram with explicit bounds: `_count`, `_sum`, and cumulative `_bucket` with `le`.
 
     Raises RefusedError for counts that do not fit the bounds.
@@ -39,14 +39,14 @@ def histogram_parts(
         raise _bad("the bounds of a histogram must ascend")
     found = _sums(count, total)
     for bound, until in zip(bounds, accumulate(counts), strict=False):
-        found[Part("_bucket", "le", number_text(bound))] = float(until)
+        found[Component("_bucket", "le", number_text(bound))] = float(until)
     found[INFINITY] = float(count)
     return found
 
 
-def exponential_parts(
+def exponential_components(
     count: int, total: float | None, scale: int, zero: tuple[int, float], positive: Buckets, negative: Buckets
-) -> dict[Part, float]:
+) -> dict[Component, float]:
     """The series of an exponential histogram: `_count`, `_sum`, and `_bucket` with `vmrange`, each with its own count.
 
     zero: the count of the zero bucket, and the largest value in it. Raises RefusedError for what no histogram has.
@@ -65,13 +65,13 @@ def exponential_parts(
     return found
 
 
-def summary_parts(count: int, total: float, quantiles: Sequence[tuple[float, float]]) -> dict[Part, float]:
+def summary_components(count: int, total: float, quantiles: Sequence[tuple[float, float]]) -> dict[Component, float]:
     """The series of a summary: `_count`, `_sum`, and one without a suffix for each quantile."""
     if len(quantiles) > MAX_BUCKETS:
         raise _bad(f"a summary has at most {MAX_BUCKETS} quantiles")
     found = _sums(count, total)
     for quantile, value in quantiles:
-        found[Part("", "quantile", number_text(quantile))] = value
+        found[Component("", "quantile", number_text(quantile))] = value
     return found
 
 
@@ -82,7 +82,7 @@ def number_text(number: float) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _sums(count: int, total: float | None) -> dict[Part, float]:
+def _sums(count: int, total: float | None) -> dict[Component, float]:
     return {COUNT: float(count)} if total is None else {COUNT: float(count), SUM: total}
 
 
@@ -101,8 +101,8 @@ def _bound(index: int, scale: int) -> float:
     return 0.0 if exponent < -1074 else math.inf if exponent >= 1024 else math.pow(2.0, exponent)
 
 
-def _range(low: float, high: float) -> Part:
-    return Part("_bucket", "vmrange", f"{number_text(low)}...{number_text(high)}")
+def _range(low: float, high: float) -> Component:
+    return Component("_bucket", "vmrange", f"{number_text(low)}...{number_text(high)}")
 
 
 def _bad(rule: str) -> RefusedError:

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from quart import Blueprint, Response, request
-from quart_schema import tag
+from quart_schema import document_request, document_response, tag
 
 from quartet_common.core.errors import ServiceError, title_of
 from quartet_common.web.bodies import takes
@@ -18,6 +18,7 @@ from quartet_common.web.error_handlers import HttpError
 from quartet_common.web.guard import accepts_basic, caller, requires
 from quartet_common.web.openapi import Dialect
 from quartet_metrics.ingest import otlp_points, remote_write_points
+from quartet_metrics.ingest.ingest_models import MetricsAnswer, MetricsRequest
 from quartet_metrics.ingest.ingest_parameters import (
     JSON,
     PROTOBUF,
@@ -44,6 +45,8 @@ blueprint = Blueprint("ingest", __name__)
 @accepts_basic
 @takes(MAX_BODY)
 @tag(["applications"])
+@document_request(MetricsRequest)
+@document_response(MetricsAnswer)
 async def take_otlp() -> Response:
     """Take metrics by OTLP/HTTP, as protobuf or JSON; the response has the same form."""
     refused = await dependency(Ingest).take(caller().tenant, await _body(), partial(_read_otlp, otlp_decoder()))
@@ -76,6 +79,25 @@ def render_error(error: HttpError, path: str) -> tuple[bytes, str] | None:
     return (_json(status), JSON) if wants_json() else (status.SerializeToString(), PROTOBUF)
 
 
+EXAMPLE = {
+    "resourceMetrics": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+            "scopeMetrics": [
+                {
+                    "metrics": [
+                        {
+                            "name": "queue.length",
+                            "gauge": {"dataPoints": [{"asInt": "5", "timeUnixNano": "1770000000000000000"}]},
+                        }
+                    ]
+                }
+            ],
+        }
+    ]
+}
+EXAMPLES = {f"POST {OTLP_PREFIX}/v1/metrics": EXAMPLE}
+"""Examples of bodies in the OpenAPI document."""
 DIALECT = Dialect(
     prefix=OTLP_PREFIX,
     taken=(PROTOBUF, JSON),

@@ -100,8 +100,8 @@ class Ingest:
             await self._add_deltas(tenant, [one for one in points if one.start is not None], writing, refused)
             for point in points:
                 if point.start is None:
-                    for part, value in point.parts.items():
-                        writing.add(point, part, point.time // 1_000_000, value)
+                    for component, value in point.components.items():
+                        writing.add(point, component, point.time // 1_000_000, value)
             if len(writing):
                 await self._engine.write_samples(await _packed(writing))
         self._refused.add(tenant, refused.counts)
@@ -109,7 +109,7 @@ class Ingest:
 
     def _check_rate(self, tenant: str, found: Collected) -> None:
         """Raises LimitedError if the tenant sends too many samples; none of the request is stored."""
-        samples = sum(len(one.parts) for one in found.points)
+        samples = sum(len(one.components) for one in found.points)
         if samples and self._rate.take(tenant, samples) == REFUSED:
             points = sum(one.weight for one in found.points)
             self._refused.add(tenant, {Reason.RATE_LIMIT: points})
@@ -121,7 +121,7 @@ class Ingest:
             raise LimitedError("samples", self._rate.wait(tenant, samples), detail)
 
     async def _within_limit(self, tenant: str, found: Collected, now: datetime) -> tuple[list[Point], Refusals]:
-        series = [key for point in found.points for key in point.keys]
+        series = [key for point in found.points for key in point.series_keys]
         beyond = await self._series.beyond_limit(tenant, series, now.timestamp())
         return within_limit(found.points, beyond, self._series.limit, found.refused), found.refused
 
@@ -133,14 +133,14 @@ class Ingest:
             return
         now = self._container.clock()
         async with self._container.database.transaction() as connection:
-            streams = await delta_store.lock_streams(connection, tenant, [one.stream for one in points], now)
+            totals = await delta_store.lock_totals(connection, tenant, [one.key for one in points], now)
             for point in sorted(points, key=lambda one: one.time):
                 try:
-                    for part, time, value in delta_domain.add(streams[point.stream], point):
-                        writing.add(point, part, time, value)
+                    for component, time, value in delta_domain.add(totals[point.key], point):
+                        writing.add(point, component, time, value)
                 except RefusedError as error:
                     refused.add(error)
-            await delta_store.write_streams(connection, tenant, streams, now)
+            await delta_store.write_totals(connection, tenant, totals, now)
 
 
 def pruning_deltas(container: AppContainer[MetricsConfig]) -> Schedule:
@@ -150,9 +150,9 @@ def pruning_deltas(container: AppContainer[MetricsConfig]) -> Schedule:
         pruned = PRUNE_BATCH
         while pruned == PRUNE_BATCH:
             async with container.database.transaction() as connection:
-                pruned = await delta_store.prune_streams(connection, container.clock() - KEPT, PRUNE_BATCH)
+                pruned = await delta_store.prune_totals(connection, container.clock() - KEPT, PRUNE_BATCH)
 
-    return Schedule("delta-streams-prune", PRUNE_INTERVAL, prune)
+    return Schedule("delta-totals-prune", PRUNE_INTERVAL, prune)
 
 
 async def _packed(writing: Writing) -> bytes:

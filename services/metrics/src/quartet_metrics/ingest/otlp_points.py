@@ -24,10 +24,10 @@ from quartet_metrics.ingest.histogram_domain import (
     INFINITY,
     SUM,
     Buckets,
-    exponential_parts,
-    histogram_parts,
+    exponential_components,
+    histogram_components,
     number_text,
-    summary_parts,
+    summary_components,
 )
 from quartet_metrics.ingest.otlp_name_domain import label_name, metric_name
 from quartet_metrics.ingest.point_domain import (
@@ -36,7 +36,7 @@ from quartet_metrics.ingest.point_domain import (
     STALE,
     WHOLE,
     Collected,
-    Part,
+    Component,
     Point,
     Reason,
     RefusedError,
@@ -52,7 +52,7 @@ IDENTITY: Final = ("service.name", "service.namespace", "service.instance.id")
 """Attributes of a resource that become `job` and `instance`; the others are labels of target_info."""
 BUCKETS: Final = ("le", "vmrange", "quantile")
 
-Parts = dict[Part, float]
+Components = dict[Component, float]
 Labels = dict[str, str]
 Attributes = Sequence[KeyValue]
 
@@ -91,15 +91,15 @@ def _add_metric(found: Collected, metric: Metric, own: Labels, now: int) -> None
             check_time(point.time_unix_nano // 1_000_000, now)
             labels = _labels(point.attributes, own, has_buckets=read is not _number)
             if not point.flags & NO_VALUE:
-                parts = read(point)
+                components = read(point)
             elif is_delta:
                 continue  # nothing was added
             else:
-                parts = _ended(read)
+                components = _ended(read)
             if is_delta:
-                _check_delta(name, parts, is_rising=is_rising)
+                _check_delta(name, components, is_rising=is_rising)
             found.add(
-                Point(name, labels, point.time_unix_nano, parts, point.start_time_unix_nano if is_delta else None)
+                Point(name, labels, point.time_unix_nano, components, point.start_time_unix_nano if is_delta else None)
             )
         except RefusedError as error:
             found.refuse(error)
@@ -121,26 +121,26 @@ def _name(metric: Metric, kind: str) -> str:
     return check_name(metric_name(metric.name, metric.unit, is_counter=is_counter, is_gauge=kind == "gauge"))
 
 
-def _check_delta(name: str, parts: Parts, *, is_rising: bool) -> None:
+def _check_delta(name: str, components: Components, *, is_rising: bool) -> None:
     """Raises RefusedError for an amount that would spoil the total."""
-    if not all(map(math.isfinite, parts.values())) or (is_rising and parts[WHOLE] < 0):
+    if not all(map(math.isfinite, components.values())) or (is_rising and components[WHOLE] < 0):
         raise RefusedError(Reason.BAD_POINT, f"a delta of {name} is negative or no number. Check the sender.")
 
 
-def _number(point: NumberDataPoint) -> Parts:
+def _number(point: NumberDataPoint) -> Components:
     kind = point.WhichOneof("value")
     if kind is None:
         raise RefusedError(Reason.BAD_POINT, "a point needs as_int or as_double, or the flag for no recorded value.")
     return {WHOLE: point.as_double if kind == "as_double" else float(point.as_int)}
 
 
-def _histogram(point: HistogramDataPoint) -> Parts:
+def _histogram(point: HistogramDataPoint) -> Components:
     total = point.sum if point.HasField("sum") else None
-    return histogram_parts(point.count, total, point.explicit_bounds, point.bucket_counts)
+    return histogram_components(point.count, total, point.explicit_bounds, point.bucket_counts)
 
 
-def _exponential(point: ExponentialHistogramDataPoint) -> Parts:
-    return exponential_parts(
+def _exponential(point: ExponentialHistogramDataPoint) -> Components:
+    return exponential_components(
         point.count,
         point.sum if point.HasField("sum") else None,
         point.scale,
@@ -150,11 +150,11 @@ def _exponential(point: ExponentialHistogramDataPoint) -> Parts:
     )
 
 
-def _summary(point: SummaryDataPoint) -> Parts:
-    return summary_parts(point.count, point.sum, [(one.quantile, one.value) for one in point.quantile_values])
+def _summary(point: SummaryDataPoint) -> Components:
+    return summary_components(point.count, point.sum, [(one.quantile, one.value) for one in point.quantile_values])
 
 
-READERS: Final[Mapping[str, Callable[[Any], Parts]]] = {
+READERS: Final[Mapping[str, Callable[[Any], Components]]] = {
     "gauge": _number,
     "sum": _number,
     "histogram": _histogram,
@@ -163,7 +163,7 @@ READERS: Final[Mapping[str, Callable[[Any], Parts]]] = {
 }
 
 
-def _ended(read: Callable[[Any], Parts]) -> Parts:
+def _ended(read: Callable[[Any], Components]) -> Components:
     """The series of a point without a value: they end."""
     if read is _number:
         return {WHOLE: STALE}

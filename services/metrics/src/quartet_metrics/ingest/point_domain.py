@@ -69,7 +69,7 @@ class RefusedError(Exception):
         self.detail = detail
 
 
-class Part(NamedTuple):
+class Component(NamedTuple):
     """One series of a point: what its name ends in, and the label that its buckets or quantiles have."""
 
     suffix: str = ""
@@ -77,8 +77,8 @@ class Part(NamedTuple):
     value: str = ""
 
 
-WHOLE: Final = Part()
-"""The only part of a number."""
+WHOLE: Final = Component()
+"""The only component of a number."""
 
 
 @dataclass(slots=True)
@@ -86,23 +86,24 @@ class Point:
     """A point of an application: the values of its series at `time`, in nanoseconds since 1970.
 
     labels: the bytes of all labels but the name. start: since when a delta counts, in nanoseconds; None unless it is a
-    delta. weight: 0 for what no sender has sent as a point: target_info. stream, keys: the
-    identities of all parts together, and of the series of each, in the tenant.
+    delta. weight: 0 for what no sender has sent as a point: target_info. key, series_keys: digests that identify name
+    and labels, and each series, in the tenant.
     """
 
     name: str
     labels: bytes
     time: int
-    parts: dict[Part, float]
+    components: dict[Component, float]
     start: int | None = None
     weight: int = 1
-    stream: bytes = b""
-    keys: list[bytes] = field(default_factory=list)
+    key: bytes = b""
+    series_keys: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.stream = _digest(self.name.encode() + b"\0" + self.labels)
-        self.keys = [
-            self.stream if part == WHOLE else _digest(self.stream + "\0".join(part).encode()) for part in self.parts
+        self.key = _digest(self.name.encode() + b"\0" + self.labels)
+        self.series_keys = [
+            self.key if component == WHOLE else _digest(self.key + "\0".join(component).encode())
+            for component in self.components
         ]
 
 
@@ -192,7 +193,7 @@ class Collected:
 
     def add(self, point: Point) -> None:
         """Add a point. Raises TooManySamplesError."""
-        self._use((SAMPLE_SIZE + len(point.labels)) * len(point.parts))
+        self._use((SAMPLE_SIZE + len(point.labels)) * len(point.components))
         self.points.append(point)
 
     def refuse(self, error: RefusedError, points: int = 1) -> None:
@@ -213,10 +214,10 @@ class Writing:
         self._tenant = _label(TENANT, tenant)
         self._series: list[bytes] = []
 
-    def add(self, point: Point, part: Part, time: int, value: float) -> None:
+    def add(self, point: Point, component: Component, time: int, value: float) -> None:
         """Add a sample at `time`, in milliseconds."""
-        name = _label("__name__", point.name + part.suffix)
-        extra = _label(part.label, part.value) if part.label else b""
+        name = _label("__name__", point.name + component.suffix)
+        extra = _label(component.label, component.value) if component.label else b""
         series = b"".join((name, point.labels, extra, self._tenant, _sample(time, value)))
         self._series.append(_field(1, series))
 
@@ -234,7 +235,7 @@ def within_limit(points: Iterable[Point], beyond: Set[bytes], limit: int, refuse
     error = RefusedError(Reason.SERIES_LIMIT, detail)
     kept = []
     for point in points:
-        if beyond and not beyond.isdisjoint(point.keys):
+        if beyond and not beyond.isdisjoint(point.series_keys):
             refused.add(error, point.weight)
         else:
             kept.append(point)
