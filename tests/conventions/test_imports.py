@@ -50,8 +50,8 @@ AUDIT_LEVELS = {
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
-    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4, "prometheus": 4,
-    "subscriptions": 4, "api": 5, "app": 5, "__main__": 6,
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
+    "prometheus": 4, "subscriptions": 4, "api": 5, "app": 5, "__main__": 6,
 }  # fmt: skip
 """The packages and modules of the metrics service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")

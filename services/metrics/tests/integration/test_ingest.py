@@ -44,7 +44,7 @@ def ago(seconds: float) -> int:
     return time.time_ns() - round(seconds * SECOND)
 
 
-def number(value: float, at: int, start: int = 0, **attributes: str) -> dict[str, Any]:
+def number(value: float, at: int, start: Any = 0, **attributes: Any) -> dict[str, Any]:
     named = [{"key": key, "value": {"stringValue": text}} for key, text in attributes.items()]
     return {"asDouble": value, "timeUnixNano": str(at), "startTimeUnixNano": str(start), "attributes": named}
 
@@ -68,8 +68,8 @@ def write_request(*series: tuple[dict[str, str], Sequence[tuple[float, int]]]) -
     request = WriteRequest()
     for labels, samples in series:
         added = request.timeseries.add()
-        for name, value in labels.items():
-            added.labels.add(name=name, value=value)
+        for name, text in labels.items():
+            added.labels.add(name=name, value=text)
         for value, at in samples:
             added.samples.add(value=value, timestamp=at // 1_000_000)
     return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))

@@ -77,7 +77,8 @@ def test_a_sender_that_changes_its_scale_keeps_the_ranges() -> None:
 def test_zero_and_negative_values_have_ranges() -> None:
     found = exponential_components(9, -1.0, 0, (4, 0.001), NONE, Buckets(1, [5]))
     assert found == {
-        COUNT: 9, SUM: -1.0, Component("_bucket", "vmrange", "0...0.001"): 4, Component("_bucket", "vmrange", "-4...-2"): 5,
+        COUNT: 9, SUM: -1.0, Component("_bucket", "vmrange", "0...0.001"): 4,
+        Component("_bucket", "vmrange", "-4...-2"): 5,
     }  # fmt: skip
 
 

@@ -102,8 +102,7 @@ class Point:
     def __post_init__(self) -> None:
         self.key = _digest(self.name.encode() + b"\0" + self.labels)
         self.series_keys = [
-            self.key if component == WHOLE else _digest(self.key + "\0".join(component).encode())
-            for component in self.components
+            self.key if one == WHOLE else _digest(self.key + "\0".join(one).encode()) for one in self.components
         ]
 
 
