@@ -66,6 +66,8 @@ NOT_CREATING = {
     "prometheus.series_by_form": "reads",
     "prometheus.labels_by_form": "reads",
     "engine.rebuild": "writes the same samples again",
+    "ingest.take_otlp": "equal samples count once, and a delta is known by its time",
+    "ingest.take_remote_write": "equal samples count once",
     "logins.log_in": "is limited by the lockout",
     "logins.change_password": "needs the password before",
     "token_status.introspect": "reads",

@@ -22,6 +22,7 @@ from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_metrics.app import SERVICE
 from quartet_metrics.engine.engine_usecases import EngineWriter, rebuild
+from quartet_metrics.ingest.delta_usecases import pruning_deltas
 from quartet_metrics.ingest.ingest_usecases import Ingest
 from quartet_metrics.ingest.otlp_points import read_points
 from quartet_metrics.ingest.point_domain import WHOLE, Collected, Point
@@ -514,3 +515,20 @@ def late_point() -> Collected:
     found = Collected()
     found.add(Point("late", b"", ago(1), {WHOLE: 1.0}))
     return found
+
+
+async def test_totals_of_deltas_that_have_ended_are_deleted(app: Application) -> None:
+    database = app.metrics.container.database
+    for name in ("old", "new"):
+        await app.send(counter(name, number(1, ago(1)), temporality=DELTA))
+    old = Point("old_total", b"", 0, {WHOLE: 1.0}).key
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE delta_totals SET updated_at = now() - interval '8 days' WHERE tenant_id = $1 AND metric_key = $2",
+            app.tenant,
+            old,
+        )
+    await pruning_deltas(app.metrics.container).action()
+    async with database.connection() as connection:
+        left = await connection.fetch("SELECT metric_key FROM delta_totals WHERE tenant_id = $1", app.tenant)
+    assert [row["metric_key"] for row in left] == [Point("new_total", b"", 0, {WHOLE: 1.0}).key]

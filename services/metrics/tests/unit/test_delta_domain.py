@@ -90,3 +90,11 @@ def test_a_start_that_is_unknown_or_long_ago_is_a_second_before() -> None:
     for start in (0, START - 7200 * SECOND, START + SECOND):
         found = add(DeltaTotals(), Point("c", b"", START, {WHOLE: 1.0}, start=start))
         assert found[0].time == START // 1_000_000 - 1000
+
+
+def test_a_point_is_known_by_its_time_although_points_came_in_another_order() -> None:
+    known = DeltaTotals()
+    for turn in (2, 1, *range(3, REMEMBERED + 2)):
+        add(known, point(turn))
+    add(known, point(2))
+    assert known.totals == [(WHOLE, REMEMBERED + 1)]

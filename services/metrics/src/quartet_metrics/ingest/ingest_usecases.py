@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import cramjam
@@ -42,10 +42,6 @@ REQUESTS, REQUESTS_OF_TENANT = 4, 2
 WAITING, PATIENCE = 100, 10.0
 LARGE = 1000
 """Samples that are worth a thread."""
-KEPT = timedelta(days=7)
-"""How long the totals of a delta without points are kept; then it begins with 0 again."""
-PRUNE_INTERVAL, PRUNE_BATCH = 3600.0, 5000
-
 Read = Callable[[bytes, int], Collected]
 """Decodes a body and reads its points at a time in milliseconds."""
 
@@ -141,18 +137,6 @@ class Ingest:
                 except RefusedError as error:
                     refused.add(error)
             await delta_store.write_totals(connection, tenant, totals, now)
-
-
-def pruning_deltas(container: AppContainer[MetricsConfig]) -> Schedule:
-    """The schedule that deletes the totals of deltas that have ended."""
-
-    async def prune() -> None:
-        pruned = PRUNE_BATCH
-        while pruned == PRUNE_BATCH:
-            async with container.database.transaction() as connection:
-                pruned = await delta_store.prune_totals(connection, container.clock() - KEPT, PRUNE_BATCH)
-
-    return Schedule("delta-totals-prune", PRUNE_INTERVAL, prune)
 
 
 async def _packed(writing: Writing) -> bytes:
