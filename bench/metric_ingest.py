@@ -3,7 +3,7 @@
 `.venv/bin/python bench/metric_ingest.py [POINTS]`. Bodies of 1,000 points with eight attributes, of 10,000 series and
 ten tenants; four requests at a time, to the app in this process, on its private servers. Printed for each kind: points
 per second, and microseconds of CPU per point here, in VictoriaMetrics, PostgreSQL and Redis. A point of a histogram is
-13 samples. The figures are in docs/decisions/0039-points-of-applications.md.
+13 samples. The figures are in docs/decisions/0040-points-of-applications.md.
 """
 
 import asyncio
