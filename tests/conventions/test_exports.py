@@ -89,6 +89,7 @@ NOT_EXPORTED = {
         "engine_erased": "only deleted tenants, which have no export",
         "reconciliations": "when the counts were compared",
         "drifts": "follow from a comparison",
+        "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

@@ -50,8 +50,8 @@ AUDIT_LEVELS = {
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
-    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "prometheus": 4,
-    "reconciliation": 4, "subscriptions": 4, "events": 5, "imports": 5, "api": 6, "app": 6,
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
+    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "events": 5, "imports": 5, "api": 6, "app": 6,
     "__main__": 7,
 }  # fmt: skip
 """The packages and modules of the metrics service, in the same way."""

@@ -81,6 +81,7 @@ from quartet_testing.isolation.records import (
     exports_are_apart,
     legal_holds_are_apart,
     log_exports_are_apart,
+    points_are_apart,
     retentions_are_apart,
     series_are_apart,
     streams_are_apart,
@@ -250,6 +251,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "metrics": {
         "metrics.query": counts_are_apart,
         **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), points_are_apart),
         **EVERYWHERE,
     },
 }

@@ -69,6 +69,8 @@ NOT_CREATING = {
     "reconciliation.reconcile": "a drift is corrected once",
     "imports.import_": "an imported line changes nothing again",
     "totals.read": "reads",
+    "ingest.take_otlp": "equal samples count once, and a delta is known by its time",
+    "ingest.take_remote_write": "equal samples count once",
     "logins.log_in": "is limited by the lockout",
     "logins.change_password": "needs the password before",
     "token_status.introspect": "reads",
@@ -193,8 +195,11 @@ LARGER_BODIES = {
         "application_events.receive": ANY_SIZE,  # 1,000 events
         "totals.read": 1024 * KB,  # 20,000 ids
     },
-    "metrics": {  # queries, which may have 16 KiB before they are encoded
-        **{f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")},
+    "metrics": {
+        **{  # queries, which may have 16 KiB before they are encoded
+            f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+        },
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), 4096 * KB),  # thousands of points
         "imports.import_": ANY_SIZE,  # a part of an export
     },
 }

@@ -1,5 +1,7 @@
 """The HTTP application of the metrics service. `app.py` names this module; a worker does not import it."""
 
+from dataclasses import replace
+
 from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
@@ -10,6 +12,8 @@ from quartet_metrics.active_users import active_user_store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
 from quartet_metrics.imports import import_routes
+from quartet_metrics.ingest import ingest_routes
+from quartet_metrics.ingest.ingest_usecases import Ingest
 from quartet_metrics.prometheus import prometheus_routes
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_metrics.queries import query_routes, query_store
@@ -19,12 +23,16 @@ from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     """The application with all its routes."""
+    ingest = Ingest(container)
     app = create_base_app(
         container,
         title="Quartet metrics",
-        render_error=prometheus_routes.render_error,
-        dialects=(prometheus_routes.DIALECT,),
-        reference=prometheus_routes.REFERENCE,
+        render_error=lambda *asked: prometheus_routes.render_error(*asked) or ingest_routes.render_error(*asked),
+        dialects=(prometheus_routes.DIALECT, ingest_routes.DIALECT),
+        reference=replace(
+            prometheus_routes.REFERENCE, examples={**prometheus_routes.REFERENCE.examples, **ingest_routes.EXAMPLES}
+        ),
+        background=[ingest],
     )
     exporters: dict[str, data_export.Exporter] = {
         "series": query_store.export_series,
@@ -37,6 +45,8 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     app.register_blueprint(engine_routes.blueprint)
     app.register_blueprint(reconciliation_routes.blueprint)
     provide(app, Reconciler, Reconciler(container))
+    app.register_blueprint(ingest_routes.blueprint)
+    provide(app, Ingest, ingest)
     provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")

@@ -221,6 +221,28 @@ async def series_are_apart(world: World, _: str) -> None:
             assert not {MARKED, "isolated_total", world.tenant} & set(answer.json()["data"])
 
 
+async def points_are_apart(world: World, _: str) -> None:
+    """A stranger cannot write into the owner's series, with its own name for the tenant or the owner's."""
+    if "victoria-metrics" not in world.stack.programs:
+        pytest.skip("victoria-metrics is not installed")
+    now, api = str(time.time_ns()), "/metrics/prometheus/api/v1"
+    points = [
+        {"asInt": "9", "timeUnixNano": now, "attributes": [{"key": key, "value": {"stringValue": world.tenant}}]}
+        for key in ("tenant", "Tenant", "__tenant__", "other")
+    ]
+    scopes = [{"metrics": [{"name": "foreign", "gauge": {"dataPoints": points}}]}]
+    sent = await world.stranger.post("/metrics/otlp/v1/metrics", json={"resourceMetrics": [{"scopeMetrics": scopes}]})
+    assert (sent.status_code, sent.json()["partialSuccess"]["rejectedDataPoints"]) == (200, "2"), sent.text
+
+    async def seen() -> bool:
+        answer = await world.stranger.get(f"{api}/query", params={"query": "count(foreign)"})
+        return bool(answer.json()["data"]["result"])
+
+    await eventually(seen, "the stranger's own series", 30)
+    answer = await world.owner.get(f"{api}/series", params={"match[]": "foreign"})
+    assert answer.json()["data"] == []
+
+
 async def exports_are_apart(world: World, service: str) -> None:
     answer = await world.stranger.get(f"/{service}/data/export")
     assert answer.status_code == 200

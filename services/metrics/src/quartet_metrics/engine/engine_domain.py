@@ -19,7 +19,9 @@ SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelt
 SETTLED: Final = timedelta(seconds=5)
 """How long the engine needs until it can delete what was written."""
 DURABLE: Final = timedelta(minutes=1)
-"""After which no crash of the engine undoes a deletion; it may undo one of the last seconds."""
+"""After which no crash of the engine undoes a deletion, and no request that was taken before the deletion of its tenant
+writes any more.
+"""
 SOON, FAR = timedelta(minutes=1), timedelta(minutes=5)
 """A series with events that are later than FAR is written again SOON, any other with late events after a day."""
 

@@ -94,6 +94,13 @@ DRIFT = Metric(
     ("metric", "label"),
     "By how much too many things a gauge has counted, by the last comparison with users, groups and audit.",
 )
+REFUSED_POINTS = Metric(
+    "quartet_refused_points_total",
+    Kind.COUNTER,
+    "points",
+    ("reason",),
+    "Points of applications that were refused, by reason; the response to the sender says more.",
+)
 _ACTIVE = "Different users who were active in the {} UTC that end with the day."
 DAILY_USERS = Metric(
     "quartet_daily_active_users", Kind.DAILY, "users", (), "Different users who were active on the day (UTC)."
@@ -117,6 +124,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             CLIENTS,
             ENTRIES,
             DRIFT,
+            REFUSED_POINTS,
             DAILY_USERS,
             WEEKLY_USERS,
             MONTHLY_USERS,
