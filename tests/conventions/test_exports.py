@@ -87,6 +87,8 @@ NOT_EXPORTED = {
         "event_counts": "counts of the release before, for a minute",
         "engine_rewrites": "work that is waiting for the worker",
         "engine_erased": "only deleted tenants, which have no export",
+        "reconciliations": "when the counts were compared",
+        "drifts": "follow from a comparison",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

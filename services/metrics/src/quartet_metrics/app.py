@@ -5,6 +5,7 @@ from quartet_common.runtime.process import Service, create_app_of
 from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine.engine_usecases import writing
+from quartet_metrics.reconciliation.reconciliation_usecases import reconciling
 from quartet_metrics.retention.retention_usecases import moving_event_counts, pruning
 from quartet_metrics.subscriptions import subscriptions
 
@@ -18,5 +19,6 @@ SERVICE = Service(
         writing(container),
         pruning(container),
         moving_event_counts(container),
+        reconciling(container),
     ],
 )

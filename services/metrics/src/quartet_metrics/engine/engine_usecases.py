@@ -124,7 +124,7 @@ class EngineWriter:
         lines = await self._history_lines(connection, due, now)
         await self._engine.delete([selector_of(_key(one)) for one in due])
         await self._engine.write(b"\n".join(lines))
-        await engine_store.mark_rewritten(connection, due)
+        await engine_store.mark_rewritten(connection, due, now)
 
     async def _history_lines(self, connection: Connection, due: Sequence[ChangedSeries], now: datetime) -> list[bytes]:
         config = self._container.config
@@ -146,10 +146,11 @@ class EngineWriter:
         return bool(msgspec.json.decode(found.body)["data"]["result"])
 
     async def _erase_tenants(self, connection: Connection) -> None:
-        tenants = await engine_store.read_deleted_tenants(connection, TENANTS)
+        now = self._container.clock()
+        tenants = await engine_store.read_deleted_tenants(connection, now, TENANTS)
         if tenants:
             await self._engine.delete([tenant_filter(tenant) for tenant in tenants])
-            await engine_store.mark_erased(connection, tenants)
+            await engine_store.mark_erased(connection, tenants, now)
 
 
 def _beginning(one: engine_store.Present) -> list[Sample]:
