@@ -53,6 +53,10 @@ SELECT tenant_id, series, metric, labels, revision FROM engine_rewrites JOIN ser
 WHERE due_at <= $1 AND NOT EXISTS (SELECT FROM deleted_tenants WHERE deleted_tenants.tenant_id = series.tenant_id)
 ORDER BY tenant_id, series LIMIT $2"""
 REWRITTEN = """
+WITH noted AS (
+    INSERT INTO engine_rewritten (tenant_id, rewritten_at) SELECT DISTINCT unnest($1::text[]), $3::timestamptz
+    ON CONFLICT (tenant_id) DO UPDATE SET rewritten_at = excluded.rewritten_at
+)
 DELETE FROM engine_rewrites USING unnest($1::text[], $2::bigint[]) AS written (tenant_id, series)
 WHERE engine_rewrites.tenant_id = written.tenant_id AND engine_rewrites.series = written.series"""
 TO_ERASE = """
@@ -107,9 +111,9 @@ async def read_due(connection: Connection, now: datetime, limit: int) -> list[Ch
     ]
 
 
-async def mark_rewritten(connection: Connection, written: Sequence[ChangedSeries]) -> None:
-    """Note that series were written again."""
-    await connection.execute(REWRITTEN, [one.tenant for one in written], [one.series for one in written])
+async def mark_rewritten(connection: Connection, written: Sequence[ChangedSeries], now: datetime) -> None:
+    """Note that series were written again, until `now`."""
+    await connection.execute(REWRITTEN, [one.tenant for one in written], [one.series for one in written], now)
 
 
 async def read_waiting(connection: Connection, now: datetime) -> tuple[int, int]:
