@@ -21,8 +21,8 @@ UPDATE alert_rules SET version = version + 1, definition = $3, changed_at = $4, 
     due_at = $4, leased_until = $4
 WHERE tenant_id = $1 AND id = $2 RETURNING {COLUMNS}"""
 
-# Each tenant has its first turn before another has its second. The conditions are repeated for rules that another worker
-# has claimed meanwhile. Tenants whose series are being written again are left out: a series may be missing.
+# Each tenant has its first turn before another has its second. The conditions are repeated for rules that another
+# worker has claimed meanwhile. Tenants whose series are being written again are left out: a series may be missing.
 CLAIM = f"""
 WITH due AS (
     SELECT tenant_id, id, due_at, row_number() OVER (PARTITION BY tenant_id ORDER BY due_at, id) AS turn
