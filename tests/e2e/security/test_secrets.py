@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from base64 import b64encode
+from collections import defaultdict
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -137,9 +138,18 @@ async def rows(stack: Stack, service: str) -> dict[str, bytes]:
     return found
 
 
+def log_files(stack: Stack) -> dict[str, bytes]:
+    """Every log file; a file and its older parts are one place."""
+    found: dict[str, bytes] = defaultdict(bytes)
+    for path in sorted(stack.home.logs.iterdir()):
+        if path.is_file():
+            found[f"log {path.name.partition('.log')[0]}.log"] += path.read_bytes()
+    return found
+
+
 async def everything(stack: Stack, mine: Api, system: Api) -> dict[str, bytes]:
     """All that is written or shown anywhere: logs, tables with outbox and inbox, exports, the audit log, metrics."""
-    found = {f"log {path.name}": path.read_bytes() for path in stack.home.logs.iterdir() if path.is_file()}
+    found = log_files(stack)
     for service in SERVICES:
         found |= await rows(stack, service)
         for whose, api in (("own", mine), ("system", system)):
@@ -186,10 +196,17 @@ async def test_what_is_searched_would_be_found(stack: Stack, mine: Api, token_fo
     user = await mine.create_user(displayName=told, userName=told)
     await mine.entries_of(user["id"], "users.user.created")
     await mine.get(f"/users/{told}")
+    logs = {"log users-api.log", "log proxy.log"}
+
+    async def logged() -> bool:
+        """A line may follow its response."""
+        return logs <= {place for place, text in log_files(stack).items() if known.found_in(text)}
+
+    await eventually(logged, "the request in the logs")
     async with Api(stack.url, await token_for(SYSTEM_TENANT)) as system:
         places = await everything(stack, mine, system)
     found = {place for place, text in places.items() if known.found_in(text)}
-    assert {"log users-api.log", "log proxy.log", "audit log", "export of users, own", "table users.users"} <= found
+    assert logs | {"audit log", "export of users, own", "table users.users"} <= found
     assert any(place.startswith("table audit.") for place in found)
 
 

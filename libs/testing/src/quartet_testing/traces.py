@@ -16,7 +16,10 @@ TRACES_PATH = "/v1/traces"
 
 @dataclass(frozen=True)
 class Span:
-    """A finished span; ids are hex, `kind` is SERVER, CLIENT, PRODUCER, CONSUMER or INTERNAL."""
+    """A finished span; ids are hex, `kind` is SERVER, CLIENT, PRODUCER, CONSUMER or INTERNAL.
+
+    `links` are the ids of the traces to which it links.
+    """
 
     service: str
     name: str
@@ -25,6 +28,7 @@ class Span:
     span_id: str
     parent_id: str
     failed: bool
+    links: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class TraceReceiver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: dict[str, list[Span]] = defaultdict(list)
+        self._linked: set[str] = set()
         self._server = _Server(("127.0.0.1", 0), self)
         self._thread = threading.Thread(target=self._server.serve_forever, name="otlp", daemon=True)
 
@@ -64,6 +69,11 @@ class TraceReceiver:
         with self._lock:
             return list(self._spans[trace_id])
 
+    def is_shared(self, trace_id: str) -> bool:
+        """Whether a span of another trace links to this one: its events were in one message or batch with others."""
+        with self._lock:
+            return trace_id in self._linked
+
     def take(self, body: bytes) -> None:
         """Keep the spans of an ExportTraceServiceRequest (OTLP, binary Protobuf)."""
         message = ExportTraceServiceRequest.FromString(body)
@@ -74,6 +84,7 @@ class TraceReceiver:
                 found += [_read(span, names[0] if names else "") for span in scope.spans]
         with self._lock:
             for span in found:
+                self._linked |= span.links - {span.trace_id}
                 self._spans[span.trace_id].append(span)
 
     def __enter__(self) -> "TraceReceiver":
@@ -97,6 +108,7 @@ def _read(span: SpanMessage, service: str) -> Span:
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         failed=span.status.code == 2,
+        links=frozenset(link.trace_id.hex() for link in span.links),
     )
 
 
