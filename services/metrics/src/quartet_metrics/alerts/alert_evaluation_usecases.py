@@ -1,7 +1,7 @@
 """The evaluation of alert rules: a schedule of the worker; the result of a rule and its events are one transaction.
 
 worker, each second: claim rules that are due -> ask the engine -> check that it had everything -> in one transaction
-    the rule, if nobody else has evaluated it meanwhile, its alerts, and an event of each that fires or is resolved
+    the rule, if no other worker has evaluated it meanwhile, its alerts, and an event of each that fires or is resolved
 """
 
 import asyncio
