@@ -7,6 +7,7 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_metrics.alerts import rule_usecases
@@ -55,6 +56,7 @@ async def dry_run() -> Response:
 @document_request(Definition)
 @document_response(RuleState, 201)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create an alert rule, if the engine can evaluate it."""
     container, queries = app_container(MetricsConfig), dependency(PrometheusQueries)
