@@ -18,6 +18,7 @@ from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.messaging.envelope import Event
 from quartet_common.runtime import tenant_deletion
+from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.alerts import rule_store
 from quartet_metrics.alerts.alert_evaluation_usecases import LEASE, AlertEvaluator
 from quartet_metrics.alerts.rule_domain import INTERVAL, LATE, MAX_RULES, Rule
@@ -30,6 +31,10 @@ RULES = "/metrics/alerts/rules"
 FIRED, RESOLVED = "metrics.alert.fired", "metrics.alert.resolved"
 RULE: dict[str, Any] = {"name": "Waiting", "expr": "waiting > 5", "annotations": {"summary": "{{ $value }} wait"}}
 SLOW = timedelta(milliseconds=1)
+REWRITTEN = "INSERT INTO engine_rewritten (tenant_id, rewritten_at) VALUES ($1, $2)"
+LEFT = """
+SELECT (SELECT count(*) FROM alert_rules WHERE tenant_id = $1) + (SELECT count(*) FROM alerts WHERE tenant_id = $1)
+    + (SELECT count(*) FROM engine_rewritten WHERE tenant_id = $1)"""
 HOURS = count(1)
 """Each tenant of these tests has an hour of its own: all have the mark of the engine in common."""
 
@@ -262,7 +267,7 @@ async def test_an_engine_without_its_data_resolves_nothing(alerting: Alerting) -
     "statement",
     [
         "INSERT INTO engine_rewrites (tenant_id, series, due_at) VALUES ($1, 1, $2)",
-        "INSERT INTO engine_rewritten (tenant_id, rewritten_at) VALUES ($1, $2)",
+        REWRITTEN,
     ],
 )
 async def test_nothing_is_resolved_while_series_are_written_again(alerting: Alerting, statement: str) -> None:
@@ -379,3 +384,30 @@ async def test_a_rule_whose_worker_has_ended_is_evaluated_after_its_lease(alerti
     await alerting.pass_time(LEASE, a=9)
     await alerting.evaluator.run()
     assert await alerting.counts() == {"fired": 1}
+
+
+async def test_alerts_need_no_redis(alerting: Alerting, servers: Stack) -> None:
+    await alerting.pass_time(SECOND, a=9)
+    await asyncio.to_thread(servers.stop, "redis")
+    try:
+        await alerting.create()
+        await alerting.evaluator.run()
+        assert await alerting.counts() == {"fired": 1}
+        await alerting.pass_time(INTERVAL + SLOW, a=1)
+        await alerting.evaluator.run()
+        assert await alerting.counts() == {"fired": 1, "resolved": 1}
+    finally:
+        await asyncio.to_thread(servers.start, "redis")
+
+
+async def test_rules_and_alerts_of_a_deleted_tenant_are_deleted(alerting: Alerting) -> None:
+    await alerting.pass_time(SECOND, a=9)
+    rule = await alerting.create()
+    await alerting.evaluate(rule)
+    database = alerting.metrics.container.database
+    async with database.transaction() as connection:
+        await connection.execute(REWRITTEN, alerting.tenant, alerting.now)
+        await tenant_deletion.record_tombstone(connection, alerting.tenant)
+    await tenant_deletion.erasing(alerting.metrics.container, Erasure(staying={"engine_erased"})).action()
+    async with database.connection() as connection:
+        assert await connection.fetchval(LEFT, alerting.tenant) == 0
