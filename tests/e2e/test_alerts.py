@@ -35,7 +35,7 @@ async def test_an_alert_is_in_the_audit_log_once_when_it_fires_and_once_when_it_
         [alert] = (await api.get("/metrics/alerts")).json()["alerts"]
         assert (alert["state"], fired[0]["resource"]) == ("firing", {"type": "alerts", "id": alert["id"]})
         assert (await api.delete(f"/scim/v2/Users/{user['id']}")).status_code == 204
-        resolved = await eventually(lambda: api.entries(action="metrics.alert.resolved"), "its end in the log", 60)
+        resolved = await eventually(lambda: api.entries(action="metrics.alert.resolved"), "its end in the log", 120)
         assert [one["data"]["reason"] for one in resolved] == ["condition"]
         assert len(await api.entries(action="metrics.alert.fired")) == 1
         assert (await api.get("/metrics/alerts")).json() == {"alerts": []}

@@ -250,6 +250,19 @@ async def test_the_engine_is_away_and_alerts_keep_their_states(alerting: Alertin
     assert (await alerting.request("GET", f"{RULES}/{rule}"))[1]["problem"] is None
 
 
+async def test_a_crash_that_loses_the_last_samples_of_the_engine_resolves_nothing(alerting: Alerting) -> None:
+    """The mark is from before the alert: what has made it fire may not be on the disk of the engine."""
+    await alerting.pass_time(SECOND, a=9)
+    rule = await alerting.create()
+    await alerting.evaluate(rule)
+    await alerting.pass_time(INTERVAL + SLOW, has_mark=False, a=1)
+    await alerting.evaluate(rule)
+    assert (await alerting.states(), await alerting.counts()) == ({"a": "firing"}, {"fired": 1})
+    await alerting.pass_time(INTERVAL + SLOW, a=1)
+    await alerting.evaluate(rule)
+    assert await alerting.counts() == {"fired": 1, "resolved": 1}
+
+
 async def test_an_engine_without_its_data_resolves_nothing(alerting: Alerting) -> None:
     await alerting.pass_time(SECOND, a=9)
     rule = await alerting.create()

@@ -23,9 +23,10 @@ class Evaluated:
         self.alerts: list[Alert] = []
         self.now = NINE - 15 * SECOND
 
-    def get(self, *found: Found) -> Outcome:
+    def get(self, *found: Found, filled: int = 5) -> Outcome:
+        """An evaluation, so many seconds after all series were written to the engine."""
         self.now += 15 * SECOND
-        outcome = evaluate(self.definition, self.alerts, found, self.now)
+        outcome = evaluate(self.definition, self.alerts, found, self.now, self.now - filled * SECOND)
         self.alerts = outcome.alerts
         return outcome
 
@@ -66,6 +67,16 @@ def test_an_alert_keeps_firing_for_a_time_and_continues_if_it_is_found_again() -
         outcome = rule.get(*found)
         assert ([one.id for one in outcome.alerts], outcome.fired, outcome.resolved) == ([fired.id], [], [])
     assert [one.id for one in rule.get().resolved] == [fired.id]
+
+
+@pytest.mark.parametrize("hold", ["0s", "1h"])
+def test_an_alert_does_not_end_until_all_series_were_written_again_since_it_began(hold: str) -> None:
+    rule = Evaluated(hold)
+    [alert] = rule.get(A).alerts
+    assert rule.get(filled=15) == Outcome([alert])
+    assert rule.get(filled=30) == Outcome([alert])
+    ended = rule.get(filled=44)
+    assert (ended.alerts, ended.resolved) == ([], [alert] if alert.fired_at else [])
 
 
 def test_each_label_set_is_an_alert_of_its_own_and_the_value_is_the_last() -> None:

@@ -70,8 +70,12 @@ def find(definition: Definition, body: bytes) -> list[Found]:
     return found
 
 
-def evaluate(definition: Definition, alerts: Iterable[Alert], found: Sequence[Found], now: datetime) -> Outcome:
-    """The alerts after a result at `now`, as Prometheus has them."""
+def evaluate(
+    definition: Definition, alerts: Iterable[Alert], found: Sequence[Found], now: datetime, filled_at: datetime
+) -> Outcome:
+    """The alerts after a result at `now`, as Prometheus has them. An alert that has begun after `filled_at`, when all
+    series were written to the engine, does not end: a crash of the engine may have lost its series.
+    """
     hold = read_duration("for", definition.hold)
     keep = read_duration("keep_firing_for", definition.keep_firing_for)
     absent = {_key(alert.labels): alert for alert in alerts}
@@ -84,7 +88,10 @@ def evaluate(definition: Definition, alerts: Iterable[Alert], found: Sequence[Fo
             outcome.fired.append(alert)
         outcome.alerts.append(alert)
     for alert in absent.values():
-        _miss(alert, keep, now, outcome)
+        if alert.active_at >= filled_at:
+            outcome.alerts.append(alert)
+        else:
+            _miss(alert, keep, now, outcome)
     return outcome
 
 

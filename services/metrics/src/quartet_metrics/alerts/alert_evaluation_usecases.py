@@ -7,7 +7,7 @@ worker, each second: claim rules that are due -> ask the engine -> check that it
 import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from opentelemetry import metrics
@@ -106,11 +106,13 @@ class AlertEvaluator:
             raise
         except ServiceError as error:  # of this expression: shown at the rule
             problem = error.detail
-        await self._require_filled(now)
-        if await self._store(rule, now, found, problem):
+        filled_at = await self._require_filled(now)
+        if await self._store(rule, now, found, problem, filled_at):
             self._evaluations.add(1, {"result": "ok" if problem is None else "failed"})
 
-    async def _store(self, rule: Rule, now: datetime, found: list[Found], problem: str | None) -> bool:
+    async def _store(
+        self, rule: Rule, now: datetime, found: list[Found], problem: str | None, filled_at: datetime
+    ) -> bool:
         async with unit_of_work(self._container, Caller.service(rule.tenant, self._caller)) as work:
             if not await rule_store.hold_claimed(work.connection, rule):
                 return False
@@ -119,22 +121,24 @@ class AlertEvaluator:
             await rule_store.note_evaluation(work.connection, rule, now, problem, now + INTERVAL)
             if problem is None:
                 alerts = await alert_store.read_alerts_of(work.connection, rule.tenant, rule.id)
-                outcome = evaluate(rule.definition, alerts, found, now)
+                outcome = evaluate(rule.definition, alerts, found, now, filled_at)
                 await alert_store.store_alerts(work.connection, rule.tenant, rule.id, outcome.alerts)
                 work.publish([alert_fired(rule, one) for one in outcome.fired])
                 work.publish([alert_resolved(rule, one, now, CONDITION) for one in outcome.resolved])
             return True
 
-    async def _require_filled(self, now: datetime) -> None:
-        """Raises UnavailableError unless the engine had all series at `now`. One that is new, has lost its data, or
-        has just come back finds nothing, which must not resolve alerts. It has everything if it has a mark that was
-        old enough to be visible at `now`, and that is not older than MARK_AGE.
+    async def _require_filled(self, now: datetime) -> datetime:
+        """When all series were written that the engine had at `now`. Raises UnavailableError if that is too long ago:
+        an engine that is new, has lost its data, or has just come back finds nothing, which must not resolve alerts.
+        It has everything if it has a mark that was old enough to be visible at `now`, and not older than MARK_AGE.
         """
         window, end = int((MARK_AGE - SETTLED).total_seconds()), (now - SETTLED).timestamp()
-        asked = {"query": f"count_over_time({MARK}[{window}s])", "time": f"{end:.3f}"}
+        asked = {"query": f"tlast_over_time({MARK}[{window}s])", "time": f"{end:.3f}"}
         body = await self._queries.evaluate(SYSTEM_TENANT, "query", asked)
-        if not msgspec.json.decode(body)["data"]["result"]:
+        result = msgspec.json.decode(body)["data"]["result"]
+        if not result:
             raise engine_unavailable("is being filled")
+        return datetime.fromtimestamp(float(result[0]["value"][1]), UTC)
 
     def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(self._lag)]
