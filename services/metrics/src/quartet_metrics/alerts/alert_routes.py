@@ -42,6 +42,7 @@ async def list_() -> Response:
 @tag(["alerts"])
 @document_request(Definition)
 @document_response(Trial)
+@document_response(ProblemDocument, 422)
 async def dry_run() -> Response:
     """Evaluate a rule now without storing it: the alerts that it would have."""
     container, queries = app_container(MetricsConfig), dependency(PrometheusQueries)
@@ -56,6 +57,7 @@ async def dry_run() -> Response:
 @document_request(Definition)
 @document_response(RuleState, 201)
 @document_response(ProblemDocument, 409)
+@document_response(ProblemDocument, 422)
 @idempotent
 async def create() -> Response:
     """Create an alert rule, if the engine can evaluate it."""
@@ -91,6 +93,7 @@ async def read(rule_id: str) -> Response:
 @document_request(Definition)
 @document_response(RuleState)
 @document_response(ProblemDocument, 409)
+@document_response(ProblemDocument, 422)
 async def replace(rule_id: str) -> Response:
     """Replace an alert rule: its firing alerts are resolved, and it begins anew."""
     container, queries = app_container(MetricsConfig), dependency(PrometheusQueries)
