@@ -70,6 +70,7 @@ NOT_EXPORTED = {
         "erasures": "requests; the entries say what was erased by which",
         "checkpoints": "the log has its own route for the last one",
         "cosigned_checkpoints": "only the deployment log, which has no tenant",
+        "waiting_checkpoints": "only the deployment log, which has no tenant",
         "signing_keys": "the platform's",
         "application_events": "hashes and ids of entries, which are exported",
         "digest_keys": "secrets",

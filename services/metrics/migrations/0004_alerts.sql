@@ -42,21 +42,21 @@ CREATE TABLE engine_rewritten (
 INSERT INTO alert_rules (tenant_id, id, definition)
 SELECT 'quartet', gen_random_uuid(), definition FROM (VALUES
 ('{"name": "ProcessDown", "expr": "up == 0", "severity": "critical", "for": "2m", "annotations": {
-    "summary": "{{ $labels.job }} at {{ $labels.instance }} does not answer",
+    "summary": "{{ $labels.job }} {{ $labels.service }} {{ $labels.process }} at {{ $labels.instance }} cannot be read",
     "runbook": "docs/operations.md#when-an-alert-fires"}}'::json),
-('{"name": "OutboxNotDraining", "expr": "quartet_outbox_lag_seconds > 60", "severity": "critical", "for": "1m", "annotations": {
-    "summary": "Events wait in the outbox of {{ $labels.job }} for {{ $value }} s",
+('{"name": "OutboxWaits", "expr": "max by (service) (quartet_outbox_lag_seconds) > 60", "severity": "critical", "for": "1m", "annotations": {
+    "summary": "Events wait in the outbox of {{ $labels.service }}, the oldest for {{ $value }} s",
     "runbook": "docs/operations.md#when-an-alert-fires"}}'),
-('{"name": "DeadLetters", "expr": "max by (queue) (quartet_queue_messages{queue=~\"quartet[.].*[.]dead\"}) > 0", "for": "5m", "annotations": {
-    "summary": "{{ $value }} messages in {{ $labels.queue }}",
+('{"name": "DeadLetters", "expr": "max by (queue) (quartet_queue_messages{queue=~\".+[.]dead\"}) > 0", "for": "5m", "annotations": {
+    "summary": "{{ $value }} messages are in {{ $labels.queue }}",
     "runbook": "docs/operations.md#when-an-alert-fires"}}'),
 ('{"name": "LoginFailures", "expr": "sum(increase(quartet_logins_total{result=\"locked_out\"}[10m])) > 50", "annotations": {
     "summary": "{{ $value }} logins of all tenants were locked out in 10 minutes",
     "runbook": "docs/operations.md#when-an-alert-fires"}}'),
-('{"name": "CertificateExpires", "expr": "min by (job, certificate) (quartet_certificate_expiry_timestamp_seconds) - time() < 14 * 86400", "annotations": {
-    "summary": "The {{ $labels.certificate }} certificate of {{ $labels.job }} is valid for {{ $value }} s only",
+('{"name": "CertificateExpires", "expr": "min by (service, process, certificate) (quartet_certificate_expiry_timestamp_seconds) - time() < 14 * 86400", "annotations": {
+    "summary": "The {{ $labels.certificate }} certificate of {{ $labels.service }} {{ $labels.process }} is valid for {{ $value }} s only",
     "runbook": "docs/operations.md#when-an-alert-fires"}}'),
-('{"name": "AuditLogStalled", "expr": "max by (job, kind) (quartet_logging_failure) > 0", "severity": "critical", "annotations": {
-    "summary": "Events do not reach the audit log: {{ $labels.kind }} of {{ $labels.job }}",
+('{"name": "LoggingFails", "expr": "max by (service, kind) (quartet_logging_failure) > 0", "severity": "critical", "annotations": {
+    "summary": "The audit log misses events of {{ $labels.service }} ({{ $labels.kind }})",
     "runbook": "docs/operations.md#when-an-alert-fires"}}')
 ) AS rules (definition);

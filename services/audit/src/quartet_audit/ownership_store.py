@@ -20,6 +20,7 @@ PRIVILEGES: Mapping[str, str] = {
     "logs": "SELECT",
     "checkpoints": "SELECT",
     "cosigned_checkpoints": "SELECT, INSERT, UPDATE",
+    "waiting_checkpoints": "SELECT, INSERT, DELETE",
     "signing_keys": "SELECT, INSERT, UPDATE (signs_until)",
     "erasures": "SELECT, INSERT, UPDATE (searched, entries, parts, completed_at)",
     "application_events": "SELECT, INSERT, UPDATE (digest, is_keyed), DELETE",

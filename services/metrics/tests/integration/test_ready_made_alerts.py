@@ -16,23 +16,23 @@ from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService
 
-WORKER = {"job": "quartet-audit-worker", "instance": "127.0.0.1:9000"}
+WORKER = {"job": "quartet", "instance": "127.0.0.1:9000", "service": "audit", "process": "worker"}
 DAY = 86_400
 RULES: dict[str, tuple[str, dict[str, str], Any, Any, str]] = {
-    "ProcessDown": ("up", WORKER, 1, 0, "quartet-audit-worker at 127.0.0.1:9000 does not answer"),
-    "OutboxNotDraining": (
+    "ProcessDown": ("up", WORKER, 1, 0, "quartet audit worker at 127.0.0.1:9000 cannot be read"),
+    "OutboxWaits": (
         "quartet_outbox_lag_seconds",
         WORKER,
         2.5,
         61,
-        "Events wait in the outbox of quartet-audit-worker for 61 s",
+        "Events wait in the outbox of audit, the oldest for 61 s",
     ),
     "DeadLetters": (
         "quartet_queue_messages",
         {**WORKER, "queue": "quartet.audit.dead"},
         0,
         3,
-        "3 messages in quartet.audit.dead",
+        "3 messages are in quartet.audit.dead",
     ),
     "LoginFailures": (
         "quartet_logins_total",
@@ -46,14 +46,14 @@ RULES: dict[str, tuple[str, dict[str, str], Any, Any, str]] = {
         {**WORKER, "certificate": "server"},
         15 * DAY,
         13 * DAY,
-        "The server certificate of quartet-audit-worker is valid for",
+        "The server certificate of audit worker is valid for",
     ),
-    "AuditLogStalled": (
+    "LoggingFails": (
         "quartet_logging_failure",
         {**WORKER, "kind": "receipts"},
         0,
         1,
-        "Events do not reach the audit log: receipts of quartet-audit-worker",
+        "The audit log misses events of audit (receipts)",
     ),
 }
 """Of each rule: the metric that it is about and its labels, values with which it does not and does fire, and the

@@ -24,6 +24,7 @@ from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.messaging import asyncapi
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check, Readiness, database_check
+from quartet_common.telemetry.event_loop import EventLoopDelay
 from quartet_common.web import memory
 from quartet_common.web.blueprints import docs, health
 from quartet_common.web.cursors import EXTENSION as CURSORS
@@ -158,6 +159,7 @@ def _install_lifespan(
     app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
+        Schedule("event-loop-delay", 0.0, EventLoopDelay().measure),
         Schedule("memory", memory.INTERVAL, app.memory.release),
         Schedule("limits", LIMITS_INTERVAL, limiter.sync.run_once),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
