@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from quartet_cli.layout import CHECKOUT
+from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, TokenFor
 from quartet_testing.conditions import eventually
@@ -46,7 +46,7 @@ async def test_workers_export_the_metrics_that_rules_of_the_platform_ask_for(sta
     named = set(re.findall(r"\bquartet_[a-z_]+\b", rules)) - OF_THE_ENGINE
     assert len(named) == 3
     token = (stack.home.secrets / "prometheus/token").read_text()
-    ports = {name: port for name, port in stack._ports().items() if name.endswith("-worker")}
+    ports = {service: stack.state.ports[f"{service}-worker-private"] for service in SERVICES}
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
         for name, port in ports.items():
             text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
