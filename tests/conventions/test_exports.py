@@ -28,6 +28,7 @@ EXPORTED = {
         "clients": "client",
         "client_secrets": "client_secret",
         "scim_tokens": "scim_token",
+        "origins": "origin",
     },
     "groups": {"groups": "group", "members": "member", "nestings": "member"},
     "audit": {"entries": "entry", "personal_parts": "entry", "erased_parts": "entry", "streams": "stream"},
@@ -40,6 +41,7 @@ EVERYWHERE = {
     "inbox": "ids of events that were taken in",
     "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
+    "tenant_origins": "a copy of what users exports",
     "deleted_tenants": "only deleted tenants, which have no export",
 }
 NOT_EXPORTED = {
@@ -87,6 +89,8 @@ NOT_EXPORTED = {
         "engine_rewritten": "a time",
         "alerts": "follow from the rules; what has fired is in the audit log",
         "engine_erased": "only deleted tenants, which have no export",
+        "reconciliations": "when the counts were compared",
+        "drifts": "follow from a comparison",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }
@@ -137,6 +141,7 @@ async def fill(api: Api) -> list[str]:
     rule = await api.post("/metrics/alerts/rules", json={"name": "never", "expr": "vector(1) > 1"})
     assert rule.status_code == 201, rule.text
     token = (await api.post("/users/scim-tokens", json={"name": "t"})).json()
+    assert (await api.post("/users/origins", json={"origin": f"https://{unique('o')}.example.com"})).status_code == 201
     tenant = client["client_id"].rpartition(".")[0]
     login = {"tenant": tenant, "user_name": user["userName"], "password": password}
     session = (await api.post("/users/login", json=login)).json()

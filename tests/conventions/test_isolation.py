@@ -51,6 +51,12 @@ from quartet_testing.isolation.machines import (
     scim_tokens_are_made_apart,
     tokens_are_told_of_and_ended_apart,
 )
+from quartet_testing.isolation.origins import (
+    an_origin_is_not_read,
+    an_origin_is_not_removed,
+    origins_are_allowed_apart,
+    origins_are_listed_apart,
+)
 from quartet_testing.isolation.people import (
     people_log_in_apart,
     people_read_and_change_only_themselves,
@@ -81,6 +87,7 @@ from quartet_testing.isolation.records import (
     series_are_apart,
     streams_are_apart,
     tails_are_apart,
+    totals_are_apart,
 )
 from quartet_testing.isolation.roles import (
     a_role_is_not_changed,
@@ -118,6 +125,9 @@ TENANTLESS = {
     "metrics.known": "is the same for everybody",
     "engine.read": "the platform's, by the scope that exists in its tenant only",
     "engine.rebuild": "the platform's, by the scope that exists in its tenant only",
+    "reconciliation.list_": "the platform's, by the scope that exists in its tenant only",
+    "reconciliation.reconcile": "the platform's, by the scope that exists in its tenant only",
+    "imports.import_": "the platform's, by the scope that exists in its tenant only",
     "prometheus.metadata": "is the same for everybody",
     "prometheus.build_info": "is the same for everybody",
     "log.deployment_checkpoint": "is the same for everybody, and names no tenant",
@@ -162,6 +172,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "sessions.end_all": sessions_are_apart,
         "internal.lookup": users_are_looked_up_apart,
         "internal.group_scopes": scopes_of_groups_are_looked_up_apart,
+        "totals.read": totals_are_apart,
         "discovery.all_types": schemas_are_discovered_apart,
         "discovery.one_type": schemas_are_discovered_apart,
         "discovery.all_schema_documents": schemas_are_discovered_apart,
@@ -177,6 +188,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim_tokens.list_": scim_tokens_are_listed_apart,
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
+        "origins.add": origins_are_allowed_apart,
+        "origins.list_": origins_are_listed_apart,
+        "origins.read": an_origin_is_not_read,
+        "origins.remove": an_origin_is_not_removed,
         "token_status.introspect": tokens_are_told_of_and_ended_apart,
         "token_status.revoke": tokens_are_told_of_and_ended_apart,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,
@@ -207,6 +222,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "membership.of": groups_of_a_user_are_listed_apart,
         "bulk.carry_out": group_operations_of_a_bulk_are_apart,
         "privileges.mark": groups_are_marked_apart,
+        "totals.read": totals_are_apart,
         **EVERYWHERE,
     },
     "audit": {
@@ -230,6 +246,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "retention.change": retentions_are_apart,
         **{f"legal_holds.{name}": legal_holds_are_apart for name in HOLD_ROUTES},
         "application_events.receive": events_of_applications_are_apart,
+        "totals.read": totals_are_apart,
         **EVERYWHERE,
     },
     "metrics": {

@@ -66,6 +66,9 @@ NOT_CREATING = {
     "prometheus.series_by_form": "reads",
     "prometheus.labels_by_form": "reads",
     "engine.rebuild": "writes the same samples again",
+    "reconciliation.reconcile": "a drift is corrected once",
+    "imports.import_": "an imported line changes nothing again",
+    "totals.read": "reads",
     "logins.log_in": "is limited by the lockout",
     "logins.change_password": "needs the password before",
     "token_status.introspect": "reads",
@@ -172,6 +175,7 @@ LARGER_BODIES = {
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
         "internal.lookup": 64 * KB,  # 1,000 ids
         "internal.group_scopes": 64 * KB,
+        "totals.read": 1024 * KB,  # 20,000 ids
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },
@@ -182,12 +186,17 @@ LARGER_BODIES = {
         "bulk.carry_out": ANY_SIZE,
         "search.groups_by_post": 64 * KB,
         "privileges.mark": 64 * KB,  # 1,000 ids
+        "totals.read": 1024 * KB,  # 20,000 ids
         "internal_search.groups_among_others": 128 * KB,
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
-    "audit": {"application_events.receive": ANY_SIZE},  # 1,000 events
+    "audit": {
+        "application_events.receive": ANY_SIZE,  # 1,000 events
+        "totals.read": 1024 * KB,  # 20,000 ids
+    },
     "metrics": {  # queries, which may have 16 KiB before they are encoded
-        f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+        **{f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")},
+        "imports.import_": ANY_SIZE,  # a part of an export
     },
 }
 """Routes that take more than SMALL_BODY. Code that needs a larger body writes it down here."""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.local_stack
 RULES = "/metrics/alerts/rules"
 OF_THE_ENGINE = {"quartet_logins_total", "quartet_certificate_expiry_timestamp_seconds"}
 """Metrics of the platform's rules that workers do not export: counted from events, and of processes with TLS only."""
-MIGRATION = CHECKOUT / "services/metrics/migrations/0004_alerts.sql"
+MIGRATION = CHECKOUT / "services/metrics/migrations/0006_alerts.sql"
 
 
 async def test_an_alert_is_in_the_audit_log_once_when_it_fires_and_once_when_it_is_resolved(

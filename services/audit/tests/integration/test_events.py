@@ -201,7 +201,7 @@ async def test_an_id_that_nobody_has_is_404(audit: "Audit") -> None:
 async def test_an_id_that_is_no_uuid_is_400_and_named(audit: "Audit", odd: str) -> None:
     status, problem = await audit.ask(new_tenant(), f"/audit/events/{odd}")
     assert (status, problem["code"]) == (400, "bad_parameter")
-    assert problem["detail"] == f"id must be the UUID of an entry, got '{odd}'."
+    assert problem["detail"] == f"id must be the UUID of an entry, got '{odd}'"
 
 
 async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Audit") -> None:
@@ -232,6 +232,7 @@ async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Au
         "/audit/streams/<stream_id>/pause": ("audit:streams",),
         "/audit/streams/<stream_id>/resume": ("audit:streams",),
         "/audit/streams/<stream_id>/replay": ("audit:streams",),
+        "/audit/totals": ("service",),
         "/audit/retention": ("audit:retention",),
         "/audit/legal-hold": ("audit:retention",),
         "/audit/legal-holds": ("platform:admin",),

@@ -11,9 +11,12 @@ from quartet_metrics.active_users import active_user_store
 from quartet_metrics.alerts import alert_routes, rule_store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
+from quartet_metrics.imports import import_routes
 from quartet_metrics.prometheus import prometheus_routes
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_metrics.queries import query_routes, query_store
+from quartet_metrics.reconciliation import reconciliation_routes
+from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler
 
 REFERENCE = Reference(
     examples={**prometheus_routes.REFERENCE.examples, **alert_routes.EXAMPLES},
@@ -41,7 +44,10 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     app.register_blueprint(prometheus_routes.blueprint)
     app.register_blueprint(engine_routes.blueprint)
     app.register_blueprint(alert_routes.blueprint)
+    app.register_blueprint(reconciliation_routes.blueprint)
+    provide(app, Reconciler, Reconciler(container))
     provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")
+    app.register_blueprint(import_routes.blueprint)
     return app

@@ -6,6 +6,7 @@ from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.alerts.alert_evaluation_usecases import evaluating
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine.engine_usecases import writing
+from quartet_metrics.reconciliation.reconciliation_usecases import reconciling
 from quartet_metrics.retention.retention_usecases import moving_event_counts, pruning
 from quartet_metrics.subscriptions import subscriptions
 
@@ -20,5 +21,6 @@ SERVICE = Service(
         evaluating(container),
         pruning(container),
         moving_event_counts(container),
+        reconciling(container),
     ],
 )

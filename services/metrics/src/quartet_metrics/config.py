@@ -18,6 +18,12 @@ class MetricsConfig(ServiceConfig):
         default=35, ge=31, le=400, description="days for which is kept which users were active on a day"
     )
 
+    groups_url: str = Field(default="", description="where the groups service answers; empty where there is none")
+    audit_url: str = Field(default="", description="where the audit service answers; empty where there is none")
+    reconciliation_hour: int = Field(
+        default=3, ge=0, le=23, description="hour (UTC) at which gauges are compared with users, groups and audit"
+    )
+
     metrics_engine_url: str | None = Field(default=None, description="base URL of a VictoriaMetrics, for queries")
     metrics_engine_write_url: str | None = Field(default=None, description="base URL for writing, if it is another one")
     metrics_engine_user: str = "quartet"

@@ -75,6 +75,7 @@ EXAMPLES: dict[str, Any] = {
     "POST /scim/v2/.search": SEARCH,
     "POST /scim/v2/Bulk": BULK,
     "POST /users/schemas": SCHEMA,
+    "POST /users/totals": {"since": "2026-01-31T09:00:00Z", "applied": [SOME_ID]},
     "POST /users/lookup": {"ids": [SOME_ID]},
     "POST /users/lookup/group-scopes": {"ids": [SOME_ID]},
     "POST /users/login": {"tenant": "default", "user_name": "bjensen@example.com", "password": PASSWORD},
@@ -89,6 +90,7 @@ EXAMPLES: dict[str, Any] = {
     "PATCH /users/roles/{role_id}": {"description": "Reads and exports", "scopes": ["audit:read", "audit:export"]},
     "POST /users/roles/{role_id}/grants": {"type": "User", "id": SOME_ID},
     "POST /users/scim-tokens": {"name": "Okta", "expires_in_days": 365},
+    "POST /users/origins": {"origin": "https://app.example.com"},
     "POST /users/tenants": {
         "id": "acme",
         "display_name": "Acme",
@@ -107,6 +109,7 @@ PARAMETERS = {
     "grantee_id": "The id of the user or group that has the role.",
     "session_id": "The id of a session.",
     "token_id": "The id of a SCIM token; it is not the token.",
+    "origin_id": "The id of an allowed origin.",
     "tenant": "The id of a tenant.",
     "name": "The name of a resource type: User or Group.",
     "urn": "The URN of a schema.",

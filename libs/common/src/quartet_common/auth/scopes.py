@@ -11,7 +11,7 @@ PRIVILEGED_WRITE = "privileged:write"
 SCOPES = frozenset({
     "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:write", "audit:export",
     "audit:erase", "audit:streams", "audit:retention", "metrics:read", "metrics:write", "alerts:manage",
-    "events:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
+    "events:manage", "origins:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
 })  # fmt: skip
 """All scopes."""
 

@@ -9,6 +9,7 @@ import httpx
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from quartet_common.auth.origin_list import OriginList
 from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
@@ -59,6 +60,7 @@ class AppContainer(Generic[C_co]):
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
+        self.origins = OriginList(lambda: self.database, config.cors_origins)
         self.searches = FairShare(
             "searches without an index", SEARCHES, SEARCHES_OF_TENANT, queue=100, timeout=config.query_timeout
         )

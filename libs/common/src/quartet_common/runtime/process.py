@@ -33,7 +33,7 @@ from quartet_common.messaging.repair import QueueRepair
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
-from quartet_common.runtime import idempotency_store, revocation_events
+from quartet_common.runtime import idempotency_store, origin_events, revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.metrics_port import PrivateApp
 from quartet_common.runtime.readiness import Readiness, database_check
@@ -283,11 +283,14 @@ class Worker(Generic[C]):
 
 
 def _consumers(service: Service[Any], container: AppContainer[Any]) -> list[Consumer]:
-    """The service's own consumer, if it has subscriptions, and the one of revocations."""
+    """The service's own consumer, if it has subscriptions, and the one of revocations and origins."""
     name, subscriptions, stats = container.config.service, service.subscriptions(container), ConsumerStats()
     servers = container.broker, container.database
     own = [Consumer(name, *servers, subscriptions, stats, take_new=service.take_new)] if subscriptions else []
-    taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
+    taking = [
+        Subscription(event_types.REVOKED, revocation_events.handle_events),
+        Subscription(event_types.ORIGINS, origin_events.handle_events),
+    ]
     # without the inbox: it may have the event already, from the other consumer of the service
     revocations = Consumer(
         topology.revocation_queue(name), *servers, taking, stats, batch=REVOCATIONS_AT_ONCE, take_new=inbox.take_all
@@ -329,7 +332,9 @@ async def prepare(service: Service[C], config: C) -> None:
     async with broker:
         channel = await broker.channel()
         await declare_exchange(channel)
-        await declare_consumer(channel, topology.revocation_queue(config.service), [event_types.REVOKED])
+        await declare_consumer(
+            channel, topology.revocation_queue(config.service), [event_types.REVOKED, event_types.ORIGINS]
+        )
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)

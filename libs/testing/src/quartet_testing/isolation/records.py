@@ -14,7 +14,8 @@ from yarl import URL
 from quartet_testing.client import Api
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import database
-from quartet_testing.isolation.world import World, clean, missing, newcomer
+from quartet_testing.isolation.world import World, as_service, clean, missing, newcomer
+from quartet_testing.services import direct, new_tenant
 
 
 async def entries_are_listed_apart(world: World, _: str) -> None:
@@ -347,3 +348,16 @@ async def put_dead_letter(world: World, service: str) -> str:
         message = aio_pika.Message(json.dumps(event).encode(), message_id=message_id, type=event["type"])
         await channel.default_exchange.publish(message, f"quartet.{service}.dead")
     return message_id
+
+
+async def totals_are_apart(world: World, service: str) -> None:
+    """Metrics reads totals of the tenant that it names, nobody else reads any."""
+    url = direct(world.stack, f"/{service}/totals")
+    body = {"since": "2026-01-31T09:00:00Z", "applied": []}
+    assert (await world.owner.post(url, json=body)).status_code == 403
+    async with as_service(world, "metrics") as metrics:
+        for tenant, has_some in ((world.tenant, True), (new_tenant(), False)):
+            answer = (await metrics.post(url, json=body, headers={"Quartet-Tenant": tenant})).json()
+            assert any(one["value"] for one in answer["totals"]) is has_some
+            assert {event["tenantid"] for event in answer["events"]} <= {tenant}
+        assert (await metrics.post(url, json=body)).status_code == 400

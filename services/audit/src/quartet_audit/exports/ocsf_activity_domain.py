@@ -52,6 +52,8 @@ ACTIVITIES = {
     "users.schema.deleted": Activity(ENTITY, 4, "Delete"),
     "users.scim_token.created": Activity(ENTITY, 1, "Create"),
     "users.scim_token.revoked": Activity(ENTITY, 9, "Disable"),
+    "users.origin.added": Activity(ENTITY, 1, "Create"),
+    "users.origin.removed": Activity(ENTITY, 4, "Delete"),
     "users.key.rotated": Activity(ENTITY, 3, "Update"),
     "users.role.created": Activity(ENTITY, 1, "Create"),
     "users.role.updated": Activity(ENTITY, 3, "Update"),
@@ -85,6 +87,8 @@ ACTIVITIES = {
     "metrics.alert_rule.deleted": Activity(ENTITY, 4, "Delete"),
     "metrics.alert.fired": Activity(ENTITY, OTHER, "Fire"),
     "metrics.alert.resolved": Activity(ENTITY, OTHER, "Resolve"),
+    "metrics.drift.detected": Activity(ENTITY, OTHER, "Detect"),
+    "metrics.drift.repaired": Activity(ENTITY, 3, "Update"),
     "request.refused": Activity(API, UNKNOWN, "Unknown"),  # or one of METHODS
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),

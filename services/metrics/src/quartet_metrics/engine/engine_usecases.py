@@ -147,10 +147,11 @@ class EngineWriter:
         return bool(msgspec.json.decode(found.body)["data"]["result"])
 
     async def _erase_tenants(self, connection: Connection) -> None:
-        tenants = await engine_store.read_deleted_tenants(connection, TENANTS)
+        now = self._container.clock()
+        tenants = await engine_store.read_deleted_tenants(connection, now, TENANTS)
         if tenants:
             await self._engine.delete([tenant_filter(tenant) for tenant in tenants])
-            await engine_store.mark_erased(connection, tenants)
+            await engine_store.mark_erased(connection, tenants, now)
 
 
 def _beginning(one: engine_store.Present) -> list[Sample]:
