@@ -103,6 +103,7 @@ TENANTLESS = {
     "docs.page": "is the same for everybody",
     "docs.asset": "is the same for everybody",
     "openapi": "is the same for everybody",
+    "asyncapi": "is the same for everybody",
     "discovery.config_document": "is the same for everybody",
     "scim.create_me": "always refuses",
     "oauth.token": "gives tokens for the tenants of the client whose secret was sent",

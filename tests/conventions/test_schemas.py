@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator
+from quart import Quart
 
 from quartet_audit.leaves.part_domain import Facts
 from quartet_cli.layout import CHECKOUT, SERVICES
@@ -100,6 +101,19 @@ def schema_of(kind: str) -> Schema:
 def test_every_published_type_has_a_schema_and_every_schema_a_published_type(service: str) -> None:
     written = {path.stem for path in folder(service).glob("*.json")}
     assert written == set(published(service))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_the_asyncapi_document_has_every_published_type(apps: dict[str, Quart], service: str) -> None:
+    answer = await apps[service].test_client().get(f"/{service}/asyncapi.json")
+    document = await answer.get_json()
+    kinds = [*published(service), *(f"{service}.{kind}" for kind in OF_EACH)]
+    if service == "audit":
+        kinds.append("app.{type}.v1")
+    assert sorted(channel["address"] for channel in document["channels"].values()) == sorted(kinds)
+    assert document["info"]["version"]
+    for kind in published(service):
+        assert bare(document["components"]["schemas"][kind]) == bare(schema_of(kind))
 
 
 @pytest.mark.parametrize("service", SERVICES)

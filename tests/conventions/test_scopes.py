@@ -10,7 +10,7 @@ from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.guard import lets_people_in, scopes_of
 
 PAGE = CHECKOUT / "docs/identity.md"
-EVERYWHERE = ("/docs", "/openapi.json", "/health/live", "/health/ready", "/docs/{name}")
+EVERYWHERE = ("/docs", "/openapi.json", "/asyncapi.json", "/health/live", "/health/ready", "/docs/{name}")
 """What each service has under its own prefix, for everybody."""
 PERSON = "any person"
 PUBLIC = "public"

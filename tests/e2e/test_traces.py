@@ -13,6 +13,9 @@ from quartet_testing.traces import Parent, Span, TraceReceiver, new_parent
 pytestmark = pytest.mark.local_stack
 
 
+MESSAGING = ("PRODUCER", "CONSUMER")
+
+
 class SharedError(Exception):
     """Other events were in one message or batch with those of this trace, so spans link to it instead."""
 
@@ -43,19 +46,20 @@ class Trace:
     async def only(self, service: str, kind: str, name: str, **ids: str) -> Span:
         """Wait for the one span that `service` exports with this kind, a name with `name` in it, and these ids.
 
-        Raises SharedError if other events were in one message or batch with those of this trace.
+        Raises SharedError if there is none since other events were in one message or batch with those of this trace.
         """
 
         async def probe() -> list[Span]:
-            if self.receiver.is_shared(self.root.trace_id):
-                raise SharedError
-            return [
+            matching = [
                 span
                 for span in self.receiver.spans(self.root.trace_id)
                 if (span.service, span.kind) == (service, kind)
                 and name in span.name
                 and all(getattr(span, key) == value for key, value in ids.items())
             ]
+            if not matching and kind in MESSAGING and self.receiver.is_shared(self.root.trace_id):
+                raise SharedError
+            return matching
 
         found = await eventually(probe, f"a {kind} span {name} of {service}, {ids}")
         assert len(found) == 1, found

@@ -31,8 +31,7 @@ def provider() -> Provider:
 @pytest.fixture
 def app(provider: Provider) -> Quart:
     made = Quart("documented")
-    published = Published(provider)  # type: ignore[arg-type]  # of a provider it needs the document only
-    made.add_url_rule("/openapi.json", "openapi", published.openapi)
+    made.add_url_rule("/openapi.json", "openapi", Published(provider.schema).document)
 
     @made.get("/other")
     async def other() -> str:

@@ -58,6 +58,26 @@ EXAMPLES = {
         "data": {"reason": "out of stock", "by": "bjensen@example.com"},
     },
 }
+APPLICATION_EVENT = {
+    "title": "app.{type}.v1",
+    "description": "An application recorded an event of this type by POST /audit/events. Its attributes are as sent.",
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"description": "The version of CloudEvents.", "const": "1.0"},
+        "id": {"description": "The application's own id.", "type": "string"},
+        "source": {"description": "A URI or a path of the application.", "type": "string"},
+        "type": {"description": "The type, which the type of the event has in it.", "type": "string"},
+        "subject": {"description": "What the event is about.", "type": "string"},
+        "time": {"description": "When it happened.", "type": "string", "format": "date-time"},
+        "datacontenttype": {"description": "The media type of data.", "type": "string"},
+        "dataschema": {"description": "The URI of the schema of data.", "type": "string"},
+        "data": {"description": "Any JSON."},
+        "data_base64": {"description": "Binary data, in base64, instead of data.", "type": "string"},
+        "extensions": {"description": "The extension attributes, by name.", "type": "object"},
+    },
+}
+"""The JSON Schema of what `ApplicationEvent.published` makes, for the AsyncAPI document."""
 READING = "audit:read"
 """The scope of the routes whose requests are counted as reads of a log."""
 REFERENCE = Reference(EXAMPLES, PARAMETERS)
@@ -68,7 +88,14 @@ def create_app(container: AppContainer[AuditConfig]) -> Quart:
     """The application with all its routes."""
     dialects = [application_event_routes.CLOUD_EVENTS]
     reads = ReadLog("audit", lambda: container.database, container.clock, container.config.read_window)
-    app = create_base_app(container, title="Quartet audit", dialects=dialects, reference=REFERENCE, background=[reads])
+    app = create_base_app(
+        container,
+        title="Quartet audit",
+        dialects=dialects,
+        reference=REFERENCE,
+        background=[reads],
+        events=[APPLICATION_EVENT],
+    )
     app.after_request(partial(_count_read, reads))
     provide(app, log_export_routes.LogExports, log_export_routes.LogExports.of(container))
     provide(app, proof_routes.ProofWaits, proof_routes.ProofWaits.of(container))

@@ -12,10 +12,11 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.telemetry.sampling import sampler_of
 
 HTTP_VIEW = View(
     instrument_name="http.server.*",
@@ -37,7 +38,8 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
             "service.namespace": "quartet",
         }
     )
-    tracer_provider = TracerProvider(sampler=_sampler(config), resource=resource)
+    sampler = sampler_of(config.trace_sample_ratio) if config.otlp_endpoint else ALWAYS_OFF
+    tracer_provider = TracerProvider(sampler=sampler, resource=resource)
     readers: list[MetricReader] = [PrometheusMetricReader()]
     if config.otlp_endpoint:
         readers.append(_export(config.otlp_endpoint.rstrip("/"), tracer_provider))
@@ -57,12 +59,6 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
 def instrument_http(client: httpx.AsyncClient) -> None:
     """Record spans of `client` and propagate trace headers."""
     HTTPXClientInstrumentor.instrument_client(client)
-
-
-def _sampler(config: ServiceConfig) -> Sampler:
-    if not config.otlp_endpoint:
-        return ALWAYS_OFF
-    return ParentBased(TraceIdRatioBased(config.trace_sample_ratio))
 
 
 def _export(endpoint: str, tracer_provider: TracerProvider) -> MetricReader:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any, Protocol
 
 from quart import Quart
 from quart_cors import cors
@@ -21,6 +21,7 @@ from quartet_common.data import database_clock
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.limits.limiter import Limiter
 from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
+from quartet_common.messaging import asyncapi
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check, Readiness, database_check
 from quartet_common.web import memory
@@ -73,12 +74,14 @@ def create_base_app(
     dialects: Sequence[Dialect] = (),
     reference: Reference = Reference(),  # noqa: B008  # it is immutable
     background: Sequence[Background] = (),
+    events: Sequence[asyncapi.Schema] = (),
 ) -> Quart:
     """An application with everything but routes: errors, guard, request ids, health, docs, CORS, limits, headers.
 
     `other_errors` are exceptions of other libraries that are HttpErrors. `checks` are further conditions of readiness.
     `dialects` describe routes of protocols such as SCIM in the OpenAPI document; `reference` has its examples and
     descriptions. `background` runs as long as the app serves.
+    `events` are the schemas of published types that are not in the folder `schemas` of the package.
     """
     config = container.config
     app = ServiceApp(f"quartet_{config.service}", static_folder=None, stopping=container.stopping)
@@ -97,6 +100,7 @@ def create_base_app(
     app.register_blueprint(health.blueprint, url_prefix=f"/{config.service}/health")
     app.register_blueprint(docs.blueprint, url_prefix=f"/{config.service}/docs")
     _install_openapi(app, config.service, title)
+    _install_asyncapi(app, config.service, title, events)
     app.keep_responses()
     install_request_hooks(app)
     install_guard(app, lambda: container.verifier, limiter, lambda: container.client_tokens)
@@ -136,7 +140,15 @@ def _install_openapi(app: Quart, service: str, title: str) -> None:
         security=[{"bearer": []}],
         openapi_provider_class=Document,
     )
-    app.add_url_rule(f"/{service}/openapi.json", "openapi", Published(schema.openapi_provider).openapi)
+    app.add_url_rule(f"/{service}/openapi.json", "openapi", Published(schema.openapi_provider.schema).document)
+
+
+def _install_asyncapi(app: Quart, service: str, title: str, events: Sequence[asyncapi.Schema]) -> None:
+    def build() -> dict[str, Any]:
+        schemas = [*asyncapi.schemas_of(service), *events]
+        return asyncapi.document(service, title, version(f"quartet-{service}"), schemas)
+
+    app.add_url_rule(f"/{service}/asyncapi.json", "asyncapi", Published(build).document)
 
 
 def _install_lifespan(
