@@ -38,6 +38,7 @@ EVERYWHERE = {
     "outbox": "events of what is exported, for milliseconds",
     "published_events": "the same events, for some hours",
     "inbox": "ids of events that were taken in",
+    "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
     "deleted_tenants": "only deleted tenants, which have no export",
 }

@@ -12,6 +12,7 @@ from quartet_cli.layout import SERVICES
 from quartet_common.auth.scopes import SCOPES
 from quartet_common.web.bodies import ANY_SIZE, SMALL_BODY, body_limit
 from quartet_common.web.guard import is_public, lets_people_in, scopes_of
+from quartet_common.web.idempotency import is_idempotent
 
 PUBLIC_EVERYWHERE = {"health.live", "health.ready", "docs.page", "docs.asset", "openapi", "asyncapi"}
 PUBLIC = {
@@ -48,6 +49,47 @@ PREFIXES = {
 
 OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessions.end", "sessions.end_all"}
 """Routes that let people in without a scope, to what is their own; each is tried as somebody else in its own tests."""
+
+
+NOT_CREATING = {
+    "rabbitmq.redrive": "puts back what is dead-lettered: nothing the second time",
+    "rabbitmq.replay": "the inbox of consumers skips what it has",
+    "streams.pause": "a paused stream stays paused",
+    "streams.resume": "a running stream stays running",
+    "privileges.mark": "marks what may be marked already",
+    "membership.check_many": "reads",
+    "bulk.carry_out": "is called by users, whose Bulk has the key",
+    "search.groups_by_post": "reads",
+    "internal_search.groups_among_others": "reads",
+    "prometheus.query_by_form": "reads",
+    "prometheus.query_range_by_form": "reads",
+    "prometheus.series_by_form": "reads",
+    "prometheus.labels_by_form": "reads",
+    "engine.rebuild": "writes the same samples again",
+    "logins.log_in": "is limited by the lockout",
+    "logins.change_password": "needs the password before",
+    "token_status.introspect": "reads",
+    "token_status.revoke": "a revoked token stays revoked",
+    "oauth.token": "each token is another one",
+    "scim.create_me": "is not supported",
+    "internal.lookup": "reads",
+    "internal.group_scopes": "reads",
+    "search.users_by_post": "reads",
+    "search.everything_by_post": "reads",
+    "tenants.suspend": "a suspended tenant stays suspended",
+    "tenants.resume": "an active tenant stays active",
+}
+"""POST routes without Idempotency-Key, and what happens if a request is sent twice."""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_post_that_creates_takes_an_idempotency_key(apps: dict[str, Quart], service: str) -> None:
+    app = apps[service]
+    posts = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    without = {name for name in posts if not is_idempotent(app.view_functions[name])}
+    if service == "users":
+        assert "bulk.carry_out" not in without
+    assert without <= NOT_CREATING.keys()
 
 
 @pytest.mark.parametrize("service", SERVICES)

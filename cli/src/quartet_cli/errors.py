@@ -15,6 +15,8 @@ class ProcessFailedError(QuartetError):
         self.name = name
         self.reason = reason
         self.log = log or []
+        for line in self.log:  # tracebacks show notes
+            self.add_note(line)
 
 
 class NotRunningError(QuartetError):

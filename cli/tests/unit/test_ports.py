@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +29,7 @@ def test_a_port_is_free_again_when_its_server_has_gone() -> None:
 
 
 def test_chosen_ports_are_free_different_and_not_the_ones_that_are_taken() -> None:
-    avoided = set(range(ports.RANGE.start, ports.RANGE.stop - 50))
+    avoided = set(range(ports.RANGE.start, ports.RANGE.stop - 50 * ports.BLOCK))
     chosen = ports.choose(20, avoided)
     assert len(set(chosen)) == 20
     assert not avoided & set(chosen)
@@ -37,6 +39,21 @@ def test_chosen_ports_are_free_different_and_not_the_ones_that_are_taken() -> No
 def test_the_ports_of_a_stack_are_neighbours() -> None:
     chosen = ports.choose(18, set())
     assert max(chosen) - min(chosen) < ports.BLOCK
+
+
+CHOOSE = "from quartet_cli import ports; print(*(ports.choose(18, set())[0] for _ in range(10)), flush=True); input()"
+
+
+def test_processes_that_choose_at_the_same_time_get_different_ports() -> None:
+    command = [sys.executable, "-c", CHOOSE]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    try:
+        chosen = [port for process in processes if process.stdout for port in process.stdout.readline().split()]
+    finally:
+        for process in processes:
+            process.communicate("\n", timeout=20)
+    assert len(chosen) == 40
+    assert len(set(chosen)) == 40
 
 
 def test_choosing_more_ports_than_there_are_is_an_error_and_no_endless_search() -> None:

@@ -35,6 +35,7 @@ PRIVILEGES: Mapping[str, str] = {
     "published_events": "SELECT, INSERT, DELETE",
     "inbox": "SELECT, INSERT, DELETE",
     "revocations": "SELECT, INSERT, UPDATE, DELETE",
+    "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
     "deleted_tenants": "SELECT, INSERT, UPDATE",
     "logging_failures": "SELECT, INSERT, UPDATE, DELETE",
     "recorded_position": "SELECT, UPDATE",

@@ -9,6 +9,7 @@ from quartet_common.core.offload import work_on
 from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_groups import group_store, group_usecases
 from quartet_groups.config import GroupsConfig
 from quartet_groups.group_domain import GroupPatch
@@ -43,6 +44,7 @@ blueprint = Blueprint("scim", __name__, url_prefix="/scim/v2")
 @document_request(GroupDocument)
 @document_response(GroupDocument, 201)
 @document_response(ErrorDocument, 400)
+@idempotent
 async def create() -> Response:
     """Create a group (RFC 7644 section 3.3)."""
     shown = _projection()

@@ -34,7 +34,7 @@ from quartet_common.messaging.repair import QueueRepair
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
-from quartet_common.runtime import revocation_events
+from quartet_common.runtime import idempotency_store, revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.metrics_port import create_private_app
 from quartet_common.runtime.readiness import Readiness, database_check
@@ -180,6 +180,7 @@ class Worker(Generic[C]):
             Schedule("logging-failures", logging_failures.INTERVAL, self._failures.run),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
             Schedule("journal-prune", 60.0, self._prune_journal),
+            Schedule("idempotency-keys-prune", 60.0, self._prune_idempotency_keys),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
             Schedule("queue-repair", QUEUES_INTERVAL, self._repair_queues),
@@ -267,6 +268,12 @@ class Worker(Generic[C]):
         while pruned == journal.SLICE:
             async with self._container.database.transaction() as connection:
                 pruned = await journal.prune(connection, self._container.config.journal_hours)
+
+    async def _prune_idempotency_keys(self) -> None:
+        pruned = idempotency_store.BATCH
+        while pruned == idempotency_store.BATCH:
+            async with self._container.database.transaction() as connection:
+                pruned = await idempotency_store.prune(connection)
 
     async def _prune_revocations(self) -> None:
         async with self._container.database.transaction() as connection:

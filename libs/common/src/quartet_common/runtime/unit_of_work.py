@@ -22,6 +22,7 @@ from quartet_common.data.database import after_commit
 from quartet_common.messaging import outbox
 from quartet_common.messaging.outbox import DomainEvent, NewOutboxRow
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.idempotency import CLAIM
 
 T = TypeVar("T")
 Container = AppContainer[Any]
@@ -67,7 +68,12 @@ class UnitOfWork:
         self._revocations.extend(revocations)
 
     async def store(self) -> None:
-        """Write the published events and the revocations, before the commit."""
+        """Write the published events and the revocations, and confirm the idempotency key, before the commit. Raises
+        TakenOverError (409).
+        """
+        claim = CLAIM.get()
+        if claim is not None:
+            await claim.confirm(self.connection)
         if self._revocations:
             await revocation_store.keep(self.connection, self._revocations)
             after_commit(partial(self.container.revocations.add, tuple(self._revocations)))
@@ -123,9 +129,13 @@ async def one_statement(
     container: Container, caller: Caller, event: DomainEvent
 ) -> AsyncIterator[tuple[Connection, NewOutboxRow]]:
     """A connection without BEGIN and COMMIT, and the outbox row of `event`, for one statement that writes the row with
-    the change: one round trip instead of four. Raises what `Database.statement` raises.
+    the change: one round trip instead of four. A request with an idempotency key needs a transaction. Raises what
+    `Database.statement` raises, and TakenOverError (409).
     """
-    async with container.database.statement() as connection:
+    claim = CLAIM.get()
+    async with container.database.statement() if claim is None else container.database.transaction() as connection:
+        if claim is not None:
+            await claim.confirm(connection)
         row = outbox.row(caller, event, now=container.clock(), service=container.config.service)
         yield connection, row
     published = PUBLISHED.get()

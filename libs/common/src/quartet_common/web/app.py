@@ -32,6 +32,7 @@ from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
 from quartet_common.web.dependencies import provide
 from quartet_common.web.error_handlers import ErrorRenderer, install_error_handlers
 from quartet_common.web.guard import install_guard
+from quartet_common.web.idempotency import Responses
 from quartet_common.web.openapi import DIALECTS, REFERENCE, Dialect, Document, Published, Reference
 from quartet_common.web.service_app import ServiceApp, install_request_hooks
 from quartet_common.web.service_request import BYTES_IN_FLIGHT
@@ -48,6 +49,7 @@ BYTES_TIMEOUT = 10.0
 """Maximum wait of such a request in seconds."""
 
 EXPOSED = (
+    "Idempotency-Replayed",
     "ETag", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
     "X-Request-Id",
 )  # fmt: skip
@@ -96,6 +98,7 @@ def create_base_app(
     app.extensions[DIALECTS] = dialects
     app.extensions[REFERENCE] = reference
     provide(app, AppContainer, container)
+    provide(app, Responses, Responses(config.client_secret.get_secret_value()))
     provide(app, Readiness, Readiness({"postgresql": database_check(container), **(checks or {})}, container.stopping))
     app.register_blueprint(health.blueprint, url_prefix=f"/{config.service}/health")
     app.register_blueprint(docs.blueprint, url_prefix=f"/{config.service}/docs")

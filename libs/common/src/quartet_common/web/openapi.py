@@ -20,6 +20,8 @@ from werkzeug.routing.rules import Rule
 
 from quartet_common.core.errors import PROBLEM_TYPE, code_of, title_of
 from quartet_common.web.guard import is_public, public
+from quartet_common.web.idempotency import HEADER as IDEMPOTENCY_HEADER
+from quartet_common.web.idempotency import is_idempotent
 from quartet_common.web.service_app import EVENT_HEADER, MAX_EVENT_IDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +53,14 @@ EVENT_HEADERS: Mapping[str, Any] = {
     }
 }
 """The headers of the responses of methods that write."""
+IDEMPOTENCY_KEY: Mapping[str, Any] = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A key of your own, such as a UUID: a request that is sent again with it within 24 hours has no "
+    "second effect, and gets the first response. 422 if the key was sent with another request.",
+    "schema": {"type": "string", "maxLength": 257},
+}
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code"],
@@ -132,6 +142,8 @@ class Document(OpenAPIProvider):
         paths = {path: next(iter(paths.values()))}
         for path, operations in paths.items():
             for method, operation in operations.items():
+                if is_idempotent(view):
+                    operation["parameters"].append(IDEMPOTENCY_KEY)
                 completed = self._complete(operation, method.upper(), dialect, is_public=is_public(view))
                 operations[method] = self._refer(completed, f"{method.upper()} {path}")
         return paths, components

@@ -11,6 +11,7 @@ from quartet_audit.config import AuditConfig
 from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import Dialect
 from quartet_common.web.responses import json_response
 
@@ -25,6 +26,7 @@ blueprint = Blueprint("application_events", __name__, url_prefix="/audit")
 @tag(["audit"])
 @document_request(CloudEvent)
 @document_response(Receipts, 202)
+@idempotent
 async def receive() -> Response:
     """Record events of an application: one CloudEvent or a batch of up to 1,000; answers once they are stored."""
     container = app_container(AuditConfig)

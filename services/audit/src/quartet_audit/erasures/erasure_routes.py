@@ -10,6 +10,7 @@ from quartet_audit.erasures.erasure_usecases import read_erasure, request_erasur
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.responses import json_response
 
 blueprint = Blueprint("erasures", __name__, url_prefix="/audit/erasures")
@@ -20,6 +21,7 @@ blueprint = Blueprint("erasures", __name__, url_prefix="/audit/erasures")
 @tag(["audit"])
 @document_request(NewErasure)
 @document_response(AcceptedErasure, 202)
+@idempotent
 async def create() -> Response:
     """Erase a person: the personal parts of all entries so far that are by, of or about the user."""
     container = app_container(AuditConfig)

@@ -13,6 +13,7 @@ from quartet_audit.proofs.log_models import LogKeysQuery
 from quartet_audit.proofs.log_parameters import own_log
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, public, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.pages import read_parameters
 from quartet_common.web.query_parameters import BadParameterError
 from quartet_common.web.responses import json_response
@@ -44,6 +45,7 @@ async def of_tenant(tenant: str) -> Response:
 @blueprint.post("/keys/rotate")
 @requires("platform:admin")
 @document_querystring(LogKeysQuery)
+@idempotent
 async def rotate() -> Response:
     """Sign the logs with new keys from now on; the old keys sign too for a week, or no more with `now=true`."""
     container = app_container(AuditConfig)

@@ -12,6 +12,7 @@ from quartet_audit.streams.stream_usecases import Streams
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 
@@ -24,6 +25,7 @@ blueprint = Blueprint("streams", __name__, url_prefix="/audit/streams")
 @document_request(NewStream)
 @document_response(StreamState, 201)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create a stream; the answer shows the secret of a webhook, once."""
     container = app_container(AuditConfig)
@@ -97,6 +99,7 @@ async def resume(stream_id: str) -> Response:
 @tag(["audit"])
 @document_request(Replay)
 @document_response(StreamState)
+@idempotent
 async def replay(stream_id: str) -> Response:
     """Deliver again from an entry on, given by its sequence or by the time at which it was recorded."""
     start = (await read_json(Replay)).start

@@ -15,6 +15,7 @@ from quartet_common.core.identifiers import require_id
 from quartet_common.web.bodies import read_json, takes
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
@@ -53,6 +54,7 @@ blueprint = Blueprint("api_clients", __name__, url_prefix="/users")
 @document_response(CreatedClientDocument, 201)
 @document_response(ProblemDocument, 400)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create an API client; its secret is in this response and is not shown again."""
     container = app_container(UsersConfig)
@@ -131,6 +133,7 @@ async def delete(client_id: str) -> Response:
 @document_response(ProblemDocument, 400)
 @document_response(ProblemDocument, 404)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def rotate(client_id: str) -> Response:
     """Create another secret; earlier ones stay valid for the overlap (24 hours by default)."""
     overlap = timedelta(seconds=(await read_json(NewSecretBody)).overlap_seconds)

@@ -15,6 +15,7 @@ from quartet_common.web.bodies import ANY_SIZE, takes
 from quartet_common.web.denied_requests import record_partial_refusal
 from quartet_common.web.dependencies import dependency
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_scim.api_models import ErrorDocument
 from quartet_scim.bulk import BulkOperation, BulkRequest, Plan, make_plan, parse_bulk
 from quartet_scim.errors import ScimError
@@ -40,6 +41,7 @@ blueprint = Blueprint("bulk", __name__, url_prefix="/scim/v2")
 @document_response(BulkResponseDocument)
 @document_response(ErrorDocument, 400)
 @document_response(ErrorDocument, 413)
+@idempotent
 async def carry_out() -> Response:
     """Carry out up to 1,000 operations with one result each (RFC 7644 section 3.7)."""
     dependencies = dependency(BulkDependencies)

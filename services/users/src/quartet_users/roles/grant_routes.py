@@ -12,6 +12,7 @@ from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
@@ -58,6 +59,7 @@ async def list_(role_id: str) -> Response:
 @document_request(NewGrantDocument)
 @document_response(GrantDocument)
 @document_response(GrantDocument, 201)
+@idempotent
 async def give(role_id: str) -> Response:
     """Grant a role to a user or a group and its members, also nested ones; 200 if it was granted before."""
     container = app_container(UsersConfig)

@@ -10,6 +10,7 @@ from quartet_common.core.identifiers import NIL_ID, require_id
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
@@ -36,6 +37,7 @@ blueprint = Blueprint("roles", __name__, url_prefix="/users")
 @document_request(NewRoleDocument)
 @document_response(RoleDocument, 201)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create a role: a named set of scopes."""
     container = app_container(UsersConfig)

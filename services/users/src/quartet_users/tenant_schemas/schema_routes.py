@@ -8,6 +8,7 @@ from quart_schema import document_request, document_response, tag
 from quartet_common.web.bodies import takes
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.responses import json_response
 from quartet_scim.discovery import schema_document, schema_list
@@ -34,6 +35,7 @@ blueprint = Blueprint("schemas", __name__, url_prefix="/users")
 @document_response(SchemaDocument, 201)
 @document_response(ProblemDocument, 400)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Register a schema that extends User (RFC 7643 section 7)."""
     container = app_container(UsersConfig)

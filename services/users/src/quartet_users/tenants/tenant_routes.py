@@ -14,6 +14,7 @@ from quartet_common.core.validation_messages import shown
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, principal, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.openapi import ProblemDocument
 from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.query_parameters import BadParameterError
@@ -47,6 +48,7 @@ blueprint = Blueprint("tenants", __name__, url_prefix="/users")
 @document_response(CreatedTenantDocument, 201)
 @document_response(ProblemDocument, 400)
 @document_response(ProblemDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create a tenant; its secrets are in this response and are not shown again."""
     container = app_container(UsersConfig)

@@ -7,6 +7,7 @@ from quart_schema import document_querystring, document_response, tag
 
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_common.web.pages import read_parameters
 from quartet_common.web.query_parameters import BadParameterError
 from quartet_common.web.responses import json_response
@@ -60,6 +61,7 @@ async def list_() -> Response:
 @tag(["Signing keys"])
 @document_querystring(RotateQuery)
 @document_response(KeyListDocument)
+@idempotent
 async def rotate() -> Response:
     """Rotate the signing key: after a minute, or at once with `now=true` if the old key has leaked."""
     container = app_container(UsersConfig)

@@ -9,6 +9,7 @@ from quartet_common.core.identifiers import parse_id
 from quartet_common.web.bodies import takes
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import caller, requires
+from quartet_common.web.idempotency import idempotent
 from quartet_scim.api_models import ErrorDocument, PatchDocument, ProjectionQuery
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError, not_found
@@ -46,6 +47,7 @@ def max_body() -> int:
 @document_response(UserDocument, 201)
 @document_response(ErrorDocument, 400)
 @document_response(ErrorDocument, 409)
+@idempotent
 async def create() -> Response:
     """Create a user (RFC 7644 section 3.3)."""
     container = app_container(UsersConfig)
