@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from pathlib import Path
@@ -77,7 +77,7 @@ class Times:
     """Seconds of CPU of a request in the service."""
 
 
-def numbers(values: Iterator[int]) -> str:
+def numbers(values: Iterable[int]) -> str:
     """The inside of a JSON array."""
     return ",".join(map(str, values))
 
