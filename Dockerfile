@@ -47,7 +47,7 @@ COPY --from=dependencies /opt/quartet /opt/quartet
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     python -m pip --python /opt/quartet/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl \
     && python -m pip --python /opt/quartet/bin/python check \
-    && printf '#!/bin/sh\nexec python -m quartet_%s "$@"\n' "$SERVICE" >/opt/quartet/bin/service \
+    && printf '#!/bin/sh\n[ "$1" != worker ] || export MALLOC_TRIM_THRESHOLD_=131072\nexec python -m quartet_%s "$@"\n' "$SERVICE" >/opt/quartet/bin/service \
     && chmod 755 /opt/quartet/bin/service
 ENV PATH=/opt/quartet/bin:$PATH \
     PYTHONUNBUFFERED=1 \

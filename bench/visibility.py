@@ -5,8 +5,9 @@ a running one. A write is taken as committed when its answer has come; from then
 asked for again and again, one question at a time, until the entry is there. So a figure is late by up to the time that
 one question takes (printed as the resolution) and 10 ms; it can be below zero when the entry was there before the
 answer. "Event time -> entry recorded" is what the log itself says: from inside the write's transaction to inside the
-audit worker's. With --metrics it asks /metrics/query for the number of
-users instead, and with --promql the Prometheus API: the n-th answer counts until n users are there.
+audit worker's. With --metrics it asks /metrics/query for the number of users instead, and with --promql the Prometheus
+API: the n-th answer counts until n users are there. With --provable it asks for the proof of each tenth write, which
+waits for its checkpoint (`wait=5`).
 """
 
 import argparse
@@ -32,6 +33,8 @@ PAUSE = 0.01
 PATIENCE = 60.0
 QUIET = 3.0
 """Seconds until the users that were there before are counted."""
+PROVEN = 10
+"""Of so many writes the proof of one is asked for."""
 OVERDUE = 0.3
 """Seconds after the answer from which an entry is looked for by its user's id."""
 
@@ -46,6 +49,8 @@ class Run:
     recorded: dict[str, float] = field(default_factory=dict)
     counted: list[float] = field(default_factory=list)
     """When the first, second, ... user was in the metrics."""
+    proven: list[float] = field(default_factory=list)
+    """Seconds from answers until proofs."""
     questions: list[float] = field(default_factory=list)
     written: bool = False
     refused: int = 0
@@ -56,19 +61,20 @@ class Run:
         return self.written and self.answered.keys() <= self.seen.keys()
 
 
-async def write(api: Api, run: Run, rate: float, seconds: float) -> None:
-    """Create users at an even rate, however long each takes."""
+async def write(api: Api, run: Run, rate: float, seconds: float, prover: Api | None = None) -> None:
+    """Create users at an even rate, however long each takes; `prover` asks for proofs."""
     begun = time.monotonic()
     tasks = []
     for number in range(round(rate * seconds)):
         await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
-        tasks.append(asyncio.ensure_future(write_one(api, run)))
+        asks = prover if number % PROVEN == 0 else None
+        tasks.append(asyncio.ensure_future(write_one(api, run, asks)))
     await asyncio.gather(*tasks)
     run.written = True
 
 
-async def write_one(api: Api, run: Run) -> None:
-    """Create one user and note when the answer came."""
+async def write_one(api: Api, run: Run, prover: Api | None = None) -> None:
+    """Create one user and note when the answer came; then when `prover` gets the proof of its event."""
     sent = time.monotonic()
     answer = await api.post(USERS, json=user_document(displayName="Barbara Jensen"))
     now = time.monotonic()
@@ -77,6 +83,18 @@ async def write_one(api: Api, run: Run) -> None:
         return
     run.answered[answer.json()["id"]] = now
     run.took.append(now - sent)
+    if prover is not None:
+        await wait_for_proof(prover, answer.headers["Quartet-Event"])
+        run.proven.append(time.monotonic() - now)
+
+
+async def wait_for_proof(api: Api, event: str) -> None:
+    """Return once the proof of an event is there. Raises SystemExit after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := await api.get(f"/audit/events/{event}/proof", params={"wait": 5})).status_code != 200:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"there is no proof of {event}: {answer.status_code} {answer.text[:200]}")
+        await asyncio.sleep(PAUSE)
 
 
 async def watch(api: Api, run: Run) -> None:
@@ -172,16 +190,28 @@ def row(name: str, values: Sequence[float]) -> str:
 def report(run: Run, source: str | None) -> None:
     """Print the table."""
     print(f"{'milliseconds':<36}{'n':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}")
-    if run.counted:
+    if run.proven:
+        print(row("answer -> proof", run.proven))
+    elif run.counted:
         late = [seen - answered for seen, answered in zip(run.counted, sorted(run.answered.values()), strict=False)]
         print(row(f"answer -> counted in {source}", late))
     else:
         print(row("answer -> entry visible", [run.seen[one] - run.answered[one] for one in run.answered]))
         print(row("event time -> entry recorded", [run.recorded[one] for one in run.answered]))
     print(row("POST /scim/v2/Users", run.took))
-    print(row("resolution: one look", run.questions))
+    if run.questions:
+        print(row("resolution: one look", run.questions))
     if run.refused:
         print(f"{run.refused} writes were refused: they are in none of the figures")
+
+
+async def measure_proofs(url: str, token: str, rate: float, seconds: float) -> None:
+    """Write, and ask for proofs at once, over connections of their own."""
+    run = Run()
+    async with Api(url, token) as writer, Api(url, token) as prover:
+        await wait_for_proof(prover, (await writer.post(USERS, json=user_document())).headers["Quartet-Event"])
+        await write(writer, run, rate, seconds, prover)
+    report(run, None)
 
 
 async def measure(url: str, token: str, rate: float, seconds: float, source: str | None) -> None:
@@ -224,14 +254,18 @@ def main() -> None:
     parser.add_argument("--token", help="a bearer token with users:write, and audit:read or metrics:read")
     parser.add_argument("--rate", type=float, default=100, help="writes per second")
     parser.add_argument("--seconds", type=float, default=30)
-    counted = parser.add_mutually_exclusive_group()
-    counted.add_argument("--metrics", dest="source", action="store_const", const="/metrics/query", help="of counts")
-    counted.add_argument("--promql", dest="source", action="store_const", const="PromQL", help="of counts in PromQL")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--metrics", dest="source", action="store_const", const="/metrics/query", help="of counts")
+    seen.add_argument("--promql", dest="source", action="store_const", const="PromQL", help="of counts in PromQL")
+    seen.add_argument("--provable", action="store_true", help="how long until it can be proven, instead")
     arguments = parser.parse_args()
     if bool(arguments.url) != bool(arguments.token):
         parser.error("--url and --token go together")
     with target(arguments.url, arguments.token) as (url, token):
-        asyncio.run(measure(url, token, arguments.rate, arguments.seconds, arguments.source))
+        if arguments.provable:
+            asyncio.run(measure_proofs(url, token, arguments.rate, arguments.seconds))
+        else:
+            asyncio.run(measure(url, token, arguments.rate, arguments.seconds, arguments.source))
 
 
 if __name__ == "__main__":

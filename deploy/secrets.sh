@@ -14,7 +14,7 @@ export LC_ALL
 directory=$1
 services="users groups audit metrics"
 scopes="users:read users:write groups:read groups:write audit:read audit:write audit:export audit:erase audit:streams audit:retention"
-scopes="$scopes metrics:read metrics:write events:manage tenant:admin privileged:write platform:admin"
+scopes="$scopes metrics:read metrics:write events:manage origins:manage tenant:admin privileged:write platform:admin"
 former_scopes() { # the scopes that earlier releases gave to quartet-admin, one release a line
     directory_scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
     echo "$directory_scopes events:manage tenant:admin platform:admin"
@@ -41,6 +41,14 @@ keep() { # keep FILE COMMAND...: writes the command's output to FILE unless it i
         exit 1
     }
     mv "$file.new.$$" "$file"
+}
+redis_exporter_conf() { # an account that can read how Redis is, and no keys
+    printf 'user quartet_exporter on >%s resetkeys resetchannels -@all +ping +info +latency|latest\n' \
+        "$(cat "$directory/redis-exporter/password")"
+}
+redis_passwords() { # by address; releases of the exporter differ in whether it names the account
+    secret=$(cat "$directory/redis-exporter/password")
+    printf '{"redis://redis:6379":"%s","redis://quartet_exporter@redis:6379":"%s"}' "$secret" "$secret"
 }
 redis_conf() { printf 'requirepass %s\n' "$(cat "$directory/redis/password")"; }
 rabbitmq_conf() { printf 'default_user = quartet\ndefault_pass = %s\n' "$(cat "$directory/rabbitmq/password")"; }
@@ -88,6 +96,10 @@ update_admin_scopes() { # gives quartet-admin the scopes of this release, unless
 keep postgres/password password
 keep redis/password password
 keep redis/auth.conf redis_conf
+keep redis-exporter/password password
+keep redis-exporter/passwords.json redis_passwords # as the container of the exporter reads it
+keep redis/exporter.conf redis_exporter_conf
+keep postgres-exporter/password password
 keep rabbitmq/password password
 keep rabbitmq/cookie password
 keep rabbitmq/auth.conf rabbitmq_conf

@@ -14,6 +14,8 @@ for service in users groups audit audit-owner metrics; do
     mkdir -p "$directory/postgres/$service"
     cp "$directory/$service/quartet_database_password" "$directory/postgres/$service/"
 done
+mkdir -p "$directory/postgres/postgres-exporter"
+cp "$directory/postgres-exporter/password" "$directory/postgres/postgres-exporter/"
 mkdir -p "$directory/grafana"
 [ -s "$directory/grafana/password" ] || {
     LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 43 >"$directory/grafana/password.new"
@@ -32,6 +34,7 @@ own postgres:postgres postgres
 own 999:999 redis # as compose.yaml runs it
 own 472:0 grafana # the user of its image
 own 65534:65534 prometheus # the same
+own 65534:65534 postgres-exporter redis-exporter # as compose.yaml runs them
 own 65534:65534 victoria-metrics # as compose.yaml runs it, with the data
 [ ! -d /data/victoria-metrics ] || chown 65534:65534 /data/victoria-metrics
 own 10001:10001 users groups audit audit-owner metrics admin

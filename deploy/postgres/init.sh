@@ -36,6 +36,21 @@ CREATE SCHEMA IF NOT EXISTS :"schema" AUTHORIZATION :"role";
 REVOKE ALL ON SCHEMA :"schema" FROM PUBLIC;
 SQL
 done
+# The exporter of PostgreSQL's numbers: it reads statistics, and no table.
+QUARTET_SECRET_FILE=$secrets/postgres-exporter/password
+[ -r "$QUARTET_SECRET_FILE" ] || {
+    echo "init.sh: cannot read $QUARTET_SECRET_FILE: run deploy/secrets.sh first, or set QUARTET_SECRETS_ROOT" >&2
+    exit 1
+}
+run -d quartet <<'SQL' >/dev/null
+SET client_min_messages = warning;
+\set password `cat "$QUARTET_SECRET_FILE"`
+SELECT 'CREATE ROLE quartet_exporter' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'quartet_exporter') \gexec
+ALTER ROLE quartet_exporter LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION PASSWORD :'password';
+ALTER ROLE quartet_exporter SET statement_timeout = '5s';
+GRANT pg_monitor TO quartet_exporter;
+GRANT CONNECT ON DATABASE quartet TO quartet_exporter;
+SQL
 # Until migrate has granted less (services/audit/src/quartet_audit/ownership_store.py), running processes keep what they need.
 run -d quartet <<'SQL' >/dev/null
 SET client_min_messages = warning;

@@ -15,7 +15,7 @@ def test_relays_declare_the_queue_of_every_consumer_with_its_patterns(
     found: dict[str, set[str]] = {}
     for name, service in services.items():
         found[name] = {one.pattern for one in service.subscriptions(containers[name])}
-        found[topology.revocation_queue(name)] = {event_types.REVOKED}
+        found[topology.revocation_queue(name)] = {event_types.REVOKED, event_types.ORIGINS}
     assert {name: set(patterns) for name, patterns in CONSUMERS.items()} == found
 
 

@@ -28,6 +28,7 @@ EXPORTED = {
         "clients": "client",
         "client_secrets": "client_secret",
         "scim_tokens": "scim_token",
+        "origins": "origin",
     },
     "groups": {"groups": "group", "members": "member", "nestings": "member"},
     "audit": {"entries": "entry", "personal_parts": "entry", "erased_parts": "entry", "streams": "stream"},
@@ -40,6 +41,7 @@ EVERYWHERE = {
     "inbox": "ids of events that were taken in",
     "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
+    "tenant_origins": "a copy of what users exports",
     "deleted_tenants": "only deleted tenants, which have no export",
 }
 NOT_EXPORTED = {
@@ -70,6 +72,7 @@ NOT_EXPORTED = {
         "erasures": "requests; the entries say what was erased by which",
         "checkpoints": "the log has its own route for the last one",
         "cosigned_checkpoints": "only the deployment log, which has no tenant",
+        "waiting_checkpoints": "only the deployment log, which has no tenant",
         "signing_keys": "the platform's",
         "application_events": "hashes and ids of entries, which are exported",
         "digest_keys": "secrets",
@@ -132,6 +135,7 @@ async def fill(api: Api) -> list[str]:
     stream = {"name": "SIEM", "destination": destination, "filters": {"actor": "nobody"}}
     assert (await api.post("/audit/streams", json=stream)).status_code == 201
     token = (await api.post("/users/scim-tokens", json={"name": "t"})).json()
+    assert (await api.post("/users/origins", json={"origin": f"https://{unique('o')}.example.com"})).status_code == 201
     tenant = client["client_id"].rpartition(".")[0]
     login = {"tenant": tenant, "user_name": user["userName"], "password": password}
     session = (await api.post("/users/login", json=login)).json()

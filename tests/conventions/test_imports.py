@@ -11,7 +11,7 @@ import pytest
 from quartet_cli.layout import CHECKOUT, SERVICES
 
 WEB_AND_DATABASE = {
-    "aio_pika", "aiormq", "asyncpg", "httpx", "hypercorn", "opentelemetry", "quart", "quart_cors", "quart_schema",
+    "aio_pika", "aiormq", "asyncpg", "httpx", "hypercorn", "opentelemetry", "quart", "quart_schema",
     "redis", "werkzeug",
 }  # fmt: skip
 INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
@@ -20,7 +20,7 @@ INPUT_AND_OUTPUT = WEB_AND_DATABASE | {
 }  # fmt: skip
 WIRING = {"api", "app", "__main__"}
 RULES = ("domain",)
-WEB = ("quart_cors", "quart_schema", "quartet_common.web", "swagger_ui")
+WEB = ("quart_schema", "quartet_common.web", "swagger_ui")
 """Packages that only an api loads."""
 SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
@@ -36,7 +36,7 @@ LEVELS = {
 }  # fmt: skip
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
 USERS_LEVELS = {
-    "config": 1, "errors": 1, "expiry": 1, "group_marker_client": 1, "memberships": 1, "groups_client": 2,
+    "config": 1, "errors": 1, "expiry": 1, "group_marker_client": 1, "memberships": 1, "origins": 2, "groups_client": 2,
     "passwords": 2, "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3,
     "sessions": 4,
     "subscriptions": 4, "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,

@@ -51,6 +51,12 @@ from quartet_testing.isolation.machines import (
     scim_tokens_are_made_apart,
     tokens_are_told_of_and_ended_apart,
 )
+from quartet_testing.isolation.origins import (
+    an_origin_is_not_read,
+    an_origin_is_not_removed,
+    origins_are_allowed_apart,
+    origins_are_listed_apart,
+)
 from quartet_testing.isolation.people import (
     people_log_in_apart,
     people_read_and_change_only_themselves,
@@ -175,6 +181,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "scim_tokens.list_": scim_tokens_are_listed_apart,
         "scim_tokens.read": a_scim_token_is_not_read,
         "scim_tokens.revoke": a_scim_token_is_not_revoked,
+        "origins.add": origins_are_allowed_apart,
+        "origins.list_": origins_are_listed_apart,
+        "origins.read": an_origin_is_not_read,
+        "origins.remove": an_origin_is_not_removed,
         "token_status.introspect": tokens_are_told_of_and_ended_apart,
         "token_status.revoke": tokens_are_told_of_and_ended_apart,
         "bulk.carry_out": a_bulk_reaches_nothing_foreign,

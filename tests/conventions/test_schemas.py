@@ -19,9 +19,10 @@ from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.messaging.envelope import TYPE_PREFIX, Event, decode, encode
-from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
+from quartet_common.messaging.event_types import ORIGIN_ADDED, ORIGIN_REMOVED, REVOKED, TENANT_DELETED
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
+from quartet_common.runtime.origin_events import OriginFacts
 from quartet_common.runtime.process import Service
 from quartet_common.runtime.revocation_events import RevocationFacts
 from quartet_common.runtime.tenant_deletion import TenantFacts
@@ -225,6 +226,13 @@ def test_every_service_can_read_whatever_the_schema_of_revocations_allows() -> N
         )
 
 
+@pytest.mark.parametrize("kind", [ORIGIN_ADDED, ORIGIN_REMOVED])
+def test_every_service_can_read_whatever_the_schemas_of_origins_allow(kind: str) -> None:
+    for example in examples(schema_of(kind)):
+        read = msgspec.convert(example, OriginFacts)
+        assert (read.version, read.origins) == (example["version"], example["origins"])
+
+
 def is_part(read: Any, sent: Any) -> bool:
     """Whether what a consumer reads is what was sent, but for what it does not care about."""
     if isinstance(read, dict):
@@ -337,6 +345,9 @@ async def everything_that_can_happen(api: Api, stack: Stack, token_for: TokenFor
     made = await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1})
     assert made.status_code == 201
     assert (await api.delete(f"/users/scim-tokens/{made.json()['id']}")).status_code == 204
+    made = await api.post("/users/origins", json={"origin": "https://app.example.com"})
+    assert made.status_code == 201
+    assert (await api.delete(f"/users/origins/{made.json()['id']}")).status_code == 204
     await roles_change(api, bare_user)
     await clients_change(api)
     assert (await api.get("/audit/data/export")).status_code == 200

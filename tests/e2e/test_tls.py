@@ -20,7 +20,7 @@ from quartet_cli.stack import Stack
 from quartet_common.config.settings import ServiceConfig, read_config
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
 from quartet_testing.client import GROUPS, USERS, Api, group_document, user_document
@@ -64,7 +64,7 @@ async def served(service: Service[Any], config: ServiceConfig) -> AsyncIterator[
     """The service's api in this process, as its own process serves it."""
     await prepare(service, config)
     container: AppContainer[Any] = AppContainer(config)
-    settings = hypercorn_config(config, container.certificates)
+    settings = public_config(config, container.certificates)
     running = asyncio.ensure_future(serve_app(service.create_app(container), settings, container.stopping))
     try:
         yield

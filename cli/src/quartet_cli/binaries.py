@@ -12,7 +12,8 @@ from quartet_cli.errors import QuartetError
 class Binaries:
     """Absolute paths of the programs that a stack starts; `postgres` is the folder with initdb, postgres and psql.
 
-    A stack without `victoria_metrics` has no engine for PromQL, and all else works.
+    A stack without `victoria_metrics` has no engine for PromQL, one without an exporter no numbers of its server in the
+    engine, and all else works.
     """
 
     postgres: Path
@@ -21,6 +22,8 @@ class Binaries:
     epmd: Path
     nginx: Path
     victoria_metrics: Path | None = None
+    postgres_exporter: Path | None = None
+    redis_exporter: Path | None = None
 
 
 def find() -> Binaries:
@@ -36,7 +39,12 @@ def find() -> Binaries:
     if missing:
         raise QuartetError(f"Not installed: {', '.join(missing)}. Install them, or use containers: docker compose up")
     programs = [path for path in found.values() if path is not None]
-    return replace(Binaries(*programs), victoria_metrics=_first("victoria-metrics"))
+    return replace(
+        Binaries(*programs),
+        victoria_metrics=_first("victoria-metrics"),
+        postgres_exporter=_first("prometheus-postgres-exporter"),
+        redis_exporter=_first("prometheus-redis-exporter"),
+    )
 
 
 def _first(name: str, *places: str) -> Path | None:

@@ -10,7 +10,7 @@ from quartet_cli.health import http_ready
 from quartet_cli.layout import Home
 from quartet_cli.ports import HOST
 from quartet_cli.programs import Program
-from quartet_cli.servers import nginx, postgres, rabbitmq, redis, victoria_metrics
+from quartet_cli.servers import exporters, nginx, postgres, rabbitmq, redis, victoria_metrics
 from quartet_cli.state import State
 
 SERVERS: Final = ("postgres", "redis", "epmd", "rabbitmq")
@@ -30,11 +30,16 @@ def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[s
 
 
 def _engine(home: Home, found: binaries.Binaries, ports: dict[str, int], extra: Mapping[str, str]) -> list[Program]:
-    """VictoriaMetrics, unless it is not installed, or the settings name another one."""
+    """VictoriaMetrics and the exporters that it reads, unless it is not installed, or the settings name another one."""
     port = ports.get(victoria_metrics.NAME)
     if found.victoria_metrics is None or port is None or settings.ENGINE_URL in extra:
         return []
-    return [victoria_metrics.program(home, found.victoria_metrics, port, settings.engine_retention(extra))]
+    programs = [victoria_metrics.program(home, found.victoria_metrics, port, settings.engine_retention(extra))]
+    if found.postgres_exporter is not None and exporters.POSTGRES in ports:  # an older stack may still run
+        programs.append(exporters.postgres_program(home, found.postgres_exporter, ports))
+    if found.redis_exporter is not None and exporters.REDIS in ports:
+        programs.append(exporters.redis_program(home, found.redis_exporter, ports))
+    return programs
 
 
 def program(home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str]) -> Program:
@@ -66,6 +71,7 @@ def stop_order(names: Sequence[str]) -> list[list[str]]:
         [name for name in names if name == "proxy"],
         [name for name in names if name.endswith("-api")],
         [name for name in names if name.endswith("-worker")],
+        [name for name in names if name in (exporters.POSTGRES, exporters.REDIS)],
         [name for name in names if name in ("postgres", "redis", "rabbitmq", "victoria-metrics")],
         [name for name in names if name == "epmd"],
     ]

@@ -57,6 +57,8 @@ def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[
         variables["QUARTET_DATABASE_URL"] = f"postgresql://quartet_audit_owner@{HOST}:{ports['postgres']}/quartet"
     if process == "api":
         variables["QUARTET_PORT"] = str(ports[f"{name}-api"])
+    if process == "worker":
+        variables["MALLOC_TRIM_THRESHOLD_"] = "131072"  # bytes after which glibc returns memory: as in the Dockerfile
     if process != "migrate":
         variables["QUARTET_PRIVATE_PORT"] = str(ports[f"{name}-{process}-private"])
     return base() | variables

@@ -34,7 +34,7 @@ def make_server_folders(home: Home, user: str | None, report: Report) -> None:
     account = accounts.quartet_user()
     for folder in folders:
         accounts.give(folder, account)
-    for reader in (*SERVICES, "audit-owner"):
+    for reader in (*SERVICES, "audit-owner", "prometheus"):
         accounts.let_read(home.secrets / reader, account)
     write_bytecode()
 

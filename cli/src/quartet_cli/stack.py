@@ -27,7 +27,7 @@ from quartet_cli.command_lock import exclusive, uninterrupted
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError, SettingsDifferError
 from quartet_cli.layout import SERVICES, Home
 from quartet_cli.programs import Program
-from quartet_cli.servers import nginx, postgres, rabbitmq, redis
+from quartet_cli.servers import exporters, nginx, postgres, rabbitmq, redis, victoria_metrics
 from quartet_cli.state import State, port_names
 from quartet_cli.status import ProcessStatus
 from quartet_cli.supervisor import Supervisor
@@ -179,9 +179,16 @@ class Stack:
         preparation.make_server_folders(self.home, self.user, report)
         redis.prepare(self.home, self.state.ports)
         rabbitmq.prepare(self.home, self.state.ports)
+        victoria_metrics.prepare(self.home, self.state.ports, self.services, self._numbers())
         nginx.prepare(self.home, self.state.ports, self.extra_environment, self.user or "root")
         Path(self.state.postgres_data).parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         return found
+
+    def _numbers(self) -> dict[str, str]:
+        """The servers whose numbers the engine reads, each with the name of the port."""
+        numbers = {"rabbitmq": "rabbitmq-metrics", "nginx": "proxy-metrics"}
+        exported = {"postgresql": exporters.POSTGRES, "redis": exporters.REDIS}
+        return numbers | {name: program for name, program in exported.items() if program in self.programs}
 
     def _owned(self, program: Program) -> Program:
         """The program with the account of the stack, unless it has its own. nginx changes its account itself."""

@@ -54,4 +54,7 @@ class State:
 def port_names(services: tuple[str, ...]) -> tuple[str, ...]:
     """The names of all internal ports of a stack with some services."""
     servers = ("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution", "victoria-metrics")
-    return servers + tuple(f"{s}-{part}" for s in services for part in ("api", "api-private", "worker-private"))
+    numbers = ("rabbitmq-metrics", "proxy-metrics", "postgres-exporter", "redis-exporter")
+    return (
+        servers + numbers + tuple(f"{s}-{part}" for s in services for part in ("api", "api-private", "worker-private"))
+    )

@@ -17,6 +17,7 @@ from quartet_cli.layout import SERVICES
 from quartet_cli.servers import postgres
 from quartet_cli.servers.files import write_private
 from quartet_cli.stack import Stack
+from quartet_cli.status import ProcessStatus
 from quartet_cli.supervisor import wait_until
 
 SERVERS = ("postgres", "redis", "epmd", "rabbitmq")
@@ -39,8 +40,9 @@ def processes(stack: Stack) -> list[psutil.Process]:
 
 
 def sql(stack: Stack, role: str, statement: str, password_of: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a statement as a service's role."""
-    secret = (stack.home.secrets / (password_of or role) / "quartet_database_password").read_text()
+    """Runs a statement as a service's role, or as that of the exporter."""
+    file = "postgres-exporter/password" if role == "exporter" else f"{password_of or role}/quartet_database_password"
+    secret = (stack.home.secrets / file).read_text()
     url = f"postgresql://quartet_{role}@127.0.0.1:{stack.state.ports['postgres']}/quartet"
     command = [str(binaries.find().postgres / "psql"), "-X", "-A", "-t", "-c", statement, url]
     return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"PGPASSWORD": secret})
@@ -93,7 +95,7 @@ def test_a_role_is_shut_out_of_every_other_schema(stack: Stack, service: str) ->
 def test_only_the_roles_of_services_can_connect(stack: Stack) -> None:
     granted = "SELECT DISTINCT grantee::regrole FROM pg_database, aclexplode(datacl) WHERE datname = 'quartet'"
     assert set(sql(stack, "users", granted).stdout.split()) == {
-        *("postgres", "quartet_audit_owner"),
+        *("postgres", "quartet_audit_owner", "quartet_exporter"),
         *(f"quartet_{service}" for service in SERVICES),
     }
     assert sql(stack, "users", "SELECT has_schema_privilege('public', 'USAGE')").stdout.strip() == "f"
@@ -135,10 +137,12 @@ def test_no_secret_is_on_a_command_line_or_in_a_log(stack: Stack) -> None:
 
 
 def test_files_with_secrets_are_closed_to_others(stack: Stack) -> None:
-    files = [*stack.home.run.rglob("*.conf"), *stack.home.secrets.rglob("*"), stack.home.run / "pgpass"]
+    written = (stack.home.run / name for name in ("pgpass", "scrape.json"))
+    files = [*stack.home.run.rglob("*.conf"), *stack.home.secrets.rglob("*"), *written]
     assert {path.stat().st_mode & 0o037 for path in files if path.is_file()} == {0}
     readable = {path.parent.name for path in files if path.is_file() and path.stat().st_mode & 0o040}
-    assert readable == ({*SERVICES, "audit-owner"} if os.getuid() == 0 else set())  # by the group of their account
+    by_the_group = {*SERVICES, "audit-owner", "prometheus"}  # of the account of the processes
+    assert readable == (by_the_group if os.getuid() == 0 else set())
 
 
 def test_the_engine_starts_where_it_is_needed_with_a_password_and_on_loopback(stack: Stack) -> None:
@@ -160,9 +164,49 @@ def test_the_engine_starts_where_it_is_needed_with_a_password_and_on_loopback(st
     stack.stop("victoria-metrics")
 
 
+EXPORTERS = ("postgres-exporter", "redis-exporter")
+
+
+@pytest.fixture
+def exporters(stack: Stack) -> Iterator[dict[str, ProcessStatus]]:
+    """The exporters, started."""
+    if not {*EXPORTERS} <= {*stack.programs}:
+        pytest.skip("the exporters are not installed")
+    for name in EXPORTERS:
+        stack.start(name)
+    yield {one.name: one for one in stack.status() if one.name in EXPORTERS}
+    for name in EXPORTERS:
+        stack.stop(name)
+
+
+def test_the_exporters_are_small_and_show_their_servers(stack: Stack, exporters: dict[str, ProcessStatus]) -> None:
+    for name, shown in (("postgres-exporter", "\npg_up 1\n"), ("redis-exporter", "\nredis_up 1\n")):
+        assert shown in health.fetch(f"{exporters[name].url}/metrics")[1].decode()
+        process = psutil.Process(exporters[name].pid)
+        assert process.memory_info().rss < 30e6
+        assert (stack.home.secrets / name / "password").read_text() not in " ".join(process.cmdline())
+
+
+def test_the_account_of_the_exporter_of_postgresql_reads_statistics_and_no_table(stack: Stack) -> None:
+    sql(stack, "users", "CREATE TABLE mine (a int)")
+    assert "permission denied for schema users" in sql(stack, "exporter", "SELECT * FROM users.mine").stderr
+    assert "permission denied" in sql(stack, "exporter", "CREATE TABLE users.own (a int)").stderr
+    assert sql(stack, "exporter", "SELECT count(*) > 0 FROM pg_stat_activity").stdout.strip() == "t"
+    sql(stack, "users", "DROP TABLE mine")
+
+
+def test_the_account_of_the_exporter_of_redis_reads_no_keys(stack: Stack) -> None:
+    address = ("127.0.0.1", stack.state.ports["redis"])
+    password = (stack.home.secrets / "redis-exporter/password").read_text()
+    with socket.create_connection(address, timeout=5) as connection, connection.makefile("r") as answers:
+        connection.sendall(f"AUTH quartet_exporter {password}\r\nGET a\r\nKEYS *\r\nFLUSHALL\r\n".encode())
+        assert answers.readline() == "+OK\n"
+        assert [answers.readline().partition(" ")[0] for _ in range(3)] == ["-NOPERM"] * 3
+
+
 def test_another_engine_takes_the_place_of_the_private_one(stack: Stack) -> None:
     other = Stack(stack.home.path, extra_environment={"QUARTET_METRICS_ENGINE_URL": "https://metrics.example.com"})
-    assert "victoria-metrics" not in other.programs
+    assert not {"victoria-metrics", *EXPORTERS} & {*other.programs}
     assert other.environment("metrics", "worker")["QUARTET_METRICS_ENGINE_URL"] == "https://metrics.example.com"
 
 

@@ -13,7 +13,9 @@ from quartet_cli.servers import nginx
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import TITLES, code_of
 
-PORTS = {"proxy": 8080} | {f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)}
+PORTS = {"proxy": 8080, "proxy-metrics": 8081} | {
+    f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)
+}
 
 
 def configuration(folder: Path, given: dict[str, str] | None = None) -> str:

@@ -30,7 +30,7 @@ CREATE ROLE quartet_common LOGIN PASSWORD '{PASSWORD}';
 GRANT CONNECT, CREATE ON DATABASE quartet TO quartet_common;
 CREATE SCHEMA common AUTHORIZATION quartet_common;
 """
-CONSUMERS = {"common": ("common.#",), "common.revocations": ("users.token.revoked.v1",)}
+CONSUMERS = {"common": ("common.#",), "common.revocations": ("users.token.revoked.v1", "users.origin.*.v1")}
 
 
 class CommonConfig(ServiceConfig):

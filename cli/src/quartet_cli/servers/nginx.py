@@ -61,6 +61,7 @@ def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
     return found | {
         "QUARTET_PROXY_LISTEN": f"{HOST}:{ports['proxy']}",
+        "QUARTET_PROXY_METRICS_LISTEN": f"{HOST}:{ports['proxy-metrics']}",
         "QUARTET_PROXY_CONNECTIONS": str(settings.proxy_connections(given)),
         "QUARTET_UPSTREAM_SCHEME": "http",
         "QUARTET_UPSTREAM_VERIFY": "off",

@@ -62,6 +62,8 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
     """Write the node's configuration and cookie."""
     data, run = home.data / "rabbitmq", home.run / "rabbitmq"
     lines = [
+        f"prometheus.tcp.ip = {HOST}",
+        f"prometheus.tcp.port = {ports['rabbitmq-metrics']}",
         f"listeners.tcp.1 = {HOST}:{ports['rabbitmq']}",
         "disk_free_limit.absolute = 50MB",
         "log.console = true",
@@ -72,5 +74,5 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
     write_private(run / "rabbitmq.conf", "\n".join(lines) + "\n", owner_of=run)
     write_private(run / "environment.conf", "", owner_of=run)
     write_private(run / "advanced.config", "[].\n", owner_of=run)
-    write_private(run / "enabled_plugins", "[].\n", owner_of=run)
+    write_private(run / "enabled_plugins", "[rabbitmq_prometheus].\n", owner_of=run)
     write_private(data / ".erlang.cookie", (home.secrets / "rabbitmq/cookie").read_text(), owner_of=data)

@@ -32,5 +32,6 @@ def prepare(home: Home, ports: dict[str, int]) -> None:
         "maxmemory 256mb",
         "maxmemory-policy allkeys-lru",
         (home.secrets / "redis/auth.conf").read_text().strip(),
+        (home.secrets / "redis/exporter.conf").read_text().strip(),
     ]
     write_private(home.run / "redis.conf", "\n".join(lines) + "\n", owner_of=folder)

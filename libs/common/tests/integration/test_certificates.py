@@ -22,7 +22,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.cache import open_cache
 from quartet_common.data.connections import connect_once
 from quartet_common.messaging.broker import Broker
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_common.runtime.service_client import open_http
 from quartet_serving.server import serve_app
 from quartet_testing.authority import Authority
@@ -71,7 +71,7 @@ async def serving(config: ServiceConfig, certificates: Certificates | None = Non
     async def hello() -> str:
         return "hello"
 
-    running = asyncio.ensure_future(serve_app(app, hypercorn_config(config, certificates), stopping))
+    running = asyncio.ensure_future(serve_app(app, public_config(config, certificates), stopping))
 
     async def listens() -> bool:
         assert not running.done(), running.exception()

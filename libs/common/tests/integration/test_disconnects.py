@@ -14,7 +14,7 @@ from quart import Quart, request
 from quartet_cli import ports
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_common.web.app import create_base_app
 from quartet_common.web.guard import public
 from quartet_common.web.service_request import ServiceRequest, running_request, stop_on_disconnect
@@ -97,7 +97,7 @@ def serve(config: ServiceConfig) -> Serve:
         changed = config.model_copy(update={"port": port, **changes})
         served = Served(port)
         app = served.create_app(AppContainer(changed))
-        served.running = asyncio.ensure_future(serve_app(app, hypercorn_config(changed), served.stopping, 0))
+        served.running = asyncio.ensure_future(serve_app(app, public_config(changed), served.stopping, 0))
 
         async def listening() -> bool:
             assert not served.running.done(), served.running.exception()

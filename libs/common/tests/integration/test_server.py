@@ -19,7 +19,7 @@ from quart import Quart, Response, request
 from quartet_cli import ports
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_common.web.app import create_base_app
 from quartet_common.web.guard import public
 from quartet_serving import server, wire_format
@@ -96,7 +96,7 @@ def serve(config: ServiceConfig) -> Serve:
         served = Served(f"{scheme}://127.0.0.1:{port}")
         app = served.create_app(AppContainer(changed))
         running = served.running = asyncio.ensure_future(
-            serve_app(app, hypercorn_config(changed), served.stopping, changed.trusted_proxies)
+            serve_app(app, public_config(changed), served.stopping, changed.trusted_proxies)
         )
 
         async def listening() -> bool:

@@ -10,6 +10,7 @@ from quartet_common.auth import introspection
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
 from quartet_common.auth.principal import Principal
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.cache_counts import CacheCounts
 from quartet_common.core.errors import ServiceError
 from quartet_common.core.fair_share import FairShare
 from quartet_common.runtime import container as module
@@ -131,7 +132,8 @@ async def test_opaque_tokens_are_asked_about_at_users_unless_the_service_finds_t
     asked = []
 
     class Remote:
-        def __init__(self, _: object, *settings: str) -> None:
+        def __init__(self, _: object, *settings: str, counts: CacheCounts) -> None:
+            assert counts.name == "answers about SCIM tokens"
             asked.append(settings)
 
         async def find(self, _: str) -> Principal | None:

@@ -3,6 +3,8 @@
 import base64
 
 import pytest
+from joserfc import jwe
+from joserfc.jwk import OctKey
 
 from quartet_common.auth.sealing import Sealer, WrongMasterKeyError
 from quartet_common.config.master_key import decode_master_key
@@ -17,10 +19,28 @@ def test_a_secret_is_opened_by_the_same_master_key_with_or_without_padding() -> 
     assert Sealer(FIRST).seal(b"secret") != sealed
 
 
+def test_what_is_sealed_is_a_jwe_that_a_library_reads_and_writes() -> None:
+    key = OctKey.import_key(decode_master_key(FIRST))
+    assert jwe.decrypt_compact(Sealer(FIRST).seal(b"secret"), key).plaintext == b"secret"
+    assert Sealer(FIRST).open("k1", jwe.encrypt_compact({"alg": "dir", "enc": "A256GCM"}, b"other", key)) == b"other"
+
+
 def test_another_master_key_or_another_text_is_refused_by_the_id_of_the_key() -> None:
     sealed = Sealer(FIRST).seal(b"secret")
     changed = sealed[:-2] + ("AA" if not sealed.endswith("AA") else "BB")
-    for master_key, text in ((SECOND, sealed), (FIRST, changed), (FIRST, "none")):
+    header, rest = sealed.split(".", 1)
+    other = base64.urlsafe_b64encode(b'{"alg":"A256KW","enc":"A256GCM"}').decode().rstrip("=")
+    wrong = (
+        changed,
+        "none",
+        "",
+        f"{header}.{rest}.",
+        f"{other}.{rest}",
+        f"{header}.A.{rest}",
+        f"?{sealed}",
+        f"é{sealed}",
+    )
+    for master_key, text in ((SECOND, sealed), *((FIRST, one) for one in wrong)):
         with pytest.raises(WrongMasterKeyError, match="signing key k1 cannot be decrypted"):
             Sealer(master_key).open("k1", text)
 

@@ -20,7 +20,7 @@ from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
 
-from quartet_serving.exchange import EXTENSION, Exchange
+from quartet_serving.exchange import EXTENSION, ROUTE, Exchange
 from quartet_serving.request import ReceivedHeaders, ServedRequest
 from quartet_serving.sending import SLICE, SlowClientError, at_min_rate, response_start, send_slices
 from quartet_serving.tasks import end_tasks
@@ -72,6 +72,8 @@ class HttpConnection(ASGIHTTPConnection):
             exchange.on_disconnect = request.abandon
             return await self.handle_request(request, send)
         finally:
+            if request.url_rule is not None:
+                cast(dict[str, Any], self.scope)[ROUTE] = request.url_rule.rule
             self.app.end_request(request)
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable, *_: Any) -> None:

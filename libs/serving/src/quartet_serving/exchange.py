@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 EXTENSION = "quartet.exchange"
 """The key of the exchange in `extensions` of an ASGI scope."""
+ROUTE = "quartet.route"
+"""The key in an ASGI scope of the template of the route, which the application sets; none if no route matches."""
 HIGH_WATER = 64 * 1024
 """Bytes of a body that wait for the application before reading pauses."""
 HEAD_TIMEOUT = 10.0

@@ -1,22 +1,21 @@
-"""The server: runs an ASGI app with Hypercorn's settings and lifespan, and our own HTTP/1.1 and HTTP/2."""
+"""The server: listening sockets, and the start and end of an ASGI application behind them."""
 
 import asyncio
 import gc
 import logging
 import signal
+import socket
 import ssl
-from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.lifespan import Lifespan
-from hypercorn.config import Config
-from quart import Quart
-
-from quartet_serving.http1_connection import Connection, Host
+from quartet_serving.http1_connection import App, Connection, Host
 from quartet_serving.http2_connection import Http2Connection
 from quartet_serving.proxy_headers import BehindProxies
 from quartet_serving.tasks import end_tasks
+
+if TYPE_CHECKING:
+    from quart import Quart  # 9 MB, which a worker does without
 
 logger = logging.getLogger(__name__)
 
@@ -26,80 +25,67 @@ HANDSHAKE = 10.0
 """Timeout of the TLS handshake in seconds."""
 DRAIN = 0.3
 """Seconds in which responses close their connections before idle ones are closed."""
-REQUESTS_PER_CONNECTION = 1_000_000
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
+STARTUP = 60.0
+"""Seconds for the start of an application."""
 LATE_INTERVAL = 1.0
 """Seconds between two checks of the deadlines of connections."""
 HTTP1 = ("http/1.1",)
 HTTP2 = ("h2", "http/1.1")
-"""The protocols for ALPN (RFC 7301), for `settings`."""
+"""The protocols for ALPN (RFC 7301) of a context."""
 
 
-class Settings(Config):
-    """Hypercorn's settings with an SSL context; None serves without TLS."""
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a server on `host`:`port`, with TLS if there is a `context`, which is renewed in place.
 
+    `shutdown_timeout` is the time of running requests at the end, in seconds.
+    """
+
+    host: str
+    port: int
+    shutdown_timeout: float
     context: ssl.SSLContext | None = None
 
-    @property
-    def ssl_enabled(self) -> bool:
-        """Whether TLS is served."""
-        return self.context is not None
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        """The context, whose certificate is renewed in place."""
-        return self.context
-
-
-def settings(
-    host: str,
-    port: int,
-    shutdown_timeout: float,
-    *,
-    context: ssl.SSLContext | None = None,
-    alpn: Sequence[str] = HTTP1,
-) -> Settings:
-    """The settings of a server on `host`:`port`, with TLS if there is a `context`.
-
-    `shutdown_timeout` is the time of running requests at the end, in seconds; `alpn` must match the context.
-    """
-    made = Settings()
-    made.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-    made.context = context
-    made.alpn_protocols = list(alpn)
-    made.accesslog = None
-    made.errorlog = None
-    made.include_server_header = False
-    made.keep_alive_timeout = KEEP_ALIVE
-    made.keep_alive_max_requests = REQUESTS_PER_CONNECTION
-    made.graceful_timeout = shutdown_timeout
-    made.shutdown_timeout = shutdown_timeout
-    made.ssl_handshake_timeout = HANDSHAKE
-    made.backlog = 1024
-    return made
+    def listen(self) -> socket.socket:
+        """The listening socket. Raises OSError if the port is in use."""
+        listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self.host, self.port))
+            listener.setblocking(False)
+        except OSError:
+            listener.close()
+            raise
+        return listener
 
 
-async def serve_app(app: Quart, settings: Config, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
-    """Serve `app` until `stopping` is set.
+async def serve_app(app: "Quart", settings: Settings, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
+    """Start `app`, serve it until `stopping` is set, and end it."""
+    async with asyncio.timeout(STARTUP):
+        await app.startup()
+    try:
+        await serve(BehindProxies(app, trusted_proxies) if trusted_proxies else app, settings, stopping)
+    finally:
+        async with asyncio.timeout(settings.shutdown_timeout):
+            await app.shutdown()
+
+
+async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
+    """Serve an ASGI application that needs no start and no end until `stopping` is set.
 
     For DRAIN seconds responses then close their connections, so that no proxy sends a request into a connection that is
     being closed; running requests are finished after that.
     """
-    loop = asyncio.get_running_loop()
-    served: Any = BehindProxies(app, trusted_proxies) if trusted_proxies else app
-    lifespan = Lifespan(ASGIWrapper(served), settings, loop, {})
-    living = loop.create_task(lifespan.handle_lifespan())
-    await lifespan.wait_for_startup()
-    if living.done():
-        living.result()  # raises the error of the startup
     _freeze_objects()
-    server = _Server(served, settings, stopping)
+    server = _Server(app, settings, stopping)
     try:
         await server.open()
         await stopping.wait()
         await asyncio.sleep(DRAIN)
     finally:
         await server.close()
-        await lifespan.wait_for_shutdown()
-        await end_tasks([living])
 
 
 def _freeze_objects() -> None:
@@ -110,29 +96,24 @@ def _freeze_objects() -> None:
 
 
 class _Server:
-    """The listening sockets and all connections."""
+    """The listening socket and all connections."""
 
-    def __init__(self, app: Any, settings: Config, stopping: asyncio.Event) -> None:
+    def __init__(self, app: App, settings: Settings, stopping: asyncio.Event) -> None:
         self._settings = settings
-        self._host = Host(app, stopping, settings.keep_alive_timeout)
-        self._servers: list[asyncio.Server] = []
+        self._host = Host(app, stopping, KEEP_ALIVE)
+        self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Listen. Raises OSError if the port is in use."""
-        settings, loop = self._settings, asyncio.get_running_loop()
-        sockets = settings.create_sockets()
-        for plain in sockets.insecure_sockets:
-            self._servers.append(await loop.create_server(self._connection, sock=plain, backlog=settings.backlog))
-        for secure in sockets.secure_sockets:
-            server = await loop.create_server(
-                self._connection,
-                sock=secure,
-                backlog=settings.backlog,
-                ssl=settings.create_ssl_context(),
-                ssl_handshake_timeout=settings.ssl_handshake_timeout,
-            )
-            self._servers.append(server)
+        context, loop = self._settings.context, asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._connection,
+            sock=self._settings.listen(),
+            backlog=BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else HANDSHAKE,
+        )
         self._sweeper = loop.create_task(self._sweep())
 
     def _connection(self) -> "_Negotiated":
@@ -140,13 +121,13 @@ class _Server:
 
     async def close(self) -> None:
         """Stop listening, close idle connections, and wait for running requests, up to the graceful timeout."""
-        for server in self._servers:
-            server.close()
+        if self._server is not None:
+            self._server.close()
         self._host.closed = True
         for connection in list(self._host.connections):
             connection.close_if_idle()
         running = [*self._host.tasks, asyncio.ensure_future(self._host.emptied())]
-        _, late = await asyncio.wait(running, timeout=self._settings.graceful_timeout)
+        _, late = await asyncio.wait(running, timeout=self._settings.shutdown_timeout)
         await end_tasks(late)
         for connection in list(self._host.connections):
             connection.abort()

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from prometheus_client import REGISTRY
 from quart import Quart, Response, request
 
 from quartet_serving.asgi import ServedApp
 from quartet_serving.request import ServedRequest
 from quartet_serving.request_metrics import with_request_metrics
-from quartet_serving.server import serve_app, settings
+from quartet_serving.server import Settings, serve_app
 from quartet_testing.conditions import eventually
 
 LARGE = 16 * 1024 * 1024
@@ -117,8 +118,12 @@ async def serve(app: Quart) -> AsyncIterator[Served]:
     listener = socket.create_server(("127.0.0.1", 0))
     served = Served(app)
     served.port = listener.getsockname()[1]
-    made = settings("127.0.0.1", served.port, 5.0)
-    made.bind = [f"fd://{listener.detach()}"]
+
+    class Listening(Settings):
+        def listen(self) -> socket.socket:
+            return listener
+
+    made = Listening("127.0.0.1", served.port, 5.0)
     served.running = asyncio.ensure_future(serve_app(app, made, served.stopping))
     try:
         yield served
@@ -136,6 +141,19 @@ async def served() -> AsyncIterator[Served]:
     app.asgi_app = with_request_metrics(app.asgi_app, "/health/", exports_spans=False)  # type: ignore[method-assign]  # as documented
     async with serve(app) as running:
         yield running
+
+
+async def test_a_request_is_measured_at_its_route_and_without_one_at_none(served: Served) -> None:
+    def counted(route: str, status: int) -> float:
+        labels = {"url_scheme": "http", "http_response_status_code": str(status), "http_route": route}
+        name = "http_server_request_duration_seconds_count"
+        return REGISTRY.get_sample_value(name, {"http_request_method": "POST", **labels}) or 0.0
+
+    before = counted("/named/<name>", 200), counted("", 404)
+    served.app.add_url_rule("/named/<name>", view_func=lambda name: name, methods=["POST"])
+    assert await served.ask(post("/named/one", b"")) == (200, b"one")
+    assert (await served.ask(post("/nowhere", b"")))[0] == 404
+    assert (counted("/named/<name>", 200), counted("", 404)) == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_body_is_received_whole_at_once_or_in_pieces(served: Served) -> None:

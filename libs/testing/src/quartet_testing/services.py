@@ -15,7 +15,7 @@ from quartet_common.config.settings import ServiceConfig
 from quartet_common.messaging.envelope import Event, decode
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_serving.server import serve_app
 from quartet_testing.conditions import eventually
 from quartet_testing.tokens import TokenFactory
@@ -67,7 +67,7 @@ async def serve_service(
     container: AppContainer[Any] = AppContainer(config.model_copy(update={"port": port}))
     container.key_finder = tokens.find_key
     app = service.create_app(container)
-    running = asyncio.ensure_future(serve_app(app, hypercorn_config(container.config), container.stopping))
+    running = asyncio.ensure_future(serve_app(app, public_config(container.config), container.stopping))
 
     async def listens() -> bool:
         assert not running.done(), running.exception()

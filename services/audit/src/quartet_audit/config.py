@@ -50,7 +50,7 @@ class AuditConfig(ServiceConfig):
     )
     checkpoint_webhook: str | None = Field(
         default=None,
-        description="receives the last checkpoint of the deployment log by POST: an https URL, or http on this machine",
+        description="receives each checkpoint of the deployment log by POST: an https URL, or http on this machine",
     )
     accept_log_size: int | None = Field(
         default=None,

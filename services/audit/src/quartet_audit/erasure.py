@@ -21,12 +21,12 @@ async def _erase_unless_held(table: str, connection: Connection, tenant: str, li
 
 ERASURE = Erasure(
     staying={
-        *("logs", "leaves", "tiles", "checkpoints", "cosigned_checkpoints", "signing_keys"),
-        *("pruned_logs", "legal_holds"),
+        *("logs", "leaves", "tiles", "checkpoints", "cosigned_checkpoints", "waiting_checkpoints"),
+        *("signing_keys", "pruned_logs", "legal_holds"),
     },
     own={table: partial(_erase_unless_held, table) for table in OWNED},
 )
 """Entries and their parts go; the tree and its checkpoint stay, which have no personal data, and what says how far the
-log was pruned. A legal hold stays until it is released. Cosigned checkpoints and signing keys belong to the platform; a
-trigger refuses every DELETE on the keys, also one that finds no row.
+log was pruned. A legal hold stays until it is released. Cosigned and waiting checkpoints and signing keys belong to the
+platform; a trigger refuses every DELETE on the keys, also one that finds no row.
 """

@@ -257,9 +257,12 @@ async def test_a_proof_waits_for_the_entry_and_its_checkpoint(
 
 
 async def test_there_is_no_proof_of_what_the_log_does_not_have(audit: "Audit") -> None:
-    for identifier in (new_id(), "nothing"):
-        status, problem = await audit.ask(new_tenant(), f"/audit/events/{identifier}/proof", {"wait": 0})
-        assert (status, problem["code"]) == (404, "not_found")
+    status, problem = await audit.ask(new_tenant(), f"/audit/events/{new_id()}/proof", {"wait": 0})
+    assert (status, problem["code"]) == (404, "not_found")
+    for suffix in ("", ".tlog-proof"):
+        status, problem = await audit.ask(new_tenant(), f"/audit/events/nothing/proof{suffix}", {"wait": 0})
+        assert (status, problem["code"]) == (400, "bad_parameter")
+        assert problem["detail"] == "id must be the UUID of an entry, got 'nothing'."
     for wait in ("11", "-1", "soon", ""):
         status, problem = await audit.ask(new_tenant(), f"/audit/events/{new_id()}/proof", {"wait": wait})
         assert (status, problem["code"]) == (400, "bad_parameter")

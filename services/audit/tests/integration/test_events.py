@@ -193,9 +193,15 @@ async def test_nonsense_is_answered_by_400_that_names_the_parameter(audit: "Audi
     assert problem["detail"].startswith("from ")
 
 
-@pytest.mark.parametrize("odd", ["1", "x" * 36, "00000000-0000-7000-8000-000000000000"])
-async def test_an_id_that_nobody_has_is_404(audit: "Audit", odd: str) -> None:
-    assert (await audit.ask(new_tenant(), f"/audit/events/{odd}"))[0] == 404
+async def test_an_id_that_nobody_has_is_404(audit: "Audit") -> None:
+    assert (await audit.ask(new_tenant(), "/audit/events/00000000-0000-7000-8000-000000000000"))[0] == 404
+
+
+@pytest.mark.parametrize("odd", ["1", "x" * 36, "00000000000070008000000000000000"])
+async def test_an_id_that_is_no_uuid_is_400_and_named(audit: "Audit", odd: str) -> None:
+    status, problem = await audit.ask(new_tenant(), f"/audit/events/{odd}")
+    assert (status, problem["code"]) == (400, "bad_parameter")
+    assert problem["detail"] == f"id must be the UUID of an entry, got '{odd}'."
 
 
 async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Audit") -> None:

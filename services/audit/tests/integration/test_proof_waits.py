@@ -62,4 +62,4 @@ async def test_a_request_that_waits_looks_less_often_the_longer_it_waits(
     monkeypatch.setattr(database, "snapshot", counted)
     status, _ = await audit.ask(new_tenant(), f"/audit/events/{new_id()}/proof", {"wait": 2})
     assert status == 404
-    assert 2 <= looks <= 8, "after 0, 0.1, 0.3, 0.7, 1.5 and 2 seconds"
+    assert 2 <= looks <= 8, "after 0, 0.1, 0.25, 0.48, 0.81, 1.3 and 2 seconds"

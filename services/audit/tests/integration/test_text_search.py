@@ -11,7 +11,10 @@ import pytest
 from quartet_audit.entries import text_index_store, text_search_store
 from quartet_audit.entries.digest_domain import former_id, recorded_id
 from quartet_audit.entries.digest_keys import DigestKeys
-from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, fact_key, network_keys, parse_address, word_key
+from quartet_audit.entries.entry_range_store import find_sequences
+from quartet_audit.entries.filter_domain import read_filters
+from quartet_audit.entries.term_domain import fact_key, network_keys, parse_address, word_key
+from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT
 from quartet_audit.entries.text_index_usecases import index_all
 from quartet_audit.erasures.erasure_usecases import carry_out_all
 from quartet_common.core.identifiers import new_id
@@ -248,3 +251,48 @@ async def waits(audit: "Audit") -> bool:
     """Whether a transaction waits for the lock of an index."""
     async with audit.container.database.connection() as connection:
         return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+
+
+async def sequences_by_range(audit: "Audit", tenant: str, filters: dict[str, str], step: int) -> list[int]:
+    """What an export finds: the sequences that pass, range by range, a few at a time."""
+    found, start = list[int](), 0
+    while start < SIZE:
+        async with audit.container.database.snapshot() as connection:
+            some = await find_sequences(connection, tenant, read_filters(filters), start, min(start + step, SIZE), 200)
+        assert some.end > start
+        found, start = found + some.sequences, some.end
+    return found
+
+
+@pytest.mark.parametrize("step", [10_000, 700])
+@pytest.mark.parametrize(
+    ("filters", "passes", "most"),
+    [
+        ({"text": "rare"}, lambda number: number % 2500 == 11, 10),
+        ({"text": "rare", "actor": "actor-1"}, lambda number: number % 2500 == 11 and number % 3 == 1, 10),
+        ({"trace_id": TRACE}, lambda number: number % 2000 == 9, 10),
+        ({"address": "10.0.9.0/24"}, lambda number: number % 5 == 1 and number % 256 == 9, 10),
+        ({"text": "usual"}, lambda number: number % 2500 != 11, 2 * SIZE),
+        ({"address": "0.0.0.0/0"}, lambda number: number % 5 in (0, 1), 2 * SIZE),
+    ],
+)
+async def test_an_export_finds_by_the_index_what_a_scan_would_and_reads_only_candidates(
+    audit: "Audit",
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: dict[str, str],
+    passes: Callable[[int], bool],
+    most: int,
+    step: int,
+) -> None:
+    read, read_parts = 0, text_index_store.read_parts
+
+    async def counted(connection: Any, tenant: str, sequences: Any) -> Any:
+        nonlocal read
+        read += sum(sequence < SIZE - SIZE % SEGMENT for sequence in sequences)
+        return await read_parts(connection, tenant, sequences)
+
+    monkeypatch.setattr(text_index_store, "read_parts", counted)
+    found = await sequences_by_range(audit, tenant, filters, step)
+    assert found == [number for number in range(SIZE) if passes(number)]
+    assert read <= len(found) + most, "the index leaves only entries that pass, but for collisions"

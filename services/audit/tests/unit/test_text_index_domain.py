@@ -10,24 +10,17 @@ import pytest
 
 from quartet_audit.entries import text_index_domain
 from quartet_audit.entries.entry_domain import Search
-from quartet_audit.entries.text_index_domain import (
-    BLOCK,
+from quartet_audit.entries.term_domain import (
     MAX_KEYS,
-    SEGMENT,
-    SLOTS,
-    BlockBuilder,
-    Range,
     SearchedFacts,
     Terms,
     fact_key,
-    merge,
     parse_network,
-    places,
-    ranges,
     searched_text,
     word_key,
     words,
 )
+from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, SLOTS, BlockBuilder, Range, merge, places, ranges
 
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from quartet_common.core.cache_counts import CacheCounts
 from quartet_common.data.cache import ignore_cache_failure
 from quartet_common.runtime.container import AppContainer
 from quartet_groups.config import GroupsConfig
@@ -39,6 +40,8 @@ class AnswerCache:
     def __init__(self, container: AppContainer[GroupsConfig]) -> None:
         self._container = container
         self._unavailable_until = 0.0
+        self._counts = CacheCounts("answers about memberships")
+        container.caches.append(self._counts)
         self._asked: LRUCache[bytes, bool] = LRUCache(MAX_REMEMBERED)
         self._keeping: set[asyncio.Task[object]] = set()
 
@@ -54,9 +57,11 @@ class AnswerCache:
         """The cached answer to `question` at `version`, None if there is none."""
         key = _key(tenant, version, question)
         kept = await self._ask(partial(self._container.redis.get, key))
-        if not isinstance(kept, bytes) or kept[:DIGEST_SIZE] != _digest(key, kept[DIGEST_SIZE:]):
-            return None
-        return kept[DIGEST_SIZE:]
+        answer = None
+        if isinstance(kept, bytes) and kept[:DIGEST_SIZE] == _digest(key, kept[DIGEST_SIZE:]):
+            answer = kept[DIGEST_SIZE:]
+        self._counts.count(is_hit=answer is not None)
+        return answer
 
     def keep(self, tenant: str, version: int, question: bytes, answer: bytes) -> None:
         """Store `answer`, which was read at `version`, in the background."""

@@ -138,3 +138,17 @@ async def test_a_redis_that_is_away_is_not_asked_each_time(own: Any, monkeypatch
     for _ in range(10):
         assert await cache.find(own.tenant, 1, b"question") is None
     assert asked == 1
+
+
+async def test_look_ups_are_counted_as_hits_and_misses(own: Any) -> None:
+    cache = AnswerCache(own.service.container)
+    counts = own.service.container.caches[-1]
+    assert await cache.find(own.tenant, 1, b"question") is None
+    assert (counts.hits, counts.misses) == (0, 1)
+    cache.keep(own.tenant, 1, b"question", b"answer")
+
+    async def is_found() -> bool:
+        return await cache.find(own.tenant, 1, b"question") == b"answer"
+
+    await eventually(is_found, "the answer is in the cache")
+    assert counts.hits == 1

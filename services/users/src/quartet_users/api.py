@@ -33,6 +33,7 @@ from quartet_users.oauth.metadata_routes import server_document
 from quartet_users.oauth.oauth_models import ServerDocument
 from quartet_users.oauth.token_status_usecases import TokenStatus
 from quartet_users.openapi_reference import EXAMPLES, PARAMETERS
+from quartet_users.origins import origin_routes
 from quartet_users.passwords.password_hashing import Passwords
 from quartet_users.passwords.password_policy import BreachedPasswords, PasswordPolicy
 from quartet_users.roles import grant_routes, role_routes
@@ -62,6 +63,7 @@ BLUEPRINTS = (
     key_routes.blueprint,
     token_status_routes.blueprint,
     scim_token_routes.blueprint,
+    origin_routes.blueprint,
     tenant_routes.blueprint,
     api_client_routes.blueprint,
     role_routes.blueprint,

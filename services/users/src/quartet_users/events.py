@@ -1,6 +1,6 @@
 """The types of all events that the users service publishes, with a JSON Schema each in schemas/."""
 
-from quartet_common.messaging.event_types import REVOKED, TENANT_DELETED
+from quartet_common.messaging.event_types import ORIGIN_ADDED, ORIGIN_REMOVED, REVOKED, TENANT_DELETED
 from quartet_users.api_clients import api_client_events
 from quartet_users.logins.login_events import LOGIN_FAILED, LOGIN_SUCCEEDED
 from quartet_users.roles.role_events import ROLE_CREATED, ROLE_DELETED, ROLE_GRANTED, ROLE_REVOKED, ROLE_UPDATED
@@ -27,6 +27,8 @@ PUBLISHED = (
     SESSION_ENDED,
     SCIM_TOKEN_CREATED,
     SCIM_TOKEN_REVOKED,
+    ORIGIN_ADDED,
+    ORIGIN_REMOVED,
     KEY_ROTATED,
     ROLE_CREATED,
     ROLE_UPDATED,

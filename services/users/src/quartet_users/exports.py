@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from quartet_common.data.connections import Connection
 from quartet_users.api_clients import api_client_store
+from quartet_users.origins import origin_store
 from quartet_users.passwords import credential_store
 from quartet_users.roles import grant_store, role_store
 from quartet_users.scim_tokens import scim_token_store
@@ -24,6 +25,7 @@ EXPORTERS: Mapping[str, Callable[[Connection, str], AsyncIterator[bytes]]] = Map
         "role_grant": grant_store.export_grants,
         "client": api_client_store.export_clients,
         "client_secret": api_client_store.export_client_secrets,
+        "origin": origin_store.export_origins,
         "scim_token": scim_token_store.export_scim_tokens,
     }
 )

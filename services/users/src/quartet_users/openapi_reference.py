@@ -89,6 +89,7 @@ EXAMPLES: dict[str, Any] = {
     "PATCH /users/roles/{role_id}": {"description": "Reads and exports", "scopes": ["audit:read", "audit:export"]},
     "POST /users/roles/{role_id}/grants": {"type": "User", "id": SOME_ID},
     "POST /users/scim-tokens": {"name": "Okta", "expires_in_days": 365},
+    "POST /users/origins": {"origin": "https://app.example.com"},
     "POST /users/tenants": {
         "id": "acme",
         "display_name": "Acme",
@@ -107,6 +108,7 @@ PARAMETERS = {
     "grantee_id": "The id of the user or group that has the role.",
     "session_id": "The id of a session.",
     "token_id": "The id of a SCIM token; it is not the token.",
+    "origin_id": "The id of an allowed origin.",
     "tenant": "The id of a tenant.",
     "name": "The name of a resource type: User or Group.",
     "urn": "The URN of a schema.",

@@ -12,7 +12,7 @@ from quartet_cli import ports
 from quartet_common.data.database import Database
 from quartet_common.limits.limiter import address_key
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.server_settings import hypercorn_config
+from quartet_common.runtime.server_settings import public_config
 from quartet_serving.server import serve_app
 from quartet_testing.client import PATCH, USER
 from quartet_testing.conditions import eventually
@@ -91,7 +91,7 @@ async def server(
     container.key_finder = tokens.find_key
     running = RunningService(SERVICE.create_app(container), container, tokens)
     believing(running)
-    serving = asyncio.ensure_future(serve_app(running.app, hypercorn_config(config), stopping, 1))
+    serving = asyncio.ensure_future(serve_app(running.app, public_config(config), stopping, 1))
     served = Server(running, port)
 
     async def answers() -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from quartet_common.auth.basic_authentication import basic
+from quartet_common.core.cache_counts import CacheCounts
 from quartet_common.core.errors import LimitedError, UnauthorizedError, UnavailableError
 from quartet_common.core.identifiers import TENANT_ID
 from quartet_serving.percent import unquote_plus
@@ -68,8 +69,13 @@ class ClientTokens:
     """Access tokens by the credentials of API clients. The cache holds hashes of the credentials only."""
 
     def __init__(
-        self, http: Callable[[], httpx.AsyncClient], users_url: str, now: Callable[[], float] = time.monotonic
+        self,
+        http: Callable[[], httpx.AsyncClient],
+        users_url: str,
+        now: Callable[[], float] = time.monotonic,
+        counts: CacheCounts | None = None,
     ) -> None:
+        self._counts = counts or CacheCounts("tokens of clients")
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/token"
         self._now = now
@@ -94,7 +100,9 @@ class ClientTokens:
         """
         key = _key(encoded)
         held = self._held.get(key)
-        if held is not None and self._now() < held.until:
+        is_valid = held is not None and self._now() < held.until
+        self._counts.count(is_hit=is_valid)
+        if held is not None and is_valid:
             return held.token
         client_id, secret = read_basic(encoded)
         if self._now() < self._refused.get(key, 0.0):

@@ -14,6 +14,7 @@ from cachetools import FIFOCache
 from quartet_common.auth.basic_authentication import basic
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import Principal, actor_type_of
+from quartet_common.core.cache_counts import CacheCounts
 from quartet_common.core.caller import MAX_ACTOR_NAME, cut
 from quartet_common.core.errors import UnavailableError
 
@@ -98,7 +99,9 @@ class RemoteTokens:
         client_id: str,
         client_secret: str,
         now: Callable[[], float] = time.time,
+        counts: CacheCounts | None = None,
     ) -> None:
+        self._counts = counts or CacheCounts("answers about SCIM tokens")
         self._http = http
         self._url = f"{users_url.rstrip('/')}/oauth2/introspect"
         self._auth = basic(client_id, client_secret)
@@ -122,9 +125,12 @@ class RemoteTokens:
             return None
         key = hashlib.sha256(token.encode()).digest()
         cached, now = self._cached.get(key), self._now()
-        if cached is not None and now < cached.until:
+        is_known = cached is not None and now < cached.until
+        is_unknown = self._unknown.get(key, now) > now
+        self._counts.count(is_hit=is_known or is_unknown)
+        if cached is not None and is_known:
             return cached.principal
-        if self._unknown.get(key, now) > now:
+        if is_unknown:
             return None
         task = self._queries.get(key)
         if task is None:

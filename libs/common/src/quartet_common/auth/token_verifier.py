@@ -12,6 +12,7 @@ from quartet_common.auth.jwt_parsing import MALFORMED, header_of, payload_of
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, tenant_of
 from quartet_common.auth.principal import ANY_TENANT, Principal, actor_type_of
 from quartet_common.auth.scopes import SERVICE_SCOPE
+from quartet_common.core.cache_counts import CacheCounts
 from quartet_common.core.caller import MAX_ACTOR_NAME, USER, cut
 from quartet_common.core.errors import UnauthorizedError
 
@@ -53,7 +54,9 @@ class TokenVerifier:
         audiences: frozenset[str] = frozenset({AUDIENCE}),
         find_opaque: OpaqueFinder | None = None,
         revoked: RevocationCheck = lambda _: None,
+        counts: CacheCounts | None = None,
     ) -> None:
+        self._counts = counts or CacheCounts("verified tokens")
         self._issuer = issuer
         self._find_key = find_key
         self._now = now
@@ -96,6 +99,7 @@ class TokenVerifier:
         if principal is not None and principal.expires_at + LEEWAY <= self._now():
             del self._seen[digest]
             principal = None
+        self._counts.count(is_hit=principal is not None)
         if principal is None:
             seen = self._seen  # if `forget` runs meanwhile, the result goes into the discarded cache
             principal = seen[digest] = await self._read(token)

@@ -24,7 +24,10 @@ CONSUMERS: dict[str, tuple[str, ...]] = {
     "groups": ("users.user.*.v1", "users.tenant.deleted.v1"),
     "audit": ("#", "users.tenant.deleted.v1"),
     "metrics": ("#", "users.tenant.deleted.v1"),
-    **{f"{service}.revocations": ("users.token.revoked.v1",) for service in ("users", "groups", "audit", "metrics")},
+    **{
+        f"{service}.revocations": ("users.token.revoked.v1", "users.origin.*.v1")
+        for service in ("users", "groups", "audit", "metrics")
+    },
 }
 """The consumers of events: the name of each queue without `quartet.`, and its binding patterns.
 

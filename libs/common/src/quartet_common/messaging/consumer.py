@@ -31,10 +31,12 @@ from quartet_serving.tasks import run_until, wait_any
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 300
 """Events of one transaction: messages of up to 200 events are added until there are as many."""
-PREFETCH = 8
-"""Unacknowledged messages. The relays cannot take turns between tenants for events in them, so they are few."""
+PREFETCH = 4
+"""Unacknowledged messages. The relays cannot take turns between tenants for events in them, so they are few; and they
+are in memory.
+"""
 CHECK_INTERVAL = 2.0
 """Seconds without a message after which it checks that the queue exists and has a consumer."""
 LAST_WAIT = 0.1
@@ -218,7 +220,7 @@ class Consumer:
     async def _settle(self, items: Sequence[Item], closed: asyncio.Event) -> bool:
         """Give each of `items` its effect, or have it retried or dead-lettered alone; False if the end came before.
 
-        A group that fails is rolled back and split, in order: 500 events in groups of 22, those in single events.
+        A group that fails is rolled back and split, in order: 400 events in groups of 20, those in single events.
         """
         groups = [items] if items else []
         while groups and not closed.is_set():

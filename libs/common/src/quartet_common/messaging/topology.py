@@ -113,5 +113,7 @@ def _arguments(
 
 
 def revocation_queue(service: str) -> str:
-    """The name of the consumer of `service` for revocations only, which do not wait behind other events there."""
+    """The name of the consumer of `service` for revocations, and changes of origins, which do not wait behind other
+    events there.
+    """
     return f"{service}.revocations"

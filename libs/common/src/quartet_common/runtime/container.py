@@ -9,9 +9,11 @@ import httpx
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from quartet_common.auth.origin_list import OriginList
 from quartet_common.auth.revocation_list import RevocationList
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.cache_counts import CacheCounts, observe_caches
 from quartet_common.core.clock import Clock
 from quartet_common.core.fair_share import FairShare, observe_shares
 from quartet_common.core.retry import connect_with_retry
@@ -57,11 +59,14 @@ class AppContainer(Generic[C_co]):
         self.key_refresh: Callable[[], Awaitable[None]] | None = None
         self.opaque_finder: OpaqueFinder | None = None
         self.revocations = RevocationList(lambda: self.database)
+        self.origins = OriginList(lambda: self.database, config.cors_origins)
         self.searches = FairShare(
             "searches without an index", SEARCHES, SEARCHES_OF_TENANT, queue=100, timeout=config.query_timeout
         )
         self.shares = [self.searches]
         """The shares of this process. Code that makes a share adds it here, so that it has metrics."""
+        self.caches: list[CacheCounts] = []
+        """The caches of this process, in the same way."""
         self._shared: dict[type, object] = {}
         self._stack: AsyncExitStack | None = None
         self._database: Database | None = None
@@ -102,7 +107,9 @@ class AppContainer(Generic[C_co]):
 
             config = self.config
             secret = config.client_secret.get_secret_value()
-            remote = RemoteTokens(self.http, config.users_url, config.client_id, secret)
+            remote = RemoteTokens(
+                self.http, config.users_url, config.client_id, secret, counts=self._counted("answers about SCIM tokens")
+            )
             if self.key_finder is None:
                 jwks_url = f"{config.users_url.rstrip('/')}/.well-known/jwks.json"
                 keys = RemoteKeys(self.http, jwks_url, withdrawn=self.forget_tokens)
@@ -113,6 +120,7 @@ class AppContainer(Generic[C_co]):
                 audiences=frozenset({AUDIENCE, f"{config.issuer}/{config.service}"}),
                 revoked=self.revocations.reason,
                 find_opaque=self.opaque_finder or remote.find,
+                counts=self._counted("verified tokens"),
             )
         return self._verifier
 
@@ -122,8 +130,15 @@ class AppContainer(Generic[C_co]):
         if self._client_tokens is None:
             from quartet_common.auth.client_tokens import ClientTokens
 
-            self._client_tokens = ClientTokens(lambda: self.http, self.config.users_url)
+            counts = self._counted("tokens of clients")
+            self._client_tokens = ClientTokens(lambda: self.http, self.config.users_url, counts=counts)
         return self._client_tokens
+
+    def _counted(self, name: str) -> CacheCounts:
+        """Counts of the cache `name`, which are exported."""
+        counts = CacheCounts(name)
+        self.caches.append(counts)
+        return counts
 
     async def _find_key(self, key_id: str) -> "ECKey | None":
         return await _opened(self.key_finder, "keys")(key_id)
@@ -177,6 +192,7 @@ class AppContainer(Generic[C_co]):
             self._observe_pool(self._database)
             self.shares.append(self._database.connections)
             observe_shares(self.shares)
+            observe_caches(self.caches)
             self._http = open_http(self.certificates.client)
             stack.push_async_callback(self._http.aclose)
             instrument_http(self._http)

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import uvloop
-from quart import Quart
 
 from quartet_common.auth import revocation_store
 from quartet_common.config import certificates
@@ -34,15 +33,19 @@ from quartet_common.messaging.repair import QueueRepair
 from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
-from quartet_common.runtime import idempotency_store, revocation_events
+from quartet_common.runtime import idempotency_store, origin_events, revocation_events
 from quartet_common.runtime.container import AppContainer
-from quartet_common.runtime.metrics_port import create_private_app
+from quartet_common.runtime.metrics_port import PrivateApp
 from quartet_common.runtime.readiness import Readiness, database_check
-from quartet_common.runtime.server_settings import hypercorn_config, private_config
+from quartet_common.runtime.server_settings import private_config, public_config
+from quartet_common.telemetry.event_loop import EventLoopDelay
 from quartet_common.telemetry.logs import configure_logs
 from quartet_common.telemetry.opentelemetry_setup import start_telemetry
-from quartet_serving.server import serve_app, stop_on_signals
+from quartet_serving.server import serve, serve_app, stop_on_signals
 from quartet_serving.tasks import end_tasks
+
+if TYPE_CHECKING:
+    from quart import Quart  # a worker does not load it
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,7 @@ class Service(Generic[C]):
 
     package: str
     config_class: type[C]
-    create_app: Callable[[AppContainer[C]], Quart]
+    create_app: "Callable[[AppContainer[C]], Quart]"
     subscriptions: Callable[[AppContainer[C]], Sequence[Subscription]]
     schedules: Callable[[AppContainer[C]], Sequence[Schedule]] = field(default=_no_schedules)
     logging_checks: Callable[[AppContainer[C], QueueStats], Mapping[str, Check]] = field(default=_no_checks)
@@ -92,10 +95,10 @@ class Service(Generic[C]):
     """What `migrate` does in Python after the SQL files, each time; it must be idempotent."""
 
 
-def create_app_of(module: str) -> Callable[[AppContainer[C]], Quart]:
+def create_app_of(module: str) -> "Callable[[AppContainer[C]], Quart]":
     """The function `create_app` of `module`, imported at the first call, so that a worker loads no HTTP code."""
 
-    def create_app(container: AppContainer[C]) -> Quart:
+    def create_app(container: AppContainer[C]) -> "Quart":
         app: Quart = import_module(module).create_app(container)
         return app
 
@@ -131,15 +134,13 @@ async def _run_api(service: Service[C], config: C) -> None:
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
-    private = create_private_app(api_readiness(container), config.private_token.get_secret_value())
+    private = PrivateApp(api_readiness(container), config.private_token.get_secret_value())
     private_stopping = asyncio.Event()
-    private_server = asyncio.ensure_future(serve_app(private, private_config(config), private_stopping))
+    private_server = asyncio.ensure_future(serve(private, private_config(config), private_stopping))
     private_server.add_done_callback(lambda _: container.stopping.set())  # if one part ends, all end
     try:
         app = service.create_app(container)
-        await serve_app(
-            app, hypercorn_config(config, container.certificates), container.stopping, config.trusted_proxies
-        )
+        await serve_app(app, public_config(config, container.certificates), container.stopping, config.trusted_proxies)
     finally:
         private_stopping.set()
         await private_server
@@ -176,6 +177,7 @@ class Worker(Generic[C]):
             config.service, lambda: container.database, container.clock, self._logging_checks(service)
         )
         self._schedules = [
+            Schedule("event-loop-delay", 0.0, EventLoopDelay().measure),
             Schedule("outbox-stats", OUTBOX_INTERVAL, self._measure_outbox),
             Schedule("logging-failures", logging_failures.INTERVAL, self._failures.run),
             Schedule("inbox-prune", 3600.0, self._prune_inbox),
@@ -208,9 +210,9 @@ class Worker(Generic[C]):
         stopping = self._container.stopping
         private_stopping = asyncio.Event()
         settings = self._container.config
-        private = create_private_app(self._readiness, settings.private_token.get_secret_value())
+        private = PrivateApp(self._readiness, settings.private_token.get_secret_value())
         config = private_config(settings)
-        parts = [asyncio.ensure_future(serve_app(private, config, private_stopping))]
+        parts = [asyncio.ensure_future(serve(private, config, private_stopping))]
         parts.append(asyncio.ensure_future(self._relay.run()))
         parts += [asyncio.ensure_future(consumer.run()) for consumer in self._consumers]
         schedules = [asyncio.ensure_future(run_schedule(schedule)) for schedule in self._schedules]
@@ -281,11 +283,14 @@ class Worker(Generic[C]):
 
 
 def _consumers(service: Service[Any], container: AppContainer[Any]) -> list[Consumer]:
-    """The service's own consumer, if it has subscriptions, and the one of revocations."""
+    """The service's own consumer, if it has subscriptions, and the one of revocations and origins."""
     name, subscriptions, stats = container.config.service, service.subscriptions(container), ConsumerStats()
     servers = container.broker, container.database
     own = [Consumer(name, *servers, subscriptions, stats, take_new=service.take_new)] if subscriptions else []
-    taking = [Subscription(event_types.REVOKED, revocation_events.handle_events)]
+    taking = [
+        Subscription(event_types.REVOKED, revocation_events.handle_events),
+        Subscription(event_types.ORIGINS, origin_events.handle_events),
+    ]
     # without the inbox: it may have the event already, from the other consumer of the service
     revocations = Consumer(
         topology.revocation_queue(name), *servers, taking, stats, batch=REVOCATIONS_AT_ONCE, take_new=inbox.take_all
@@ -327,7 +332,9 @@ async def prepare(service: Service[C], config: C) -> None:
     async with broker:
         channel = await broker.channel()
         await declare_exchange(channel)
-        await declare_consumer(channel, topology.revocation_queue(config.service), [event_types.REVOKED])
+        await declare_consumer(
+            channel, topology.revocation_queue(config.service), [event_types.REVOKED, event_types.ORIGINS]
+        )
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)

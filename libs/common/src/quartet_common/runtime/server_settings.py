@@ -2,16 +2,16 @@
 
 from quartet_common.config.certificates import Certificates
 from quartet_common.config.settings import ServiceConfig
-from quartet_serving.server import HTTP1, HTTP2, Settings, settings
+from quartet_serving.server import HTTP1, HTTP2, Settings
 
 
-def hypercorn_config(config: ServiceConfig, certificates: Certificates | None = None) -> Settings:
+def public_config(config: ServiceConfig, certificates: Certificates | None = None) -> Settings:
     """The settings of the api's port; `certificates` are the process's, which renews them."""
     alpn = HTTP2 if config.protocol == "h2" else HTTP1
     context = (certificates or Certificates(config)).server(alpn)
-    return settings(config.host, config.port, config.shutdown_timeout, context=context, alpn=alpn)
+    return Settings(config.host, config.port, config.shutdown_timeout, context)
 
 
 def private_config(config: ServiceConfig) -> Settings:
     """The settings of the private port: without TLS, since its clients are on the same machine or in the same pod."""
-    return settings(config.private_host, config.private_port, config.shutdown_timeout)
+    return Settings(config.private_host, config.private_port, config.shutdown_timeout)

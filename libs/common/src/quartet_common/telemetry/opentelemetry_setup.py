@@ -1,5 +1,6 @@
 """OpenTelemetry setup: traces and metrics of the process; Prometheus text always, OTLP if an endpoint is set."""
 
+import os
 from collections.abc import Callable
 
 import httpx
@@ -14,17 +15,20 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import disable_created_metrics
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.telemetry.sampling import sampler_of
 
 HTTP_VIEW = View(
-    instrument_name="http.server.*",
-    attribute_keys={"http.method", "http.scheme", "http.status_code"},
+    instrument_name="http.client.*",
+    attribute_keys={"http.request.method", "http.response.status_code", "error.type"},
 )
-"""The labels of request metrics. Never values that clients invent, such as the Host header: each would be a new time
+"""The labels of the requests that a process sends. Never the address: each destination of a tenant would be a new time
 series.
 """
+NAMES = "OTEL_SEMCONV_STABILITY_OPT_IN"
+"""The variable by which the instrumentations choose names: with `http`, the stable ones, with base units."""
 
 
 def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
@@ -38,6 +42,8 @@ def start_telemetry(config: ServiceConfig, process: str) -> Callable[[], None]:
             "service.namespace": "quartet",
         }
     )
+    os.environ.setdefault(NAMES, "http")
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # published so
     sampler = sampler_of(config.trace_sample_ratio) if config.otlp_endpoint else ALWAYS_OFF
     tracer_provider = TracerProvider(sampler=sampler, resource=resource)
     readers: list[MetricReader] = [PrometheusMetricReader()]

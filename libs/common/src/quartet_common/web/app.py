@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from quart import Quart
-from quart_cors import cors
 from quart_schema import Info, QuartSchema
 
 from quartet_common.config.certificates import REFRESH_INTERVAL as CERTIFICATES_INTERVAL
@@ -24,8 +23,10 @@ from quartet_common.limits.redis_sync import INTERVAL as LIMITS_INTERVAL
 from quartet_common.messaging import asyncapi
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.readiness import Check, Readiness, database_check
+from quartet_common.telemetry.event_loop import EventLoopDelay
 from quartet_common.web import memory
 from quartet_common.web.blueprints import docs, health
+from quartet_common.web.cors import install_cors
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
 from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
@@ -41,19 +42,14 @@ from quartet_serving.tasks import end_tasks
 
 REVOCATIONS_INTERVAL = 0.5
 """Seconds between two refreshes of the revocations."""
+ORIGINS_INTERVAL = 1.0
+"""Seconds between two refreshes of the tenants' origins."""
 KEYS_INTERVAL = 5.0
 """Seconds between two checks whether the signing keys must be fetched."""
 WAITING_FOR_BYTES = 32
 """Maximum number of requests of one tenant that wait for its share of bytes in flight."""
 BYTES_TIMEOUT = 10.0
 """Maximum wait of such a request in seconds."""
-
-EXPOSED = (
-    "Idempotency-Replayed",
-    "ETag", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
-    "X-Request-Id",
-)  # fmt: skip
-"""Headers that pages of the listed origins may read, besides the safelisted ones."""
 
 
 class Background(Protocol):
@@ -106,6 +102,7 @@ def create_base_app(
     _install_asyncapi(app, config.service, title, events)
     app.keep_responses()
     install_request_hooks(app)
+    install_cors(app, container.origins)
     install_guard(app, lambda: container.verifier, limiter, lambda: container.client_tokens)
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)
@@ -113,7 +110,7 @@ def create_base_app(
         app.asgi_app, f"/{config.service}/health/", exports_spans=bool(config.otlp_endpoint)
     )
     app.asgi_app = measured  # type: ignore[method-assign]  # how Quart documents middleware
-    return _with_origins(app, config.cors_origins)
+    return app
 
 
 def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
@@ -122,13 +119,6 @@ def _bytes_in_flight(container: AppContainer[ServiceConfig]) -> FairShare:
     share = FairShare("bytes in flight", capacity, capacity // 3, queue=WAITING_FOR_BYTES, timeout=BYTES_TIMEOUT)
     container.shares.append(share)
     return share
-
-
-def _with_origins(app: Quart, origins: Sequence[str]) -> Quart:
-    """Allow pages of `origins` to send requests and read responses. Without credentials, since there are no cookies:
-    tokens are in a header, which pages of other origins cannot send.
-    """
-    return cors(app, allow_origin=origins, expose_headers=EXPOSED, max_age=600) if origins else app
 
 
 def _install_openapi(app: Quart, service: str, title: str) -> None:
@@ -158,9 +148,11 @@ def _install_lifespan(
     app: ServiceApp, container: AppContainer[ServiceConfig], background: Sequence[Background], limiter: Limiter
 ) -> None:
     schedules = [
+        Schedule("event-loop-delay", 0.0, EventLoopDelay().measure),
         Schedule("memory", memory.INTERVAL, app.memory.release),
         Schedule("limits", LIMITS_INTERVAL, limiter.sync.run_once),
         Schedule("revocations", REVOCATIONS_INTERVAL, container.revocations.refresh),
+        Schedule("origins", ORIGINS_INTERVAL, container.origins.refresh),
         Schedule("certificates", CERTIFICATES_INTERVAL, container.certificates.refresh),
         Schedule("keys", KEYS_INTERVAL, container.refresh_keys),
         Schedule("clock", database_clock.INTERVAL, container.set_clock),
@@ -171,6 +163,7 @@ def _install_lifespan(
         await container.open()
         with suppress(UnavailableError):  # tokens are refused until the revocations are known
             await container.revocations.refresh()
+            await container.origins.refresh()
             await container.set_clock()
         await container.warm_up()
         running.extend(asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules)

@@ -3,6 +3,7 @@
 worker, each half second, in one transaction (an advisory lock: one worker at a time):
     logs that differ from their checkpoints (changed_logs.py) -> their new leaves -> the frontier to sign, or a refusal
     -> a signed checkpoint of each -> a leaf of the deployment log for each -> the checkpoint of the deployment log
+    -> which waits for the webhook, if there is one
 after the commit: the file of QUARTET_CHECKPOINT_FILE
 """
 
@@ -14,7 +15,7 @@ from datetime import datetime
 
 from opentelemetry import metrics
 
-from quartet_audit.checkpoints import checkpoint_store
+from quartet_audit.checkpoints import checkpoint_store, waiting_checkpoint_store
 from quartet_audit.checkpoints.changed_logs import ChangedLogs
 from quartet_audit.checkpoints.checkpoint_domain import (
     SALT_BYTES,
@@ -47,7 +48,7 @@ INTERVAL = 0.5
 """Seconds between two runs; a checkpoint is signed at most 1 s after an append."""
 MAX_LOGS = 2000
 """Logs that one transaction signs."""
-MAX_LEAVES = 20_000
+MAX_LEAVES = 5_000
 """Leaves that one transaction reads, shared equally among the logs that grew; a log with more is signed in steps."""
 
 
@@ -175,6 +176,8 @@ class CheckpointSigner:
         note = signers.sign_deployment(checkpoint, now).encode()
         last = StoredCheckpoint(DEPLOYMENT_LOG, frontier, note, now)
         await checkpoint_store.store_checkpoints(connection, [*signed, last])
+        if self._container.config.checkpoint_webhook is not None:
+            await waiting_checkpoint_store.add_waiting(connection, frontier.size, note)
         return note
 
     async def _remember(self, note: str) -> None:

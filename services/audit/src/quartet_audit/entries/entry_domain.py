@@ -49,7 +49,7 @@ class Search:
 
     `prefix` is what the action begins with. `recorded_ids` are what the log may have in place of the id `resource`.
     `address` is a network that the source address is in. Each of `text`, whose
-    case is folded, is in `text_index_domain.searched_text`, and no part of a longer word. All others are exact.
+    case is folded, is in `term_domain.searched_text`, and no part of a longer word. All others are exact.
     """
 
     action: str | None = None

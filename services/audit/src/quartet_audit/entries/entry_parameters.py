@@ -1,11 +1,13 @@
-"""Parameters: reads the query string of `/audit/events` and names what is wrong in it."""
+"""Parameters: reads the query string of `/audit/events` and the ids in paths, and names what is wrong in them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from quartet_audit.entries.entry_domain import Position, Search
 from quartet_audit.entries.filter_domain import FILTERS, read_filters
+from quartet_common.core.identifiers import parse_id
 from quartet_common.core.validation_messages import shown
 from quartet_common.web.cursors import decode_cursor, encode_cursor
 from quartet_common.web.query_parameters import BadParameterError, read_given, whole_number
@@ -30,6 +32,13 @@ def read_search(parameters: Mapping[str, Sequence[str]], tenant: str) -> Search:
     if "cursor" not in given:
         return search
     return search.beyond(Position(*decode_cursor(given["cursor"], _context(given, tenant), tuple[datetime, int])))
+
+
+def read_id(text: str) -> UUID:
+    """The id of an entry in a path. Raises BadParameterError (400)."""
+    if (found := parse_id(text)) is None:
+        raise BadParameterError("id", f"must be the UUID of an entry, got {shown(text)}")
+    return found
 
 
 def write_cursor(parameters: Mapping[str, Sequence[str]], tenant: str, position: Position) -> str:

@@ -1,4 +1,7 @@
-"""SQL of reading a log in its order: its size, which of its next entries pass a search, and their leaves."""
+"""SQL of reading a log in its order: its size, which of its next entries pass a search, and their leaves.
+
+For an address, a trace id or a text the index of terms says which entries may pass; their parts are read.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,7 +9,9 @@ from typing import NamedTuple
 from quartet_audit.entries import text_index_store
 from quartet_audit.entries.entry_domain import Search
 from quartet_audit.entries.entry_search_store import PASSES, PLANNER, RANGE, filter_values
-from quartet_audit.entries.text_index_domain import Terms
+from quartet_audit.entries.term_domain import Terms
+from quartet_audit.entries.text_search_store import candidates_of, look_up
+from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
 
 MAX_CHECKED = 2_000
@@ -53,13 +58,28 @@ async def _find(connection: Connection, tenant: str, search: Search, start: int,
 
 async def _find_by_parts(connection: Connection, tenant: str, search: Search, start: int, end: int, most: int) -> Found:
     terms, found, checked = Terms(search), list[int](), 0
-    while start < end and len(found) < most and checked < MAX_CHECKED:
-        some = await _find(connection, tenant, search, start, end, CHECKED_AT_ONCE)
-        parts = await text_index_store.read_parts(connection, tenant, some)
-        found += [sequence for sequence in some if terms.are_in(parts[sequence])]
-        checked += len(some)
-        start = some[-1] + 1 if len(some) == CHECKED_AT_ONCE else end
-    return Found(found[:most], found[most - 1] + 1 if len(found) > most else start)
+    for some in slices(await _candidates(connection, tenant, terms, start, end), CHECKED_AT_ONCE):
+        if len(found) >= most or checked >= MAX_CHECKED:
+            end = some[0]
+            break
+        passing = sorted(one.sequence for one in await look_up(connection, tenant, search, some))
+        parts = await text_index_store.read_parts(connection, tenant, passing)
+        found += [sequence for sequence in passing if terms.are_in(parts[sequence])]
+        checked += len(passing)
+    return Found(found[:most], found[most - 1] + 1 if len(found) > most else end)
+
+
+async def _candidates(connection: Connection, tenant: str, terms: Terms, start: int, end: int) -> list[int]:
+    """The entries from `start` to before `end` that may have the terms: by the index, and all that are not in it."""
+    if not terms.keys:
+        return list(range(start, end))
+    blocks = await text_index_store.read_blocks_of_range(connection, tenant, start, end)
+    wanted, first = list[int](), start
+    for block, places in zip(blocks, await candidates_of(connection, tenant, terms, blocks), strict=True):
+        wanted += range(first, block.start)
+        wanted += [sequence for sequence in sorted(places) if start <= sequence < end]
+        first = max(first, block.end)
+    return wanted + list(range(first, end))
 
 
 async def read_leaves(connection: Connection, tenant: str, sequences: Sequence[int]) -> list[bytes]:

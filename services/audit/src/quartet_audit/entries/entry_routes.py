@@ -6,7 +6,7 @@ from quart_schema import document_querystring, document_response, tag
 
 from quartet_audit.config import AuditConfig
 from quartet_audit.entries.entry_models import Entry, EntryList, Parameters
-from quartet_audit.entries.entry_parameters import read_search, write_cursor
+from quartet_audit.entries.entry_parameters import read_id, read_search, write_cursor
 from quartet_audit.entries.entry_usecases import find_entries, read_entry
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, requires
@@ -36,4 +36,4 @@ async def events() -> Response:
 @document_response(Entry)
 async def event(identifier: str) -> Response:
     """Read one entry of the caller's tenant."""
-    return json_response(await read_entry(app_container(AuditConfig), caller().tenant, identifier))
+    return json_response(await read_entry(app_container(AuditConfig), caller().tenant, read_id(identifier)))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from quartet_audit.config import AuditConfig
 from quartet_audit.entries import entry_search_store, entry_store, text_search_store
@@ -12,8 +13,6 @@ from quartet_audit.retention.retention_domain import missing_entry
 from quartet_audit.retention.retention_store import read_pruned
 from quartet_audit.trees import tree_store
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.core.errors import NotFoundError
-from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
 from quartet_common.messaging.envelope import Event
 from quartet_common.runtime.container import AppContainer
@@ -69,15 +68,13 @@ async def find_entries(
     return entries, page.positions[len(entries) - 1] if is_cut else page.next
 
 
-async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identifier: str) -> bytes:
+async def read_entry(container: AppContainer[ServiceConfig], tenant: str, identifier: UUID) -> bytes:
     """The JSON of one entry.
 
     Raises NotFoundError (404) when the tenant has none with this id, EntryExpiredError (404) when it has expired.
     """
-    if (parsed := parse_id(identifier)) is None:
-        raise NotFoundError("There is no entry with this id.")
     async with container.database.connection() as connection:
-        found = await entry_store.get_entry(connection, tenant, parsed)
+        found = await entry_store.get_entry(connection, tenant, identifier)
         if found is None:
-            raise missing_entry(parsed, await read_pruned(connection, tenant))
+            raise missing_entry(identifier, await read_pruned(connection, tenant))
     return found

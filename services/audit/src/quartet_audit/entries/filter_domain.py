@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field, structs, to_builtins
 
 from quartet_audit.entries.digest_domain import former_id
 from quartet_audit.entries.entry_domain import BEGINNING, END, Network, Position, Search
-from quartet_audit.entries.text_index_domain import WORD, parse_network
+from quartet_audit.entries.term_domain import WORD, parse_network
 from quartet_common.core.clock import parse_time
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.validation_messages import NO_CONTROL_CHARACTERS, TIME_RULE, shown

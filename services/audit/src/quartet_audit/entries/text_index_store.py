@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from quartet_audit.entries.entry_domain import Search
-from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, SLOTS, Block, Parts, encode_key
+from quartet_audit.entries.term_domain import Parts
+from quartet_audit.entries.text_index_domain import BLOCK, SEGMENT, SLOTS, Block, encode_key
 from quartet_common.data.connections import Connection
 
 FIND_BEHIND = """
@@ -62,6 +63,14 @@ SELECT segment * $6, first_time, last_time, nullif(unlisted, '{{}}'), postings F
 WHERE tenant_id = $1 AND last_time >= $2 AND first_time <= $3
 ORDER BY {order}, start LIMIT $8 OFFSET $7"""
 
+READ_BLOCKS_OF_RANGE = """
+SELECT block * $4 AS start, first_time, last_time, nullif(unlisted, '{}') AS unlisted, NULL::bytea AS postings
+FROM term_blocks WHERE tenant_id = $1 AND block >= $2 / $4 AND block <= ($3 - 1) / $4
+UNION ALL
+SELECT segment * $5, first_time, last_time, nullif(unlisted, '{}'), postings
+FROM term_segments WHERE tenant_id = $1 AND segment >= $2 / $5 AND segment <= ($3 - 1) / $5
+ORDER BY start"""
+
 READ_POSTINGS = """
 SELECT slot, block, postings FROM unnest($2::smallint[]) AS wanted (slot) CROSS JOIN LATERAL (
     SELECT block, postings FROM term_postings
@@ -94,6 +103,11 @@ class IndexedBlock(NamedTuple):
     last_time: datetime
     unlisted: list[int] | None
     postings: bytes | None
+
+    @property
+    def end(self) -> int:
+        """The sequence behind its last entry."""
+        return self.start + (BLOCK if self.postings is None else SEGMENT)
 
 
 async def find_behind(connection: Connection) -> list[str]:
@@ -172,6 +186,12 @@ async def read_blocks(
     sql = READ_BLOCKS.format(order="last_time DESC" if search.newest_first else "first_time")
     times = search.after.time, search.before.time
     rows = await connection.fetch(sql, tenant, *times, list(numbers), BLOCK, SEGMENT, known, most)
+    return [IndexedBlock(*row) for row in rows]
+
+
+async def read_blocks_of_range(connection: Connection, tenant: str, start: int, end: int) -> list[IndexedBlock]:
+    """The blocks and segments with entries from `start` to before `end`, in the order of the log."""
+    rows = await connection.fetch(READ_BLOCKS_OF_RANGE, tenant, start, end, BLOCK, SEGMENT)
     return [IndexedBlock(*row) for row in rows]
 
 

@@ -23,7 +23,8 @@ from quartet_audit.entries.entry_search_store import (
     given_columns,
 )
 from quartet_audit.entries.entry_search_store import read_page as read_page_of_columns
-from quartet_audit.entries.text_index_domain import BLOCK, SLOTS, Terms, places
+from quartet_audit.entries.term_domain import Terms
+from quartet_audit.entries.text_index_domain import BLOCK, SLOTS, places
 from quartet_audit.entries.text_index_store import IndexedBlock
 from quartet_common.core.offload import slices
 from quartet_common.data.connections import Connection
@@ -126,11 +127,11 @@ async def _indexed(
         is_over = looked_at >= MAX_LOOKED_UP and _is_before(search, _beginning(search), start)
         yield Page(_sorted(search, ready), start if is_over else None)
         waiting = [one for one in waiting if not _is_before(search, one, start)]
-        found = await _sequences(connection, tenant, terms, blocks[:at_once])
+        found = await candidates_of(connection, tenant, terms, blocks[:at_once])
         at_once = min(2 * at_once, MAX_BLOCKS)
         taken = _enough(found)
         sequences = [sequence for some in found[:taken] for sequence in some]
-        waiting += await _look_up(connection, tenant, search, sequences)
+        waiting += await look_up(connection, tenant, search, sequences)
         looked_at += len(sequences) + taken * COST_OF_BLOCK
         blocks = blocks[taken:]
         if not blocks and known % BLOCKS_READ == 0:
@@ -154,13 +155,13 @@ async def _read_gaps(
     return [Position(*row) for row in rows]
 
 
-async def _look_up(connection: Connection, tenant: str, search: Search, sequences: Sequence[int]) -> list[Position]:
+async def look_up(connection: Connection, tenant: str, search: Search, sequences: Sequence[int]) -> list[Position]:
     """Those of the entries at `sequences` that pass the filters that columns decide."""
     rows = await connection.fetch(LOOK_UP, tenant, *filter_values(search), sequences)
     return [Position(*row) for row in rows]
 
 
-async def _sequences(
+async def candidates_of(
     connection: Connection, tenant: str, terms: Terms, blocks: Sequence[IndexedBlock]
 ) -> list[list[int]]:
     """The candidates of each of `blocks`."""

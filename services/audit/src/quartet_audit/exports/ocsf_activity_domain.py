@@ -52,6 +52,8 @@ ACTIVITIES = {
     "users.schema.deleted": Activity(ENTITY, 4, "Delete"),
     "users.scim_token.created": Activity(ENTITY, 1, "Create"),
     "users.scim_token.revoked": Activity(ENTITY, 9, "Disable"),
+    "users.origin.added": Activity(ENTITY, 1, "Create"),
+    "users.origin.removed": Activity(ENTITY, 4, "Delete"),
     "users.key.rotated": Activity(ENTITY, 3, "Update"),
     "users.role.created": Activity(ENTITY, 1, "Create"),
     "users.role.updated": Activity(ENTITY, 3, "Update"),

@@ -6,6 +6,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, tag_blueprint
 
 from quartet_audit.config import AuditConfig
+from quartet_audit.entries.entry_parameters import read_id
 from quartet_audit.proofs.log_models import ProofQuery
 from quartet_audit.proofs.log_parameters import read_wait
 from quartet_audit.proofs.proof_domain import Proof
@@ -62,7 +63,7 @@ async def text_proof(identifier: str) -> Response:
 async def _prove(identifier: str) -> Proof:
     wait = read_wait(request.args.to_dict(flat=False))
     waits = dependency(ProofWaits).share
-    return await prove_entry(app_container(AuditConfig), waits, caller().tenant, identifier, wait)
+    return await prove_entry(app_container(AuditConfig), waits, caller().tenant, read_id(identifier), wait)
 
 
 def _text(found: Proof) -> Response:

@@ -20,7 +20,6 @@ from quartet_audit.trees.tree_domain import consistency_ranges, inclusion_ranges
 from quartet_audit.trees.tree_store import DEPLOYMENT_LOG, DamagedLogError
 from quartet_common.core.errors import NotFoundError, ServiceError
 from quartet_common.core.fair_share import FairShare
-from quartet_common.core.identifiers import parse_id
 from quartet_common.data.connections import Connection
 from quartet_common.runtime.container import AppContainer
 
@@ -28,8 +27,10 @@ Container = AppContainer[AuditConfig]
 
 WAITS, WAITS_OF_TENANT = 100, 20
 """Requests that wait for a proof at a time: of a process, and of one tenant."""
-FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0
-"""Seconds between two looks for a checkpoint; each pause is twice as long as the one before."""
+FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.1, 1.0, 1.5
+"""Seconds between two looks for a checkpoint; each pause is GROWTH times as long as the one before: a checkpoint of the
+first second is seen half a second later at most.
+"""
 
 
 class CheckpointPendingError(ServiceError):
@@ -45,23 +46,20 @@ def share_of_waits() -> FairShare:
     return FairShare("waits for proofs", WAITS, WAITS_OF_TENANT, queue=0, timeout=1)
 
 
-async def prove_entry(container: Container, waits: FairShare, tenant: str, identifier: str, wait: int) -> Proof:
+async def prove_entry(container: Container, waits: FairShare, tenant: str, identifier: UUID, wait: int) -> Proof:
     """The proof of an entry of `tenant`. Waits up to `wait` seconds for the entry and for its checkpoint.
 
     Raises NotFoundError (404) when the tenant has no entry with this id, EntryExpiredError (404) when retention has
     removed it, CheckpointPendingError (503), and, if it would have to wait, what `waits` raises: ShareExceededError
     (429), CapacityExceededError (503).
     """
-    parsed = parse_id(identifier)
-    if parsed is None:
-        raise NotFoundError("There is no entry with this id.")
     try:
-        return await _prove(container, tenant, parsed)
+        return await _prove(container, tenant, identifier)
     except (NotFoundError, CheckpointPendingError):
         if not wait:
             raise
     async with waits.hold(tenant):
-        return await _wait_for_proof(container, tenant, parsed, time.monotonic() + wait)
+        return await _wait_for_proof(container, tenant, identifier, time.monotonic() + wait)
 
 
 async def _wait_for_proof(container: Container, tenant: str, identifier: UUID, deadline: float) -> Proof:
@@ -74,7 +72,7 @@ async def _wait_for_proof(container: Container, tenant: str, identifier: UUID, d
         except (NotFoundError, CheckpointPendingError):
             if time.monotonic() >= deadline or container.stopping.is_set():
                 raise
-        pause = min(2 * pause, LAST_PAUSE)
+        pause = min(GROWTH * pause, LAST_PAUSE)
 
 
 async def _prove(container: Container, tenant: str, identifier: UUID) -> Proof:

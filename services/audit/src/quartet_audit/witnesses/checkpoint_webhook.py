@@ -1,7 +1,7 @@
-"""The webhook of QUARTET_CHECKPOINT_WEBHOOK: gets the last checkpoint of the deployment log, as a signed note.
+"""The webhook of QUARTET_CHECKPOINT_WEBHOOK: gets each checkpoint of the deployment log, as a signed note, in order.
 
-A schedule of its own: a receiver that is slow or down delays no signature. It is tried again with the checkpoint that
-is the last one by then.
+The signer stores them in its transaction, and each waits until the receiver has taken it. A schedule of its own: a
+receiver that is slow or down delays no signature.
 """
 
 import asyncio
@@ -11,16 +11,15 @@ import time
 import httpx
 from opentelemetry import metrics
 
-from quartet_audit.checkpoints import checkpoint_store
+from quartet_audit.checkpoints import waiting_checkpoint_store
 from quartet_audit.config import AuditConfig
-from quartet_audit.trees.tree_store import DEPLOYMENT_LOG
 from quartet_audit.witnesses.witness_client import open_client
 from quartet_common.runtime.container import AppContainer
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 0.5
-"""Seconds between two looks for a new checkpoint."""
+"""Seconds between two looks for new checkpoints."""
 TIMEOUT = 5.0
 """Seconds for a request."""
 MAX_PAUSE = 60.0
@@ -29,12 +28,11 @@ CONTENT_TYPE = "text/plain; charset=utf-8"
 
 
 class CheckpointWebhook:
-    """Posts the last checkpoint of the deployment log; `run` is a schedule of the worker."""
+    """Posts the checkpoints that wait; `run` is a schedule of the worker."""
 
     def __init__(self, container: AppContainer[AuditConfig]) -> None:
         self._container = container
         self._url = container.config.checkpoint_webhook
-        self._delivered: str | None = None
         self._failures = 0
         self._due = 0.0
         self._client: httpx.AsyncClient | None = None
@@ -43,22 +41,42 @@ class CheckpointWebhook:
         )
 
     async def run(self) -> None:
-        """Post the last checkpoint unless it was delivered. Raises UnavailableError without PostgreSQL."""
+        """Post the checkpoints that wait until one is not taken. Raises UnavailableError without PostgreSQL."""
         if self._url is None or time.monotonic() < self._due:
             return
-        async with self._container.database.connection() as connection:
-            last = (await checkpoint_store.read_checkpoints(connection, DEPLOYMENT_LOG)).get(DEPLOYMENT_LOG)
-        if last is None or last.note == self._delivered:
-            return
-        problem = await self._post(self._url, last.note)
+        while await self._deliver(self._url):
+            pass
+
+    async def _deliver(self, url: str) -> bool:
+        """Post the oldest checkpoint; False if none waits, another worker delivers, or it was not taken.
+
+        The transaction stays open for up to TIMEOUT: its lock has one worker deliver, so that the order is kept.
+        """
+        async with self._container.database.transaction() as connection:
+            if not await waiting_checkpoint_store.try_lock(connection):
+                return False
+            first = await waiting_checkpoint_store.read_first(connection)
+            if first is None:
+                return False
+            problem = await self._post(url, first.note)
+            if problem is None:
+                await waiting_checkpoint_store.remove_waiting(connection, first.size)
+            else:
+                self._report_dropped(await waiting_checkpoint_store.prune(connection))
         self._counter.add(1, {"result": "failed" if problem else "delivered"})
         if problem is None:
-            self._delivered, self._failures, self._due = last.note, 0, 0.0
-            return
+            self._failures, self._due = 0, 0.0
+            return True
         self._failures += 1
         self._due = time.monotonic() + min(MAX_PAUSE, 2.0 ** (self._failures - 1))
         if self._failures == 1:
             logger.warning("the checkpoint webhook does not take a checkpoint", extra={"problem": problem})
+        return False
+
+    def _report_dropped(self, dropped: int) -> None:
+        if dropped:
+            logger.error("the checkpoint webhook takes none, so the oldest were left out", extra={"dropped": dropped})
+            self._counter.add(dropped, {"result": "dropped"})
 
     async def _post(self, url: str, note: str) -> str | None:
         """The problem, or None if the receiver has answered with a status of 200 to 299."""

@@ -1,0 +1,1 @@
+"""Origins: those whose pages may read responses to tokens of a tenant."""
