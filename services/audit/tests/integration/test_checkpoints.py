@@ -262,7 +262,7 @@ async def test_there_is_no_proof_of_what_the_log_does_not_have(audit: "Audit") -
     for suffix in ("", ".tlog-proof"):
         status, problem = await audit.ask(new_tenant(), f"/audit/events/nothing/proof{suffix}", {"wait": 0})
         assert (status, problem["code"]) == (400, "bad_parameter")
-        assert problem["detail"] == "id must be the UUID of an entry, got 'nothing'."
+        assert problem["detail"] == "id must be the UUID of an entry, got 'nothing'"
     for wait in ("11", "-1", "soon", ""):
         status, problem = await audit.ask(new_tenant(), f"/audit/events/{new_id()}/proof", {"wait": wait})
         assert (status, problem["code"]) == (400, "bad_parameter")

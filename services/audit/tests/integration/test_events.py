@@ -201,7 +201,7 @@ async def test_an_id_that_nobody_has_is_404(audit: "Audit") -> None:
 async def test_an_id_that_is_no_uuid_is_400_and_named(audit: "Audit", odd: str) -> None:
     status, problem = await audit.ask(new_tenant(), f"/audit/events/{odd}")
     assert (status, problem["code"]) == (400, "bad_parameter")
-    assert problem["detail"] == f"id must be the UUID of an entry, got '{odd}'."
+    assert problem["detail"] == f"id must be the UUID of an entry, got '{odd}'"
 
 
 async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Audit") -> None:
