@@ -5,12 +5,14 @@ a running one. A write is taken as committed when its answer has come; from then
 asked for again and again, one question at a time, until the entry is there. So a figure is late by up to the time that
 one question takes (printed as the resolution) and 10 ms; it can be below zero when the entry was there before the
 answer. "Event time -> entry recorded" is what the log itself says: from inside the write's transaction to inside the
-audit worker's. With --metrics it asks for the number of users in the metrics instead: the n-th answer counts until n
-users are there. With --provable it asks for the proof of each tenth write, which waits for its checkpoint (`wait=5`).
+audit worker's. With --metrics it asks /metrics/query for the number of users instead, and with --promql the Prometheus
+API: the n-th answer counts until n users are there. With --provable it asks for the proof of each tenth write, which
+waits for its checkpoint (`wait=5`).
 """
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -120,12 +122,12 @@ async def watch(api: Api, run: Run) -> None:
             raise SystemExit(f"{len(run.answered.keys() - run.seen.keys())} entries did not appear")
 
 
-async def watch_metrics(api: Api, run: Run, before: int) -> None:
+async def watch_metrics(api: Api, run: Run, source: str, before: int) -> None:
     """Ask for the number of users until all are counted; `before` were there already."""
     deadline = time.monotonic() + PATIENCE
     while not (run.written and len(run.counted) >= len(run.answered)):
         begun = time.monotonic()
-        users = await users_in_metrics(api) - before
+        users = await SOURCES[source](api) - before
         now = time.monotonic()
         run.questions.append(now - begun)
         if users > len(run.counted):
@@ -141,6 +143,17 @@ async def users_in_metrics(api: Api) -> int:
     answer = await api.get("/metrics/query", params={"metric": "quartet_users"})
     answer.raise_for_status()
     return int(answer.json()["total"])
+
+
+async def users_in_promql(api: Api) -> int:
+    """The number of users that the engine has."""
+    answer = await api.get("/metrics/prometheus/api/v1/query", params={"query": "sum(quartet_users)"})
+    answer.raise_for_status()
+    result = answer.json()["data"]["result"]
+    return int(result[0]["value"][1]) if result else 0
+
+
+SOURCES = {"/metrics/query": users_in_metrics, "PromQL": users_in_promql}
 
 
 async def look_for_overdue(api: Api, run: Run) -> bool:
@@ -171,17 +184,17 @@ def row(name: str, values: Sequence[float]) -> str:
     ordered = sorted(values)
     points = [ordered[min(len(ordered) - 1, round(len(ordered) * share))] for share in (0.5, 0.9, 0.99)]
     cells = "".join(f"{value * 1000:9.1f}" for value in (*points, ordered[-1]))
-    return f"{name:<34}{len(ordered):>6}{cells}"
+    return f"{name:<36}{len(ordered):>6}{cells}"
 
 
-def report(run: Run) -> None:
+def report(run: Run, source: str | None) -> None:
     """Print the table."""
-    print(f"{'milliseconds':<34}{'n':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}")
+    print(f"{'milliseconds':<36}{'n':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}")
     if run.proven:
         print(row("answer -> proof", run.proven))
     elif run.counted:
         late = [seen - answered for seen, answered in zip(run.counted, sorted(run.answered.values()), strict=False)]
-        print(row("answer -> counted in /metrics/query", late))
+        print(row(f"answer -> counted in {source}", late))
     else:
         print(row("answer -> entry visible", [run.seen[one] - run.answered[one] for one in run.answered]))
         print(row("event time -> entry recorded", [run.recorded[one] for one in run.answered]))
@@ -198,23 +211,24 @@ async def measure_proofs(url: str, token: str, rate: float, seconds: float) -> N
     async with Api(url, token) as writer, Api(url, token) as prover:
         await wait_for_proof(prover, (await writer.post(USERS, json=user_document())).headers["Quartet-Event"])
         await write(writer, run, rate, seconds, prover)
-    report(run)
+    report(run, None)
 
 
-async def measure(url: str, token: str, rate: float, seconds: float, *, of_metrics: bool) -> None:
-    """Write and watch at once, over connections of their own."""
+async def measure(url: str, token: str, rate: float, seconds: float, source: str | None) -> None:
+    """Write and watch at once, over connections of their own: the audit log, or one of SOURCES."""
     run = Run()
     async with Api(url, token) as writer, Api(url, token) as watcher:
         await writer.create_user()  # the connection and the first token check are no part of it
-        if of_metrics:
+        if source is not None:
             await asyncio.sleep(QUIET)
-            watching = watch_metrics(watcher, run, await users_in_metrics(watcher))
+            watching = watch_metrics(watcher, run, source, await SOURCES[source](watcher))
         else:
             watching = watch(watcher, run)
         run_watch = asyncio.ensure_future(watching)
         await write(writer, run, rate, seconds)
         await run_watch
-    report(run)
+    report(run, source)
+    print(f"load {os.getloadavg()[0]:.1f}")
 
 
 @contextmanager
@@ -240,8 +254,10 @@ def main() -> None:
     parser.add_argument("--token", help="a bearer token with users:write, and audit:read or metrics:read")
     parser.add_argument("--rate", type=float, default=100, help="writes per second")
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--metrics", action="store_true", help="how long until it is counted, instead")
-    parser.add_argument("--provable", action="store_true", help="how long until it can be proven, instead")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--metrics", dest="source", action="store_const", const="/metrics/query", help="of counts")
+    seen.add_argument("--promql", dest="source", action="store_const", const="PromQL", help="of counts in PromQL")
+    seen.add_argument("--provable", action="store_true", help="how long until it can be proven, instead")
     arguments = parser.parse_args()
     if bool(arguments.url) != bool(arguments.token):
         parser.error("--url and --token go together")
@@ -249,7 +265,7 @@ def main() -> None:
         if arguments.provable:
             asyncio.run(measure_proofs(url, token, arguments.rate, arguments.seconds))
         else:
-            asyncio.run(measure(url, token, arguments.rate, arguments.seconds, of_metrics=arguments.metrics))
+            asyncio.run(measure(url, token, arguments.rate, arguments.seconds, arguments.source))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND due_at < 
 DUE = "UPDATE engine_rewrites SET due_at = now() + $2::interval WHERE tenant_id = $1"
 LONG_AGO = "UPDATE deleted_tenants SET deleted_at = now() - interval '1 hour' WHERE tenant_id = $1"
 ERASED_BEFORE = "UPDATE engine_erased SET erased_at = now() - interval '1 hour' WHERE tenant_id = $1"
+HELD = """
+SELECT count(*) FROM pg_stat_activity WHERE pid != pg_backend_pid() AND application_name = 'quartet-metrics'
+AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)"""
+"""How many transactions have written something, or see a moment of the past."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -185,6 +189,38 @@ async def test_figures_are_exact_after_crashes_of_the_engine_and_the_loss_of_its
     for turn in range(12):
         at = now - 89 * MINUTE + turn * MINUTE
         await copied.shows("sum(increase(quartet_events_total[1m]))", turn + 1, at)
+
+
+async def test_what_changes_while_it_is_written_is_written_by_the_next_run(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the count of an event wait for the engine: the writer has no locks of rows and no snapshot then."""
+    now, key, busy = this_minute(), copied.events(), []
+    await copied.count({(key, now - HOUR): 1})
+    await copied.write()
+    async with copied.metrics.container.database.transaction() as connection:
+        await connection.execute(DUE, copied.tenant, timedelta())  # the late series is also written from the beginning
+    engine = copied.writer._engine
+    write, other = engine.write, EngineWriter(copied.metrics.container)
+
+    async def count_and_write(lines: bytes) -> None:
+        async with copied.metrics.container.database.connection() as connection:
+            busy.append(await connection.fetchval(HELD))
+        await asyncio.wait_for(copied.count({(key, now): 100}), 5)
+        await other.run()  # it is not its turn: else it would write, and mark
+        await write(lines)
+
+    await copied.count({(key, now): 10})
+    monkeypatch.setattr(engine, "write", count_and_write)
+    copied.writer._last_full = None
+    await copied.writer.run()
+    monkeypatch.undo()
+    assert (len(busy) >= 3, set(busy)) == (True, {0}), busy
+    async with copied.metrics.container.database.connection() as connection:
+        left = await engine_store.read_changed(connection, datetime.now(UTC), 1000)
+    assert copied.tenant in {one.changed.tenant for one in left}
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 11 + 100 * len(busy))
 
 
 async def test_a_rebuild_writes_everything_again_and_says_how_much_waits(copied: Copied) -> None:

@@ -1,6 +1,7 @@
 """The Prometheus API on the real engine: its paths and parameters, the requests of Grafana, and errors."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -192,6 +193,31 @@ async def test_the_requests_of_grafana_are_answered(metrics: RunningService, ten
     ):
         status, found = await ask(metrics, tenant, path, form, method)
         assert (status, found["status"]) == (200, "success"), (path, form, found)
+
+
+async def test_the_last_point_of_a_chart_is_of_now(metrics: RunningService, engine: str) -> None:
+    """And the line has no gap after changes that were closer to each other than a minute."""
+    own, now = new_tenant(), time.time()
+    ages = {50: 1, 49: 2, 48: 3, 47: 4, 46: 5, 1: 6}
+    document = {
+        "metric": {"__name__": "users", "tenant": own},
+        "values": list(ages.values()),
+        "timestamps": [int((now - age) * 1000) for age in ages],
+    }
+    await client(metrics).write(json.dumps(document).encode())
+
+    async def values(end: float) -> list[str]:
+        form = {"query": "users", "start": f"{end - 40:.3f}", "end": f"{end:.3f}", "step": "10"}
+        result = (await ask(metrics, own, "query_range", form))[1]["data"]["result"]
+        return [value for _, value in result[0]["values"]] if result else []
+
+    async def is_visible() -> bool:
+        result = (await ask(metrics, own, "query", {"query": "users"}))[1]["data"]["result"]
+        return bool(result) and result[0]["value"][1] == "6"
+
+    await eventually(is_visible, "the samples are visible")
+    found = await values(time.time())
+    assert (len(found), found[-1]) == (5, "6"), found
 
 
 async def test_a_request_needs_a_token_with_the_scope(metrics: RunningService) -> None:

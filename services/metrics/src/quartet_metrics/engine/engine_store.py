@@ -20,7 +20,9 @@ class Present:
     is_new: bool
 
 
-LOCK = "quartet_metrics.engine"
+# Without parameters, so by the simple protocol: the portal of any other statement stays open until the next one, and
+# with it a snapshot, which holds vacuum back.
+TAKE_TURN = "SELECT WHERE pg_try_advisory_xact_lock(hashtextextended('quartet_metrics.engine', 0))"
 # The value of a daily metric is that of its day, of any other the total.
 PRESENT = """
 SELECT tenant_id, series, metric, labels, changed_from, revision, is_written, CASE WHEN metric = ANY($4::text[])
@@ -78,8 +80,7 @@ SELECT (SELECT count(*) FROM series) AS series, (SELECT count(*) FROM engine_rew
 
 async def take_turn(connection: Connection) -> bool:
     """Whether this worker may write until its transaction ends: two writers would put values into a wrong order."""
-    taken: bool = await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", LOCK)
-    return taken
+    return await connection.execute(TAKE_TURN) == "SELECT 1"
 
 
 async def read_changed(connection: Connection, now: datetime, limit: int) -> list[Present]:

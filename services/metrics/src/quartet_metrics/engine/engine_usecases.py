@@ -59,7 +59,9 @@ class EngineWriter:
     """Writes values with the present time, since the engine cannot replace a sample.
 
     A run writes what has changed; each minute all series, so that none ends, and a loss of the last samples at a crash
-    of the engine heals. An engine without its mark is filled from PostgreSQL. One worker writes at a time.
+    of the engine heals. An engine without its mark is filled from PostgreSQL. One worker writes at a time: it holds a
+    lock, in a transaction that does nothing else. Series are read and marked in short transactions of their own, so
+    that none waits for the engine, and no event waits for a row.
     """
 
     def __init__(self, container: AppContainer[MetricsConfig]) -> None:
@@ -71,39 +73,47 @@ class EngineWriter:
         """Write what has changed. Raises UnavailableError; the next run tries again."""
         if not self._engine.is_configured:
             return
-        async with self._container.database.transaction() as connection:
-            if not await engine_store.take_turn(connection):
+        async with self._container.database.transaction() as turn:
+            if not await engine_store.take_turn(turn):
                 return
             now = self._container.clock()
             if self._last_full is None or now - self._last_full >= MINUTE:
-                await self._write_all(connection, now)
+                await self._write_all(now)
                 self._last_full = now
-            await self._write_changed(connection)
-            await self._rewrite(connection)
+            await self._write_changed()
+            await self._rewrite()
 
-    async def _write_all(self, connection: Connection, now: datetime) -> None:
+    async def _write_all(self, now: datetime) -> None:
         """All values, and deletions; an engine without the mark gets everything again."""
-        await self._erase_tenants(connection)
+        database = self._container.database
+        await self._erase_tenants()
         if not await self._has_mark():
             logger.warning("the engine of metrics is new or has lost its data: it is filled from PostgreSQL")
-            async with self._container.database.transaction() as own:  # committed before the mark says that all is well
-                await engine_store.schedule_all(own, now)
+            async with database.transaction() as connection:  # committed before the mark says that all is well
+                await engine_store.schedule_all(connection, now)
         after = ("", -(2**63))
-        while some := await engine_store.read_all(connection, now, BATCH, after):
+        while some := await self._read_all(now, after):
             await self._write_present(some)
             after = (some[-1].changed.tenant, some[-1].changed.series)
         await self._engine.write(mark(self._container.clock()))
 
-    async def _write_changed(self, connection: Connection) -> None:
-        now = self._container.clock()
-        some = await engine_store.read_changed(connection, now, BATCH)
+    async def _read_all(self, now: datetime, after: tuple[str, int]) -> list[engine_store.Present]:
+        async with self._container.database.connection() as connection:
+            return await engine_store.read_all(connection, now, BATCH, after)
+
+    async def _write_changed(self) -> None:
+        """What changes while it is written stays changed: the next run writes it."""
+        now, database = self._container.clock(), self._container.database
+        async with database.connection() as connection:
+            some = await engine_store.read_changed(connection, now, BATCH)
         if not some:
             return
         await self._write_present(some)
         changed = [one.changed for one in some]
         due = [(one, at) for one in changed if (at := rewrite_due(one.metric, one.changed_from, now)) is not None]
-        await engine_store.schedule_rewrites(connection, due)
-        await engine_store.mark_written(connection, changed)
+        async with database.transaction() as connection:
+            await engine_store.schedule_rewrites(connection, due)
+            await engine_store.mark_written(connection, changed)
 
     async def _write_present(self, some: Sequence[engine_store.Present]) -> None:
         now = (
@@ -116,16 +126,18 @@ class EngineWriter:
         ]
         await self._engine.write(b"\n".join(lines))
 
-    async def _rewrite(self, connection: Connection) -> None:
+    async def _rewrite(self) -> None:
         """Delete the samples of some series, and write them again as PostgreSQL has them."""
-        now = self._container.clock()
-        due = [one for one in await engine_store.read_due(connection, now, REWRITES) if one.metric in METRICS]
+        now, database = self._container.clock(), self._container.database
+        async with database.snapshot() as connection:
+            due = [one for one in await engine_store.read_due(connection, now, REWRITES) if one.metric in METRICS]
+            lines = await self._history_lines(connection, due, now)
         if not due:
             return
-        lines = await self._history_lines(connection, due, now)
         await self._engine.delete([selector_of(_key(one)) for one in due])
         await self._engine.write(b"\n".join(lines))
-        await engine_store.mark_rewritten(connection, due, self._container.clock())
+        async with database.transaction() as connection:
+            await engine_store.mark_rewritten(connection, due, self._container.clock())
 
     async def _history_lines(self, connection: Connection, due: Sequence[ChangedSeries], now: datetime) -> list[bytes]:
         config = self._container.config
@@ -146,12 +158,14 @@ class EngineWriter:
         found = await self._engine.ask("query", {"query": f"last_over_time({MARK}[1d])"}, SYSTEM_TENANT)
         return bool(msgspec.json.decode(found.body)["data"]["result"])
 
-    async def _erase_tenants(self, connection: Connection) -> None:
-        now = self._container.clock()
-        tenants = await engine_store.read_deleted_tenants(connection, now, TENANTS)
+    async def _erase_tenants(self) -> None:
+        now, database = self._container.clock(), self._container.database
+        async with database.connection() as connection:
+            tenants = await engine_store.read_deleted_tenants(connection, now, TENANTS)
         if tenants:
             await self._engine.delete([tenant_filter(tenant) for tenant in tenants])
-            await engine_store.mark_erased(connection, tenants, now)
+            async with database.transaction() as connection:
+                await engine_store.mark_erased(connection, tenants, now)
 
 
 def _beginning(one: engine_store.Present) -> list[Sample]:
