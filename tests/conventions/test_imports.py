@@ -51,8 +51,8 @@ AUDIT_LEVELS = {
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
     "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
-    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "events": 5, "imports": 5, "api": 6, "app": 6,
-    "__main__": 7,
+    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "alerts": 5, "imports": 5, "events": 6, "api": 6,
+    "app": 6, "__main__": 7,
 }  # fmt: skip
 """The packages and modules of the metrics service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")

@@ -63,10 +63,12 @@ from quartet_testing.isolation.people import (
     sessions_are_apart,
 )
 from quartet_testing.isolation.records import (
+    ALERT_ROUTES,
     PROMETHEUS_ROUTES,
     STREAM_ROUTES,
     a_log_is_not_read,
     a_stream_is_not_touched,
+    alerts_are_apart,
     an_entry_is_not_proven,
     an_entry_is_not_read,
     an_erasure_is_not_read,
@@ -252,6 +254,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "metrics.query": counts_are_apart,
         **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
         **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), points_are_apart),
+        **{f"alerts.{name}": alerts_are_apart for name in ALERT_ROUTES},
         **EVERYWHERE,
     },
 }

@@ -83,6 +83,7 @@ NOT_CREATING = {
     "search.everything_by_post": "reads",
     "tenants.suspend": "a suspended tenant stays suspended",
     "tenants.resume": "an active tenant stays active",
+    "alerts.dry_run": "stores nothing",
 }
 """POST routes without Idempotency-Key, and what happens if a request is sent twice."""
 

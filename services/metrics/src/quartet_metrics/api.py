@@ -1,14 +1,14 @@
 """The HTTP application of the metrics service. `app.py` names this module; a worker does not import it."""
 
-from dataclasses import replace
-
 from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
 from quartet_common.web.dependencies import provide
+from quartet_common.web.openapi import Reference
 from quartet_metrics.active_users import active_user_store
+from quartet_metrics.alerts import alert_routes, rule_store
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
 from quartet_metrics.imports import import_routes
@@ -20,6 +20,11 @@ from quartet_metrics.queries import query_routes, query_store
 from quartet_metrics.reconciliation import reconciliation_routes
 from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler
 
+REFERENCE = Reference(
+    examples={**prometheus_routes.REFERENCE.examples, **ingest_routes.EXAMPLES, **alert_routes.EXAMPLES},
+    parameters={**prometheus_routes.REFERENCE.parameters, **alert_routes.PARAMETERS},
+)
+
 
 def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     """The application with all its routes."""
@@ -29,20 +34,20 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
         title="Quartet metrics",
         render_error=lambda *asked: prometheus_routes.render_error(*asked) or ingest_routes.render_error(*asked),
         dialects=(prometheus_routes.DIALECT, ingest_routes.DIALECT),
-        reference=replace(
-            prometheus_routes.REFERENCE, examples={**prometheus_routes.REFERENCE.examples, **ingest_routes.EXAMPLES}
-        ),
+        reference=REFERENCE,
         background=[ingest],
     )
     exporters: dict[str, data_export.Exporter] = {
         "series": query_store.export_series,
         "sample": query_store.export_samples,
         "active_user": active_user_store.export_active_users,
+        "alert_rule": rule_store.export_rules,
     }
     provide(app, data_export.Exports, data_export.Exports.of(container, exporters))
     app.register_blueprint(query_routes.blueprint)
     app.register_blueprint(prometheus_routes.blueprint)
     app.register_blueprint(engine_routes.blueprint)
+    app.register_blueprint(alert_routes.blueprint)
     app.register_blueprint(reconciliation_routes.blueprint)
     provide(app, Reconciler, Reconciler(container))
     app.register_blueprint(ingest_routes.blueprint)

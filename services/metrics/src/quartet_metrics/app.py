@@ -3,6 +3,7 @@
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.process import Service, create_app_of
 from quartet_common.runtime.tenant_deletion import Erasure
+from quartet_metrics.alerts.alert_evaluation_usecases import evaluating
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine.engine_usecases import writing
 from quartet_metrics.ingest.delta_usecases import pruning_deltas
@@ -18,6 +19,7 @@ SERVICE = Service(
     schedules=lambda container: [
         tenant_deletion.erasing(container, Erasure(staying={"engine_erased"})),
         writing(container),
+        evaluating(container),
         pruning(container),
         moving_event_counts(container),
         reconciling(container),

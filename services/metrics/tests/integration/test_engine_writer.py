@@ -16,7 +16,7 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime import tenant_deletion
 from quartet_metrics.engine import engine_store
 from quartet_metrics.engine.engine_client import EngineClient
-from quartet_metrics.engine.engine_domain import SETTLED
+from quartet_metrics.engine.engine_domain import MARK, SETTLED
 from quartet_metrics.engine.engine_usecases import EngineWriter, read_state, rebuild
 from quartet_metrics.prometheus.prometheus_parameters import read_instant, read_selection
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
@@ -124,6 +124,35 @@ async def test_late_events_are_written_again_in_their_own_minutes(copied: Copied
         await copied.shows("sum(quartet_events_total)", expected, now - hours * HOUR + MINUTE)
     await copied.shows("sum(increase(quartet_events_total[4h]))", 18)
     await copied.shows("sum(increase(quartet_events_total[10m]))", 5, now - 2 * HOUR + 5 * MINUTE)
+    async with copied.metrics.container.database.connection() as connection:
+        rewritten = await connection.fetchval(
+            "SELECT rewritten_at FROM engine_rewritten WHERE tenant_id = $1", copied.tenant
+        )
+    assert timedelta() <= datetime.now(UTC) - rewritten < 5 * MINUTE
+
+
+async def test_an_engine_without_the_mark_gets_it_after_it_is_known_that_all_series_are_written_again(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that finds the mark knows which series may still be missing."""
+    await copied.count({(copied.events(), this_minute()): 1})
+    await copied.write()
+    known: list[int] = []
+    write = EngineClient.write
+
+    async def observed(client: EngineClient, lines: bytes) -> None:
+        if MARK.encode() in lines:
+            async with copied.metrics.container.database.connection() as connection:
+                known.append(await connection.fetchval(WAITS, copied.tenant))
+        await write(client, lines)
+
+    async def has_none(_: EngineWriter) -> bool:
+        return False
+
+    monkeypatch.setattr(EngineClient, "write", observed)
+    monkeypatch.setattr(EngineWriter, "_has_mark", has_none)
+    await EngineWriter(copied.metrics.container).run()
+    assert known == [1]
 
 
 async def test_figures_are_exact_after_crashes_of_the_engine_and_the_loss_of_its_data(

@@ -243,6 +243,37 @@ async def points_are_apart(world: World, _: str) -> None:
     assert answer.json()["data"] == []
 
 
+ALERT_ROUTES = ("list_", "dry_run", "create", "list_rules", "read", "replace", "delete")
+ALERT_RULE = {"name": "Marked", "expr": "vector(7)", "labels": {"secret": MARKED}}
+
+
+async def alerts_are_apart(world: World, _: str) -> None:
+    """The owner has a rule, and its alert; another tenant finds neither, and cannot change them."""
+    if "victoria-metrics" not in world.stack.programs:
+        pytest.skip("victoria-metrics is not installed")
+    made = await world.owner.post("/metrics/alerts/rules", json={**ALERT_RULE, "name": f"Marked {uuid4()}"})
+    assert made.status_code == 201, made.text
+    path = f"/metrics/alerts/rules/{made.json()['id']}"
+
+    async def fires() -> bool:
+        return made.json()["id"] in (await world.owner.get("/metrics/alerts")).text
+
+    await eventually(fires, "the owner's alert", 30)
+    for address in ("/metrics/alerts", "/metrics/alerts/rules"):
+        assert MARKED in (await world.owner.get(address)).text
+        found = await world.stranger.get(address)
+        assert (found.status_code, MARKED in found.text) == (200, False)
+    missing(await world.stranger.get(path))
+    missing(await world.stranger.put(path, json=ALERT_RULE))
+    missing(await world.stranger.delete(path))
+    foreign = {"name": "x", "expr": f'count({{tenant="{world.tenant}"}})'}
+    assert (await world.owner.post("/metrics/alerts/rules/dry-run", json=foreign)).json()["alerts"]
+    tried = await world.stranger.post("/metrics/alerts/rules/dry-run", json=foreign)
+    assert (tried.status_code, tried.json()) == (200, {"alerts": []})
+    assert (await world.owner.get(path)).json()["rule"] == made.json()["rule"]
+    assert (await world.owner.delete(path)).status_code == 204
+
+
 async def exports_are_apart(world: World, service: str) -> None:
     answer = await world.stranger.get(f"/{service}/data/export")
     assert answer.status_code == 200

@@ -53,7 +53,10 @@ SELECT tenant_id, series, metric, labels, revision FROM engine_rewrites JOIN ser
 WHERE due_at <= $1 AND NOT EXISTS (SELECT FROM deleted_tenants WHERE deleted_tenants.tenant_id = series.tenant_id)
 ORDER BY tenant_id, series LIMIT $2"""
 REWRITTEN = """
-WITH done AS (
+WITH noted AS (
+    INSERT INTO engine_rewritten (tenant_id, rewritten_at) SELECT DISTINCT unnest($1::text[]), $4::timestamptz
+    ON CONFLICT (tenant_id) DO UPDATE SET rewritten_at = excluded.rewritten_at
+), done AS (
     UPDATE engine_rewrites AS known SET passes = passes - 1, due_at = $3
     FROM unnest($1::text[], $2::bigint[]) AS written (tenant_id, series)
     WHERE known.tenant_id = written.tenant_id AND known.series = written.series AND passes > 1
@@ -118,9 +121,9 @@ async def read_due(connection: Connection, now: datetime, limit: int) -> list[Ch
 
 
 async def mark_rewritten(connection: Connection, written: Sequence[ChangedSeries], now: datetime) -> None:
-    """Note that series were written again; after the first pass a second one is due."""
+    """Note that series were written again until `now`; after the first pass a second one is due."""
     tenants, series = [one.tenant for one in written], [one.series for one in written]
-    await connection.execute(REWRITTEN, tenants, series, now + DURABLE)
+    await connection.execute(REWRITTEN, tenants, series, now + DURABLE, now)
 
 
 async def read_waiting(connection: Connection, now: datetime) -> tuple[int, int]:

@@ -86,7 +86,8 @@ class EngineWriter:
         await self._erase_tenants(connection)
         if not await self._has_mark():
             logger.warning("the engine of metrics is new or has lost its data: it is filled from PostgreSQL")
-            await engine_store.schedule_all(connection, now)
+            async with self._container.database.transaction() as own:  # committed before the mark says that all is well
+                await engine_store.schedule_all(own, now)
         after = ("", -(2**63))
         while some := await engine_store.read_all(connection, now, BATCH, after):
             await self._write_present(some)
@@ -124,7 +125,7 @@ class EngineWriter:
         lines = await self._history_lines(connection, due, now)
         await self._engine.delete([selector_of(_key(one)) for one in due])
         await self._engine.write(b"\n".join(lines))
-        await engine_store.mark_rewritten(connection, due, now)
+        await engine_store.mark_rewritten(connection, due, self._container.clock())
 
     async def _history_lines(self, connection: Connection, due: Sequence[ChangedSeries], now: datetime) -> list[bytes]:
         config = self._container.config
