@@ -138,9 +138,10 @@ async def test_servers_without_a_certificate_of_the_authority_are_refused(
 @pytest.fixture
 async def proxy(closed: Closed, servers: Stack, tmp_path: Path) -> AsyncIterator[str]:
     """The proxy with our own routes, which calls both over mutual TLS; its URL."""
-    [port] = ports.choose(1, set(closed.ports.values()))
+    port, metrics_port = ports.choose(2, set(closed.ports.values()))
     certfile, keyfile = closed.authority.issue("proxy", file="proxy")
-    values = nginx.values({f"{name}-api": number for name, number in closed.ports.items()} | {"proxy": port}, {}) | {
+    numbers = {f"{name}-api": number for name, number in closed.ports.items()}
+    values = nginx.values(numbers | {"proxy": port, "proxy-metrics": metrics_port}, {}) | {
         "QUARTET_UPSTREAM_SCHEME": "https",
         "QUARTET_UPSTREAM_VERIFY": "on",
         "QUARTET_UPSTREAM_TRUST": str(closed.authority.bundle),

@@ -95,7 +95,7 @@ def up() -> None:
     state = f"healthy after {seconds:.1f} s" if started else "already running"
     out.print(f"\n[green bold]Quartet is {state}[/].\n", highlight=False)
     lines = {
-        "SCIM base URL": f"{stack.url}/scim/v2",
+        "SCIM base URL": f"{stack.extra_environment.get('QUARTET_PUBLIC_URL') or stack.url}/scim/v2",
         "API documentation": ", ".join(f"{stack.url}/{service}/docs" for service in stack.services[:1])
         + " (each service)",
         "token": "./quartet token",  # the command that makes one

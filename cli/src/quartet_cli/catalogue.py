@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from quartet_cli import binaries, environment, settings
+from quartet_cli import accounts, binaries, environment, proxy_settings, settings
 from quartet_cli.health import http_ready
 from quartet_cli.layout import Home
 from quartet_cli.ports import HOST
@@ -14,6 +14,7 @@ from quartet_cli.servers import exporters, nginx, postgres, rabbitmq, redis, vic
 from quartet_cli.state import State
 
 SERVERS: Final = ("postgres", "redis", "epmd", "rabbitmq")
+CERTIFICATES: Final = "proxy-certificates"
 
 
 def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[str, str]) -> list[Program]:
@@ -26,7 +27,8 @@ def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[s
         rabbitmq.program(home, found, ports),
     ]
     processes = [program(home, ports, s, process, extra) for s in services for process in ("api", "worker")]
-    return [*servers, *_engine(home, found, ports, extra), *processes, nginx.program(home, found, ports)]
+    proxy = [nginx.program(home, found, ports), *certificate_watcher(home, extra)]
+    return [*servers, *_engine(home, found, ports, extra), *processes, *proxy]
 
 
 def _engine(home: Home, found: binaries.Binaries, ports: dict[str, int], extra: Mapping[str, str]) -> list[Program]:
@@ -40,6 +42,16 @@ def _engine(home: Home, found: binaries.Binaries, ports: dict[str, int], extra: 
     if found.redis_exporter is not None and exporters.REDIS in ports:
         programs.append(exporters.redis_program(home, found.redis_exporter, ports))
     return programs
+
+
+def certificate_watcher(home: Home, extra: Mapping[str, str]) -> list[Program]:
+    """The process that has nginx read a renewed certificate, with the rights of its master; none without TLS."""
+    files = [extra.get(name) for name in (proxy_settings.CERTFILE, proxy_settings.KEYFILE)]
+    if not all(files):
+        return []
+    command = (sys.executable, "-m", "quartet_cli.certificate_watcher", str(home.path), *map(str, files))
+    user = "root" if accounts.is_root() else None
+    return [Program(name=CERTIFICATES, command=command, directory=home.run, user=user)]
 
 
 def program(home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str]) -> Program:

@@ -21,8 +21,18 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 def prefix(user: str, home: Path) -> list[str]:
     """The prefix of a command that runs as `user` with the checkout, this Python and the home of a stack."""
-    folders = dict.fromkeys((str(CHECKOUT), sys.prefix, str(Path(sys.base_prefix).resolve()), str(home)))
-    return [sys.executable, "-m", "quartet_cli.confined", user, *folders, "--"]
+    return [sys.executable, "-m", "quartet_cli.confined", user, *map(str, shown(home)), "--"]
+
+
+def shown(home: Path) -> list[Path]:
+    """The folders that the processes of a stack need."""
+    return list(dict.fromkeys((CHECKOUT, Path(sys.prefix), Path(sys.base_prefix).resolve(), home)))
+
+
+def cover_of(file: Path, home: Path) -> Path | None:
+    """The closed folder whose cover hides `file` from the processes of a stack; None if they see it."""
+    covers = {above for folder in shown(home) if (above := closed_above(folder)) is not None}
+    return next((cover for cover in covers if cover in (*file.parents, *file.resolve().parents)), None)
 
 
 def works(user: str, home: Path) -> bool:

@@ -1,5 +1,6 @@
 """Loopback ports: finds free ones, and the processes that use others."""
 
+import errno
 import random
 import socket
 from collections import deque
@@ -20,14 +21,21 @@ _reservations: deque[socket.socket] = deque()
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on `port` now."""
-    with socket.socket() as probe:
+    return bind_error(HOST, port) is None
+
+
+def bind_error(address: str, port: int) -> OSError | None:
+    """Why a server of this user could not listen on an address and port now, None if it could."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if probe.family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((address, port))
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def choose(count: int, taken: set[int]) -> list[int]:
@@ -61,6 +69,18 @@ def _reserve(start: int) -> bool:
     return True
 
 
+def unusable(address: str, port: int) -> str | None:
+    """Why this user's server cannot listen there, as text; None if it can."""
+    error = bind_error(address, port)
+    if error is None:
+        return None
+    if error.errno == errno.EACCES:
+        return "can be used by root only, or after: sysctl net.ipv4.ip_unprivileged_port_start"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot be used: {address} is not an address of this machine"
+    return f"is in use by {owner(port)}" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+
+
 def owner(port: int) -> str:
     """The process that listens on `port`, as text: its id and command, if this user can see them."""
     try:
@@ -87,7 +107,7 @@ def describe(pid: int | None) -> str:
 
 def require_free(wanted: dict[str, int]) -> None:
     """Check that ports are free. Raises QuartetError, which names each used port and its process."""
-    taken = [f"Port {port} ({name}) is in use by {owner(port)}." for name, port in wanted.items() if not is_free(port)]
+    taken = [f"Port {port} ({name}) {reason}." for name, port in wanted.items() if (reason := unusable(HOST, port))]
     if taken:
         hint = " Set QUARTET_PORT to another port." if not is_free(wanted.get("proxy", 0)) else ""
         raise QuartetError("\n".join(taken) + hint)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from quartet_cli import binaries
+from quartet_cli import binaries, confined
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
 from quartet_cli.servers import nginx
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import TITLES, code_of
+from quartet_testing.authority import Authority
 
 PORTS = {"proxy": 8080, "proxy-metrics": 8081} | {
     f"{service}-api": 20000 + index for index, service in enumerate(SERVICES)
@@ -80,3 +81,21 @@ def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
     command = [str(binaries.find().nginx), "-t", "-p", str(tmp_path / "run"), "-c", str(tmp_path / "run/nginx.conf")]
     checked = subprocess.run([*command, "-e", "/dev/stderr"], check=False, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_certificate_that_the_processes_of_the_stack_do_not_see_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "certificates").mkdir()
+    certfile, keyfile = Authority(closed / "certificates").issue("id.example.com")
+    monkeypatch.setattr(nginx, "is_root", lambda: True)
+    monkeypatch.setattr(confined, "closed_above", lambda folder: closed if closed in folder.parents else None)
+    home = Home(closed / "home")
+    home.prepare()
+    files = {"QUARTET_PROXY_CERTFILE": str(certfile), "QUARTET_PROXY_KEYFILE": str(keyfile)}
+    given = {"QUARTET_LISTEN": "127.0.0.2", "QUARTET_PUBLIC_URL": "https://id.example.com", **files}
+    with pytest.raises(QuartetError, match=f"{certfile} is below {closed}, whose files"):
+        nginx.prepare(home, PORTS, given, "quartet")
+    nginx.prepare(home, PORTS, given, "root")

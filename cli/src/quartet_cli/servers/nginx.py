@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_cli import settings
+from quartet_cli import confined, proxy_settings, settings
 from quartet_cli.accounts import is_root
 from quartet_cli.binaries import Binaries
+from quartet_cli.errors import QuartetError
 from quartet_cli.health import http_answers
 from quartet_cli.layout import CHECKOUT, SERVICES, Home
-from quartet_cli.ports import HOST
+from quartet_cli.ports import HOST, unusable
 from quartet_cli.programs import Program
+from quartet_cli.proxy_settings import ProxySettings
 from quartet_cli.servers.files import write_private
 
 
@@ -35,11 +37,34 @@ def prepare(home: Home, ports: dict[str, int], given: Mapping[str, str], user: s
     `given` are the settings of the stack. Started by root, the workers run as `user`. The master stays root: it opens
     the logs, and ports below 1024. Raises QuartetError for a setting that cannot be used.
     """
+    proxy = proxy_settings.read(given)
+    _require_usable(proxy, ports["proxy"])
+    if is_root() and user != "root":
+        _require_visible(proxy, home)
     folder = home.data / "nginx"
     _make_folder(folder)
     write_private(home.run / "nginx.conf", main(home, folder, user))
     text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
     write_private(home.run / "quartet.conf", filled(text, values(ports, given)))
+
+
+def _require_usable(proxy: ProxySettings, port: int) -> None:
+    """Check that nginx can listen on each address of QUARTET_LISTEN. Raises QuartetError."""
+    for address in map(str, proxy.addresses):
+        reason = unusable(address, port)
+        if reason is not None:
+            raise QuartetError(f"{proxy_settings.LISTEN}: port {port} of {address} {reason}.")
+
+
+def _require_visible(proxy: ProxySettings, home: Home) -> None:
+    """Check that no cover of a closed folder (`confined.py`) hides the certificate. Raises QuartetError."""
+    for file in proxy.pair or ():
+        cover = confined.cover_of(file, home.path)
+        if cover is not None:
+            raise QuartetError(
+                f"{file} is below {cover}, whose files the processes of a stack there do not see. Keep certificates "
+                "elsewhere, for example in /etc/quartet."
+            )
 
 
 def _make_folder(folder: Path) -> None:
@@ -55,17 +80,42 @@ def _make_folder(folder: Path) -> None:
 
 
 def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the template for a native stack: loopback addresses, no TLS."""
+    """The variables of the template for a native stack: services on loopback, without TLS. Raises QuartetError."""
+    proxy = proxy_settings.read(given)
     found = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
     found |= {f"QUARTET_{s.upper()}_NAME": f"{s}-api" for s in SERVICES}
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
     return found | {
-        "QUARTET_PROXY_LISTEN": f"{HOST}:{ports['proxy']}",
+        "QUARTET_PROXY_LISTEN": listen(proxy, ports["proxy"]),
+        "QUARTET_PROXY_PEERS": peers(proxy),
+        "QUARTET_PROXY_REAL_IP": " ".join(f"set_real_ip_from {network};" for network in proxy.trusted),
         "QUARTET_PROXY_METRICS_LISTEN": f"{HOST}:{ports['proxy-metrics']}",
         "QUARTET_PROXY_CONNECTIONS": str(settings.proxy_connections(given)),
         "QUARTET_UPSTREAM_SCHEME": "http",
         "QUARTET_UPSTREAM_VERIFY": "off",
     }
+
+
+def listen(proxy: ProxySettings, port: int) -> str:
+    """The addresses of the proxy. 127.0.0.1 serves plain HTTP to commands of this machine, also next to 0.0.0.0: nginx
+    distinguishes connections by the address that they came to.
+
+    `http2` stands here, since `http2 on` needs nginx 1.25.1; newer ones take both.
+    """
+    tls = " ssl http2" if proxy.pair else ""
+    names = [f"[{address}]" if address.version == 6 else f"{address}" for address in proxy.addresses]
+    lines = [f"listen {HOST}:{port};", *(f"listen {name}:{port}{tls};" for name in names)]
+    if proxy.pair:
+        lines.append(f'ssl_certificate "{proxy.pair[0]}"; ssl_certificate_key "{proxy.pair[1]}";')
+    return "\n    ".join(lines)
+
+
+def peers(proxy: ProxySettings) -> str:
+    """Which peers may speak plain HTTP: all, or, behind load balancers, only these and this machine."""
+    if not proxy.trusted:
+        return "default any;"
+    networks = "".join(f" {network} trusted;" for network in proxy.trusted)
+    return f"default other; 127.0.0.0/8 local; ::1/128 local;{networks}"
 
 
 def filled(template: str, values: dict[str, str]) -> str:
