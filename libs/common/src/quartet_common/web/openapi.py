@@ -21,7 +21,7 @@ from werkzeug.routing.rules import Rule
 from quartet_common.core.errors import PROBLEM_TYPE, code_of, title_of
 from quartet_common.web.guard import is_public, public
 from quartet_common.web.idempotency import HEADER as IDEMPOTENCY_HEADER
-from quartet_common.web.idempotency import is_idempotent
+from quartet_common.web.idempotency import KEY, is_idempotent
 from quartet_common.web.service_app import EVENT_HEADER, MAX_EVENT_IDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,7 +59,7 @@ IDEMPOTENCY_KEY: Mapping[str, Any] = {
     "required": False,
     "description": "A key of your own, such as a UUID: a request that is sent again with it within 24 hours has no "
     "second effect, and gets the first response. 422 if the key was sent with another request.",
-    "schema": {"type": "string", "maxLength": 257},
+    "schema": {"type": "string", "pattern": f"^({KEY.pattern})$"},
 }
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
@@ -183,6 +183,8 @@ class Document(OpenAPIProvider):
         if any(one["in"] == "path" for one in operation["parameters"]):
             wanted.append(404)
         completed = {**operation, "responses": found}
+        if IDEMPOTENCY_KEY in operation["parameters"]:
+            wanted += [409, 422]
         if "requestBody" in operation or method in ("POST", "PUT", "PATCH"):
             wanted += [413, 415]
         if "requestBody" in operation:
