@@ -14,7 +14,7 @@ export LC_ALL
 directory=$1
 services="users groups audit metrics"
 scopes="users:read users:write groups:read groups:write audit:read audit:write audit:export audit:erase audit:streams audit:retention"
-scopes="$scopes metrics:read metrics:write events:manage origins:manage tenant:admin privileged:write platform:admin"
+scopes="$scopes metrics:read metrics:write alerts:manage events:manage origins:manage tenant:admin privileged:write platform:admin"
 former_scopes() { # the scopes that earlier releases gave to quartet-admin, one release a line
     directory_scopes="users:read users:write groups:read groups:write audit:read audit:export metrics:read metrics:write"
     echo "$directory_scopes events:manage tenant:admin platform:admin"

@@ -32,7 +32,7 @@ EXPORTED = {
     },
     "groups": {"groups": "group", "members": "member", "nestings": "member"},
     "audit": {"entries": "entry", "personal_parts": "entry", "erased_parts": "entry", "streams": "stream"},
-    "metrics": {"series": "series", "samples": "sample", "active_users": "active_user"},
+    "metrics": {"series": "series", "samples": "sample", "active_users": "active_user", "alert_rules": "alert_rule"},
 }
 """The kind of line that has the rows of a table."""
 EVERYWHERE = {
@@ -86,7 +86,12 @@ NOT_EXPORTED = {
     "metrics": {
         "event_counts": "counts of the release before, for a minute",
         "engine_rewrites": "work that is waiting for the worker",
+        "engine_rewritten": "a time",
+        "alerts": "follow from the rules; what has fired is in the audit log",
         "engine_erased": "only deleted tenants, which have no export",
+        "reconciliations": "when the counts were compared",
+        "drifts": "follow from a comparison",
+        "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }
@@ -134,6 +139,8 @@ async def fill(api: Api) -> list[str]:
     destination = {"type": "splunk", "url": "https://127.0.0.1:9/", "token": unique("splunk")}
     stream = {"name": "SIEM", "destination": destination, "filters": {"actor": "nobody"}}
     assert (await api.post("/audit/streams", json=stream)).status_code == 201
+    rule = await api.post("/metrics/alerts/rules", json={"name": "never", "expr": "vector(1) > 1"})
+    assert rule.status_code == 201, rule.text
     token = (await api.post("/users/scim-tokens", json={"name": "t"})).json()
     assert (await api.post("/users/origins", json={"origin": f"https://{unique('o')}.example.com"})).status_code == 201
     tenant = client["client_id"].rpartition(".")[0]

@@ -37,9 +37,9 @@ LEVELS = {
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
 USERS_LEVELS = {
     "config": 1, "errors": 1, "expiry": 1, "group_marker_client": 1, "memberships": 1, "origins": 2, "groups_client": 2,
-    "passwords": 2, "tenant_schemas": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3, "roles": 3,
-    "sessions": 4,
-    "subscriptions": 4, "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
+    "passwords": 2, "tenant_schemas": 2, "totals": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3,
+    "roles": 3, "sessions": 4, "subscriptions": 4,
+    "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
     "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
@@ -50,8 +50,9 @@ AUDIT_LEVELS = {
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
-    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "prometheus": 4,
-    "subscriptions": 4, "api": 5, "app": 5, "__main__": 6,
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
+    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "alerts": 5, "imports": 5, "events": 6, "api": 6,
+    "app": 6, "__main__": 7,
 }  # fmt: skip
 """The packages and modules of the metrics service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")

@@ -63,10 +63,12 @@ from quartet_testing.isolation.people import (
     sessions_are_apart,
 )
 from quartet_testing.isolation.records import (
+    ALERT_ROUTES,
     PROMETHEUS_ROUTES,
     STREAM_ROUTES,
     a_log_is_not_read,
     a_stream_is_not_touched,
+    alerts_are_apart,
     an_entry_is_not_proven,
     an_entry_is_not_read,
     an_erasure_is_not_read,
@@ -81,10 +83,12 @@ from quartet_testing.isolation.records import (
     exports_are_apart,
     legal_holds_are_apart,
     log_exports_are_apart,
+    points_are_apart,
     retentions_are_apart,
     series_are_apart,
     streams_are_apart,
     tails_are_apart,
+    totals_are_apart,
 )
 from quartet_testing.isolation.roles import (
     a_role_is_not_changed,
@@ -122,6 +126,9 @@ TENANTLESS = {
     "metrics.known": "is the same for everybody",
     "engine.read": "the platform's, by the scope that exists in its tenant only",
     "engine.rebuild": "the platform's, by the scope that exists in its tenant only",
+    "reconciliation.list_": "the platform's, by the scope that exists in its tenant only",
+    "reconciliation.reconcile": "the platform's, by the scope that exists in its tenant only",
+    "imports.import_": "the platform's, by the scope that exists in its tenant only",
     "prometheus.metadata": "is the same for everybody",
     "prometheus.build_info": "is the same for everybody",
     "log.deployment_checkpoint": "is the same for everybody, and names no tenant",
@@ -166,6 +173,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "sessions.end_all": sessions_are_apart,
         "internal.lookup": users_are_looked_up_apart,
         "internal.group_scopes": scopes_of_groups_are_looked_up_apart,
+        "totals.read": totals_are_apart,
         "discovery.all_types": schemas_are_discovered_apart,
         "discovery.one_type": schemas_are_discovered_apart,
         "discovery.all_schema_documents": schemas_are_discovered_apart,
@@ -215,6 +223,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "membership.of": groups_of_a_user_are_listed_apart,
         "bulk.carry_out": group_operations_of_a_bulk_are_apart,
         "privileges.mark": groups_are_marked_apart,
+        "totals.read": totals_are_apart,
         **EVERYWHERE,
     },
     "audit": {
@@ -238,11 +247,14 @@ CHECKS: dict[str, dict[str, Check]] = {
         "retention.change": retentions_are_apart,
         **{f"legal_holds.{name}": legal_holds_are_apart for name in HOLD_ROUTES},
         "application_events.receive": events_of_applications_are_apart,
+        "totals.read": totals_are_apart,
         **EVERYWHERE,
     },
     "metrics": {
         "metrics.query": counts_are_apart,
         **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), points_are_apart),
+        **{f"alerts.{name}": alerts_are_apart for name in ALERT_ROUTES},
         **EVERYWHERE,
     },
 }

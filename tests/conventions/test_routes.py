@@ -66,6 +66,11 @@ NOT_CREATING = {
     "prometheus.series_by_form": "reads",
     "prometheus.labels_by_form": "reads",
     "engine.rebuild": "writes the same samples again",
+    "reconciliation.reconcile": "a drift is corrected once",
+    "imports.import_": "an imported line changes nothing again",
+    "totals.read": "reads",
+    "ingest.take_otlp": "equal samples count once, and a delta is known by its time",
+    "ingest.take_remote_write": "equal samples count once",
     "logins.log_in": "is limited by the lockout",
     "logins.change_password": "needs the password before",
     "token_status.introspect": "reads",
@@ -78,6 +83,7 @@ NOT_CREATING = {
     "search.everything_by_post": "reads",
     "tenants.suspend": "a suspended tenant stays suspended",
     "tenants.resume": "an active tenant stays active",
+    "alerts.dry_run": "stores nothing",
 }
 """POST routes without Idempotency-Key, and what happens if a request is sent twice."""
 
@@ -171,6 +177,7 @@ LARGER_BODIES = {
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
         "internal.lookup": 64 * KB,  # 1,000 ids
         "internal.group_scopes": 64 * KB,
+        "totals.read": 1024 * KB,  # 20,000 ids
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },
@@ -181,12 +188,20 @@ LARGER_BODIES = {
         "bulk.carry_out": ANY_SIZE,
         "search.groups_by_post": 64 * KB,
         "privileges.mark": 64 * KB,  # 1,000 ids
+        "totals.read": 1024 * KB,  # 20,000 ids
         "internal_search.groups_among_others": 128 * KB,
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
-    "audit": {"application_events.receive": ANY_SIZE},  # 1,000 events
-    "metrics": {  # queries, which may have 16 KiB before they are encoded
-        f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+    "audit": {
+        "application_events.receive": ANY_SIZE,  # 1,000 events
+        "totals.read": 1024 * KB,  # 20,000 ids
+    },
+    "metrics": {
+        **{  # queries, which may have 16 KiB before they are encoded
+            f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
+        },
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), 4096 * KB),  # thousands of points
+        "imports.import_": ANY_SIZE,  # a part of an export
     },
 }
 """Routes that take more than SMALL_BODY. Code that needs a larger body writes it down here."""

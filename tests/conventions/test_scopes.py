@@ -17,7 +17,6 @@ PUBLIC = "public"
 AS_A_CLIENT = "a client's own credentials"
 BY_CREDENTIALS = {"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"}
 RESERVED = {
-    "metrics:write": "for measurements that clients send, which nothing takes yet",
     "privileged:write": "goes with users:write and groups:write: for users and groups that hold other scopes",
 }
 """Scopes that no route needs, and why they are there."""

@@ -27,6 +27,7 @@ MAINTENANCE = {
     "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",
     "application_events_received_at": "finds what is old enough to be forgotten, of all tenants at once",
     "inbox_received_at": "finds what is old enough to be forgotten, of all tenants at once",
+    "alert_rules_due_at": "finds what is due, of all tenants at once",
     "sessions_ends_at": "finds what is over, of all tenants at once",
     "tenant_origins_written_by": "finds what is new, of all tenants at once",
     "revocations_written_by": "finds what is new, of all tenants at once",

@@ -32,6 +32,8 @@ HELD = (
     "/rabbitmq/replay",
     "/users/lookup",
     "/users/lookup/group-scopes",
+    "/users/totals",
+    "/groups/totals",
     "/groups/search",
     "/groups/bulk",
     "/groups/privileged",

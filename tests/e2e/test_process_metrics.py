@@ -33,7 +33,7 @@ DASHBOARDS = sorted((OBSERVABILITY / "grafana").glob("*/*.json"))
 OPERATOR = "quartet"
 JOBS = {"quartet", "rabbitmq", "nginx", "postgresql", "redis"}
 RARE = {
-    # exist from the first event of their kind on
+    # exist from the first event of their kind on, or with a setting
     "quartet_audit_checkpoints_refused_total",
     "quartet_audit_witness_answers_total",
     "quartet_audit_webhook_posts_total",
@@ -41,6 +41,7 @@ RARE = {
     "quartet_audit_stream_entries_total",
     "quartet_audit_streams_paused_total",
     "http_client_request_duration_seconds",
+    "quartet_certificate_expiry_timestamp_seconds",  # with TLS
 }
 PASSWORD = "correct horse battery staple"  # of users of these tests
 VARIABLES = {"$__rate_interval": "1m", "$__interval": "1m", "$service": ".*"}

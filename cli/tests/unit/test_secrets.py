@@ -70,7 +70,14 @@ def test_the_servers_and_their_clients_have_the_same_passwords(tmp_path: Path) -
         assert made[f"{service}/quartet_private_token"] == made["prometheus/token"]
 
 
-NEW = ('"audit:write",', '"audit:erase",', '"audit:streams",', '"audit:retention",', '"origins:manage",')
+NEW = (
+    '"audit:write",',
+    '"audit:erase",',
+    '"audit:streams",',
+    '"audit:retention",',
+    '"origins:manage",',
+    '"alerts:manage",',
+)
 """What no earlier release has given."""
 
 

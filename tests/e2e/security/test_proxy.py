@@ -132,11 +132,14 @@ async def test_what_services_call_directly_is_not_found_through_the_proxy_howeve
     bearer = (f"Authorization: Bearer {token}", "Quartet-Tenant: default", "Content-Type: application/json")
     found = list(internal_paths(apps))
     assert sorted(path for _, path in found) == [
+        "/audit/totals",
         "/groups/bulk",
         "/groups/privileged",
         "/groups/search",
+        "/groups/totals",
         "/users/lookup",
         "/users/lookup/group-scopes",
+        "/users/totals",
     ]
     for service, path in found:
         for spelling in spellings(path):

@@ -8,6 +8,7 @@ from quart.typing import ResponseTypes
 from quartet_audit.applications import application_event_routes
 from quartet_audit.checkpoints.signing_key_usecases import SigningKeys, require_keys
 from quartet_audit.config import AuditConfig
+from quartet_audit.continuity.total_store import read_totals
 from quartet_audit.entries import entry_routes, entry_store, histogram_routes
 from quartet_audit.entries.read_log import ReadLog
 from quartet_audit.erasures import erasure_routes
@@ -20,7 +21,7 @@ from quartet_audit.streams.stream_usecases import Streams
 from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import rabbitmq
+from quartet_common.web.blueprints import rabbitmq, totals
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.guard import caller, scopes_of
@@ -37,6 +38,10 @@ PARAMETERS = {
     "wait": "The seconds to wait for the entry and its checkpoint, 0 to 10.",
 }
 EXAMPLES = {
+    "POST /audit/totals": {
+        "since": "2026-01-31T09:00:00Z",
+        "applied": ["2819c223-7f76-453a-919d-413861904646"],
+    },
     "POST /audit/erasures": {"user": "2819c223-7f76-453a-919d-413861904646"},
     "POST /audit/streams": {
         "name": "SIEM",
@@ -104,6 +109,7 @@ def create_app(container: AppContainer[AuditConfig]) -> Quart:
         Exports,
         Exports.of(container, {"entry": entry_store.export_entries, "stream": stream_store.export_streams}),
     )
+    provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     provide(app, live_routes.Tails, live_routes.Tails.of(container))
     provide(app, Streams, Streams.of(container.config))
     keys = SigningKeys(container.config.master_key.get_secret_value())
@@ -119,6 +125,7 @@ def create_app(container: AppContainer[AuditConfig]) -> Quart:
     app.register_blueprint(signing_key_routes.blueprint)
     app.register_blueprint(application_event_routes.blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/audit/rabbitmq")
+    app.register_blueprint(totals.blueprint, url_prefix="/audit")
     app.register_blueprint(export_routes.blueprint)
     app.register_blueprint(log_export_routes.blueprint)
     app.register_blueprint(erasure_routes.blueprint)

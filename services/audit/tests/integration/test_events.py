@@ -232,6 +232,7 @@ async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Au
         "/audit/streams/<stream_id>/pause": ("audit:streams",),
         "/audit/streams/<stream_id>/resume": ("audit:streams",),
         "/audit/streams/<stream_id>/replay": ("audit:streams",),
+        "/audit/totals": ("service",),
         "/audit/retention": ("audit:retention",),
         "/audit/legal-hold": ("audit:retention",),
         "/audit/legal-holds": ("platform:admin",),

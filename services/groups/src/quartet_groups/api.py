@@ -4,7 +4,7 @@ from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, rabbitmq
+from quartet_common.web.blueprints import data_export, rabbitmq, totals
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -23,6 +23,7 @@ from quartet_groups.config import GroupsConfig
 from quartet_groups.group_view import GroupView
 from quartet_groups.membership_usecases import Membership
 from quartet_groups.openapi_reference import EXAMPLES, PARAMETERS
+from quartet_groups.total_store import read_totals
 from quartet_groups.users_client import UserDirectory
 from quartet_scim.compiled_type import CompiledType
 from quartet_scim.errors import ScimError
@@ -55,6 +56,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> Quart:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/groups/rabbitmq")
+    app.register_blueprint(totals.blueprint, url_prefix="/groups")
     app.register_blueprint(data_export.blueprint, url_prefix="/groups/data")
     take_trailing_slashes(app)
     return app
@@ -71,3 +73,4 @@ def _provide(app: Quart, container: AppContainer[GroupsConfig]) -> None:
     provide(app, Membership, Membership(container, view))
     exporters = {"group": group_store.export_groups, "member": member_store.export_members}
     provide(app, Exports, Exports.of(container, exporters))
+    provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))

@@ -24,6 +24,7 @@ EXAMPLES: dict[str, Any] = {
     "POST /scim/v2/Groups/.search": SEARCH,
     "POST /groups/search": SEARCH,
     "POST /groups/check": {"checks": [{"user": SOME_ID, "group": SOME_ID}]},
+    "POST /groups/totals": {"since": "2026-01-31T09:00:00Z", "applied": [SOME_ID]},
     "POST /groups/privileged": {"ids": [SOME_ID]},
     "POST /groups/bulk": {"operations": [{"method": "POST", "id": SOME_ID, "data": GROUP}]},
 }

@@ -15,7 +15,8 @@ from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime import tenant_deletion
 from quartet_metrics.engine import engine_store
-from quartet_metrics.engine.engine_domain import SETTLED
+from quartet_metrics.engine.engine_client import EngineClient
+from quartet_metrics.engine.engine_domain import MARK, SETTLED
 from quartet_metrics.engine.engine_usecases import EngineWriter, read_state, rebuild
 from quartet_metrics.prometheus.prometheus_parameters import read_instant, read_selection
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
@@ -27,6 +28,8 @@ from quartet_testing.services import RunningService, new_tenant
 
 WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND due_at < now() + interval '10 seconds'"
 DUE = "UPDATE engine_rewrites SET due_at = now() + $2::interval WHERE tenant_id = $1"
+LONG_AGO = "UPDATE deleted_tenants SET deleted_at = now() - interval '1 hour' WHERE tenant_id = $1"
+ERASED_BEFORE = "UPDATE engine_erased SET erased_at = now() - interval '1 hour' WHERE tenant_id = $1"
 HELD = """
 SELECT count(*) FROM pg_stat_activity WHERE pid != pg_backend_pid() AND application_name = 'quartet-metrics'
 AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)"""
@@ -125,6 +128,35 @@ async def test_late_events_are_written_again_in_their_own_minutes(copied: Copied
         await copied.shows("sum(quartet_events_total)", expected, now - hours * HOUR + MINUTE)
     await copied.shows("sum(increase(quartet_events_total[4h]))", 18)
     await copied.shows("sum(increase(quartet_events_total[10m]))", 5, now - 2 * HOUR + 5 * MINUTE)
+    async with copied.metrics.container.database.connection() as connection:
+        rewritten = await connection.fetchval(
+            "SELECT rewritten_at FROM engine_rewritten WHERE tenant_id = $1", copied.tenant
+        )
+    assert timedelta() <= datetime.now(UTC) - rewritten < 5 * MINUTE
+
+
+async def test_an_engine_without_the_mark_gets_it_after_it_is_known_that_all_series_are_written_again(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that finds the mark knows which series may still be missing."""
+    await copied.count({(copied.events(), this_minute()): 1})
+    await copied.write()
+    known: list[int] = []
+    write = EngineClient.write
+
+    async def observed(client: EngineClient, lines: bytes) -> None:
+        if MARK.encode() in lines:
+            async with copied.metrics.container.database.connection() as connection:
+                known.append(await connection.fetchval(WAITS, copied.tenant))
+        await write(client, lines)
+
+    async def has_none(_: EngineWriter) -> bool:
+        return False
+
+    monkeypatch.setattr(EngineClient, "write", observed)
+    monkeypatch.setattr(EngineWriter, "_has_mark", has_none)
+    await EngineWriter(copied.metrics.container).run()
+    assert known == [1]
 
 
 async def test_figures_are_exact_after_crashes_of_the_engine_and_the_loss_of_its_data(
@@ -203,18 +235,85 @@ async def test_a_rebuild_writes_everything_again_and_says_how_much_waits(copied:
     await copied.shows("sum(increase(quartet_events_total[2h]))", 6)
 
 
-async def test_the_series_of_a_deleted_tenant_are_deleted_and_not_written_again(copied: Copied) -> None:
-    everything = read_selection({"match[]": ['{__name__!=""}']})
-    await copied.count({(copied.events(), this_minute()): 1})
-    await copied.write()
-    await copied.shows("sum(quartet_events_total)", 1)
+MARKED = 7_777_777
+"""A value that only one tenant has."""
+
+
+async def delete(copied: Copied) -> None:
     async with copied.metrics.container.database.transaction() as connection:
         await tenant_deletion.record_tombstone(connection, copied.tenant)
-    copied.writer = EngineWriter(copied.metrics.container)
-    await copied.writer.run()
-    await copied.writer.run()
 
-    async def is_gone() -> bool:
-        return not json.loads(await copied.queries.find_series(copied.tenant, everything))["data"]
 
-    await eventually(is_gone, "the series are gone")
+async def is_erased(copied: Copied) -> bool:
+    async with copied.metrics.container.database.connection() as connection:
+        query = "SELECT EXISTS (SELECT FROM engine_erased WHERE tenant_id = $1)"
+        return bool(await connection.fetchval(query, copied.tenant))
+
+
+async def is_gone(copied: Copied) -> bool:
+    """Whether the engine has no series of the tenant, and nobody finds its value, now or in the past."""
+    copied.writer = EngineWriter(copied.metrics.container)  # as after a minute
+    with suppress(UnavailableError):
+        await copied.writer.run()
+    everything = read_selection({"match[]": ['{__name__!=""}']})
+    series = json.loads(await copied.queries.find_series(copied.tenant, everything))["data"]
+    past = await copied.value('count(last_over_time({__name__!=""}[1d]))')
+    engine = EngineClient(copied.metrics.container.config, lambda: copied.metrics.container.http)
+    form = {"query": f"last_over_time(quartet_events_total[1d]) == {MARKED}", "nocache": "1"}
+    found = await engine.ask("query", form, copied.tenant)
+    marked = json.loads(found.body)["data"]["result"]
+    return not series and past is None and not marked
+
+
+async def test_the_series_of_a_deleted_tenant_are_deleted_and_not_written_again(copied: Copied) -> None:
+    kept = Copied(copied.metrics)
+    for one in (copied, kept):
+        await one.count({(one.events(), this_minute() - HOUR): MARKED - 1, (one.events(), this_minute()): 1})
+        await one.write()
+        await one.shows("sum(quartet_events_total)", MARKED)
+    await delete(copied)
+
+    async def probe() -> bool:
+        return await is_erased(copied) and await is_gone(copied)
+
+    with pytest.raises(AssertionError, match="not within"):
+        await eventually(probe, "what was written may not be found yet", 1)
+    await eventually(lambda: is_gone(copied), "the series are gone", 30)
+    assert await is_erased(copied)
+    await copied.writer.run()
+    assert await is_gone(copied)
+    await kept.shows("sum(quartet_events_total)", MARKED)
+
+
+async def test_a_tenant_that_is_deleted_while_the_engine_is_away_is_deleted_when_it_is_back(
+    copied: Copied, servers: Stack
+) -> None:
+    await copied.count({(copied.events(), this_minute() - HOUR): MARKED - 1, (copied.events(), this_minute()): 1})
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", MARKED)
+    await asyncio.to_thread(servers.stop, "victoria-metrics")
+    try:
+        await delete(copied)
+        async with copied.metrics.container.database.transaction() as connection:
+            await connection.execute(LONG_AGO, copied.tenant)
+        copied.writer = EngineWriter(copied.metrics.container)
+        with pytest.raises(UnavailableError):
+            await copied.writer.run()
+        assert not await is_erased(copied)
+    finally:
+        await asyncio.to_thread(servers.start, "victoria-metrics")
+    await eventually(lambda: is_gone(copied), "the series are gone", 30)
+    assert await is_erased(copied)
+    servers.kill("victoria-metrics")  # which may undo the deletion
+    async with copied.metrics.container.database.transaction() as connection:
+        await connection.execute(ERASED_BEFORE, copied.tenant)
+
+    async def is_gone_again() -> bool:
+        with suppress(UnavailableError):
+            return await is_gone(copied)
+        return False
+
+    await eventually(is_gone_again, "the series are gone after a crash", 60)
+    async with copied.metrics.container.database.connection() as connection:
+        passes = await connection.fetchval("SELECT passes FROM engine_erased WHERE tenant_id = $1", copied.tenant)
+    assert passes == 2

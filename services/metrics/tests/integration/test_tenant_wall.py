@@ -10,7 +10,8 @@ import pytest
 
 from quartet_common.core.errors import ServiceError
 from quartet_metrics.engine.engine_client import EngineClient
-from quartet_metrics.prometheus.prometheus_parameters import Selection, read_instant, read_range, read_selection
+from quartet_metrics.prometheus.prometheus_domain import Selection
+from quartet_metrics.prometheus.prometheus_parameters import read_instant, read_range, read_selection
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 from quartet_testing.conditions import eventually
 from quartet_testing.promql import Queries

@@ -8,7 +8,7 @@ from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, rabbitmq
+from quartet_common.web.blueprints import data_export, rabbitmq, totals
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -47,6 +47,7 @@ from quartet_users.tenants import tenant_routes
 from quartet_users.tenants.tenant_usecases import ensure_first_tenants
 from quartet_users.tokens import key_routes
 from quartet_users.tokens.key_ring import KeyRing
+from quartet_users.totals.total_store import read_totals
 from quartet_users.users import user_lookup_routes, user_routes
 from quartet_users.users.user_view import UserView
 
@@ -91,12 +92,14 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     app.before_serving(partial(ensure_first_tenants, container))
     provide(app, Passwords, passwords)
     provide(app, Exports, Exports.of(container, EXPORTERS))
+    provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     _provide_scim(app, container, passwords)
     _provide_logins(app, container, keys, passwords, failures)
     _provide_tokens(app, container, keys)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/users/rabbitmq")
+    app.register_blueprint(totals.blueprint, url_prefix="/users")
     app.register_blueprint(data_export.blueprint, url_prefix="/users/data")
     take_trailing_slashes(app)
     return app

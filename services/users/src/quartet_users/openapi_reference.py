@@ -75,6 +75,7 @@ EXAMPLES: dict[str, Any] = {
     "POST /scim/v2/.search": SEARCH,
     "POST /scim/v2/Bulk": BULK,
     "POST /users/schemas": SCHEMA,
+    "POST /users/totals": {"since": "2026-01-31T09:00:00Z", "applied": [SOME_ID]},
     "POST /users/lookup": {"ids": [SOME_ID]},
     "POST /users/lookup/group-scopes": {"ids": [SOME_ID]},
     "POST /users/login": {"tenant": "default", "user_name": "bjensen@example.com", "password": PASSWORD},

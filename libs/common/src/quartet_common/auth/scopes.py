@@ -10,9 +10,8 @@ PRIVILEGED_WRITE = "privileged:write"
 
 SCOPES = frozenset({
     "users:read", "users:write", "groups:read", "groups:write", "audit:read", "audit:write", "audit:export",
-    "audit:erase", "audit:streams", "audit:retention", "metrics:read", "metrics:write", "events:manage",
-    "origins:manage", "tenant:admin",
-    PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
+    "audit:erase", "audit:streams", "audit:retention", "metrics:read", "metrics:write", "alerts:manage",
+    "events:manage", "origins:manage", "tenant:admin", PRIVILEGED_WRITE, PLATFORM_ADMIN, SERVICE_SCOPE,
 })  # fmt: skip
 """All scopes."""
 

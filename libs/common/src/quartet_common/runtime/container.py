@@ -20,6 +20,7 @@ from quartet_common.core.retry import connect_with_retry
 from quartet_common.data.database import Database, open_database
 from quartet_common.data.database_clock import DatabaseClock
 from quartet_common.messaging.broker import Broker
+from quartet_common.runtime.certificate_expiry import observe_certificates
 from quartet_common.runtime.service_client import ServiceClient, ServiceToken, open_http
 from quartet_common.telemetry.opentelemetry_setup import instrument_http
 
@@ -190,6 +191,7 @@ class AppContainer(Generic[C_co]):
             self._database = await connect_with_retry(lambda: open_database(self.config), "postgresql")
             stack.push_async_callback(self._database.close)
             self._observe_pool(self._database)
+            observe_certificates(self.config)
             self.shares.append(self._database.connections)
             observe_shares(self.shares)
             observe_caches(self.caches)

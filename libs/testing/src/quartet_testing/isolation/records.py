@@ -14,7 +14,8 @@ from yarl import URL
 from quartet_testing.client import Api
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import database
-from quartet_testing.isolation.world import World, clean, missing, newcomer
+from quartet_testing.isolation.world import World, as_service, clean, missing, newcomer
+from quartet_testing.services import direct, new_tenant
 
 
 async def entries_are_listed_apart(world: World, _: str) -> None:
@@ -220,6 +221,59 @@ async def series_are_apart(world: World, _: str) -> None:
             assert not {MARKED, "isolated_total", world.tenant} & set(answer.json()["data"])
 
 
+async def points_are_apart(world: World, _: str) -> None:
+    """A stranger cannot write into the owner's series, with its own name for the tenant or the owner's."""
+    if "victoria-metrics" not in world.stack.programs:
+        pytest.skip("victoria-metrics is not installed")
+    now, api = str(time.time_ns()), "/metrics/prometheus/api/v1"
+    points = [
+        {"asInt": "9", "timeUnixNano": now, "attributes": [{"key": key, "value": {"stringValue": world.tenant}}]}
+        for key in ("tenant", "Tenant", "__tenant__", "other")
+    ]
+    scopes = [{"metrics": [{"name": "foreign", "gauge": {"dataPoints": points}}]}]
+    sent = await world.stranger.post("/metrics/otlp/v1/metrics", json={"resourceMetrics": [{"scopeMetrics": scopes}]})
+    assert (sent.status_code, sent.json()["partialSuccess"]["rejectedDataPoints"]) == (200, "2"), sent.text
+
+    async def seen() -> bool:
+        answer = await world.stranger.get(f"{api}/query", params={"query": "count(foreign)"})
+        return bool(answer.json()["data"]["result"])
+
+    await eventually(seen, "the stranger's own series", 30)
+    answer = await world.owner.get(f"{api}/series", params={"match[]": "foreign"})
+    assert answer.json()["data"] == []
+
+
+ALERT_ROUTES = ("list_", "dry_run", "create", "list_rules", "read", "replace", "delete")
+ALERT_RULE = {"name": "Marked", "expr": "vector(7)", "labels": {"secret": MARKED}}
+
+
+async def alerts_are_apart(world: World, _: str) -> None:
+    """The owner has a rule, and its alert; another tenant finds neither, and cannot change them."""
+    if "victoria-metrics" not in world.stack.programs:
+        pytest.skip("victoria-metrics is not installed")
+    made = await world.owner.post("/metrics/alerts/rules", json={**ALERT_RULE, "name": f"Marked {uuid4()}"})
+    assert made.status_code == 201, made.text
+    path = f"/metrics/alerts/rules/{made.json()['id']}"
+
+    async def fires() -> bool:
+        return made.json()["id"] in (await world.owner.get("/metrics/alerts")).text
+
+    await eventually(fires, "the owner's alert", 30)
+    for address in ("/metrics/alerts", "/metrics/alerts/rules"):
+        assert MARKED in (await world.owner.get(address)).text
+        found = await world.stranger.get(address)
+        assert (found.status_code, MARKED in found.text) == (200, False)
+    missing(await world.stranger.get(path))
+    missing(await world.stranger.put(path, json=ALERT_RULE))
+    missing(await world.stranger.delete(path))
+    foreign = {"name": "x", "expr": f'count({{tenant="{world.tenant}"}})'}
+    assert (await world.owner.post("/metrics/alerts/rules/dry-run", json=foreign)).json()["alerts"]
+    tried = await world.stranger.post("/metrics/alerts/rules/dry-run", json=foreign)
+    assert (tried.status_code, tried.json()) == (200, {"alerts": []})
+    assert (await world.owner.get(path)).json()["rule"] == made.json()["rule"]
+    assert (await world.owner.delete(path)).status_code == 204
+
+
 async def exports_are_apart(world: World, service: str) -> None:
     answer = await world.stranger.get(f"/{service}/data/export")
     assert answer.status_code == 200
@@ -316,3 +370,16 @@ async def put_dead_letter(world: World, service: str) -> str:
         message = aio_pika.Message(json.dumps(event).encode(), message_id=message_id, type=event["type"])
         await channel.default_exchange.publish(message, f"quartet.{service}.dead")
     return message_id
+
+
+async def totals_are_apart(world: World, service: str) -> None:
+    """Metrics reads totals of the tenant that it names, nobody else reads any."""
+    url = direct(world.stack, f"/{service}/totals")
+    body = {"since": "2026-01-31T09:00:00Z", "applied": []}
+    assert (await world.owner.post(url, json=body)).status_code == 403
+    async with as_service(world, "metrics") as metrics:
+        for tenant, has_some in ((world.tenant, True), (new_tenant(), False)):
+            answer = (await metrics.post(url, json=body, headers={"Quartet-Tenant": tenant})).json()
+            assert any(one["value"] for one in answer["totals"]) is has_some
+            assert {event["tenantid"] for event in answer["events"]} <= {tenant}
+        assert (await metrics.post(url, json=body)).status_code == 400

@@ -82,6 +82,13 @@ ACTIVITIES = {
     "audit.retention.applied": Activity(ENTITY, 4, "Delete"),
     "audit.legal_hold.set": Activity(ENTITY, 1, "Create"),
     "audit.legal_hold.released": Activity(ENTITY, 4, "Delete"),
+    "metrics.alert_rule.created": Activity(ENTITY, 1, "Create"),
+    "metrics.alert_rule.updated": Activity(ENTITY, 3, "Update"),
+    "metrics.alert_rule.deleted": Activity(ENTITY, 4, "Delete"),
+    "metrics.alert.fired": Activity(ENTITY, OTHER, "Fire"),
+    "metrics.alert.resolved": Activity(ENTITY, OTHER, "Resolve"),
+    "metrics.drift.detected": Activity(ENTITY, OTHER, "Detect"),
+    "metrics.drift.repaired": Activity(ENTITY, 3, "Update"),
     "request.refused": Activity(API, UNKNOWN, "Unknown"),  # or one of METHODS
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),

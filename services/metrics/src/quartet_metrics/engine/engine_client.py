@@ -90,6 +90,11 @@ class EngineClient:
         url = f"{self._base(self._write_url)}/api/v1/import"
         await self._change(url, content=lines)
 
+    async def write_samples(self, packed: bytes) -> None:
+        """Import a request of Prometheus remote write 1.0, in snappy. Raises UnavailableError."""
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+        await self._change(f"{self._base(self._write_url)}/api/v1/write", content=packed, headers=headers)
+
     async def delete(self, selectors: Sequence[str]) -> None:
         """Delete the series of any of `selectors`. Raises UnavailableError."""
         url = f"{self._base(self._url).replace('/select/', '/delete/')}/api/v1/admin/tsdb/delete_series"

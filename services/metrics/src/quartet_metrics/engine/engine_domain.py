@@ -18,6 +18,10 @@ DAILY: Final = tuple(name for name, metric in METRICS.items() if metric.kind is 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SETTLED: Final = timedelta(seconds=5)
 """How long the engine needs until it can delete what was written."""
+DURABLE: Final = timedelta(minutes=1)
+"""After which no crash of the engine undoes a deletion, and no request that was taken before the deletion of its tenant
+writes any more.
+"""
 SOON, FAR = timedelta(minutes=1), timedelta(minutes=5)
 """A series with events that are later than FAR is written again SOON, any other with late events after a day."""
 

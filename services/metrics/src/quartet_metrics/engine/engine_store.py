@@ -7,7 +7,7 @@ from datetime import datetime
 import asyncpg
 
 from quartet_common.data.connections import Connection
-from quartet_metrics.engine.engine_domain import DAILY, SETTLED
+from quartet_metrics.engine.engine_domain import DAILY, DURABLE, SETTLED
 from quartet_metrics.series.series_store import FAR_PAST, ChangedSeries
 
 
@@ -46,21 +46,34 @@ WHERE series.tenant_id = locked.tenant_id AND series.series = locked.series"""
 SCHEDULE = """
 INSERT INTO engine_rewrites AS known (tenant_id, series, due_at)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[])
-ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at)"""
+ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at), passes = 2"""
 SCHEDULE_ALL = """
-INSERT INTO engine_rewrites AS known (tenant_id, series, due_at) SELECT tenant_id, series, $1 FROM series
+INSERT INTO engine_rewrites AS known (tenant_id, series, due_at, passes) SELECT tenant_id, series, $1, 1 FROM series
 ON CONFLICT (tenant_id, series) DO UPDATE SET due_at = least(known.due_at, excluded.due_at)"""
 DUE = """
 SELECT tenant_id, series, metric, labels, revision FROM engine_rewrites JOIN series USING (tenant_id, series)
 WHERE due_at <= $1 AND NOT EXISTS (SELECT FROM deleted_tenants WHERE deleted_tenants.tenant_id = series.tenant_id)
 ORDER BY tenant_id, series LIMIT $2"""
 REWRITTEN = """
-DELETE FROM engine_rewrites USING unnest($1::text[], $2::bigint[]) AS written (tenant_id, series)
-WHERE engine_rewrites.tenant_id = written.tenant_id AND engine_rewrites.series = written.series"""
+WITH noted AS (
+    INSERT INTO engine_rewritten (tenant_id, rewritten_at) SELECT DISTINCT unnest($1::text[]), $4::timestamptz
+    ON CONFLICT (tenant_id) DO UPDATE SET rewritten_at = excluded.rewritten_at
+), done AS (
+    UPDATE engine_rewrites AS known SET passes = passes - 1, due_at = $3
+    FROM unnest($1::text[], $2::bigint[]) AS written (tenant_id, series)
+    WHERE known.tenant_id = written.tenant_id AND known.series = written.series AND passes > 1
+    RETURNING known.tenant_id, known.series
+)
+DELETE FROM engine_rewrites AS known USING unnest($1::text[], $2::bigint[]) AS written (tenant_id, series)
+WHERE known.tenant_id = written.tenant_id AND known.series = written.series AND passes <= 1"""
 TO_ERASE = """
-SELECT tenant_id FROM deleted_tenants WHERE NOT EXISTS (
-    SELECT FROM engine_erased WHERE engine_erased.tenant_id = deleted_tenants.tenant_id)
+SELECT tenant_id FROM deleted_tenants WHERE deleted_at <= $2 AND NOT EXISTS (
+    SELECT FROM engine_erased WHERE engine_erased.tenant_id = deleted_tenants.tenant_id
+    AND (passes > 1 OR erased_at > $3))
 ORDER BY tenant_id LIMIT $1"""
+ERASED = """
+INSERT INTO engine_erased AS known (tenant_id, erased_at) SELECT unnest($1::text[]), $2
+ON CONFLICT (tenant_id) DO UPDATE SET passes = known.passes + 1, erased_at = excluded.erased_at"""
 WAITING = """
 SELECT (SELECT count(*) FROM series) AS series, (SELECT count(*) FROM engine_rewrites WHERE due_at <= $1) AS waiting"""
 
@@ -108,9 +121,10 @@ async def read_due(connection: Connection, now: datetime, limit: int) -> list[Ch
     ]
 
 
-async def mark_rewritten(connection: Connection, written: Sequence[ChangedSeries]) -> None:
-    """Note that series were written again."""
-    await connection.execute(REWRITTEN, [one.tenant for one in written], [one.series for one in written])
+async def mark_rewritten(connection: Connection, written: Sequence[ChangedSeries], now: datetime) -> None:
+    """Note that series were written again until `now`; after the first pass a second one is due."""
+    tenants, series = [one.tenant for one in written], [one.series for one in written]
+    await connection.execute(REWRITTEN, tenants, series, now + DURABLE, now)
 
 
 async def read_waiting(connection: Connection, now: datetime) -> tuple[int, int]:
@@ -119,16 +133,14 @@ async def read_waiting(connection: Connection, now: datetime) -> tuple[int, int]
     return (0, 0) if row is None else (row["series"], row["waiting"])
 
 
-async def read_deleted_tenants(connection: Connection, limit: int) -> list[str]:
-    """Up to `limit` deleted tenants that the engine may have series of."""
-    return [row["tenant_id"] for row in await connection.fetch(TO_ERASE, limit)]
+async def read_deleted_tenants(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Up to `limit` deleted tenants that the engine may have series of, all of which it can delete by now."""
+    return [row["tenant_id"] for row in await connection.fetch(TO_ERASE, limit, now - SETTLED, now - DURABLE)]
 
 
-async def mark_erased(connection: Connection, tenants: Sequence[str]) -> None:
-    """Note that the engine has no series of deleted tenants."""
-    await connection.execute(
-        "INSERT INTO engine_erased (tenant_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", list(tenants)
-    )
+async def mark_erased(connection: Connection, tenants: Sequence[str], now: datetime) -> None:
+    """Note that the engine has deleted the series of deleted tenants; after the first pass a second one is due."""
+    await connection.execute(ERASED, list(tenants), now)
 
 
 def _present(row: asyncpg.Record) -> Present:

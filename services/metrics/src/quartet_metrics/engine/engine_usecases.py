@@ -89,7 +89,7 @@ class EngineWriter:
         await self._erase_tenants()
         if not await self._has_mark():
             logger.warning("the engine of metrics is new or has lost its data: it is filled from PostgreSQL")
-            async with database.transaction() as connection:
+            async with database.transaction() as connection:  # committed before the mark says that all is well
                 await engine_store.schedule_all(connection, now)
         after = ("", -(2**63))
         while some := await self._read_all(now, after):
@@ -137,7 +137,7 @@ class EngineWriter:
         await self._engine.delete([selector_of(_key(one)) for one in due])
         await self._engine.write(b"\n".join(lines))
         async with database.transaction() as connection:
-            await engine_store.mark_rewritten(connection, due)
+            await engine_store.mark_rewritten(connection, due, self._container.clock())
 
     async def _history_lines(self, connection: Connection, due: Sequence[ChangedSeries], now: datetime) -> list[bytes]:
         config = self._container.config
@@ -159,13 +159,13 @@ class EngineWriter:
         return bool(msgspec.json.decode(found.body)["data"]["result"])
 
     async def _erase_tenants(self) -> None:
-        database = self._container.database
+        now, database = self._container.clock(), self._container.database
         async with database.connection() as connection:
-            tenants = await engine_store.read_deleted_tenants(connection, TENANTS)
+            tenants = await engine_store.read_deleted_tenants(connection, now, TENANTS)
         if tenants:
             await self._engine.delete([tenant_filter(tenant) for tenant in tenants])
             async with database.transaction() as connection:
-                await engine_store.mark_erased(connection, tenants)
+                await engine_store.mark_erased(connection, tenants, now)
 
 
 def _beginning(one: engine_store.Present) -> list[Sample]:

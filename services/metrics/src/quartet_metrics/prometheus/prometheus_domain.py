@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,6 +16,14 @@ Labels = dict[str, str]
 API_VERSION: Final = "2.24.0"
 """The version of Prometheus whose API this is; newer clients leave out what it does not have."""
 MAX_REASON = 300
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A valid request about series or labels; `limit` is the largest number of results."""
+
+    forwarded: dict[str, str | list[str]]
+    limit: int | None
 
 
 class QueryError(ServiceError):

@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from quartet_common.core.validation_messages import MAX_SHOWN, shown
 from quartet_common.web.query_parameters import BadParameterError, time, whole_number
+from quartet_metrics.prometheus.prometheus_domain import Selection
 
 MAX_QUERY = 16 * 1024
 """Maximum length of a query or selector in bytes."""
@@ -27,14 +27,6 @@ TIME_RULE = "must be seconds since 1970, or an RFC 3339 time, before 2100"
 
 Given = Mapping[str, Sequence[str]]
 """The sent parameters: name to all its values."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A valid request about series or labels; `limit` is the largest number of results."""
-
-    forwarded: dict[str, str | list[str]]
-    limit: int | None
 
 
 def read_instant(given: Given) -> dict[str, str]:

@@ -78,6 +78,7 @@ REFERENCE = Reference(
         },
         f"POST {PREFIX}/api/v1/series": {"match[]": ["quartet_events_total"]},
         f"POST {PREFIX}/api/v1/labels": {"match[]": ["quartet_events_total"], "limit": "100"},
+        "POST /metrics/reconciliation": {"tenant": "acme", "repair": True},
     },
     parameters={"name": "The name of a label."},
 )

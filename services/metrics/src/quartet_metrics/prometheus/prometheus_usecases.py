@@ -13,6 +13,7 @@ from quartet_metrics.engine.engine_client import EngineClient, Parameters, engin
 from quartet_metrics.engine.engine_domain import TENANT
 from quartet_metrics.prometheus.prometheus_domain import (
     QueryError,
+    Selection,
     answer,
     own_label_sets,
     own_names,
@@ -20,7 +21,6 @@ from quartet_metrics.prometheus.prometheus_domain import (
     refusal,
     values_of,
 )
-from quartet_metrics.prometheus.prometheus_parameters import Selection
 
 QUERIES, QUERIES_OF_TENANT = 8, 4
 """Queries that a process has in the engine at a time, in all and of one tenant; more wait."""

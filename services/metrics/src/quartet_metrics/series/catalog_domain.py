@@ -87,6 +87,20 @@ MEMBERSHIPS = Metric(
 SESSIONS = Metric("quartet_sessions", Kind.GAUGE, "sessions", (), "Sessions of persons that have not ended.")
 CLIENTS = Metric("quartet_api_clients", Kind.GAUGE, "clients", (), "API clients that exist.")
 ENTRIES = Metric("quartet_audit_entries", Kind.GAUGE, "entries", (), "Entries of the audit log that have not expired.")
+DRIFT = Metric(
+    "quartet_metrics_drift",
+    Kind.GAUGE,
+    "things",
+    ("metric", "label"),
+    "By how much too many things a gauge has counted, by the last comparison with users, groups and audit.",
+)
+REFUSED_POINTS = Metric(
+    "quartet_refused_points_total",
+    Kind.COUNTER,
+    "points",
+    ("reason",),
+    "Points of applications that were refused, by reason; the response to the sender says more.",
+)
 _ACTIVE = "Different users who were active in the {} UTC that end with the day."
 DAILY_USERS = Metric(
     "quartet_daily_active_users", Kind.DAILY, "users", (), "Different users who were active on the day (UTC)."
@@ -109,6 +123,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             SESSIONS,
             CLIENTS,
             ENTRIES,
+            DRIFT,
+            REFUSED_POINTS,
             DAILY_USERS,
             WEEKLY_USERS,
             MONTHLY_USERS,

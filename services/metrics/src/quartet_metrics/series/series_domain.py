@@ -74,17 +74,28 @@ def tally(events: Iterable[Event]) -> Counter[Place]:
 
 def changes_of(event: Event) -> Iterator[Change]:
     """What one event adds. Amounts are sums of what events say, so their order does not matter."""
-    action = APPLICATION if event.routing_key.startswith(f"{APPLICATION}.") else event.action
+    action = _action(event)
     yield EVENTS, (action, event.outcome), 1
     yield ENTRIES, (), 1
+    yield from facts_of(event)
     service, _, fact = action.partition(".")
-    rule = RULES.get(action) or RULES.get(fact)
-    if rule is not None:
-        yield from rule(event)
     if service in SCIM_RULES and fact in SCIM_RULES[service]:
         resource, operation, members = SCIM_RULES[service][fact]
         client = event.actorid if event.actortype == CLIENT else event.actortype or "unknown"
         yield SCIM_CHANGES, (client, resource, operation), _length(event, members) if members else 1
+
+
+def facts_of(event: Event) -> Iterator[Change]:
+    """What one event adds by the fact that it reports, besides the number of events and of changes over SCIM."""
+    action = _action(event)
+    rule = RULES.get(action) or RULES.get(action.partition(".")[2])
+    if rule is not None:
+        yield from rule(event)
+
+
+def _action(event: Event) -> str:
+    """The action, which is the same for all events of applications."""
+    return APPLICATION if event.routing_key.startswith(f"{APPLICATION}.") else event.action
 
 
 def _user_created(event: Event) -> Iterator[Change]:

@@ -70,7 +70,7 @@ def require_new(origin: str, known: list[Origin]) -> None:
     """Raises ServiceError 409 if the tenant has allowed `origin`, or has too many origins."""
     if any(one.origin == origin for one in known):
         raise ServiceError(409, "origin_exists", f"The tenant has allowed {origin} already.")
-    if False:
+    if len(known) >= MAX_ORIGINS:
         raise ServiceError(
             409,
             "too_many_origins",

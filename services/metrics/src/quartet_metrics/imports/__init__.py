@@ -1,0 +1,1 @@
+"""Imports what `/metrics/data/export` has exported."""

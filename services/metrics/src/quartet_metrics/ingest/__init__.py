@@ -1,0 +1,1 @@
+"""Metrics from applications: OTLP and Prometheus remote write become samples in the engine."""

@@ -1,0 +1,88 @@
+"""Prometheus remote write 1.0 as points; its messages are defined here, since no kept package has them."""
+
+from typing import Any, Final
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+from quartet_metrics.ingest.point_domain import (
+    WHOLE,
+    Collected,
+    Point,
+    Reason,
+    RefusedError,
+    check_name,
+    check_time,
+    labels_bytes,
+)
+
+NAME: Final = "__name__"
+_OPTIONAL, _REPEATED = FieldDescriptorProto.LABEL_OPTIONAL, FieldDescriptorProto.LABEL_REPEATED
+_DOUBLE, _INT64 = FieldDescriptorProto.TYPE_DOUBLE, FieldDescriptorProto.TYPE_INT64
+_STRING, _BYTES, _MESSAGE = (
+    FieldDescriptorProto.TYPE_STRING,
+    FieldDescriptorProto.TYPE_BYTES,
+    FieldDescriptorProto.TYPE_MESSAGE,
+)
+MESSAGES: Final = {
+    "Label": [("name", 1, _STRING, ""), ("value", 2, _STRING, "")],
+    "Sample": [("value", 1, _DOUBLE, ""), ("timestamp", 2, _INT64, "")],
+    "TimeSeries": [
+        ("labels", 1, _MESSAGE, "Label"),
+        ("samples", 2, _MESSAGE, "Sample"),
+        ("histograms", 4, _BYTES, "*"),
+    ],
+    "WriteRequest": [("timeseries", 1, _MESSAGE, "TimeSeries")],
+}
+"""Fields of prometheus.WriteRequest: name, number, type and message, `*` for a list. Others, such as exemplars and
+metadata, are skipped.
+"""
+
+
+def _write_request() -> Any:
+    file = FileDescriptorProto(name="remote_write.proto", package="prometheus", syntax="proto3")
+    for name, fields in MESSAGES.items():
+        message = DescriptorProto(name=name)
+        for field, number, kind, of in fields:
+            added = message.field.add(name=field, number=number, type=kind, label=_REPEATED if of else _OPTIONAL)
+            if kind == _MESSAGE:
+                added.type_name = f".prometheus.{of}"
+        file.message_type.append(message)
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
+
+
+WriteRequest: Final = _write_request()
+
+
+def read_points(request: Any, now: int) -> Collected:
+    """The samples of a WriteRequest; `now` is in milliseconds. Raises TooManySamplesError."""
+    found = Collected()
+    for series in request.timeseries:
+        if series.histograms:
+            detail = "native histograms cannot be stored. Send classic ones, with send_native_histograms: false."
+            found.refuse(RefusedError(Reason.UNSUPPORTED, detail), len(series.histograms))
+        if not series.samples:
+            continue
+        try:
+            name, labels = _labels_of(series)
+        except RefusedError as error:
+            found.refuse(error, len(series.samples))
+            continue
+        for sample in series.samples:
+            try:
+                check_time(sample.timestamp, now)
+                found.add(Point(name, labels, sample.timestamp * 1_000_000, {WHOLE: sample.value}))
+            except RefusedError as error:
+                found.refuse(error)
+    return found
+
+
+def _labels_of(series: Any) -> tuple[str, bytes]:
+    """The name and the other labels of a series. Raises RefusedError."""
+    labels = {one.name: one.value for one in series.labels}
+    if len(labels) != len(series.labels):
+        raise RefusedError(Reason.BAD_LABEL, "a series has the same label twice. Check the sender.")
+    return check_name(labels.pop(NAME, "")), labels_bytes(labels)

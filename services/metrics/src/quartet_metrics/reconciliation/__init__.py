@@ -1,0 +1,1 @@
+"""Compares gauges with what users, groups and audit have, and corrects them."""

@@ -1,0 +1,1 @@
+"""What the tenant has in total, for metrics."""
