@@ -80,7 +80,7 @@ def test_the_folder_of_the_proxy_is_roots_also_if_an_earlier_version_gave_it_to_
     outside.mkdir()
     (home.data / "nginx/proxy").symlink_to(outside)
     accounts.give(home.data / "nginx", account)
-    nginx.prepare(home, {"proxy": 8080}, {}, account.pw_name)
+    nginx.prepare(home, {"proxy": 8080, "proxy-metrics": 8081}, {}, account.pw_name)
     command = [str(binaries.find().nginx), "-t", "-p", str(home.run), "-c", str(home.run / "nginx.conf")]
     subprocess.run([*command, "-e", "/dev/stderr"], check=True, capture_output=True)  # creates the subfolders
     made = (home.data / "nginx").stat()
