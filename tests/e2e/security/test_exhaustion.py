@@ -130,8 +130,10 @@ FORMS: dict[str, bytes] = {
     "a long one": b"grant_type=client_credentials&client_id=" + b"x" * 500_000,
     "brackets": b"grant_type[]=client_credentials&client_id[a][b]=x",
 }
-VALID = {("/metrics/prometheus/api/v1/labels", "nothing")}
-"""A form of this API may be empty, by the path and the name of the body: labels of all series."""
+VALID = {("/metrics/prometheus/api/v1/labels", "nothing"), ("/metrics/otlp/v1/metrics", "nothing")}
+"""What may be empty, by the path and the name of the body: the form for the labels of all series, and a Protobuf message
+without metrics.
+"""
 
 
 def taking_bodies(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

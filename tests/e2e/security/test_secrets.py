@@ -235,7 +235,16 @@ async def test_the_error_log_of_the_proxy_shows_no_token_in_a_url(stack: Stack, 
         refused += [await anybody.get(f"/metrics/{one}") for one in (scim, jwt)]
         refused.append(await anybody.get("/metrics/query", headers={"Referer": f"http://x/?access_token={jwt}"}))
     assert {(one.status_code, one.headers["Content-Type"]) for one in refused} == {(400, "application/problem+json")}
-    log = (stack.home.logs / "proxy.log").read_bytes()
+    last = unique("last")
+    async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as anybody:
+        await anybody.get(f"/{last}")
+
+    async def logged() -> bytes:
+        """The log up to a line that follows all others."""
+        log = (stack.home.logs / "proxy.log").read_bytes()
+        return log if last.encode() in log else b""
+
+    log = await eventually(logged, "the last request in the log")
     assert f"metric={told}".encode() in log, "the error log is looked at"
     assert known.found_in(log) == []
 
