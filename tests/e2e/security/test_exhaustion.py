@@ -131,7 +131,7 @@ FORMS: dict[str, bytes] = {
     "brackets": b"grant_type[]=client_credentials&client_id[a][b]=x",
 }
 VALID = {("/metrics/prometheus/api/v1/labels", "nothing"), ("/metrics/otlp/v1/metrics", "nothing")}
-"""What may be empty, by the path and the name of the body: the form for the labels of all series, and a Protobuf message
+"""What may be empty, by the path and the name of the body: a form for the labels of all series, a Protobuf message
 without metrics.
 """
 
