@@ -88,11 +88,12 @@ def reconcile(
 def all_tenants(ask: Callable[[str, str], Document]) -> list[str]:
     """The ids of all tenants with counts, page by page."""
     found: list[str] = []
-    while True:
-        page = ask("GET", f"{RECONCILIATION}?after={found[-1] if found else ''}")["tenants"]
-        if not page:
-            return found
-        found += [one["tenant"] for one in page]
+    onward: str | None = ""
+    while onward is not None:
+        page = ask("GET", f"{RECONCILIATION}?count=1000&cursor={onward}")
+        found += [one["tenant"] for one in page["tenants"]]
+        onward = page["next"]
+    return found
 
 
 def rows_of(found: Sequence[Document]) -> list[dict[str, Any]]:

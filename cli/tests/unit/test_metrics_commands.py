@@ -19,11 +19,12 @@ def test_a_rebuild_shows_each_step_until_nothing_waits() -> None:
 
 
 def test_all_pages_of_tenants_are_read() -> None:
-    pages = {"": ["acme", "globex"], "globex": ["initech"], "initech": []}
+    pages = {"": (["acme", "globex"], "second"), "second": (["initech"], None)}
 
     def ask(method: str, path: str) -> Document:
         assert method == "GET"
-        return {"tenants": [{"tenant": one} for one in pages[path.partition("after=")[2]]]}
+        names, onward = pages[path.partition("cursor=")[2]]
+        return {"tenants": [{"tenant": one} for one in names], "next": onward}
 
     assert all_tenants(ask) == ["acme", "globex", "initech"]
 

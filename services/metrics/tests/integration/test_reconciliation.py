@@ -130,4 +130,4 @@ async def test_an_unknown_tenant_name_and_a_missing_scope_are_refused(metrics: R
     assert "tenant" in (await refused.get_json())["detail"]
     own = metrics.tokens.headers(new_tenant(), ["metrics:read"])
     assert (await metrics.client.get("/metrics/reconciliation", headers=own)).status_code == 403
-    assert (await metrics.client.get("/metrics/reconciliation?limit=0", headers=headers)).status_code == 400
+    assert (await metrics.client.get("/metrics/reconciliation?count=0", headers=headers)).status_code == 400

@@ -57,15 +57,16 @@ class ComparedTenantList(Struct):
     """A page of tenants, in the order of their ids."""
 
     tenants: list[ComparedTenant]
+    next: Annotated[str | None, Meta(description="The cursor of the next page; null on the last one.")]
 
     @classmethod
-    def of(cls, found: list[Tenant]) -> "ComparedTenantList":
+    def of(cls, found: list[Tenant], onward: str | None) -> "ComparedTenantList":
         """The document of a page."""
-        return cls([ComparedTenant(*one) for one in found])
+        return cls([ComparedTenant(*one) for one in found], onward)
 
 
 class TenantListQuery(Struct):
     """Which page is listed."""
 
-    after: Annotated[str, Meta(description="The last tenant of the page before; without it, the first page.")] = ""
-    limit: Annotated[int, Meta(description="How many tenants are listed at most, 1 to 1,000.")] = 1000
+    cursor: str | None = None
+    count: int | None = None

@@ -1,13 +1,15 @@
 """Routes of comparisons: platform administrators compare a tenant, and list how tenants were compared last."""
 
+from operator import attrgetter
+
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.guard import requires
-from quartet_common.web.query_parameters import whole_number
+from quartet_common.web.pages import next_cursor, read_page, read_parameters
 from quartet_common.web.responses import json_response
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.reconciliation.reconciliation_models import (
@@ -17,8 +19,6 @@ from quartet_metrics.reconciliation.reconciliation_models import (
     TenantListQuery,
 )
 from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler, list_tenants
-
-MAX_TENANTS = 1000
 
 blueprint = Blueprint("reconciliation", __name__, url_prefix="/metrics/reconciliation")
 
@@ -30,9 +30,11 @@ blueprint = Blueprint("reconciliation", __name__, url_prefix="/metrics/reconcili
 @document_response(ComparedTenantList)
 async def list_() -> Response:
     """List tenants with counts, when all their gauges were compared last, and how many differed."""
-    limit = whole_number("limit", request.args.get("limit", str(MAX_TENANTS)), 1, MAX_TENANTS)
-    found = await list_tenants(app_container(MetricsConfig), request.args.get("after", ""), limit)
-    return json_response(msgspec.json.encode(ComparedTenantList.of(found)))
+    context = ["metrics.reconciliation"]
+    after, count = read_page(read_parameters("cursor", "count"), context, "")
+    found = await list_tenants(app_container(MetricsConfig), after, count + 1)
+    onward = next_cursor(found, count, context, attrgetter("tenant"))
+    return json_response(msgspec.json.encode(ComparedTenantList.of(found[:count], onward)))
 
 
 @blueprint.post("")
