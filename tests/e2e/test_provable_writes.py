@@ -105,7 +105,7 @@ async def directory_changes(api: Api) -> None:
 
 
 async def machines_change(api: Api) -> None:
-    """Roles, API clients and SCIM tokens are made, changed and removed."""
+    """Roles, API clients, origins and SCIM tokens are made, changed and removed."""
     user = await api.create_user()
     role = await done(await api.post("/users/roles", json={"name": "Auditor", "scopes": ["audit:read"]}))
     path = f"/users/roles/{role['id']}"
@@ -124,6 +124,8 @@ async def machines_change(api: Api) -> None:
     secret = await done(await api.post(f"{path}/secrets", json={"overlap_seconds": 0}))
     await done(await api.delete(f"{path}/secrets/{secret['id']}"))
     await done(await api.delete(path))
+    origin = await done(await api.post("/users/origins", json={"origin": "https://app.example.com"}))
+    await done(await api.delete(f"/users/origins/{origin['id']}"))
     made = await done(await api.post("/users/scim-tokens", json={"name": "okta", "expires_in_days": 1}))
     await done(await api.delete(f"/users/scim-tokens/{made['id']}"))
 
