@@ -215,6 +215,8 @@ async def test_figures_are_exact_after_worker_engine_and_redis_are_killed_and_th
     publishing = asyncio.ensure_future(publish_slowly(stack, expected.events, part))
     for turn, victims in enumerate(KILLED):
         await counting_goes_on(stack, tenant, (turn + 1) * part)
+        if victims:
+            await back(stack, *victims)  # from the turn before
         await asyncio.gather(*(kill(stack, name) for name in victims))
         if not victims:
             await lose_data_of_the_engine(stack)

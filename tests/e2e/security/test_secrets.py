@@ -237,7 +237,7 @@ async def test_the_error_log_of_the_proxy_shows_no_token_in_a_url(stack: Stack, 
     assert {(one.status_code, one.headers["Content-Type"]) for one in refused} == {(400, "application/problem+json")}
     last = unique("last")
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as anybody:
-        await anybody.get(f"/{last}")
+        await anybody.get("/", headers={"X-Request-Id": last})
 
     async def logged() -> bytes:
         """The log up to a line that follows all others."""
