@@ -26,7 +26,6 @@ from quartet_common.runtime.readiness import Check, Readiness, database_check
 from quartet_common.telemetry.event_loop import EventLoopDelay
 from quartet_common.web import memory
 from quartet_common.web.blueprints import docs, health
-from quartet_common.web.cors import install_cors
 from quartet_common.web.cursors import EXTENSION as CURSORS
 from quartet_common.web.cursors import cursor_key
 from quartet_common.web.denied_requests import EXTENSION, DeniedRequestLog
@@ -101,8 +100,7 @@ def create_base_app(
     _install_openapi(app, config.service, title)
     _install_asyncapi(app, config.service, title, events)
     app.keep_responses()
-    install_request_hooks(app)
-    install_cors(app, container.origins)
+    install_request_hooks(app, container.origins)
     install_guard(app, lambda: container.verifier, limiter, lambda: container.client_tokens)
     install_error_handlers(app, refusals, limiter, render_error, other_errors)
     _install_lifespan(app, container, [refusals, *background], limiter)

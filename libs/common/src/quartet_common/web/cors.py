@@ -2,11 +2,10 @@
 
 import re
 
-from quart import Quart, Request, Response
+from quart import Request
 
 from quartet_common.auth.origin_list import OriginList
-from quartet_common.web.service_request import running_globals, running_request
-from quartet_serving.sending import add_headers
+from quartet_common.web.service_request import running_globals
 
 EXPOSED = ", ".join((
     "ETag", "Idempotency-Replayed", "Link", "Location", "Quartet-Event", "RateLimit", "RateLimit-Policy", "Retry-After",
@@ -14,27 +13,21 @@ EXPOSED = ", ".join((
 ))  # fmt: skip
 """Headers that pages of allowed origins may read, besides the safelisted ones."""
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+VARY = ("Vary", "Origin")
+"""A shared cache must not give the response to another origin."""
 MAX_AGE = "600"
 """Seconds for which a browser may keep the answer to a preflight."""
 NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 """A list of header names (RFC 9110 section 5.6.1)."""
 
 
-def install_cors(app: Quart, origins: OriginList) -> None:
-    """Add CORS headers to every response of `app`, also to errors.
+def cors_headers(origins: OriginList, request: Request) -> list[tuple[str, str]]:
+    """The CORS headers of the response to `request`, also of an error.
 
     Never Access-Control-Allow-Credentials: tokens are in a header, which no browser adds to a request on its own.
     """
-
-    async def add(response: Response) -> Response:
-        request = running_request()
-        add_headers(response, [("Vary", "Origin")])  # a shared cache must not give it to another origin
-        sent = request.headers.getlist("Origin")
-        if len(sent) == 1:
-            add_headers(response, _permission(origins, request, sent[0]))
-        return response
-
-    app.after_request(add)
+    sent = request.headers.getlist("Origin")
+    return [VARY, *_permission(origins, request, sent[0])] if len(sent) == 1 else [VARY]
 
 
 def _permission(origins: OriginList, request: Request, origin: str) -> list[tuple[str, str]]:

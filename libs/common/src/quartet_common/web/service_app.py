@@ -16,10 +16,12 @@ from quart.wrappers.response import DataBody
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from quartet_common.auth.opaque_tokens import hide
+from quartet_common.auth.origin_list import OriginList
 from quartet_common.core.errors import BadRequestError
 from quartet_common.core.identifiers import new_id_text
 from quartet_common.runtime.unit_of_work import PUBLISHED
 from quartet_common.telemetry.logs import begin_context
+from quartet_common.web.cors import cors_headers
 from quartet_common.web.memory import Memory
 from quartet_common.web.pauses import Pauses
 from quartet_common.web.service_request import FREE_BYTES, ServiceRequest, running_globals, running_request
@@ -99,7 +101,7 @@ class ServiceApp(ServedApp):
         return hide(path)
 
 
-def install_request_hooks(app: Quart) -> None:
+def install_request_hooks(app: Quart, origins: OriginList) -> None:
     async def begin() -> None:
         state = running_globals()
         state.started = time.perf_counter()
@@ -112,8 +114,8 @@ def install_request_hooks(app: Quart) -> None:
             raise BadRequestError("The URL contains a NUL character (%00). Remove it.", "bad_address")
 
     async def finish(response: Response) -> Response:
-        state = running_globals()
-        added = [("X-Request-Id", state.get("request_id", ""))]
+        state, asked = running_globals(), running_request()
+        added = [("X-Request-Id", state.get("request_id", "")), *cors_headers(origins, asked)]
         limits = state.get("limits")
         if limits is not None:
             added += [("RateLimit-Policy", limits[0]), ("RateLimit", limits[1])]
@@ -123,7 +125,7 @@ def install_request_hooks(app: Quart) -> None:
         present = {name.lower() for name, _ in response.headers}
         added += [header for lower, header in BY_LOWER_NAME.items() if lower not in present]
         add_headers(response, added)
-        _log_request(running_request(), response, state.get("started"))
+        _log_request(asked, response, state.get("started"))
         return response
 
     app.before_request(begin)
