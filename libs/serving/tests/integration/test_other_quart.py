@@ -80,4 +80,4 @@ def test_this_library_works_with_the_next_version_of_quart(tmp_path: Path) -> No
     path = os.pathsep.join(str(CHECKOUT / folder) for folder in ("libs/serving/src", "libs/testing/src"))
     options = ("-q", "-c", tmp_path / "pytest.ini", f"--rootdir={LIBRARY}", f"--confcutdir={LIBRARY}", "-m", "not slow")
     output = run(python, "-m", "pytest", *options, LIBRARY / "tests", environment={**kept, "PYTHONPATH": path})
-    assert re.search(r"\b1\d\d passed", output), output
+    assert re.search(r"\b[1-9]\d\d passed", output), output

@@ -123,7 +123,8 @@ async def compare(metrics: RunningService, number: int) -> Counter[str]:
     await eventually(lambda: _lists(other, everything, 4), "the foreign series are there")
     after = await asking.all(asked)
     for request, first, second in zip(asked, before, after, strict=True):
-        assert comparable(first, request) == comparable(second, request), request
+        if comparable(first, request) != comparable(second, request):
+            assert await is_repeated(asking, request, first), (request, first, second)
         if second.startswith("{"):  # an error repeats parts of the query
             assert "marked" not in second, request
             assert str(MARK)[:6] not in second, request
@@ -131,6 +132,16 @@ async def compare(metrics: RunningService, number: int) -> Counter[str]:
         "empty" if one.endswith(('"result":[]}}', '"data":[]}')) else "found" if one.startswith("{") else one[:3]
         for one in after
     )
+
+
+async def is_repeated(asking: Asking, request: tuple[str, Any], first: str) -> bool:
+    """Whether a request has its first result again, of some that it has in turn: the engine adds in the order in which
+    it finds series, and a function such as `remove_resets` takes the least difference for a reset.
+    """
+    for _ in range(50):
+        if comparable(await asking.one(*request), request) == comparable(first, request):
+            return True
+    return False
 
 
 async def _lists(asking: Asking, given: Any, number: int) -> bool:
