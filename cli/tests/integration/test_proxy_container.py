@@ -25,9 +25,10 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104  # what operators set
 ENTRYPOINT = """
 . "$1/proxy.envsh"
 envsubst "$(env | sed -n 's/^\\(QUARTET_[A-Z_]*\\)=.*/${\\1}/p')" <"$1/quartet.conf.template" >"$1/conf.d/quartet.conf"
+sed -i -E 's/listen ([0-9]+)([ ;])/listen 127.0.0.2:\\1\\2/g' "$1/conf.d/quartet.conf"
 exec "$2" -p "$1" -e /dev/stderr -c "$1/nginx.conf" -g "daemon off;" $3
 """
-"""What the entrypoint of the official image does with the files that compose.yaml mounts."""
+"""What the entrypoint of the official image does with the files that compose.yaml mounts; but on loopback only."""
 HTTPS = {"QUARTET_PUBLIC_URL": "https://id.example.com"}
 
 
@@ -97,7 +98,7 @@ def test_nginx_accepts_the_configuration_of_containers(container: Container, tls
     for given in ({}, tls[1], trusted, {**tls[1], **trusted}):
         done = container.checked(given)
         assert done.returncode == 0, done.stderr
-        assert f"listen {container.port}" in (container.folder / "conf.d/quartet.conf").read_text()
+        assert f"listen 127.0.0.2:{container.port}" in (container.folder / "conf.d/quartet.conf").read_text()
 
 
 REFUSED = {

@@ -69,7 +69,7 @@ class BundleVerifier:
         try:
             first = next(rest, None)
             if first is None:
-                raise CutOffError("there is nothing")
+                raise CutOffError("the piece is empty")
             tenant = self._read_header(first)
             self._line = 2
             for line, entry in check_lines(rest, tenant):
