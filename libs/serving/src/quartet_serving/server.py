@@ -1,11 +1,14 @@
 """The server: listening sockets, and the start and end of an ASGI application behind them."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
 import socket
 import ssl
+import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -24,7 +27,16 @@ KEEP_ALIVE = 75.0
 HANDSHAKE = 10.0
 """Timeout of the TLS handshake in seconds."""
 DRAIN = 0.3
-"""Seconds in which responses close their connections before idle ones are closed."""
+"""Seconds in which responses close their connections, and new ones are accepted, before the port is closed."""
+LAST_ACCEPTS = 0.05
+"""Seconds in which the connections that the kernel has already made are accepted before the port is closed."""
+IDLE_AT_END = 2.0
+"""Seconds without a request after which a connection is closed at the end: more than a proxy keeps idle connections
+(1 s), so that the proxy closes them, and none of its requests meets a closing connection.
+"""
+DROP_NEW = struct.pack("=" + "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
+"""A socket filter (Linux, filter.h): load byte 13 of the TCP header, drop the packet if SYN is set in it."""
+SO_ATTACH_FILTER = 26
 BACKLOG = 1024
 """Connections that wait to be accepted."""
 STARTUP = 60.0
@@ -40,19 +52,25 @@ HTTP2 = ("h2", "http/1.1")
 class Settings:
     """The settings of a server on `host`:`port`, with TLS if there is a `context`, which is renewed in place.
 
-    `shutdown_timeout` is the time of running requests at the end, in seconds.
+    `shutdown_timeout` is the time of running requests at the end, and `idle_at_end` that of idle connections, in
+    seconds. With `shares_port` another process of
+    the same user can listen on the port too, so that it can take over.
     """
 
     host: str
     port: int
     shutdown_timeout: float
     context: ssl.SSLContext | None = None
+    shares_port: bool = False
+    idle_at_end: float = IDLE_AT_END
 
     def listen(self) -> socket.socket:
         """The listening socket. Raises OSError if the port is in use."""
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.shares_port:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((self.host, self.port))
             listener.setblocking(False)
         except OSError:
@@ -75,8 +93,9 @@ async def serve_app(app: "Quart", settings: Settings, stopping: asyncio.Event, t
 async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
     """Serve an ASGI application that needs no start and no end until `stopping` is set.
 
-    For DRAIN seconds responses then close their connections, so that no proxy sends a request into a connection that is
-    being closed; running requests are finished after that.
+    For DRAIN seconds responses then close their connections. Then the port is closed, and connections are closed when
+    they have been idle, so that no proxy sends a request into a connection that is being closed. Running requests are
+    finished.
     """
     _freeze_objects()
     server = _Server(app, settings, stopping)
@@ -84,8 +103,20 @@ async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
         await server.open()
         await stopping.wait()
         await asyncio.sleep(DRAIN)
+        await server.drain()
     finally:
         await server.close()
+
+
+def drop_new_connections(listener: socket.socket) -> None:
+    """Have the kernel drop the packets that open connections, on Linux: clients send them again after a second, to the
+    process that listens then, or are refused. Otherwise closing the port would reset a connection that the kernel has
+    made and the process has not accepted, with the request in it.
+    """
+    if sys.platform == "linux":
+        code = ctypes.create_string_buffer(DROP_NEW)
+        program = struct.pack("@HP", len(DROP_NEW) // 8, ctypes.addressof(code))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def _freeze_objects() -> None:
@@ -102,14 +133,16 @@ class _Server:
         self._settings = settings
         self._host = Host(app, stopping, KEEP_ALIVE)
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Listen. Raises OSError if the port is in use."""
         context, loop = self._settings.context, asyncio.get_running_loop()
+        self._listener = self._settings.listen()
         self._server = await loop.create_server(
             self._connection,
-            sock=self._settings.listen(),
+            sock=self._listener,
             backlog=BACKLOG,
             ssl=context,
             ssl_handshake_timeout=None if context is None else HANDSHAKE,
@@ -118,6 +151,16 @@ class _Server:
 
     def _connection(self) -> "_Negotiated":
         return _Negotiated(self._host)
+
+    async def drain(self) -> None:
+        """Close the port without losing a connection, and wait until none was used in the last `idle_at_end` s."""
+        if self._server is None or self._listener is None:
+            return
+        drop_new_connections(self._listener)
+        await asyncio.sleep(LAST_ACCEPTS)
+        self._server.close()
+        while any(connection.is_recent(self._settings.idle_at_end) for connection in self._host.connections):
+            await asyncio.sleep(LAST_ACCEPTS)
 
     async def close(self) -> None:
         """Stop listening, close idle connections, and wait for running requests, up to the graceful timeout."""

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -20,7 +20,7 @@ from quartet_common.core.retry import connect_with_retry
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
-from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
+from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, is_newer, migrate
 from quartet_common.messaging import event_types, inbox, journal, logging_failures, topology
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
@@ -63,7 +63,9 @@ C = TypeVar("C", bound=ServiceConfig)
 COMMON = "common"
 AUDIT = "audit"
 """The consumer that records all events."""
-USAGE = "api | worker | migrate"
+USAGE = "api | worker | migrate [--rolling]"
+ROLLING = "--rolling"
+"""Refuse migrations that processes of the release before, which still run, could not work with."""
 
 
 def _no_schedules(_: AppContainer[Any]) -> Sequence[Schedule]:
@@ -107,8 +109,14 @@ def create_app_of(module: str) -> "Callable[[AppContainer[C]], Quart]":
 
 def main(service: Service[C], arguments: Sequence[str]) -> None:
     """Run the process that `arguments` name; exits with 2 on wrong usage or configuration."""
-    runs = {"api": _run_api, "worker": _run_worker, "migrate": _run_migrate}
-    if len(arguments) != 1 or arguments[0] not in runs:
+    runs: dict[tuple[str, ...], Callable[[Service[C], C], Coroutine[Any, Any, None]]] = {
+        ("api",): _run_api,
+        ("worker",): _run_worker,
+        ("migrate",): prepare,
+        ("migrate", ROLLING): _prepare_rolling,
+    }
+    run = runs.get(tuple(arguments))
+    if run is None:
         sys.stderr.write(f"usage: python -m {service.package} {USAGE}\n")
         raise SystemExit(2)
     process = arguments[0]
@@ -116,7 +124,7 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
     configure_logs(config.service, process, config.log_level)
     stop_telemetry = start_telemetry(config, process)
     try:
-        uvloop.run(runs[process](service, config))
+        uvloop.run(run(service, config))
     finally:
         stop_telemetry()
 
@@ -307,22 +315,24 @@ async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
             await part
 
 
-async def _run_migrate(service: Service[C], config: C) -> None:
-    await prepare(service, config)
-    logger.info("schema and topology are up to date")
+async def _prepare_rolling(service: Service[C], config: C) -> None:
+    await prepare(service, config, rolling=True)
 
 
-async def prepare(service: Service[C], config: C) -> None:
+async def prepare(service: Service[C], config: C, *, rolling: bool = False) -> None:
     """Bring the schema and the broker's topology to the state that this release needs; idempotent, and safe to run
-    concurrently.
+    concurrently. On a schema of a later release, which this one can use, nothing changes. `rolling`: the processes of
+    the release before still run.
 
     Raises SystemExit with the reason if that fails.
     """
     connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
+    components = {COMMON: find_migrations("quartet_common"), config.service: find_migrations(service.package)}
     try:
-        await migrate(connection, COMMON, find_migrations("quartet_common"))
-        await migrate(connection, config.service, find_migrations(service.package))
-        await service.after_migrations(connection)
+        for component, migrations in components.items():
+            await migrate(connection, component, migrations, rolling=rolling)
+        if not any([await is_newer(connection, *each) for each in components.items()]):
+            await service.after_migrations(connection)
     except MigrationError as error:
         raise SystemExit(str(error)) from None
     finally:
@@ -338,10 +348,11 @@ async def prepare(service: Service[C], config: C) -> None:
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)
+    logger.info("schema and topology are up to date")
 
 
 async def require_schema(package: str, config: ServiceConfig) -> None:
-    """End the process unless the schema is the one that this release knows."""
+    """End the process unless this release can run on the schema."""
     connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await check_schema(connection, COMMON, find_migrations("quartet_common"))
