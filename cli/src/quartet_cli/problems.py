@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from quartet_cli import health
+from quartet_cli.instances import kind_of, service_of
 from quartet_cli.status import ProcessStatus
 
 EVENTS_WAIT: Final = "events wait"
@@ -22,7 +23,6 @@ LINE: Final = re.compile(
 )
 QUEUE: Final = re.compile(r'queue="([^"]*)"')
 DEAD: Final = ".dead"
-WORKER: Final = "-worker"
 
 
 @dataclass
@@ -37,24 +37,32 @@ class EventNumbers:
 
 
 def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessStatus]:
-    """`processes` with the problems of events of each service at its worker. Without an answering worker, the problems
-    of a service are at another worker.
+    """`processes` with the problems of events of each service at its worker. Without a worker, the problems of a service
+    are at another worker.
     """
-    workers = [process for process in processes if process.name.endswith(WORKER) and process.pid]
+    workers = [process for process in processes if kind_of(process.name) == "worker" and process.pid]
     try:
         token = token_file.read_text().strip()
     except OSError:
         return list(processes)
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda worker: read(worker.url, token), workers)
-    numbers = {one.name.removesuffix(WORKER): found for one, found in zip(workers, answers, strict=True) if found}
-    names = {process.name for process in processes}
+    answering: dict[str, tuple[str, EventNumbers]] = {}  # of several workers of a service, the first one
+    for worker, numbers in zip(workers, answers, strict=True):
+        if numbers:
+            answering.setdefault(service_of(worker.name), (worker.name, numbers))
     places: dict[str, tuple[str, ...]] = {}
-    ready = {process.name.removesuffix(WORKER) for process in workers if process.healthy}
-    for service, texts in of_events(numbers, ready).items():
-        name = f"{service}{WORKER}" if f"{service}{WORKER}" in names else f"{next(iter(numbers))}{WORKER}"
+    ready = {service_of(process.name) for process in workers if process.healthy}
+    for service, texts in of_events({name: found for name, (_, found) in answering.items()}, ready).items():
+        own = [process.name for process in processes if is_worker_of(service, process.name)]
+        name = answering[service][0] if service in answering else (own or [next(iter(answering.values()))[0]])[0]
         places[name] = (*places.get(name, ()), *texts)
     return [replace(process, problems=places.get(process.name, ())) for process in processes]
+
+
+def is_worker_of(service: str, name: str) -> bool:
+    """Whether a process is a worker of a service."""
+    return kind_of(name) == "worker" and service_of(name) == service
 
 
 def read(url: str, token: str) -> EventNumbers | None:
