@@ -1,6 +1,7 @@
 """The server: listening sockets, and the start and end of an ASGI application behind them."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import logging
@@ -36,7 +37,9 @@ IDLE_AT_END = 2.0
 """
 DROP_NEW = struct.pack("=" + "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
 """A socket filter (Linux, filter.h): load byte 13 of the TCP header, drop the packet if SYN is set in it."""
-SO_ATTACH_FILTER = 26
+CHOOSE_SECOND = struct.pack("=HBBI", 0x06, 0, 0, 1)
+"""A program that chooses the second of the sockets of a port: the one that listened later. Without one it has no effect."""
+SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF = 26, 51, 68
 BACKLOG = 1024
 """Connections that wait to be accepted."""
 STARTUP = 60.0
@@ -108,15 +111,31 @@ async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
         await server.close()
 
 
-def drop_new_connections(listener: socket.socket) -> None:
-    """Have the kernel drop the packets that open connections, on Linux: clients send them again after a second, to the
-    process that listens then, or are refused. Otherwise closing the port would reset a connection that the kernel has
-    made and the process has not accepted, with the request in it.
+def turn_away(listener: socket.socket) -> None:
+    """Have the kernel (Linux) give new connections to the other process that listens on the port. Without one it drops
+    the packets that open connections: clients send them again after a second, and are refused then.
+
+    Otherwise closing the port would reset a connection that the kernel has made and the process has not accepted, with
+    the request in it.
     """
+    if sys.platform != "linux":
+        return
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        _attach(listener, SO_ATTACH_REUSEPORT_CBPF, CHOOSE_SECOND)
+    _attach(listener, SO_ATTACH_FILTER, DROP_NEW)
+
+
+def _attach(listener: socket.socket, option: int, program: bytes) -> None:
+    code = ctypes.create_string_buffer(program, len(program))
+    with contextlib.suppress(OSError):  # a kernel that cannot do it
+        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+
+
+def _detach(listener: socket.socket) -> None:
+    """Remove the choice, which would stay with the port."""
     if sys.platform == "linux":
-        code = ctypes.create_string_buffer(DROP_NEW)
-        program = struct.pack("@HP", len(DROP_NEW) // 8, ctypes.addressof(code))
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        with contextlib.suppress(OSError):  # there is none
+            listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def _freeze_objects() -> None:
@@ -156,8 +175,9 @@ class _Server:
         """Close the port without losing a connection, and wait until none was used in the last `idle_at_end` s."""
         if self._server is None or self._listener is None:
             return
-        drop_new_connections(self._listener)
+        turn_away(self._listener)
         await asyncio.sleep(LAST_ACCEPTS)
+        _detach(self._listener)
         self._server.close()
         while any(connection.is_recent(self._settings.idle_at_end) for connection in self._host.connections):
             await asyncio.sleep(LAST_ACCEPTS)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +17,8 @@ from quartet_testing.conditions import eventually
 REQUEST = b"POST /x HTTP/1.1\r\nHost: quartet\r\nContent-Length: 1\r\n\r\nx"
 CLIENTS = 6
 PATIENCE = 10.0
+RETRANSMISSION = 0.9
+"""Seconds after which a client opens a connection once more, less some."""
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -42,15 +45,18 @@ class Clients:
         self.answered = 0
         self.refused = 0
         self.lost: list[str] = []
+        self.slowest = 0.0
 
     def run(self) -> None:
         while not self.enough.is_set():
+            begun = time.monotonic()
             try:
                 connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
             except ConnectionRefusedError:
                 self.refused += 1
                 self.enough.wait(0.01)
                 continue
+            self.slowest = max(self.slowest, time.monotonic() - begun)
             with closing(connection):
                 try:
                     self.use(connection)
@@ -116,6 +122,7 @@ async def test_another_server_takes_over_the_port_and_clients_do_not_notice(port
     second_stopping.set()
     await asyncio.wait_for(second, PATIENCE)
     assert (clients.lost, clients.refused) == ([], refused)
+    assert clients.slowest < RETRANSMISSION, "no connection was dropped"
 
 
 async def test_a_connection_that_was_just_used_is_kept_until_its_client_closes_it(port: int) -> None:
