@@ -12,10 +12,12 @@ from quartet_testing.client import GROUPS, USERS, Api, Document, group_document,
 PERIOD = 10
 """Of so many requests one creates a user, one changes a user, one creates a group of users, and the others read."""
 LATEST = 20
+AT_ONCE = 16
+"""Requests that may run: on a loaded machine the rate falls, and nothing is refused because of it."""
 
 
 class SteadyLoad:
-    """Sends `rate` requests a second through `apis` in turn, whether earlier ones are answered or not."""
+    """Sends `rate` requests a second through `apis` in turn, at most AT_ONCE of them at a time."""
 
     def __init__(self, apis: Sequence[Api], rate: float) -> None:
         self.created: list[Document] = []
@@ -24,6 +26,7 @@ class SteadyLoad:
         self.slowest = 0.0
         self._apis = apis
         self._rate = rate
+        self._free = asyncio.Semaphore(AT_ONCE)
         self._sender: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -43,17 +46,17 @@ class SteadyLoad:
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
-        number = 0
+        number, due = 0, loop.time()
         async with asyncio.TaskGroup() as sent:
             try:
                 while True:
                     number += 1
+                    await self._free.acquire()
                     sent.create_task(self._one(number))
-                    await asyncio.sleep(begun + number / self._rate - loop.time())
+                    due = max(due + 1 / self._rate, loop.time() - 1)  # what was late for a second is not made up for
+                    await asyncio.sleep(due - loop.time())
             except asyncio.CancelledError:
                 asyncio.current_task().uncancel()  # type: ignore[union-attr]  # a task runs this; those of it finish
-        return
 
     async def _one(self, number: int) -> None:
         loop = asyncio.get_running_loop()
@@ -63,6 +66,8 @@ class SteadyLoad:
         except httpx.HTTPError as error:
             self.failed.append(repr(error))
             return
+        finally:
+            self._free.release()
         self.slowest = max(self.slowest, loop.time() - begun)
         self.answered += 1
         if answer.status_code >= httpx.codes.BAD_REQUEST:
