@@ -11,9 +11,7 @@ from quartet_cli.supervisor import Supervisor
 SECONDS = 90.0
 
 
-def restart(
-    supervisor: Supervisor, programs: Sequence[Program], spares: Mapping[str, Program], report: Report
-) -> None:
+def restart(supervisor: Supervisor, programs: Sequence[Program], spares: Mapping[str, Program], report: Report) -> None:
     """Restart apis and workers in turn; each is ready before the next one stops.
 
     `spares` are the spare processes by the names of their apis. Raises QuartetError for a server, before anything is
@@ -24,7 +22,9 @@ def restart(
         if kind is None:
             raise QuartetError(f"{program.name} is one process on one data folder: restart it without --rolling.")
         if kind == "api" and program.name not in spares:
-            raise QuartetError(f"{program.name} was started by an older release: run ./quartet down && ./quartet up once.")
+            raise QuartetError(
+                f"{program.name} was started by an older release: run ./quartet down && ./quartet up once."
+            )
     for program in programs:
         spare = spares.get(program.name)
         if spare is None:  # events wait in the queues while a worker is away

@@ -315,7 +315,9 @@ class Stack:
 
         Raises QuartetError, with all processes running, for a migration that the running ones could not work with.
         """
-        programs = self._meant(name) if name else [self._program(each) for each in self.programs if instances.kind_of(each)]
+        programs = (
+            self._meant(name) if name else [self._program(each) for each in self.programs if instances.kind_of(each)]
+        )
         self._require_same_settings()
         with exclusive(self.home, report):
             if name is None:

@@ -54,7 +54,8 @@ def test_a_contract_migration_names_what_code_must_know(sql_folder: SqlFolder) -
 
 
 @pytest.mark.parametrize(
-    "sql", ["-- contract", "-- contract: 1", "-- contract: 0003", "-- contract: 0001\n-- contract: 0002", "-- contracts"]
+    "sql",
+    ["-- contract", "-- contract: 1", "-- contract: 0003", "-- contract: 0001\n-- contract: 0002", "-- contracts"],
 )
 def test_a_contract_line_that_cannot_be_read_is_refused(sql_folder: SqlFolder, sql: str) -> None:
     with pytest.raises(MigrationError, match=r"0002_more.sql: a contract migration has one line like"):

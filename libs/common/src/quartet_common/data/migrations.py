@@ -96,9 +96,7 @@ def read_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def migrate(
-    connection: Connection, component: str, migrations: list[Migration], *, rolling: bool = False
-) -> int:
+async def migrate(connection: Connection, component: str, migrations: list[Migration], *, rolling: bool = False) -> int:
     """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently. A schema that
     is newer than the code is left alone.
 
