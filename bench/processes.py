@@ -1,7 +1,7 @@
 """Processes: reads and writes a second through the proxy with 1, 2 and 4 apis of users.
 
-Run `.venv/bin/python bench/processes.py [SECONDS] [NUMBER...]`; it needs wrk, and makes a stack of its own for each number of
-apis. The clients, the proxy, PostgreSQL and the apis share the cores of the machine, so that the ratios are lower bounds.
+Run `.venv/bin/python bench/processes.py [SECONDS] [NUMBER...]`; it needs wrk, and makes a stack of its own for each
+number. The clients, the proxy, PostgreSQL and the apis share the cores of the machine: the ratios are lower bounds.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ function setup(thread) thread:set("id", tostring(thread)) end
 request = function()
   number = number + 1
   local name = string.format("%s-%d-%d", id:gsub("%W", ""), number, os.time())
-  return wrk.format("POST", nil, nil, '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "' .. name .. '"}')
+  local schema = "urn:ietf:params:scim:schemas:core:2.0:User"
+  return wrk.format("POST", nil, nil, string.format('{"schemas": ["%s"], "userName": "%s"}', schema, name))
 end
 """
 

@@ -66,12 +66,9 @@ def program(
 ) -> Program:
     """The `number`-th api or worker of a service. It is ready when its readiness probe is."""
     name = instances.of(ports, service, process)[number - 1]
-    if process == "api":
-        url = f"http://{HOST}:{ports[name]}"
-        health = f"{url}/{service}/health/ready"
-    else:
-        url = f"http://{HOST}:{ports[f'{name}-private']}"
-        health = f"{url}/health/ready"
+    private = f"http://{HOST}:{ports[f'{name}-private']}"
+    url = f"http://{HOST}:{ports[name]}" if process == "api" else private
+    health = f"{private}/health/ready"  # another process may answer at the port of an api
     return Program(
         name=name,
         command=command(service, process),

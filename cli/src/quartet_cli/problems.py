@@ -37,8 +37,8 @@ class EventNumbers:
 
 
 def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessStatus]:
-    """`processes` with the problems of events of each service at its worker. Without a worker, the problems of a service
-    are at another worker.
+    """`processes` with the problems of events of each service at its worker. Without a worker, the problems of a
+    service are at another worker.
     """
     workers = [process for process in processes if kind_of(process.name) == "worker" and process.pid]
     try:

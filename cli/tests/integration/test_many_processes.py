@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from quartet_cli import instances, ports, tokens
+from quartet_cli.bringup import tail
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 from quartet_cli.reset import remove
@@ -69,6 +70,7 @@ async def many(request: pytest.FixtureRequest) -> AsyncIterator[Many]:
         [port] = ports.choose(1, set())
         settings = {
             **WIDE,
+            "QUARTET_DATABASE_POOL_MAX": "20",  # so that no share is used up on a loaded machine
             "QUARTET_LIMIT_USER": f"{REQUESTS_OF_A_PERSON}/600",
             "QUARTET_LISTEN": OUTSIDE,
             "QUARTET_PUBLIC_URL": f"https://{OUTSIDE}:{port}",
@@ -92,7 +94,9 @@ async def test_each_process_has_a_name_and_shows_its_state(many: Many) -> None:
         names = [f"users-{kind}-{index}" for index in range(1, many.number + 1)]
         assert [found[name].state for name in names] == ["running"] * many.number
         assert len({found[name].url for name in names}) == many.number
-    with pytest.raises(QuartetError, match="No such process: users-cache. The processes are: .*users-api-1, users-api"):
+    with pytest.raises(
+        QuartetError, match=r"No such process: users-cache\. The processes are: .*users-api-1, users-api"
+    ):
         many.stack.stop("users-cache")
 
 
@@ -172,8 +176,8 @@ async def test_one_worker_relays_and_the_others_take_over_when_it_dies(many: Man
 
         async def one_relays() -> bool:
             found = await connection.fetchrow(RELAYS)
-            assert found is not None
-            return (found["relaying"], found["waiting"]) == (1, many.number - 1)
+            assert found == (1, many.number - 1)
+            return True
 
         await eventually(one_relays, "one relay, and the others waiting")
         users = [await api.create_user() for _ in range(10)]
@@ -196,21 +200,19 @@ async def test_a_rolling_restart_under_load_fails_no_request_and_loses_no_event(
         Api(many.public, token, verify=many.tls) as tls,
         Api(many.public, token, verify=many.tls, http2=True) as http2,
     ):
-        async with SteadyLoad([plain, tls, http2], 200 if whole else 60) as load:
+        async with SteadyLoad([plain, tls, http2], 200 if whole else 30) as load:
             await eventually(lambda: load.reached(50), "the first answers")
             for name in [None] if whole else ["users-api-1", "users-worker-1", "groups-api"]:
                 await asyncio.to_thread(many.stack.restart_rolling, name)
             reached = load.answered
             await eventually(lambda: load.reached(reached + 50), "answers of the new processes")
-        kinds = Counter(failure[-300:] for failure in load.failed)
-        assert not kinds, (load.answered, kinds.most_common(5))
+        assert load.failed == [], [line for line in tail(many.stack.home.logs / "proxy.log", 5000) if "[error]" in line]
         await arrived_exactly_once(plain, load.created)
     after = pids(many.stack)
     assert before.keys() == after.keys(), "spare processes have ended"
     changed = {name for name in after if after[name] != before[name]}
     expected = {name for name in after if instances.kind_of(name)}
     assert changed == (expected if whole else {"users-api-1", "users-worker-1", "groups-api"})
-    print(f"{load.answered} answers, the slowest after {load.slowest:.2f} s")
 
 
 def test_a_server_is_not_restarted_rolling_and_nothing_else_is_then(many: Many) -> None:

@@ -53,7 +53,7 @@ def exported(repository: Path, tag: str, folder: Path) -> Path:
     archive = git(repository, "archive", tag)
     assert archive.returncode == 0, archive.stderr
     folder.mkdir(mode=0o755)
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    subprocess.run(["/bin/tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
     return folder
 
 
@@ -72,7 +72,7 @@ def migrate(stack: Stack, tree: Path, service: str, *options: str) -> subprocess
 
 
 async def upgraded_and_used(stack: Stack, newer: Path) -> None:
-    """Bring the schemas to `newer` under load, restart the processes of the older release on them, and use everything."""
+    """Bring the schemas to `newer` under load, restart the older processes on them, and use everything."""
     tenant = new_tenant()
     async with Api(stack.url, await asyncio.to_thread(stack.token, tenant)) as api:
         async with SteadyLoad([api], RATE) as load:
@@ -98,9 +98,7 @@ async def upgraded_and_used(stack: Stack, newer: Path) -> None:
 async def test_the_last_release_runs_on_the_schema_of_this_one(folder: Path) -> None:
     tag = last_release(CHECKOUT)
     if tag is None:
-        pytest.skip(
-            "there is no git history with a tag v* that is an ancestor: nothing was released, or this is an archive"
-        )
+        pytest.skip("no tag v* is an ancestor of HEAD: nothing was released, or there is no git history")
     older = exported(CHECKOUT, tag, folder / "older")
     with tempfile.TemporaryDirectory(prefix="quartet-previous-", ignore_cleanup_errors=True) as home:
         stack = Stack(Path(home), extra_environment={**WIDE, **code(older)}, temporary=True)

@@ -38,7 +38,7 @@ IDLE_AT_END = 2.0
 DROP_NEW = struct.pack("=" + "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
 """A socket filter (Linux, filter.h): load byte 13 of the TCP header, drop the packet if SYN is set in it."""
 CHOOSE_SECOND = struct.pack("=HBBI", 0x06, 0, 0, 1)
-"""A program that chooses the second of the sockets of a port: the one that listened later. Without one it has no effect."""
+"""A program that chooses the second of the sockets of a port: the one that listened later; no effect without one."""
 SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF = 26, 51, 68
 BACKLOG = 1024
 """Connections that wait to be accepted."""
@@ -82,19 +82,27 @@ class Settings:
         return listener
 
 
-async def serve_app(app: "Quart", settings: Settings, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
-    """Start `app`, serve it until `stopping` is set, and end it."""
+async def serve_app(
+    app: "Quart",
+    settings: Settings,
+    stopping: asyncio.Event,
+    trusted_proxies: int = 0,
+    listening: asyncio.Event | None = None,
+) -> None:
+    """Start `app`, serve it until `stopping` is set, and end it. `listening` is set when it takes connections."""
     async with asyncio.timeout(STARTUP):
         await app.startup()
     try:
-        await serve(BehindProxies(app, trusted_proxies) if trusted_proxies else app, settings, stopping)
+        served = BehindProxies(app, trusted_proxies) if trusted_proxies else app
+        await serve(served, settings, stopping, listening)
     finally:
         async with asyncio.timeout(settings.shutdown_timeout):
             await app.shutdown()
 
 
-async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
-    """Serve an ASGI application that needs no start and no end until `stopping` is set.
+async def serve(app: App, settings: Settings, stopping: asyncio.Event, listening: asyncio.Event | None = None) -> None:
+    """Serve an ASGI application that needs no start and no end until `stopping` is set. `listening` is set when it takes
+    connections.
 
     For DRAIN seconds responses then close their connections. Then the port is closed, and connections are closed when
     they have been idle, so that no proxy sends a request into a connection that is being closed. Running requests are
@@ -104,6 +112,8 @@ async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
     server = _Server(app, settings, stopping)
     try:
         await server.open()
+        if listening is not None:
+            listening.set()
         await stopping.wait()
         await asyncio.sleep(DRAIN)
         await server.drain()
@@ -179,7 +189,8 @@ class _Server:
         await asyncio.sleep(LAST_ACCEPTS)
         _detach(self._listener)
         self._server.close()
-        while any(connection.is_recent(self._settings.idle_at_end) for connection in self._host.connections):
+        recent = self._settings.idle_at_end
+        while any(one.is_recent(recent) for one in self._host.connections):  # noqa: ASYNC110  # time decides
             await asyncio.sleep(LAST_ACCEPTS)
 
     async def close(self) -> None:

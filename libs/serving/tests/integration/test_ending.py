@@ -83,21 +83,25 @@ class Clients:
 async def test_an_end_under_load_refuses_connections_and_loses_no_request(port: int, keep: bool) -> None:
     clients = Clients(port, keep=keep)
     for _ in range(2):
-        stopping = asyncio.Event()
-        running = asyncio.ensure_future(serve(app, Settings("127.0.0.1", port, 5.0), stopping))
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            waiting = [pool.submit(clients.run) for _ in range(CLIENTS)]
-            try:
-                before = clients.answered
-                await eventually(lambda: clients.at_least(before + 200), "requests")
-                stopping.set()
-                await asyncio.wait_for(running, PATIENCE)
-            finally:
-                clients.enough.set()
-            await asyncio.to_thread(lambda: [one.result() for one in waiting])
-        clients.enough.clear()
+        await served_until_the_end(port, clients)
         assert clients.lost == []
     assert clients.refused, "the end was seen"
+
+
+async def served_until_the_end(port: int, clients: Clients) -> None:
+    """Start a server, and stop it while `clients` send requests."""
+    clients.enough.clear()
+    stopping, before = asyncio.Event(), clients.answered
+    running = asyncio.ensure_future(serve(app, Settings("127.0.0.1", port, 5.0), stopping))
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        waiting = [pool.submit(clients.run) for _ in range(CLIENTS)]
+        try:
+            await eventually(lambda: clients.at_least(before + 200), "requests")
+            stopping.set()
+            await asyncio.wait_for(running, PATIENCE)
+        finally:
+            clients.enough.set()
+        await asyncio.to_thread(lambda: [one.result() for one in waiting])
 
 
 async def test_another_server_takes_over_the_port_and_clients_do_not_notice(port: int) -> None:

@@ -1,4 +1,4 @@
-"""A steady load: reads and writes at a fixed rate, from now until it is ended; it remembers each request that failed."""
+"""A steady load: reads and writes at a fixed rate until it is ended; it remembers each request that failed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from quartet_testing.client import GROUPS, USERS, Api, Document, group_document,
 PERIOD = 10
 """Of so many requests one creates a user, one changes a user, one creates a group of users, and the others read."""
 LATEST = 20
-AT_ONCE = 16
+AT_ONCE = 8
 """Requests that may run: on a loaded machine the rate falls, and nothing is refused because of it."""
 
 

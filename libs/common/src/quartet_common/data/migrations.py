@@ -1,8 +1,8 @@
 """Migrations: numbered SQL files, applied in order under an advisory lock.
 
 A file expands the schema: code that does not know it goes on working. One that does not, because it removes what older
-code uses, is a contract migration: its line `-- contract: 0015` names the lowest migration that code must know, and
-older code is refused. docs/decisions/0004 says why no migration library is used, 0047 why old code runs on a new schema.
+code uses, is a contract migration: its line `-- contract: 0015` names the lowest migration that code must know. Older
+code is refused. docs/decisions/0004 says why no migration library is used, 0047 why old code runs on a new schema.
 """
 
 import hashlib
@@ -97,8 +97,8 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Connection, component: str, migrations: list[Migration], *, rolling: bool = False) -> int:
-    """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently. A schema that
-    is newer than the code is left alone.
+    """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently. A newer schema
+    is left alone.
 
     Raises MigrationError if code that knows `migrations` cannot run on the schema, if an applied file was edited, or if
     processes run (`rolling`) that cannot run on the new schema.

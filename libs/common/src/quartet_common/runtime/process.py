@@ -129,11 +129,11 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
         stop_telemetry()
 
 
-def api_readiness(container: AppContainer[Any]) -> Readiness:
-    """Whether an api should get requests: PostgreSQL answers, and the warm-up is done."""
+def api_readiness(container: AppContainer[Any], listening: asyncio.Event | None = None) -> Readiness:
+    """Whether an api should get requests: PostgreSQL answers, the warm-up is done, and its port is open."""
 
     async def is_warm() -> bool:
-        return container.is_warm
+        return container.is_warm and (listening is None or listening.is_set())
 
     return Readiness({"postgresql": database_check(container), "warm-up": is_warm}, container.stopping)
 
@@ -142,13 +142,15 @@ async def _run_api(service: Service[C], config: C) -> None:
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
-    private = PrivateApp(api_readiness(container), config.private_token.get_secret_value())
+    listening = asyncio.Event()
+    private = PrivateApp(api_readiness(container, listening), config.private_token.get_secret_value())
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve(private, private_config(config), private_stopping))
     private_server.add_done_callback(lambda _: container.stopping.set())  # if one part ends, all end
     try:
         app = service.create_app(container)
-        await serve_app(app, public_config(config, container.certificates), container.stopping, config.trusted_proxies)
+        public = public_config(config, container.certificates)
+        await serve_app(app, public, container.stopping, config.trusted_proxies, listening)
     finally:
         private_stopping.set()
         await private_server
