@@ -177,7 +177,7 @@ class Named(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(str(self.server.server_address[0]).encode())
+        self.wfile.write(str(self.connection.getsockname()[0]).encode())
 
     def log_message(self, *_: object) -> None:
         """Nothing."""

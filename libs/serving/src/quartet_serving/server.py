@@ -101,8 +101,8 @@ async def serve_app(
 
 
 async def serve(app: App, settings: Settings, stopping: asyncio.Event, listening: asyncio.Event | None = None) -> None:
-    """Serve an ASGI application that needs no start and no end until `stopping` is set. `listening` is set when it takes
-    connections.
+    """Serve an ASGI application that needs no start and no end until `stopping` is set. `listening` is set when it
+    takes connections.
 
     For DRAIN seconds responses then close their connections. Then the port is closed, and connections are closed when
     they have been idle, so that no proxy sends a request into a connection that is being closed. Running requests are

@@ -97,8 +97,8 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Connection, component: str, migrations: list[Migration], *, rolling: bool = False) -> int:
-    """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently. A newer schema
-    is left alone.
+    """Apply the missing migrations, each file in a transaction; return how many. Safe to run concurrently. A newer
+    schema stays as it is.
 
     Raises MigrationError if code that knows `migrations` cannot run on the schema, if an applied file was edited, or if
     processes run (`rolling`) that cannot run on the new schema.
