@@ -16,6 +16,7 @@ from quartet_cli.state import State
 COMMANDS = (
     *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
     *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "events", "audit", "completion"),
+    *("users", "groups", "members", "check", "origins", "metrics", "profiles", "doctor", "version"),
 )
 
 
@@ -78,7 +79,8 @@ def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp
     for text in (None, "{"):
         if text is not None:
             path.write_text(text)
-        shown = quartet(tmp_path, "client", "create", "payroll", "--scope", "users:read", "--keys", str(path))
+        arguments = ("client", "create", "payroll", "--scope", "users:read", "--keys", str(path))
+        shown = quartet(tmp_path, *arguments, "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
         assert (shown.returncode, shown.stdout) == (1, "")
         assert shown.stderr.startswith(f"quartet: {path} is not a JWK Set: ")
 
@@ -130,6 +132,8 @@ def test_help_documents_every_exit_code(tmp_path: Path) -> None:
         "3 the stack, or a part",
         "4 the running stack",
         "5 an audit log",
+        "6 `check`",
+        "7 `doctor`",
         "130 inter",
     ):
         assert code in shown
