@@ -63,13 +63,19 @@ app.add_typer(group_commands.app, name="groups")
 app.add_typer(member_commands.app, name="members")
 api_command(app)(member_commands.check)
 app.add_typer(origin_commands.app, name="origins")
-app.add_typer(tenant_commands.app, name="tenant")
-app.add_typer(client_commands.app, name="client")
+app.add_typer(tenant_commands.app, name="tenants")
+app.add_typer(client_commands.app, name="clients")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(metrics_commands.app, name="metrics")
-app.add_typer(scim_token_commands.app, name="scim-token")
+app.add_typer(scim_token_commands.app, name="scim-tokens")
 app.add_typer(event_commands.app, name="events")
 app.add_typer(audit_commands.app, name="audit")
+for name, group in (
+    ("tenant", tenant_commands.app),
+    ("client", client_commands.app),
+    ("scim-token", scim_token_commands.app),
+):
+    app.add_typer(group, name=name, hidden=True)  # the names of 0.1.0, for scripts
 for command in (logins.login, logins.whoami, logins.logout, doctor.doctor, completion.completion):
     app.command()(command)
 app.command(name="profiles")(logins.list_profiles)
@@ -291,7 +297,8 @@ def lint() -> None:
 
 
 for registered in app.registered_commands:
-    registered.hidden = not IS_CHECKOUT and (registered.name or registered.callback.__name__) in OF_A_CHECKOUT
+    own = registered.name or getattr(registered.callback, "__name__", "")
+    registered.hidden = not IS_CHECKOUT and own in OF_A_CHECKOUT
 
 
 def table_of(processes: "list[ProcessStatus]") -> Table:

@@ -69,7 +69,7 @@ def rotate(
 @command(app)
 def delete(api: Api, client_id: Id, yes: Yes = False) -> None:
     """Delete a client; its secrets and tokens stop working."""
-    tables.confirm(f"Delete client {client_id}, and end its tokens?", "client delete", yes=yes)
+    tables.confirm(f"Delete client {client_id}, and end its tokens?", "clients delete", yes=yes)
     api.ask("DELETE", _path(client_id))
     print(f"Client {client_id} is deleted.")
 

@@ -48,6 +48,6 @@ def list_(api: Api, as_json: Json = False) -> None:
 @command(app)
 def revoke(api: Api, token_id: Annotated[str, typer.Argument()], yes: Yes = False) -> None:
     """Revoke a token; it stops working."""
-    tables.confirm(f"Revoke SCIM token {token_id}?", "scim-token revoke", yes=yes)
+    tables.confirm(f"Revoke SCIM token {token_id}?", "scim-tokens revoke", yes=yes)
     api.ask("DELETE", f"{PATH}/{quote(token_id, safe='')}")
     print(f"SCIM token {token_id} is revoked.")

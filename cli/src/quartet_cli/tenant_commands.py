@@ -73,7 +73,7 @@ def resume(api: Api, tenant: Id) -> None:
 @command(app, platform=True)
 def delete(api: Api, tenant: Id, yes: Yes = False) -> None:
     """Delete a tenant and all its data. This cannot be undone, and the id cannot be used again."""
-    tables.confirm(f"Delete {tenant} and all its data?", "tenant delete", yes=yes)
+    tables.confirm(f"Delete {tenant} and all its data?", "tenants delete", yes=yes)
     api.ask("DELETE", _path(tenant))
     print(f"Tenant {tenant} is deleted; its data is being removed.")
 

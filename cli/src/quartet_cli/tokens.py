@@ -20,7 +20,7 @@ class NoTenantError(QuartetError):
     """The tenant of a token does not exist."""
 
     def __init__(self, tenant: str) -> None:
-        super().__init__(f"Tenant {tenant} does not exist. To create it, run: {PROGRAM} tenant create {tenant}")
+        super().__init__(f"Tenant {tenant} does not exist. To create it, run: {PROGRAM} tenants create {tenant}")
 
 
 class DeletedTenantError(QuartetError):

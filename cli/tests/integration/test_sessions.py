@@ -16,7 +16,6 @@ from quartet_cli import profiles
 from quartet_cli.profiles import Profile
 from quartet_testing.conditions import eventually
 
-
 OLD = "old"
 
 

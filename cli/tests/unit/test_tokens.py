@@ -35,7 +35,7 @@ def create(tenant: str) -> None:
 
 def test_a_missing_tenant_is_found_by_the_code_of_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, INVALID, TOKEN, MISSING)
-    with pytest.raises(tokens.NoTenantError, match=r"does not exist.*\./quartet tenant create acme"):
+    with pytest.raises(tokens.NoTenantError, match=r"does not exist.*\./quartet tenants create acme"):
         tokens.fetch("http://q", "acme", None, "secret")
     assert asked[-1] == "GET http://q/users/tenants/acme"
 
