@@ -8,10 +8,11 @@ from quartet_cli.layout import PROGRAM
 
 Document = dict[str, Any]
 
+RETRY: Final = "retry-after"
+"""The member of a document of `send` with the seconds to wait, from the header of a refusal."""
 HINTS: Final = {
     401: f"Log in again: {PROGRAM} login",
     403: "Use a user or a client with the scope that is named.",
-    429: "Wait, then repeat the command.",
     502: f"Look for the reason: {PROGRAM} doctor",
     503: f"Repeat the command, or look for the reason: {PROGRAM} doctor",
     504: f"Repeat the command, or look for the reason: {PROGRAM} doctor",
@@ -32,7 +33,10 @@ def send(method: str, url: str, *, ca: str | None = None, **options: Any) -> tup
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise no_answer(url, error) from error
     try:
-        return answer.status_code, answer.json() if answer.content else {}
+        document = answer.json() if answer.content else {}
+        if (wait := answer.headers.get("Retry-After")) and answer.status_code >= 400:
+            document[RETRY] = wait
+        return answer.status_code, document
     except ValueError as error:
         raise QuartetError(
             f"{server_of(url)} sent {answer.status_code} without JSON. Is this the URL of Quartet?"
@@ -65,4 +69,5 @@ def no_answer(url: str, error: Exception) -> QuartetError:
 def error_of(status: int, answer: Document) -> QuartetError:
     """The error of a refused request: its text, its status and what to do."""
     text = f"{answer.get('detail', answer)} ({status})"[:300]
-    return QuartetError(f"{text} {HINTS[status]}" if status in HINTS else text)
+    hint = f"Repeat the command in {answer[RETRY]} s." if RETRY in answer else HINTS.get(status, "")
+    return QuartetError(f"{text} {hint}".rstrip())

@@ -197,9 +197,9 @@ def _verify_server(
     if url and (token := os.environ.get(TOKEN)):
         return verify_server(Server(url.rstrip("/"), token, ca), tenant or "default", trust)
     api = connect(url, profile, tenant)
-    api.scope = SCOPE
-    own = Path(api.profile.ca) if api.profile.ca else None
-    return verify_server(Server(api.url, api.token(), ca or own), str(api.profile.tenant), trust)
+    api.scope, api.profile.ca = SCOPE, str(ca) if ca else api.profile.ca
+    trusted = Path(api.profile.ca) if api.profile.ca else None
+    return verify_server(Server(api.url, api.token(), trusted), str(api.profile.tenant), trust)
 
 
 def _show(report: "Report", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from quartet_cli import tables
+from quartet_cli import directory, tables
 from quartet_cli.api import Api, command
 from quartet_cli.errors import QuartetError
 from quartet_cli.tables import Json, Yes
@@ -31,12 +31,13 @@ def create(
     scope: Annotated[list[str], typer.Option(help="Scopes, separated by spaces; may be repeated.")],
     keys: Annotated[
         Path | None,
-        typer.Option(help="A file with public keys (JWK Set) to use instead of a secret."),
+        typer.Option(help="A file with public keys (JWK Set) to use instead of a secret; - is standard input."),
     ] = None,
     days: Annotated[
         int | None,
         typer.Option(min=1, max=3650, help="Days until expiry; default: none."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Create a client and print its id and secret. The secret is not shown again."""
     body: dict[str, Any] = {"name": name, "scopes": " ".join(scope).split()}
@@ -44,7 +45,7 @@ def create(
         body |= {"authentication": "private_key_jwt", "jwks": _read(keys)}
     if days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    _show(api.ask("POST", PATH, json=body))
+    _show(api.ask("POST", PATH, json=body), as_json=as_json)
 
 
 @command(app)
@@ -58,11 +59,12 @@ def rotate(
     api: Api,
     client_id: Id,
     overlap: Annotated[int, typer.Option(min=0, help="Seconds until the old secrets expire.")] = 86400,
+    as_json: Json = False,
 ) -> None:
     """Create another secret and print it. The old ones stay valid until the overlap ends."""
     body = {"overlap_seconds": overlap}
     made = api.ask("POST", f"{_path(client_id)}/secrets", json=body)
-    _show({"client_id": client_id, "client_secret": made["client_secret"]})
+    _show({"client_id": client_id, **made}, as_json=as_json)
     Console(stderr=True, style="dim").print(f"The old secrets expire at {made['others_end_at']}.", highlight=False)
 
 
@@ -80,12 +82,15 @@ def _path(client_id: str) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(directory.read_bytes(path))
     except (OSError, ValueError) as error:
         raise QuartetError(f"{path} is not a JWK Set: {error}") from error
 
 
-def _show(made: dict[str, Any]) -> None:
+def _show(made: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        tables.show_one(made, as_json=True)
+        return
     for name in ("client_id", "client_secret"):
         if made[name]:
             print(f"{name.replace('_', ' '):14} {made[name]}")

@@ -85,12 +85,17 @@ def replacements(attributes: dict[str, Any]) -> list[Document]:
 def read_document(path: Path) -> Document:
     """The JSON object in a file, or from standard input. Raises QuartetError."""
     try:
-        found = json.loads(sys.stdin.buffer.read() if path == STDIN else path.read_bytes())
+        found = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise QuartetError(f"{_shown(path)} cannot be read as JSON: {error}") from error
     if not isinstance(found, dict):
         raise QuartetError(f"{_shown(path)} must have a JSON object, got {type(found).__name__}")
     return found
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, or of standard input. Raises OSError."""
+    return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
 
 
 def read_names(names: Sequence[str]) -> Iterator[str]:

@@ -31,9 +31,10 @@ def rotate(
     ] = False,
     logs: Logs = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Sign access tokens with another key, one minute from now; or the audit logs, with the old key too for a week."""
     if now:
         tables.confirm("Withdraw all other keys? What they have signed is refused.", "keys rotate --now", yes=yes)
     answer = api.ask("POST", PATHS[logs] + "/rotate" + ("?now=true" if now else ""))
-    tables.show(answer["keys"], LOG_COLUMNS if logs else COLUMNS, as_json=False)
+    tables.show(answer["keys"], LOG_COLUMNS if logs else COLUMNS, as_json=as_json)

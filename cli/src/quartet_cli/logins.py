@@ -1,6 +1,7 @@
 """The commands `login`, `whoami`, `logout`, `profiles`: a user's session, or an API client's secret, in a profile."""
 
 import ipaddress
+import json
 import sys
 from getpass import getpass
 from pathlib import Path
@@ -63,8 +64,10 @@ def _log_in_user(made: Profile, user: str) -> None:
         print("The password must be changed.", file=sys.stderr)
         body["new_password"] = ask_password("New password: ")
         status, answer = send("POST", f"{made.url}/users/login", json=body, ca=made.ca)
+    if status == 401:
+        raise QuartetError(str(answer.get("detail", "The password or the name is wrong.")))
     if status != 200:
-        raise QuartetError(str(answer.get("detail", f"{made.url} answered {status}")))
+        raise error_of(status, answer)
     made.session_id = answer["session_id"]
     made.take(answer)
 
@@ -76,19 +79,23 @@ def _log_in_client(made: Profile, client_id: str) -> None:
     made.tenant = str(tokens.claims(token).get("tenant"))
 
 
-def whoami(profile: ProfileName = None) -> None:
+def whoami(profile: ProfileName = None, as_json: Json = False) -> None:
     """Show who is logged in, as the server reports it."""
     name = profiles.chosen(profile)
     if (kept := profiles.load(name)).client_id:
         tokens.fetch(kept.url, kept.tenant, None, kept.client_secret, client=kept.client_id, ca=kept.ca)
-        print(f"{kept.who} of {kept.tenant} at {kept.url}")
+        shown = {"client_id": kept.client_id, "tenant": kept.tenant, "url": kept.url}
+        print(json.dumps(shown) if as_json else f"{kept.who} of {kept.tenant} at {kept.url}")
         return
     kept = current(name)
     headers = {"Authorization": f"Bearer {kept.access_token}"}
     status, me = send("GET", f"{kept.url}/scim/v2/Me", headers=headers, ca=kept.ca)
     if status != 200:
         raise QuartetError(f"The session has ended ({status}). Run: {PROGRAM} login")
-    print(f"{me['userName']} of {kept.tenant} at {kept.url}, id {me['id']}, session {kept.session_id}")
+    shown = {"userName": me["userName"], "tenant": kept.tenant, "url": kept.url, "id": me["id"]}
+    shown["session_id"] = kept.session_id
+    text = "{userName} of {tenant} at {url}, id {id}, session {session_id}".format(**shown)
+    print(json.dumps(shown) if as_json else text)
 
 
 def logout(profile: ProfileName = None) -> None:

@@ -36,15 +36,17 @@ def list_(api: Api, group: Group, limit: Limit = 100, as_json: Json = False) -> 
 
 
 @command(app)
-def add(api: Api, group: Group, members: Members) -> None:
+def add(api: Api, group: Group, members: Members, as_json: Json = False) -> None:
     """Add users or groups to a group. Those that are members already stay."""
-    print(f"Added to {group}: {_change(api, group, members, 'add')}")
+    number = _change(api, group, members, "add")
+    print(json.dumps({"added": number}) if as_json else f"Added to {group}: {number}")
 
 
 @command(app)
-def remove(api: Api, group: Group, members: Members) -> None:
+def remove(api: Api, group: Group, members: Members, as_json: Json = False) -> None:
     """Remove users or groups from a group."""
-    print(f"Removed from {group}: {_change(api, group, members, 'remove')}")
+    number = _change(api, group, members, "remove")
+    print(json.dumps({"removed": number}) if as_json else f"Removed from {group}: {number}")
 
 
 def check(

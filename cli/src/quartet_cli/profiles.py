@@ -22,10 +22,6 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 EARLY: Final = 30
 """Seconds before its expiry in which an access token is not used."""
 
-ProfileName = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help=f"A server of `login`; default: {VARIABLE}.")
-]
-
 
 class NoProfileError(QuartetError):
     """There is no such profile."""
@@ -146,3 +142,9 @@ def _prepare() -> None:
         folder().chmod(0o700)
     except OSError as error:
         raise QuartetError(f"Profiles cannot be stored: {error}") from error
+
+
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help=f"A server of `login`; default: {VARIABLE}.", autocompletion=names),
+]

@@ -1,5 +1,6 @@
 """The commands `scim-token`: create, list and revoke bearer tokens for identity providers."""
 
+import json
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ def create(
         int | None,
         typer.Option(min=1, max=3650, help="Days until expiry; default: none."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Create a token and print only the token. It is not shown again."""
     body: dict[str, Any] = {"name": name}
@@ -36,7 +38,8 @@ def create(
         body["scopes"] = scope.split()
     if days is not None:
         body["expires_in_days"] = days
-    print(api.ask("POST", PATH, json=body)["token"])
+    made = api.ask("POST", PATH, json=body)
+    print(json.dumps(made, indent=1) if as_json else made["token"])
 
 
 @command(app)

@@ -27,6 +27,7 @@ def create(
     name: Annotated[str | None, typer.Option(help="A display name.")] = None,
     administrator: Annotated[str | None, typer.Option(help="The userName of the first user, an administrator.")] = None,
     email: Annotated[str | None, typer.Option(help="The administrator's e-mail address.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Create a tenant and print its secrets. They are not shown again."""
     if email and not administrator:
@@ -35,6 +36,9 @@ def create(
     if administrator:
         body["administrator"] = {"user_name": administrator, "email": email}
     made = _create(api, body)
+    if as_json:
+        tables.show_one(made, as_json=True)
+        return
     person = made.get("administrator") or {}
     lines = {"tenant": made["id"], **{label: made.get(key) for key, label in SECRETS.items()}}
     lines |= {"administrator": person.get("user_name"), "password": person.get("password")}

@@ -28,7 +28,7 @@ class Installed:
             file.extractall(self.packages)
         (self.packages / "others.pth").write_text(sysconfig.get_path("purelib"))
         self.config = folder / "config"
-        self._python = folder / "env/bin/python"
+        self._python = str(folder / "env/bin/python")
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("QUARTET_")}
