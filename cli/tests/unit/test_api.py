@@ -90,11 +90,12 @@ def test_a_refused_token_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_all_pages_of_a_list_are_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    pages = [(200, {"tenants": [{"id": "acme"}, {"id": "globex"}], "next": "second"})]
-    pages.append((200, {"tenants": [{"id": "initech"}], "next": None}))
+    first = {"tenants": [{"id": "acme"}, {"id": "globex"}], "next": "second"}
+    last = {"tenants": [{"id": "initech"}], "next": None}
+    pages: list[tuple[int, dict[str, Any]]] = [(200, first), (200, last)]
     api = Api(Profile("http://q", "acme", client_id="acme.x", client_secret="secret"))
     asked = serve(monkeypatch, TOKEN, *pages)
-    assert [one["id"] for one in api.list_all("/x", "tenants", status="active", name=None)] == [
+    assert [one["id"] for one in api.list_all("/x", "tenants", status="active", other=None)] == [
         "acme",
         "globex",
         "initech",
