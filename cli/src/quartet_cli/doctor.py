@@ -1,19 +1,22 @@
 """The command `doctor`: what is wrong with an installation, seen from here."""
 
+import json
+from collections.abc import Sequence
 from typing import Final
 
 import typer
+from rich.markup import escape
 
 from quartet_cli import server_checks, tables
 from quartet_cli.api import Tenant, Url, connect
 from quartet_cli.layout import IS_CHECKOUT
 from quartet_cli.profiles import ProfileName, by_default
-from quartet_cli.server_checks import PROBLEM, Finding
+from quartet_cli.server_checks import OK, PROBLEM, WARNING, Finding
 from quartet_cli.tables import Json
 
 WRONG: Final = 7
 """The exit code when something is wrong."""
-COLUMNS: Final = {"result": "result", "check": "check", "found": "text", "what to do": "advice"}
+STYLES: Final = {OK: "green", WARNING: "yellow", PROBLEM: "red"}
 
 
 def doctor(url: Url = None, profile: ProfileName = None, tenant: Tenant = None, as_json: Json = False) -> None:
@@ -25,6 +28,18 @@ def doctor(url: Url = None, profile: ProfileName = None, tenant: Tenant = None, 
         found += stack_checks.run()
     if not any(one.is_final for one in found):
         found += server_checks.run(lambda: connect(url, profile, tenant))
-    tables.show([one.row for one in found], COLUMNS, as_json=as_json)
+    if as_json:
+        print(json.dumps([one.row for one in found], indent=1))
+    else:
+        show(found)
     if any(one.result == PROBLEM for one in found):
         raise typer.Exit(WRONG)
+
+
+def show(found: Sequence[Finding]) -> None:
+    """Print a line for each finding, and below it what to do."""
+    screen = tables.console()
+    for one in found:
+        screen.print(f"[{STYLES[one.result]}]{one.result:8}[/] {one.check:12} {escape(one.text)}")
+        if one.advice:
+            screen.print(f"{'':21} {one.advice}", markup=False, style="bold")

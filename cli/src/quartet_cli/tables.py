@@ -32,7 +32,11 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_js
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(escape(_text(name, row.get(name))) for name in columns.values()))
-    console().print(table)
+    screen = console()
+    with screen.capture() as shown:
+        screen.print(table)
+    for line in shown.get().splitlines():  # without the spaces up to the longest row, which a terminal would wrap
+        print(line.rstrip())
 
 
 def _text(name: str, value: Any) -> str:

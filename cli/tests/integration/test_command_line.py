@@ -86,6 +86,15 @@ def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp
         assert shown.stderr.startswith(f"quartet: {path} is not a JWK Set: ")
 
 
+def test_doctor_says_that_the_stack_of_a_checkout_is_not_running(tmp_path: Path) -> None:
+    shown = quartet(tmp_path / "home", "doctor")
+    assert (shown.returncode, shown.stderr) == (7, "")
+    lines = shown.stdout.splitlines()
+    assert lines[-2:] == ["problem  stack        is not running", f"{'':22}Run: ./quartet up"]
+    assert lines[0].split()[:2] == ["ok", "programs"]
+    assert not (tmp_path / "home").exists()
+
+
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_a_terminal_gets_colours_unless_no_color_is_set(tmp_path: Path, no_color: str) -> None:
     ours, terminal = pty.openpty()
