@@ -92,6 +92,7 @@ NOT_EXPORTED = {
         "reconciliations": "when the counts were compared",
         "drifts": "follow from a comparison",
         "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
+        "metric_metadata": "what applications send each minute",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

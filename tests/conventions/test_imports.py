@@ -50,7 +50,7 @@ AUDIT_LEVELS = {
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
-    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "metadata": 3, "retention": 3, "ingest": 4,
     "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "alerts": 5, "imports": 5, "events": 6, "api": 6,
     "app": 6, "__main__": 7,
 }  # fmt: skip

@@ -129,7 +129,6 @@ TENANTLESS = {
     "reconciliation.list_": "the platform's, by the scope that exists in its tenant only",
     "reconciliation.reconcile": "the platform's, by the scope that exists in its tenant only",
     "imports.import_": "the platform's, by the scope that exists in its tenant only",
-    "prometheus.metadata": "is the same for everybody",
     "prometheus.build_info": "is the same for everybody",
     "log.deployment_checkpoint": "is the same for everybody, and names no tenant",
     "log.deployment_tile": "salted hashes, the same for everybody",
@@ -253,7 +252,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "metrics": {
         "metrics.query": counts_are_apart,
         **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
-        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), points_are_apart),
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write", "prometheus.metadata"), points_are_apart),
         **{f"alerts.{name}": alerts_are_apart for name in ALERT_ROUTES},
         **EVERYWHERE,
     },
