@@ -13,7 +13,7 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.tenant_deletion import Erasure
 from quartet_metrics.ingest.remote_write_points import WriteRequest
-from quartet_metrics.metadata import metadata_usecases
+from quartet_metrics.metadata import metadata_store
 from quartet_metrics.metadata.metadata_domain import MAX_HELP, MAX_METRICS, Metadata
 from quartet_metrics.metadata.metadata_usecases import KEPT, SentMetadata, pruning_metadata
 from quartet_metrics.series.catalog_domain import METRICS
@@ -115,13 +115,13 @@ async def test_metadata_that_is_known_is_stored_again_after_an_hour_only(
     listed: Listed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container, written = listed.metrics.container, []
-    write = metadata_usecases.metadata_store.write_metadata
+    write = metadata_store.write_metadata
 
     async def observed(connection: Any, tenant: str, sent: Any, now: Any) -> None:
         written.append(dict(sent))
         await write(connection, tenant, sent, now)
 
-    monkeypatch.setattr(metadata_usecases.metadata_store, "write_metadata", observed)
+    monkeypatch.setattr(metadata_store, "write_metadata", observed)
     sent, now = SentMetadata(container), container.clock()
     for passed, expected in ((0, 1), (59, 1), (61, 2), (62, 2)):
         monkeypatch.setattr(container, "clock", lambda at=now + timedelta(minutes=passed): at)

@@ -84,7 +84,8 @@ def own_result(body: bytes, tenant: str) -> bytes:
     """
     at = body.index(RESULTS) + len(RESULTS)
     kind = _read(body[:at] + b"]}}", _Head).data.result_type
-    view, pieces = memoryview(body), [b'{"status":"success","data":{"resultType":"%b",' % kind.encode(), RESULTS]
+    view = memoryview(body)
+    pieces: list[bytes | memoryview] = [b'{"status":"success","data":{"resultType":"%b",' % kind.encode(), RESULTS]
     while not body.startswith(b"]", at):
         samples = body.index(SAMPLES, at) + 1
         end = body.index(b"}", samples) + 1
