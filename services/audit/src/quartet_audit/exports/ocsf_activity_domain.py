@@ -115,7 +115,7 @@ METHODS = {
     "PATCH": Activity(API, 3, "Update"),
     "DELETE": Activity(API, 4, "Delete"),
 }
-OF_EACH = ("request.refused", "request.limited", "logging.failed", "logging.recovered")
+OF_EACH = ("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived")
 """Events of each service: in the table without its name."""
 COUNTED = ("users.login.failed", "audit.log.read", "request.refused", "request.limited")
 """Events that may stand for many, with `count`, `first` and `last`."""
