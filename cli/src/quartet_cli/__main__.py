@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from quartet_cli import (
+    archive_commands,
     audit_commands,
     client_commands,
     completion,
@@ -59,6 +60,7 @@ app.add_typer(metrics_commands.app, name="metrics")
 app.add_typer(scim_token_commands.app, name="scim-token")
 app.add_typer(event_commands.app, name="events")
 app.add_typer(audit_commands.app, name="audit")
+app.add_typer(archive_commands.app, name="archive")
 for command in (logins.login, logins.whoami, logins.logout, completion.completion):
     app.command()(command)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}

@@ -15,7 +15,7 @@ from quartet_users.tokens.token_revocation import revoke
 
 LARGE = 20
 """Users that are read at a time: one can have a megabyte."""
-NO_TOKEN = "sha256(uuid_send(gen_random_uuid()))"
+UNKNOWN_HASH = "sha256(uuid_send(gen_random_uuid()))"
 """The hash of a restored SCIM token, which no token has."""
 
 ARCHIVED: Mapping[str, ArchivedTable] = MappingProxyType(
@@ -59,7 +59,7 @@ ARCHIVED: Mapping[str, ArchivedTable] = MappingProxyType(
             "scim_tokens",
             "id",
             ("id", "name", "scopes", "client_id", "hint", "created_at", "created_by", "expires_at", "last_used_at"),
-            {"token_hash": NO_TOKEN, "revoked_at": "now()"},
+            {"token_hash": UNKNOWN_HASH, "revoked_at": "now()"},
         ),
         "origin": ArchivedTable("origins", "id", ("id", "origin", "created_at", "created_by")),
         "tenant_origins": ORIGINS,

@@ -1,8 +1,8 @@
 """Archives: what a service archives of a tenant, and the restore of it in another deployment.
 
-An archive of a service is lines, `{"kind": "...", "data": {...}}`, ended by `{"kind": "end", "count": n}`. They are restored
-in parts, in their order: each part in one transaction, which also notes how many lines are stored. So a part that is sent
-again stores nothing twice, and an interrupted restore goes on where it was.
+An archive of a service is lines, `{"kind": "...", "data": {...}}`, ended by `{"kind": "end", "count": n}`. They are
+restored in parts, in their order: each part in one transaction, which also notes how many lines are stored. So a part
+that is sent again stores nothing twice, and an interrupted restore goes on where it was.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -28,6 +28,8 @@ FORMAT = 1
 HEADER = "archive"
 """The kind of the first line, which says whose archive it is."""
 END = "end"
+WRONG = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, msgspec.MsgspecError, ValueError)
+"""What the data of a line can raise."""
 
 
 class Archived(Protocol):
@@ -173,12 +175,7 @@ class Archives:
                 self._check_header(work.tenant, rows)
             else:
                 await self.kinds[kind].restore(work.connection, work.tenant, rows)
-        except (
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            msgspec.MsgspecError,
-            ValueError,
-        ) as error:
+        except WRONG as error:
             raise BadArchiveError(f"{where}: {error}") from error
 
     async def _header(self, _: Connection, tenant: str) -> AsyncIterator[bytes]:

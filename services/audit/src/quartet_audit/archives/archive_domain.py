@@ -1,4 +1,4 @@
-"""The rules of restored logs: the lines of a bundle become entries again, whose leaves commit to their parts; no I/O."""
+"""The rules of restored logs: lines of a bundle become entries again, whose leaves commit to their parts; no I/O."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ class Erased(msgspec.Struct, frozen=True):
     request: UUID
 
 
-class BundledPart(msgspec.Struct, frozen=True):
+class BundledPart(msgspec.Struct, frozen=True, rename={"content": "bytes"}):
     """A part of an entry as it is stored, or what erased it."""
 
-    bytes: bytes = b""
+    content: bytes = b""
     salt: bytes = b""
     erased: Erased | None = None
 
@@ -75,7 +75,7 @@ def check_end(line: BundleLine, frontier: Frontier) -> None:
 
 def restored_entry(line: BundleLine, tenant: str, sequence: int) -> NewEntry:
     """The entry of a line, which must be the one at `sequence`. Raises ValueError unless its leaf commits to it."""
-    parts = {name: Part(part.bytes, part.salt) for name, part in line.parts.items() if part.erased is None}
+    parts = {name: Part(part.content, part.salt) for name, part in line.parts.items() if part.erased is None}
     if line.sequence != sequence or "facts" not in parts or not parts.keys() <= {*PARTS}:
         raise ValueError(f"expected the entry {sequence} with its facts, got {line.sequence}")
     facts = msgspec.json.decode(parts["facts"].content, type=Facts)

@@ -1,4 +1,4 @@
-"""What the audit service archives of a tenant, in the order of the restore: its log is a bundle, which can be verified."""
+"""What the audit service archives of a tenant, in the order of the restore; its log is a bundle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -8,6 +8,7 @@ import msgspec
 
 from quartet_audit.archives import archive_store
 from quartet_audit.archives.archive_domain import (
+    ErasedPart,
     check_end,
     check_header,
     erased_parts,
@@ -17,6 +18,7 @@ from quartet_audit.archives.archive_domain import (
 from quartet_audit.config import AuditConfig
 from quartet_audit.entries import digest_key_store
 from quartet_audit.entries.digest_keys import DigestKeys
+from quartet_audit.entries.entry_domain import NewEntry
 from quartet_audit.entries.entry_range_store import read_size
 from quartet_audit.exports.bundle_usecases import bundle_lines, open_bundle
 from quartet_audit.retention.retention_store import read_pruned
@@ -69,7 +71,7 @@ class Log:
     async def restore(self, connection: Connection, tenant: str, rows: Sequence[bytes]) -> None:
         """Append the entries of some lines to the log, at the same indexes. Raises ValueError."""
         frontier = await archive_store.lock_log(connection, tenant)
-        entries, erased, size = [], [], frontier.size
+        entries, erased, size = list[NewEntry](), list[ErasedPart](), frontier.size
         for line in map(read_line, rows):
             if line.format:
                 check_header(line, tenant)

@@ -37,6 +37,7 @@ ACTIVITIES = {
     "users.tenant.updated": Activity(ENTITY, 3, "Update"),
     "users.tenant.suspended": Activity(ENTITY, 12, "Suspend"),
     "users.tenant.resumed": Activity(ENTITY, 13, "Resume"),
+    "users.tenant.restored": Activity(ENTITY, 1, "Create"),
     "users.tenant.deleted": Activity(ENTITY, 4, "Delete"),
     "users.login.succeeded": Activity(AUTHENTICATION, 1, "Logon"),
     "users.login.failed": Activity(AUTHENTICATION, 1, "Logon"),
@@ -93,6 +94,7 @@ ACTIVITIES = {
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "data.archived": Activity(ENTITY, 2, "Read"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
 
