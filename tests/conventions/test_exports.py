@@ -42,6 +42,7 @@ EVERYWHERE = {
     "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
     "tenant_origins": "a copy of what users exports",
+    "restores": "how many lines of an archive were restored",
     "deleted_tenants": "only deleted tenants, which have no export",
 }
 NOT_EXPORTED = {

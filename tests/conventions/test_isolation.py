@@ -128,6 +128,8 @@ TENANTLESS = {
     "engine.rebuild": "the platform's, by the scope that exists in its tenant only",
     "reconciliation.list_": "the platform's, by the scope that exists in its tenant only",
     "reconciliation.reconcile": "the platform's, by the scope that exists in its tenant only",
+    "archives.archive": "the platform's, by the scope that exists in its tenant only",
+    "archives.restore": "the platform's, by the scope that exists in its tenant only",
     "imports.import_": "the platform's, by the scope that exists in its tenant only",
     "prometheus.metadata": "is the same for everybody",
     "prometheus.build_info": "is the same for everybody",

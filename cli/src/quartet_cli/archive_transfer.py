@@ -122,7 +122,7 @@ class Restorer:
             for start, body in self._bodies(service, position):
                 answer = self._send(service, start, body)
                 position, is_complete = answer["position"], answer["is_complete"]
-                if is_complete or position != start + body.count(b"\n") - body.count(b'\n{"kind":"end"'):
+                if is_complete or position != start + body.count(b"\n"):
                     break  # done, or it was interrupted: go on from there
         return position
 
@@ -149,7 +149,7 @@ class Restorer:
     def _send(self, service: str, position: int, body: bytes) -> dict[str, Any]:
         import httpx
 
-        query = {"tenant": self.manifest.tenant, "archive": self.manifest.digest, "position": position}
+        query = {"tenant": self.manifest.tenant, "archive": self.manifest.digest, "position": str(position)}
         path = f"{self.url.rstrip('/')}/{service}/data/restore"
         for attempt in range(1, ATTEMPTS + 1):
             headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": NDJSON}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -25,14 +26,14 @@ def moved(config: C, database: str) -> C:
 
 @asynccontextmanager
 async def empty_database(servers: Stack) -> AsyncIterator[str]:
-    """The name of a database with the schemas of all services, as deploy/postgres/init.sh makes them; gone afterwards."""
+    """The name of a database with the schemas of all services, as those of init.sh; it is gone afterwards."""
     name, port = f"test_{uuid4().hex}", servers.state.ports["postgres"]
     secret = (servers.home.secrets / "postgres/password").read_text().strip()
-    login = {"host": SERVER, "port": port, "user": "postgres", "password": secret}
-    superuser = await asyncpg.connect(**login, database="quartet")
+    connect = partial(asyncpg.connect, host=SERVER, port=port, user="postgres", password=secret)
+    superuser = await connect(database="quartet")
     try:
         await superuser.execute(f"CREATE DATABASE {name}")
-        there = await asyncpg.connect(**login, database=name)
+        there = await connect(database=name)
         for service in SERVICES:
             owner = OWNER.get(service, f"quartet_{service}")
             for role in {owner, f"quartet_{service}"}:
