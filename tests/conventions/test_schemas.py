@@ -49,7 +49,7 @@ LATE = {
     *("audit.retention.applied.v1", "audit.log.read.v1", "users.tenant.restored.v1"),
     *("metrics.drift.detected.v1", "metrics.drift.repaired.v1"),
 }
-"""What happens after a month, or some minutes, after a fault, or in another deployment; other tests compare it with its schema."""
+"""What happens after a month, or some minutes, after a fault or elsewhere; other tests compare it with its schema."""
 WORDS = ("$schema", "title", "description")
 """What may be put better without a change of meaning."""
 

@@ -1,4 +1,4 @@
-"""Archives, quickly: the services of a second database take in the archive of the stack, and answer as the stack does."""
+"""Archives, quickly: the services of a second database restore an archive of the stack, and answer as it does."""
 
 import asyncio
 import json
@@ -43,6 +43,17 @@ async def others(stack: Stack, services: dict[str, Service[Any]]) -> AsyncIterat
         yield found
 
 
+@pytest.fixture(scope="module")
+async def archived(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> tuple[FilledTenant, Path]:
+    """A tenant of the stack, and its archive."""
+    folder, tenant = tmp_path_factory.mktemp("archive"), await fill_tenant(stack)
+    token = await asyncio.to_thread(stack.token, SYSTEM_TENANT)
+    manifest = await asyncio.to_thread(download, stack.url, lambda: token, tenant.id, folder)
+    file = folder / "acme.tar"
+    await asyncio.to_thread(write_archive, file, manifest, folder)
+    return tenant, file
+
+
 async def send(others: Others, restorer: Restorer, service: str, position: int, body: bytes) -> dict[str, Any]:
     """The answer to a part."""
     there, manifest = others[service], restorer.manifest
@@ -67,12 +78,9 @@ async def answers_of(others: Others, tenant: FilledTenant) -> dict[str, Any]:
 
 
 async def test_every_resource_membership_and_role_is_equal_after_a_restore(
-    stack: Stack, others: Others, tmp_path: Path
+    stack: Stack, others: Others, archived: tuple[FilledTenant, Path]
 ) -> None:
-    tenant, file = await fill_tenant(stack), tmp_path / "acme.tar"
-    token = await asyncio.to_thread(stack.token, SYSTEM_TENANT)
-    manifest = await asyncio.to_thread(download, stack.url, lambda: token, tenant.id, tmp_path)
-    await asyncio.to_thread(write_archive, file, manifest, tmp_path)
+    tenant, file = archived
     restorer = Restorer("", lambda: "", file, await asyncio.to_thread(verify_archive, file))
     for service in ORDER:
         bodies = list(restorer._bodies(service, 0))
@@ -100,21 +108,17 @@ async def secrets_are_not_restored(others: Others, tenant: FilledTenant) -> None
     users = others["users"]
     get = partial(users.client.get, headers=users.tokens.headers(tenant.id, ["tenant:admin"]))
     assert (await (await get(f"/users/clients/{tenant.client}")).get_json())["secrets"] == []
-    tokens = (await (await get("/users/scim-tokens")).get_json())["tokens"]
+    tokens = (await (await get("/users/scim-tokens")).get_json())["scim_tokens"]
     assert len(tokens) == 2
     assert all(one["revoked_at"] for one in tokens)
 
 
-async def test_a_changed_byte_is_refused_with_the_name_of_its_part(stack: Stack, tmp_path: Path) -> None:
-    tenant = await fill_tenant(stack)
-    token = await asyncio.to_thread(stack.token, SYSTEM_TENANT)
-    manifest = await asyncio.to_thread(download, stack.url, lambda: token, tenant.id, tmp_path)
-    file, damaged = tmp_path / "acme.tar", tmp_path / "damaged.tar"
-    await asyncio.to_thread(write_archive, file, manifest, tmp_path)
-    content = file.read_bytes()  # some 100 KB
+def test_a_changed_byte_is_refused_with_the_name_of_its_part(
+    archived: tuple[FilledTenant, Path], tmp_path: Path
+) -> None:
+    content, damaged = archived[1].read_bytes(), tmp_path / "damaged.tar"
     for text, part in ((b'"userName":', "users/user.ndjson"), (b'"leaf":', "audit/bundle.ndjson")):
         place = content.index(text) + 3
-        changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-        damaged.write_bytes(changed)  # the same
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(ArchiveError, match=f"{part} is damaged"):
             verify_archive(damaged)
