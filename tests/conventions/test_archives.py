@@ -37,7 +37,6 @@ NOT_ARCHIVED = {
         "user_emails": "follows from the users, by a trigger",
         "user_totals": "follows from the users, by a trigger",
         "signing_keys": "the platform's",
-        "sessions": "end with the deployment: their tokens are signed by its keys",
         "refresh_tokens": "secrets",
         "client_secrets": "secrets",
         "client_assertions": "ids of assertions that were used, for an hour",

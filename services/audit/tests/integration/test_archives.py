@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from quartet_audit.app import SERVICE
+from quartet_audit.archives import archive_usecases
 from quartet_audit.checkpoints.checkpoint_domain import Checkpoint
 from quartet_audit.checkpoints.checkpoint_usecases import CheckpointSigner
 from quartet_audit.config import AuditConfig
@@ -209,3 +210,53 @@ async def test_the_archive_is_recorded_in_the_log_of_its_caller(audit: "Audit", 
     await archive_of(audit.service, tenant)
     recorded = [one for one in await audit.service.outbox(SYSTEM_TENANT) if one.action == "audit.data.archived"]
     assert {"tenant": tenant, "format": 1} in [one.data for one in recorded]
+
+
+async def test_a_log_without_a_checkpoint_or_with_expired_entries_is_not_archived(
+    audit: "Audit", make_event: "MakeEvent", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_usecases, "WAIT", 0.0)
+    tenant = new_tenant()
+    await audit.record([make_event(tenant=tenant) for _ in range(3)])
+    headers = audit.tokens.headers(SYSTEM_TENANT, ["platform:admin"])
+    answer = await audit.client.get(f"/audit/data/archive?tenant={tenant}", headers=headers)
+    assert (answer.status_code, (await answer.get_json())["code"]) == (503, "checkpoint_pending")
+    await CheckpointSigner(audit.container).run()
+    async with audit.owner.database.transaction() as connection:
+        await connection.execute("INSERT INTO retentions VALUES ($1, 30, now(), 'tester')", tenant)
+        await connection.execute("ALTER TABLE pruned_logs DISABLE TRIGGER pruned_logs_expired")
+        await connection.execute("INSERT INTO pruned_logs VALUES ($1, 2, now(), now())", tenant)
+        await connection.execute("ALTER TABLE pruned_logs ENABLE TRIGGER pruned_logs_expired")
+    answer = await audit.client.get(f"/audit/data/archive?tenant={tenant}", headers=headers)
+    document = await answer.get_json()
+    assert (answer.status_code, document["code"]) == (409, "log_pruned")
+    assert "The first 2 entries" in document["detail"]
+
+
+@pytest.mark.parametrize("tenant", [SYSTEM_TENANT, "", "No Tenant"])
+async def test_only_a_tenant_of_a_customer_is_archived_and_restored(audit: "Audit", tenant: str) -> None:
+    headers = audit.tokens.headers(SYSTEM_TENANT, ["platform:admin"])
+    answer = await audit.client.get("/audit/data/archive", query_string={"tenant": tenant}, headers=headers)
+    assert (answer.status_code, (await answer.get_json())["code"]) == (400, "bad_parameter")
+    status, document = await send(audit.service, tenant, [])
+    assert (status, document["code"]) == (400, "bad_parameter")
+
+
+async def test_the_key_of_digests_and_accepted_events_are_restored(audit: "Audit", other: RunningService) -> None:
+    tenant = new_tenant()
+    event = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.made", "subject": "orders/2026-0815"}
+    headers = audit.tokens.headers(tenant, ["audit:write"])
+    headers["Content-Type"] = "application/cloudevents+json"
+    answer = await audit.client.post("/audit/events", headers=headers, data=json.dumps(event))
+    assert answer.status_code == 202, await answer.get_data()
+    await audit.deliver(tenant)
+    await CheckpointSigner(audit.container).run()
+    await restore(other, tenant, await archive_of(audit.service, tenant))
+    asking = other.tokens.headers(tenant, ["audit:read"])
+    found = await other.client.get("/audit/events?resource=2026-0815", headers=asking)
+    assert len((await found.get_json(force=True))["events"]) == 1
+    headers = other.tokens.headers(tenant, ["audit:write"])
+    headers["Content-Type"] = "application/cloudevents+json"
+    answer = await other.client.post("/audit/events", headers=headers, data=json.dumps(event))
+    assert answer.status_code == 202
+    assert await other.outbox(tenant) == []  # it is known already

@@ -35,6 +35,14 @@ ARCHIVED: Mapping[str, ArchivedTable] = MappingProxyType(
         "credential": ArchivedTable(
             "credentials", "user_id", ("user_id", "password_hash", "changed_at", "must_change")
         ),
+        "session": ArchivedTable(
+            "sessions",
+            "id",
+            (
+                *("id", "user_id", "client_id", "created_at", "last_used_at", "ends_at", "expires_at"),
+                *("source_address", "user_agent"),
+            ),
+        ),
         "known_group": ArchivedTable("known_groups", "id", ("id", "display", "version", "deleted")),
         "membership": ArchivedTable("memberships", "user_id, group_id", ("user_id", "group_id", "version", "present")),
         "nesting": ArchivedTable("nestings", "child_id, parent_id", ("child_id", "parent_id", "version", "present")),
