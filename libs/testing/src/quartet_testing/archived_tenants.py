@@ -44,7 +44,7 @@ class FilledTenant:
             *(f"/groups/of/{user}" for user in self.users),
             f"/groups/check?user={self.users[0]}&group={self.groups[1]}",
             "/audit/retention",
-            "/users/sessions",
+            f"/users/sessions?user={self.users[0]}",
         ]
 
 
