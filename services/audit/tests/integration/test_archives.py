@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,6 +16,8 @@ from quartet_audit.archives import archive_usecases
 from quartet_audit.checkpoints.checkpoint_domain import Checkpoint
 from quartet_audit.checkpoints.checkpoint_usecases import CheckpointSigner
 from quartet_audit.config import AuditConfig
+from quartet_audit.continuity import continuity_store
+from quartet_audit.entries.entry_usecases import record_events
 from quartet_audit.erasures.erasure_usecases import carry_out_all
 from quartet_audit.note_domain import SignedNote
 from quartet_audit.trees import tree_store
@@ -23,6 +26,7 @@ from quartet_audit_verifier.trust import Trust
 from quartet_audit_verifier.verify import verify_files
 from quartet_cli.stack import Stack
 from quartet_common.core.identifiers import SYSTEM_TENANT
+from quartet_testing.conditions import eventually
 from quartet_testing.other_databases import empty_database, moved
 from quartet_testing.plugin import ConfigFor
 from quartet_testing.services import RunningService, new_tenant, run_service
@@ -50,10 +54,14 @@ async def other(servers: Stack, config_for: ConfigFor[AuditConfig]) -> AsyncIter
 async def archive_of(service: RunningService, tenant: str) -> list[bytes]:
     """The lines of the archive of a tenant."""
     headers = service.tokens.headers(SYSTEM_TENANT, ["platform:admin"])
-    answer = await service.client.get(f"/audit/data/archive?tenant={tenant}", headers=headers)
-    content = await answer.get_data(as_text=False)
-    assert answer.status_code == 200, content
-    return content.splitlines(keepends=True)
+
+    async def answered() -> list[bytes]:
+        answer = await service.client.get(f"/audit/data/archive?tenant={tenant}", headers=headers)
+        content = await answer.get_data(as_text=False)
+        assert answer.status_code == 200, content  # 503 while the machine is busy
+        return content.splitlines(keepends=True)
+
+    return await eventually(answered, "an archive")
 
 
 async def send(
@@ -262,3 +270,25 @@ async def test_the_key_of_digests_and_accepted_events_are_restored(audit: "Audit
     answer = await other.client.post("/audit/events", headers=headers, data=json.dumps(event))
     assert answer.status_code == 202
     assert await other.outbox(tenant) == []  # it is known already
+
+
+async def test_a_restored_entry_waits_for_its_checkpoint_since_it_was_restored(
+    audit: "Audit", other: RunningService, make_event: "MakeEvent"
+) -> None:
+    tenant = new_tenant()
+    container = audit.container
+    async with container.database.transaction() as connection:
+        await record_events(connection, [make_event(tenant=tenant)], container.clock() - timedelta(hours=1))
+    await CheckpointSigner(container).run()
+    await CheckpointSigner(other.container).run()
+    await restore(other, tenant, await archive_of(audit.service, tenant))
+    async with other.container.database.transaction() as connection:
+        oldest = await continuity_store.read_unsigned(connection)
+        assert oldest is not None
+        assert (oldest.log, oldest.age < 1000) == (tenant, True)
+        await connection.execute(
+            "UPDATE restores SET stored_at = now() - interval '1 hour' WHERE tenant_id = $1", tenant
+        )
+        oldest = await continuity_store.read_unsigned(connection)
+        assert oldest is not None
+        assert oldest.age > 1000

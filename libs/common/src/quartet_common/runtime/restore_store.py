@@ -11,7 +11,8 @@ LOCK = "SELECT archive, counts, completed_at IS NOT NULL AS is_complete FROM res
 BEGIN = "INSERT INTO restores (tenant_id, archive) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 REPLACE = "UPDATE restores SET archive = $2 WHERE tenant_id = $1"
 STORE = """
-UPDATE restores SET counts = $2::json, completed_at = CASE WHEN $3::boolean THEN now() END WHERE tenant_id = $1"""
+UPDATE restores SET counts = $2::json, stored_at = now(), completed_at = CASE WHEN $3::boolean THEN now() END
+WHERE tenant_id = $1"""
 IS_DELETED = "SELECT EXISTS (SELECT FROM deleted_tenants WHERE tenant_id = $1)"
 
 
