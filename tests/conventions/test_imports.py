@@ -33,6 +33,7 @@ SOURCES = {
 SERVICE_PACKAGES = {f"quartet_{name}" for name in SERVICES}
 LEVELS = {
     "core": 1, "config": 1, "data": 2, "telemetry": 2, "auth": 3, "messaging": 3, "limits": 4, "runtime": 4, "web": 5,
+    "jobs": 6,
 }  # fmt: skip
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
 USERS_LEVELS = {
