@@ -15,7 +15,7 @@ from quartet_common.runtime.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
-LEASE = 10.0
+LEASE = 5.0
 """Seconds after which another worker takes over the job of one that has ended."""
 
 
@@ -64,6 +64,7 @@ class RunningJob:
         self.state = job
         self._worker = worker
         self._lease = lease
+        self._loop = asyncio.get_running_loop()
         self._file: JobFile | None = None
 
     @property
@@ -78,7 +79,7 @@ class RunningJob:
 
     def open_file(self) -> "JobFile":
         """The uploaded file from its start, to be read in a thread."""
-        self._file = JobFile(self.container, self.state, asyncio.get_running_loop())
+        self._file = JobFile(self.container, self.state, self._loop)
         return self._file
 
     async def sets(self, items: Iterator[T], size: int) -> AsyncIterator[list[T]]:
@@ -96,8 +97,8 @@ class RunningJob:
             raise JobStoppedError
 
     async def run_set(self, handled: int, command: Command) -> SetOutcome:
-        """Run `command` for `handled` records in one transaction with the counts of the job; it is repeated if
-        PostgreSQL rolls it back in favour of another transaction.
+        """Run `command` for `handled` records (it may set another number) in one transaction with the counts of the
+        job; it is repeated if PostgreSQL rolls it back in favour of another transaction.
 
         In a dry run the changes and events of `command` are rolled back, and what it reports is kept. Raises
         JobCancelledError, JobTakenError, and what `command` raises: then nothing of the set is stored.
