@@ -33,13 +33,14 @@ SOURCES = {
 SERVICE_PACKAGES = {f"quartet_{name}" for name in SERVICES}
 LEVELS = {
     "core": 1, "config": 1, "data": 2, "telemetry": 2, "auth": 3, "messaging": 3, "limits": 4, "runtime": 4, "web": 5,
+    "jobs": 6,
 }  # fmt: skip
 """The packages of libs/common: one imports only packages of lower levels. docs/architecture.md describes them."""
 USERS_LEVELS = {
     "config": 1, "errors": 1, "expiry": 1, "group_marker_client": 1, "memberships": 1, "origins": 2, "groups_client": 2,
     "passwords": 2, "tenant_schemas": 2, "totals": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3,
     "roles": 3, "sessions": 4, "subscriptions": 4,
-    "users": 5, "bulk": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
+    "users": 5, "bulk": 6, "imports": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
     "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""

@@ -84,6 +84,8 @@ NOT_CREATING = {
     "tenants.suspend": "a suspended tenant stays suspended",
     "tenants.resume": "an active tenant stays active",
     "alerts.dry_run": "stores nothing",
+    "jobs.create": "an import that is sent again changes nothing, an export makes another file; both end by themselves",
+    "jobs.cancel": "a cancelled job stays cancelled",
 }
 """POST routes without Idempotency-Key, and what happens if a request is sent twice."""
 
@@ -178,6 +180,7 @@ LARGER_BODIES = {
         "internal.lookup": 64 * KB,  # 1,000 ids
         "internal.group_scopes": 64 * KB,
         "totals.read": 1024 * KB,  # 20,000 ids
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },

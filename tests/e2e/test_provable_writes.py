@@ -22,6 +22,7 @@ from quartet_testing.client import (
     user_document,
 )
 from quartet_testing.conditions import eventually
+from quartet_testing.faults import paused
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -104,6 +105,13 @@ async def directory_changes(api: Api) -> None:
     await done(await api.delete("/users/schemas/urn:example:Badge"))
 
 
+async def jobs_change(api: Api, stack: Stack) -> None:
+    """A job is made, and cancelled before a worker runs it."""
+    async with paused(stack, "users-worker"):
+        job = await done(await api.post("/users/data/jobs", params={"kind": "import"}, content=b"{}"))
+        await done(await api.post(f"/users/data/jobs/{job['id']}/cancel"))
+
+
 async def machines_change(api: Api) -> None:
     """Roles, API clients, origins and SCIM tokens are made, changed and removed."""
     user = await api.create_user()
@@ -170,6 +178,7 @@ async def test_each_route_of_users_and_groups_that_writes_names_its_events(
     ):
         await directory_changes(api)
         await machines_change(api)
+        await jobs_change(api, stack)
         await people_log_in(api, stack, recorder, tenant)
         await tenants_change(platform, stack)
     for service, named in recorder.named.items():
