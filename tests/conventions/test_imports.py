@@ -26,7 +26,7 @@ SOURCES = {
     **{f"quartet_{name}": CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES},
     **{
         f"quartet_{name}": CHECKOUT / f"libs/{name}/src/quartet_{name}"
-        for name in ("audit_verifier", "common", "scim", "scim_http", "serving", "testing")
+        for name in ("audit_verifier", "common", "directory_formats", "scim", "scim_http", "serving", "testing")
     },
     "quartet_cli": CHECKOUT / "cli/src/quartet_cli",
 }
@@ -59,7 +59,10 @@ METRICS_LEVELS = {
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")
 """What writes outbox rows and revocations: only `quartet_common.runtime.unit_of_work` calls it for a service."""
 EVENT_TYPES = {f"quartet_common.messaging.outbox.{name}" for name in ("DomainEvent", "NewOutboxRow")}
-LIBRARIES = ("quartet_audit_verifier", "quartet_common", "quartet_scim", "quartet_scim_http", "quartet_serving")
+LIBRARIES = (
+    "quartet_audit_verifier", "quartet_common", "quartet_directory_formats", "quartet_scim", "quartet_scim_http",
+    "quartet_serving",
+)  # fmt: skip
 
 
 def modules(package: str) -> list[Path]:
@@ -143,7 +146,7 @@ def test_libs_common_knows_no_scim() -> None:
         assert "quartet_scim" not in packages_of(path), path
 
 
-@pytest.mark.parametrize("package", ["quartet_scim", "quartet_serving"])
+@pytest.mark.parametrize("package", ["quartet_directory_formats", "quartet_scim", "quartet_serving"])
 def test_a_library_of_a_protocol_imports_no_package_of_ours(package: str) -> None:
     for path in modules(package):
         assert not packages_of(path) & (SOURCES.keys() - {package}), path
