@@ -14,7 +14,7 @@ from quartet_scim.usernames import prepare
 
 Match = Literal["userName", "externalId"]
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
-PLAIN_PASSWORD = "password: An import takes hashes of passwords (passwordHash), not passwords. Remove it."  # noqa: S105  # nosec B105  # a text
+PLAIN_PASSWORD = "password: An import takes hashes of passwords (passwordHash), not passwords. Remove it."  # noqa: S105  # nosec B105  # a text about passwords
 NO_EXTERNAL_ID = "externalId is missing. It finds the user, since the import has match=externalId."
 SEVERAL = "Several users have this externalId. Give each another one, or use match=userName."
 
