@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ def records(users: int, groups: int, memberships: int) -> Iterator[dict[str, Any
         members = [{"value": f"person{(number * 37 + one) % users}@example.com"} for one in range(each)]
         members = [{"userName": one["value"]} for one in members]
         yield {"schemas": [GROUP], "displayName": f"Group {number}", "externalId": f"g{number}", "members": members}
+
+
+def processor_seconds(stack: Stack) -> dict[str, float]:
+    """Processor time that each process of the stack has taken so far, with its children."""
+    spent: dict[str, float] = {}
+    for name, pid in pids(stack).items():
+        main, spent[name] = psutil.Process(pid), 0.0
+        for process in (main, *main.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent[name] += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 class Memory:
@@ -106,9 +119,13 @@ async def measure(stack: Stack, file: Path, services: list[str]) -> None:
             for query in ("kind=import&format=ndjson", "kind=export&format=ndjson"):
                 for service in services:
                     sent = file if "import" in query else None
+                    before = processor_seconds(stack)
                     job = await run_job(client, service, query, sent)
+                    spent = {name: total - before[name] for name, total in processor_seconds(stack).items()}
                     counts = ", ".join(f"{name} {job[name]}" for name in ("done", "failed", "skipped"))
                     print(f"{service:<8}{query.partition('&')[0]:<14}{job['seconds']:>7.1f} s  {counts}", flush=True)
+                    most = sorted(spent, key=lambda name: -spent[name])[:6]
+                    print("  processor time, s: " + ", ".join(f"{name} {spent[name]:.1f}" for name in most))
                     if job["failed"]:
                         print((await client.get(f"/{service}/data/jobs/{job['id']}/report")).text[:500])
         for name, most in memory.most.items():

@@ -20,6 +20,7 @@ from quartet_cli import (
     doctor,
     event_commands,
     group_commands,
+    job_commands,
     key_commands,
     logins,
     member_commands,
@@ -62,6 +63,9 @@ app.add_typer(user_commands.app, name="users")
 app.add_typer(group_commands.app, name="groups")
 app.add_typer(member_commands.app, name="members")
 api_command(app)(member_commands.check)
+api_command(app)(job_commands.import_)
+api_command(app)(job_commands.export)
+app.add_typer(job_commands.app, name="jobs")
 app.add_typer(origin_commands.app, name="origins")
 app.add_typer(tenant_commands.app, name="tenants")
 app.add_typer(client_commands.app, name="clients")
