@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import asyncpg
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag
 
@@ -58,7 +57,12 @@ async def lookup() -> Response:
     async with app_container(UsersConfig).database.connection() as connection:
         rows = await user_store.find_by_ids(connection, caller().tenant, known)
         rows += await user_store.find_by_names(connection, caller().tenant, keys, external_ids)
-    found = {row["id"]: _known_user(row) for row in rows}
+    found = {
+        row["id"]: KnownUser(
+            str(row["id"]), row["user_name"], row["display_name"], row["version"], externalId=row["external_id"]
+        )
+        for row in rows
+    }
     return json_response(LookupDocument(list(found.values())))
 
 
@@ -74,12 +78,6 @@ async def group_scopes() -> Response:
     async with app_container(UsersConfig).database.connection() as connection:
         scopes = await role_store.scopes_of_groups(connection, caller().tenant, known)
     return json_response(GroupScopesDocument(scopes))
-
-
-def _known_user(row: asyncpg.Record) -> KnownUser:
-    return KnownUser(
-        str(row["id"]), row["user_name"], row["display_name"], row["version"], externalId=row["external_id"]
-    )
 
 
 def _texts(body: dict[str, Any], name: str) -> list[str]:
