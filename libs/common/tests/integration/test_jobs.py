@@ -569,6 +569,28 @@ async def test_a_report_has_a_limit_and_says_so(
     assert "full" in report[-1]["reason"]
 
 
+async def test_an_upload_that_is_cancelled_meanwhile_becomes_no_job(
+    client: Client, run: Callable[..., JobRunner]
+) -> None:
+    run()
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.service.container.config.port)
+    token = client.headers["Authorization"]
+    head = f"POST {JOBS}?kind=import HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 4\r\n\r\n"
+    writer.write(head.encode() + b"one\n"[:2])
+
+    async def uploading() -> str | None:
+        found = (await (await client.get("")).get_json())["jobs"]
+        return found[0]["id"] if found else None
+
+    job_id = await eventually(uploading, "the upload begins")
+    assert (await client.post(f"/{job_id}/cancel")).status_code == 200
+    writer.write(b"e\n")
+    assert int((await reader.readline()).split()[1]) == 409
+    writer.close()
+    assert (await client.job(job_id))["state"] == "cancelled"
+    assert await client.stored() == []
+
+
 async def test_a_job_of_a_deleted_tenant_is_not_made(client: Client) -> None:
     async with client.service.container.database.connection() as connection:
         await connection.execute(

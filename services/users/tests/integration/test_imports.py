@@ -15,6 +15,7 @@ from quart import Response
 
 from quartet_common.jobs.job_runner import JobRunner
 from quartet_serving.tasks import end_tasks
+from quartet_testing import broken_lines
 from quartet_testing.conditions import eventually
 from quartet_testing.people import PASSWORD, People
 from quartet_testing.roles import RoleAdmin
@@ -227,6 +228,22 @@ async def test_broken_lines_are_reported_with_their_values_and_the_others_are_im
     assert report[5]["value"] == "maybe"
     assert PASSWORD not in str(report)
     assert (await directory.users()).keys() == {"first", "last"}
+
+
+async def test_a_file_with_a_thousand_kinds_of_broken_lines_imports_the_others_and_reports_each(
+    directory: Directory,
+) -> None:
+    broken = list(broken_lines.ndjson())
+    assert len(set(broken)) > 1000
+    file, wrong = broken_lines.users_between(broken)
+    job = await directory.run(file, encoding="utf-8")
+    assert (job["state"], job["done"], job["failed"]) == ("completed", len(broken), len(broken))
+    report = await directory.report(job)
+    assert [one["line"] for one in report] == wrong
+    assert all(one["reason"] for one in report)
+    async with directory.service.container.database.connection() as connection:
+        found = await connection.fetchval("SELECT count(*) FROM users WHERE tenant_id = $1", directory.tenant)
+    assert found == len(broken)
 
 
 async def test_a_user_that_the_database_refuses_does_not_take_others_with_it(

@@ -28,16 +28,25 @@ WHERE (tenant_id, id) = (
     ) NULLS FIRST, created_at
     LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING {COLUMNS}"""
-PRUNE = """
-DELETE FROM data_jobs WHERE (tenant_id, id) IN (
-    SELECT tenant_id, id FROM data_jobs
-    WHERE ended_at < now() - make_interval(days => $1)
-    OR state = 'uploading' AND touched_at < now() - make_interval(secs => $2) LIMIT 10)"""
-PRUNE_UPLOADS = """
+EXPIRED = """
+(job.ended_at < now() - make_interval(days => $1)
+OR job.state = 'uploading' AND job.touched_at < now() - make_interval(secs => $2))"""
+PRUNE_CHUNKS = f"""
 DELETE FROM data_job_chunks WHERE (tenant_id, job_id, is_result, number) IN (
-    SELECT tenant_id, job_id, is_result, number
-    FROM data_job_chunks AS chunk JOIN data_jobs AS job USING (tenant_id)
-    WHERE job.id = chunk.job_id AND job.ended_at IS NOT NULL AND NOT chunk.is_result LIMIT 100)"""
+    SELECT chunk.tenant_id, chunk.job_id, chunk.is_result, chunk.number
+    FROM data_job_chunks AS chunk JOIN data_jobs AS job ON job.tenant_id = chunk.tenant_id AND job.id = chunk.job_id
+    WHERE job.ended_at IS NOT NULL AND NOT chunk.is_result OR {EXPIRED} LIMIT 50)"""
+PRUNE_FINDINGS = f"""
+DELETE FROM data_job_findings WHERE (tenant_id, job_id, number) IN (
+    SELECT finding.tenant_id, finding.job_id, finding.number
+    FROM data_job_findings AS finding JOIN data_jobs AS job
+        ON job.tenant_id = finding.tenant_id AND job.id = finding.job_id
+    WHERE {EXPIRED} LIMIT 5000)"""
+PRUNE_JOBS = f"""
+DELETE FROM data_jobs AS job WHERE {EXPIRED}
+AND NOT EXISTS (SELECT FROM data_job_chunks AS chunk WHERE chunk.tenant_id = job.tenant_id AND chunk.job_id = job.id)
+AND NOT EXISTS (
+    SELECT FROM data_job_findings AS finding WHERE finding.tenant_id = job.tenant_id AND finding.job_id = job.id)"""
 
 
 async def insert_job(connection: Connection, job: Job) -> bool:
@@ -93,16 +102,35 @@ async def list_jobs(connection: Connection, tenant: str, before: UUID, limit: in
     return [_job(row) for row in rows]
 
 
+async def delete_chunks(connection: Connection, tenant: str, job_id: UUID) -> int:
+    """Delete some chunks of a job, which may be large; returns how many."""
+    done: str = await connection.execute(
+        """
+        DELETE FROM data_job_chunks WHERE tenant_id = $1 AND job_id = $2 AND (is_result, number) IN (
+            SELECT is_result, number FROM data_job_chunks WHERE tenant_id = $1 AND job_id = $2 LIMIT 50)
+        """,
+        tenant,
+        job_id,
+    )
+    return int(done.rpartition(" ")[2])
+
+
 async def delete_job(connection: Connection, tenant: str, job_id: UUID) -> None:
     """Delete a job with its files and its report."""
     await connection.execute(f"DELETE FROM data_jobs WHERE {OWN}", tenant, job_id)
 
 
-async def end_upload(connection: Connection, tenant: str, job_id: UUID, size: int) -> None:
-    """The file of a job is complete: it waits for a worker."""
-    await connection.execute(
-        f"UPDATE data_jobs SET state = 'waiting', upload_bytes = $3, whole = $3 WHERE {OWN}", tenant, job_id, size
+async def end_upload(connection: Connection, tenant: str, job_id: UUID, size: int) -> bool:
+    """The file of a job is complete: it waits for a worker. False if the job was cancelled meanwhile, or is gone."""
+    done: str = await connection.execute(
+        f"""
+        UPDATE data_jobs SET state = 'waiting', upload_bytes = $3, whole = $3 WHERE {OWN} AND state = 'uploading'
+        """,
+        tenant,
+        job_id,
+        size,
     )
+    return done.endswith(" 1")
 
 
 async def request_cancel(connection: Connection, tenant: str, job_id: UUID) -> None:
@@ -252,15 +280,14 @@ async def read_findings(
 
 
 async def prune(connection: Connection, days: int, upload_seconds: float) -> int:
-    """Delete some jobs that ended `days` ago, uploads that stopped, and files of ended imports; return how many rows.
-
-    Of all tenants.
+    """Delete some chunks of uploads whose jobs have ended, and of jobs that ended `days` ago or whose upload stopped;
+    then findings and rows of these jobs. Returns how many chunks and findings. Of all tenants.
     """
-    done: list[str] = [
-        await connection.execute(PRUNE, days, upload_seconds),
-        await connection.execute(PRUNE_UPLOADS),
-    ]
-    return sum(int(one.rpartition(" ")[2]) for one in done)
+    left = 0
+    for statement in (PRUNE_CHUNKS, PRUNE_FINDINGS, PRUNE_JOBS):
+        done: str = await connection.execute(statement, days, upload_seconds)
+        left += int(done.rpartition(" ")[2])
+    return left
 
 
 def _caller_facts(caller: Caller) -> dict[str, Any]:

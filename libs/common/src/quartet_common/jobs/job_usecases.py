@@ -36,8 +36,8 @@ async def make_job(container: Container, caller: Caller, new: NewJob) -> Job:
 async def upload_job(container: Container, caller: Caller, new: NewJob, pieces: AsyncIterable[bytes]) -> Job:
     """Make a job with the file that `pieces` are, which is stored while it arrives.
 
-    Raises TooManyJobsError (409), BadRequestError (400) for an empty file, and what `pieces` raise: then there is no
-    job. What a process that ends leaves of an upload is removed later.
+    Raises TooManyJobsError (409), BadRequestError (400) for an empty file, JobEndedError (409) if it was cancelled
+    meanwhile, and what `pieces` raise: then there is no job. What a process leaves that ends is removed later.
     """
     job = replace(_job(container, caller, new), state="uploading")
     async with unit_of_work(container, caller) as work:
@@ -47,12 +47,12 @@ async def upload_job(container: Container, caller: Caller, new: NewJob, pieces: 
         if not size:
             raise BadRequestError("The body is empty. Send the file as the body of the request.", "bad_body")
     except Exception:
-        async with container.database.transaction() as connection:
-            await job_store.delete_job(connection, job.tenant, job.id)
+        await _discard(container, job)
         raise
     job = replace(job, state="waiting", upload_bytes=size, whole=size)
     async with unit_of_work(container, caller) as work:
-        await job_store.end_upload(work.connection, job.tenant, job.id, size)
+        if not await job_store.end_upload(work.connection, job.tenant, job.id, size):
+            raise JobEndedError("cancelled")
         work.publish([job_events.created(container.config.service, job)])
     return job
 
@@ -133,6 +133,16 @@ async def _insert(work: UnitOfWork, job: Job) -> None:
         raise TooManyJobsError
     if not await job_store.insert_job(work.connection, job):
         raise NoJobError
+
+
+async def _discard(container: Container, job: Job) -> None:
+    """Delete a job whose upload has failed."""
+    deleted = 1
+    while deleted:
+        async with container.database.transaction() as connection:
+            deleted = await job_store.delete_chunks(connection, job.tenant, job.id)
+            if not deleted:
+                await job_store.delete_job(connection, job.tenant, job.id)
 
 
 async def _store_file(container: Container, job: Job, pieces: AsyncIterable[bytes]) -> int:

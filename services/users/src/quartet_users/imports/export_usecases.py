@@ -4,12 +4,12 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from quartet_directory_formats import Writer
 
 from quartet_common.core.identifiers import NIL_ID
 from quartet_common.data.row_exports import FETCH_BYTES
 from quartet_common.jobs.running_job import RunningJob, SetOutcome
 from quartet_common.runtime.unit_of_work import UnitOfWork
+from quartet_directory_formats import Writer
 from quartet_scim.render import timestamp
 from quartet_users.imports import import_store
 

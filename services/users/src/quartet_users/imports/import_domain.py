@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from quartet_directory_formats import LineError, Record
 
+from quartet_directory_formats import LineError, Record
 from quartet_scim.errors import ScimError, invalid_value
 from quartet_scim.normalise import Normalised, Normaliser
 from quartet_scim.resource import Attributes, require_size

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import asyncpg
-from quartet_directory_formats import FormatError, Options, parse
 
 from quartet_common.core.errors import MissingScopesError
 from quartet_common.core.identifiers import new_id
 from quartet_common.jobs.job_domain import JobError
 from quartet_common.jobs.running_job import Command, RunningJob, SetOutcome
 from quartet_common.runtime.unit_of_work import UnitOfWork
+from quartet_directory_formats import FormatError, Options, parse
 from quartet_scim.errors import ScimError
 from quartet_scim.normalise import Normaliser
 from quartet_scim.resource import require_size

@@ -1,8 +1,7 @@
 """The kinds of jobs of the users service."""
 
-from quartet_directory_formats import EXPORT_FORMATS, FORMATS
-
 from quartet_common.jobs.job_kinds import JobKind, JobKinds
+from quartet_directory_formats import EXPORT_FORMATS, FORMATS
 from quartet_users.imports.export_usecases import export_users
 from quartet_users.imports.import_usecases import import_users
 
