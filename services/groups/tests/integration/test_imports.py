@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from quartet_common.jobs.job_runner import JobRunner
+from quartet_common.jobs.running_job import RunningJob
 from quartet_groups import users_client
 from quartet_groups.imports import import_domain, import_usecases
 from quartet_groups.imports.group_job_kinds import KINDS
@@ -63,7 +64,8 @@ class Jobs:
     async def text(self, path: str) -> str:
         answer = await self.own.service.client.get(path, headers=self.own.headers)
         assert answer.status_code == 200
-        return (await answer.get_data(as_text=False)).decode()
+        text: str = (await answer.get_data(as_text=False)).decode()
+        return text
 
     async def run(self, file: bytes | str, **parameters: str) -> tuple[tuple[int, int, int], list[tuple[int, str]]]:
         """What an import has done, failed and skipped, and its errors by line."""
@@ -208,7 +210,7 @@ async def test_a_job_that_is_continued_makes_the_same_groups(
         *({"displayName": f"G{n}", "members": [str(users[n]), f"G{n + 1}"]} for n in range(5)), {"displayName": "G5"}
     )
     broken = 0
-    run_set = import_usecases.RunningJob.run_set
+    run_set = RunningJob.run_set
 
     async def break_off(job: Any, *arguments: Any) -> Any:
         nonlocal broken
@@ -218,7 +220,7 @@ async def test_a_job_that_is_continued_makes_the_same_groups(
             raise asyncio.CancelledError
         return outcome
 
-    monkeypatch.setattr(import_usecases.RunningJob, "run_set", break_off)
+    monkeypatch.setattr(RunningJob, "run_set", break_off)
     path = await jobs.start(file)
     job = await jobs.ended(path)
     assert (job["state"], job["done"], job["failed"], job["skipped"]) == ("completed", 6 + 10, 0, 0)

@@ -19,7 +19,15 @@ async def test_a_service_looks_users_up_in_the_tenant_that_it_names(
     asked = {"ids": [made["id"], "01a20458-d3da-70f4-b50d-2a76abd0b72c", "nonsense"]}
     response = await users.client.post("/users/lookup", headers={**service, "Quartet-Tenant": tenant}, json=asked)
     assert await response.get_json() == {
-        "users": [{"id": made["id"], "userName": "b@example.com", "displayName": "Babs", "version": 1, "externalId": None}]
+        "users": [
+            {
+                "id": made["id"],
+                "userName": "b@example.com",
+                "displayName": "Babs",
+                "version": 1,
+                "externalId": None,
+            }
+        ]
     }
     other = await users.client.post("/users/lookup", headers={**service, "Quartet-Tenant": new_tenant()}, json=asked)
     assert await other.get_json() == {"users": []}
@@ -59,7 +67,9 @@ async def test_a_customers_token_cannot_name_another_tenant(
 
 async def test_a_lookup_that_is_none_is_refused(users: RunningService) -> None:
     service = {**users.tokens.headers("*", ["service"]), "Quartet-Tenant": "acme"}
-    bodies: list[Any] = [{}, {"ids": "x"}, {"ids": [1]}, {"ids": ["x"] * 1001}, {"ids": ["x"] * 600, "userNames": ["x"] * 401}, {"userNames": ["\x00"]}, []]
+    many = {"ids": ["x"] * 600, "userNames": ["x"] * 401}
+    nul = {"userNames": ["\x00"]}
+    bodies: list[Any] = [{}, {"ids": "x"}, {"ids": [1]}, {"ids": ["x"] * 1001}, many, nul, []]
     for body in bodies:
         response = await users.client.post("/users/lookup", headers=service, json=body)
         assert response.status_code == 400
