@@ -220,6 +220,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         **EVERYWHERE,
     },
     "groups": {
+        **WITH_JOBS,
         "scim.create": groups_take_no_foreign_members,
         "search.groups": groups_are_listed_apart,
         "search.groups_by_post": groups_are_searched_apart,

@@ -177,7 +177,7 @@ LARGER_BODIES = {
         "search.users_by_post": 64 * KB,
         "search.everything_by_post": 64 * KB,
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
-        "internal.lookup": 64 * KB,  # 1,000 ids
+        "internal.lookup": 1024 * KB,  # 1,000 ids or names
         "internal.group_scopes": 64 * KB,
         "totals.read": 1024 * KB,  # 20,000 ids
         "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
@@ -185,6 +185,7 @@ LARGER_BODIES = {
         "api_clients.change": 64 * KB,
     },
     "groups": {
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "scim.create": ANY_SIZE,  # with members
         "scim.replace": ANY_SIZE,
         "scim.patch": ANY_SIZE,

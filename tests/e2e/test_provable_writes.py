@@ -106,10 +106,11 @@ async def directory_changes(api: Api) -> None:
 
 
 async def jobs_change(api: Api, stack: Stack) -> None:
-    """A job is made, and cancelled before a worker runs it."""
-    async with paused(stack, "users-worker"):
-        job = await done(await api.post("/users/data/jobs", params={"kind": "import"}, content=b"{}"))
-        await done(await api.post(f"/users/data/jobs/{job['id']}/cancel"))
+    """A job of each service is made, and cancelled before a worker runs it."""
+    for service in ("users", "groups"):
+        async with paused(stack, f"{service}-worker"):
+            job = await done(await api.post(f"/{service}/data/jobs", params={"kind": "import"}, content=b"{}"))
+            await done(await api.post(f"/{service}/data/jobs/{job['id']}/cancel"))
 
 
 async def machines_change(api: Api) -> None:

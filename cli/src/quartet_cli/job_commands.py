@@ -67,7 +67,7 @@ def import_(
     format_: Format = None,
     match: Annotated[
         Literal["userName", "displayName", "externalId"] | None,
-        typer.Option(help="What finds an existing user or group; default: userName, and displayName of groups."),
+        typer.Option(help="What finds existing users and groups; default: userName, and externalId of groups."),
     ] = None,
     mapping: Annotated[
         list[str] | None, typer.Option("--map", metavar="COLUMN=ATTRIBUTE", help="A column of CSV; may be repeated.")

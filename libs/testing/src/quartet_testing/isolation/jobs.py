@@ -1,5 +1,7 @@
 """Jobs apart: another tenant does not list, read or cancel them, and they read and change its own tenant only."""
 
+from typing import Any
+
 from quartet_testing.client import USERS, Api
 from quartet_testing.conditions import eventually
 from quartet_testing.isolation.world import World, clean, missing, newcomer
@@ -7,14 +9,14 @@ from quartet_testing.isolation.world import World, clean, missing, newcomer
 ENDED = {"completed", "failed", "cancelled"}
 
 
-async def a_job(api: Api, service: str, query: str = "kind=export", file: bytes | None = None) -> dict[str, str]:
+async def a_job(api: Api, service: str, query: str = "kind=export", file: bytes | None = None) -> dict[str, Any]:
     """A job of the client's tenant that has ended."""
     made = await api.post(f"/{service}/data/jobs?{query}", content=file)
     assert made.status_code == 202, made.text
     path = f"/{service}/data/jobs/{made.json()['id']}"
 
-    async def has_ended() -> dict[str, str] | None:
-        job: dict[str, str] = (await api.get(path)).json()
+    async def has_ended() -> dict[str, Any] | None:
+        job: dict[str, Any] = (await api.get(path)).json()
         return job if job["state"] in ENDED else None
 
     return await eventually(has_ended, "the job ends")
@@ -32,6 +34,14 @@ async def jobs_are_made_apart(world: World, service: str) -> None:
             imported = await a_job(third, service, "kind=import", file)
             assert imported["state"] == "completed", imported
         assert "title" not in (await world.owner.get(f"{USERS}/{world.user['id']}")).json()
+    else:
+        async with newcomer(world) as third:  # neither the group nor the user of the other tenant is found
+            file = b'{"displayName": "Own", "members": ["%b", "%b"]}\n' % (
+                world.group["id"].encode(),
+                world.user["userName"].encode(),
+            )
+            imported = await a_job(third, service, "kind=import", file)
+            assert (imported["state"], imported["done"], imported["failed"]) == ("completed", 1, 2), imported
 
 
 async def jobs_are_listed_apart(world: World, service: str) -> None:
