@@ -30,6 +30,9 @@ EVERYWHERE = {
     "idempotency_keys": "responses of this deployment, for a day",
     "revocations": "of tokens of this deployment; a suspended tenant is suspended again",
     "deleted_tenants": "only deleted tenants, which have no archive",
+    **dict.fromkeys(
+        ("data_jobs", "data_job_chunks", "data_job_findings"), "what was imported and exported here, for some days"
+    ),
     "restores": "what was restored into this deployment",
 }
 NOT_ARCHIVED = {

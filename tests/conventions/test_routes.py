@@ -85,6 +85,8 @@ NOT_CREATING = {
     "tenants.suspend": "a suspended tenant stays suspended",
     "tenants.resume": "an active tenant stays active",
     "alerts.dry_run": "stores nothing",
+    "jobs.create": "an import that is sent again changes nothing, an export makes another file; both end by themselves",
+    "jobs.cancel": "a cancelled job stays cancelled",
 }
 """POST routes without Idempotency-Key, and what happens if a request is sent twice."""
 
@@ -177,14 +179,16 @@ LARGER_BODIES = {
         "search.users_by_post": 64 * KB,
         "search.everything_by_post": 64 * KB,
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
-        "internal.lookup": 64 * KB,  # 1,000 ids
+        "internal.lookup": 1024 * KB,  # 1,000 ids or names
         "internal.group_scopes": 64 * KB,
         "totals.read": 1024 * KB,  # 20,000 ids
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },
     "groups": {
         "archives.restore": 4096 * KB,  # lines of an archive
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "scim.create": ANY_SIZE,  # with members
         "scim.replace": ANY_SIZE,
         "scim.patch": ANY_SIZE,

@@ -40,7 +40,9 @@ LIMITED = "request.limited.v1"
 ARCHIVED = "data.archived.v1"
 FAILURES = ("logging.failed.v1", "logging.recovered.v1")
 """What services publish when logging fails: libs/common and tests/e2e/faults have tests of them."""
-OF_EACH = (REFUSED, LIMITED, ARCHIVED, *FAILURES)
+JOBS = ("job.created.v1", "job.cancelled.v1", "job.ended.v1")
+"""What services publish about jobs: libs/common has tests of them."""
+OF_EACH = (REFUSED, LIMITED, ARCHIVED, *FAILURES, *JOBS)
 """What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 CONTRACTS = CHECKOUT / "contracts/events"

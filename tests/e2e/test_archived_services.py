@@ -17,7 +17,7 @@ from quartet_cli.layout import CHECKOUT
 from quartet_cli.stack import Stack
 from quartet_common.core.identifiers import SYSTEM_TENANT
 from quartet_common.runtime.process import Service
-from quartet_testing.archived_tenants import SCHEMA, FilledTenant, fill_tenant
+from quartet_testing.archived_tenants import SCHEMA, FilledTenant, fill_tenant, platform_of
 from quartet_testing.client import Api
 from quartet_testing.other_databases import empty_database, moved
 from quartet_testing.plugin import config_of
@@ -47,8 +47,7 @@ async def others(stack: Stack, services: dict[str, Service[Any]]) -> AsyncIterat
 async def archived(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> tuple[FilledTenant, Path]:
     """A tenant of the stack, and its archive."""
     folder, tenant = tmp_path_factory.mktemp("archive"), await fill_tenant(stack)
-    token = await asyncio.to_thread(stack.token, SYSTEM_TENANT)
-    manifest = await asyncio.to_thread(download, stack.url, lambda: token, tenant.id, folder)
+    manifest = await asyncio.to_thread(download, platform_of(stack), tenant.id, folder)
     file = folder / "acme.tar"
     await asyncio.to_thread(write_archive, file, manifest, folder)
     return tenant, file
@@ -81,7 +80,7 @@ async def test_every_resource_membership_and_role_is_equal_after_a_restore(
     stack: Stack, others: Others, archived: tuple[FilledTenant, Path]
 ) -> None:
     tenant, file = archived
-    restorer = Restorer("", lambda: "", file, await asyncio.to_thread(verify_archive, file))
+    restorer = Restorer(platform_of(stack), file, await asyncio.to_thread(verify_archive, file))
     for service in ORDER:
         bodies = list(restorer._bodies(service, 0))
         for position, body in bodies:

@@ -15,7 +15,7 @@ from quartet_cli.archive_file import read_parts, verify_archive
 from quartet_cli.archive_transfer import Restorer
 from quartet_cli.reset import remove
 from quartet_cli.stack import Stack
-from quartet_testing.archived_tenants import PASSWORD, FilledTenant, fill_tenant
+from quartet_testing.archived_tenants import PASSWORD, FilledTenant, fill_tenant, platform_of
 from quartet_testing.client import Api
 from quartet_testing.clusters import skip_fsync
 from quartet_testing.command_line import quartet
@@ -90,7 +90,7 @@ async def test_a_restored_tenant_is_equal_and_its_log_is_verified(stack: Stack, 
     manifest = await asyncio.to_thread(verify_archive, file)
     old_size, old_root = await asyncio.to_thread(archived_checkpoint, file)
     token = await asyncio.to_thread(second.token, "quartet", "platform:admin")
-    restorer = Restorer(second.url, lambda: token, file, manifest)
+    restorer = Restorer(platform_of(second), file, manifest)
     await asyncio.to_thread(restorer.reserve)
     await asyncio.to_thread(restorer.restore, "metrics")  # interrupted here
     await succeed(second, "archive", "restore", str(file))

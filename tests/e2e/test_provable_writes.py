@@ -22,6 +22,7 @@ from quartet_testing.client import (
     user_document,
 )
 from quartet_testing.conditions import eventually
+from quartet_testing.faults import paused
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -106,6 +107,14 @@ async def directory_changes(api: Api) -> None:
     await done(await api.delete("/users/schemas/urn:example:Badge"))
 
 
+async def jobs_change(api: Api, stack: Stack) -> None:
+    """A job of each service is made, and cancelled before a worker runs it."""
+    for service in ("users", "groups"):
+        async with paused(stack, f"{service}-worker"):
+            job = await done(await api.post(f"/{service}/data/jobs", params={"kind": "import"}, content=b"{}"))
+            await done(await api.post(f"/{service}/data/jobs/{job['id']}/cancel"))
+
+
 async def machines_change(api: Api) -> None:
     """Roles, API clients, origins and SCIM tokens are made, changed and removed."""
     user = await api.create_user()
@@ -172,6 +181,7 @@ async def test_each_route_of_users_and_groups_that_writes_names_its_events(
     ):
         await directory_changes(api)
         await machines_change(api)
+        await jobs_change(api, stack)
         await people_log_in(api, stack, recorder, tenant)
         await tenants_change(platform, stack)
     for service, named in recorder.named.items():

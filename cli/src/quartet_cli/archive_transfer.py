@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from quartet_cli import api_client
-from quartet_cli.archive_file import ORDER, ArchiveError, Manifest, Part, read_parts
+from quartet_cli.api import Api
+from quartet_cli.api_client import Document
+from quartet_cli.archive_file import ORDER, Manifest, Part, read_parts
 from quartet_cli.errors import QuartetError
 
 if TYPE_CHECKING:
@@ -25,10 +27,8 @@ BODY: Final = 1024 * 1024
 TIMEOUT: Final = 120
 ATTEMPTS: Final = 8
 BUSY: Final = (429, 502, 503, 504)
+MAX_PAUSE: Final = 30.0
 NDJSON: Final = "application/x-ndjson"
-
-Token = Callable[[], str]
-"""Gives a token of the platform's administrator."""
 
 
 @dataclass
@@ -41,21 +41,19 @@ class _Written:
     digest: Any = field(default_factory=sha256)
 
 
-def download(url: str, token: Token, tenant: str, folder: Path) -> Manifest:
+def download(api: Api, tenant: str, folder: Path) -> Manifest:
     """Write the parts of a tenant's archive into `folder`. Raises QuartetError."""
-    parts = {service: _download_service(url, token(), tenant, service, folder) for service in DOWNLOADED}
+    parts = {service: _download_service(api, tenant, service, folder) for service in DOWNLOADED}
     ordered = tuple(part for service in ORDER for part in parts[service])
     return Manifest(tenant, datetime.now(UTC).isoformat(timespec="seconds"), ordered)
 
 
-def _download_service(url: str, token: str, tenant: str, service: str, folder: Path) -> list[Part]:
-    import httpx  # as in api_client
+def _download_service(api: Api, tenant: str, service: str, folder: Path) -> list[Part]:
+    import httpx  # see api_client
 
     (folder / service).mkdir()
-    path, query = f"{url.rstrip('/')}/{service}/data/archive", {"tenant": tenant}
-    headers = {"Authorization": f"Bearer {token}"}
     try:
-        with httpx.stream("GET", path, params=query, headers=headers, timeout=TIMEOUT, trust_env=False) as answer:
+        with api.stream(f"/{service}/data/archive", {"tenant": tenant}, {}) as answer:
             if answer.status_code != 200:
                 answer.read()
                 raise api_client.error_of(answer.status_code, answer.json())
@@ -105,8 +103,7 @@ def _write_parts(lines: Iterator[bytes], service: str, folder: Path) -> list[Par
 class Restorer:
     """Restores an archive that was verified, in another deployment."""
 
-    url: str
-    token: Token
+    api: Api
     file: Path
     manifest: Manifest
 
@@ -146,30 +143,20 @@ class Restorer:
             for data in content:
                 yield b'{"kind":"%b","data":%b}\n' % (kind.encode(), data.rstrip(b"\n"))
 
-    def _send(self, service: str, position: int, body: bytes) -> dict[str, Any]:
-        import httpx
-
+    def _send(self, service: str, position: int, body: bytes) -> Document:
+        """The answer to a part, which is sent again while the service is busy or does not answer."""
         query = {"tenant": self.manifest.tenant, "archive": self.manifest.digest, "position": str(position)}
-        path = f"{self.url.rstrip('/')}/{service}/data/restore"
+        options = {"params": query, "content": body, "headers": {"Content-Type": NDJSON}, "timeout": TIMEOUT}
         for attempt in range(1, ATTEMPTS + 1):
-            headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": NDJSON}
             try:
-                answer = httpx.post(path, params=query, content=body, headers=headers, timeout=TIMEOUT, trust_env=False)
-            except httpx.HTTPError as error:
+                status, answer = self.api.send("POST", f"/{service}/data/restore", **options)
+            except QuartetError as error:
                 if attempt == ATTEMPTS:
-                    raise ArchiveError(f"No answer from {self.url}: {error}. Repeat the restore to go on.") from error
-                time.sleep(min(attempt, 5))
-                continue
-            if answer.status_code == 200:
-                return dict(answer.json())
-            if answer.status_code not in BUSY or attempt == ATTEMPTS:
-                raise _refusal(service, answer)
-            time.sleep(min(float(answer.headers.get("Retry-After", attempt)), 30))
+                    raise QuartetError(f"{error} Repeat the restore to continue.") from error
+                status, answer = 503, {}
+            if status == 200:
+                return answer
+            if status not in BUSY or attempt == ATTEMPTS:
+                raise api_client.error_of(status, answer)
+            time.sleep(min(float(answer.get(api_client.RETRY, attempt)), MAX_PAUSE))
         raise AssertionError("the last attempt returns or raises")
-
-
-def _refusal(service: str, answer: "httpx.Response") -> QuartetError:
-    try:
-        return api_client.error_of(answer.status_code, {"detail": f"{service}: {answer.json()['detail']}"})
-    except (ValueError, KeyError):
-        return QuartetError(f"{service} answered {answer.status_code}: {answer.text[:200]}")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from quartet_cli.api import Api
 from quartet_cli.archive_file import ArchiveError, Manifest, Part, read_parts, verify_archive, write_archive
 from quartet_cli.archive_transfer import Restorer, _write_parts
 from quartet_cli.errors import QuartetError
+from quartet_cli.profiles import Profile
 
 LINES = {
     "metrics/archive.ndjson": b'{"format":1}\n',
@@ -116,7 +118,7 @@ def test_a_restore_sends_each_line_from_any_position_on_and_the_end(
 ) -> None:
     monkeypatch.setattr("quartet_cli.archive_transfer.BODY", 5000)
     file = archive(tmp_path)
-    restorer = Restorer("", lambda: "", file, verify_archive(file))
+    restorer = Restorer(Api(Profile("", "")), file, verify_archive(file))
     *bodies, end = restorer._bodies("users", position)
     assert end == (1001, b'{"kind":"end","count":1001}\n')
     lines = [b'{"kind":"archive","data":{"format":1}}\n']

@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from quartet_cli import tokens
+from quartet_cli.api import Api as Commands
+from quartet_cli.profiles import Profile
 from quartet_cli.stack import Stack
 from quartet_testing.client import GROUPS, USERS, Api, unique
 from quartet_testing.services import new_tenant
@@ -82,6 +85,12 @@ async def fill_tenant(stack: Stack, users: int = 5) -> FilledTenant:
     return FilledTenant(
         tenant, first["userName"], tuple(ids), groups, role["id"], client["client_id"], client["client_secret"]
     )
+
+
+def platform_of(stack: Stack) -> Commands:
+    """What a command sends its requests with, as the administrator of the platform."""
+    secret = tokens.own_secret(stack.home)
+    return Commands(Profile(stack.url, tokens.PLATFORM, client_id=tokens.CLIENT, client_secret=secret))
 
 
 async def made(api: Api, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from functools import partial
 from quart import Quart
 
 from quartet_common.auth.sealing import WrongMasterKeyError
+from quartet_common.jobs import job_routes
+from quartet_common.jobs.job_kinds import JobKinds
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
@@ -25,6 +27,7 @@ from quartet_users.config import UsersConfig
 from quartet_users.errors import render_error
 from quartet_users.exports import EXPORTERS
 from quartet_users.groups_client import GroupDirectory
+from quartet_users.imports.user_job_kinds import KINDS
 from quartet_users.lockout.lockout import LOGIN, SECRET, Lockout, login_rules, secret_rules
 from quartet_users.logins import login_routes
 from quartet_users.logins.failed_logins import FailedLogins
@@ -96,6 +99,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     exports = Exports.of(container, EXPORTERS)
     provide(app, Exports, exports)
     provide_archives(app, archives_of(container), exports)
+    provide(app, JobKinds, KINDS)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     _provide_scim(app, container, passwords)
     _provide_logins(app, container, keys, passwords, failures)
@@ -105,6 +109,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/users/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/users")
     app.register_blueprint(data_export.blueprint, url_prefix="/users/data")
+    app.register_blueprint(job_routes.blueprint, url_prefix="/users/data")
     take_trailing_slashes(app)
     return app
 

@@ -92,6 +92,9 @@ ACTIVITIES = {
     "metrics.drift.repaired": Activity(ENTITY, 3, "Update"),
     "request.refused": Activity(API, UNKNOWN, "Unknown"),  # or one of METHODS
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
+    "job.created": Activity(ENTITY, 1, "Create"),
+    "job.cancelled": Activity(ENTITY, 3, "Update"),
+    "job.ended": Activity(ENTITY, 3, "Update"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
     "data.archived": Activity(ENTITY, 2, "Read"),
@@ -117,7 +120,10 @@ METHODS = {
     "PATCH": Activity(API, 3, "Update"),
     "DELETE": Activity(API, 4, "Delete"),
 }
-OF_EACH = ("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived")
+OF_EACH = (
+    *("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived"),
+    *("job.created", "job.cancelled", "job.ended"),
+)
 """Events of each service: in the table without its name."""
 COUNTED = ("users.login.failed", "audit.log.read", "request.refused", "request.limited")
 """Events that may stand for many, with `count`, `first` and `last`."""
