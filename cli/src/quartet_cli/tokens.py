@@ -95,14 +95,14 @@ def claims(token: str) -> api_client.Document:
 def _require_tenant(url: str, tenant: str, secret: str, ca: str | None) -> None:
     """Check that a tenant exists. Raises NoTenantError, DeletedTenantError."""
     if tenant != PLATFORM:
-        state = _tenant_state(url, tenant, secret, ca)
+        state = tenant_state(url, tenant, secret, ca)
         if state is None:
             raise NoTenantError(tenant)
         if state == "deleted":
             raise DeletedTenantError(tenant)
 
 
-def _tenant_state(url: str, tenant: str, secret: str, ca: str | None) -> str | None:
+def tenant_state(url: str, tenant: str, secret: str, ca: str | None = None) -> str | None:
     """`active`, `suspended` or `deleted`; None if the tenant never existed. Raises QuartetError."""
     headers = {"Authorization": f"Bearer {fetch(url, PLATFORM, SCOPE, secret, ca=ca)}"}
     path = f"/users/tenants/{quote(tenant, safe='')}"
