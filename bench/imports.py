@@ -124,8 +124,8 @@ async def measure(stack: Stack, file: Path, services: list[str]) -> None:
                     spent = {name: total - before[name] for name, total in processor_seconds(stack).items()}
                     counts = ", ".join(f"{name} {job[name]}" for name in ("done", "failed", "skipped"))
                     print(f"{service:<8}{query.partition('&')[0]:<14}{job['seconds']:>7.1f} s  {counts}", flush=True)
-                    most = sorted(spent, key=lambda name: -spent[name])[:6]
-                    print("  processor time, s: " + ", ".join(f"{name} {spent[name]:.1f}" for name in most))
+                    busiest = sorted(spent, key=lambda name: -spent[name])[:6]
+                    print("  processor time, s: " + ", ".join(f"{name} {spent[name]:.1f}" for name in busiest))
                     if job["failed"]:
                         print((await client.get(f"/{service}/data/jobs/{job['id']}/report")).text[:500])
         for name, most in memory.most.items():
