@@ -92,6 +92,7 @@ def test_endless_records_of_many_lines_take_little_memory_and_linear_time(
         (b"", b"1" * MEGABYTE),
         (b"[[]", b",[]" * 200_000),
         (b'{"username":"', b"x" * MEGABYTE),
+        (b'{"a": 1', b', "a": "' + b"x" * (MEGABYTE - 100) + b'"'),
     ],
 )
 def test_an_endless_document_ends_with_an_error(start: bytes, piece: bytes) -> None:

@@ -70,7 +70,7 @@ class Import:
             return bool(job["done"] >= done or job["ended_at"])
 
         try:
-            await eventually(reached, f"{done} are done", 60)
+            await eventually(reached, f"{done} are done", 120)
             await asyncio.sleep(random.uniform(0, 0.15))  # noqa: S311  # at any point of a set; nothing is secret
         finally:
             worker.kill()
@@ -128,7 +128,7 @@ async def test_an_import_whose_workers_are_killed_ten_times_ends_as_an_undisturb
         await runner.run()
         return await killed.has_ended() and await undisturbed.has_ended()
 
-    await eventually(finished, "both imports end", 120)
+    await eventually(finished, "both imports end", 300)
     found, expected = await killed.outcome(), await undisturbed.outcome()
     assert found["counts"] == expected["counts"] == ("completed", TOTAL, 0, 0)
     assert found["groups"] == expected["groups"]

@@ -12,7 +12,8 @@ from quartet_scim.resource import Attributes
 Match = Literal["externalId", "displayName"]
 MAX_EDGES = 10_000
 """Memberships of one transaction, about a second; a record has more if it has more itself."""
-MAX_RECORDS = 1000
+MAX_RECORDS = 200
+"""Records of one transaction, which holds the tenant's lock for nesting if they nest groups."""
 
 
 class Key(NamedTuple):
