@@ -88,6 +88,7 @@ class HttpConnection(ASGIHTTPConnection):
             body.append(message.get("body", b""))
             if not message.get("more_body", False):
                 body.set_complete()
+            await body.has_room()
 
     async def _receive(self, request: ServedRequest, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Handle a request while its body arrives: as Quart's `__call__`, which cancels every request on a
