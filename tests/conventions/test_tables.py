@@ -23,6 +23,7 @@ FROM pg_index JOIN pg_class index ON index.oid = indexrelid JOIN pg_class relati
 WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
 MAINTENANCE = {
+    "data_jobs_open": "finds jobs that wait for a worker, of all tenants at once",
     "idempotency_keys_time": "finds what is old enough to be forgotten, of all tenants at once",
     "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",
     "application_events_received_at": "finds what is old enough to be forgotten, of all tenants at once",

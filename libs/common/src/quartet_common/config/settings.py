@@ -87,6 +87,10 @@ class ServiceConfig(TlsSettings):
     export_bytes: int = Field(
         default=256 * 1024 * 1024, ge=16 * 1024 * 1024, description="of disk that one export uses"
     )
+    upload_bytes: int = Field(
+        default=1024 * 1024 * 1024, ge=1024 * 1024, description="bytes of a file that is uploaded for a job"
+    )
+    job_days: int = Field(default=7, ge=1, le=365, description="days after which ended jobs are removed")
     max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     max_bytes_in_flight: int = Field(
         default=96 * 1024 * 1024,

@@ -37,6 +37,7 @@ ACTIVITIES = {
     "users.tenant.updated": Activity(ENTITY, 3, "Update"),
     "users.tenant.suspended": Activity(ENTITY, 12, "Suspend"),
     "users.tenant.resumed": Activity(ENTITY, 13, "Resume"),
+    "users.tenant.restored": Activity(ENTITY, 1, "Create"),
     "users.tenant.deleted": Activity(ENTITY, 4, "Delete"),
     "users.login.succeeded": Activity(AUTHENTICATION, 1, "Logon"),
     "users.login.failed": Activity(AUTHENTICATION, 1, "Logon"),
@@ -91,8 +92,12 @@ ACTIVITIES = {
     "metrics.drift.repaired": Activity(ENTITY, 3, "Update"),
     "request.refused": Activity(API, UNKNOWN, "Unknown"),  # or one of METHODS
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
+    "job.created": Activity(ENTITY, 1, "Create"),
+    "job.cancelled": Activity(ENTITY, 3, "Update"),
+    "job.ended": Activity(ENTITY, 3, "Update"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "data.archived": Activity(ENTITY, 2, "Read"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
 
@@ -115,7 +120,10 @@ METHODS = {
     "PATCH": Activity(API, 3, "Update"),
     "DELETE": Activity(API, 4, "Delete"),
 }
-OF_EACH = ("request.refused", "request.limited", "logging.failed", "logging.recovered")
+OF_EACH = (
+    *("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived"),
+    *("job.created", "job.cancelled", "job.ended"),
+)
 """Events of each service: in the table without its name."""
 COUNTED = ("users.login.failed", "audit.log.read", "request.refused", "request.limited")
 """Events that may stand for many, with `count`, `first` and `last`."""
