@@ -16,7 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
-from quartet_common.data.connections import Connection, Pool, connect_once, server_settings, url_of
+from quartet_common.data.connections import Connection, Pool, connect, connect_once, server_settings, url_of
 from quartet_common.data.database_errors import raise_meaning, unavailable
 from quartet_common.data.database_watch import Answer, Watch
 from quartet_common.data.outbox_notifier import OutboxNotifier, outbox_channel
@@ -282,8 +282,9 @@ def _connection_shares(size: int, timeout: float) -> FairShare:
 
 async def open_database(config: ServiceConfig) -> Database:
     """Open a pool of connections to the service's schema. Raises the driver's error if PostgreSQL is unavailable."""
-    pool = await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # `connect` takes the options as they are
         url_of(config),
+        connect=connect,
         password=config.database_password.get_secret_value(),
         min_size=config.database_pool_min,
         max_size=config.database_pool_max,

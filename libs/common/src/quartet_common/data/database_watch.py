@@ -157,9 +157,10 @@ class Watch:
             answer = Answer.PRIMARY  # slow, but other statements were answered
         elif answer is Answer.READ_ONLY:
             await self._leave_server()
-        elif answer is Answer.PRIMARY and self._may_be_elsewhere:
+        elif answer is Answer.PRIMARY and (self._may_be_elsewhere or self.is_hanging):
             self._may_be_elsewhere = False
-            await self._pool.expire_connections()  # those that were opened before the address led to the primary
+            # those that were opened before the address led to the primary, or lead to a dead machine
+            await self._pool.expire_connections()
         self._set_hanging(answer is Answer.NONE)
         return answer
 
