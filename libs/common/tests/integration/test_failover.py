@@ -18,6 +18,7 @@ from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
@@ -25,6 +26,7 @@ from quartet_testing.clusters import Cluster, Forwarder, cluster_folder, give
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import Container, Thing, relay_of, running
 from quartet_testing.services import new_tenant
+from quartet_testing.stopwatch import stopwatch
 
 PORT = "WITH gone AS (DELETE FROM inbox WHERE false) SELECT inet_server_port()"
 """The server's port, by a statement that only a primary carries out."""
@@ -172,6 +174,101 @@ async def test_of_several_hosts_in_the_url_the_one_that_can_be_written_to_is_use
         await eventually(is_named, "the lack of a primary to be named")
         standby.promote()
         await leads_to(container, standby)
+
+
+@pytest.mark.slow
+async def test_when_the_primary_hangs_and_a_standby_is_promoted_everything_leaves_it_within_seconds(
+    config: ServiceConfig, channel: object, pair: tuple[Cluster, Cluster], thing: Thing, totals: Any
+) -> None:
+    async def ignore(*_: Any) -> None:
+        return None
+
+    primary, standby = pair
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    async with opened(at(config, hosts, f"?{ATTRIBUTES}")) as container:
+        await leads_to(container, primary)  # the pool has connections that stay open
+        async with worker(container, ignore, totals):
+            await add(container, [thing(f"before/{number}") for number in range(20)])
+            await totals.reach(20)
+            await standby.follows(primary)
+            with primary.hanging():
+                standby.promote()
+                async with stopwatch() as watch:
+                    await leads_to(container, standby)
+                    await add(container, [thing(f"after/{number}") for number in range(20)])
+                    await totals.reach(40)
+    assert totals.results == {"handled": 40}
+    assert watch.seconds < 15, "the relay leaves after the timeout of a statement, 5 s"
+
+
+async def test_a_relay_that_stands_by_notices_within_seconds_that_postgresql_is_dead(
+    config: ServiceConfig, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quartet_common.messaging.relay.LOCK_TIMEOUT", 1)
+    there = int(config.database_url.rpartition("@")[2].partition("/")[0].rpartition(":")[2])
+    async with Forwarder(there).running() as forwarder:
+        away = AppContainer(at(config, f"127.0.0.1:{forwarder.port}").model_copy(update={"database_timeout": 0.5}))
+        active, standing_by = relay_of(container), relay_of(away)
+        async with running(active):
+            await connected(active)
+            async with running(standing_by):
+                await connected(standing_by)
+                await eventually(lambda: waits_again(container), "PostgreSQL to say that the lock is taken")
+                assert standing_by.failures == 0
+                forwarder.is_silent = True
+
+                async def noticed() -> bool:
+                    return standing_by.failures > 0
+
+                await eventually(noticed, "the relay to leave the dead PostgreSQL", 15)
+                forwarder.is_silent = False
+
+
+async def connected(relay: Relay) -> None:
+    async def probe() -> bool:
+        return relay.connected
+
+    await eventually(probe, "the relay to be connected")
+
+
+async def waits_again(container: Container) -> bool:
+    """Whether a session waits for the relay's lock that has waited for it before, for the time of a lock at most."""
+    async with container.database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' "
+                "AND query_start > backend_start + interval '1 second'"
+            )
+        )
+
+
+@pytest.mark.parametrize("silent_first", [True, False])
+async def test_a_host_that_does_not_answer_does_not_use_up_the_time_for_connecting(
+    config: ServiceConfig, silent_first: bool
+) -> None:
+    there = config.database_url.rpartition("@")[2].partition("/")[0]
+    async with silent_server() as port:
+        hosts = [f"127.0.0.1:{port}", there] if silent_first else [there, f"127.0.0.1:{port}"]
+        async with opened(at(config, ",".join(hosts), f"?{ATTRIBUTES}")) as container, stopwatch() as watch:
+            await container.database.pool.expire_connections()
+            assert await port_of(container) == int(there.rpartition(":")[2])
+        assert watch.seconds < config.database_acquire_timeout
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """The port of a server that takes connections and never says anything."""
+    ends = asyncio.Event()
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ends.wait()
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            ends.set()
 
 
 async def test_hosts_of_the_url_that_are_away_or_read_only_are_passed_over(config: ServiceConfig) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
 from quartet_cli import binaries, ports
 from quartet_cli.accounts import is_root, postgres_user
@@ -104,6 +105,23 @@ class Cluster:
             self._process.wait(20)
             self._process = None
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Its connections stay open and nobody answers inside the block; it is dead after it."""
+        assert self._process is not None
+        processes = [psutil.Process(self._process.pid)]
+        processes[0].suspend()  # first, so that it has no more children than those that are paused next
+        processes += processes[0].children(recursive=True)
+        try:
+            for process in processes[1:]:
+                process.suspend()
+            yield
+        finally:
+            for process in reversed(processes):
+                process.kill()
+            self._process.wait(20)
+            self._process = None
+
     def promote(self) -> None:
         """Make a standby the primary; returns once it is."""
         self._run("pg_ctl", "-D", str(self.data), "-w", "promote")
@@ -152,6 +170,8 @@ class Forwarder:
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
+        self.is_silent = False
+        """While it is true, nothing is forwarded, on open connections too: the way of a machine that is dead."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Forwarder"]:
@@ -166,14 +186,14 @@ class Forwarder:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             other_reader, other_writer = await asyncio.open_connection(ports.HOST, self.target)
-            await asyncio.gather(_pump(reader, other_writer), _pump(other_reader, writer))
+            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
         writer.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if not self.is_silent:
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()
