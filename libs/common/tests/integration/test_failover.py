@@ -26,6 +26,7 @@ from quartet_testing.clusters import Cluster, Forwarder, cluster_folder, give
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import Container, Thing, relay_of, running
 from quartet_testing.services import new_tenant
+from quartet_testing.sockets import silent_server
 from quartet_testing.stopwatch import stopwatch
 
 PORT = "WITH gone AS (DELETE FROM inbox WHERE false) SELECT inet_server_port()"
@@ -261,22 +262,6 @@ async def test_a_host_that_does_not_answer_does_not_use_up_the_time_for_connecti
             await container.database.pool.expire_connections()
             assert await port_of(container) == int(there.rpartition(":")[2])
         assert watch.seconds < config.database_acquire_timeout
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[int]:
-    """The port of a server that takes connections and never says anything."""
-    ends = asyncio.Event()
-
-    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await ends.wait()
-        writer.close()
-
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            ends.set()
 
 
 async def test_hosts_of_the_url_that_are_away_or_read_only_are_passed_over(config: ServiceConfig) -> None:

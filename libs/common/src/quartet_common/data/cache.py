@@ -71,6 +71,6 @@ async def ignore_cache_failure(call: Callable[[], Awaitable[T]]) -> T | None:
         return await call()
     except (RedisError, OSError, TimeoutError) as error:
         logger.warning(
-            "Redis is unavailable, continuing without it", extra={"error": f"{type(error).__name__}: {error}"}
+            "Redis is unavailable, continuing without it", extra={"error": f"{type(error).__name__}: {error}"[:300]}
         )
         return None

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, TypeAlias
 from urllib.parse import quote
+from weakref import WeakSet
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -53,6 +54,32 @@ async def connect_once(
         command_timeout=statement_timeout,
         server_settings=server_settings(config),
     )
+
+
+async def open_pool(config: ServiceConfig, opened: WeakSet[SingleConnection]) -> Pool:
+    """A pool, whose connections are in `opened` too. Raises the driver's error if PostgreSQL is unavailable."""
+
+    async def open_one(url: str, **options: Any) -> SingleConnection:
+        connection = await connect(url, **options)
+        opened.add(connection)
+        return connection
+
+    pool: Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # the options of `open_one` are asyncpg's
+        url_of(config),
+        connect=open_one,
+        password=config.database_password.get_secret_value(),
+        min_size=config.database_pool_min,
+        max_size=config.database_pool_max,
+        command_timeout=config.database_timeout,
+        timeout=config.database_acquire_timeout,
+        server_settings=server_settings(config),
+        reset=_no_reset,
+    )
+    return pool
+
+
+async def _no_reset(connection: object) -> None:
+    """No round trip to reset a connection: code never changes the session state of pooled connections."""
 
 
 async def fetch_one(connection: Connection, query: str, *arguments: object) -> asyncpg.Record:
