@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,25 +60,29 @@ def give(folder: Path) -> None:
 
 
 class Cluster:
-    """A PostgreSQL with its data in `data`; the owner's role is OWNER with PASSWORD."""
+    """A PostgreSQL with its data in `data`; the owner's role is OWNER with `password`."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(
+        self, data: Path, port: int, *, password: str = PASSWORD, settings: Mapping[str, str] = SETTINGS
+    ) -> None:
         self.data = data
         self.port = port
+        self.password = password
+        self._settings = settings
         self._programs = binaries.find().postgres
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self, *options: str) -> None:
         """initdb, with further `options`."""
         password = self.data.with_name(f"{self.data.name}.password")
-        password.write_text(PASSWORD)
+        password.write_text(self.password)
         give(password)
         common = ["-U", OWNER, f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         self._run("initdb", "-D", str(self.data), *common, "--no-sync", *options)
 
     def make_standby_of(self, primary: "Cluster") -> None:
         """pg_basebackup: a standby that follows `primary`."""
-        source = f"host={ports.HOST} port={primary.port} user={OWNER} password={PASSWORD}"
+        source = f"host={ports.HOST} port={primary.port} user={OWNER} password={primary.password}"
         self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
     async def start(self) -> None:
@@ -93,7 +97,7 @@ class Cluster:
         await eventually(answers, f"the cluster on port {self.port} to start")
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
         with self.data.with_name(f"{self.data.name}.log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_as_owner())
@@ -134,7 +138,7 @@ class Cluster:
     async def ask(self, query: str, database: str = "postgres") -> Any:
         """The first value that `query` gives. Raises the driver's error."""
         connection = await asyncpg.connect(
-            host=ports.HOST, port=self.port, user=OWNER, password=PASSWORD, database=database, timeout=5
+            host=ports.HOST, port=self.port, user=OWNER, password=self.password, database=database, timeout=5
         )
         try:
             return await connection.fetchval(query)

@@ -65,6 +65,11 @@ class SentinelServers:
             found: Any = await sentinel.sentinel_get_master_addr_by_name(MASTER)
         return int(found[1])
 
+    async def has_keys(self, port: int, pattern: str) -> bool:
+        """Whether the Redis on `port` has a key of that pattern."""
+        async with self._client(port) as client:
+            return bool(await client.keys(pattern))
+
     async def _is_in_step(self) -> bool:
         """Before the sentinel starts, which asks the master for its replicas every 10 s only."""
         with suppress(RedisError, OSError):
