@@ -17,6 +17,7 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.envelope import decode
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.subscriptions import Subscription
@@ -33,6 +34,7 @@ PORT = "WITH gone AS (DELETE FROM inbox WHERE false) SELECT inet_server_port()"
 """The server's port, by a statement that only a primary carries out."""
 MAKE_ROLE = "CREATE ROLE quartet_common LOGIN PASSWORD 'common'"
 MAKE_SCHEMA = "CREATE SCHEMA common AUTHORIZATION quartet_common"
+IS_SYNCHRONOUS = "SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication"
 ATTRIBUTES = "target_session_attrs=read-write"
 
 
@@ -168,6 +170,38 @@ async def test_when_a_standby_is_promoted_everything_leaves_the_old_primary_thou
 
 
 @pytest.mark.slow
+async def test_with_a_synchronous_standby_no_write_is_acknowledged_that_a_failover_loses(
+    config: ServiceConfig, pair: tuple[Cluster, Cluster], thing: Thing
+) -> None:
+    """Without one, the failover loses it: `synchronous_standby_names` decides."""
+    primary, standby = pair
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    patient = at(config, hosts, f"?{ATTRIBUTES}").model_copy(update={"database_timeout": 1.0})
+    async with opened(patient) as container:
+        await primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        await primary.ask("SELECT pg_reload_conf()")
+        await eventually(lambda: primary.ask(IS_SYNCHRONOUS), "the standby to be synchronous")
+        await add(container, [thing("acknowledged/synchronous")])
+        standby.stop()
+        with pytest.raises(UnavailableError):
+            await add(container, [thing("refused")])
+        await standby.start()
+        await primary.ask("ALTER SYSTEM RESET synchronous_standby_names")
+        await primary.ask("SELECT pg_reload_conf()")
+        await standby.follows(primary)
+        standby.stop()
+        await add(container, [thing("acknowledged/asynchronous")])
+        primary.kill()
+        await standby.start()
+        standby.promote()
+        await leads_to(container, standby)
+        async with container.database.connection() as connection:
+            found = {decode(row["event"]).subject for row in await connection.fetch("SELECT event FROM outbox")}
+    assert "things/acknowledged/synchronous" in found
+    assert "things/acknowledged/asynchronous" not in found
+
+
+@pytest.mark.slow
 async def test_of_several_hosts_in_the_url_the_one_that_can_be_written_to_is_used(
     config: ServiceConfig, pair: tuple[Cluster, Cluster]
 ) -> None:
@@ -198,7 +232,7 @@ async def test_when_the_primary_hangs_and_a_standby_is_promoted_everything_leave
             await add(container, [thing(f"before/{number}") for number in range(20)])
             await totals.reach(20)
             await standby.follows(primary)
-            with primary.hanging():
+            with primary.paused():
                 await becomes(container, writable=False)
                 standby.promote()
                 await becomes(container, writable=True)
@@ -206,6 +240,7 @@ async def test_when_the_primary_hangs_and_a_standby_is_promoted_everything_leave
                     await leads_to(container, standby)
                 await add(container, [thing(f"after/{number}") for number in range(20)])
                 await totals.reach(40)
+                primary.kill()
     assert totals.results == {"handled": 40}
     assert watch.seconds < config.database_timeout, "no request has met a connection to the dead primary"
 

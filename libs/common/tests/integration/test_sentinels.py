@@ -49,7 +49,7 @@ async def port_of(client: Redis) -> int:
 
 
 async def test_when_the_master_is_killed_the_promoted_replica_is_used(
-    lone_config: ServiceConfig, tmp_path: Path, record_property: Callable[[str, object], None]
+    lone_config: ServiceConfig, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     [closed] = ports.choose(1, set())
     async with SentinelServers(tmp_path).running() as servers:
@@ -68,7 +68,7 @@ async def test_when_the_master_is_killed_the_promoted_replica_is_used(
             async with stopwatch() as watch:
                 await eventually(is_elsewhere, "writes to go to the promoted replica")
             assert watch.seconds < MOST
-            record_property("seconds", watch.seconds)
+            record_testsuite_property("seconds", watch.seconds)
             assert await servers.current_master() == servers.replica
 
 

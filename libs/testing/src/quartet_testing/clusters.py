@@ -110,8 +110,8 @@ class Cluster:
             self._process = None
 
     @contextmanager
-    def hanging(self) -> Iterator[None]:
-        """Its connections stay open and nobody answers inside the block; it is dead after it."""
+    def paused(self) -> Iterator[None]:
+        """Its connections stay open and nobody answers inside the block; `kill` works there."""
         assert self._process is not None
         processes = [psutil.Process(self._process.pid)]
         processes[0].suspend()  # first, so that it has no more children than those that are paused next
@@ -121,10 +121,19 @@ class Cluster:
                 process.suspend()
             yield
         finally:
-            for process in reversed(processes):
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def kill(self) -> None:
+        """SIGKILL, also for a paused one."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        for process in (*main.children(recursive=True), main):
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            self._process.wait(20)
-            self._process = None
+        self._process.wait(20)
+        self._process = None
 
     def promote(self) -> None:
         """Make a standby the primary; returns once it is."""
