@@ -18,7 +18,7 @@ from quartet_cli.stack import Stack
 from quartet_testing.client import USERS, Api
 from quartet_testing.clusters import cluster_folder, skip_fsync
 from quartet_testing.conditions import eventually
-from quartet_testing.faults import kill, measured, stopped
+from quartet_testing.faults import kill, measured, rabbitmqctl, stopped
 from quartet_testing.ledger import Ledger, Outcome
 from quartet_testing.limits import WIDE
 from quartet_testing.replicas import REPLICATION, RabbitNode, StandbyOfStack
@@ -66,10 +66,13 @@ async def replicated() -> AsyncIterator[Replicated]:
         skip_fsync(stack)
         follower = StandbyOfStack(stack, data / "standby", standby)
         await parts.enter_async_context(follower.running())
-        for own in chosen:  # before the queues are declared, so that each has a replica on each node
-            node = RabbitNode(stack, _made(folder / f"rabbitmq-{own[0]}"), own)
-            await parts.enter_async_context(node.running())
+        first, last = (RabbitNode(stack, _made(folder / f"rabbitmq-{own[0]}"), own) for own in chosen)
+        await parts.enter_async_context(first.running())
         await asyncio.to_thread(stack.up)
+        await parts.enter_async_context(last.running())
+        # the queues are declared already: without this, none has a majority when one of the other nodes ends
+        await rabbitmqctl(stack, "grow", last.name, "all", command="rabbitmq-queues")
+        assert last.name in await rabbitmqctl(stack, "cluster_status")
         yield Replicated(stack, follower, redis)
 
 

@@ -213,7 +213,7 @@ async def test_of_several_hosts_in_the_url_the_one_that_can_be_written_to_is_use
         primary.stop()
 
         await becomes(container, writable=False)
-        standby.promote()
+        assert await standby.ask("SELECT pg_promote()")
         await leads_to(container, standby)
 
 

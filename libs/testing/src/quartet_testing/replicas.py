@@ -64,10 +64,11 @@ class RabbitNode:
         self._folder = folder
         self.port, distribution = chosen
         self._main = stack.programs["rabbitmq"].environment
+        self.name = self._main["RABBITMQ_NODENAME"].replace("@", f"-{self.port}@")
         self._environment = {
             **self._main,
             "HOME": str(folder),
-            "RABBITMQ_NODENAME": self._main["RABBITMQ_NODENAME"].replace("@", f"-{self.port}@"),
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
