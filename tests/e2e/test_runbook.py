@@ -58,7 +58,7 @@ class Shell:
         self._values = {
             "http://127.0.0.1:8080": stack.url,
             "acme": new_tenant(),
-            "NAME": BROKEN,
+            "logs NAME": f"logs {BROKEN}",
             "127.0.0.1:PORT": f"{ports.HOST}:{stack.state.ports['users-api-private']}",
             "-p PORT": f"-p {stack.state.ports['postgres']}",
             "PID": str(pid(stack, "rabbitmq")),
