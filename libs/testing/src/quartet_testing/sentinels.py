@@ -13,7 +13,7 @@ from quartet_cli import binaries, ports
 from quartet_testing.conditions import eventually
 
 MASTER = "mymaster"
-PASSWORD, SENTINEL_PASSWORD = "of-redis", "of-the-sentinel"  # nosec B105  # of servers that one test uses
+PASSWORD, SENTINEL_PASSWORD = "of-redis", "of-the-sentinel"
 SILENCE = 300
 """Milliseconds without an answer after which the sentinel counts the master as down."""
 
