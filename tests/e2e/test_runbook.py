@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.local_stack, pytest.mark.slow, pytest.mark.usefixtures
 BROKEN = "audit-worker"
 PROBLEM = "queue without consumer: quartet.audit, in which "
 UP = "./quartet up"
-NOT_RUNNING = 3
-"""The exit code of `./quartet status` when a process is stopped."""
+EXIT_CODES = {"./quartet status": 3, "./quartet doctor": 7}
+"""Of commands that say that a process is stopped."""
 
 
 async def test_each_command_of_the_runbook_works_with_a_broken_stack_and_up_repairs_it(stack: Stack) -> None:
@@ -82,7 +82,7 @@ class Shell:
             env={**os.environ, "QUARTET_HOME": str(self._stack.home.path)},
         )
         output = self.said[command.text] = done.stdout + done.stderr
-        wanted = NOT_RUNNING if command.text == "./quartet status" else 0
+        wanted = EXIT_CODES.get(command.text, 0)
         assert done.returncode == wanted, f"{command.text}: exit code {done.returncode}\n{output}"
         assert not command.text.startswith("curl -s ") or '"status":5' not in output, f"{command.text}\n{output}"
         name, _, value = line.partition("=")
