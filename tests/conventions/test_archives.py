@@ -68,6 +68,7 @@ NOT_ARCHIVED = {
         "alerts": "follow from the rules",
         "reconciliations": "when the counts were compared",
         "drifts": "follow from a comparison",
+        "metric_metadata": "what applications send each minute",
         "delta_totals": "sums of what applications have sent to the engine of this deployment",
     },
 }
