@@ -74,6 +74,7 @@ from quartet_testing.isolation.records import (
     an_erasure_is_not_read,
     counts_are_apart,
     dead_letters_are_apart,
+    dead_letters_are_discarded_apart,
     dead_letters_are_redriven_apart,
     entries_are_counted_apart,
     entries_are_listed_apart,
@@ -146,10 +147,12 @@ async def world(stack: Stack) -> AsyncIterator[World]:
         yield made
 
 
+REDRIVE_ROUTES = ("redrive", "redrives", "read_redrive", "cancel_redrive")
 EVERYWHERE: dict[str, Check] = {
     "data.export": exports_are_apart,
-    "rabbitmq.dead_letters": dead_letters_are_apart,
-    "rabbitmq.redrive": dead_letters_are_redriven_apart,
+    **{f"dead_letters.{name}": dead_letters_are_apart for name in ("list_", "counts", "read")},
+    **{f"dead_letters.{name}": dead_letters_are_redriven_apart for name in REDRIVE_ROUTES},
+    "dead_letters.discard": dead_letters_are_discarded_apart,
     "rabbitmq.replay": events_are_replayed_apart,
 }
 HOLD_ROUTES = ("read", "set_", "release", "list_", "release_of")

@@ -52,7 +52,8 @@ OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessio
 
 
 NOT_CREATING = {
-    "rabbitmq.redrive": "puts back what is dead-lettered: nothing the second time",
+    "dead_letters.discard": "deletes what is there: nothing the second time",
+    "dead_letters.cancel_redrive": "a cancelled redrive stays cancelled",
     "rabbitmq.replay": "the inbox of consumers skips what it has",
     "streams.pause": "a paused stream stays paused",
     "streams.resume": "a running stream stays running",

@@ -39,7 +39,12 @@ REFUSED = "request.refused.v1"
 LIMITED = "request.limited.v1"
 FAILURES = ("logging.failed.v1", "logging.recovered.v1")
 """What services publish when logging fails: libs/common and tests/e2e/faults have tests of them."""
-OF_EACH = (REFUSED, LIMITED, *FAILURES)
+DEAD_LETTERS = (
+    "dead_letter.discarded.v1",
+    *("redrive.created.v1", "redrive.finished.v1", "redrive.cancelled.v1"),
+)
+"""What services publish about dead letters: libs/common has tests of them."""
+OF_EACH = (REFUSED, LIMITED, *FAILURES, *DEAD_LETTERS)
 """What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 CONTRACTS = CHECKOUT / "contracts/events"

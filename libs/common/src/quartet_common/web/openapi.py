@@ -35,9 +35,13 @@ REFERENCE = "quartet_reference"
 PARAMETERS = {
     "cursor": "The next cursor of the previous page. Leave it out for the first page.",
     "count": "The largest number of results on a page.",
-    "limit": "The largest number of messages.",
-    "id": "The id of one dead letter. Leave it out for all.",
-    "since": "The time from which on events are published again (RFC 3339).",
+    "since": "The time from which on events are published again, or were dead letters (RFC 3339).",
+    "until": "The time before which they were dead letters (RFC 3339).",
+    "type": "The type of the event, such as users.user.created.v1.",
+    "tenant": "The id of a tenant. Only platform:admin sees other tenants than the own one.",
+    "failure": "The beginning of the reason, up to the colon, such as ValueError.",
+    "letter_id": "The id of a dead letter.",
+    "redrive_id": "The id of a redrive.",
 }
 """Descriptions of parameters of several services, by name."""
 PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")

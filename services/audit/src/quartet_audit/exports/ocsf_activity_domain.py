@@ -93,6 +93,10 @@ ACTIVITIES = {
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "dead_letter.discarded": Activity(ENTITY, 4, "Delete"),
+    "redrive.created": Activity(ENTITY, 1, "Create"),
+    "redrive.finished": Activity(ENTITY, OTHER, "Finish"),
+    "redrive.cancelled": Activity(ENTITY, OTHER, "Cancel"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
 
@@ -115,7 +119,10 @@ METHODS = {
     "PATCH": Activity(API, 3, "Update"),
     "DELETE": Activity(API, 4, "Delete"),
 }
-OF_EACH = ("request.refused", "request.limited", "logging.failed", "logging.recovered")
+OF_EACH = (
+    *("request.refused", "request.limited", "logging.failed", "logging.recovered"),
+    *("dead_letter.discarded", "redrive.created", "redrive.finished", "redrive.cancelled"),
+)
 """Events of each service: in the table without its name."""
 COUNTED = ("users.login.failed", "audit.log.read", "request.refused", "request.limited")
 """Events that may stand for many, with `count`, `first` and `last`."""
