@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from aio_pika import Message
 
 from quartet_common.core.caller import Caller
 from quartet_common.core.errors import UnavailableError
 from quartet_common.core.identifiers import MAX_ID, NIL_ID, new_id
 from quartet_common.messaging import dead_letter_store, redrive, redrive_store
 from quartet_common.messaging.dead_letter_store import NewDeadLetter, Selection
-from quartet_common.messaging.deliveries import DELIVERIES_HEADER, REDRIVE_HEADER, RETURNS_HEADER
+from quartet_common.messaging.deliveries import DELIVERIES_HEADER, REASON_HEADER, REDRIVE_HEADER, RETURNS_HEADER
 from quartet_common.messaging.envelope import CONTENT_TYPE, Event, encode
 from quartet_common.messaging.redrive import MAX_RETURNS, RedriveSender
 from quartet_common.messaging.redrive_store import Redrive
@@ -266,18 +267,18 @@ async def test_a_worker_that_is_ready_stores_dead_letters_and_puts_them_back(
         "quartet_common", type(container.config), _no_app, lambda _: [Subscription("common.#", handler)]
     )
     failed = event(new_tenant())
-    await bury(container, failed, READ_ONLY)
+    headers = {REASON_HEADER: f"{READ_ONLY}: cannot execute INSERT"}
+    await channel.default_exchange.publish(Message(encode(failed), headers=headers), NAMES.dead)
     worker = asyncio.ensure_future(Worker(service, container).run())
 
     async def handled() -> bool:
-        return str(failed.id) in ids(handler)  # with the events of the redrive
+        return str(failed.id) in ids(handler) and not await buried(container)  # with the events of the redrive
 
     try:
         await eventually(handled, "the dead letter to be handled")
     finally:
         container.stopping.set()
         await worker
-    assert await buried(container) == []
 
 
 def _no_app(_: object) -> Any:

@@ -5,7 +5,7 @@ again: the inbox of the consumer skips the second.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -70,13 +70,10 @@ class RedriveSender:
             running = await redrive_store.find_running(connection)
         if not running:
             return
-        try:
-            async with self._broker.connection("redrive") as rabbitmq:
-                channel = await rabbitmq.channel(on_return_raises=True)
-                for redrive_id in running:
-                    await self._advance(channel, redrive_id)
-        except BROKER_ERRORS as error:
-            raise UnavailableError("rabbitmq") from error
+        async with self._broker.connection("redrive") as rabbitmq:
+            channel = await rabbitmq.channel(on_return_raises=True)
+            for redrive_id in running:
+                await self._advance(channel, redrive_id)
 
     async def select_failures(self) -> int:
         """Redrive the dead letters that a failed server caused, each at most MAX_RETURNS times; return how many.
@@ -104,11 +101,7 @@ class RedriveSender:
                 return
             tenant, allowed = locked
             letters = await redrive_store.read_next(connection, redrive_id, min(allowed, AT_ONCE))
-            for letter in letters:
-                queue = QueueNames(letter.consumer).main
-                await channel.default_exchange.publish(
-                    _message(letter, redrive_id), queue, mandatory=True, timeout=CONFIRM_TIMEOUT
-                )
+            await _send(channel, redrive_id, letters)
             if letters or allowed:
                 await redrive_store.advance(connection, redrive_id, letters)
                 await self._publish_end(connection, await redrive_store.read_redrive(connection, tenant, redrive_id))
@@ -119,6 +112,16 @@ class RedriveSender:
             caller = Caller.service(redrive.tenant, f"quartet-{self._service}")
             event = redrive_finished(self._service, redrive)
             await outbox.add(connection, caller, [event], now=self._clock(), service=self._service)
+
+
+async def _send(channel: AbstractChannel, redrive_id: UUID, letters: Sequence[Waiting]) -> None:
+    """Raises UnavailableError, in the transaction of PostgreSQL: that would take an error of RabbitMQ for its own."""
+    try:
+        for letter in letters:
+            queue, message = QueueNames(letter.consumer).main, _message(letter, redrive_id)
+            await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
+    except BROKER_ERRORS as error:
+        raise UnavailableError("rabbitmq") from error
 
 
 def _message(letter: Waiting, redrive_id: UUID) -> Message:

@@ -14,6 +14,7 @@ from quartet_common.messaging.redrive import MAX_RATE
 from quartet_common.messaging.redrive_store import Redrive
 
 Text = Annotated[str, Meta(min_length=1, max_length=300, pattern=NO_CONTROL_CHARACTERS)]
+Time = Annotated[datetime, Meta(tz=True)]
 MAX_IDS = 1000
 DEFAULT_RATE = 100
 
@@ -48,17 +49,18 @@ class DeadLetterFilter(Struct, forbid_unknown_fields=True):
     type: Annotated[Text | None, Meta(description="The type of the event, such as users.user.created.v1.")] = None
     tenant: Annotated[Text | None, Meta(description="Only platform:admin sees those of other tenants.")] = None
     failure: Annotated[Text | None, Meta(description="The beginning of the reason, up to the colon.")] = None
-    since: Annotated[datetime | None, Meta(tz=True, description="Dead since this time.")] = None
-    until: Annotated[datetime | None, Meta(tz=True, description="Dead before this time.")] = None
+    since: Annotated[Time | None, Meta(description="Dead since this time.")] = None
+    until: Annotated[Time | None, Meta(description="Dead before this time.")] = None
 
 
 class Chosen(Struct, forbid_unknown_fields=True, kw_only=True):
     """Dead letters: those with `ids`, or all that meet the `filter`."""
 
-    ids: Annotated[list[UUID] | None, Meta(min_length=1, max_length=MAX_IDS)] = None
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_IDS)] | None = None
     filter: DeadLetterFilter | None = None
     expected: Annotated[
-        int | None, Meta(ge=0, description="How many dry_run has shown: with another number nothing is done (409).")
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="How many dry_run has shown: with another number nothing is done (409)."),
     ] = None
     dry_run: Annotated[bool, Meta(description="Only count what would be taken.")] = False
 
