@@ -1,4 +1,4 @@
-"""The commands `events`: replay events that RabbitMQ has lost after it had confirmed them."""
+"""The commands `events`: dead letters, and the replay of events that RabbitMQ has lost after it had confirmed them."""
 
 import re
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import typer
 
-from quartet_cli import api_client, tokens
+from quartet_cli import api_client, dead_letter_commands, tokens
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES, home_path
 from quartet_cli.stack import Stack
 
-app = typer.Typer(help="Publish events again that RabbitMQ has lost.", no_args_is_help=True)
-SCOPE: Final = f"events:manage {tokens.SCOPE}"
+app = typer.Typer(help="Handle dead letters, and publish events again that RabbitMQ has lost.", no_args_is_help=True)
+app.add_typer(dead_letter_commands.app)
 UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
@@ -24,7 +24,7 @@ REPLAY_SECONDS: Final = 300.0
 
 @app.callback()
 def events() -> None:
-    """Publish events again that RabbitMQ has lost."""
+    """Handle dead letters, and publish events again that RabbitMQ has lost."""
 
 
 @app.command()
@@ -40,7 +40,7 @@ def replay(
     chosen = _known(service or SERVICES)
     stack = Stack(home_path())
     target = (url or stack.url).rstrip("/")
-    bearer = tokens.fetch(target, tokens.PLATFORM, SCOPE, tokens.own_secret(stack.home))
+    bearer = tokens.fetch(target, tokens.PLATFORM, dead_letter_commands.SCOPE, tokens.own_secret(stack.home))
     failed = []
     for name in chosen:
         try:
