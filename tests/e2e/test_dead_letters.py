@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ async def platform(stack: Stack, token_for: TokenFor) -> AsyncIterator[Api]:
 def event_of(tenant: str, **changes: Any) -> Document:
     """An event that the audit log takes."""
     facts = {"id": str(uuid4()), "source": "/users", "type": "quartet.users.probe.sent.v1", "subject": "probes/1"}
-    facts |= {"specversion": "1.0", "time": "2026-01-31T09:00:00Z", "tenantid": tenant, "actorid": "tester"}
+    facts |= {"specversion": "1.0", "time": datetime.now(UTC).isoformat(), "tenantid": tenant, "actorid": "tester"}
     return {**facts, "sequence": 1, "data": {}, **changes}
 
 
@@ -92,10 +93,8 @@ async def test_a_poison_message_and_a_schema_error_are_visible_until_they_are_di
     code, output, errors = await quartet(stack, "events", "discard", "audit", *chosen, *reason, "--expected", "2")
     assert (code, output.splitlines()[-1]) == (0, "2 dead letters"), errors
     [entry] = await platform.entries_of(letters[0]["id"], "audit.dead_letter.discarded")
-    assert (entry["data"]["reason"], entry["data"]["payload"]) == (
-        "sent by a test",
-        "\N{REPLACEMENT CHARACTER} no event",
-    )
+    assert entry["data"]["reason"] == "sent by a test"
+    assert entry["data"]["payload"] == "\N{REPLACEMENT CHARACTER} no event"
     assert (await platform.get(f"{LETTERS}/{letters[0]['id']}")).status_code == 404
 
 
