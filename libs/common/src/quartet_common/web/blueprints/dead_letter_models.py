@@ -15,7 +15,8 @@ from quartet_common.messaging.redrive_store import Redrive
 
 Text = Annotated[str, Meta(min_length=1, max_length=300, pattern=NO_CONTROL_CHARACTERS)]
 Time = Annotated[datetime, Meta(tz=True)]
-MAX_IDS = 1000
+MAX_IDS = 300
+"""A body with more would be larger than SMALL_BODY."""
 DEFAULT_RATE = 100
 
 

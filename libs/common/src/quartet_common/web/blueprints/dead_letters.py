@@ -31,7 +31,7 @@ from quartet_common.web.blueprints.dead_letter_models import (
     full_type,
     selection_of,
 )
-from quartet_common.web.bodies import read_json, takes
+from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
 from quartet_common.web.guard import caller, principal, requires
 from quartet_common.web.idempotency import idempotent
@@ -42,8 +42,6 @@ from quartet_common.web.responses import json_response
 EVERYTHING = "platform:admin"
 """The scope that lets an operator see the dead letters of all tenants."""
 FILTERS = ("type", "tenant", "failure", "since", "until")
-MAX_BYTES = 64 * 1024
-"""Bytes of a body with the largest number of ids."""
 
 blueprint = Blueprint("dead_letters", __name__)
 """For the scope events:manage: dead letters and redrives of the caller's tenant; with the scope platform:admin too,
@@ -93,7 +91,6 @@ async def read(letter_id: str) -> Response:
 
 @blueprint.post("/dead-letters/discard")
 @requires("events:manage")
-@takes(MAX_BYTES)
 @document_request(NewDiscard)
 @document_response(CountsDocument)
 @document_response(ProblemDocument, 409)
@@ -110,7 +107,6 @@ async def discard() -> Response:
 
 @blueprint.post("/redrives")
 @requires("events:manage")
-@takes(MAX_BYTES)
 @document_request(NewRedrive)
 @document_response(CountsDocument)
 @document_response(RedriveDocument, 202)
