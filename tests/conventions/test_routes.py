@@ -52,6 +52,8 @@ OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessio
 
 
 NOT_CREATING = {
+    "rabbitmq.pause": "a paused consumer stays paused",
+    "rabbitmq.resume": "a consumer that takes events goes on",
     "dead_letters.discard": "deletes what is there: nothing the second time",
     "dead_letters.cancel_redrive": "a cancelled redrive stays cancelled",
     "rabbitmq.replay": "the inbox of consumers skips what it has",

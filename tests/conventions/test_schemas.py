@@ -39,12 +39,13 @@ REFUSED = "request.refused.v1"
 LIMITED = "request.limited.v1"
 FAILURES = ("logging.failed.v1", "logging.recovered.v1")
 """What services publish when logging fails: libs/common and tests/e2e/faults have tests of them."""
-DEAD_LETTERS = (
+OPERATIONS = (
+    *("consumer.paused.v1", "consumer.resumed.v1"),
     "dead_letter.discarded.v1",
     *("redrive.created.v1", "redrive.finished.v1", "redrive.cancelled.v1"),
 )
-"""What services publish about dead letters: libs/common has tests of them."""
-OF_EACH = (REFUSED, LIMITED, *FAILURES, *DEAD_LETTERS)
+"""What services publish about dead letters and consumers: libs/common has tests of them."""
+OF_EACH = (REFUSED, LIMITED, *FAILURES, *OPERATIONS)
 """What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 CONTRACTS = CHECKOUT / "contracts/events"

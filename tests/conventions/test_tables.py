@@ -14,6 +14,7 @@ TENANTLESS = {
     "published_events": "the journal of the outbox, in the same order; rows live for some hours",
     "logging_failures": "failures of logging that last; holds nothing of any tenant",
     "recorded_position": "how far the journal was compared with the audit log; holds nothing of any tenant",
+    "consumer_pauses": "which consumers of the service are paused, for all tenants; holds nothing of any tenant",
     "schema_migrations": "says which migrations were run; holds nothing of any tenant",
 }
 INDEXES = """

@@ -130,3 +130,34 @@ async def test_what_is_redriven_has_its_effect_exactly_once_and_the_log_names_th
     assert (redrive["status"], redrive["selected"], redrive["sent"], redrive["remaining"]) == ("finished", 3, 3, 0)
     [entry] = await platform.entries_of(redrive["id"], "audit.redrive.created")
     assert (entry["actor"], entry["data"]) == ("quartet-admin", {"selected": 3, "rate": 100})
+
+
+async def test_a_paused_consumer_is_named_until_it_is_resumed_and_its_events_arrive_once(
+    stack: Stack, platform: Api, api: Api
+) -> None:
+    code, _, errors = await quartet(stack, "events", "pause", "audit", "--reason", "a test")
+    assert (code, errors) == (0, "")
+    try:
+
+        async def is_shown() -> bool:
+            listed = (await platform.get("/audit/rabbitmq/consumers")).json()["consumers"]
+            assert [(one["name"], one["paused"]) for one in listed] == [("audit", True), ("audit.revocations", False)]
+            assert await measured(stack, "audit-worker", "quartet_consumer_paused", queue="quartet.audit") == 1
+            _, output, _ = await quartet(stack, "status")
+            return "consumer paused: quartet.audit, paused by quartet-admin since 2" in output
+
+        await eventually(is_shown, "the pause in API, metrics and status")
+        user = await api.create_user()
+        await api.counted("users.user.created", 1)
+        assert await api.entries(resource=user["id"]) == []
+    finally:
+        code, _, errors = await quartet(stack, "events", "resume", "audit")
+        assert (code, errors) == (0, "")
+    assert len(await api.entries_of(user["id"], "users.user.created")) == 1
+    [entry] = await platform.entries(action="audit.consumer.paused")
+    assert entry["data"] == {"consumer": "audit", "reason": "a test"}
+    await platform.entries_of("audit", "audit.consumer.resumed")
+    refused = await api.post("/audit/rabbitmq/consumers/audit/pause", json={"reason": "not mine"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
+    unknown = await platform.post("/audit/rabbitmq/consumers/users/resume")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")

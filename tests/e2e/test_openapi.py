@@ -29,6 +29,8 @@ TRUE = [
 ]
 HELD = (
     "/rabbitmq/dead-letters/discard",
+    "/pause",
+    "/resume",
     "/rabbitmq/redrives",
     "/rabbitmq/replay",
     "/users/lookup",

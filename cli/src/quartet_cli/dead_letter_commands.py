@@ -1,4 +1,4 @@
-"""The commands `events list, count, show, redrive, discard`: dead letters of the services."""
+"""The commands `events`: list, count, show, redrive and discard dead letters; pause and resume consumers."""
 
 import json
 import time
@@ -119,6 +119,28 @@ def discard(
     _show_counts(service, _Api(url, service).ask("POST", "dead-letters/discard", {**body, "reason": reason}))
 
 
+@app.command()
+def pause(
+    consumer: Annotated[str, typer.Argument(help="A service, or SERVICE.revocations.")],
+    reason: Annotated[str, typer.Option(help="Why; the status shows it.")],
+    url: Url = None,
+) -> None:
+    """Stop a consumer in all workers of its service until it is resumed. Its events wait."""
+    path = f"consumers/{consumer}/pause"
+    _Api(url, consumer.partition(".")[0]).ask("POST", path, {"reason": reason})
+    print(f"Consumer {consumer} is paused.")
+
+
+@app.command()
+def resume(
+    consumer: Annotated[str, typer.Argument(help="A service, or SERVICE.revocations.")],
+    url: Url = None,
+) -> None:
+    """Let a paused consumer take events again."""
+    _Api(url, consumer.partition(".")[0]).ask("POST", f"consumers/{consumer}/resume")
+    print(f"Consumer {consumer} takes events.")
+
+
 class _Api:
     """The routes of a service for dead letters, as the platform's administrator."""
 
@@ -135,7 +157,7 @@ class _Api:
         """The answer. Raises QuartetError if the request is refused."""
         options = {} if body is None else {"json": body}
         status, answer = api_client.send(method, f"{self._base}/{path}", headers=self._headers, **options)
-        if status not in (200, 202):
+        if status not in (200, 202, 204):
             raise api_client.error_of(status, answer)
         return answer
 

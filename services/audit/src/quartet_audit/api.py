@@ -21,7 +21,7 @@ from quartet_audit.streams.stream_usecases import Streams
 from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import dead_letter_models, dead_letters, rabbitmq, totals
+from quartet_common.web.blueprints import dead_letters, rabbitmq, totals
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.guard import caller, scopes_of
@@ -85,7 +85,7 @@ APPLICATION_EVENT = {
 """The JSON Schema of what `ApplicationEvent.published` makes, for the AsyncAPI document."""
 READING = "audit:read"
 """The scope of the routes whose requests are counted as reads of a log."""
-REFERENCE = Reference({**EXAMPLES, **dead_letter_models.examples("audit")}, PARAMETERS)
+REFERENCE = Reference({**EXAMPLES, **rabbitmq.examples("audit")}, PARAMETERS)
 """Additions to the OpenAPI document."""
 
 

@@ -35,6 +35,7 @@ PRIVILEGES: Mapping[str, str] = {
     "outbox": "SELECT, INSERT, DELETE",
     "published_events": "SELECT, INSERT, DELETE",
     "inbox": "SELECT, INSERT, DELETE",
+    "consumer_pauses": "SELECT, INSERT, UPDATE",
     "dead_letters": "SELECT, INSERT, UPDATE (redrive_id), DELETE",
     "redrives": "SELECT, INSERT, UPDATE (sent, failed, paced_at, finished_at, is_cancelled), DELETE",
     "revocations": "SELECT, INSERT, UPDATE, DELETE",

@@ -4,7 +4,12 @@ from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, dead_letter_models, dead_letters, rabbitmq, totals
+from quartet_common.web.blueprints import (
+    data_export,
+    dead_letters,
+    rabbitmq,
+    totals,
+)
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -50,7 +55,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> Quart:
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM],
-        reference=Reference({**EXAMPLES, **dead_letter_models.examples("groups")}, PARAMETERS),
+        reference=Reference({**EXAMPLES, **rabbitmq.examples("groups")}, PARAMETERS),
     )
     _provide(app, container)
     for blueprint in BLUEPRINTS:

@@ -4,7 +4,7 @@ from quart import Quart
 
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, dead_letter_models, dead_letters, rabbitmq
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
 from quartet_metrics.active_users import active_user_store
@@ -25,7 +25,7 @@ REFERENCE = Reference(
         **prometheus_routes.REFERENCE.examples,
         **ingest_routes.EXAMPLES,
         **alert_routes.EXAMPLES,
-        **dead_letter_models.examples("metrics"),
+        **rabbitmq.examples("metrics"),
     },
     parameters={**prometheus_routes.REFERENCE.parameters, **alert_routes.PARAMETERS},
 )

@@ -8,7 +8,12 @@ from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, dead_letter_models, dead_letters, rabbitmq, totals
+from quartet_common.web.blueprints import (
+    data_export,
+    dead_letters,
+    rabbitmq,
+    totals,
+)
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -83,7 +88,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, oauth_routes.OAUTH],
-        reference=Reference({**EXAMPLES, **dead_letter_models.examples("users")}, PARAMETERS),
+        reference=Reference({**EXAMPLES, **rabbitmq.examples("users")}, PARAMETERS),
         background=[failures],
     )
     app.extensions[LIMITER].start_counts(LOGIN, SECRET)

@@ -21,9 +21,19 @@ from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
 from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
-from quartet_common.messaging import event_types, inbox, journal, logging_failures, redrive, redrive_store, topology
+from quartet_common.messaging import (
+    consumer_pauses,
+    event_types,
+    inbox,
+    journal,
+    logging_failures,
+    redrive,
+    redrive_store,
+    topology,
+)
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.consumer_pauses import PauseWatch
 from quartet_common.messaging.dead_letters import DeadLetters
 from quartet_common.messaging.inbox import TakeNew
 from quartet_common.messaging.logging_failures import Check, LoggingFailures, outbox_check
@@ -170,6 +180,7 @@ class Worker(Generic[C]):
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
         self._consumers = _consumers(service, container)
+        self._pauses = PauseWatch(lambda: container.database, self._consumers)
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
         self._repair = QueueRepair(container.broker, config.consumers, may_delete=config.repair_queues)
@@ -187,6 +198,7 @@ class Worker(Generic[C]):
             Schedule("idempotency-keys-prune", 60.0, self._prune_idempotency_keys),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
+            Schedule("consumer-pauses", consumer_pauses.INTERVAL, self._pauses.run),
             Schedule("redrives", redrive.INTERVAL, self._redrives.run),
             Schedule("queue-repair", QUEUES_INTERVAL, self._repair_queues),
             Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
@@ -197,7 +209,7 @@ class Worker(Generic[C]):
         self._readiness = Readiness(
             {"postgresql": database_check(container), "rabbitmq": self._connected, **checks},
             container.stopping,
-            lambda: self._failures.current,
+            lambda: {"logging_failures": self._failures.current, "paused": self._pauses.current},
         )
 
     def _logging_checks(self, service: Service[C]) -> Mapping[str, Check]:
@@ -240,7 +252,7 @@ class Worker(Generic[C]):
             raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
         if self._repair.problem is not None:
             raise UnavailableError("rabbitmq", problem=self._repair.problem)
-        return all(part.connected for part in parts)
+        return all(part.connected or (isinstance(part, Consumer) and part.is_paused) for part in parts)
 
     async def _repair_queues(self) -> None:
         parts: list[Relay | Consumer] = [self._relay, *self._consumers]

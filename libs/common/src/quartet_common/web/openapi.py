@@ -40,6 +40,7 @@ PARAMETERS = {
     "type": "The type of the event, such as users.user.created.v1.",
     "tenant": "The id of a tenant. Only platform:admin sees other tenants than the own one.",
     "failure": "The beginning of the reason, up to the colon, such as ValueError.",
+    "consumer": "The name of a consumer: that of its queue without quartet.",
     "letter_id": "The id of a dead letter.",
     "redrive_id": "The id of a redrive.",
 }

@@ -93,6 +93,8 @@ ACTIVITIES = {
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "consumer.paused": Activity(ENTITY, 12, "Suspend"),
+    "consumer.resumed": Activity(ENTITY, 13, "Resume"),
     "dead_letter.discarded": Activity(ENTITY, 4, "Delete"),
     "redrive.created": Activity(ENTITY, 1, "Create"),
     "redrive.finished": Activity(ENTITY, OTHER, "Finish"),
@@ -121,6 +123,7 @@ METHODS = {
 }
 OF_EACH = (
     *("request.refused", "request.limited", "logging.failed", "logging.recovered"),
+    *("consumer.paused", "consumer.resumed"),
     *("dead_letter.discarded", "redrive.created", "redrive.finished", "redrive.cancelled"),
 )
 """Events of each service: in the table without its name."""
