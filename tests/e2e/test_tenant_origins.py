@@ -37,6 +37,7 @@ def probes(stack: Stack, own: Api, other: Api) -> list[tuple[str, str, dict[str,
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome")
 async def test_pages_in_a_browser_read_responses_while_their_origin_is_allowed(
     stack: Stack, api: Api, other: Api, tmp_path: Path

@@ -46,9 +46,9 @@ class ServiceRequest(ServedRequest):
     _share: FairShare | None = None
     _holder: Hashable = None
 
-    @property
+    @cached_property
     def max_body(self) -> int:
-        """Maximum size of the body in bytes."""
+        """Maximum size of the body in bytes, once the route is known."""
         view = current_app.view_functions.get(self.endpoint or "")
         limit = SMALL_BODY if view is None else body_limit(view)
         whole: int = current_app.config["MAX_CONTENT_LENGTH"]
