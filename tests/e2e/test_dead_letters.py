@@ -158,6 +158,6 @@ async def test_a_paused_consumer_is_named_until_it_is_resumed_and_its_events_arr
     assert entry["data"] == {"consumer": "audit", "reason": "a test"}
     await platform.entries_of("audit", "audit.consumer.resumed")
     refused = await api.post("/audit/rabbitmq/consumers/audit/pause", json={"reason": "not mine"})
-    assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
     unknown = await platform.post("/audit/rabbitmq/consumers/users/resume")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
