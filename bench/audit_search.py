@@ -57,8 +57,8 @@ SELECT i, uuid_send(gen_random_uuid()) AS random,
                 i % 256 ELSE '2001:db8::' || to_hex(i % 65536) END AS address
 FROM generate_series($1::bigint, $2::bigint) AS numbers (i)"""
 ENTRIES = """
-INSERT INTO entries (tenant_id, sequence, id, time, recorded_at, action, actor, resource_type, resource_id, outcome, facts,
-    facts_salt)
+INSERT INTO entries (tenant_id, sequence, id, time, recorded_at, action, actor, resource_type, resource_id, outcome,
+    facts, facts_salt)
 SELECT $1::text, i, encode(random, 'hex')::uuid, time, time, kind || '.verb' || verb, actor, kind, resource, outcome,
        convert_to(format('{"id":"%s","sequence":%s,"time":"%s","recorded_time":"%s","tenant":"%s","action":"%s",'
            '"type":"quartet.%s.v1","actor":"%s","resource":{"type":"%s","id":"%s"},"outcome":"%s","trace_id":"%s"}',

@@ -209,7 +209,7 @@ async def test_the_commands_make_list_rotate_and_delete_a_client(
     same, second = values(await command(stack, "rotate", client_id, "--tenant", tenant, "--overlap", "0"))
     assert same == client_id
     assert [(await ask(anyone, client_id, one)).status_code for one in (secret, second)] == [401, 200]
-    await command(stack, "delete", client_id, "--tenant", tenant)
+    await command(stack, "delete", client_id, "--tenant", tenant, "--yes")
     assert (await ask(anyone, client_id, second)).status_code == 401
     assert client_id not in await command(stack, "list", "--tenant", tenant)
 
@@ -220,10 +220,10 @@ def values(printed: str) -> list[str]:
 
 
 async def command(stack: Stack, *arguments: str) -> str:
-    """What `./quartet client ...` prints."""
+    """What `./quartet clients ...` prints."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "quartet_cli", "client", *arguments],
+        [sys.executable, "-m", "quartet_cli", "clients", *arguments],
         check=False,
         capture_output=True,
         text=True,

@@ -43,10 +43,10 @@ async def put(stack: Stack, queue: str, body: bytes, reason: str | None = None) 
     message_id = str(uuid4())
     url = URL(stack.environment("audit", "worker")["QUARTET_BROKER_URL"])
     password = (stack.home.secrets / "audit/quartet_broker_password").read_text().strip()
-    headers = {} if reason is None else {"x-quartet-reason": reason, "x-quartet-attempt": 6}
+    headers: dict[str, Any] = {} if reason is None else {"x-quartet-reason": reason, "x-quartet-attempt": 6}
     async with await aio_pika.connect(url.with_password(password)) as connection:
         channel = await connection.channel()
-        message = aio_pika.Message(body, message_id=message_id, headers=dict(headers))
+        message = aio_pika.Message(body, message_id=message_id, headers=headers)
         await channel.default_exchange.publish(message, queue)
     return message_id
 

@@ -62,7 +62,7 @@ async def test_the_command_prints_a_token_and_nothing_else_and_revokes_it(stack:
         assert f"{token[-4:]}" in listed
         assert token not in listed
         [token_id] = [line.split()[0] for line in listed.splitlines() if f"...{token[-4:]} " in line]
-        await command(stack, "revoke", token_id, "--tenant", tenant)
+        await command(stack, "revoke", token_id, "--tenant", tenant, "--yes")
         assert (await okta.get(USERS)).status_code == 401
     assert "revoked" in await command(stack, "list", "--tenant", tenant)
 
@@ -92,11 +92,11 @@ async def refused(api: Api, path: str) -> bool:
 
 
 async def command(stack: Stack, *arguments: str) -> str:
-    """What `./quartet scim-token ...` prints."""
+    """What `./quartet scim-tokens ...` prints."""
     environment = {**os.environ, "QUARTET_HOME": str(stack.home.path)}
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "quartet_cli", "scim-token", *arguments],
+        [sys.executable, "-m", "quartet_cli", "scim-tokens", *arguments],
         check=False,
         capture_output=True,
         text=True,

@@ -4,47 +4,53 @@ import json
 import signal
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import version as own_version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from quartet_cli import (
+    api_client,
     audit_commands,
     client_commands,
     completion,
+    doctor,
     event_commands,
+    group_commands,
     key_commands,
     logins,
+    member_commands,
     metrics_commands,
-    quality,
+    origin_commands,
     scim_token_commands,
-    settings,
     tables,
     tenant_commands,
-    tenants,
-    tokens,
+    user_commands,
 )
-from quartet_cli import logs as log_files
-from quartet_cli import reset as removal
-from quartet_cli.console import progress
+from quartet_cli.api import Api, Url
+from quartet_cli.api import command as api_command
 from quartet_cli.errors import NotRunningError, ProcessFailedError, QuartetError, SettingsDifferError
-from quartet_cli.layout import Home, home_path
-from quartet_cli.stack import Stack
-from quartet_cli.state import State
-from quartet_cli.status import ProcessStatus, age, problems_of
+from quartet_cli.layout import IS_CHECKOUT, PROGRAM, Home, home_path
+
+if TYPE_CHECKING:  # only the commands of a checkout pay for what they run
+    from quartet_cli.status import ProcessStatus
 
 EXIT_CODES: Final = (
     "Exit codes: 0 success; 1 error; 2 wrong usage; 3 the stack, or a part of it, is not running; "
-    "4 the running stack has other settings; 5 an audit log is not verified; 130 interrupted."
+    "4 the running stack has other settings; 5 an audit log is not verified; 6 `check`: the user is not in the group; "
+    "7 `doctor`: something is wrong; 130 interrupted."
 )
+
+OF_A_CHECKOUT: Final = ("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint")
+"""Commands that run or change the stack of a checkout; the others are clients of a server."""
 
 app = typer.Typer(
     name="quartet",
-    help="Quartet: users, groups, audit log and metrics as four small services. To start it, run: ./quartet up",
+    help="Quartet: users, groups, audit log and metrics as four small services. "
+    + ("To start it, run: ./quartet up" if IS_CHECKOUT else "To use a server, run: quartet login --url URL USER"),
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -52,37 +58,60 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-app.add_typer(tenant_commands.app, name="tenant")
-app.add_typer(client_commands.app, name="client")
+app.add_typer(user_commands.app, name="users")
+app.add_typer(group_commands.app, name="groups")
+app.add_typer(member_commands.app, name="members")
+api_command(app)(member_commands.check)
+app.add_typer(origin_commands.app, name="origins")
+app.add_typer(tenant_commands.app, name="tenants")
+app.add_typer(client_commands.app, name="clients")
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(metrics_commands.app, name="metrics")
-app.add_typer(scim_token_commands.app, name="scim-token")
+app.add_typer(scim_token_commands.app, name="scim-tokens")
 app.add_typer(event_commands.app, name="events")
 app.add_typer(audit_commands.app, name="audit")
-for command in (logins.login, logins.whoami, logins.logout, completion.completion):
+for name, group in (
+    ("tenant", tenant_commands.app),
+    ("client", client_commands.app),
+    ("scim-token", scim_token_commands.app),
+):
+    app.add_typer(group, name=name, hidden=True)  # the names of 0.1.0, for scripts
+for command in (logins.login, logins.whoami, logins.logout, doctor.doctor, completion.completion):
     app.command()(command)
+app.command(name="profiles")(logins.list_profiles)
 COLOURS = {"running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "dim"}
 
 
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        print(f"quartet {version('quartet-cli')}")
+        print(f"quartet {own_version('quartet-cli')}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    version: Annotated[
+    context: typer.Context,
+    _: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """The options before a command."""
+    if not IS_CHECKOUT and context.invoked_subcommand in OF_A_CHECKOUT:
+        raise QuartetError(
+            f"`{context.invoked_subcommand}` needs a checkout of Quartet: run it there as ./quartet. "
+            f"For a server that runs elsewhere: {PROGRAM} login --url URL USER"
+        )
 
 
 @app.command()
 def up() -> None:
     """Start everything that is not running. Exit code 0: all of it is healthy."""
+    from quartet_cli import settings
+    from quartet_cli.console import progress
+    from quartet_cli.stack import Stack
+    from quartet_cli.state import State
+
     begun = time.monotonic()
     home = Home(home_path())
     given = settings.port(settings.current(home.settings_file))
@@ -111,6 +140,8 @@ def up() -> None:
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the state, pid and URL of every process. Exit code 0: all are healthy; 3: one is not running."""
+    from quartet_cli.stack import Stack
+
     stack = Stack(home_path())
     processes = stack.status()
     if as_json:
@@ -132,6 +163,9 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Number of last lines of each log.")] = 20,
 ) -> None:
     """Show logs."""
+    from quartet_cli import logs as log_files
+    from quartet_cli.stack import Stack
+
     paths = log_files.files(Stack(home_path()).home, name)
     width = max((len(each) for each in paths), default=0) if len(paths) > 1 else 0
 
@@ -147,6 +181,9 @@ def logs(
 @app.command()
 def restart(name: Annotated[str, typer.Argument(help="A process, or a service for both of its processes.")]) -> None:
     """Stop one process gracefully and start it again. Its settings stay those of the last `up`."""
+    from quartet_cli.console import progress
+    from quartet_cli.stack import Stack
+
     with progress(out) as report:
         Stack(home_path()).restart(name, report)
 
@@ -154,6 +191,9 @@ def restart(name: Annotated[str, typer.Argument(help="A process, or a service fo
 @app.command()
 def down() -> None:
     """Stop everything in order and gracefully. Data stays."""
+    from quartet_cli.console import progress
+    from quartet_cli.stack import Stack
+
     with progress(out) as report:
         stopped = Stack(home_path()).down(report)
     out.print("Quartet is stopped. Its data stays." if stopped else "Quartet was not running.")
@@ -162,6 +202,9 @@ def down() -> None:
 @app.command()
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Stop everything and remove its data, secrets and logs."""
+    from quartet_cli import reset as removal
+    from quartet_cli.console import progress
+
     stack = removal.open_stack(home_path())
     belongings = removal.belongings(stack.home)
     if not belongings:
@@ -178,25 +221,35 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     out.print("Data, secrets and logs are removed.")
 
 
-@app.command()
+@api_command(app)
 def token(
-    tenant: Annotated[str, typer.Option(help="The tenant of the token.")] = "default",
+    api: Api,
     scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces; default: all.")] = None,
-    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
 ) -> None:
     """Print a bearer token and nothing else."""
-    stack = Stack(home_path())
-    print(tokens.fetch(url or stack.url, tenant, scope, tokens.own_secret(stack.home)))
+    if scope is not None and not api.profile.client_id:
+        raise QuartetError("--scope is for API clients; the token of a user has the scopes of its roles.")
+    api.scope = scope
+    print(api.token())
+
+
+@api_command(app)
+def version(api: Api, as_json: tables.Json = False) -> None:
+    """Show the versions of this command and of the server."""
+    server = api_client.send("GET", f"{api.url}/users/openapi.json", ca=api.profile.ca)[1]["info"]["version"]
+    tables.show_one({"quartet": own_version("quartet-cli"), "server": server, "url": api.url}, as_json=as_json)
 
 
 @app.command()
 def demo(
     files: Annotated[list[Path] | None, typer.Argument(help="Payload files; default: all in examples/.")] = None,
     tenant: Annotated[str | None, typer.Option(help="The tenant to send them to; default: a new one.")] = None,
-    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
+    url: Url = None,
 ) -> None:
     """Send real payloads through the proxy and show the effects of each."""
     from quartet_cli import demo as demonstration
+    from quartet_cli import tenants, tokens
+    from quartet_cli.stack import Stack
 
     stack = Stack(home_path())
     target = url or stack.url
@@ -223,6 +276,8 @@ def run_tests(
     quick takes less than a minute: lint without bandit, unit tests, and the integration tests of the files that
     differ from main.
     """
+    from quartet_cli import quality
+
     if what is not None and what.startswith("-"):  # what follows -- and no part
         context.args = [what, *context.args]
         what = None
@@ -235,12 +290,21 @@ def run_tests(
 @app.command()
 def lint() -> None:
     """Run ruff (rules and format), bandit and mypy --strict."""
+    from quartet_cli import quality
+
     if not quality.lint(out):
         raise typer.Exit(1)
 
 
-def table_of(processes: list[ProcessStatus]) -> Table:
+for registered in app.registered_commands:
+    own = registered.name or getattr(registered.callback, "__name__", "")
+    registered.hidden = not IS_CHECKOUT and own in OF_A_CHECKOUT
+
+
+def table_of(processes: "list[ProcessStatus]") -> Table:
     """The status as a table."""
+    from quartet_cli.status import age
+
     table = Table(
         "process", "state", "pid", "uptime", "restarts", Column("url", no_wrap=True), box=None, pad_edge=False
     )
@@ -252,8 +316,10 @@ def table_of(processes: list[ProcessStatus]) -> Table:
     return table
 
 
-def show_problems(processes: list[ProcessStatus]) -> None:
+def show_problems(processes: "list[ProcessStatus]") -> None:
     """Print each problem with the processes that report it."""
+    from quartet_cli.status import problems_of
+
     found = problems_of(processes)
     if found:
         print("\nproblems (what to do: docs/operations.md, Problems)")
@@ -276,7 +342,7 @@ def main() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C: `up` stops the processes that it has started
         signal.signal(ending, signal.default_int_handler)
     try:
-        app(prog_name="./quartet", complete_var=completion.VARIABLE)
+        app(prog_name=PROGRAM, complete_var=completion.VARIABLE)
     except NotRunningError as error:
         complain(error)
         sys.exit(3)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]  # imported there
 
-from quartet_cli.layout import CHECKOUT
+from quartet_cli.layout import CHECKOUT, IS_CHECKOUT
 
 VARIABLE: Final = "_QUARTET_COMPLETE"
 """The variable that the scripts set to get completions."""
@@ -23,8 +23,11 @@ class Shell(StrEnum):
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell that runs the script.")]) -> None:
-    """Print a completion script. Bash: source <(./quartet completion bash)."""
+    """Print a completion script. Bash: source <(quartet completion bash); fish: quartet completion fish | source."""
     script = get_completion_script(prog_name="quartet", complete_var=VARIABLE, shell=shell)  # nosec B604  # the name of a shell, and nothing runs it
+    if not IS_CHECKOUT:
+        print(script)
+        return
     command = shlex.quote(str(CHECKOUT / "quartet"))  # it is not on PATH
     print(re.sub(r"(complete_zsh|\(commandline -cp\)) quartet\b", lambda found: f"{found[1]} {command}", script))
 

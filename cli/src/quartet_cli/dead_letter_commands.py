@@ -46,7 +46,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the dead letters of a service, oldest first."""
-    api, found, cursor = _Api(url, service), list[Document](), ""
+    api, found = _Api(url, service), list[Document]()
+    cursor: str | None = ""
     given = _filter(tenant, type_, failure, since, until)
     while cursor is not None:
         page = api.ask("GET", f"dead-letters?{urlencode({**given, 'count': 1000, 'cursor': cursor})}")

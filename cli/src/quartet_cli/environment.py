@@ -12,7 +12,7 @@ SECRETS = re.compile(r".*_(PASSWORD|SECRET|KEY|CLIENTS|TOKEN)")
 """Secrets: each service reads them from its own folder."""
 OWN = frozenset({
     # the launcher's own, or decided by it for each process
-    "QUARTET_HOME", "QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT",
+    "QUARTET_HOME", "QUARTET_PROFILE", "QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT",
     "QUARTET_SECRETS_DIR", "QUARTET_DATABASE_URL", "QUARTET_REDIS_URL", "QUARTET_BROKER_URL",
     *(f"QUARTET_{name.upper()}_URL" for name in SERVICES),
     # TLS: its proxy and its checks of health speak plain HTTP, on the loopback address

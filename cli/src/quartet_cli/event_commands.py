@@ -4,17 +4,23 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
-from urllib.parse import quote
 
 import typer
 
+<<<<<<< HEAD
 from quartet_cli import api_client, dead_letter_commands, tokens
+=======
+from quartet_cli.api import Api, command
+>>>>>>> main
 from quartet_cli.errors import QuartetError
-from quartet_cli.layout import SERVICES, home_path
-from quartet_cli.stack import Stack
+from quartet_cli.layout import SERVICES
 
+<<<<<<< HEAD
 app = typer.Typer(help="Handle dead letters, and publish events again that RabbitMQ has lost.", no_args_is_help=True)
 app.add_typer(dead_letter_commands.app)
+=======
+app = typer.Typer(help="Publish events again that RabbitMQ has lost.", no_args_is_help=True)
+>>>>>>> main
 UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
@@ -27,24 +33,27 @@ def events() -> None:
     """Handle dead letters, and publish events again that RabbitMQ has lost."""
 
 
-@app.command()
+@command(app, platform=True)
 def replay(
+    api: Api,
     since: Annotated[str, typer.Option(help=f"From which publishing time on: {RULE}.")],
     service: Annotated[
         list[str] | None, typer.Option(help="Only what this service has published; may be repeated. Default: all.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help=tokens.URL_HELP)] = None,
 ) -> None:
     """Publish again what was published since a time. What a service has taken in already has no second effect."""
     begin = time_of(since, datetime.now(UTC))
     chosen = _known(service or SERVICES)
+<<<<<<< HEAD
     stack = Stack(home_path())
     target = (url or stack.url).rstrip("/")
     bearer = tokens.fetch(target, tokens.PLATFORM, dead_letter_commands.SCOPE, tokens.own_secret(stack.home))
+=======
+>>>>>>> main
     failed = []
     for name in chosen:
         try:
-            print(f"{name:10} {_replay(target, bearer, name, begin)}", flush=True)
+            print(f"{name:10} {_replay(api, name, begin)}", flush=True)
         except QuartetError as error:
             failed.append(f"{name}: {error}")
     if failed:
@@ -80,11 +89,7 @@ def _known(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _replay(url: str, bearer: str, service: str, begin: datetime) -> int:
+def _replay(api: Api, service: str, begin: datetime) -> int:
     """Replay events of `service` and return their number. Raises QuartetError."""
-    path = f"{url}/{service}/rabbitmq/replay?since={quote(begin.isoformat())}"
-    headers = {"Authorization": f"Bearer {bearer}"}
-    status, answer = api_client.send("POST", path, headers=headers, timeout=REPLAY_SECONDS)
-    if status != 200:
-        raise api_client.error_of(status, answer)
-    return int(answer["replayed"])
+    path, since = f"/{service}/rabbitmq/replay", {"since": begin.isoformat()}
+    return int(api.ask("POST", path, params=since, timeout=REPLAY_SECONDS)["replayed"])

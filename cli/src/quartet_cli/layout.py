@@ -12,6 +12,9 @@ from quartet_cli.errors import QuartetError
 
 SERVICES: Final = ("users", "groups", "audit", "metrics")
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
+IS_CHECKOUT: Final = (CHECKOUT / "requirements.lock").is_file()
+"""Whether this is the command of a checkout; if it is installed elsewhere, it is a client of servers only."""
+PROGRAM: Final = "./quartet" if IS_CHECKOUT else "quartet"
 LONGEST_SOCKET_PATH: Final = 100  # bytes; the kernel takes 108, supervisord adds a suffix of its own while it binds
 
 
@@ -50,16 +53,6 @@ class Home:
     def settings_file(self) -> Path:
         """The settings of this stack."""
         return self.path / "settings.env"
-
-    @property
-    def login_file(self) -> Path:
-        """The session of `./quartet login`."""
-        return self.path / "login.json"
-
-    @property
-    def login_lock(self) -> Path:
-        """The lock of commands that change that session."""
-        return self.path / "login.lock"
 
     @property
     def digest(self) -> str:

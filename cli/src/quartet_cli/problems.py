@@ -68,8 +68,10 @@ def read(url: str, token: str) -> EventNumbers | None:
         _, ready = health.fetch(f"{url}/health/ready")
     except health.NO_ANSWER:
         return None
-    details = {"failures": details_of(ready, "logging_failures"), "paused": details_of(ready, "paused")}
-    return replace(parse(body.decode()), **details) if status == 200 else None
+    if status != 200:
+        return None
+    failures, paused = details_of(ready, "logging_failures"), details_of(ready, "paused")
+    return replace(parse(body.decode()), failures=failures, paused=paused)
 
 
 def details_of(body: bytes, name: str) -> dict[str, str]:

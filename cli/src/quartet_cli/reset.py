@@ -24,7 +24,6 @@ def belongings(home: Home) -> list[Path]:
     """The paths to remove: the parts of the home, and the database if it is elsewhere."""
     outside = State.load(home.state_file).postgres_data or str(home.postgres_data)
     parts = [home.data, home.secrets, home.logs, home.run, home.state_file, home.socket.parent]
-    parts += [home.login_file, home.login_lock]
     if home.settings_file.exists() and home.settings_file.read_text() == settings.EXAMPLE:
         parts.append(home.settings_file)  # an edited file stays
     if outside and Path(outside).parent == Path("/var/lib/quartet"):

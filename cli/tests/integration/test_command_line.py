@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from quartet_cli.state import State
 
 COMMANDS = (
     *("up", "status", "logs", "restart", "down", "reset", "demo", "test", "lint"),
-    *("token", "login", "whoami", "logout", "tenant", "client", "scim-token", "keys", "events", "audit", "completion"),
+    *("token", "login", "whoami", "logout", "profiles", "tenants", "clients", "scim-tokens", "keys", "events", "audit"),
+    *("users", "groups", "members", "check", "origins", "metrics", "doctor", "version", "completion"),
 )
 
 
@@ -49,8 +51,8 @@ def test_status_as_json_is_json_whatever_the_state(tmp_path: Path) -> None:
     "arguments",
     [
         ("token",),
-        ("client", "create", "payroll", "--scope", "users:read"),
-        ("scim-token", "create", "okta"),
+        ("clients", "create", "payroll", "--scope", "users:read"),
+        ("scim-tokens", "create", "okta"),
         ("demo",),
         ("restart", "users"),
     ],
@@ -78,9 +80,32 @@ def test_keys_of_a_client_that_are_none_are_refused_before_anything_is_asked(tmp
     for text in (None, "{"):
         if text is not None:
             path.write_text(text)
-        shown = quartet(tmp_path, "client", "create", "payroll", "--scope", "users:read", "--keys", str(path))
+        arguments = ("clients", "create", "payroll", "--scope", "users:read", "--keys", str(path))
+        shown = quartet(tmp_path, *arguments, "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
         assert (shown.returncode, shown.stdout) == (1, "")
         assert shown.stderr.startswith(f"quartet: {path} is not a JWK Set: ")
+
+
+def test_doctor_says_that_the_stack_of_a_checkout_is_not_running(tmp_path: Path) -> None:
+    shown = quartet(tmp_path / "home", "doctor")
+    assert (shown.returncode, shown.stderr) == (7, "")
+    lines = shown.stdout.splitlines()
+    assert lines[-2:] == ["problem  stack        is not running", f"{'':22}Run: ./quartet up"]
+    assert lines[0].split()[:2] == ["ok", "programs"]
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_gets_colours_unless_no_color_is_set(tmp_path: Path, no_color: str) -> None:
+    ours, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color, "QUARTET_CLIENT_SECRET": "x"}
+    command = [sys.executable, "-m", "quartet_cli", "token", "--url", "http://127.0.0.1:1"]
+    done = subprocess.run(command, check=False, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert (done.returncode, "No answer from http://127.0.0.1:1" in shown) == (1, True)
+    assert ("\x1b[31m" in shown) == (not no_color)
 
 
 def test_a_token_is_not_printed_when_there_is_none(tmp_path: Path) -> None:
@@ -90,9 +115,9 @@ def test_a_token_is_not_printed_when_there_is_none(tmp_path: Path) -> None:
 
 
 def test_a_tenant_is_not_deleted_without_a_yes(tmp_path: Path) -> None:
-    shown = quartet(tmp_path, "tenant", "delete", "acme", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
+    shown = quartet(tmp_path, "tenants", "delete", "acme", "--url", "http://127.0.0.1:1", QUARTET_CLIENT_SECRET="x")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert "tenant delete --yes" in shown.stderr
+    assert "tenants delete --yes" in shown.stderr
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "8080.0", "٨٠"])
@@ -130,6 +155,8 @@ def test_help_documents_every_exit_code(tmp_path: Path) -> None:
         "3 the stack, or a part",
         "4 the running stack",
         "5 an audit log",
+        "6 `check`",
+        "7 `doctor`",
         "130 inter",
     ):
         assert code in shown
@@ -147,7 +174,7 @@ def test_bash_completes_commands(tmp_path: Path) -> None:
     (tmp_path / "quartet").write_text(f'#!/bin/sh\nexec {sys.executable} -m quartet_cli "$@"\n')
     (tmp_path / "quartet").chmod(0o755)
     script = quartet(tmp_path, "completion", "bash").stdout
-    line = f"{tmp_path}/quartet scim-token re"
+    line = f"{tmp_path}/quartet scim-tokens re"
     asked = (
         f'{script}\nCOMP_WORDS=({line})\nCOMP_CWORD=2\n_quartet_completion {tmp_path}/quartet\necho "${{COMPREPLY[*]}}"'
     )

@@ -47,4 +47,5 @@ def test_nothing_of_the_callers_environment_leaks(monkeypatch: pytest.MonkeyPatc
 def test_settings_of_services_are_handed_on_and_neither_secrets_nor_what_the_launcher_decides() -> None:
     mine = {"QUARTET_LOG_LEVEL": "DEBUG", "QUARTET_LIMIT_CLIENT": "off", "QUARTET_PUBLIC_URL": "https://id.example.com"}
     others = {"QUARTET_HOME": "/x", "QUARTET_CLIENT_SECRET": "s", "QUARTET_USERS_URL": "http://x", "MY_LEVEL": "1"}
+    others |= {"QUARTET_PROFILE": "acme"}
     assert environment.handed_on({**mine, **others}) == mine

@@ -1,7 +1,7 @@
 """The progress of a rebuild, and the table of a comparison."""
 
 from quartet_cli.api_client import Document
-from quartet_cli.metrics_commands import all_tenants, follow, is_wrong, rows_of
+from quartet_cli.metrics_commands import follow, is_wrong, rows_of
 
 
 def test_a_rebuild_shows_each_step_until_nothing_waits() -> None:
@@ -16,17 +16,6 @@ def test_a_rebuild_shows_each_step_until_nothing_waits() -> None:
     follow(ask, shown.append, pause=0)
     assert asked == ["POST /metrics/engine/rebuild", *["GET /metrics/engine"] * 3]
     assert shown == ["0 of 40 series", "20 of 40 series", "40 series are written"]
-
-
-def test_all_pages_of_tenants_are_read() -> None:
-    pages = {"": (["acme", "globex"], "second"), "second": (["initech"], None)}
-
-    def ask(method: str, path: str) -> Document:
-        assert method == "GET"
-        names, onward = pages[path.partition("cursor=")[2]]
-        return {"tenants": [{"tenant": one} for one in names], "next": onward}
-
-    assert all_tenants(ask) == ["acme", "globex", "initech"]
 
 
 def test_a_comparison_is_a_row_for_each_gauge_and_wrong_until_it_is_corrected() -> None:

@@ -32,3 +32,8 @@ def test_json_is_the_documents_themselves(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out) == ROWS
     tables.show([], COLUMNS, as_json=True)
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_no_row_is_filled_up_with_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.show([{"id": "1", "text": "x" * 300}, {"id": "2", "text": "y"}], {"id": "id", "text": "text"}, as_json=False)
+    assert capsys.readouterr().out.splitlines()[2] == "2   y"

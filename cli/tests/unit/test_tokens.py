@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from quartet_cli import api_client, tenants, tokens
+from quartet_cli import api_client, tenant_commands, tokens
+from quartet_cli.api import Api
 from quartet_cli.errors import QuartetError
+from quartet_cli.profiles import Profile
 
 INVALID = (400, {"error": "invalid_request", "error_description": "Any sentence."})
 TOKEN = (200, {"access_token": "token"})
@@ -25,9 +27,15 @@ def serve(monkeypatch: pytest.MonkeyPatch, *given: tuple[int, dict[str, Any]]) -
     return asked
 
 
+def create(tenant: str) -> None:
+    """The command `tenant create`, as the launcher's client."""
+    api = Api(Profile("http://q", tokens.PLATFORM, client_id=tokens.CLIENT, client_secret="secret"))
+    tenant_commands.create(api, tenant)
+
+
 def test_a_missing_tenant_is_found_by_the_code_of_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, INVALID, TOKEN, MISSING)
-    with pytest.raises(tokens.NoTenantError, match=r"does not exist.*\./quartet tenant create acme"):
+    with pytest.raises(tokens.NoTenantError, match=r"does not exist.*\./quartet tenants create acme"):
         tokens.fetch("http://q", "acme", None, "secret")
     assert asked[-1] == "GET http://q/users/tenants/acme"
 
@@ -37,15 +45,15 @@ def test_a_deleted_tenant_cannot_be_created_again_and_both_commands_say_so(monke
     serve(monkeypatch, INVALID, TOKEN, deleted)
     with pytest.raises(tokens.DeletedTenantError, match=r"was deleted.*cannot be reused; choose another id"):
         tokens.fetch("http://q", "acme", None, "secret")
-    serve(monkeypatch, TOKEN, TAKEN, TOKEN, deleted)
+    serve(monkeypatch, TOKEN, TAKEN, deleted)
     with pytest.raises(tokens.DeletedTenantError):
-        tenants.ask("http://q", "secret", "POST", "/users/tenants", {"id": "acme"})
+        create("acme")
 
 
 def test_a_taken_id_of_a_tenant_that_exists_is_a_plain_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, TOKEN, TAKEN, TOKEN, (200, {"id": "acme", "status": "active"}))
+    serve(monkeypatch, TOKEN, TAKEN, (200, {"id": "acme", "status": "active"}))
     with pytest.raises(QuartetError, match=r"^Any sentence\. \(409\)$"):
-        tenants.ask("http://q", "secret", "POST", "/users/tenants", {"id": "acme"})
+        create("acme")
 
 
 def test_another_invalid_request_is_not_taken_for_a_missing_tenant(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ FAILED = "ValueError: the handler cannot do that"
 
 async def bury(channel: Channel, body: bytes, reason: str | None = FAILED, **properties: Any) -> None:
     """Put a message among the dead letters, as a worker leaves it."""
-    headers = {ATTEMPT_HEADER: 6, "traceparent": "the-trace"}
+    headers: dict[str, Any] = {ATTEMPT_HEADER: 6, "traceparent": "the-trace"}
     message = Message(
         body,
         delivery_mode=DeliveryMode.PERSISTENT,

@@ -267,7 +267,7 @@ async def test_a_worker_that_is_ready_stores_dead_letters_and_puts_them_back(
         "quartet_common", type(container.config), _no_app, lambda _: [Subscription("common.#", handler)]
     )
     failed = event(new_tenant())
-    headers = {REASON_HEADER: f"{READ_ONLY}: cannot execute INSERT"}
+    headers: dict[str, Any] = {REASON_HEADER: f"{READ_ONLY}: cannot execute INSERT"}
     await channel.default_exchange.publish(Message(encode(failed), headers=headers), NAMES.dead)
     worker = asyncio.ensure_future(Worker(service, container).run())
 

@@ -326,7 +326,7 @@ async def dead_letters_are_apart(world: World, service: str) -> None:
 async def dead_letters_are_redriven_apart(world: World, service: str) -> None:
     path = f"/{service}/rabbitmq/redrives"
     letter = await put_dead_letter(world, service)
-    for chosen in ({"filter": {}}, {"filter": {"tenant": world.tenant}}, {"ids": [letter["id"]]}):
+    for chosen in ways_to_choose(world, letter):
         assert (await world.stranger.post(path, json={**chosen, "dry_run": True})).json() == {"total": 0, "counts": []}
         assert (await world.stranger.post(path, json=chosen)).json()["code"] == "nothing_selected"
     made = await world.owner.post(path, json={"ids": [letter["id"]], "rate": 1})
@@ -341,10 +341,15 @@ async def dead_letters_are_redriven_apart(world: World, service: str) -> None:
     assert (await world.owner.post(f"{one}/cancel")).status_code == 200
 
 
+def ways_to_choose(world: World, letter: Document) -> list[Document]:
+    """Bodies that choose a dead letter of the owner."""
+    return [{"filter": {}}, {"filter": {"tenant": world.tenant}}, {"ids": [letter["id"]]}]
+
+
 async def dead_letters_are_discarded_apart(world: World, service: str) -> None:
     path = f"/{service}/rabbitmq/dead-letters/discard"
     letter = await put_dead_letter(world, service)
-    for chosen in ({"filter": {}}, {"filter": {"tenant": world.tenant}}, {"ids": [letter["id"]]}):
+    for chosen in ways_to_choose(world, letter):
         refused = await world.stranger.post(path, json={**chosen, "reason": "not mine"})
         assert (refused.status_code, refused.json()["code"]) == (409, "nothing_selected")
     discarded = await world.owner.post(path, json={"ids": [letter["id"]], "reason": "a test"})
