@@ -2,19 +2,17 @@
 
 import json
 import time
-from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from typing import Annotated, Final
 
 import typer
 
-from quartet_cli import api_client, tables, tokens
+from quartet_cli import tables
+from quartet_cli.api import Api, command
 from quartet_cli.api_client import Document
 from quartet_cli.errors import QuartetError
-from quartet_cli.layout import SERVICES, home_path
-from quartet_cli.stack import Stack
+from quartet_cli.layout import SERVICES
 from quartet_cli.tables import Json
 
-SCOPE: Final = f"events:manage {tokens.SCOPE}"
 COLUMNS: Final = {"id": "id", "type": "type", "tenant": "tenant", "died": "died_at", "reason": "reason"}
 COUNT_COLUMNS: Final = {"service": "service", "type": "type", "failure": "failure", "count": "count"}
 PAUSE: Final = 0.5
@@ -31,50 +29,45 @@ Since = Annotated[str | None, typer.Option(help="Only those that died since this
 Until = Annotated[str | None, typer.Option(help="Only those that died before this RFC 3339 time.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count what would be taken.")]
 Expected = Annotated[int | None, typer.Option(help="Do nothing unless it is this number, which --dry-run has shown.")]
-Url = Annotated[str | None, typer.Option(help=tokens.URL_HELP)]
 
 
-@app.command(name="list")
+@command(app, "list", platform=True)
 def list_(
+    api: Api,
     service: Service,
     tenant: Tenant = None,
     type_: Type = None,
     failure: Failure = None,
     since: Since = None,
     until: Until = None,
-    url: Url = None,
     as_json: Json = False,
 ) -> None:
     """List the dead letters of a service, oldest first."""
-    api, found = _Api(url, service), list[Document]()
-    cursor: str | None = ""
     given = _filter(tenant, type_, failure, since, until)
-    while cursor is not None:
-        page = api.ask("GET", f"dead-letters?{urlencode({**given, 'count': 1000, 'cursor': cursor})}")
-        found += page["dead_letters"]
-        cursor = page["next"]
+    found = api.list_all(_path(service, "dead-letters"), "dead_letters", **given)
     tables.show(found, COLUMNS, as_json=as_json)
 
 
-@app.command()
-def count(url: Url = None, as_json: Json = False) -> None:
+@command(app, platform=True)
+def count(api: Api, as_json: Json = False) -> None:
     """Count the dead letters of all services by type and failure."""
     found = [
         {"service": service, **one}
         for service in SERVICES
-        for one in _Api(url, service).ask("GET", "dead-letters/counts")["counts"]
+        for one in api.ask("GET", _path(service, "dead-letters/counts"))["counts"]
     ]
     tables.show(found, COUNT_COLUMNS, as_json=as_json)
 
 
-@app.command()
-def show(service: Service, letter: Id, url: Url = None) -> None:
+@command(app, platform=True)
+def show(api: Api, service: Service, letter: Id) -> None:
     """Print a dead letter with its payload, as JSON."""
-    print(json.dumps(_Api(url, service).ask("GET", f"dead-letters/{letter}"), indent=2))
+    print(json.dumps(api.ask("GET", _path(service, f"dead-letters/{letter}")), indent=2))
 
 
-@app.command()
+@command(app, platform=True)
 def redrive(
+    api: Api,
     service: Service,
     ids: Ids = None,
     tenant: Tenant = None,
@@ -85,24 +78,23 @@ def redrive(
     rate: Annotated[int, typer.Option(help="Messages per second.")] = 100,
     expected: Expected = None,
     dry_run: DryRun = False,
-    url: Url = None,
 ) -> None:
     """Send dead letters back into the queue of their service, and wait until all are sent."""
-    api = _Api(url, service)
     body = _chosen(ids, _filter(tenant, type_, failure, since, until), expected, dry_run=dry_run)
-    made = api.ask("POST", "redrives", {**body, "rate": rate})
+    made = api.ask("POST", _path(service, "redrives"), json={**body, "rate": rate})
     if dry_run:
         _show_counts(service, made)
         return
     while made["status"] == "running":
         print(f"{made['sent']:,} of {made['selected']:,} sent", flush=True)
         time.sleep(PAUSE)
-        made = api.ask("GET", f"redrives/{made['id']}")
+        made = api.ask("GET", _path(service, f"redrives/{made['id']}"))
     print(f"{made['sent']:,} of {made['selected']:,} sent: redrive {made['id']} is {made['status']}")
 
 
-@app.command()
+@command(app, platform=True)
 def discard(
+    api: Api,
     service: Service,
     reason: Annotated[str, typer.Option(help="Why their effect is not needed; it goes into the audit log.")],
     ids: Ids = None,
@@ -113,54 +105,40 @@ def discard(
     until: Until = None,
     expected: Expected = None,
     dry_run: DryRun = False,
-    url: Url = None,
 ) -> None:
     """Delete dead letters, at most 200; the audit log keeps a copy of each."""
     body = _chosen(ids, _filter(tenant, type_, failure, since, until), expected, dry_run=dry_run)
-    _show_counts(service, _Api(url, service).ask("POST", "dead-letters/discard", {**body, "reason": reason}))
+    path = _path(service, "dead-letters/discard")
+    _show_counts(service, api.ask("POST", path, json={**body, "reason": reason}))
 
 
-@app.command()
+@command(app, platform=True)
 def pause(
+    api: Api,
     consumer: Annotated[str, typer.Argument(help="A service, or SERVICE.revocations.")],
     reason: Annotated[str, typer.Option(help="Why; the status shows it.")],
-    url: Url = None,
 ) -> None:
     """Stop a consumer in all workers of its service until it is resumed. Its events wait."""
-    path = f"consumers/{consumer}/pause"
-    _Api(url, consumer.partition(".")[0]).ask("POST", path, {"reason": reason})
+    path = _path(consumer.partition(".")[0], f"consumers/{consumer}/pause")
+    api.ask("POST", path, json={"reason": reason})
     print(f"Consumer {consumer} is paused.")
 
 
-@app.command()
+@command(app, platform=True)
 def resume(
+    api: Api,
     consumer: Annotated[str, typer.Argument(help="A service, or SERVICE.revocations.")],
-    url: Url = None,
 ) -> None:
     """Let a paused consumer take events again."""
-    _Api(url, consumer.partition(".")[0]).ask("POST", f"consumers/{consumer}/resume")
+    api.ask("POST", _path(consumer.partition(".")[0], f"consumers/{consumer}/resume"))
     print(f"Consumer {consumer} takes events.")
 
 
-class _Api:
-    """The routes of a service for dead letters, as the platform's administrator."""
-
-    def __init__(self, url: str | None, service: str) -> None:
-        if service not in SERVICES:
-            raise QuartetError(f"SERVICE must be one of {', '.join(SERVICES)}, got {service!r}")
-        stack = Stack(home_path())
-        target = (url or stack.url).rstrip("/")
-        bearer = tokens.fetch(target, tokens.PLATFORM, SCOPE, tokens.own_secret(stack.home))
-        self._base = f"{target}/{service}/rabbitmq"
-        self._headers = {"Authorization": f"Bearer {bearer}"}
-
-    def ask(self, method: str, path: str, body: Document | None = None) -> Any:
-        """The answer. Raises QuartetError if the request is refused."""
-        options = {} if body is None else {"json": body}
-        status, answer = api_client.send(method, f"{self._base}/{path}", headers=self._headers, **options)
-        if status not in (200, 202, 204):
-            raise api_client.error_of(status, answer)
-        return answer
+def _path(service: str, path: str) -> str:
+    """The path of a route of a service. Raises QuartetError."""
+    if service not in SERVICES:
+        raise QuartetError(f"SERVICE must be one of {', '.join(SERVICES)}, got {service!r}")
+    return f"/{service}/rabbitmq/{path}"
 
 
 def _filter(

@@ -7,20 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-<<<<<<< HEAD
-from quartet_cli import api_client, dead_letter_commands, tokens
-=======
+from quartet_cli import dead_letter_commands
 from quartet_cli.api import Api, command
->>>>>>> main
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 
-<<<<<<< HEAD
 app = typer.Typer(help="Handle dead letters, and publish events again that RabbitMQ has lost.", no_args_is_help=True)
 app.add_typer(dead_letter_commands.app)
-=======
-app = typer.Typer(help="Publish events again that RabbitMQ has lost.", no_args_is_help=True)
->>>>>>> main
 UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
@@ -44,12 +37,6 @@ def replay(
     """Publish again what was published since a time. What a service has taken in already has no second effect."""
     begin = time_of(since, datetime.now(UTC))
     chosen = _known(service or SERVICES)
-<<<<<<< HEAD
-    stack = Stack(home_path())
-    target = (url or stack.url).rstrip("/")
-    bearer = tokens.fetch(target, tokens.PLATFORM, dead_letter_commands.SCOPE, tokens.own_secret(stack.home))
-=======
->>>>>>> main
     failed = []
     for name in chosen:
         try:
