@@ -44,7 +44,7 @@ def list_(
 ) -> None:
     """List the dead letters of a service, oldest first."""
     given = _filter(tenant, type_, failure, since, until)
-    found = api.list_all(_path(service, "dead-letters"), "dead_letters", **given)
+    found = api.list_all(_path(service, "dead-letters"), "dead_letters", 0, **given)
     tables.show(found, COLUMNS, as_json=as_json)
 
 
