@@ -42,8 +42,12 @@ EVERYWHERE = {
     "redrives": "numbers of dead letters that operators have sent again, for a month",
     "inbox": "ids of events that were taken in",
     "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
+    "data_jobs": "what was imported and exported, for some days; it is in the audit log",
+    "data_job_chunks": "files of jobs: what was imported, until the job ends, and results, for some days",
+    "data_job_findings": "reports of jobs, for some days",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
     "tenant_origins": "a copy of what users exports",
+    "restores": "how many lines of an archive were restored",
     "deleted_tenants": "only deleted tenants, which have no export",
 }
 NOT_EXPORTED = {
@@ -94,6 +98,7 @@ NOT_EXPORTED = {
         "reconciliations": "when the counts were compared",
         "drifts": "follow from a comparison",
         "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
+        "metric_metadata": "what applications send each minute",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

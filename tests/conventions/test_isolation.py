@@ -41,6 +41,11 @@ from quartet_testing.isolation.groups import (
     memberships_are_checked_apart,
     memberships_are_checked_apart_in_batches,
 )
+from quartet_testing.isolation.jobs import (
+    a_job_is_not_touched,
+    jobs_are_listed_apart,
+    jobs_are_made_apart,
+)
 from quartet_testing.isolation.machines import (
     a_client_is_not_touched,
     a_scim_token_is_not_read,
@@ -132,8 +137,9 @@ TENANTLESS = {
     "engine.rebuild": "the platform's, by the scope that exists in its tenant only",
     "reconciliation.list_": "the platform's, by the scope that exists in its tenant only",
     "reconciliation.reconcile": "the platform's, by the scope that exists in its tenant only",
+    "archives.archive": "the platform's, by the scope that exists in its tenant only",
+    "archives.restore": "the platform's, by the scope that exists in its tenant only",
     "imports.import_": "the platform's, by the scope that exists in its tenant only",
-    "prometheus.metadata": "is the same for everybody",
     "prometheus.build_info": "is the same for everybody",
     "log.deployment_checkpoint": "is the same for everybody, and names no tenant",
     "log.deployment_tile": "salted hashes, the same for everybody",
@@ -157,6 +163,11 @@ EVERYWHERE: dict[str, Check] = {
     **{f"dead_letters.{name}": dead_letters_are_redriven_apart for name in REDRIVE_ROUTES},
     "dead_letters.discard": dead_letters_are_discarded_apart,
     "rabbitmq.replay": events_are_replayed_apart,
+}
+WITH_JOBS: dict[str, Check] = {
+    "jobs.create": jobs_are_made_apart,
+    "jobs.list_": jobs_are_listed_apart,
+    **dict.fromkeys(("jobs.read", "jobs.report", "jobs.result", "jobs.cancel"), a_job_is_not_touched),
 }
 HOLD_ROUTES = ("read", "set_", "release", "list_", "release_of")
 TENANT_ROUTES = ("create", "list_", "read", "rename", "suspend", "resume", "delete")
@@ -212,9 +223,11 @@ CHECKS: dict[str, dict[str, Check]] = {
         "role_grants.give": a_role_is_not_given,
         "role_grants.take": a_role_is_not_taken,
         "role_grants.of": roles_of_a_user_are_not_listed,
+        **WITH_JOBS,
         **EVERYWHERE,
     },
     "groups": {
+        **WITH_JOBS,
         "scim.create": groups_take_no_foreign_members,
         "search.groups": groups_are_listed_apart,
         "search.groups_by_post": groups_are_searched_apart,
@@ -259,7 +272,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "metrics": {
         "metrics.query": counts_are_apart,
         **{f"prometheus.{name}": series_are_apart for name in PROMETHEUS_ROUTES},
-        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write"), points_are_apart),
+        **dict.fromkeys(("ingest.take_otlp", "ingest.take_remote_write", "prometheus.metadata"), points_are_apart),
         **{f"alerts.{name}": alerts_are_apart for name in ALERT_ROUTES},
         **EVERYWHERE,
     },

@@ -28,7 +28,7 @@ TERMS = {
 LIBRARIES = {CHECKOUT / f"libs/{name}/src/quartet_{name}" for name in ("common", "serving")}
 PACKAGES = {
     CHECKOUT / f"libs/{name}/src/quartet_{name}"
-    for name in ("audit_verifier", "common", "serving", "scim", "scim_http")
+    for name in ("audit_verifier", "common", "directory_formats", "serving", "scim", "scim_http")
 }
 PACKAGES |= {CHECKOUT / f"services/{name}/src/quartet_{name}" for name in SERVICES} | {CHECKOUT / "cli/src/quartet_cli"}
 """The package whose texts are not checked."""

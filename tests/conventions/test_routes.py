@@ -56,6 +56,8 @@ NOT_CREATING = {
     "rabbitmq.resume": "a consumer that takes events goes on",
     "dead_letters.discard": "deletes what is there: nothing the second time",
     "dead_letters.cancel_redrive": "a cancelled redrive stays cancelled",
+    "archives.restore": "lines that are stored change nothing again",
+    "rabbitmq.redrive": "puts back what is dead-lettered: nothing the second time",
     "rabbitmq.replay": "the inbox of consumers skips what it has",
     "streams.pause": "a paused stream stays paused",
     "streams.resume": "a running stream stays running",
@@ -87,6 +89,8 @@ NOT_CREATING = {
     "tenants.suspend": "a suspended tenant stays suspended",
     "tenants.resume": "an active tenant stays active",
     "alerts.dry_run": "stores nothing",
+    "jobs.create": "an import that is sent again changes nothing, an export makes another file; both end by themselves",
+    "jobs.cancel": "a cancelled job stays cancelled",
 }
 """POST routes without Idempotency-Key, and what happens if a request is sent twice."""
 
@@ -171,6 +175,7 @@ def test_an_app_provides_what_its_handlers_ask_for(apps: dict[str, Quart], servi
 KB = 1024
 LARGER_BODIES = {
     "users": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         "scim.create": 2048 * KB,  # four times the largest user
         "scim.replace": 2048 * KB,
         "scim.patch": 2048 * KB,
@@ -178,13 +183,16 @@ LARGER_BODIES = {
         "search.users_by_post": 64 * KB,
         "search.everything_by_post": 64 * KB,
         "schemas.create": 256 * KB,  # 100 attributes with their descriptions
-        "internal.lookup": 64 * KB,  # 1,000 ids
+        "internal.lookup": 1024 * KB,  # 1,000 ids or names
         "internal.group_scopes": 64 * KB,
         "totals.read": 1024 * KB,  # 20,000 ids
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "api_clients.create": 64 * KB,  # ten keys with their certificates
         "api_clients.change": 64 * KB,
     },
     "groups": {
+        "archives.restore": 4096 * KB,  # lines of an archive
+        "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "scim.create": ANY_SIZE,  # with members
         "scim.replace": ANY_SIZE,
         "scim.patch": ANY_SIZE,
@@ -196,10 +204,12 @@ LARGER_BODIES = {
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
     "audit": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         "application_events.receive": ANY_SIZE,  # 1,000 events
         "totals.read": 1024 * KB,  # 20,000 ids
     },
     "metrics": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         **{  # queries, which may have 16 KiB before they are encoded
             f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
         },

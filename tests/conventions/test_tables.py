@@ -27,6 +27,7 @@ MAINTENANCE = {
     "dead_letters_id": "lists those of all tenants for platform administrators, and finds one by its id",
     "dead_letters_redrive": "finds what is sent next, of all tenants at once",
     "redrives_running": "finds what is running, of all tenants at once",
+    "data_jobs_open": "finds jobs that wait for a worker, of all tenants at once",
     "idempotency_keys_time": "finds what is old enough to be forgotten, of all tenants at once",
     "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",
     "application_events_received_at": "finds what is old enough to be forgotten, of all tenants at once",

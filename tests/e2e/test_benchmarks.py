@@ -13,6 +13,7 @@ SMALLEST = {
     "audit_search.py": "20000 6",
     "bulk.py": "2000",
     "call_paths.py": "",
+    "imports.py": "--users 1000 --groups 10 --memberships 500",
     "logins.py": "1 1",
     "metric_ingest.py": "2000",
     "prometheus_queries.py": "100000 2",

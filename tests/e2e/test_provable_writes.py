@@ -22,6 +22,7 @@ from quartet_testing.client import (
     user_document,
 )
 from quartet_testing.conditions import eventually
+from quartet_testing.faults import paused
 from quartet_testing.services import new_tenant
 
 pytestmark = pytest.mark.local_stack
@@ -39,10 +40,12 @@ WITHOUT = {
         "totals.read": READS,
         "token_status.introspect": READS,
         "scim.create_me": "always refuses",
+        "archives.restore": "publishes an event when all lines of an archive are stored",
         "rabbitmq.redrive": "moves events that were published before",
         "rabbitmq.replay": "moves events that were published before",
     },
     "groups": {
+        "archives.restore": "users publishes the restore of the whole archive",
         "search.groups_by_post": READS,
         "internal_search.groups_among_others": READS,
         "membership.check_many": READS,
@@ -102,6 +105,14 @@ async def directory_changes(api: Api) -> None:
     schema = {"id": "urn:example:Badge", "name": "Badge", "attributes": [{"name": "number"}]}
     await done(await api.post("/users/schemas", json=schema))
     await done(await api.delete("/users/schemas/urn:example:Badge"))
+
+
+async def jobs_change(api: Api, stack: Stack) -> None:
+    """A job of each service is made, and cancelled before a worker runs it."""
+    for service in ("users", "groups"):
+        async with paused(stack, f"{service}-worker"):
+            job = await done(await api.post(f"/{service}/data/jobs", params={"kind": "import"}, content=b"{}"))
+            await done(await api.post(f"/{service}/data/jobs/{job['id']}/cancel"))
 
 
 async def machines_change(api: Api) -> None:
@@ -170,6 +181,7 @@ async def test_each_route_of_users_and_groups_that_writes_names_its_events(
     ):
         await directory_changes(api)
         await machines_change(api)
+        await jobs_change(api, stack)
         await people_log_in(api, stack, recorder, tenant)
         await tenants_change(platform, stack)
     for service, named in recorder.named.items():

@@ -14,12 +14,14 @@ from rich.table import Column, Table
 
 from quartet_cli import (
     api_client,
+    archive_commands,
     audit_commands,
     client_commands,
     completion,
     doctor,
     event_commands,
     group_commands,
+    job_commands,
     key_commands,
     logins,
     member_commands,
@@ -62,6 +64,9 @@ app.add_typer(user_commands.app, name="users")
 app.add_typer(group_commands.app, name="groups")
 app.add_typer(member_commands.app, name="members")
 api_command(app)(member_commands.check)
+api_command(app)(job_commands.import_)
+api_command(app)(job_commands.export)
+app.add_typer(job_commands.app, name="jobs")
 app.add_typer(origin_commands.app, name="origins")
 app.add_typer(tenant_commands.app, name="tenants")
 app.add_typer(client_commands.app, name="clients")
@@ -70,6 +75,7 @@ app.add_typer(metrics_commands.app, name="metrics")
 app.add_typer(scim_token_commands.app, name="scim-tokens")
 app.add_typer(event_commands.app, name="events")
 app.add_typer(audit_commands.app, name="audit")
+app.add_typer(archive_commands.app, name="archive")
 for name, group in (
     ("tenant", tenant_commands.app),
     ("client", client_commands.app),

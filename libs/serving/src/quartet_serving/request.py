@@ -1,7 +1,7 @@
 """Requests for Quart: headers in a dictionary, and a body that is read when a view needs it."""
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +9,9 @@ from quart import Request
 from quart.wrappers.request import Body
 from werkzeug.datastructures import Headers, ImmutableHeadersMixin
 from werkzeug.exceptions import RequestEntityTooLarge
+
+MAX_WAITING = 256 * 1024
+"""Bytes of a streamed body that wait for the view before reading pauses."""
 
 
 class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # as werkzeug's own EnvironHeaders does it
@@ -38,7 +41,7 @@ class ReceivedHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]  # 
 
 
 class DeferredBody(Body):
-    """A body that is read when a view needs it, up to a limit.
+    """A body that is read when a view needs it, up to a limit: as a whole, or in pieces while it arrives.
 
     Only the name of Quart's Body is used, so that it works with every version of Quart.
     """
@@ -53,6 +56,9 @@ class DeferredBody(Body):
         self._received = bytearray()
         self._end = asyncio.Event()
         self._error: Exception | None = None
+        self._is_streamed = False
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
 
     @property
     def is_complete(self) -> bool:
@@ -70,6 +76,33 @@ class DeferredBody(Body):
         if self.requested is not None:
             self.requested.set()
 
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body in pieces while it arrives; reading pauses while MAX_WAITING bytes are not taken.
+
+        Raises the error of `too_large` behind the limit.
+        """
+        self._is_streamed, size = True, 0
+        self.read_up_to(None)
+        self._changed.set()
+        is_complete = False
+        while not is_complete:
+            await self._changed.wait()
+            self._changed.clear()
+            is_complete, data = self.is_complete, bytes(self._received)
+            self.clear()
+            self._taken.set()
+            size += len(data)
+            if size > limit:
+                raise self.too_large(limit)
+            if data:
+                yield data
+
+    async def has_room(self) -> None:
+        """Wait until a streamed body may have more bytes; a body that is read as a whole has its limit instead."""
+        while self._is_streamed and len(self._received) > MAX_WAITING:
+            self._taken.clear()
+            await self._taken.wait()
+
     def too_large(self, limit: int) -> Exception:
         """The error of a body of more than `limit` bytes."""
         del limit
@@ -84,15 +117,17 @@ class DeferredBody(Body):
             self._error = self.too_large(self._limit)
             self._received.clear()
             self._end.set()
+        self._changed.set()
 
     def set_complete(self) -> None:
         """The body is complete."""
         self._end.set()
+        self._changed.set()
 
     def set_result(self, data: bytes) -> None:
         """Set the whole body."""
         self.append(data)
-        self._end.set()
+        self.set_complete()
 
     def clear(self) -> None:
         """Drop the received bytes."""

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 from quart import Blueprint, Quart, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from quartet_serving.asgi import HttpConnection, ServedApp
 from quartet_serving.exchange import EXTENSION
-from quartet_serving.request import ReceivedHeaders
+from quartet_serving.request import MAX_WAITING, DeferredBody, ReceivedHeaders
 
 RECEIVED = [
     (b"host", b"a"),
@@ -176,3 +177,42 @@ async def test_a_body_is_not_received_before_a_view_wants_it() -> None:
     scope = {"type": "http", "http_version": "2", "method": "POST", "scheme": "http", "path": "/", "query_string": b""}
     await HttpConnection(app, cast(Any, {**scope, "headers": []}))(cast(Any, receive), cast(Any, send))
     assert b"".join(sent) == b"0 9"
+
+
+async def test_a_body_is_taken_in_pieces_while_it_arrives() -> None:
+    body = DeferredBody(None, None)
+    body.requested = asyncio.Event()
+    pieces = body.pieces(100)
+    first = asyncio.ensure_future(anext(pieces))
+    await asyncio.wait_for(body.requested.wait(), 5)
+    body.append(b"one")
+    assert await first == b"one"
+    body.append(b"two")
+    body.append(b"three")
+    body.set_complete()
+    assert [piece async for piece in pieces] == [b"twothree"]
+    assert body.size == 0
+
+
+async def test_reading_pauses_while_pieces_of_a_body_are_not_taken() -> None:
+    body = DeferredBody(None, None)
+    pieces = body.pieces(10 * MAX_WAITING)
+    body.append(b"x")
+    assert await anext(pieces) == b"x"
+    body.append(b"x" * (MAX_WAITING + 1))
+    waiting = asyncio.ensure_future(body.has_room())
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    assert len(await anext(pieces)) == MAX_WAITING + 1
+    await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+async def test_a_body_in_pieces_has_a_limit(is_complete: bool) -> None:
+    body = DeferredBody(None, None)
+    pieces = body.pieces(3)
+    body.append(b"abcd")
+    if is_complete:
+        body.set_complete()
+    with pytest.raises(RequestEntityTooLarge):
+        await anext(pieces)

@@ -17,7 +17,9 @@ Recorded = Callable[[str, str, dict[str, int]], Awaitable[None]]
 
 TELLTALE = ("Traceback", 'File "', "asyncpg", "PostgreSQL", "psycopg", "hypercorn", "nginx/", "python")
 """What no answer to an attacker says: how it was made, and with what."""
-PACKAGES = re.compile(r"quartet_(audit|cli|common|metrics|scim|scim_http|serving|testing)\b|quartet_\w+[./@:]")
+PACKAGES = re.compile(
+    r"quartet_(audit|cli|common|directory_formats|metrics|scim|scim_http|serving|testing)\b|quartet_\w+[./@:]"
+)
 """Packages, modules, and roles in URLs; metrics such as quartet_users are public."""
 
 

@@ -2,14 +2,13 @@
 
 from quart import Quart
 
+from quartet_common.jobs import job_routes
+from quartet_common.jobs.job_kinds import JobKinds
+from quartet_common.runtime.archives import Archives
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import (
-    data_export,
-    dead_letters,
-    rabbitmq,
-    totals,
-)
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq, totals
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -23,9 +22,11 @@ from quartet_groups import (
     search_routes,
     users_client,
 )
+from quartet_groups.archives import ARCHIVED
 from quartet_groups.bulk_usecases import GroupBulk
 from quartet_groups.config import GroupsConfig
 from quartet_groups.group_view import GroupView
+from quartet_groups.imports.group_job_kinds import KINDS
 from quartet_groups.membership_usecases import Membership
 from quartet_groups.openapi_reference import EXAMPLES, PARAMETERS
 from quartet_groups.total_store import read_totals
@@ -64,6 +65,7 @@ def create_app(container: AppContainer[GroupsConfig]) -> Quart:
     app.register_blueprint(dead_letters.blueprint, url_prefix="/groups/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/groups")
     app.register_blueprint(data_export.blueprint, url_prefix="/groups/data")
+    app.register_blueprint(job_routes.blueprint, url_prefix="/groups/data")
     take_trailing_slashes(app)
     return app
 
@@ -78,5 +80,8 @@ def _provide(app: Quart, container: AppContainer[GroupsConfig]) -> None:
     provide(app, GroupBulk, GroupBulk(container, users, group_type))
     provide(app, Membership, Membership(container, view))
     exporters = {"group": group_store.export_groups, "member": member_store.export_members}
-    provide(app, Exports, Exports.of(container, exporters))
+    exports = Exports.of(container, exporters)
+    provide(app, Exports, exports)
+    provide_archives(app, Archives(container, ARCHIVED), exports)
+    provide(app, JobKinds, KINDS)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))

@@ -33,9 +33,9 @@ class FakeDirectory:
         self.asked_for_scopes = 0
         self.away = False
 
-    def add(self, tenant: str, name: str = "Babs", version: int = 1) -> UUID:
+    def add(self, tenant: str, name: str = "Babs", version: int = 1, external_id: str | None = None) -> UUID:
         """A new user of `tenant`."""
-        user = KnownUser(new_id(), f"{name.lower()}@example.com", version, name)
+        user = KnownUser(new_id(), f"{name.lower()}@example.com", version, name, external_id)
         self.users[tenant, user.id] = user
         return user.id
 
@@ -45,6 +45,17 @@ class FakeDirectory:
         if self.away:
             raise UnavailableError("users")
         return [self.users[caller.tenant, one] for one in ids if (caller.tenant, one) in self.users]
+
+    async def lookup_names(
+        self, caller: Caller, user_names: Sequence[str], external_ids: Sequence[str]
+    ) -> list[KnownUser]:
+        """What UsersClient.lookup_names does."""
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("users")
+        names, ids = {name.lower() for name in user_names}, set(external_ids)
+        users = [user for (tenant, _), user in self.users.items() if tenant == caller.tenant]
+        return [user for user in users if user.user_name.lower() in names or user.external_id in ids]
 
     async def scopes_of_groups(self, caller: Caller, groups: Collection[UUID]) -> frozenset[str]:  # noqa: ARG002
         """What UsersClient.scopes_of_groups does; `roles` has the scopes of groups."""

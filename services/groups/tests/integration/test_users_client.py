@@ -73,6 +73,23 @@ async def test_the_scopes_of_many_groups_are_asked_for_in_parts() -> None:
     assert found == {"s1", "s2"}
 
 
+async def test_many_names_are_asked_for_in_parts() -> None:
+    app = Quart("users")
+    seen: list[dict[str, int]] = []
+
+    @app.post("/users/lookup")
+    async def lookup() -> dict[str, object]:
+        asked = await request.get_json()
+        seen.append({name: len(texts) for name, texts in asked.items()})
+        return {"users": [{"id": new_id(), "userName": "b", "displayName": None, "version": 3, "externalId": "e"}]}
+
+    async with served(app) as url, open_http() as http:
+        client = UsersClient(ServiceClient("users", url, lambda: http, a_token))
+        found = await client.lookup_names(CALLER, ["x" * 1000] * 501, ["e"])
+    assert seen == [{"userNames": 500}, {"userNames": 1}, {"externalIds": 1}]
+    assert [user.external_id for user in found] == ["e"] * 3
+
+
 @pytest.mark.parametrize("status", [401, 404, 500, 503])
 async def test_any_answer_but_200_means_that_users_is_unavailable(status: int) -> None:
     app = Quart("users")

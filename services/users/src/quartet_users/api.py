@@ -5,15 +5,13 @@ from functools import partial
 from quart import Quart
 
 from quartet_common.auth.sealing import WrongMasterKeyError
+from quartet_common.jobs import job_routes
+from quartet_common.jobs.job_kinds import JobKinds
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import (
-    data_export,
-    dead_letters,
-    rabbitmq,
-    totals,
-)
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq, totals
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -22,12 +20,14 @@ from quartet_scim_http.dialect import SCIM
 from quartet_scim_http.requests import take_trailing_slashes
 from quartet_users import groups_client
 from quartet_users.api_clients import api_client_routes
+from quartet_users.archives import archives_of
 from quartet_users.bulk import bulk_routes, group_operations_client
 from quartet_users.bulk.bulk_usecases import BulkDependencies
 from quartet_users.config import UsersConfig
 from quartet_users.errors import render_error
 from quartet_users.exports import EXPORTERS
 from quartet_users.groups_client import GroupDirectory
+from quartet_users.imports.user_job_kinds import KINDS
 from quartet_users.lockout.lockout import LOGIN, SECRET, Lockout, login_rules, secret_rules
 from quartet_users.logins import login_routes
 from quartet_users.logins.failed_logins import FailedLogins
@@ -96,7 +96,10 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     app.before_serving(partial(require_keys, keys))
     app.before_serving(partial(ensure_first_tenants, container))
     provide(app, Passwords, passwords)
-    provide(app, Exports, Exports.of(container, EXPORTERS))
+    exports = Exports.of(container, EXPORTERS)
+    provide(app, Exports, exports)
+    provide_archives(app, archives_of(container), exports)
+    provide(app, JobKinds, KINDS)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     _provide_scim(app, container, passwords)
     _provide_logins(app, container, keys, passwords, failures)
@@ -107,6 +110,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     app.register_blueprint(dead_letters.blueprint, url_prefix="/users/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/users")
     app.register_blueprint(data_export.blueprint, url_prefix="/users/data")
+    app.register_blueprint(job_routes.blueprint, url_prefix="/users/data")
     take_trailing_slashes(app)
     return app
 

@@ -3,11 +3,13 @@
 from functools import partial
 
 from quartet_common.core.schedule import Schedule
+from quartet_common.jobs import job_runner
 from quartet_common.runtime import tenant_deletion
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, create_app_of
 from quartet_users import group_marker_client
 from quartet_users.config import UsersConfig
+from quartet_users.imports.user_job_kinds import KINDS
 from quartet_users.roles import marks, scope_revocation
 from quartet_users.sessions import session_ending
 from quartet_users.subscriptions import subscriptions
@@ -26,6 +28,7 @@ def schedules(container: AppContainer[UsersConfig]) -> list[Schedule]:
         Schedule("scope-revocation", scope_revocation.INTERVAL, partial(scope_revocation.revoke_remaining, container)),
         Schedule("marks", marks.INTERVAL, partial(marks.mark_granted_groups, container, groups)),
         Schedule("sessions", SESSIONS_INTERVAL, lambda: session_ending.prune(container)),
+        *job_runner.schedules(container, KINDS),
         tenant_deletion.erasing(container, tenant_deletion.Erasure(staying={"tenants"})),
     ]
 

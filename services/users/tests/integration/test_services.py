@@ -19,10 +19,35 @@ async def test_a_service_looks_users_up_in_the_tenant_that_it_names(
     asked = {"ids": [made["id"], "01a20458-d3da-70f4-b50d-2a76abd0b72c", "nonsense"]}
     response = await users.client.post("/users/lookup", headers={**service, "Quartet-Tenant": tenant}, json=asked)
     assert await response.get_json() == {
-        "users": [{"id": made["id"], "userName": "b@example.com", "displayName": "Babs", "version": 1}]
+        "users": [
+            {
+                "id": made["id"],
+                "userName": "b@example.com",
+                "displayName": "Babs",
+                "version": 1,
+                "externalId": None,
+            }
+        ]
     }
     other = await users.client.post("/users/lookup", headers={**service, "Quartet-Tenant": new_tenant()}, json=asked)
     assert await other.get_json() == {"users": []}
+
+
+async def test_a_service_looks_users_up_by_names_and_external_ids(
+    users: RunningService, headers: Headers, tenant: str
+) -> None:
+    ids = {}
+    for name, external_id in (("Jürgen@example.com", "a"), ("b@example.com", "b"), ("c@example.com", "B")):
+        body = {"schemas": [CORE], "userName": name, "externalId": external_id}
+        made = await users.client.post("/scim/v2/Users", headers=headers, json=body)
+        ids[name] = (await made.get_json(force=True))["id"]
+    service = {**users.tokens.headers("*", ["service"], actor="quartet-groups"), "Quartet-Tenant": tenant}
+    asked = {"userNames": ["JÜRGEN@EXAMPLE.COM", "nobody"], "externalIds": ["a", "B", "x"]}
+    response = await users.client.post("/users/lookup", headers=service, json=asked)
+    found = {one["id"]: one["externalId"] for one in (await response.get_json())["users"]}
+    assert found == {ids["Jürgen@example.com"]: "a", ids["c@example.com"]: "B"}
+    stranger = {**service, "Quartet-Tenant": new_tenant()}
+    assert await (await users.client.post("/users/lookup", headers=stranger, json=asked)).get_json() == {"users": []}
 
 
 async def test_a_service_that_names_no_tenant_is_told_so(users: RunningService) -> None:
@@ -42,7 +67,9 @@ async def test_a_customers_token_cannot_name_another_tenant(
 
 async def test_a_lookup_that_is_none_is_refused(users: RunningService) -> None:
     service = {**users.tokens.headers("*", ["service"]), "Quartet-Tenant": "acme"}
-    bodies: list[Any] = [{}, {"ids": "x"}, {"ids": [1]}, {"ids": ["x"] * 1001}, []]
+    many = {"ids": ["x"] * 600, "userNames": ["x"] * 401}
+    nul = {"userNames": ["\x00"]}
+    bodies: list[Any] = [{}, {"ids": "x"}, {"ids": [1]}, {"ids": ["x"] * 1001}, many, nul, []]
     for body in bodies:
         response = await users.client.post("/users/lookup", headers=service, json=body)
         assert response.status_code == 400

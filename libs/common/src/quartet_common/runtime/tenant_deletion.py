@@ -32,6 +32,8 @@ INTERVAL = 1.0
 """Seconds between two runs."""
 BATCH = 2000
 """Rows of one transaction, well below the statement timeout."""
+LARGE_ROWS: Mapping[str, int] = {"data_job_chunks": 50}
+"""Rows of one transaction in tables whose rows are large."""
 FOR_GOOD = datetime(9999, 12, 31, tzinfo=UTC)
 """The time of the revocation of a deleted tenant: no later one can follow."""
 STAYING = frozenset({"deleted_tenants", "revocations", "outbox"})
@@ -130,7 +132,8 @@ class Eraser:
                 return None
             if erase is not None:
                 return await erase(connection, tenant, self._erasure.batch)
-            return await erase_rows(connection, table, tenant, self._erasure.batch)
+            limit = min(self._erasure.batch, LARGE_ROWS.get(table, self._erasure.batch))
+            return await erase_rows(connection, table, tenant, limit)
 
     async def _schedule_next_pass(self, tenant: str, removed: int) -> None:
         now = self._clock()

@@ -43,6 +43,14 @@ PARAMETERS = {
     "consumer": "The name of a consumer: that of its queue without quartet.",
     "letter_id": "The id of a dead letter.",
     "redrive_id": "The id of a redrive.",
+    "job_id": "The id of a job.",
+    "kind": "What the job does: import or export.",
+    "format": "The format of the file, such as ndjson, csv or ldif.",
+    "dry_run": "true to report what an import would do, without a change.",
+    "match": "The attribute that finds the user or group that a record is: userName, displayName or externalId.",
+    "mapping": "For CSV: a JSON object of column names and attribute paths. An empty path leaves the column out.",
+    "delimiter": "For CSV: the character between two cells. It is detected by default.",
+    "encoding": "The character encoding of the file, such as utf-8 or cp1252. It is detected by default.",
 }
 """Descriptions of parameters of several services, by name."""
 PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")

@@ -1,6 +1,6 @@
 """Requests: body and response are limited and charged to the tenant's share of memory."""
 
-from collections.abc import Hashable
+from collections.abc import AsyncIterator, Hashable
 from functools import cached_property
 from typing import Any, cast
 
@@ -115,6 +115,18 @@ async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
     running = running_request()
     if isinstance(running, ServiceRequest):
         await running.hold_bytes(amount, at_once=at_once)
+
+
+def body_pieces(limit: int) -> AsyncIterator[bytes]:
+    """The body of the running request in pieces while it arrives, of which few are in memory.
+
+    Raises BodyTooLargeError (413): before the first piece, if the client has said the size.
+    """
+    running = cast(ServiceRequest, running_request())
+    sent = running.content_length
+    if sent is not None and sent > limit:
+        raise BodyTooLargeError(limit)
+    return running.body.pieces(limit)
 
 
 def stop_on_disconnect() -> None:

@@ -37,6 +37,7 @@ ACTIVITIES = {
     "users.tenant.updated": Activity(ENTITY, 3, "Update"),
     "users.tenant.suspended": Activity(ENTITY, 12, "Suspend"),
     "users.tenant.resumed": Activity(ENTITY, 13, "Resume"),
+    "users.tenant.restored": Activity(ENTITY, 1, "Create"),
     "users.tenant.deleted": Activity(ENTITY, 4, "Delete"),
     "users.login.succeeded": Activity(AUTHENTICATION, 1, "Logon"),
     "users.login.failed": Activity(AUTHENTICATION, 1, "Logon"),
@@ -91,6 +92,9 @@ ACTIVITIES = {
     "metrics.drift.repaired": Activity(ENTITY, 3, "Update"),
     "request.refused": Activity(API, UNKNOWN, "Unknown"),  # or one of METHODS
     "request.limited": Activity(API, UNKNOWN, "Unknown"),
+    "job.created": Activity(ENTITY, 1, "Create"),
+    "job.cancelled": Activity(ENTITY, 3, "Update"),
+    "job.ended": Activity(ENTITY, 3, "Update"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
     "consumer.paused": Activity(ENTITY, 12, "Suspend"),
@@ -99,6 +103,7 @@ ACTIVITIES = {
     "redrive.created": Activity(ENTITY, 1, "Create"),
     "redrive.finished": Activity(ENTITY, OTHER, "Finish"),
     "redrive.cancelled": Activity(ENTITY, OTHER, "Cancel"),
+    "data.archived": Activity(ENTITY, 2, "Read"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
 
@@ -122,7 +127,8 @@ METHODS = {
     "DELETE": Activity(API, 4, "Delete"),
 }
 OF_EACH = (
-    *("request.refused", "request.limited", "logging.failed", "logging.recovered"),
+    *("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived"),
+    *("job.created", "job.cancelled", "job.ended"),
     *("consumer.paused", "consumer.resumed"),
     *("dead_letter.discarded", "redrive.created", "redrive.finished", "redrive.cancelled"),
 )

@@ -1,4 +1,6 @@
-"""Password hashing: argon2id hashes, made and verified in threads of low priority, a few at a time."""
+"""Password hashing: argon2id hashes, made and verified in threads of low priority, a few at a time; imported hashes of
+other schemes are verified only.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 from argon2.low_level import Type
 
 from quartet_common.core.fair_share import FairShare
+from quartet_users.passwords import imported_hashes
 from quartet_users.passwords.password_policy import MAX_BYTES, PasswordPolicy, normalise
 
 T = TypeVar("T")
@@ -87,11 +90,13 @@ class Passwords:
         )
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether a hash has another cost than the present one."""
-        return self._hasher.check_needs_rehash(password_hash)
+        """Whether a hash has another scheme or cost than the present one."""
+        return imported_hashes.is_imported(password_hash) or self._hasher.check_needs_rehash(password_hash)
 
     def _verify(self, password_hash: str, password: str) -> bool:
         fits = len(password) <= MAX_BYTES  # a longer one is wrong; the same work as for a short one
+        if imported_hashes.is_imported(password_hash):
+            return fits and imported_hashes.verify(password_hash, password)
         try:
             return self._hasher.verify(password_hash, normalise(password) if fits else "") and fits
         except (VerifyMismatchError, VerificationError, InvalidHashError, UnicodeEncodeError):

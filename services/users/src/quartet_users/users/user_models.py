@@ -36,6 +36,15 @@ class LookupRequest:
 
 
 @dataclass
+class UserLookupRequest:
+    """What names users to look up: ids, userNames and externalIds, at most 1,000 together."""
+
+    ids: list[str] = field(default_factory=list)
+    userNames: list[str] = field(default_factory=list)  # noqa: N815  # as the attribute's name
+    externalIds: list[str] = field(default_factory=list)  # noqa: N815  # as the attribute's name
+
+
+@dataclass
 class KnownUser:
     """The data of a user that other services store."""
 
@@ -43,6 +52,7 @@ class KnownUser:
     userName: str  # noqa: N815  # the attribute's name
     displayName: str | None  # noqa: N815  # the attribute's name
     version: int
+    externalId: str | None = None  # noqa: N815  # the attribute's name
 
 
 @dataclass

@@ -158,16 +158,24 @@ async def read_user(
     return await connection.fetchrow(query, tenant, user_id)
 
 
+KNOWN = """
+SELECT id, version, resource ->> 'userName' AS user_name, resource ->> 'displayName' AS display_name, external_id
+FROM users WHERE tenant_id = $1"""
+
+
 async def find_by_ids(connection: Connection, tenant: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
-    """`id, version, user_name, display_name` of those of `ids` that exist."""
-    return await connection.fetch(
-        """
-        SELECT id, version, resource ->> 'userName' AS user_name, resource ->> 'displayName' AS display_name
-        FROM users WHERE tenant_id = $1 AND id = ANY($2::uuid[])
-        """,
-        tenant,
-        list(ids),
-    )
+    """`id, version, user_name, display_name, external_id` of those of `ids` that exist."""
+    return await connection.fetch(f"{KNOWN} AND id = ANY($2::uuid[])", tenant, list(ids))
+
+
+async def find_by_names(
+    connection: Connection, tenant: str, keys: Sequence[str], external_ids: Sequence[str]
+) -> list[asyncpg.Record]:
+    """The same of the users whose names have these keys, or who have these externalIds."""
+    rows = await connection.fetch(f"{KNOWN} AND user_name_key = ANY($2::text[])", tenant, list(keys)) if keys else []
+    if external_ids:
+        rows += await connection.fetch(f"{KNOWN} AND external_id = ANY($2::text[])", tenant, list(external_ids))
+    return rows
 
 
 LARGE_USER = 512 * 1024
