@@ -15,6 +15,7 @@ from quartet_cli.status import ProcessStatus
 EVENTS_WAIT: Final = "events wait"
 NO_CONSUMER: Final = "queue without consumer"
 DEAD_LETTERS: Final = "dead letters"
+PAUSED: Final = "consumer paused"
 LOGGING_FAILS: Final = "logging fails"
 LONG: Final = 10.0
 """Seconds after which a waiting event in the outbox is a problem."""
@@ -27,13 +28,16 @@ DEAD: Final = ".dead"
 
 @dataclass
 class EventNumbers:
-    """The numbers of a worker: its outbox, messages and consumers of queues by name, failures of logging by kind."""
+    """The numbers of a worker: its outbox, messages and consumers of queues by name, failures of logging by kind,
+    paused consumers by queue.
+    """
 
     depth: int = 0
     lag: float = 0.0
     messages: dict[str, int] = field(default_factory=dict)
     consumers: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
 
 
 def added(processes: Sequence[ProcessStatus], token_file: Path) -> list[ProcessStatus]:
@@ -72,13 +76,16 @@ def read(url: str, token: str) -> EventNumbers | None:
         _, ready = health.fetch(f"{url}/health/ready")
     except health.NO_ANSWER:
         return None
-    return replace(parse(body.decode()), failures=failures_of(ready)) if status == 200 else None
+    if status != 200:
+        return None
+    failures, paused = details_of(ready, "logging_failures"), details_of(ready, "paused")
+    return replace(parse(body.decode()), failures=failures, paused=paused)
 
 
-def failures_of(body: bytes) -> dict[str, str]:
-    """The failures of logging in a health response, by kind."""
+def details_of(body: bytes, name: str) -> dict[str, str]:
+    """The texts of a detail in a health response, by kind or queue."""
     try:
-        found = json.loads(body).get("logging_failures", {})
+        found = json.loads(body).get(name, {})
         return {str(kind): str(problem) for kind, problem in found.items()}
     except (ValueError, AttributeError):
         return {}
@@ -112,6 +119,8 @@ def of_events(numbers: Mapping[str, EventNumbers], ready: Collection[str]) -> di
             problems.setdefault(service, []).append(text)
         for kind, problem in own.failures.items():
             problems.setdefault(service, []).append(f"{LOGGING_FAILS} ({kind}): {problem}")
+        for queue, text in own.paused.items():
+            problems.setdefault(service, []).append(f"{PAUSED}: {queue}, {text}")
     for queue in sorted({queue for each in numbers.values() for queue in each.messages}):
         service = queue.split(".")[1]
         waiting = max(each.messages.get(queue, 0) for each in numbers.values())

@@ -21,16 +21,27 @@ from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
 from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, is_newer, migrate
-from quartet_common.messaging import event_types, inbox, journal, logging_failures, topology
+from quartet_common.messaging import (
+    consumer_pauses,
+    event_types,
+    inbox,
+    journal,
+    logging_failures,
+    redrive,
+    redrive_store,
+    topology,
+)
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.consumer_pauses import PauseWatch
+from quartet_common.messaging.dead_letters import DeadLetters
 from quartet_common.messaging.inbox import TakeNew
 from quartet_common.messaging.logging_failures import Check, LoggingFailures, outbox_check
 from quartet_common.messaging.receipts import Receipts
-from quartet_common.messaging.redrive import AutomaticRedrive
+from quartet_common.messaging.redrive import RedriveSender
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.repair import QueueRepair
-from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
+from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueState, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
 from quartet_common.runtime import idempotency_store, origin_events, revocation_events
@@ -179,10 +190,12 @@ class Worker(Generic[C]):
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
         self._consumers = _consumers(service, container)
+        self._pauses = PauseWatch(lambda: container.database, self._consumers)
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
         self._repair = QueueRepair(container.broker, config.consumers, may_delete=config.repair_queues)
-        self._automatic_redrive = AutomaticRedrive([config.service, topology.revocation_queue(config.service)])
+        self._dead_letters = DeadLetters([config.service, topology.revocation_queue(config.service)])
+        self._redrives = RedriveSender(config.service, container.broker, lambda: container.database, container.clock)
         self._failures = LoggingFailures(
             config.service, lambda: container.database, container.clock, self._logging_checks(service)
         )
@@ -195,6 +208,8 @@ class Worker(Generic[C]):
             Schedule("idempotency-keys-prune", 60.0, self._prune_idempotency_keys),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
+            Schedule("consumer-pauses", consumer_pauses.INTERVAL, self._pauses.run),
+            Schedule("redrives", redrive.INTERVAL, self._redrives.run),
             Schedule("queue-repair", QUEUES_INTERVAL, self._repair_queues),
             Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", database_clock.INTERVAL, container.set_clock),
@@ -204,7 +219,7 @@ class Worker(Generic[C]):
         self._readiness = Readiness(
             {"postgresql": database_check(container), "rabbitmq": self._connected, **checks},
             container.stopping,
-            lambda: self._failures.current,
+            lambda: {"logging_failures": self._failures.current, "paused": self._pauses.current},
         )
 
     def _logging_checks(self, service: Service[C]) -> Mapping[str, Check]:
@@ -247,24 +262,28 @@ class Worker(Generic[C]):
             raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
         if self._repair.problem is not None:
             raise UnavailableError("rabbitmq", problem=self._repair.problem)
-        return all(part.connected for part in parts)
+        return all(part.connected or (isinstance(part, Consumer) and part.is_paused) for part in parts)
 
     async def _repair_queues(self) -> None:
         parts: list[Relay | Consumer] = [self._relay, *self._consumers]
         await self._repair.run_once(sum(part.failures for part in parts))
 
     async def _look_at_queues(self) -> None:
-        """Measure the queues of all consumers, and redrive dead letters that a recovered server caused."""
+        """Store dead letters, measure the queues of all consumers, and redrive what a recovered server caused."""
         _, status = await self._readiness.report()
+        database, queues = self._container.database, dict[str, QueueState]()  # unknown
         try:
             async with self._container.broker.connection("queues") as connection:
                 queues = await read_queues(connection, self._queues)
-                self._queue_stats.state = queues
-                if status == 200:
-                    await self._automatic_redrive.run_once(connection, queues)
-        except (UnavailableError, *BROKER_ERRORS) as error:
-            self._queue_stats.state = {}  # unknown
+                if await self._dead_letters.take(connection, database, queues):
+                    queues = await read_queues(connection, self._queues)
+        except BROKER_ERRORS as error:
             raise UnavailableError("rabbitmq") from error
+        finally:
+            self._queue_stats.state = queues
+        self._queue_stats.state = await self._dead_letters.count(database, queues)
+        if status == 200:
+            await self._redrives.select_failures()
 
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
@@ -274,6 +293,7 @@ class Worker(Generic[C]):
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
             await inbox.prune(connection)
+            await redrive_store.prune(connection)
 
     async def _prune_journal(self) -> None:
         pruned = journal.SLICE
