@@ -45,6 +45,7 @@ EVERYWHERE = {
     "data_job_findings": "reports of jobs, for some days",
     "revocations": "ids of what ended, for minutes; who ended it is in the audit log",
     "tenant_origins": "a copy of what users exports",
+    "restores": "how many lines of an archive were restored",
     "deleted_tenants": "only deleted tenants, which have no export",
 }
 NOT_EXPORTED = {
@@ -95,6 +96,7 @@ NOT_EXPORTED = {
         "reconciliations": "when the counts were compared",
         "drifts": "follow from a comparison",
         "delta_totals": "sums of what applications have sent, which is in the engine; digests instead of names",
+        "metric_metadata": "what applications send each minute",
         "former_users": "random ids of deleted users, whose days are exported",
     },
 }

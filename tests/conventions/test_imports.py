@@ -41,19 +41,19 @@ USERS_LEVELS = {
     "passwords": 2, "tenant_schemas": 2, "totals": 2, "lockout": 2, "tokens": 2, "scim_tokens": 3, "api_clients": 3,
     "roles": 3, "sessions": 4, "subscriptions": 4,
     "users": 5, "bulk": 6, "imports": 6, "search": 6, "oauth": 6, "logins": 6, "tenants": 6, "events": 7,
-    "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
+    "archives": 7, "exports": 7, "openapi_reference": 7, "api": 8, "app": 8, "__main__": 9,
 }  # fmt: skip
 """The packages and modules of the users service, in the same way."""
 AUDIT_LEVELS = {
     "leaves": 1, "note_domain": 1, "ownership_store": 1, "trees": 1, "config": 2, "checkpoints": 3, "retention": 3,
     "entries": 4, "erasures": 4, "witnesses": 4, "applications": 5, "continuity": 5, "erasure": 5, "proofs": 5,
-    "subscriptions": 5, "exports": 6, "streams": 7, "events": 8, "api": 9, "app": 9, "__main__": 10,
+    "subscriptions": 5, "exports": 6, "archives": 7, "streams": 7, "events": 8, "api": 9, "app": 9, "__main__": 10,
 }  # fmt: skip
 """The packages and modules of the audit service, in the same way."""
 METRICS_LEVELS = {
-    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "retention": 3, "ingest": 4,
-    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "alerts": 5, "imports": 5, "events": 6, "api": 6,
-    "app": 6, "__main__": 7,
+    "config": 1, "series": 1, "active_users": 2, "queries": 2, "engine": 3, "metadata": 3, "retention": 3, "ingest": 4,
+    "prometheus": 4, "reconciliation": 4, "subscriptions": 4, "alerts": 5, "imports": 5, "archives": 6, "events": 6,
+    "api": 7, "app": 7, "__main__": 8,
 }  # fmt: skip
 """The packages and modules of the metrics service, in the same way."""
 BY_THE_UNIT_OF_WORK = ("quartet_common.messaging.outbox", "quartet_common.auth.revocation_store")

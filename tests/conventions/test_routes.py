@@ -52,6 +52,7 @@ OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessio
 
 
 NOT_CREATING = {
+    "archives.restore": "lines that are stored change nothing again",
     "rabbitmq.redrive": "puts back what is dead-lettered: nothing the second time",
     "rabbitmq.replay": "the inbox of consumers skips what it has",
     "streams.pause": "a paused stream stays paused",
@@ -170,6 +171,7 @@ def test_an_app_provides_what_its_handlers_ask_for(apps: dict[str, Quart], servi
 KB = 1024
 LARGER_BODIES = {
     "users": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         "scim.create": 2048 * KB,  # four times the largest user
         "scim.replace": 2048 * KB,
         "scim.patch": 2048 * KB,
@@ -185,6 +187,7 @@ LARGER_BODIES = {
         "api_clients.change": 64 * KB,
     },
     "groups": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         "jobs.create": 1024 * 1024 * KB,  # QUARTET_UPLOAD_BYTES: stored while it arrives
         "scim.create": ANY_SIZE,  # with members
         "scim.replace": ANY_SIZE,
@@ -197,10 +200,12 @@ LARGER_BODIES = {
         "membership.check_many": 256 * KB,  # 1,000 checks
     },
     "audit": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         "application_events.receive": ANY_SIZE,  # 1,000 events
         "totals.read": 1024 * KB,  # 20,000 ids
     },
     "metrics": {
+        "archives.restore": 4096 * KB,  # lines of an archive
         **{  # queries, which may have 16 KiB before they are encoded
             f"prometheus.{name}_by_form": 64 * KB for name in ("query", "query_range", "series", "labels")
         },

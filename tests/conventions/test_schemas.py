@@ -37,20 +37,21 @@ Schema = dict[str, Any]
 
 REFUSED = "request.refused.v1"
 LIMITED = "request.limited.v1"
+ARCHIVED = "data.archived.v1"
 FAILURES = ("logging.failed.v1", "logging.recovered.v1")
 """What services publish when logging fails: libs/common and tests/e2e/faults have tests of them."""
 JOBS = ("job.created.v1", "job.cancelled.v1", "job.ended.v1")
 """What services publish about jobs: libs/common has tests of them."""
-OF_EACH = (REFUSED, LIMITED, *FAILURES, *JOBS)
+OF_EACH = (REFUSED, LIMITED, ARCHIVED, *FAILURES, *JOBS)
 """What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 CONTRACTS = CHECKOUT / "contracts/events"
 """The schemas of the last release."""
 LATE = {
-    *("audit.retention.applied.v1", "audit.log.read.v1"),
+    *("audit.retention.applied.v1", "audit.log.read.v1", "users.tenant.restored.v1"),
     *("metrics.drift.detected.v1", "metrics.drift.repaired.v1"),
 }
-"""What happens after a month, or some minutes, or only after a fault; other tests compare it with its schema."""
+"""What happens after a month, or some minutes, after a fault or elsewhere; other tests compare it with its schema."""
 WORDS = ("$schema", "title", "description")
 """What may be put better without a change of meaning."""
 

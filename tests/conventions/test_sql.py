@@ -22,6 +22,17 @@ PAGE = "what libs/scim makes of a page: the same"
 
 KNOWN = {
     ("quartet_common/data/tenant_rows.py", "erase_rows"): {"name": "the name of a table out of the catalogue, quoted"},
+    ("quartet_common/data/archived_table.py", "ArchivedTable.export"): {
+        "', '.join(self.columns)": "names of our own",
+        "self.table": TABLE,
+        "self.key": "the same",
+    },
+    ("quartet_common/data/archived_table.py", "ArchivedTable.restore"): {
+        "', '.join(names)": "names of our own",
+        "', '.join(values)": "names and expressions of our own",
+        "self.table": TABLE,
+    },
+    ("quartet_common/data/archived_table.py", "ArchivedTable.exists"): {"self.table": TABLE},
     ("quartet_common/messaging/journal.py", ""): {
         "CHOSEN.format(which=OF_ALL)": "made of constants",
         "CHOSEN.format(which=OF_TENANT)": "the same",

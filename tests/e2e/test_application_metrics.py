@@ -34,7 +34,7 @@ resource = Resource({"service.name": "shop", "service.instance.id": kind.name, "
 views = [View(instrument_name="size", aggregation=ExponentialBucketHistogramAggregation())]
 provider = MeterProvider([PeriodicExportingMetricReader(exporter, 3_600_000)], resource, views=views)
 meter = provider.get_meter("checkout", "1.2")
-orders = meter.create_counter("orders", unit="{order}")
+orders = meter.create_counter("orders", unit="{order}", description="orders that were paid")
 duration = meter.create_histogram("duration", unit="s", explicit_bucket_boundaries_advisory=[0.5, 1, 2])
 size = meter.create_histogram("size", unit="By")
 meter.create_gauge("stock").set(12.5, {"ware.house": "north"})
@@ -67,6 +67,12 @@ class Client:
         found = answer.json()["data"]["result"]
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None
+
+    async def metadata(self, metric: str) -> list[dict[str, str]]:
+        """Type, unit and help of a metric."""
+        url = "/metrics/prometheus/api/v1/metadata"
+        answer = await self.api.get(url, params={"metric": metric}, headers={"Authorization": f"Basic {self.basic}"})
+        return list(answer.json()["data"].get(metric, []))
 
     async def shows(self, query: str, expected: float) -> None:
         async def is_shown() -> bool:
@@ -108,6 +114,13 @@ async def run_sdk(stack: Stack, client: Client, temporality: str) -> None:
 async def test_an_unmodified_opentelemetry_sdk_sends_exact_metrics(stack: Stack, token_for: TokenFor) -> None:
     async with client_of(stack, token_for) as client:
         await asyncio.gather(*(run_sdk(stack, client, temporality) for temporality in MODES))
+        counter = [{"type": "counter", "unit": "", "help": "orders that were paid"}]
+
+        async def is_described() -> bool:
+            return await client.metadata("orders_total") == counter
+
+        await eventually(is_described, "the metadata of the counter")
+        assert await client.metadata("duration_seconds") == [{"type": "histogram", "unit": "seconds", "help": ""}]
         for temporality in MODES:
             own = f'job="shop",instance="{temporality}",otel_scope_name="checkout",otel_scope_version="1.2"'
             await client.shows(f'orders_total{{{own},country="de"}}', 6)
@@ -136,6 +149,7 @@ scrape_configs:
 remote_write:
 - url: {stack.url}/metrics/prometheus/api/v1/write
   basic_auth: {{username: {client.id}, password_file: {secret}}}
+  metadata_config: {{send_interval: 1s}}
 """
     )
     process = await asyncio.create_subprocess_exec(
@@ -165,5 +179,11 @@ async def test_an_unmodified_prometheus_writes_what_it_scrapes(
         await client.shows(f"up{{{own}}}", 1)
         failed = "sum(prometheus_remote_storage_samples_failed_total)"
         await client.shows(f"{failed} + sum(prometheus_remote_storage_samples_dropped_total)", 0)
+
+        async def is_described() -> bool:
+            [found] = await client.metadata("prometheus_remote_storage_samples_total") or [{"type": "", "help": ""}]
+            return found["type"] == "counter" and "remote storage" in found["help"]
+
+        await eventually(is_described, "the metadata of Prometheus", 30)
         assert await client.value("sum(quartet_refused_points_total)") is None
         assert (await client.value("sum(prometheus_remote_storage_samples_total)") or 0) > 300

@@ -40,10 +40,12 @@ WITHOUT = {
         "totals.read": READS,
         "token_status.introspect": READS,
         "scim.create_me": "always refuses",
+        "archives.restore": "publishes an event when all lines of an archive are stored",
         "rabbitmq.redrive": "moves events that were published before",
         "rabbitmq.replay": "moves events that were published before",
     },
     "groups": {
+        "archives.restore": "users publishes the restore of the whole archive",
         "search.groups_by_post": READS,
         "internal_search.groups_among_others": READS,
         "membership.check_many": READS,

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from quartet_cli import (
     api_client,
+    archive_commands,
     audit_commands,
     client_commands,
     completion,
@@ -74,6 +75,7 @@ app.add_typer(metrics_commands.app, name="metrics")
 app.add_typer(scim_token_commands.app, name="scim-tokens")
 app.add_typer(event_commands.app, name="events")
 app.add_typer(audit_commands.app, name="audit")
+app.add_typer(archive_commands.app, name="archive")
 for name, group in (
     ("tenant", tenant_commands.app),
     ("client", client_commands.app),

@@ -17,7 +17,9 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.envelope import decode
 from quartet_common.messaging.outbox import DomainEvent
+from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service, prepare
@@ -25,11 +27,14 @@ from quartet_testing.clusters import Cluster, Forwarder, cluster_folder, give
 from quartet_testing.conditions import eventually
 from quartet_testing.messaging import Container, Thing, relay_of, running
 from quartet_testing.services import new_tenant
+from quartet_testing.sockets import silent_server
+from quartet_testing.stopwatch import stopwatch
 
 PORT = "WITH gone AS (DELETE FROM inbox WHERE false) SELECT inet_server_port()"
 """The server's port, by a statement that only a primary carries out."""
 MAKE_ROLE = "CREATE ROLE quartet_common LOGIN PASSWORD 'common'"
 MAKE_SCHEMA = "CREATE SCHEMA common AUTHORIZATION quartet_common"
+IS_SYNCHRONOUS = "SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication"
 ATTRIBUTES = "target_session_attrs=read-write"
 
 
@@ -110,6 +115,19 @@ async def leads_to(container: Container, cluster: Cluster) -> None:
     await container.database.watch.check_writable()
 
 
+async def becomes(container: Container, *, writable: bool) -> None:
+    """Wait until the watch says so, without a request."""
+
+    async def probe() -> bool:
+        try:
+            await container.database.watch.check_writable()
+        except UnavailableError:
+            return not writable
+        return writable
+
+    await eventually(probe, f"PostgreSQL to be {'writable' if writable else 'away'}")
+
+
 async def add(container: Container, things: list[DomainEvent]) -> None:
     async with container.database.transaction() as connection:
         await outbox.add(connection, Caller(new_tenant(), "me"), things, now=container.clock(), service="common")
@@ -152,6 +170,38 @@ async def test_when_a_standby_is_promoted_everything_leaves_the_old_primary_thou
 
 
 @pytest.mark.slow
+async def test_with_a_synchronous_standby_no_write_is_acknowledged_that_a_failover_loses(
+    config: ServiceConfig, pair: tuple[Cluster, Cluster], thing: Thing
+) -> None:
+    """Without one, the failover loses it: `synchronous_standby_names` decides."""
+    primary, standby = pair
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    patient = at(config, hosts, f"?{ATTRIBUTES}").model_copy(update={"database_timeout": 1.0})
+    async with opened(patient) as container:
+        await primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        await primary.ask("SELECT pg_reload_conf()")
+        await eventually(lambda: primary.ask(IS_SYNCHRONOUS), "the standby to be synchronous")
+        await add(container, [thing("acknowledged/synchronous")])
+        standby.stop()
+        with pytest.raises(UnavailableError):
+            await add(container, [thing("refused")])
+        await standby.start()
+        await primary.ask("ALTER SYSTEM RESET synchronous_standby_names")
+        await primary.ask("SELECT pg_reload_conf()")
+        await standby.follows(primary)
+        standby.stop()
+        await add(container, [thing("acknowledged/asynchronous")])
+        primary.kill()
+        await standby.start()
+        standby.promote()
+        await leads_to(container, standby)
+        async with container.database.connection() as connection:
+            found = {decode(row["event"]).subject for row in await connection.fetch("SELECT event FROM outbox")}
+    assert "things/acknowledged/synchronous" in found
+    assert "things/acknowledged/asynchronous" not in found
+
+
+@pytest.mark.slow
 async def test_of_several_hosts_in_the_url_the_one_that_can_be_written_to_is_used(
     config: ServiceConfig, pair: tuple[Cluster, Cluster]
 ) -> None:
@@ -162,16 +212,91 @@ async def test_of_several_hosts_in_the_url_the_one_that_can_be_written_to_is_use
         await standby.follows(primary)
         primary.stop()
 
-        async def is_named() -> bool:
-            try:
-                await container.database.watch.check_writable()
-            except UnavailableError:
-                return True
-            return False
-
-        await eventually(is_named, "the lack of a primary to be named")
-        standby.promote()
+        await becomes(container, writable=False)
+        assert await standby.ask("SELECT pg_promote()")
         await leads_to(container, standby)
+
+
+@pytest.mark.slow
+async def test_when_the_primary_hangs_and_a_standby_is_promoted_everything_leaves_it_within_seconds(
+    config: ServiceConfig, channel: object, pair: tuple[Cluster, Cluster], thing: Thing, totals: Any
+) -> None:
+    async def ignore(*_: Any) -> None:
+        return None
+
+    primary, standby = pair
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    async with opened(at(config, hosts, f"?{ATTRIBUTES}")) as container:
+        await leads_to(container, primary)  # the pool has connections that stay open
+        async with worker(container, ignore, totals):
+            await add(container, [thing(f"before/{number}") for number in range(20)])
+            await totals.reach(20)
+            await standby.follows(primary)
+            with primary.paused():
+                await becomes(container, writable=False)
+                standby.promote()
+                await becomes(container, writable=True)
+                async with stopwatch() as watch:
+                    await leads_to(container, standby)
+                await add(container, [thing(f"after/{number}") for number in range(20)])
+                await totals.reach(40)
+                primary.kill()
+    assert totals.results == {"handled": 40}
+    assert watch.seconds < config.database_timeout, "no request has met a connection to the dead primary"
+
+
+async def test_a_relay_that_stands_by_notices_within_seconds_that_postgresql_is_dead(
+    config: ServiceConfig, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quartet_common.messaging.relay.LOCK_TIMEOUT", 1)
+    there = int(config.database_url.rpartition("@")[2].partition("/")[0].rpartition(":")[2])
+    async with Forwarder(there).running() as forwarder:
+        away = AppContainer(at(config, f"127.0.0.1:{forwarder.port}").model_copy(update={"database_timeout": 0.5}))
+        active, standing_by = relay_of(container), relay_of(away)
+        async with running(active):
+            await connected(active)
+            async with running(standing_by):
+                await connected(standing_by)
+                await eventually(lambda: waits_again(container), "PostgreSQL to say that the lock is taken")
+                assert standing_by.failures == 0
+                forwarder.is_silent = True
+
+                async def noticed() -> bool:
+                    return standing_by.failures > 0
+
+                await eventually(noticed, "the relay to leave the dead PostgreSQL", 15)
+                forwarder.is_silent = False
+
+
+async def connected(relay: Relay) -> None:
+    async def probe() -> bool:
+        return relay.connected
+
+    await eventually(probe, "the relay to be connected")
+
+
+async def waits_again(container: Container) -> bool:
+    """Whether a session waits for the relay's lock that has waited for it before, for the time of a lock at most."""
+    async with container.database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' "
+                "AND query_start > backend_start + interval '1 second'"
+            )
+        )
+
+
+@pytest.mark.parametrize("silent_first", [True, False])
+async def test_a_host_that_does_not_answer_does_not_use_up_the_time_for_connecting(
+    config: ServiceConfig, silent_first: bool
+) -> None:
+    there = config.database_url.rpartition("@")[2].partition("/")[0]
+    async with silent_server() as port:
+        hosts = [f"127.0.0.1:{port}", there] if silent_first else [there, f"127.0.0.1:{port}"]
+        async with opened(at(config, ",".join(hosts), f"?{ATTRIBUTES}")) as container, stopwatch() as watch:
+            await container.database.pool.expire_connections()
+            assert await port_of(container) == int(there.rpartition(":")[2])
+        assert watch.seconds < config.database_acquire_timeout
 
 
 async def test_hosts_of_the_url_that_are_away_or_read_only_are_passed_over(config: ServiceConfig) -> None:

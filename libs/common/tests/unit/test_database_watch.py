@@ -46,6 +46,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.expired = 0
+        self.opened: list[InUse] = []
 
     async def expire_connections(self) -> None:
         self.expired += 1
@@ -73,7 +74,9 @@ def pool() -> Pool:
 
 @pytest.fixture
 def watch_of(pool: Pool) -> MakeWatch:
-    return lambda server: Watch(cast(Any, pool), cast(Callable[[], Awaitable[Any]], server.connect))
+    return lambda server: Watch(
+        cast(Any, pool), cast(Callable[[], Awaitable[Any]], server.connect), cast(Any, pool.opened)
+    )
 
 
 async def test_whoever_asks_while_nobody_is_answered_learns_it_and_each_connection_ends_once(
@@ -85,6 +88,14 @@ async def test_whoever_asks_while_nobody_is_answered_learns_it_and_each_connecti
     assert all(one.has_ended for one in connections)
     with pytest.raises(UnavailableError, match="does not answer"):
         await watch.check_writable()
+    await watch.close()
+
+
+async def test_idle_connections_to_a_server_that_does_not_answer_end_too(watch_of: MakeWatch, pool: Pool) -> None:
+    pool.opened.append(InUse())
+    watch = watch_of(Server(None))
+    assert not await watch.answers()
+    assert pool.opened[0].has_ended
     await watch.close()
 
 

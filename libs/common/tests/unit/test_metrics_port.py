@@ -28,8 +28,8 @@ kept = [OutboxStats(), ConsumerStats(), Limiter(config, lambda: None), Measured(
 print(generate_latest(REGISTRY).decode())
 """
 SETTINGS = {
-    "database_url": "x", "database_password": "x", "redis_url": "x", "redis_password": "x", "broker_url": "x",
-    "broker_password": "x", "users_url": "x", "client_secret": "x",
+    "database_url": "postgresql://x", "database_password": "x", "redis_url": "redis://x", "redis_password": "x",
+    "broker_url": "amqp://x", "broker_password": "x", "users_url": "x", "client_secret": "x",
 }  # fmt: skip
 
 

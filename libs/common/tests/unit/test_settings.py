@@ -197,3 +197,16 @@ def test_the_journal_is_shorter_than_the_inbox_knows_what_has_arrived(
         (line,) = complaints(capsys)
         assert line.startswith("QUARTET_JOURNAL_HOURS: must be at most 672 (28 days): consumers know for 30 days")
         assert line.endswith(f"got {wrong!r}")
+
+
+def test_urls_of_servers_are_checked_at_the_start(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment["QUARTET_DATABASE_URL"] = "postgresql://quartet_probe@db1,db2/quartet"
+    environment["QUARTET_REDIS_URL"] = "redis://cache1,cache2/0"
+    environment["QUARTET_BROKER_URL"] = "amqp://quartet:t1meMa@mq1:5672,mq2:many/"
+    lines = complaints(capsys)
+    assert [line.split(":")[0] for line in lines] == [f"QUARTET_{name}_URL" for name in ("DATABASE", "REDIS", "BROKER")]
+    assert "end it with ?target_session_attrs=read-write" in lines[0]
+    assert lines[1].endswith("redis+sentinel://HOST:26379,HOST:26379/NAME, got 'redis://cache1,cache2/0'")
+    assert lines[2] == "QUARTET_BROKER_URL: the port of mq2 must be a number from 1 to 65535, not 'many'"

@@ -22,7 +22,7 @@ from werkzeug.routing import MapAdapter
 
 from quartet_serving.exchange import EXTENSION, ROUTE, Exchange
 from quartet_serving.request import ReceivedHeaders, ServedRequest
-from quartet_serving.sending import SLICE, SlowClientError, at_min_rate, response_start, send_slices
+from quartet_serving.sending import SMALL, SlowClientError, at_min_rate, response_start, send_slices
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class HttpConnection(ASGIHTTPConnection):
         """Run the application and send its response; a small response in memory needs no timeout."""
         response = await self.app.handle_request(request)
         body = response.response if isinstance(response, Response) else None
-        if isinstance(body, DataBody) and body.end - body.begin <= SLICE:
+        if isinstance(body, DataBody) and body.end - body.begin <= SMALL:
             await send(response_start(response))
             await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
             return

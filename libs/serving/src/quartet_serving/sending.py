@@ -13,8 +13,12 @@ MIN_READ_RATE = 16 * 1024
 """Minimum rate of a client that reads a streamed response, in bytes per second."""
 STALL = 10.0
 """Seconds, in total, that a client may read more slowly, until it has caught up."""
-SLICE = 64 * 1024
-"""Bytes of a response that are passed to the connection at a time."""
+SMALL = 64 * 1024
+"""Bytes of a response that is sent at once: the buffers of a connection may have as many."""
+SLICE = 128 * 1024
+"""Bytes of a larger response that are passed to the connection at a time: the more, the less often client and server
+wait for each other.
+"""
 
 
 async def send_slices(send: ASGISendCallable, body: DataBody) -> None:

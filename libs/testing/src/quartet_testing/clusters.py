@@ -6,12 +6,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
 from quartet_cli import binaries, ports
 from quartet_cli.accounts import is_root, postgres_user
@@ -59,25 +60,29 @@ def give(folder: Path) -> None:
 
 
 class Cluster:
-    """A PostgreSQL with its data in `data`; the owner's role is OWNER with PASSWORD."""
+    """A PostgreSQL with its data in `data`; the owner's role is OWNER with `password`."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(
+        self, data: Path, port: int, *, password: str = PASSWORD, settings: Mapping[str, str] = SETTINGS
+    ) -> None:
         self.data = data
         self.port = port
+        self.password = password
+        self._settings = settings
         self._programs = binaries.find().postgres
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self, *options: str) -> None:
         """initdb, with further `options`."""
         password = self.data.with_name(f"{self.data.name}.password")
-        password.write_text(PASSWORD)
+        password.write_text(self.password)
         give(password)
         common = ["-U", OWNER, f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         self._run("initdb", "-D", str(self.data), *common, "--no-sync", *options)
 
     def make_standby_of(self, primary: "Cluster") -> None:
         """pg_basebackup: a standby that follows `primary`."""
-        source = f"host={ports.HOST} port={primary.port} user={OWNER} password={PASSWORD}"
+        source = f"host={ports.HOST} port={primary.port} user={OWNER} password={primary.password}"
         self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
     async def start(self) -> None:
@@ -92,7 +97,7 @@ class Cluster:
         await eventually(answers, f"the cluster on port {self.port} to start")
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self.data), "-p", str(self.port), *settings]
         with self.data.with_name(f"{self.data.name}.log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_as_owner())
@@ -103,6 +108,32 @@ class Cluster:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(20)
             self._process = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Its connections stay open and nobody answers inside the block; `kill` works there."""
+        assert self._process is not None
+        processes = [psutil.Process(self._process.pid)]
+        processes[0].suspend()  # first, so that it has no more children than those that are paused next
+        processes += processes[0].children(recursive=True)
+        try:
+            for process in processes[1:]:
+                process.suspend()
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def kill(self) -> None:
+        """SIGKILL, also for a paused one."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        for process in (*main.children(recursive=True), main):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait(20)
+        self._process = None
 
     def promote(self) -> None:
         """Make a standby the primary; returns once it is."""
@@ -116,7 +147,7 @@ class Cluster:
     async def ask(self, query: str, database: str = "postgres") -> Any:
         """The first value that `query` gives. Raises the driver's error."""
         connection = await asyncpg.connect(
-            host=ports.HOST, port=self.port, user=OWNER, password=PASSWORD, database=database, timeout=5
+            host=ports.HOST, port=self.port, user=OWNER, password=self.password, database=database, timeout=5
         )
         try:
             return await connection.fetchval(query)
@@ -152,6 +183,8 @@ class Forwarder:
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
+        self.is_silent = False
+        """While it is true, nothing is forwarded, on open connections too: the way of a machine that is dead."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Forwarder"]:
@@ -166,14 +199,14 @@ class Forwarder:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             other_reader, other_writer = await asyncio.open_connection(ports.HOST, self.target)
-            await asyncio.gather(_pump(reader, other_writer), _pump(other_reader, writer))
+            await asyncio.gather(self._pump(reader, other_writer), self._pump(other_reader, writer))
         writer.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if not self.is_silent:
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-CONVENTIONS: Final = ("exports", "isolation", "schemas", "tables")
+CONVENTIONS: Final = ("archives", "exports", "isolation", "schemas", "tables")
 ON_THE_STACK: Final = ("tests/e2e/", *(f"tests/conventions/test_{name}.py" for name in CONVENTIONS))
 """How the paths of tests on the fixture `stack` begin: one process runs all of them, on one stack."""
 

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -93,16 +93,21 @@ async def evaluate(stack: Stack, code: str, queue: str) -> None:
     await rabbitmqctl(stack, "eval", code.replace("NAME", f'list_to_atom("%2F_{queue}")'))
 
 
-async def rabbitmqctl(stack: Stack, *arguments: str) -> None:
-    """Run RabbitMQ's own command. Raises AssertionError with what it says when it fails."""
+async def rabbitmqctl(
+    stack: Stack, *arguments: str, environment: Mapping[str, str] | None = None, command: str = "rabbitmqctl"
+) -> str:
+    """What RabbitMQ's own command says, for the node with that `environment` if it is another one than the stack's.
+    Raises AssertionError with it when the command fails.
+    """
     program = stack.programs["rabbitmq"]
-    tool = Path(program.command[0]).with_name("rabbitmqctl")
-    environment = {"PATH": os.environ["PATH"], **program.environment, "RABBITMQ_LOGS": ""}
+    tool = Path(program.command[0]).with_name(command)
+    variables = {"PATH": os.environ["PATH"], **(environment or program.environment), "RABBITMQ_LOGS": ""}
     process = await asyncio.create_subprocess_exec(
-        str(tool), *arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        str(tool), *arguments, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
+    return said.decode()
 
 
 async def kill(stack: Stack, name: str) -> None:

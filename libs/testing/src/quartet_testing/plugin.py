@@ -58,9 +58,14 @@ def config_for(servers: Stack) -> Callable[..., C]:
     """Gives the config of a service on the test run's servers."""
 
     def make(config_class: type[C], process: str = "api") -> C:
-        environment = servers.environment(config_class.service, process)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARTET_")}
-        with patch.dict(os.environ, {**kept, **environment}, clear=True):
-            return read_config(config_class)
+        return config_of(servers, config_class, process)
 
     return make
+
+
+def config_of(servers: Stack, config_class: type[C], process: str = "api") -> C:
+    """The config of a service on `servers`, as its process there has it."""
+    environment = servers.environment(config_class.service, process)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARTET_")}
+    with patch.dict(os.environ, {**kept, **environment}, clear=True):
+        return read_config(config_class)

@@ -6,6 +6,7 @@ from quart import Quart, current_app, request
 from quart.typing import ResponseTypes
 
 from quartet_audit.applications import application_event_routes
+from quartet_audit.archives.archive_usecases import archives_of
 from quartet_audit.checkpoints.signing_key_usecases import SigningKeys, require_keys
 from quartet_audit.config import AuditConfig
 from quartet_audit.continuity.total_store import read_totals
@@ -22,6 +23,7 @@ from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import rabbitmq, totals
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.guard import caller, scopes_of
@@ -104,11 +106,9 @@ def create_app(container: AppContainer[AuditConfig]) -> Quart:
     app.after_request(partial(_count_read, reads))
     provide(app, log_export_routes.LogExports, log_export_routes.LogExports.of(container))
     provide(app, proof_routes.ProofWaits, proof_routes.ProofWaits.of(container))
-    provide(
-        app,
-        Exports,
-        Exports.of(container, {"entry": entry_store.export_entries, "stream": stream_store.export_streams}),
-    )
+    exports = Exports.of(container, {"entry": entry_store.export_entries, "stream": stream_store.export_streams})
+    provide(app, Exports, exports)
+    provide_archives(app, archives_of(container), exports)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     provide(app, live_routes.Tails, live_routes.Tails.of(container))
     provide(app, Streams, Streams.of(container.config))

@@ -36,6 +36,7 @@ PRIVILEGES: Mapping[str, str] = {
     "published_events": "SELECT, INSERT, DELETE",
     "inbox": "SELECT, INSERT, DELETE",
     "revocations": "SELECT, INSERT, UPDATE, DELETE",
+    "restores": "SELECT, INSERT, UPDATE, DELETE",
     "tenant_origins": "SELECT, INSERT, UPDATE, DELETE",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
     "data_jobs": "SELECT, INSERT, UPDATE, DELETE",

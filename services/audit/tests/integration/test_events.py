@@ -224,6 +224,8 @@ async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Au
         "/audit/log/<tenant>/keys": ("audit:read",),
         "/audit/log/<tenant>/tile/<tile:path>": ("audit:read",),
         "/audit/data/export": ("audit:export",),
+        "/audit/data/archive": ("platform:admin",),
+        "/audit/data/restore": ("platform:admin",),
         "/audit/export": ("audit:export",),
         "/audit/erasures": ("audit:erase",),
         "/audit/erasures/<erasure_id>": ("audit:erase",),

@@ -4,9 +4,11 @@ from quart import Quart
 
 from quartet_common.jobs import job_routes
 from quartet_common.jobs.job_kinds import JobKinds
+from quartet_common.runtime.archives import Archives
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq, totals
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -20,6 +22,7 @@ from quartet_groups import (
     search_routes,
     users_client,
 )
+from quartet_groups.archives import ARCHIVED
 from quartet_groups.bulk_usecases import GroupBulk
 from quartet_groups.config import GroupsConfig
 from quartet_groups.group_view import GroupView
@@ -76,6 +79,8 @@ def _provide(app: Quart, container: AppContainer[GroupsConfig]) -> None:
     provide(app, GroupBulk, GroupBulk(container, users, group_type))
     provide(app, Membership, Membership(container, view))
     exporters = {"group": group_store.export_groups, "member": member_store.export_members}
-    provide(app, Exports, Exports.of(container, exporters))
+    exports = Exports.of(container, exporters)
+    provide(app, Exports, exports)
+    provide_archives(app, Archives(container, ARCHIVED), exports)
     provide(app, JobKinds, KINDS)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))

@@ -2,13 +2,16 @@
 
 from quart import Quart
 
+from quartet_common.runtime.archives import Archives
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
 from quartet_metrics.active_users import active_user_store
 from quartet_metrics.alerts import alert_routes, rule_store
+from quartet_metrics.archives import ARCHIVED
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine import engine_routes
 from quartet_metrics.imports import import_routes
@@ -43,7 +46,9 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
         "active_user": active_user_store.export_active_users,
         "alert_rule": rule_store.export_rules,
     }
-    provide(app, data_export.Exports, data_export.Exports.of(container, exporters))
+    exports = data_export.Exports.of(container, exporters)
+    provide(app, data_export.Exports, exports)
+    provide_archives(app, Archives(container, ARCHIVED), exports)
     app.register_blueprint(query_routes.blueprint)
     app.register_blueprint(prometheus_routes.blueprint)
     app.register_blueprint(engine_routes.blueprint)

@@ -7,6 +7,7 @@ from quartet_metrics.alerts.alert_evaluation_usecases import evaluating
 from quartet_metrics.config import MetricsConfig
 from quartet_metrics.engine.engine_usecases import writing
 from quartet_metrics.ingest.delta_usecases import pruning_deltas
+from quartet_metrics.metadata.metadata_usecases import pruning_metadata
 from quartet_metrics.reconciliation.reconciliation_usecases import reconciling
 from quartet_metrics.retention.retention_usecases import moving_event_counts, pruning
 from quartet_metrics.subscriptions import subscriptions
@@ -24,5 +25,6 @@ SERVICE = Service(
         moving_event_counts(container),
         reconciling(container),
         pruning_deltas(container),
+        pruning_metadata(container),
     ],
 )

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from quartet_cli.stack import Stack
@@ -24,6 +26,7 @@ from quartet_metrics.alerts.alert_evaluation_usecases import LEASE, AlertEvaluat
 from quartet_metrics.alerts.rule_domain import INTERVAL, LATE, MAX_RULES, Rule
 from quartet_metrics.engine.engine_client import EngineClient
 from quartet_metrics.engine.engine_domain import SETTLED, mark
+from quartet_testing.conditions import eventually
 from quartet_testing.services import RunningService, new_tenant
 
 SECOND = timedelta(seconds=1)
@@ -261,6 +264,50 @@ async def test_a_crash_that_loses_the_last_samples_of_the_engine_resolves_nothin
     await alerting.pass_time(INTERVAL + SLOW, a=1)
     await alerting.evaluate(rule)
     assert await alerting.counts() == {"fired": 1, "resolved": 1}
+
+
+async def kill_engine(alerting: Alerting, servers: Stack, rule: str) -> None:
+    """Kill the engine, and evaluate a rule until the engine has been started again and has answered. It may have lost
+    what it had not written to its disk.
+    """
+    servers.kill("victoria-metrics")
+
+    async def is_back() -> bool:
+        with suppress(UnavailableError):
+            await alerting.evaluate(rule)
+        with suppress(httpx.TransportError):
+            await alerting.flush()
+            return True
+        return False
+
+    await eventually(is_back, "the engine is started again", 60)
+    with suppress(UnavailableError):  # it has not got the mark
+        await alerting.evaluate(rule)
+
+
+async def test_alerts_are_neither_lost_nor_doubled_when_the_engine_is_killed(
+    alerting: Alerting, servers: Stack
+) -> None:
+    await alerting.pass_time(SECOND, a=9)
+    rule = await alerting.create(**{"for": "30s"})
+    await alerting.evaluate(rule)
+    began = alerting.now
+    await kill_engine(alerting, servers, rule)
+    assert (await alerting.states(), await alerting.counts()) == ({"a": "pending"}, {})
+    await alerting.pass_time(31 * SECOND, a=9)
+    await alerting.evaluate(rule)
+    [fired] = await alerting.events()
+    assert (fired.action, fired.data["activeAt"]) == (FIRED, began.isoformat())
+    await kill_engine(alerting, servers, rule)
+    assert (await alerting.states(), await alerting.counts()) == ({"a": "firing"}, {"fired": 1})
+    for value, resolved in ((9, {}), (1, {"resolved": 1})):
+        await alerting.pass_time(INTERVAL + SLOW, a=value)
+        await alerting.evaluate(rule)
+        assert await alerting.counts() == {"fired": 1, **resolved}
+    await kill_engine(alerting, servers, rule)
+    await alerting.pass_time(INTERVAL + SLOW, a=1)
+    await alerting.evaluate(rule)
+    assert (await alerting.states(), await alerting.counts()) == ({}, {"fired": 1, "resolved": 1})
 
 
 async def test_an_engine_without_its_data_resolves_nothing(alerting: Alerting) -> None:

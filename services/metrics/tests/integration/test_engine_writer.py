@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from quartet_cli.errors import QuartetError
 from quartet_cli.stack import Stack
 from quartet_common.core.errors import UnavailableError
 from quartet_common.runtime import tenant_deletion
-from quartet_metrics.engine import engine_store
+from quartet_metrics.engine import engine_client, engine_store
 from quartet_metrics.engine.engine_client import EngineClient
 from quartet_metrics.engine.engine_domain import MARK, SETTLED
 from quartet_metrics.engine.engine_usecases import EngineWriter, read_state, rebuild
@@ -24,6 +27,7 @@ from quartet_metrics.series import series_store
 from quartet_metrics.series.catalog_domain import DAILY_USERS, EVENTS, USERS
 from quartet_metrics.series.series_domain import Place, SeriesKey
 from quartet_testing.conditions import eventually
+from quartet_testing.faults import pids
 from quartet_testing.services import RunningService, new_tenant
 
 WAITS = "SELECT count(*) FROM engine_rewrites WHERE tenant_id = $1 AND due_at < now() + interval '10 seconds'"
@@ -34,6 +38,7 @@ HELD = """
 SELECT count(*) FROM pg_stat_activity WHERE pid != pg_backend_pid() AND application_name = 'quartet-metrics'
 AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)"""
 """How many transactions have written something, or see a moment of the past."""
+TURNS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid != pg_backend_pid()"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -221,6 +226,58 @@ async def test_what_changes_while_it_is_written_is_written_by_the_next_run(
     assert copied.tenant in {one.changed.tenant for one in left}
     await copied.write()
     await copied.shows("sum(quartet_events_total)", 11 + 100 * len(busy))
+
+
+async def test_events_are_counted_and_written_later_while_the_engine_does_not_answer(
+    copied: Copied, servers: Stack
+) -> None:
+    """The writer waits for it with one connection of the pool, without locks of rows and without a snapshot; another
+    worker does not wait for the writer.
+    """
+    now, key, database = this_minute(), copied.events(), copied.metrics.container.database
+    await copied.count({(key, now): 1})
+    await copied.write()
+    await copied.count({(key, now): 2})
+    taken, engine = database.taken, pids(servers)["victoria-metrics"]
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        waiting = asyncio.ensure_future(copied.writer.run())
+
+        async def is_waiting() -> bool:
+            async with database.connection() as connection:
+                return bool(await connection.fetchval(TURNS)) and not await connection.fetchval(HELD)
+
+        await eventually(is_waiting, "the writer waits for the engine", 10)
+        for amount in (30, 400):
+            await asyncio.wait_for(copied.count({(key, now): amount}), 5)
+            await asyncio.wait_for(EngineWriter(copied.metrics.container).run(), 5)
+        assert (waiting.done(), database.taken - taken) == (False, 1)
+    finally:
+        os.kill(engine, signal.SIGCONT)
+    await waiting
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 433)
+    await copied.shows("sum(increase(quartet_events_total[1h]))", 433)
+
+
+async def test_a_writer_gives_its_turn_back_when_the_engine_does_not_answer_in_time(
+    copied: Copied, servers: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_client, "WRITE_TIMEOUT", httpx.Timeout(0.2))
+    await copied.count({(copied.events(), this_minute()): 1})
+    await copied.write()
+    await copied.count({(copied.events(), this_minute()): 1})
+    engine = pids(servers)["victoria-metrics"]
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        with pytest.raises(UnavailableError):
+            await copied.writer.run()
+        async with copied.metrics.container.database.connection() as connection:
+            assert await connection.fetchval(TURNS) == 0
+    finally:
+        os.kill(engine, signal.SIGCONT)
+    await copied.write()
+    await copied.shows("sum(quartet_events_total)", 2)
 
 
 async def test_a_rebuild_writes_everything_again_and_says_how_much_waits(copied: Copied) -> None:

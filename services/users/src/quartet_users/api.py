@@ -11,6 +11,7 @@ from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
 from quartet_common.web.blueprints import data_export, rabbitmq, totals
+from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -19,6 +20,7 @@ from quartet_scim_http.dialect import SCIM
 from quartet_scim_http.requests import take_trailing_slashes
 from quartet_users import groups_client
 from quartet_users.api_clients import api_client_routes
+from quartet_users.archives import archives_of
 from quartet_users.bulk import bulk_routes, group_operations_client
 from quartet_users.bulk.bulk_usecases import BulkDependencies
 from quartet_users.config import UsersConfig
@@ -94,7 +96,9 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     app.before_serving(partial(require_keys, keys))
     app.before_serving(partial(ensure_first_tenants, container))
     provide(app, Passwords, passwords)
-    provide(app, Exports, Exports.of(container, EXPORTERS))
+    exports = Exports.of(container, EXPORTERS)
+    provide(app, Exports, exports)
+    provide_archives(app, archives_of(container), exports)
     provide(app, JobKinds, KINDS)
     provide(app, totals.TotalsOf, totals.TotalsOf(read_totals))
     _provide_scim(app, container, passwords)

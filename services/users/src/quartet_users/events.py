@@ -7,7 +7,13 @@ from quartet_users.roles.role_events import ROLE_CREATED, ROLE_DELETED, ROLE_GRA
 from quartet_users.scim_tokens.scim_token_events import SCIM_TOKEN_CREATED, SCIM_TOKEN_REVOKED
 from quartet_users.sessions.session_events import SESSION_ENDED
 from quartet_users.tenant_schemas.schema_events import SCHEMA_CREATED, SCHEMA_DELETED
-from quartet_users.tenants.tenant_events import TENANT_CREATED, TENANT_RESUMED, TENANT_SUSPENDED, TENANT_UPDATED
+from quartet_users.tenants.tenant_events import (
+    TENANT_CREATED,
+    TENANT_RESTORED,
+    TENANT_RESUMED,
+    TENANT_SUSPENDED,
+    TENANT_UPDATED,
+)
 from quartet_users.tokens.key_events import KEY_ROTATED
 from quartet_users.users.user_events import CREATED, DELETED, UPDATED
 
@@ -19,6 +25,7 @@ PUBLISHED = (
     TENANT_UPDATED,
     TENANT_SUSPENDED,
     TENANT_RESUMED,
+    TENANT_RESTORED,
     TENANT_DELETED,
     SCHEMA_CREATED,
     SCHEMA_DELETED,

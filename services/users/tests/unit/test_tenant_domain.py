@@ -46,6 +46,16 @@ def test_a_deleted_tenant_comes_back_in_no_way_and_its_name_is_gone() -> None:
         tenant_domain.rename(deleted, "Acme", NOW)
 
 
+def test_a_restored_tenant_that_was_suspended_stays_so_with_an_event_in_both_cases() -> None:
+    suspended, _, [off] = tenant_domain.suspend(acme(), NOW)
+    [restored], revocations = tenant_domain.restore(suspended, "a" * 64, {"user": 7})
+    assert (restored.type, restored.sequence) == ("users.tenant.restored.v1", 2)
+    assert restored.data == {"id": "acme", "archive": "a" * 64, "counts": {"user": 7}}
+    assert revocations == [off]
+    [restored], revocations = tenant_domain.restore(acme(), "a" * 64, {"user": 7})
+    assert (restored.type, revocations) == ("users.tenant.restored.v1", [])
+
+
 def test_the_platforms_own_tenant_stays_as_it_is() -> None:
     platform = tenant_domain.create("quartet", "", NOW)[0]
     for change in (tenant_domain.suspend, tenant_domain.delete):

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from quartet_common.config import server_urls
 from quartet_common.config.rate_limit import Limit, Setting
 from quartet_common.config.tls_settings import TlsSettings
 
@@ -40,6 +41,13 @@ MAX_JOURNAL_HOURS = 28 * 24
 
 EXAMPLES = {"cors_origins": '["https://app.example.com"]', "consumers": '{"audit": ["#"]}'}
 """Examples of JSON settings for error messages."""
+
+URLS = {
+    "database_url": server_urls.read_database_url,
+    "redis_url": server_urls.read_redis_url,
+    "broker_url": server_urls.read_broker_url,
+}
+"""The checks of the servers' URLs."""
 
 Secret = Annotated[SecretStr, Field(min_length=1)]
 """A secret; an empty file or variable counts as missing."""
@@ -72,6 +80,7 @@ class ServiceConfig(TlsSettings):
     database_acquire_timeout: float = Field(default=0.8, gt=0, description="seconds to wait for a connection")
     redis_url: str
     redis_password: Secret
+    redis_sentinel_password: SecretStr = Field(default=SecretStr(""), description="what the sentinels require")
     broker_url: str
     broker_password: Secret
     consumers: Annotated[dict[str, tuple[str, ...]], NoDecode] = CONSUMERS
@@ -105,6 +114,12 @@ class ServiceConfig(TlsSettings):
     otlp_endpoint: str | None = None
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
     shutdown_timeout: float = Field(default=10.0, gt=0, description="seconds that running work may take to finish")
+
+    @field_validator(*URLS)
+    @classmethod
+    def _is_url_of_a_server(cls, value: str, info: ValidationInfo) -> str:
+        URLS[info.field_name or ""](value)
+        return value
 
     @field_validator("cors_origins", "consumers", mode="before")
     @classmethod

@@ -1,17 +1,43 @@
 """Connections to PostgreSQL: how one is made, and the check that no pooler is in between."""
 
-from typing import TypeAlias
+import asyncio
+from typing import Any, TypeAlias
 from urllib.parse import quote
+from weakref import WeakSet
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from quartet_common.config.server_urls import Host, read_database_url
 from quartet_common.config.settings import ServiceConfig
+from quartet_common.core.hosts import connect_to_first
 
 SingleConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection outside any pool."""
 Connection: TypeAlias = "SingleConnection | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+PATIENCE = 0.15
+"""Seconds without an answer of one host after which the next one is tried as well: most are left of
+`database_acquire_timeout`, even for the third.
+"""
+
+
+async def connect(url: str, *, timeout: float = 5.0, **options: Any) -> SingleConnection:
+    """As asyncpg.connect; of several hosts in `url`, one that does not answer does not use up `timeout` (seconds)."""
+    hosts = read_database_url(url)
+
+    async def to(host: Host) -> SingleConnection:
+        return await asyncpg.connect(hosts.at(host), timeout=timeout, **options)
+
+    if len(hosts.hosts) < 2:
+        return await asyncpg.connect(url, timeout=timeout, **options)
+    async with asyncio.timeout(timeout):
+        return await connect_to_first(hosts.hosts, to, _discard, PATIENCE)
+
+
+async def _discard(connection: SingleConnection) -> None:
+    connection.terminate()
 
 
 async def connect_once(
@@ -21,13 +47,39 @@ async def connect_once(
 
     `statement_timeout` and `timeout` (of connecting) are in seconds.
     """
-    return await asyncpg.connect(
+    return await connect(
         url_of(config),
         password=config.database_password.get_secret_value(),
         timeout=timeout,
         command_timeout=statement_timeout,
         server_settings=server_settings(config),
     )
+
+
+async def open_pool(config: ServiceConfig, opened: WeakSet[SingleConnection]) -> Pool:
+    """A pool, whose connections are in `opened` too. Raises the driver's error if PostgreSQL is unavailable."""
+
+    async def open_one(url: str, **options: Any) -> SingleConnection:
+        connection = await connect(url, **options)
+        opened.add(connection)
+        return connection
+
+    pool: Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # the options of `open_one` are asyncpg's
+        url_of(config),
+        connect=open_one,
+        password=config.database_password.get_secret_value(),
+        min_size=config.database_pool_min,
+        max_size=config.database_pool_max,
+        command_timeout=config.database_timeout,
+        timeout=config.database_acquire_timeout,
+        server_settings=server_settings(config),
+        reset=_no_reset,
+    )
+    return pool
+
+
+async def _no_reset(connection: object) -> None:
+    """No round trip to reset a connection: code never changes the session state of pooled connections."""
 
 
 async def fetch_one(connection: Connection, query: str, *arguments: object) -> asyncpg.Record:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
+from weakref import WeakSet
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -16,7 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import ContendedError, HeldError, UnavailableError
 from quartet_common.core.fair_share import CAPACITY, HOLDER, CapacityExceededError, FairShare, ShareExceededError
-from quartet_common.data.connections import Connection, Pool, connect_once, server_settings, url_of
+from quartet_common.data.connections import Connection, Pool, SingleConnection, connect_once, open_pool
 from quartet_common.data.database_errors import raise_meaning, unavailable
 from quartet_common.data.database_watch import Answer, Watch
 from quartet_common.data.outbox_notifier import OutboxNotifier, outbox_channel
@@ -282,21 +283,9 @@ def _connection_shares(size: int, timeout: float) -> FairShare:
 
 async def open_database(config: ServiceConfig) -> Database:
     """Open a pool of connections to the service's schema. Raises the driver's error if PostgreSQL is unavailable."""
-    pool = await asyncpg.create_pool(
-        url_of(config),
-        password=config.database_password.get_secret_value(),
-        min_size=config.database_pool_min,
-        max_size=config.database_pool_max,
-        command_timeout=config.database_timeout,
-        timeout=config.database_acquire_timeout,
-        server_settings=server_settings(config),
-        reset=_no_reset,
-    )
-    watch = Watch(pool, lambda: connect_once(config))
+    opened: WeakSet[SingleConnection] = WeakSet()
+    pool = await open_pool(config, opened)
+    watch = Watch(pool, lambda: connect_once(config), opened)
     watch.start()
     channel = outbox_channel(config.service)
     return Database(pool, channel=channel, acquire_timeout=config.database_acquire_timeout, watch=watch)
-
-
-async def _no_reset(connection: object) -> None:
-    """No round trip to reset a connection: code never changes the session state of pooled connections."""

@@ -4,7 +4,7 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
 import asyncpg
@@ -84,8 +84,15 @@ class Watch:
     While PostgreSQL does not answer, `is_hanging` is true and only the probe is sent.
     """
 
-    def __init__(self, pool: Pool, connect: Callable[[], Awaitable[SingleConnection]]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        connect: Callable[[], Awaitable[SingleConnection]],
+        opened: Collection[SingleConnection],
+    ) -> None:
+        """`opened` has the connections of `pool`."""
         self._pool = pool
+        self._opened = opened
         self._probe = Probe(connect)
         self._watching: asyncio.Task[None] | None = None
         self._running_check: asyncio.Task[Answer] | None = None
@@ -168,7 +175,7 @@ class Watch:
             logger.warning("PostgreSQL does not answer" if is_hanging else "PostgreSQL answers again")
         self.is_hanging = is_hanging
         if is_hanging:
-            for connection in list(self.in_use):
+            for connection in (*self.in_use, *self._opened):  # also idle ones: their server may be dead
                 with suppress(asyncpg.InterfaceError):  # it has ended already
                     connection.terminate()
 

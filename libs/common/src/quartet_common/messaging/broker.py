@@ -11,13 +11,17 @@ from aio_pika.exceptions import AMQPConnectionError, AMQPError
 from yarl import URL
 
 from quartet_common.config.certificates import client_context
+from quartet_common.config.server_urls import Host, read_broker_url
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.core.errors import UnavailableError
+from quartet_common.core.hosts import connect_to_first
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5
 HEARTBEAT = 10
+PATIENCE = 1.0
+"""Seconds without an answer of one host after which the next one is tried as well."""
 
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, RuntimeError, asyncio.InvalidStateError)
 """Errors of aio-pika when the connection fails or ends during a call."""
@@ -30,14 +34,22 @@ class Broker:
         self._config = config
 
     async def connect(self, name: str) -> AbstractConnection:
-        """Open a connection with this `name` in RabbitMQ. Raises one of BROKER_ERRORS."""
-        url = URL(self._config.broker_url).with_password(self._config.broker_password.get_secret_value())
-        return await aio_pika.connect(
-            url.update_query(heartbeat=str(HEARTBEAT)),
-            ssl_context=client_context(self._config) if url.scheme == "amqps" else None,
-            timeout=CONNECT_TIMEOUT,
-            client_properties={"connection_name": f"quartet-{self._config.service}-{name}"},
-        )
+        """Open a connection with this `name` in RabbitMQ, to the first host of the URL that answers. Raises one of
+        BROKER_ERRORS.
+        """
+        servers = read_broker_url(self._config.broker_url)
+        context = client_context(self._config) if servers.scheme == "amqps" else None
+
+        async def to(host: Host) -> AbstractConnection:
+            url = URL(servers.at(host)).with_password(self._config.broker_password.get_secret_value())
+            return await aio_pika.connect(
+                url.update_query(heartbeat=str(HEARTBEAT)),
+                ssl_context=context,
+                timeout=CONNECT_TIMEOUT,
+                client_properties={"connection_name": f"quartet-{self._config.service}-{name}"},
+            )
+
+        return await connect_to_first(servers.hosts, to, AbstractConnection.close, PATIENCE)
 
     @asynccontextmanager
     async def connection(self, name: str) -> AsyncIterator[AbstractConnection]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import asyncpg
 from aio_pika.abc import AbstractChannel
@@ -31,7 +32,8 @@ POLL_INTERVAL = 1.0
 BUSY_CHECK_INTERVAL, IDLE_CHECK_INTERVAL = 0.05, 2.0
 """Seconds between two checks of the queues."""
 BACKLOG_PAUSE = 0.1
-LOCK_TIMEOUT = 3600.0
+LOCK_TIMEOUT = 30
+"""Seconds after which PostgreSQL says that another relay still has the lock, so that a dead PostgreSQL is noticed."""
 
 MOVE = """
 WITH published AS (
@@ -110,6 +112,7 @@ class Relay:
         try:
             # else a plan for an almost empty outbox reads all of a large one
             await database.execute("SET enable_seqscan = off")
+            await database.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
             await self._move(database)
         except BaseException:
             database.terminate()
@@ -121,9 +124,7 @@ class Relay:
     ) -> None:
         await declare_all(channel, self._config.consumers)
         self.connected = True
-        lock = f"quartet-relay-{self._config.service}"
-        waiting = database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=LOCK_TIMEOUT)
-        if await run_until(waiting, [self._stopping, closed]) is None:
+        if await run_until(self._take_lock(database), [self._stopping, closed]) is None:
             return
         await declare_all(channel, self._config.consumers)  # once more: it may have stood by for an hour
         await database.add_listener(outbox_channel(self._config.service), lambda *_: self._wake.set())
@@ -142,6 +143,14 @@ class Relay:
                 )  # not for `_wake`: each commit would end the pause
             elif not is_busy or not (count or self._reader.has_more_tenants):
                 await wait_any([self._wake, closed], POLL_INTERVAL)
+
+    async def _take_lock(self, database: SingleConnection) -> bool:
+        """Wait until no other relay publishes. Raises TimeoutError if PostgreSQL does not answer."""
+        lock, timeout = f"quartet-relay-{self._config.service}", LOCK_TIMEOUT + self._config.database_timeout
+        while True:
+            with suppress(asyncpg.LockNotAvailableError):
+                await database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=timeout)
+                return True
 
     async def _publish_all(self, database: SingleConnection, rows: Sequence[OutboxRow]) -> int:
         """Publish `rows` one message after the other, urgent events before each; return how many were confirmed."""

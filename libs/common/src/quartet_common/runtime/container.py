@@ -87,10 +87,10 @@ class AppContainer(Generic[C_co]):
         """The cache; use it with `cache.ignore_cache_failure`."""
         stack = _opened(self._stack, "redis")
         if self._redis is None:
-            from quartet_common.data.cache import open_cache
+            from quartet_common.data.cache import close_cache, open_cache
 
             self._redis = open_cache(self.config)
-            stack.push_async_callback(self._redis.aclose)
+            stack.push_async_callback(close_cache, self._redis)
         return self._redis
 
     @property

@@ -222,7 +222,9 @@ async def series_are_apart(world: World, _: str) -> None:
 
 
 async def points_are_apart(world: World, _: str) -> None:
-    """A stranger cannot write into the owner's series, with its own name for the tenant or the owner's."""
+    """A stranger cannot write into the owner's series, with its own name for the tenant or the owner's. The owner does
+    not see the metadata either.
+    """
     if "victoria-metrics" not in world.stack.programs:
         pytest.skip("victoria-metrics is not installed")
     now, api = str(time.time_ns()), "/metrics/prometheus/api/v1"
@@ -230,7 +232,7 @@ async def points_are_apart(world: World, _: str) -> None:
         {"asInt": "9", "timeUnixNano": now, "attributes": [{"key": key, "value": {"stringValue": world.tenant}}]}
         for key in ("tenant", "Tenant", "__tenant__", "other")
     ]
-    scopes = [{"metrics": [{"name": "foreign", "gauge": {"dataPoints": points}}]}]
+    scopes = [{"metrics": [{"name": "foreign", "description": MARKED, "gauge": {"dataPoints": points}}]}]
     sent = await world.stranger.post("/metrics/otlp/v1/metrics", json={"resourceMetrics": [{"scopeMetrics": scopes}]})
     assert (sent.status_code, sent.json()["partialSuccess"]["rejectedDataPoints"]) == (200, "2"), sent.text
 
@@ -241,6 +243,14 @@ async def points_are_apart(world: World, _: str) -> None:
     await eventually(seen, "the stranger's own series", 30)
     answer = await world.owner.get(f"{api}/series", params={"match[]": "foreign"})
     assert answer.json()["data"] == []
+
+    async def described() -> bool:
+        return MARKED in (await world.stranger.get(f"{api}/metadata", params={"metric": "foreign"})).text
+
+    await eventually(described, "the stranger's metadata", 30)
+    for given in ({}, {"metric": "foreign"}):
+        answer = await world.owner.get(f"{api}/metadata", params=given)
+        assert (answer.status_code, MARKED in answer.text, "foreign" in answer.text) == (200, False, False)
 
 
 ALERT_ROUTES = ("list_", "dry_run", "create", "list_rules", "read", "replace", "delete")

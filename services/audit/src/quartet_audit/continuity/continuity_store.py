@@ -29,14 +29,16 @@ SELECT number FROM generate_series($2::bigint, $3::bigint - 1) AS number
 WHERE NOT EXISTS (SELECT FROM entries WHERE tenant_id = $1 AND sequence = number) ORDER BY number LIMIT 1"""
 
 # OFFSET 0: the entry of each log is looked up by the key
+# Restored entries were recorded long ago, and wait since they were restored.
 READ_UNSIGNED = """
-SELECT behind.tenant_id, extract(epoch FROM now() - recorded_at)::float8 AS age FROM (
+SELECT behind.tenant_id, extract(epoch FROM now() - waits_since)::float8 AS age FROM (
     SELECT l.tenant_id, coalesce(c.size, 0) AS signed FROM logs l LEFT JOIN checkpoints c USING (tenant_id)
     WHERE l.tenant_id <> '' AND l.size > coalesce(c.size, 0) LIMIT 1000
 ) AS behind CROSS JOIN LATERAL (
-    SELECT recorded_at FROM entries WHERE tenant_id = behind.tenant_id AND sequence = behind.signed OFFSET 0
+    SELECT greatest(recorded_at, (SELECT stored_at FROM restores WHERE tenant_id = behind.tenant_id)) AS waits_since
+    FROM entries WHERE tenant_id = behind.tenant_id AND sequence = behind.signed OFFSET 0
 ) AS first
-ORDER BY recorded_at LIMIT 1"""
+ORDER BY waits_since LIMIT 1"""
 
 READ_SHRUNK = """
 SELECT tenant_id, coalesce(l.size, 0) AS size, c.size AS signed FROM logs l RIGHT JOIN checkpoints c USING (tenant_id)

@@ -33,11 +33,15 @@ class DigestKeys:
         """The key of a tenant, which is made if it has none. Raises WrongMasterKeyError."""
         sealed = await digest_key_store.get_key(connection, tenant)
         if sealed is None:
-            await digest_key_store.add_key(connection, tenant, self._sealer.seal(os.urandom(KEY_BYTES)))
+            await self.add(connection, tenant, os.urandom(KEY_BYTES))
             sealed = await digest_key_store.get_key(connection, tenant)
         if sealed is None:
             raise AssertionError("the key was added just now, here or in another transaction")
         return self._open(tenant, sealed)
+
+    async def add(self, connection: Connection, tenant: str, key: bytes) -> None:
+        """Store the key of a tenant, unless it has one."""
+        await digest_key_store.add_key(connection, tenant, self._sealer.seal(key))
 
     async def complete(self, connection: Connection, tenant: str, search: Search) -> Search:
         """`search` with the digest by which the log of `tenant` may know the resource. Raises WrongMasterKeyError."""

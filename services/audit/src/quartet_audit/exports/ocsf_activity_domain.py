@@ -37,6 +37,7 @@ ACTIVITIES = {
     "users.tenant.updated": Activity(ENTITY, 3, "Update"),
     "users.tenant.suspended": Activity(ENTITY, 12, "Suspend"),
     "users.tenant.resumed": Activity(ENTITY, 13, "Resume"),
+    "users.tenant.restored": Activity(ENTITY, 1, "Create"),
     "users.tenant.deleted": Activity(ENTITY, 4, "Delete"),
     "users.login.succeeded": Activity(AUTHENTICATION, 1, "Logon"),
     "users.login.failed": Activity(AUTHENTICATION, 1, "Logon"),
@@ -96,6 +97,7 @@ ACTIVITIES = {
     "job.ended": Activity(ENTITY, 3, "Update"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "data.archived": Activity(ENTITY, 2, "Read"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
 
@@ -119,7 +121,7 @@ METHODS = {
     "DELETE": Activity(API, 4, "Delete"),
 }
 OF_EACH = (
-    *("request.refused", "request.limited", "logging.failed", "logging.recovered"),
+    *("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived"),
     *("job.created", "job.cancelled", "job.ended"),
 )
 """Events of each service: in the table without its name."""

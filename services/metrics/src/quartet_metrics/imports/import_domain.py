@@ -18,7 +18,7 @@ MOST = 10**12
 """The largest amount: the sum of all days that there can be fits into a bigint."""
 
 
-class LineError(Exception):
+class LineError(ValueError):
     """A line is not one of an export: its number, and what is wrong with it."""
 
     def __init__(self, number: int, problem: str) -> None:

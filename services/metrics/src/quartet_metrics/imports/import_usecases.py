@@ -28,9 +28,17 @@ async def _store(connection: Connection, tenant: str, found: Import) -> int:
     if await import_store.is_deleted(connection, tenant):
         raise NotFoundError(f"The tenant {tenant} is deleted.")
     try:
-        check_amounts(found, await import_store.read_metrics(connection, tenant, found.unknown))
+        return await store_import(connection, tenant, found)
     except ValueError as error:
         raise BadRequestError(f"The body is not a part of an export: {error}", "bad_import") from error
+
+
+async def store_import(connection: Connection, tenant: str, found: Import) -> int:
+    """Store a part of an export; returns how many samples and active users have changed.
+
+    Raises ValueError for a sample that does not fit its series.
+    """
+    check_amounts(found, await import_store.read_metrics(connection, tenant, found.unknown))
     await active_user_store.lock_tenants(connection, [tenant])
     labels = [msgspec.json.encode(one.labels).decode() for one in found.series.values()]
     changed = await import_store.store(connection, tenant, found, labels)

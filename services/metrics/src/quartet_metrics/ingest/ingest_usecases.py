@@ -33,6 +33,8 @@ from quartet_metrics.ingest.point_domain import (
 )
 from quartet_metrics.ingest.refused_points import INTERVAL as COUNT_INTERVAL
 from quartet_metrics.ingest.refused_points import RefusedPoints
+from quartet_metrics.metadata.metadata_usecases import INTERVAL as METADATA_INTERVAL
+from quartet_metrics.metadata.metadata_usecases import SentMetadata
 from quartet_serving.tasks import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -60,21 +62,24 @@ class Ingest:
         self._rate = Windows(config.ingest_samples or Limit(2**62, 1), clock.now)
         self._sync = RedisSync(lambda: container.redis, clock, {"limits/metrics/samples": self._rate})
         self._refused = RefusedPoints(lambda: container.database, container.clock)
+        self._metadata = SentMetadata(container)
         self._running: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to share the rates of tenants with other processes, and to store the counts of refused points."""
+        """Begin to share the rates of tenants with other processes, and to store counts and metadata."""
         schedules = [
             Schedule("samples-limit", SYNC_INTERVAL, self._sync.run_once),
             Schedule("refused-points", COUNT_INTERVAL, self._refused.write),
+            Schedule("metadata", METADATA_INTERVAL, self._metadata.write),
         ]
         self._running = [asyncio.get_running_loop().create_task(run_schedule(one)) for one in schedules]
 
     async def stop(self) -> None:
-        """End, and store the last counts."""
+        """End, and store the last counts and metadata."""
         await end_tasks(self._running)
         try:
             await self._refused.write()
+            await self._metadata.write()
         except ServiceError as error:
             logger.error("the last refused points could not be counted", extra={"error": str(error)})
 
@@ -100,6 +105,7 @@ class Ingest:
                         writing.add(point, component, point.time // 1_000_000, value)
             if len(writing):
                 await self._engine.write_samples(await _packed(writing))
+        self._metadata.note(tenant, found.metadata)
         self._refused.add(tenant, refused.counts)
         return refused
 

@@ -42,6 +42,14 @@ def metric_name(name: str, unit: str, *, is_counter: bool, is_gauge: bool) -> st
 
 
 @lru_cache(4096)
+def unit_name(unit: str) -> str:
+    """The unit of a metric as a word, such as `seconds` or `meters_per_second`; empty without one."""
+    main, _, per = unit.partition("/")
+    words = _unit_words(PER_UNITS, per)
+    return "_".join([*_unit_words(UNITS, main), *(["per", *words] if words else [])])
+
+
+@lru_cache(4096)
 def label_name(key: str) -> str:
     """The Prometheus label of an attribute; `key` is put before a name that does not begin with a letter."""
     found = NOT_IN_LABEL.sub("_", key)

@@ -29,7 +29,7 @@ from quartet_metrics.ingest.histogram_domain import (
     number_text,
     summary_components,
 )
-from quartet_metrics.ingest.otlp_name_domain import label_name, metric_name
+from quartet_metrics.ingest.otlp_name_domain import label_name, metric_name, unit_name
 from quartet_metrics.ingest.point_domain import (
     MAX_LABELS,
     MAX_NAME,
@@ -44,6 +44,7 @@ from quartet_metrics.ingest.point_domain import (
     check_time,
     labels_bytes,
 )
+from quartet_metrics.metadata.metadata_domain import sent_metadata
 
 DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -86,6 +87,7 @@ def _add_metric(found: Collected, metric: Metric, own: Labels, now: int) -> None
         found.refuse(error, len(data.data_points))
         return
     is_rising, read = kind == "sum" and data.is_monotonic, READERS[kind]
+    found.metadata[name] = sent_metadata(_type(kind, is_rising=is_rising), unit_name(metric.unit), metric.description)
     for point in data.data_points:
         try:
             check_time(point.time_unix_nano // 1_000_000, now)
@@ -119,6 +121,13 @@ def _name(metric: Metric, kind: str) -> str:
         _check_length(text)
     is_counter = kind == "sum" and metric.sum.is_monotonic
     return check_name(metric_name(metric.name, metric.unit, is_counter=is_counter, is_gauge=kind == "gauge"))
+
+
+def _type(kind: str, *, is_rising: bool) -> str:
+    """The type of a metric in Prometheus."""
+    if kind == "sum":
+        return "counter" if is_rising else "gauge"
+    return "histogram" if kind == "exponential_histogram" else kind
 
 
 def _check_delta(name: str, components: Components, *, is_rising: bool) -> None:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from quartet_common.core.errors import ServiceError, code_of
 from quartet_common.core.validation_messages import shown
 from quartet_metrics.engine.engine_domain import TENANT
+from quartet_metrics.metadata.metadata_domain import Metadata
 
 MAX_LABELS: Final = 26
 """Labels of a series besides name, bucket and tenant: the engine drops those beyond 30."""
@@ -183,10 +184,13 @@ def check_time(time: int, now: int) -> None:
 
 
 class Collected:
-    """The points of a request, and what is refused of it; both use up the size that a request may need."""
+    """The points of a request, and what is refused of it; both use up the size that a request may need. `metadata` is
+    that of its metrics by name.
+    """
 
     def __init__(self) -> None:
         self.points: list[Point] = []
+        self.metadata: dict[str, Metadata] = {}
         self.refused = Refusals()
         self._size = 0
 

@@ -1,5 +1,6 @@
 """Prometheus remote write 1.0 as points; its messages are defined here, since no kept package has them."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
@@ -16,10 +17,15 @@ from quartet_metrics.ingest.point_domain import (
     check_time,
     labels_bytes,
 )
+from quartet_metrics.metadata.metadata_domain import MAX_METRICS, sent_metadata
 
 NAME: Final = "__name__"
 _OPTIONAL, _REPEATED = FieldDescriptorProto.LABEL_OPTIONAL, FieldDescriptorProto.LABEL_REPEATED
-_DOUBLE, _INT64 = FieldDescriptorProto.TYPE_DOUBLE, FieldDescriptorProto.TYPE_INT64
+_DOUBLE, _INT32, _INT64 = (
+    FieldDescriptorProto.TYPE_DOUBLE,
+    FieldDescriptorProto.TYPE_INT32,
+    FieldDescriptorProto.TYPE_INT64,
+)
 _STRING, _BYTES, _MESSAGE = (
     FieldDescriptorProto.TYPE_STRING,
     FieldDescriptorProto.TYPE_BYTES,
@@ -33,11 +39,19 @@ MESSAGES: Final = {
         ("samples", 2, _MESSAGE, "Sample"),
         ("histograms", 4, _BYTES, "*"),
     ],
-    "WriteRequest": [("timeseries", 1, _MESSAGE, "TimeSeries")],
+    "MetricMetadata": [
+        ("type", 1, _INT32, ""),
+        ("metric_family_name", 2, _STRING, ""),
+        ("help", 4, _STRING, ""),
+        ("unit", 5, _STRING, ""),
+    ],
+    "WriteRequest": [("timeseries", 1, _MESSAGE, "TimeSeries"), ("metadata", 3, _MESSAGE, "MetricMetadata")],
 }
-"""Fields of prometheus.WriteRequest: name, number, type and message, `*` for a list. Others, such as exemplars and
-metadata, are skipped.
+"""Fields of prometheus.WriteRequest: name, number, type and message, `*` for a list. Others, such as exemplars, are
+skipped.
 """
+TYPES: Final = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
+"""The types of metrics by their numbers in a MetricMetadata."""
 
 
 def _write_request() -> Any:
@@ -77,7 +91,16 @@ def read_points(request: Any, now: int) -> Collected:
                 found.add(Point(name, labels, sample.timestamp * 1_000_000, {WHOLE: sample.value}))
             except RefusedError as error:
                 found.refuse(error)
+    _add_metadata(found, request)
     return found
+
+
+def _add_metadata(found: Collected, request: Any) -> None:
+    """Add the metadata of metrics; it is no sample, so what has an invalid name is left out."""
+    for one in request.metadata[:MAX_METRICS]:
+        kind = TYPES[one.type] if 0 <= one.type < len(TYPES) else TYPES[0]
+        with suppress(RefusedError):
+            found.metadata[check_name(one.metric_family_name)] = sent_metadata(kind, one.unit, one.help)
 
 
 def _labels_of(series: Any) -> tuple[str, bytes]:

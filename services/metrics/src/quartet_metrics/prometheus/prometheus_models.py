@@ -1,10 +1,11 @@
 """Shapes of requests and responses of the Prometheus API, for its description."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from quartet_metrics.series.catalog_domain import METRICS
+from quartet_metrics.metadata.metadata_domain import Metadata
 
 TIME = "seconds since 1970, or an RFC 3339 time"
 
@@ -90,7 +91,6 @@ class BuildAnswer(Struct, frozen=True):
     data: dict[str, str]
 
 
-def metadata_of(metric: str | None, limit: int | None) -> dict[str, list[dict[str, str]]]:
+def metadata_document(found: Mapping[str, Metadata]) -> dict[str, list[dict[str, str]]]:
     """Type, unit and meaning of metrics, by name."""
-    found = [one for name, one in METRICS.items() if metric in (None, name)][:limit]
-    return {one.name: [{"type": one.type, "unit": one.unit, "help": one.meaning}] for one in found}
+    return {name: [one._asdict()] for name, one in found.items()}

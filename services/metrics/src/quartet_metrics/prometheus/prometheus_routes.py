@@ -9,11 +9,13 @@ from quart_schema import DataSource, document_querystring, document_request, doc
 
 from quartet_common.core.errors import ServiceError, code_of, title_of
 from quartet_common.web.bodies import read_form, takes
-from quartet_common.web.dependencies import dependency
+from quartet_common.web.dependencies import app_container, dependency
 from quartet_common.web.error_handlers import HttpError
 from quartet_common.web.guard import accepts_basic, caller, requires
 from quartet_common.web.openapi import JSON, Dialect, Reference
 from quartet_common.web.responses import json_response
+from quartet_metrics.config import MetricsConfig
+from quartet_metrics.metadata.metadata_usecases import list_metadata
 from quartet_metrics.prometheus import prometheus_parameters as parameters
 from quartet_metrics.prometheus.prometheus_domain import API_VERSION, answer
 from quartet_metrics.prometheus.prometheus_models import (
@@ -26,7 +28,7 @@ from quartet_metrics.prometheus.prometheus_models import (
     ResultAnswer,
     SelectionParameters,
     SeriesAnswer,
-    metadata_of,
+    metadata_document,
 )
 from quartet_metrics.prometheus.prometheus_usecases import PrometheusQueries
 
@@ -205,8 +207,10 @@ async def label_values(name: str) -> Response:
 @document_querystring(MetadataParameters)
 @document_response(MetadataAnswer)
 async def metadata() -> Response:
-    """List type, unit and meaning of Quartet's own metrics."""
-    return json_response(answer(metadata_of(*parameters.read_metadata(await _given()))))
+    """List type, unit and meaning of Quartet's own metrics, and of those of the tenant's applications."""
+    asked = parameters.read_metadata(await _given())
+    found = await list_metadata(app_container(MetricsConfig), caller().tenant, *asked)
+    return json_response(answer(metadata_document(found)))
 
 
 @blueprint.get("/status/buildinfo")

@@ -73,5 +73,5 @@ class PrometheusQueries:
                 raise refusal(found.body)
             try:
                 return own(found.body)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError) as error:
                 raise engine_unavailable("gave a response of an unknown form") from error

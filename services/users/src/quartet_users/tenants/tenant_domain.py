@@ -1,6 +1,6 @@
 """The rules for tenants: the effect of each command on a tenant, its events and revocations; no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -96,6 +96,14 @@ def delete(tenant: Tenant, now: datetime) -> Change:
         return tenant, [], []
     changed = _next(tenant, now, status="deleted", display_name="")
     return changed, [tenant_events.tenant_deleted(changed.id, changed.version)], [_all_tokens(changed, endless=True)]
+
+
+def restore(
+    tenant: Tenant, archive: str, counts: Mapping[str, int]
+) -> tuple[Sequence[DomainEvent], Sequence[Revocation]]:
+    """The event of `tenant`, restored from `archive` with `counts` lines of each kind; a suspended one stays so."""
+    revocations = [_all_tokens(tenant, endless=True)] if tenant.status == "suspended" else []
+    return [tenant_events.tenant_restored(tenant.id, tenant.version, archive, counts)], revocations
 
 
 def _next(tenant: Tenant, now: datetime, status: Status | None = None, display_name: str | None = None) -> Tenant:

@@ -1,5 +1,7 @@
 """Events of tenants."""
 
+from collections.abc import Mapping
+
 from quartet_common.messaging.changed_values import changed_values
 from quartet_common.messaging.event_types import TENANT_DELETED
 from quartet_common.messaging.outbox import DomainEvent
@@ -11,6 +13,8 @@ TENANT_UPDATED = "users.tenant.updated.v1"
 TENANT_SUSPENDED = "users.tenant.suspended.v1"
 
 TENANT_RESUMED = "users.tenant.resumed.v1"
+
+TENANT_RESTORED = "users.tenant.restored.v1"
 
 
 def tenant_created(tenant: str) -> DomainEvent:
@@ -38,3 +42,9 @@ def tenant_resumed(tenant: str, version: int) -> DomainEvent:
 def tenant_deleted(tenant: str, version: int) -> DomainEvent:
     """A tenant was deleted; every service deletes its data."""
     return DomainEvent(TENANT_DELETED, f"tenants/{tenant}", version, {"id": tenant})
+
+
+def tenant_restored(tenant: str, version: int, archive: str, counts: Mapping[str, int]) -> DomainEvent:
+    """A tenant was restored from an archive, with so many lines of each kind."""
+    data = {"id": tenant, "archive": archive, "counts": dict(counts)}
+    return DomainEvent(TENANT_RESTORED, f"tenants/{tenant}", version, data)

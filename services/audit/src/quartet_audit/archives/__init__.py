@@ -1,0 +1,1 @@
+"""Archives of logs, and their restore in another deployment."""

@@ -1,0 +1,1 @@
+"""What metrics are: their types, units and meanings, of Quartet and of applications."""
