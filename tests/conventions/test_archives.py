@@ -27,6 +27,8 @@ EVERYWHERE = {
     "outbox": "events on their way, for milliseconds",
     "published_events": "copies of events that are in the log",
     "inbox": "ids of events that were taken in",
+    "dead_letters": "events of this deployment that have not had their effect yet",
+    "redrives": "numbers of dead letters that were sent again here",
     "idempotency_keys": "responses of this deployment, for a day",
     "revocations": "of tokens of this deployment; a suspended tenant is suspended again",
     "deleted_tenants": "only deleted tenants, which have no archive",

@@ -38,6 +38,8 @@ EXPORTED = {
 EVERYWHERE = {
     "outbox": "events of what is exported, for milliseconds",
     "published_events": "the same events, for some hours",
+    "dead_letters": "events of other exports that have not had their effect yet; /rabbitmq/dead-letters shows them",
+    "redrives": "numbers of dead letters that operators have sent again, for a month",
     "inbox": "ids of events that were taken in",
     "idempotency_keys": "hashes, and encrypted responses with what is exported, for a day",
     "data_jobs": "what was imported and exported, for some days; it is in the audit log",

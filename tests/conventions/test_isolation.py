@@ -79,6 +79,7 @@ from quartet_testing.isolation.records import (
     an_erasure_is_not_read,
     counts_are_apart,
     dead_letters_are_apart,
+    dead_letters_are_discarded_apart,
     dead_letters_are_redriven_apart,
     entries_are_counted_apart,
     entries_are_listed_apart,
@@ -127,6 +128,9 @@ TENANTLESS = {
     "keys.list_": "the platform's, by the scope that exists in its tenant only",
     "keys.rotate": "the platform's, by the scope that exists in its tenant only",
     "rabbitmq.outbox": "a depth and an age over all tenants, nothing of what is in it",
+    "rabbitmq.consumers": "whether the service takes events, nothing of what is in them",
+    "rabbitmq.pause": "the platform's, by the scope that exists in its tenant only",
+    "rabbitmq.resume": "the platform's, by the scope that exists in its tenant only",
     "rabbitmq.queues": "depths over all tenants, nothing of what is in them",
     "metrics.known": "is the same for everybody",
     "engine.read": "the platform's, by the scope that exists in its tenant only",
@@ -152,10 +156,12 @@ async def world(stack: Stack) -> AsyncIterator[World]:
         yield made
 
 
+REDRIVE_ROUTES = ("redrive", "redrives", "read_redrive", "cancel_redrive")
 EVERYWHERE: dict[str, Check] = {
     "data.export": exports_are_apart,
-    "rabbitmq.dead_letters": dead_letters_are_apart,
-    "rabbitmq.redrive": dead_letters_are_redriven_apart,
+    **{f"dead_letters.{name}": dead_letters_are_apart for name in ("list_", "counts", "read")},
+    **{f"dead_letters.{name}": dead_letters_are_redriven_apart for name in REDRIVE_ROUTES},
+    "dead_letters.discard": dead_letters_are_discarded_apart,
     "rabbitmq.replay": events_are_replayed_apart,
 }
 WITH_JOBS: dict[str, Check] = {

@@ -21,7 +21,7 @@ async def test_each_problem_has_a_section(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(AppContainer, "database", None)  # a worker that never runs needs none
-    named = {problems.EVENTS_WAIT, problems.NO_CONSUMER, problems.DEAD_LETTERS}
+    named = {problems.EVENTS_WAIT, problems.NO_CONSUMER, problems.DEAD_LETTERS, problems.PAUSED}
     for name, service in services.items():
         for readiness in (api_readiness(containers[name]), Worker(service, containers[name])._readiness):
             named.update(readiness._checks)

@@ -52,8 +52,11 @@ OF_PEOPLE = {"scim.read_me", "logins.change_password", "sessions.list_", "sessio
 
 
 NOT_CREATING = {
+    "rabbitmq.pause": "a paused consumer stays paused",
+    "rabbitmq.resume": "a consumer that takes events goes on",
+    "dead_letters.discard": "deletes what is there: nothing the second time",
+    "dead_letters.cancel_redrive": "a cancelled redrive stays cancelled",
     "archives.restore": "lines that are stored change nothing again",
-    "rabbitmq.redrive": "puts back what is dead-lettered: nothing the second time",
     "rabbitmq.replay": "the inbox of consumers skips what it has",
     "streams.pause": "a paused stream stays paused",
     "streams.resume": "a running stream stays running",

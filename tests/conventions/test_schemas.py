@@ -40,9 +40,15 @@ LIMITED = "request.limited.v1"
 ARCHIVED = "data.archived.v1"
 FAILURES = ("logging.failed.v1", "logging.recovered.v1")
 """What services publish when logging fails: libs/common and tests/e2e/faults have tests of them."""
+OPERATIONS = (
+    *("consumer.paused.v1", "consumer.resumed.v1"),
+    "dead_letter.discarded.v1",
+    *("redrive.created.v1", "redrive.finished.v1", "redrive.cancelled.v1"),
+)
+"""What services publish about dead letters and consumers: libs/common has tests of them."""
 JOBS = ("job.created.v1", "job.cancelled.v1", "job.ended.v1")
 """What services publish about jobs: libs/common has tests of them."""
-OF_EACH = (REFUSED, LIMITED, ARCHIVED, *FAILURES, *JOBS)
+OF_EACH = (REFUSED, LIMITED, ARCHIVED, *FAILURES, *OPERATIONS, *JOBS)
 """What every service publishes, under its own name."""
 COMMON = CHECKOUT / "libs/common/src/quartet_common/schemas"
 CONTRACTS = CHECKOUT / "contracts/events"

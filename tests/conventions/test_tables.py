@@ -14,6 +14,7 @@ TENANTLESS = {
     "published_events": "the journal of the outbox, in the same order; rows live for some hours",
     "logging_failures": "failures of logging that last; holds nothing of any tenant",
     "recorded_position": "how far the journal was compared with the audit log; holds nothing of any tenant",
+    "consumer_pauses": "which consumers of the service are paused, for all tenants; holds nothing of any tenant",
     "schema_migrations": "says which migrations were run; holds nothing of any tenant",
 }
 INDEXES = """
@@ -23,6 +24,9 @@ FROM pg_index JOIN pg_class index ON index.oid = indexrelid JOIN pg_class relati
 WHERE relation.relnamespace = $1::regnamespace"""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')"
 MAINTENANCE = {
+    "dead_letters_id": "lists those of all tenants for platform administrators, and finds one by its id",
+    "dead_letters_redrive": "finds what is sent next, of all tenants at once",
+    "redrives_running": "finds what is running, of all tenants at once",
     "data_jobs_open": "finds jobs that wait for a worker, of all tenants at once",
     "idempotency_keys_time": "finds what is old enough to be forgotten, of all tenants at once",
     "published_events_time": "finds what is old enough to be forgotten, of all tenants at once",

@@ -16,6 +16,7 @@ SMALLEST = {
     "imports.py": "--users 1000 --groups 10 --memberships 500",
     "logins.py": "1 1",
     "metric_ingest.py": "2000",
+    "processes.py": "1 2",
     "prometheus_queries.py": "100000 2",
     "verify_bundle.py": "5000",
     "visibility.py": "--rate 50 --seconds 3",

@@ -28,7 +28,10 @@ TRUE = [
     checks.response_schema_conformance,
 ]
 HELD = (
-    "/rabbitmq/dead-letters/redrive",
+    "/rabbitmq/dead-letters/discard",
+    "/pause",
+    "/resume",
+    "/rabbitmq/redrives",
     "/rabbitmq/replay",
     "/users/lookup",
     "/users/lookup/group-scopes",
@@ -38,7 +41,9 @@ HELD = (
     "/groups/bulk",
     "/groups/privileged",
 )
-"""Endings of paths that other tests try: redrive and replay have effects, the others are not reached by the proxy."""
+"""Endings of paths that other tests try: discard, redrives and replay have effects, the others are not reached by the
+proxy.
+"""
 
 
 @pytest.mark.parametrize("service", ["users", "groups"])

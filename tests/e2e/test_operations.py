@@ -91,10 +91,14 @@ async def test_queues_are_shown_with_their_consumers(api: Api, service: str) -> 
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_dead_letter_that_does_not_exist_is_not_redriven(api: Api, service: str) -> None:
-    listed = (await api.get(f"/{service}/rabbitmq/dead-letters")).json()
-    assert len(listed["dead_letters"]) <= listed["total"]
-    answer = await api.post(f"/{service}/rabbitmq/dead-letters/redrive", params={"id": str(uuid4())})
-    assert (answer.status_code, answer.json()) == (200, {"redriven": 0})
-    odd = await api.get(f"/{service}/rabbitmq/dead-letters", params={"limit": "many"})
+    nobodys = {"ids": [str(uuid4())]}
+    for path, body in (("redrives", nobodys), ("dead-letters/discard", {**nobodys, "reason": "a test"})):
+        answer = await api.post(f"/{service}/rabbitmq/{path}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "nothing_selected")
+        shown = await api.post(f"/{service}/rabbitmq/{path}", json={**body, "dry_run": True})
+        assert (shown.status_code, shown.json()) == (200, {"total": 0, "counts": []})
+    both = await api.post(f"/{service}/rabbitmq/redrives", json={**nobodys, "filter": {}})
+    assert (both.status_code, both.json()["code"]) == (400, "bad_body")
+    odd = await api.get(f"/{service}/rabbitmq/dead-letters", params={"count": "many"})
     assert (odd.status_code, odd.json()["code"]) == (400, "bad_parameter")
-    assert "limit" in odd.json()["detail"]
+    assert "count" in odd.json()["detail"]

@@ -185,13 +185,29 @@ def logs(
 
 
 @app.command()
-def restart(name: Annotated[str, typer.Argument(help="A process, or a service for both of its processes.")]) -> None:
-    """Stop one process gracefully and start it again. Its settings stay those of the last `up`."""
+def restart(
+    name: Annotated[
+        str | None, typer.Argument(help="A process, or a service or users-api and the like for all of its processes.")
+    ] = None,
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="One process after the other, without a failed request.")
+    ] = False,
+) -> None:
+    """Stop processes gracefully and start them again. Their settings stay those of the last `up`.
+
+    --rolling without a name runs the migrations, then restarts all apis and workers.
+    """
+    if name is None and not rolling:
+        raise typer.BadParameter("name a process or a service, or add --rolling for all apis and workers")
     from quartet_cli.console import progress
     from quartet_cli.stack import Stack
 
     with progress(out) as report:
-        Stack(home_path()).restart(name, report)
+        stack = Stack(home_path())
+        if rolling:
+            stack.restart_rolling(name, report)
+        elif name is not None:
+            stack.restart(name, report)
 
 
 @app.command()

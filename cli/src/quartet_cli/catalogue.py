@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from quartet_cli import accounts, binaries, environment, proxy_settings, settings
+from quartet_cli import accounts, binaries, environment, instances, proxy_settings, settings
 from quartet_cli.health import http_ready
 from quartet_cli.layout import Home
 from quartet_cli.ports import HOST
@@ -26,7 +28,12 @@ def programs(home: Home, state: State, services: Sequence[str], extra: Mapping[s
         rabbitmq.epmd_program(home, found, ports["epmd"]),
         rabbitmq.program(home, found, ports),
     ]
-    processes = [program(home, ports, s, process, extra) for s in services for process in ("api", "worker")]
+    processes = [
+        program(home, ports, service, process, extra, number)
+        for service in services
+        for process in instances.PROCESSES
+        for number in range(1, len(instances.of(ports, service, process)) + 1)
+    ]
     proxy = [nginx.program(home, found, ports), *certificate_watcher(home, extra)]
     return [*servers, *_engine(home, found, ports, extra), *processes, *proxy]
 
@@ -54,22 +61,35 @@ def certificate_watcher(home: Home, extra: Mapping[str, str]) -> list[Program]:
     return [Program(name=CERTIFICATES, command=command, directory=home.run, user=user)]
 
 
-def program(home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str]) -> Program:
-    """One process of a service. It is ready when its readiness probe is."""
-    if process == "api":
-        url = f"http://{HOST}:{ports[f'{service}-api']}"
-        health = f"{url}/{service}/health/ready"
-    else:
-        url = f"http://{HOST}:{ports[f'{service}-worker-private']}"
-        health = f"{url}/health/ready"
+def program(
+    home: Home, ports: dict[str, int], service: str, process: str, extra: Mapping[str, str], number: int = 1
+) -> Program:
+    """The `number`-th api or worker of a service. It is ready when its readiness probe is."""
+    name = instances.of(ports, service, process)[number - 1]
+    private = f"http://{HOST}:{ports[f'{name}-private']}"
+    url = f"http://{HOST}:{ports[name]}" if process == "api" else private
+    health = f"{private}/health/ready"  # another process may answer at the port of an api
     return Program(
-        name=f"{service}-{process}",
+        name=name,
         command=command(service, process),
         directory=home.run,
         url=url,
-        environment=environment.service(home, ports, service, process) | dict(extra),
+        environment=environment.service(home, ports, service, process, number) | dict(extra),
         check=lambda: http_ready(health),
     )
+
+
+def spares(ports: dict[str, int], programs: Sequence[Program]) -> list[Program]:
+    """The spare process of each api: it listens at the same port, and has a private port of the service's own."""
+    found = []
+    for api in programs:
+        port = ports.get(f"{instances.service_of(api.name)}{instances.SPARE}-private")
+        if instances.kind_of(api.name) == "api" and port is not None:  # an older stack may still run
+            health = f"http://{HOST}:{port}/health/ready"
+            variables = {**api.environment, "QUARTET_PRIVATE_PORT": str(port)}
+            name = f"{api.name}{instances.SPARE}"
+            found.append(replace(api, name=name, environment=variables, check=partial(http_ready, health)))
+    return found
 
 
 def command(service: str, process: str) -> tuple[str, ...]:
@@ -81,8 +101,8 @@ def stop_order(names: Sequence[str]) -> list[list[str]]:
     """Groups of processes that stop one after the other: first the proxy, then services, then their servers."""
     stages = [
         [name for name in names if name == "proxy"],
-        [name for name in names if name.endswith("-api")],
-        [name for name in names if name.endswith("-worker")],
+        [name for name in names if instances.kind_of(name) == "api"],
+        [name for name in names if instances.kind_of(name) == "worker"],
         [name for name in names if name in (exporters.POSTGRES, exporters.REDIS)],
         [name for name in names if name in ("postgres", "redis", "rabbitmq", "victoria-metrics")],
         [name for name in names if name == "epmd"],

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from quartet_cli import instances
 from quartet_cli.layout import SERVICES, Home
 from quartet_cli.ports import HOST
 
@@ -13,6 +14,7 @@ SECRETS = re.compile(r".*_(PASSWORD|SECRET|KEY|CLIENTS|TOKEN)")
 OWN = frozenset({
     # the launcher's own, or decided by it for each process
     "QUARTET_HOME", "QUARTET_PROFILE", "QUARTET_HOST", "QUARTET_PORT", "QUARTET_PRIVATE_HOST", "QUARTET_PRIVATE_PORT",
+    "QUARTET_SHARE_PORT",
     "QUARTET_SECRETS_DIR", "QUARTET_DATABASE_URL", "QUARTET_REDIS_URL", "QUARTET_BROKER_URL",
     *(f"QUARTET_{name.upper()}_URL" for name in SERVICES),
     # TLS: its proxy and its checks of health speak plain HTTP, on the loopback address
@@ -33,8 +35,11 @@ def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in names if name not in OWN}
 
 
-def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[str, str]:
-    """The variables of `<name>-<process>`; process is api, worker or migrate. Secrets come from files."""
+def service(home: Home, ports: dict[str, int], name: str, process: str, number: int = 1) -> dict[str, str]:
+    """The variables of the `number`-th `<name>-<process>`; process is api, worker or migrate. Secrets come from files.
+
+    Each process calls one api of each other service: the processes of a service call different ones.
+    """
     variables = {
         "HOME": str(home.run),  # another account could not look for files in root's
         "PYTHONUNBUFFERED": "1",
@@ -48,17 +53,21 @@ def service(home: Home, ports: dict[str, int], name: str, process: str) -> dict[
         "QUARTET_PRIVATE_HOST": HOST,
     }
     for other in SERVICES:
-        if f"{other}-api" in ports:
-            variables[f"QUARTET_{other.upper()}_URL"] = f"http://{HOST}:{ports[f'{other}-api']}"
+        if apis := instances.of(ports, other, "api"):
+            port = ports[apis[(number - 1) % len(apis)]]
+            variables[f"QUARTET_{other.upper()}_URL"] = f"http://{HOST}:{port}"
     if name == "metrics" and "victoria-metrics" in ports:
         variables["QUARTET_METRICS_ENGINE_URL"] = f"http://{HOST}:{ports['victoria-metrics']}"
     if (name, process) == ("audit", "migrate"):  # as the owner of its tables, which api and worker are not
         variables["QUARTET_SECRETS_DIR"] = str(home.secrets / "audit-owner")
         variables["QUARTET_DATABASE_URL"] = f"postgresql://quartet_audit_owner@{HOST}:{ports['postgres']}/quartet"
+    if process == "migrate":
+        return base() | variables
+    own = instances.of(ports, name, process)[number - 1]
+    variables["QUARTET_PRIVATE_PORT"] = str(ports[f"{own}-private"])
     if process == "api":
-        variables["QUARTET_PORT"] = str(ports[f"{name}-api"])
+        variables["QUARTET_PORT"] = str(ports[own])
+        variables["QUARTET_SHARE_PORT"] = "true"  # with the spare process of a rolling restart
     if process == "worker":
         variables["MALLOC_TRIM_THRESHOLD_"] = "131072"  # bytes after which glibc returns memory: as in the Dockerfile
-    if process != "migrate":
-        variables["QUARTET_PRIVATE_PORT"] = str(ports[f"{name}-{process}-private"])
     return base() | variables

@@ -1,4 +1,4 @@
-"""The commands `events`: replay events that RabbitMQ has lost after it had confirmed them."""
+"""The commands `events`: dead letters, and the replay of events that RabbitMQ has lost after it had confirmed them."""
 
 import re
 from collections.abc import Sequence
@@ -7,11 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
+from quartet_cli import dead_letter_commands
 from quartet_cli.api import Api, command
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import SERVICES
 
-app = typer.Typer(help="Publish events again that RabbitMQ has lost.", no_args_is_help=True)
+app = typer.Typer(help="Handle dead letters, and publish events again that RabbitMQ has lost.", no_args_is_help=True)
+app.add_typer(dead_letter_commands.app)
 UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION: Final = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]{{1,6}}){unit})?" for unit in UNITS))
 RULE: Final = "an RFC 3339 time with a time zone such as 2026-01-31T09:00:00Z, or a duration such as 2h or 1d12h"
@@ -21,7 +23,7 @@ REPLAY_SECONDS: Final = 300.0
 
 @app.callback()
 def events() -> None:
-    """Publish events again that RabbitMQ has lost."""
+    """Handle dead letters, and publish events again that RabbitMQ has lost."""
 
 
 @command(app, platform=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from quartet_cli import instances
 from quartet_cli.bringup import tail
 from quartet_cli.errors import QuartetError
 from quartet_cli.layout import Home
@@ -15,7 +16,7 @@ def files(home: Home, name: str | None) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(home.logs.glob("*.log")) if "@" not in path.stem}
     if name is None:
         return found
-    chosen = {each: path for each, path in found.items() if each == name or each.rpartition("-")[0] == name}
+    chosen = {each: found[each] for each in instances.meant(name, found)}
     if not chosen:
         raise QuartetError(f"No log of {name}. The logs are: {', '.join(found) or 'none yet'}")
     return chosen

@@ -13,10 +13,12 @@ from quartet_cli import (
     catalogue,
     confined,
     environment,
+    instances,
     leftovers,
     ports,
     preparation,
     problems,
+    rolling,
     settings,
     status,
     tenants,
@@ -34,6 +36,9 @@ from quartet_cli.supervisor import Supervisor
 
 SERVER_SECONDS = 90.0
 SERVICE_SECONDS = 120.0
+CONNECTIONS = 200
+CONNECTIONS_OF_A_PAIR = 24
+"""Connections to PostgreSQL of an api and a worker: two pools, their watches and the relay."""
 ENDED = ("STOPPED", "EXITED", "FATAL")
 
 
@@ -73,6 +78,12 @@ class Stack:
         """All supervised programs by name, in the order of their start."""
         return {p.name: p for p in catalogue.programs(self.home, self.state, self.services, self.extra_environment)}
 
+    @property
+    def spares(self) -> dict[str, Program]:
+        """The spare process of each api, by the name of the api."""
+        found = catalogue.spares(self.state.ports, list(self.programs.values()))
+        return {program.name.removesuffix(instances.SPARE): program for program in found}
+
     def environment(self, service: str, process: str) -> dict[str, str]:
         """The environment of `<service>-<process>`: api, worker or migrate."""
         return environment.service(self.home, self._ports(), service, process) | self.extra_environment
@@ -85,7 +96,9 @@ class Stack:
         """The state, address and health of all processes; all are stopped if the stack does not run."""
         if not self.state.ports:
             return []
-        found = status.gather(self.supervisor, list(self.programs.values()))
+        processes = self.supervisor.processes() if self.is_running() else {}
+        left = [spare for spare in self.spares.values() if spare.name in processes and processes[spare.name].pid]
+        found = status.gather(self.supervisor, [*self.programs.values(), *left])
         return problems.added(found, self.home.secrets / "prometheus/token")
 
     def is_running(self) -> bool:
@@ -159,7 +172,8 @@ class Stack:
     def _start_servers(self, report: Report) -> None:
         """Start PostgreSQL, Redis and RabbitMQ in parallel."""
         found = self._prepare(report)
-        self.supervisor.start([self._owned(program) for program in self.programs.values()], self._prefix("root"))
+        programs = [*self.programs.values(), *self.spares.values()]
+        self.supervisor.start([self._owned(program) for program in programs], self._prefix("root"))
         together(
             lambda: self._start_postgres(found, report),
             lambda: self._start_in_turn(("redis",), report),
@@ -205,7 +219,7 @@ class Stack:
         if self._port is not None:
             kept["proxy"] = state.ports["proxy"] = self._port
         ports.require_free(kept)
-        state.complete((*port_names(self.services), "proxy"))
+        state.complete((*port_names(self.services, self.extra_environment), "proxy"))
         if binaries.find().victoria_metrics is None:
             del state.ports["victoria-metrics"]  # so that the service says that there is no engine
         state.postgres_data = state.postgres_data or str(self.home.postgres_data)
@@ -214,7 +228,9 @@ class Stack:
 
     def _start_postgres(self, found: binaries.Binaries, report: Report) -> None:
         data = Path(self.state.postgres_data)
-        postgres.prepare(self.home, found, data, self.state.ports["postgres"])
+        pairs = sum(instances.count(self.extra_environment, service) for service in self.services)
+        connections = max(CONNECTIONS, CONNECTIONS_OF_A_PAIR * (pairs + 2))
+        postgres.prepare(self.home, found, data, self.state.ports["postgres"], connections)
         start_and_wait(self.supervisor, [self.programs["postgres"]], SERVER_SECONDS, report)
         postgres.make_roles(self.home, found, self.state.ports["postgres"])
 
@@ -222,17 +238,17 @@ class Stack:
         for name in names:
             start_and_wait(self.supervisor, [self.programs[name]], SERVER_SECONDS, report)
 
-    def _migrate(self, report: Report) -> None:
+    def _migrate(self, report: Report, *options: str) -> None:
         """Run the migrations of all services in parallel."""
-        together(*(partial(self._migrate_one, service, report) for service in self.services))
+        together(*(partial(self._migrate_one, service, report, options) for service in self.services))
 
-    def _migrate_one(self, service: str, report: Report) -> None:
+    def _migrate_one(self, service: str, report: Report, options: Sequence[str] = ()) -> None:
         name = f"{service}-migrate"
         report(name, "migrating")
         log = self.home.logs / f"{name}.log"
         with log.open("w") as output:
             done = subprocess.run(
-                [*self._prefix(self.user), *catalogue.command(service, "migrate")],
+                [*self._prefix(self.user), *catalogue.command(service, "migrate"), *options],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -288,19 +304,37 @@ class Stack:
         self.supervisor.signal(self._program(name).name, f"{signal_name}")
 
     def restart(self, name: str, report: Report = silent) -> None:
-        """Restart one process, or both processes of a service."""
-        names = [f"{name}-api", f"{name}-worker"] if name in self.services else [name]
-        programs = [self._program(each) for each in names]
+        """Restart one process, all of a kind (`users-api`), or all of a service."""
+        programs = self._meant(name)
         self._require_same_settings()
-        self.supervisor.stop_and_wait(names)
+        self.supervisor.stop_and_wait([program.name for program in programs])
         start_and_wait(self.supervisor, programs, SERVER_SECONDS, report)
+
+    def restart_rolling(self, name: str | None = None, report: Report = silent) -> None:
+        """Restart the processes that `name` means, or all apis and workers after their migrations, one after the other.
+
+        Raises QuartetError, with all processes running, for a migration that the running ones could not work with.
+        """
+        programs = (
+            self._meant(name) if name else [self._program(each) for each in self.programs if instances.kind_of(each)]
+        )
+        self._require_same_settings()
+        with exclusive(self.home, report):
+            if name is None:
+                self._migrate(report, "--rolling")
+            rolling.restart(self.supervisor, programs, self.spares, report)
+
+    def _meant(self, name: str) -> list[Program]:
+        found = instances.meant(name, self.programs) if self.is_running() else []
+        return [self._program(each) for each in found or [name]]
 
     def _program(self, name: str) -> Program:
         if not self.is_running():
             raise NotRunningError
-        if name not in self.programs:
+        known = self.programs | {spare.name: spare for spare in self.spares.values()}
+        if name not in known:
             raise QuartetError(f"No such process: {name}. The processes are: {', '.join(self.programs)}")
-        return self.programs[name]
+        return known[name]
 
     # ---- common ---------------------------------------------------------------------------------------------------
 

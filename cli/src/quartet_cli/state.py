@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from quartet_cli import ports
+from quartet_cli import instances, ports
 from quartet_cli.errors import QuartetError
 
 VERSION: Final = 2
@@ -44,17 +45,25 @@ class State:
         new.write_text(json.dumps(asdict(self), indent=1) + "\n")
         os.replace(new, path)  # noqa: PTH105  # atomic, as Path.replace, and says so
 
-    def complete(self, names: tuple[str, ...]) -> None:
-        """Choose a free port for each name without one."""
+    def complete(self, names: Collection[str]) -> None:
+        """Choose a free port for each name without one; ports of processes without a name here are given up."""
+        self.ports = {name: port for name, port in self.ports.items() if name in names or not _is_of_process(name)}
         missing = [name for name in names if name not in self.ports]
-        for name, port in zip(missing, ports.choose(len(missing), set(self.ports.values())), strict=True):
-            self.ports[name] = port
+        for start in range(0, len(missing), ports.BLOCK // 2):
+            some = missing[start : start + ports.BLOCK // 2]
+            self.ports |= dict(zip(some, ports.choose(len(some), set(self.ports.values())), strict=True))
 
 
-def port_names(services: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of all internal ports of a stack with some services."""
+def _is_of_process(name: str) -> bool:
+    """Whether a port is of an api or a worker."""
+    return instances.kind_of(name.removesuffix("-private")) is not None
+
+
+def port_names(services: Collection[str], settings: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The names of all internal ports of a stack with some services. Raises QuartetError for a number of processes that
+    cannot be.
+    """
     servers = ("postgres", "redis", "epmd", "rabbitmq", "rabbitmq-distribution", "victoria-metrics")
     numbers = ("rabbitmq-metrics", "proxy-metrics", "postgres-exporter", "redis-exporter")
-    return (
-        servers + numbers + tuple(f"{s}-{part}" for s in services for part in ("api", "api-private", "worker-private"))
-    )
+    processes = [name for s in services for name in instances.port_names(s, instances.count(settings or {}, s))]
+    return (*servers, *numbers, *processes)

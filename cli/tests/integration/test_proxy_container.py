@@ -6,9 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]  # it says nothing of its types
 
-from quartet_cli import binaries, ports
+from quartet_cli import binaries, instances, ports
 from quartet_cli.layout import CHECKOUT, SERVICES
 from quartet_cli.supervisor import wait_until
 from quartet_testing.authority import Authority
@@ -167,6 +169,84 @@ def test_the_container_serves_tls_checks_itself_and_reads_a_renewed_certificate(
     shutil.copy(new[1], tls[1]["QUARTET_PROXY_KEYFILE"])
     wait_until(lambda: serial() != first, 30, "the new certificate is not shown")
     assert running.poll() is None
+
+
+class Named(BaseHTTPRequestHandler):
+    """An api that says at which address it was asked."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(self.connection.getsockname()[0]).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def apis() -> Iterator[tuple[list[str], int]]:
+    """The addresses and the port of two apis of users."""
+    [port] = ports.choose(1, set())
+    addresses = ["127.0.0.3", "127.0.0.4"]
+    servers = [ThreadingHTTPServer((address, port), Named) for address in addresses]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield addresses, port
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_apis_that_are_started_and_stopped_get_and_lose_requests(
+    container: Container, apis: tuple[list[str], int]
+) -> None:
+    addresses, port = apis
+    names, tools = container.folder / "names", container.folder / "tools"
+    tools.mkdir()
+    (tools / "getent").write_text(f"#!/bin/sh\n[ $2 = users-api ] && cat {names}\n")
+    (tools / "getent").chmod(0o755)
+
+    def name(*wanted: str) -> None:
+        names.write_text("".join(f"{one} {kind}\n" for one in wanted for kind in ("STREAM", "DGRAM", "RAW")))
+
+    def asked() -> set[str]:
+        url = f"http://127.0.0.2:{container.port}/users/health/live"
+        answers = [httpx.get(url, trust_env=False) for _ in range(6)]
+        return {answer.text if answer.status_code == 200 else str(answer.status_code) for answer in answers}
+
+    name(addresses[0])
+    command = container.command({"QUARTET_USERS_UPSTREAM": f"users-api:{port}"})
+    command["env"]["PATH"] = f"{tools}:{command['env']['PATH']}"
+    with (container.folder / "log").open("w") as output:
+        process = subprocess.Popen(**command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        wait_until((container.folder / "nginx.pid").exists, 20, "nginx does not start")
+        wait_until(lambda: asked() == {addresses[0]}, 20, "the one api is not asked")
+        name(*addresses)
+        wait_until(lambda: asked() == {*addresses}, 20, "the new api is not asked")
+        name(addresses[1])
+        wait_until(lambda: asked() == {addresses[1]}, 20, "the old api is still asked")
+        name()  # as when the names cannot be looked up
+        assert asked() == {addresses[1]}
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_api_can_be_started_several_times_in_compose() -> None:
+    services = yaml.safe_load((CHECKOUT / "compose.yaml").read_text())["services"]
+    networks = set()
+    for service in SERVICES:
+        for process in instances.PROCESSES:
+            found = services[f"{service}-{process}"]
+            assert not {"container_name", "ports", "hostname"} & found.keys()
+            assert process == "worker" or isinstance(found["networks"], list), "no fixed address"
+        networks.update(set(services[f"{service}-api"]["networks"]) - {"backend"})
+        assert services["nginx"]["environment"][f"QUARTET_{service.upper()}_UPSTREAM"] == f"{service}-api:8000"
+    assert len(networks) == len(SERVICES), "an address of one service is never given to another one"
+    assert networks < services["nginx"]["networks"].keys()
 
 
 def test_compose_publishes_the_address_that_is_set_and_knows_every_variable_of_the_template() -> None:

@@ -289,7 +289,7 @@ def test_a_cluster_that_was_left_half_made_is_made_again(tmp_path: Path) -> None
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("7\n")
     try:
-        postgres.prepare(stack.home, binaries.find(), data, 20000)
+        postgres.prepare(stack.home, binaries.find(), data, 20000, 200)
         assert int((data / "PG_VERSION").read_text()) >= 15
         assert (data / "quartet-made").exists()
     finally:

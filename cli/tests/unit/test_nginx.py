@@ -51,7 +51,7 @@ def test_a_limit_of_connections_that_nginx_does_not_accept_is_named(tmp_path: Pa
 
 def test_the_template_names_one_upstream_per_service() -> None:
     text = (CHECKOUT / "deploy/nginx/quartet.conf.template").read_text()
-    assert set(re.findall(r"\$\{QUARTET_(\w+)_UPSTREAM\}", text)) == {service.upper() for service in SERVICES}
+    assert set(re.findall(r"\$\{QUARTET_(\w+)_SERVERS\}", text)) == {service.upper() for service in SERVICES}
 
 
 def test_everything_that_nginx_writes_is_below_the_home(tmp_path: Path) -> None:

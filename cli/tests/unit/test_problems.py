@@ -6,7 +6,7 @@ import pytest
 
 from quartet_cli import problems
 from quartet_cli.health import said
-from quartet_cli.problems import EventNumbers, failures_of, of_events, parse
+from quartet_cli.problems import EventNumbers, details_of, of_events, parse
 from quartet_cli.status import ProcessStatus, problems_of
 
 TEXT = """\
@@ -73,13 +73,13 @@ def test_a_problem_is_at_the_worker_of_its_service_and_else_at_one_that_answers(
 
 def test_failures_of_logging_are_problems_of_their_service() -> None:
     body = b'{"status": "ready", "checked": [], "logging_failures": {"queue": "7 messages wait"}}'
-    numbers = EventNumbers(failures=failures_of(body))
+    numbers = EventNumbers(failures=details_of(body, "logging_failures"))
     assert of_events({"audit": numbers}, {"audit"}) == {"audit": ["logging fails (queue): 7 messages wait"]}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"logging_failures": 1}'])
 def test_a_health_answer_without_failures_of_logging_has_none(body: bytes) -> None:
-    assert failures_of(body) == {}
+    assert details_of(body, "logging_failures") == {}
 
 
 def test_processes_with_the_same_problem_stand_together() -> None:
@@ -104,3 +104,10 @@ def test_processes_with_the_same_problem_stand_together() -> None:
 )
 def test_a_health_answer_is_put_into_words(body: bytes, words: str) -> None:
     assert said(body) == words
+
+
+def test_a_paused_consumer_is_a_problem_that_says_who_paused_it() -> None:
+    body = b'{"status": "ready", "paused": {"quartet.audit": "paused by ops since 2026-01-31T09:00:00Z: a test"}}'
+    numbers = EventNumbers(paused=details_of(body, "paused"))
+    text = "consumer paused: quartet.audit, paused by ops since 2026-01-31T09:00:00Z: a test"
+    assert of_events({"audit": numbers}, {"audit"}) == {"audit": [text]}

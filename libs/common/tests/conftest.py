@@ -148,7 +148,7 @@ async def channel(container: AppContainer[CommonConfig]) -> AsyncIterator[aio_pi
         for name in (*(names.delay(seconds) for seconds in RETRY_DELAYS), names.main, names.dead):
             await (await made.get_queue(name)).purge()
         async with container.database.transaction() as database:
-            await database.execute("TRUNCATE outbox, inbox")
+            await database.execute("TRUNCATE outbox, inbox, dead_letters, redrives, consumer_pauses")
         yield made
 
 

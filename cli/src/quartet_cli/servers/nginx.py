@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_cli import confined, proxy_settings, settings
+from quartet_cli import confined, instances, proxy_settings, settings
 from quartet_cli.accounts import is_root
 from quartet_cli.binaries import Binaries
 from quartet_cli.errors import QuartetError
@@ -82,7 +82,7 @@ def _make_folder(folder: Path) -> None:
 def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
     """The variables of the template for a native stack: services on loopback, without TLS. Raises QuartetError."""
     proxy = proxy_settings.read(given)
-    found = {f"QUARTET_{s.upper()}_UPSTREAM": f"{HOST}:{ports.get(f'{s}-api', 1)}" for s in SERVICES}
+    found = {f"QUARTET_{s.upper()}_SERVERS": upstreams(ports, s) for s in SERVICES}
     found |= {f"QUARTET_{s.upper()}_NAME": f"{s}-api" for s in SERVICES}
     found |= {f"QUARTET_UPSTREAM_{name}": "" for name in ("TRUST", "CERTFILE", "KEYFILE")}
     return found | {
@@ -94,6 +94,15 @@ def values(ports: dict[str, int], given: Mapping[str, str]) -> dict[str, str]:
         "QUARTET_UPSTREAM_SCHEME": "http",
         "QUARTET_UPSTREAM_VERIFY": "off",
     }
+
+
+def upstreams(ports: dict[str, int], service: str) -> str:
+    """The apis of a service; port 1 refuses requests for a service that the stack does not run.
+
+    One that refuses a connection gets no requests for a second: that is not asked of one that is alone.
+    """
+    apis = [ports[name] for name in instances.of(ports, service, "api")] or [1]
+    return " ".join(f"server {HOST}:{port} max_fails=1 fail_timeout=1s;" for port in apis)
 
 
 def listen(proxy: ProxySettings, port: int) -> str:

@@ -36,8 +36,11 @@ def program(binaries: Binaries, data: Path, port: int) -> Program:
     )
 
 
-def prepare(home: Home, binaries: Binaries, data: Path, port: int) -> None:
-    """Create the cluster if it does not exist and write its configuration; needs no running server."""
+def prepare(home: Home, binaries: Binaries, data: Path, port: int, connections: int) -> None:
+    """Create the cluster if it does not exist and write its configuration; needs no running server.
+
+    `connections` is the number that it accepts.
+    """
     data.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     data.mkdir(exist_ok=True, mode=0o700)
     if is_root():
@@ -45,16 +48,16 @@ def prepare(home: Home, binaries: Binaries, data: Path, port: int) -> None:
         os.chown(data, account.pw_uid, account.pw_gid)
     if not (data / "quartet-made").exists():
         _make_cluster(home, binaries, data)
-    write_private(data / "postgresql.conf", _configuration(port), owner_of=data)
+    write_private(data / "postgresql.conf", _configuration(port, connections), owner_of=data)
     write_private(data / "pg_hba.conf", HBA, owner_of=data)
 
 
-def _configuration(port: int) -> str:
+def _configuration(port: int, connections: int) -> str:
     settings = {
         "listen_addresses": f"'{HOST}'",
         "port": str(port),
         "unix_socket_directories": "''",
-        "max_connections": "200",
+        "max_connections": str(connections),
         "shared_buffers": "128MB",
         "password_encryption": "'scram-sha-256'",  # the name of a method
         "log_line_prefix": "'%m [%p] %q%u@%d '",

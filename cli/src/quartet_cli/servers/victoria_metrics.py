@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from quartet_cli import instances
 from quartet_cli.health import http_ready
 from quartet_cli.layout import Home
 from quartet_cli.ports import HOST
@@ -63,9 +64,10 @@ def prepare(home: Home, ports: Mapping[str, int], services: Sequence[str], serve
     port).
     """
     processes = [
-        _target(ports[f"{service}-{process}-private"], service=service, process=process)
+        _target(ports[f"{name}-private"], service=service, process=process)
         for service in services
-        for process in ("api", "worker")
+        for process in instances.PROCESSES
+        for name in instances.of(ports, service, process)
     ]
     token = {"credentials_file": str(home.secrets / "prometheus/token")}
     jobs = [_job("quartet", processes) | {"authorization": token}]

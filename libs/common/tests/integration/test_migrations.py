@@ -10,7 +10,7 @@ import pytest
 
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.connections import Connection, connect_once
-from quartet_common.data.migrations import Migration, MigrationError, check_schema, migrate
+from quartet_common.data.migrations import Migration, MigrationError, check_schema, is_newer, migrate
 from quartet_common.runtime.process import COMMON, require_schema
 
 Connect = Callable[[], Awaitable[Connection]]
@@ -18,6 +18,7 @@ TWO = [
     Migration(1, "first", "CREATE TABLE first (id integer); INSERT INTO first VALUES (1)"),
     Migration(2, "second", "CREATE TABLE second (id integer)"),
 ]
+CONTRACT = Migration(3, "third", "-- contract: 0002\nDROP TABLE first")
 
 
 @pytest.fixture
@@ -83,13 +84,44 @@ async def test_a_file_is_applied_and_noted_in_one_transaction(connect: Connect) 
     assert await connection.fetchval("SELECT to_regclass('third') IS NULL")
 
 
-async def test_a_schema_newer_than_the_code_is_refused_and_left_alone(connect: Connect) -> None:
+async def test_code_runs_on_a_schema_that_later_migrations_have_expanded_and_leaves_it_alone(connect: Connect) -> None:
     connection = await connect()
     await migrate(connection, "probe", TWO)
-    for refused in (check_schema, migrate):
-        with pytest.raises(MigrationError, match=r"version 2, newer than this code \(1\)"):
-            await refused(connection, "probe", TWO[:1])
+    await check_schema(connection, "probe", TWO[:1])
+    assert await migrate(connection, "probe", TWO[:1]) == 0
+    assert await is_newer(connection, "probe", TWO[:1])
+    assert not await is_newer(connection, "probe", TWO)
     assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 2
+
+
+async def test_code_older_than_a_contract_migration_needs_is_refused_and_the_schema_left_alone(
+    connect: Connect,
+) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", [*TWO, CONTRACT])
+    for refused in (check_schema, migrate):
+        with pytest.raises(MigrationError, match=r"version 3, newer than this code \(1\), and needs .* knows 0002"):
+            await refused(connection, "probe", TWO[:1])
+    await check_schema(connection, "probe", TWO)
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 3
+
+
+async def test_a_contract_migration_is_not_applied_while_processes_run_that_it_would_break(connect: Connect) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", TWO[:1])
+    with pytest.raises(MigrationError, match=r"0003_third.sql needs code that knows 0002, .* running .* know 0001"):
+        await migrate(connection, "probe", [*TWO, CONTRACT], rolling=True)
+    assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == 1
+    assert await migrate(connection, "probe", TWO, rolling=True) == 1
+    assert await migrate(connection, "probe", [*TWO, CONTRACT], rolling=True) == 1
+
+
+async def test_a_table_of_migrations_without_the_column_of_contracts_is_read(connect: Connect) -> None:
+    connection = await connect()
+    await migrate(connection, "probe", TWO)
+    await connection.execute("ALTER TABLE schema_migrations DROP COLUMN lowest")
+    await check_schema(connection, "probe", TWO)
+    assert await migrate(connection, "probe", [*TWO, CONTRACT]) == 1
 
 
 async def test_a_schema_older_than_the_code_is_not_started_on(connect: Connect) -> None:
@@ -110,14 +142,18 @@ async def test_a_file_that_was_edited_after_it_was_applied_is_refused(connect: C
             await refused(connection, "probe", edited)
 
 
-async def test_a_process_does_not_start_on_a_schema_newer_than_itself(config: ServiceConfig) -> None:
+async def test_a_process_starts_on_a_newer_schema_unless_that_needs_newer_code(config: ServiceConfig) -> None:
     await require_schema("quartet_common", config)
     connection = await connect_once(config)
-    newer = "INSERT INTO schema_migrations (component, version, name, checksum) VALUES ($1, 99, 'future', '')"
+    newer = (
+        "INSERT INTO schema_migrations (component, version, name, checksum, lowest) VALUES ($1, $2, 'future', '', $3)"
+    )
     try:
-        await connection.execute(newer, COMMON)
+        await connection.execute(newer, COMMON, 98, 0)
+        await require_schema("quartet_common", config)
+        await connection.execute(newer, COMMON, 99, 99)
         with pytest.raises(SystemExit, match="newer than this code"):
             await require_schema("quartet_common", config)
     finally:
-        await connection.execute("DELETE FROM schema_migrations WHERE version = 99")
+        await connection.execute("DELETE FROM schema_migrations WHERE version >= 98")
         await connection.close()

@@ -19,15 +19,28 @@ from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.deliveries import ATTEMPT_HEADER
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.event_types import REVOKED
+from quartet_common.messaging.redrive import RedriveSender
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import RETRY_DELAYS, QueueNames, revocation_queue
 from quartet_common.runtime import revocation_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.process import Service
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import rabbitmq
+from quartet_common.web.blueprints import dead_letters, rabbitmq
 from quartet_testing.conditions import eventually
-from quartet_testing.messaging import NAMES, Channel, Container, MakeEvent, Thing, add, drained, relay_of, running
+from quartet_testing.messaging import (
+    NAMES,
+    Channel,
+    Container,
+    MakeEvent,
+    Thing,
+    add,
+    drained,
+    messages_in,
+    relay_of,
+    running,
+    store_dead_letters,
+)
 from quartet_testing.services import new_tenant, run_service
 
 REVOCATIONS = QueueNames(revocation_queue("common"))
@@ -182,6 +195,7 @@ async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_r
     def create_app(made: AppContainer[ServiceConfig]) -> Quart:
         app = create_base_app(made, title="Common")
         app.register_blueprint(rabbitmq.blueprint, url_prefix="/common/rabbitmq")
+        app.register_blueprint(dead_letters.blueprint, url_prefix="/common/rabbitmq")
         return app
 
     service: Service[Any] = Service("quartet_common", type(config), create_app, lambda _: [])
@@ -189,11 +203,20 @@ async def test_one_that_cannot_be_read_is_a_dead_letter_that_operators_see_and_r
         headers = operated.tokens.headers(tenant, ["events:manage"])
         queues = await (await operated.client.get("/common/rabbitmq/queues", headers=headers)).get_json()
         assert {REVOCATIONS.main, REVOCATIONS.dead, NAMES.main} <= {queue["name"] for queue in queues["queues"]}
+        await store_dead_letters(container, REVOCATIONS.service)
         answer = await (await operated.client.get("/common/rabbitmq/dead-letters", headers=headers)).get_json()
         [letter] = answer["dead_letters"]
-        assert (letter["id"], letter["tenant"]) == ("the-id", tenant)
+        assert (letter["message_id"], letter["tenant"], letter["consumer"]) == ("the-id", tenant, REVOCATIONS.service)
         assert letter["reason"].startswith("ValidationError: Invalid enum value 'everybody'")
-        done = await operated.client.post("/common/rabbitmq/dead-letters/redrive", headers=headers)
-        assert await done.get_json() == {"redriven": 1}
+        body = {"ids": [letter["id"]]}
+        done = await operated.client.post("/common/rabbitmq/redrives", json=body, headers=headers)
+        assert done.status_code == 202
+    sender = RedriveSender("common", container.broker, lambda: container.database, container.clock)
+
+    async def is_sent() -> bool:
+        await sender.run()
+        return await messages_in(channel, REVOCATIONS.main) == 1
+
+    await eventually(is_sent, "the dead letter to be sent back")
     back = await (await channel.get_queue(REVOCATIONS.main)).get(no_ack=True)
     assert back.body == encode(bad)

@@ -1,9 +1,8 @@
 """Deleted tenants: everything of theirs goes, of nobody else's, whatever happens meanwhile; and nothing comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,14 +17,14 @@ from quartet_common.core.clock import utc_now
 from quartet_common.core.errors import UnavailableError
 from quartet_common.data import tenant_rows
 from quartet_common.data.connections import Connection
-from quartet_common.messaging import dead_letters, event_types, inbox
+from quartet_common.messaging import event_types, inbox
 from quartet_common.messaging.consumer import Consumer
 from quartet_common.messaging.envelope import Event, encode
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, revocation_queue
 from quartet_common.runtime import tenant_deletion
-from quartet_common.runtime.tenant_deletion import DropLetters, Eraser, Erasure
-from quartet_testing.messaging import Container, MakeEvent
+from quartet_common.runtime.tenant_deletion import Eraser, Erasure
+from quartet_testing.messaging import Container, MakeEvent, store_dead_letters
 from quartet_testing.services import new_tenant
 
 MAKE = """
@@ -53,14 +52,10 @@ class Service:
 
     def __init__(self, container: Container) -> None:
         self.database = container.database
-        self.drop_letters: DropLetters = partial(dead_letters.drop, container.broker, QUEUES)
         self.now = utc_now() + timedelta(seconds=5)  # behind every tombstone of the test
 
     def eraser(self, **options: Any) -> Eraser:
-        return Eraser(lambda: self.database, lambda: self.now, Erasure(**{"batch": 3, **options}), self.drop)
-
-    async def drop(self, tenants: Collection[str]) -> Mapping[str, int]:
-        return await self.drop_letters(tenants)
+        return Eraser(lambda: self.database, lambda: self.now, Erasure(**{"batch": 3, **options}))
 
     async def run(self, statement: str, *values: Any) -> Any:
         async with self.database.connection() as connection:
@@ -206,48 +201,34 @@ async def put(channel: AbstractChannel, queue: str, *bodies: bytes) -> None:
         await channel.default_exchange.publish(Message(body), queue)
 
 
-async def taken(channel: AbstractChannel, queue: str) -> list[bytes]:
-    """What lies in a queue, which is empty then."""
-    source, found = await channel.get_queue(queue), list[bytes]()
-    while (message := await source.get(no_ack=True, fail=False)) is not None:
-        found.append(message.body)
-    return found
+async def letters_of(container: Container, tenants: Collection[str]) -> list[bytes]:
+    """The payloads of the dead letters of tenants, oldest first."""
+    async with container.database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT body FROM dead_letters WHERE tenant_id = ANY($1::text[]) ORDER BY id", list(tenants)
+        )
+    return [row["body"] for row in rows]
 
 
 async def test_dead_letters_of_the_tenant_go_and_those_of_others_stay_as_they_were(
-    service: Service, channel: AbstractChannel, event: MakeEvent
+    service: Service, container: Container, channel: AbstractChannel, event: MakeEvent
 ) -> None:
     gone, other = new_tenant(), new_tenant()
     odd = [b"no event", b"[1]", b'{"tenantid": ["%s"]}' % gone.encode()]
     kept = [encode(event(other)), *odd, encode(event(other))]
     for queue in (names.dead for names in QUEUES):
-        await taken(channel, queue)
-        await put(channel, queue, encode(event(gone)), kept[0], encode(event(gone)), *kept[1:], encode(event(gone)))
+        await (await channel.get_queue(queue)).purge()
+        await put(channel, queue, encode(event(gone)), kept[0], encode(event(gone)), *kept[1:])
+    await store_dead_letters(container, *(names.service for names in QUEUES))
     await service.bury(gone)
+    for queue in (names.dead for names in QUEUES):
+        await put(channel, queue, encode(event(gone)))
+    await store_dead_letters(container, *(names.service for names in QUEUES))  # these are of a deleted tenant already
+    assert len(await letters_of(container, [gone])) == 4
     await service.eraser().run()
     assert await service.due(gone) == service.now  # something was found: looked again at once
-    for queue in (names.dead for names in QUEUES):
-        assert await taken(channel, queue) == kept
-
-
-async def test_rows_go_while_rabbitmq_is_away_and_the_tenant_stays_due_until_it_is_back(service: Service) -> None:
-    tenant = new_tenant()
-    await service.fill(tenant)
-    await service.bury(tenant)
-    service.now += timedelta(days=1)
-    drop = service.drop_letters
-
-    async def away(_: Collection[str]) -> Mapping[str, int]:
-        raise UnavailableError("rabbitmq")
-
-    service.drop_letters = away
-    with pytest.raises(UnavailableError):
-        await service.eraser().run()
-    assert await service.left(tenant) == [0, 0, 0]
-    assert await service.due(tenant) is not None
-    service.drop_letters = drop
-    await service.eraser().run()
-    assert await service.due(tenant) is None
+    assert await letters_of(container, [gone]) == []
+    assert await letters_of(container, [other, ""]) == [*kept, *kept]
 
 
 async def test_a_dead_letter_that_is_put_back_has_no_effect_once_its_tenant_is_deleted(

@@ -89,11 +89,8 @@ async def test_a_deleted_tenant_has_no_origins_also_once_its_row_is_gone_and_get
     async with container.database.transaction() as connection:
         await tenant_deletion.record_tombstone(connection, tenant)
 
-    async def no_letters(_: Any) -> dict[str, int]:
-        return {}
-
     behind = utc_now() + timedelta(seconds=5)
-    await Eraser(lambda: container.database, lambda: behind, Erasure(), no_letters).run()
+    await Eraser(lambda: container.database, lambda: behind, Erasure()).run()
     assert await stored(container, tenant) == []
     await origins.refresh()
     assert origins.allowed(own, tenant) is origins.allowed(own, None) is None

@@ -48,6 +48,20 @@ def test_a_changed_text_has_another_checksum(sql_folder: SqlFolder) -> None:
     assert before.checksum != after.checksum
 
 
+def test_a_contract_migration_names_what_code_must_know(sql_folder: SqlFolder) -> None:
+    found = read_migrations(sql_folder(_0001_first="SELECT 1", _0002_more="-- Why.\n-- contract: 0001\nSELECT 2"))
+    assert [one.lowest for one in found] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["-- contract", "-- contract: 1", "-- contract: 0003", "-- contract: 0001\n-- contract: 0002", "-- contracts"],
+)
+def test_a_contract_line_that_cannot_be_read_is_refused(sql_folder: SqlFolder, sql: str) -> None:
+    with pytest.raises(MigrationError, match=r"0002_more.sql: a contract migration has one line like"):
+        read_migrations(sql_folder(_0001_first="SELECT 1", _0002_more=f"{sql}\nSELECT 2"))
+
+
 def test_the_migrations_of_this_library_are_found() -> None:
     assert find_migrations("quartet_common")[0].name == "messaging"
 

@@ -56,7 +56,7 @@ async def test_a_process_that_stops_is_not_ready_though_all_is_well() -> None:
 
 async def test_failures_of_logging_are_a_detail_and_take_no_readiness_away() -> None:
     failures = {"outbox": "7 events wait"}
-    readiness = Readiness({"a": good}, asyncio.Event(), lambda: failures)
+    readiness = Readiness({"a": good}, asyncio.Event(), lambda: {"logging_failures": failures, "paused": {}})
     expected = {"status": "ready", "checked": ["a"], "logging_failures": {"outbox": "7 events wait"}}
     assert await readiness.report() == (expected, 200)
     failures.clear()

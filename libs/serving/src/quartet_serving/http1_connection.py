@@ -31,6 +31,9 @@ class Open(Protocol):
     def close_if_idle(self) -> None:
         """Close the connection unless a request runs; that one closes it."""
 
+    def is_recent(self, seconds: float) -> bool:
+        """Whether the connection is idle, for less than `seconds`: a request may be on its way."""
+
     def close_if_late(self, now: float) -> None:
         """Close the connection if its deadline has passed, by the loop's clock."""
 
@@ -335,6 +338,11 @@ class Connection(asyncio.Protocol):
             self._ignoring_input = self._ended = True
             self.deadline = self._host.loop.time() + LINGER
             self._transport.close()
+
+    def is_recent(self, seconds: float) -> bool:
+        """Whether the connection is idle, for less than `seconds`: a request may be on its way."""
+        idle = self.deadline is not None and not self._ended
+        return idle and self._host.loop.time() < cast(float, self.deadline) - self._host.keep_alive + seconds
 
     def close_if_late(self, now: float) -> None:
         """Refuse a request that arrives too slowly; close at the deadline, if the client has everything or takes

@@ -291,6 +291,10 @@ class Http2Connection(asyncio.Protocol):
         self._deadline = self._now + LINGER
         self._transport.close()
 
+    def is_recent(self, _: float) -> bool:
+        """Never: GOAWAY says which requests were not processed, and clients send these again (RFC 9113 section 6.8)."""
+        return False
+
     def close_if_idle(self) -> None:
         """Close if no stream is open, else after the last one. GOAWAY is not sent before: after it, clients that use h2
         receive nothing more.

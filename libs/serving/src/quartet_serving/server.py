@@ -1,11 +1,15 @@
 """The server: listening sockets, and the start and end of an ASGI application behind them."""
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import logging
 import signal
 import socket
 import ssl
+import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -24,7 +28,18 @@ KEEP_ALIVE = 75.0
 HANDSHAKE = 10.0
 """Timeout of the TLS handshake in seconds."""
 DRAIN = 0.3
-"""Seconds in which responses close their connections before idle ones are closed."""
+"""Seconds in which responses close their connections, and new ones are accepted, before the port is closed."""
+LAST_ACCEPTS = 0.05
+"""Seconds in which the connections that the kernel has already made are accepted before the port is closed."""
+IDLE_AT_END = 2.0
+"""Seconds without a request after which a connection is closed at the end: more than a proxy keeps idle connections
+(1 s), so that the proxy closes them, and none of its requests meets a closing connection.
+"""
+DROP_NEW = struct.pack("=" + "HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
+"""A socket filter (Linux, filter.h): load byte 13 of the TCP header, drop the packet if SYN is set in it."""
+CHOOSE_SECOND = struct.pack("=HBBI", 0x06, 0, 0, 1)
+"""A program that chooses the second of the sockets of a port: the one that listened later; no effect without one."""
+SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF = 26, 51, 68
 BACKLOG = 1024
 """Connections that wait to be accepted."""
 STARTUP = 60.0
@@ -40,19 +55,25 @@ HTTP2 = ("h2", "http/1.1")
 class Settings:
     """The settings of a server on `host`:`port`, with TLS if there is a `context`, which is renewed in place.
 
-    `shutdown_timeout` is the time of running requests at the end, in seconds.
+    `shutdown_timeout` is the time of running requests at the end, and `idle_at_end` that of idle connections, in
+    seconds. With `shares_port` another process of
+    the same user can listen on the port too, so that it can take over.
     """
 
     host: str
     port: int
     shutdown_timeout: float
     context: ssl.SSLContext | None = None
+    shares_port: bool = False
+    idle_at_end: float = IDLE_AT_END
 
     def listen(self) -> socket.socket:
         """The listening socket. Raises OSError if the port is in use."""
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.shares_port:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((self.host, self.port))
             listener.setblocking(False)
         except OSError:
@@ -61,31 +82,70 @@ class Settings:
         return listener
 
 
-async def serve_app(app: "Quart", settings: Settings, stopping: asyncio.Event, trusted_proxies: int = 0) -> None:
-    """Start `app`, serve it until `stopping` is set, and end it."""
+async def serve_app(
+    app: "Quart",
+    settings: Settings,
+    stopping: asyncio.Event,
+    trusted_proxies: int = 0,
+    listening: asyncio.Event | None = None,
+) -> None:
+    """Start `app`, serve it until `stopping` is set, and end it. `listening` is set when it takes connections."""
     async with asyncio.timeout(STARTUP):
         await app.startup()
     try:
-        await serve(BehindProxies(app, trusted_proxies) if trusted_proxies else app, settings, stopping)
+        served = BehindProxies(app, trusted_proxies) if trusted_proxies else app
+        await serve(served, settings, stopping, listening)
     finally:
         async with asyncio.timeout(settings.shutdown_timeout):
             await app.shutdown()
 
 
-async def serve(app: App, settings: Settings, stopping: asyncio.Event) -> None:
-    """Serve an ASGI application that needs no start and no end until `stopping` is set.
+async def serve(app: App, settings: Settings, stopping: asyncio.Event, listening: asyncio.Event | None = None) -> None:
+    """Serve an ASGI application that needs no start and no end until `stopping` is set. `listening` is set when it
+    takes connections.
 
-    For DRAIN seconds responses then close their connections, so that no proxy sends a request into a connection that is
-    being closed; running requests are finished after that.
+    For DRAIN seconds responses then close their connections. Then the port is closed, and connections are closed when
+    they have been idle, so that no proxy sends a request into a connection that is being closed. Running requests are
+    finished.
     """
     _freeze_objects()
     server = _Server(app, settings, stopping)
     try:
         await server.open()
+        if listening is not None:
+            listening.set()
         await stopping.wait()
         await asyncio.sleep(DRAIN)
+        await server.drain()
     finally:
         await server.close()
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Have the kernel (Linux) give new connections to the other process that listens on the port. Without one it drops
+    the packets that open connections: clients send them again after a second, and are refused then.
+
+    Otherwise closing the port would reset a connection that the kernel has made and the process has not accepted, with
+    the request in it.
+    """
+    if sys.platform != "linux":
+        return
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        _attach(listener, SO_ATTACH_REUSEPORT_CBPF, CHOOSE_SECOND)
+    _attach(listener, SO_ATTACH_FILTER, DROP_NEW)
+
+
+def _attach(listener: socket.socket, option: int, program: bytes) -> None:
+    code = ctypes.create_string_buffer(program, len(program))
+    with contextlib.suppress(OSError):  # a kernel that cannot do it
+        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+
+
+def _detach(listener: socket.socket) -> None:
+    """Remove the choice, which would stay with the port."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # there is none
+            listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def _freeze_objects() -> None:
@@ -102,14 +162,16 @@ class _Server:
         self._settings = settings
         self._host = Host(app, stopping, KEEP_ALIVE)
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Listen. Raises OSError if the port is in use."""
         context, loop = self._settings.context, asyncio.get_running_loop()
+        self._listener = self._settings.listen()
         self._server = await loop.create_server(
             self._connection,
-            sock=self._settings.listen(),
+            sock=self._listener,
             backlog=BACKLOG,
             ssl=context,
             ssl_handshake_timeout=None if context is None else HANDSHAKE,
@@ -118,6 +180,18 @@ class _Server:
 
     def _connection(self) -> "_Negotiated":
         return _Negotiated(self._host)
+
+    async def drain(self) -> None:
+        """Close the port without losing a connection, and wait until none was used in the last `idle_at_end` s."""
+        if self._server is None or self._listener is None:
+            return
+        turn_away(self._listener)
+        await asyncio.sleep(LAST_ACCEPTS)
+        _detach(self._listener)
+        self._server.close()
+        recent = self._settings.idle_at_end
+        while any(one.is_recent(recent) for one in self._host.connections):  # noqa: ASYNC110  # time decides
+            await asyncio.sleep(LAST_ACCEPTS)
 
     async def close(self) -> None:
         """Stop listening, close idle connections, and wait for running requests, up to the graceful timeout."""

@@ -14,11 +14,12 @@ from quartet_common.core.caller import Caller
 from quartet_common.data.connections import Connection
 from quartet_common.messaging import outbox
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.dead_letters import DeadLetters
 from quartet_common.messaging.deliveries import DELIVERIES_HEADER
 from quartet_common.messaging.envelope import BATCH_CONTENT_TYPE, Event, encode_batch
 from quartet_common.messaging.outbox import DomainEvent
 from quartet_common.messaging.relay import Relay
-from quartet_common.messaging.stats import OutboxStats, read_outbox
+from quartet_common.messaging.stats import OutboxStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Handler, Subscription
 from quartet_common.messaging.topology import EVENTS_HEADER, EXCHANGE, QueueNames
 from quartet_common.runtime.container import AppContainer
@@ -117,6 +118,14 @@ async def taken_from(channel: Channel, name: str) -> AbstractIncomingMessage:
     message = await eventually(found, f"a message is in {name}")
     assert message is not None
     return message
+
+
+async def store_dead_letters(container: AppContainer[Any], *consumers: str) -> None:
+    """Store the dead letters that wait in the queues of `consumers`, as a worker does."""
+    names = [QueueNames(one).dead for one in consumers]
+    async with container.broker.connection("test") as connection:
+        queues = await read_queues(connection, names)
+        await DeadLetters(consumers).take(connection, container.database, queues)
 
 
 async def messages_in(channel: Channel, name: str) -> int:

@@ -22,7 +22,7 @@ from quartet_audit.streams.stream_usecases import Streams
 from quartet_common.auth.sealing import WrongMasterKeyError
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import rabbitmq, totals
+from quartet_common.web.blueprints import dead_letters, rabbitmq, totals
 from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
@@ -87,7 +87,7 @@ APPLICATION_EVENT = {
 """The JSON Schema of what `ApplicationEvent.published` makes, for the AsyncAPI document."""
 READING = "audit:read"
 """The scope of the routes whose requests are counted as reads of a log."""
-REFERENCE = Reference(EXAMPLES, PARAMETERS)
+REFERENCE = Reference({**EXAMPLES, **rabbitmq.examples("audit")}, PARAMETERS)
 """Additions to the OpenAPI document."""
 
 
@@ -125,6 +125,7 @@ def create_app(container: AppContainer[AuditConfig]) -> Quart:
     app.register_blueprint(signing_key_routes.blueprint)
     app.register_blueprint(application_event_routes.blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/audit/rabbitmq")
+    app.register_blueprint(dead_letters.blueprint, url_prefix="/audit/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/audit")
     app.register_blueprint(export_routes.blueprint)
     app.register_blueprint(log_export_routes.blueprint)

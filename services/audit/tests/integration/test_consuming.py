@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aio_pika import Message
-from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import ChannelInvalidStateError
 from aio_pika.message import IncomingMessage
 
@@ -15,10 +13,12 @@ from quartet_audit.checkpoints.grown_logs import GrownLogs
 from quartet_audit.entries.entry_usecases import append_events, take_new
 from quartet_common.core.clock import utc_now
 from quartet_common.messaging import inbox
-from quartet_common.messaging.envelope import Event, encode
+from quartet_common.messaging.envelope import Event
+from quartet_common.messaging.redrive import RedriveSender
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.runtime.tenant_deletion import record_tombstone
 from quartet_testing.conditions import eventually
+from quartet_testing.messaging import store_dead_letters
 from quartet_testing.services import new_tenant
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ async def test_an_event_of_an_unknown_cloudevents_version_is_dead_lettered(
     assert letter["tenant"] == event.tenantid
 
 
-async def test_a_dead_letter_that_is_put_back_becomes_an_entry(audit: "Audit", make_event: "MakeEvent") -> None:
+async def test_a_dead_letter_that_is_redriven_becomes_an_entry(audit: "Audit", make_event: "MakeEvent") -> None:
     tenant = new_tenant()
     event, other = make_event(tenant=tenant), make_event(tenant=tenant)
 
@@ -193,74 +193,36 @@ async def test_a_dead_letter_that_is_put_back_becomes_an_entry(audit: "Audit", m
     assert letter["reason"] == "ValueError: the disk is on fire"
     assert letter["type"] == event.type
     async with audit.consuming():
-        headers = audit.tokens.headers(tenant, MANAGE)
-        path = "/audit/rabbitmq/dead-letters/redrive"
-        answer = await audit.client.post(path, headers=headers, query_string={"id": str(event.id)})
-        assert await answer.get_json() == {"redriven": 1}
+        await redriven(audit, tenant, {"ids": [letter["id"]], "expected": 1})
         assert await recorded(audit, tenant, 1) == [str(event.id)]
-        assert await dead_letter(audit, str(other.id))
-        answer = await audit.client.post(path, headers=headers)
-        assert (await answer.get_json())["redriven"] >= 1
+        assert (await dead_letter(audit, str(other.id)))["redrive"] is None
+        await redriven(audit, tenant, {"filter": {"failure": "ValueError", "type": other.type}})
         assert await recorded(audit, tenant, 2) == [str(event.id), str(other.id)]
 
 
-async def test_putting_all_dead_letters_back_takes_each_once_though_some_die_again(audit: "Audit") -> None:
-    name = new_tenant()
-    async with audit.consuming():
-        await audit.publish(b"{", message_id=name)
-        await dead_letter(audit, name)
-        status, before = await audit.ask_as_operator("/audit/rabbitmq/dead-letters")
-        headers = audit.tokens.headers("default", MANAGE)
-        answer = await audit.client.post("/audit/rabbitmq/dead-letters/redrive", headers=headers)
-        assert status == 200
-        assert (await answer.get_json())["redriven"] <= before["total"]
-        assert await dead_letter(audit, name)
+async def redriven(audit: "Audit", tenant: str, chosen: dict[str, Any]) -> None:
+    """Redrive dead letters of a tenant, and wait until they are sent."""
+    headers, container = audit.tokens.headers(tenant, ["events:manage"]), audit.service.container
+    answer = await audit.client.post("/audit/rabbitmq/redrives", json=chosen, headers=headers)
+    assert answer.status_code == 202, await answer.get_data()
+    sender = RedriveSender("audit", container.broker, lambda: container.database, container.clock)
 
+    async def is_finished() -> bool:
+        await sender.run()
+        found = await (await audit.client.get(answer.headers["Location"], headers=headers)).get_json()
+        return bool(found["status"] == "finished" and found["sent"] == found["selected"])
 
-async def test_dead_letters_behind_the_many_of_another_tenant_are_found_and_put_back(
-    audit: "Audit", make_event: "MakeEvent"
-) -> None:
-    other, tenant = new_tenant(), new_tenant()
-    letters = [make_event(tenant=other) for _ in range(1200)] + [make_event(tenant=tenant) for _ in range(2)]
-    headers, path = audit.tokens.headers(tenant, ["events:manage"]), "/audit/rabbitmq/dead-letters"
-    mine = [str(event.id) for event in letters[-2:]]
-    async with audit.service.container.broker.connection("test") as connection:
-        channel = await connection.channel(publisher_confirms=False)
-        dead = await channel.get_queue("quartet.audit.dead")
-        await dead.purge()
-        try:
-            for event in letters:
-                await channel.default_exchange.publish(Message(encode(event), message_id=str(event.id)), dead.name)
-            await holds(dead, 1202)
-            listed = await (await audit.client.get(path, headers=headers)).get_json()
-            assert [letter["id"] for letter in listed["dead_letters"]] == mine
-            await holds(dead, 1202)
-            answer = await audit.client.post(f"{path}/redrive", headers=headers, query_string={"id": mine[1]})
-            assert await answer.get_json() == {"redriven": 1}
-            await holds(dead, 1201)
-            answer = await audit.client.post(f"{path}/redrive", headers=headers)
-            assert await answer.get_json() == {"redriven": 1}
-            await holds(dead, 1200)
-        finally:
-            await dead.purge()
+    await eventually(is_finished, "the redrive to send everything")
 
 
 async def dead_letter(audit: "Audit", message_id: str) -> dict[str, Any]:
     """The dead letter of a message, once it is there."""
 
     async def probe() -> dict[str, Any]:
+        await store_dead_letters(audit.service.container, "audit")
         headers = audit.tokens.headers("default", MANAGE)
-        path = "/audit/rabbitmq/dead-letters"
-        answer = await (await audit.client.get(path, headers=headers, query_string={"limit": "100"})).get_json()
-        return next((dict(letter) for letter in answer["dead_letters"] if letter["id"] == message_id), {})
+        path, query = "/audit/rabbitmq/dead-letters", {"count": "1000"}
+        answer = await (await audit.client.get(path, headers=headers, query_string=query)).get_json()
+        return next((dict(one) for one in answer["dead_letters"] if one["message_id"] == message_id), {})
 
     return await eventually(probe, f"the dead letter {message_id}")
-
-
-async def holds(queue: AbstractQueue, number: int) -> None:
-    """Until so many messages wait in a queue: RabbitMQ takes a moment to put back what was looked at."""
-
-    async def probe() -> bool:
-        return (await queue.declare()).message_count == number
-
-    await eventually(probe, f"{number} messages in {queue.name}")

@@ -242,7 +242,15 @@ async def test_every_route_of_the_service_needs_a_token_and_its_scope(audit: "Au
         "/audit/rabbitmq/outbox": ("events:manage",),
         "/audit/rabbitmq/queues": ("events:manage",),
         "/audit/rabbitmq/dead-letters": ("events:manage",),
-        "/audit/rabbitmq/dead-letters/redrive": ("events:manage",),
+        "/audit/rabbitmq/consumers": ("events:manage",),
+        "/audit/rabbitmq/consumers/<consumer>/pause": ("platform:admin",),
+        "/audit/rabbitmq/consumers/<consumer>/resume": ("platform:admin",),
+        "/audit/rabbitmq/dead-letters/counts": ("events:manage",),
+        "/audit/rabbitmq/dead-letters/<letter_id>": ("events:manage",),
+        "/audit/rabbitmq/dead-letters/discard": ("events:manage",),
+        "/audit/rabbitmq/redrives": ("events:manage",),
+        "/audit/rabbitmq/redrives/<redrive_id>": ("events:manage",),
+        "/audit/rabbitmq/redrives/<redrive_id>/cancel": ("events:manage",),
         "/audit/rabbitmq/replay": ("events:manage",),
     }
     assert (await audit.client.get("/audit/events")).status_code == 401

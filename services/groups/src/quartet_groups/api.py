@@ -7,7 +7,7 @@ from quartet_common.jobs.job_kinds import JobKinds
 from quartet_common.runtime.archives import Archives
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, rabbitmq, totals
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq, totals
 from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
@@ -56,12 +56,13 @@ def create_app(container: AppContainer[GroupsConfig]) -> Quart:
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM],
-        reference=Reference(EXAMPLES, PARAMETERS),
+        reference=Reference({**EXAMPLES, **rabbitmq.examples("groups")}, PARAMETERS),
     )
     _provide(app, container)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/groups/rabbitmq")
+    app.register_blueprint(dead_letters.blueprint, url_prefix="/groups/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/groups")
     app.register_blueprint(data_export.blueprint, url_prefix="/groups/data")
     app.register_blueprint(job_routes.blueprint, url_prefix="/groups/data")

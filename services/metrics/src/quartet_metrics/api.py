@@ -5,7 +5,7 @@ from quart import Quart
 from quartet_common.runtime.archives import Archives
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, rabbitmq
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq
 from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.dependencies import provide
 from quartet_common.web.openapi import Reference
@@ -24,7 +24,12 @@ from quartet_metrics.reconciliation import reconciliation_routes
 from quartet_metrics.reconciliation.reconciliation_usecases import Reconciler
 
 REFERENCE = Reference(
-    examples={**prometheus_routes.REFERENCE.examples, **ingest_routes.EXAMPLES, **alert_routes.EXAMPLES},
+    examples={
+        **prometheus_routes.REFERENCE.examples,
+        **ingest_routes.EXAMPLES,
+        **alert_routes.EXAMPLES,
+        **rabbitmq.examples("metrics"),
+    },
     parameters={**prometheus_routes.REFERENCE.parameters, **alert_routes.PARAMETERS},
 )
 
@@ -59,6 +64,7 @@ def create_app(container: AppContainer[MetricsConfig]) -> Quart:
     provide(app, Ingest, ingest)
     provide(app, PrometheusQueries, PrometheusQueries(container))
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/metrics/rabbitmq")
+    app.register_blueprint(dead_letters.blueprint, url_prefix="/metrics/rabbitmq")
     app.register_blueprint(data_export.blueprint, url_prefix="/metrics/data")
     app.register_blueprint(import_routes.blueprint)
     return app

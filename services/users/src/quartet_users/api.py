@@ -10,7 +10,7 @@ from quartet_common.jobs.job_kinds import JobKinds
 from quartet_common.limits.limiter import EXTENSION as LIMITER
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.app import create_base_app
-from quartet_common.web.blueprints import data_export, rabbitmq, totals
+from quartet_common.web.blueprints import data_export, dead_letters, rabbitmq, totals
 from quartet_common.web.blueprints.data_archive import provide_archives
 from quartet_common.web.blueprints.data_export import Exports
 from quartet_common.web.dependencies import provide
@@ -88,7 +88,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
         render_error=render_error,
         other_errors=[ScimError],
         dialects=[SCIM, oauth_routes.OAUTH],
-        reference=Reference(EXAMPLES, PARAMETERS),
+        reference=Reference({**EXAMPLES, **rabbitmq.examples("users")}, PARAMETERS),
         background=[failures],
     )
     app.extensions[LIMITER].start_counts(LOGIN, SECRET)
@@ -107,6 +107,7 @@ def create_app(container: AppContainer[UsersConfig]) -> Quart:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_blueprint(rabbitmq.blueprint, url_prefix="/users/rabbitmq")
+    app.register_blueprint(dead_letters.blueprint, url_prefix="/users/rabbitmq")
     app.register_blueprint(totals.blueprint, url_prefix="/users")
     app.register_blueprint(data_export.blueprint, url_prefix="/users/data")
     app.register_blueprint(job_routes.blueprint, url_prefix="/users/data")

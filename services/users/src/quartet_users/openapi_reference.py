@@ -117,7 +117,5 @@ PARAMETERS = {
     "others": "true ends all sessions but the current one.",
     "now": "true if the current key may have leaked: all access tokens are refused at once.",
     "status": "active, suspended or deleted.",
-    "limit": "The largest number of messages.",
-    "id": "The id of one dead letter. Leave it out for all.",
 }
 """Descriptions by name."""

@@ -64,6 +64,7 @@ class ServiceConfig(TlsSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    share_port: bool = Field(default=False, description="whether the next process may listen before this one ends")
     private_host: str = "127.0.0.1"
     private_port: int = Field(default=9000, ge=0, le=65535)
     private_token: SecretStr = Field(default=SecretStr(""), description="what /metrics of the private port requires")

@@ -72,11 +72,22 @@ class Consumer:
         self._subscriptions = subscriptions
         self._stats = stats
         self._stopping = asyncio.Event()
+        self._paused, self._resumed = asyncio.Event(), asyncio.Event()
         self._publisher: Publisher | None = None
         self._backoff = Backoff()
         self.connected = False
         self.failures = 0
         """The number of failures of RabbitMQ, such as lost connections."""
+
+    @property
+    def name(self) -> str:
+        """The name of its queues."""
+        return self._service
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it takes nothing until `resume()`."""
+        return self._paused.is_set()
 
     @property
     def is_blocked(self) -> bool:
@@ -86,6 +97,9 @@ class Consumer:
     async def run(self) -> None:
         """Consume until `stop()`; after a lost connection reconnect and handle unacknowledged messages again."""
         while not self._stopping.is_set():
+            if self.is_paused:
+                await run_until(self._resumed.wait(), [self._stopping])
+                continue
             try:
                 with as_lost_connection():
                     await self._session()
@@ -100,6 +114,16 @@ class Consumer:
     def stop(self) -> None:
         """Make `run` return after the current batch."""
         self._stopping.set()
+
+    def pause(self) -> None:
+        """Take nothing more after the current batch, until `resume()`. Messages stay in the queue."""
+        self._resumed.clear()
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Take messages again."""
+        self._paused.clear()
+        self._resumed.set()
 
     async def _session(self) -> None:
         connecting = connect_with_retry(lambda: self._broker.connect("consumer"), "rabbitmq", None, 5)
@@ -140,7 +164,7 @@ class Consumer:
         await session.consume()
         self.connected = True
         while not self._has_ended(session):
-            messages = await session.take(self._batch, [session.closed, self._stopping], CHECK_INTERVAL)
+            messages = await session.take(self._batch, [session.closed, self._stopping, self._paused], CHECK_INTERVAL)
             if messages:
                 is_last = prefetch == 1 and not header_number(messages[0], DELIVERIES_HEADER)
                 await self._handle(session, messages, is_last=is_last)
@@ -158,7 +182,7 @@ class Consumer:
             await self._handle(session, messages, is_last=True)
 
     def _has_ended(self, session: Session) -> bool:
-        return self._stopping.is_set() or session.closed.is_set()
+        return self._stopping.is_set() or self.is_paused or session.closed.is_set()
 
     async def _handle(self, session: Session, messages: Sequence[AbstractIncomingMessage], *, is_last: bool) -> None:
         """Give the events of `messages` their effect, and acknowledge them together when each is settled. If the end
@@ -173,7 +197,7 @@ class Consumer:
         others = [one for one in messages if one not in suspects]
         items = [item for message in others for item in await self._open(message)]
         is_settled = await self._settle(items, session.closed)
-        if is_last or self._stopping.is_set():
+        if is_last or self._stopping.is_set() or self.is_paused:
             await session.cancel()
         if not is_settled:
             session.closed.set()

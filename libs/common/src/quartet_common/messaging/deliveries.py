@@ -12,6 +12,10 @@ from quartet_common.messaging.topology import EVENTS_HEADER
 
 ATTEMPT_HEADER = "x-quartet-attempt"
 REASON_HEADER = "x-quartet-reason"
+RETURNS_HEADER = "x-quartet-returns"
+"""How often a dead letter was redriven."""
+REDRIVE_HEADER = "x-quartet-redrive"
+"""The id of the redrive that has sent a message."""
 DELIVERIES_HEADER = "x-delivery-count"
 """How often a quorum queue has delivered a message before, without an answer."""
 LEFT_BEHIND = frozenset({"CC", DELIVERIES_HEADER, "x-acquired-count"})

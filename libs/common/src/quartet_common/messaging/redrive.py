@@ -1,34 +1,42 @@
-"""Redrive: moves dead letters back into their queue, on request of an operator, and automatically those that a failed
-server caused.
+"""Redrive: sends selected dead letters back into the queue of their consumer, at a limited rate.
+
+dead_letters (selected) -> publish, confirm -> DELETE, progress, COMMIT. A worker that ends before the commit sends them
+again: the inbox of the consumer skips the second.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from time import monotonic
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
 
-from aio_pika import Message
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+import orjson
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel
 
+from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ContendedError, UnavailableError
 from quartet_common.core.fair_share import CapacityExceededError
+from quartet_common.core.identifiers import SYSTEM_TENANT, new_id
+from quartet_common.data.connections import Connection
+from quartet_common.data.database import Database
 from quartet_common.data.database_errors import UNAVAILABLE
-from quartet_common.messaging.deliveries import REASON_HEADER, copy_of, header_number
-from quartet_common.messaging.stats import QueueState, read_queues
-from quartet_common.messaging.topology import EVENTS_HEADER, QueueNames
+from quartet_common.messaging import dead_letter_store, outbox, redrive_store
+from quartet_common.messaging.broker import BROKER_ERRORS, Broker
+from quartet_common.messaging.dead_letter_events import redrive_created, redrive_finished
+from quartet_common.messaging.deliveries import REDRIVE_HEADER, RETURNS_HEADER
+from quartet_common.messaging.redrive_store import Redrive, Waiting
+from quartet_common.messaging.topology import QueueNames
 
 logger = logging.getLogger(__name__)
 
-MAX_REDRIVEN = 1000
-"""Dead letters that are moved at a time."""
+INTERVAL = 0.5
+"""Seconds between two runs."""
+AT_ONCE = 500
+"""Messages that are sent in one transaction."""
+MAX_RATE = 500
+"""Messages per second."""
 CONFIRM_TIMEOUT = 5.0
-"""Seconds that RabbitMQ may take to confirm a moved message; during an alarm it confirms none."""
-CHECK_INTERVAL = 60.0
-"""Seconds after which the dead letters of a consumer are read again although their number is the same."""
-SLOW = 0.5
-"""Seconds."""
-RETURNS_HEADER = "x-quartet-returns"
-"""How often a dead letter was redriven automatically."""
+"""Seconds that RabbitMQ may take to confirm a message; during an alarm it confirms none."""
 MAX_RETURNS = 3
 """Each redrive gives six attempts within 13 minutes; events that still fail are left to an operator."""
 
@@ -43,113 +51,87 @@ SERVER_FAILURES = frozenset(_names((UnavailableError, CapacityExceededError, Con
 """Errors that are not an event's fault, by the names with which reasons begin."""
 
 
-async def redrive(
-    connection: AbstractConnection,
-    names: QueueNames,
-    is_wanted: Callable[[AbstractIncomingMessage], bool],
-    limit: int = MAX_REDRIVEN,
-    *,
-    by_itself: bool = False,
-) -> int:
-    """Move the wanted dead letters of a consumer back into its queue, at most `limit`; return how many.
-
-    All are taken before the first is moved: one that fails again at once would otherwise be taken again. Others stay
-    unacknowledged meanwhile, however many, and go back to the front of their queue; if they are many, in another order.
-    """
-    channel = await connection.channel(on_return_raises=True)
-    queue = await channel.get_queue(names.dead)
-    taken: list[AbstractIncomingMessage] = []
-    passed: AbstractIncomingMessage | None = None
-    while len(taken) < limit and (message := await queue.get(fail=False)) is not None:
-        if is_wanted(message):
-            taken.append(message)
-        else:
-            passed = message
-    for message in taken:
-        fresh = _fresh(message)
-        if by_itself:
-            fresh.headers[RETURNS_HEADER] = header_number(message, RETURNS_HEADER) + 1
-        await channel.default_exchange.publish(fresh, names.main, mandatory=True, timeout=CONFIRM_TIMEOUT)
-        await message.ack()
-    if passed is not None:
-        await passed.nack(multiple=True, requeue=True)  # all that were skipped
-    return len(taken)
-
-
-async def redrive_all(
-    connection: AbstractConnection,
-    consumers: Sequence[QueueNames],
-    is_wanted: Callable[[AbstractIncomingMessage], bool],
-    limit: int,
-) -> int:
-    """Move the wanted dead letters of all `consumers` back into their queues, at most `limit`; return how many."""
-    redriven = 0
-    found = await read_queues(connection, [names.dead for names in consumers])
-    for names in consumers:
-        if names.dead in found:
-            redriven += await redrive(connection, names, is_wanted, limit - redriven)
-    return redriven
-
-
-def _fresh(message: AbstractIncomingMessage) -> Message:
-    """A copy without attempts; the trace goes on."""
-    copy = copy_of(message)
-    copy.headers = {
-        key: value for key, value in copy.headers.items() if key == EVENTS_HEADER or not key.startswith("x-")
-    }
-    return copy
-
-
-@dataclass(frozen=True)
-class Look:
-    """A check of the dead letters of a consumer: when it ended, how long it took, in seconds, and how many it left."""
-
-    ended: float
-    took: float
-    left: int
-
-
-class AutomaticRedrive:
-    """Redrives the dead letters of `consumers` that a failed server caused: each at most MAX_RETURNS times.
-
-    A consumer keeps events unacknowledged while a server is down. So these dead letters are of earlier versions, or of
-    events whose statements timed out while the server counted as up.
+class RedriveSender:
+    """Sends the dead letters that redrives have selected. Any number of workers may run one; a redrive is sent by one
+    worker at a time.
     """
 
-    def __init__(self, consumers: Iterable[str]) -> None:
-        self._consumers = [QueueNames(name) for name in consumers]
-        self._looks: dict[str, Look] = {}
+    def __init__(
+        self, service: str, broker: Broker, database: Callable[[], Database], clock: Callable[[], datetime]
+    ) -> None:
+        self._service = service
+        self._broker = broker
+        self._database = database
+        self._clock = clock
 
-    async def run_once(self, connection: AbstractConnection, queues: Mapping[str, QueueState]) -> None:
-        """Read the dead letters if the state of `queues` shows some that are new.
+    async def run(self) -> None:
+        """Advance each redrive by what its rate allows. Raises UnavailableError without PostgreSQL or RabbitMQ."""
+        async with self._database().connection() as connection:
+            running = await redrive_store.find_running(connection)
+        if not running:
+            return
+        async with self._broker.connection("redrive") as rabbitmq:
+            channel = await rabbitmq.channel(on_return_raises=True)
+            for redrive_id in running:
+                await self._advance(channel, redrive_id)
 
-        Raises one of BROKER_ERRORS.
+    async def select_failures(self) -> int:
+        """Redrive the dead letters that a failed server caused, each at most MAX_RETURNS times; return how many.
+
+        A consumer keeps events unacknowledged while a server is down. So these dead letters are of earlier versions, or
+        of events whose statements timed out while the server counted as up.
         """
-        for names in self._consumers:
-            waiting = queues[names.dead].messages if names.dead in queues else 0
-            begun = monotonic()
-            if not waiting or not _is_due(self._looks.get(names.dead), waiting, begun):
-                continue
-            redriven = await redrive(connection, names, _is_returned, by_itself=True)
-            ended = monotonic()
-            self._looks[names.dead] = Look(ended, ended - begun, waiting - redriven)
-            if redriven:
-                facts = {"queue": names.main, "events": redriven}
-                logger.warning("dead letters of a server's failure were put back into their queue", extra=facts)
+        redrive_id, caller = new_id(), Caller.service(SYSTEM_TENANT, f"quartet-{self._service}")
+        async with self._database().transaction() as connection:
+            selected = await dead_letter_store.select_failures(
+                connection, sorted(SERVER_FAILURES), MAX_RETURNS, redrive_id
+            )
+            if selected:
+                await redrive_store.insert(connection, caller.tenant, redrive_id, caller.actor, MAX_RATE, selected)
+                event = redrive_created(self._service, redrive_id, selected, MAX_RATE)
+                await outbox.add(connection, caller, [event], now=self._clock(), service=self._service)
+        if selected:
+            logger.warning("dead letters of a server's failure are redriven", extra={"dead_letters": selected})
+        return selected
+
+    async def _advance(self, channel: AbstractChannel, redrive_id: UUID) -> None:
+        async with self._database().transaction() as connection:
+            locked = await redrive_store.lock(connection, redrive_id)
+            if locked is None:
+                return
+            tenant, allowed = locked
+            letters = await redrive_store.read_next(connection, redrive_id, min(allowed, AT_ONCE))
+            await _send(channel, redrive_id, letters)
+            if letters or allowed:
+                await redrive_store.advance(connection, redrive_id, letters)
+                await self._publish_end(connection, await redrive_store.read_redrive(connection, tenant, redrive_id))
+
+    async def _publish_end(self, connection: Connection, redrive: Redrive | None) -> None:
+        """Publish that a redrive has ended, if it has."""
+        if redrive is not None and redrive.finished_at is not None:
+            caller = Caller.service(redrive.tenant, f"quartet-{self._service}")
+            event = redrive_finished(self._service, redrive)
+            await outbox.add(connection, caller, [event], now=self._clock(), service=self._service)
 
 
-def _is_due(last: Look | None, waiting: int, now: float) -> bool:
-    """Whether to read `waiting` dead letters: at once if their number has changed, else after CHECK_INTERVAL (one may
-    have gone and another come). Slow checks of very many take a tenth of the time at most.
-    """
-    if last is None:
-        return True
-    pause = now - last.ended
-    if last.took > SLOW and pause < 9 * last.took:
-        return False
-    return waiting != last.left or pause >= CHECK_INTERVAL
+async def _send(channel: AbstractChannel, redrive_id: UUID, letters: Sequence[Waiting]) -> None:
+    """Raises UnavailableError, in the transaction of PostgreSQL: that would take an error of RabbitMQ for its own."""
+    try:
+        for letter in letters:
+            queue, message = QueueNames(letter.consumer).main, _message(letter, redrive_id)
+            await channel.default_exchange.publish(message, queue, mandatory=True, timeout=CONFIRM_TIMEOUT)
+    except BROKER_ERRORS as error:
+        raise UnavailableError("rabbitmq") from error
 
 
-def _is_returned(message: AbstractIncomingMessage) -> bool:
-    failure = str(message.headers.get(REASON_HEADER)).partition(":")[0]
-    return failure in SERVER_FAILURES and header_number(message, RETURNS_HEADER) < MAX_RETURNS
+def _message(letter: Waiting, redrive_id: UUID) -> Message:
+    """The message without its attempts; its trace goes on."""
+    headers = {**orjson.loads(letter.headers), RETURNS_HEADER: letter.returns + 1, REDRIVE_HEADER: str(redrive_id)}
+    return Message(
+        letter.body,
+        content_type=letter.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=letter.message_id,
+        type=letter.type,
+        headers=headers,
+    )

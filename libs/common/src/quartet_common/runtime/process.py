@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -20,17 +20,28 @@ from quartet_common.core.retry import connect_with_retry
 from quartet_common.core.schedule import Schedule, run_schedule
 from quartet_common.data import database_clock
 from quartet_common.data.connections import Connection, connect_directly
-from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, migrate
-from quartet_common.messaging import event_types, inbox, journal, logging_failures, topology
+from quartet_common.data.migrations import MigrationError, check_schema, find_migrations, is_newer, migrate
+from quartet_common.messaging import (
+    consumer_pauses,
+    event_types,
+    inbox,
+    journal,
+    logging_failures,
+    redrive,
+    redrive_store,
+    topology,
+)
 from quartet_common.messaging.broker import BROKER_ERRORS
 from quartet_common.messaging.consumer import Consumer
+from quartet_common.messaging.consumer_pauses import PauseWatch
+from quartet_common.messaging.dead_letters import DeadLetters
 from quartet_common.messaging.inbox import TakeNew
 from quartet_common.messaging.logging_failures import Check, LoggingFailures, outbox_check
 from quartet_common.messaging.receipts import Receipts
-from quartet_common.messaging.redrive import AutomaticRedrive
+from quartet_common.messaging.redrive import RedriveSender
 from quartet_common.messaging.relay import Relay
 from quartet_common.messaging.repair import QueueRepair
-from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueStats, read_outbox, read_queues
+from quartet_common.messaging.stats import ConsumerStats, OutboxStats, QueueState, QueueStats, read_outbox, read_queues
 from quartet_common.messaging.subscriptions import Subscription
 from quartet_common.messaging.topology import QueueNames, declare_consumer, declare_exchange
 from quartet_common.runtime import idempotency_store, origin_events, revocation_events
@@ -63,7 +74,9 @@ C = TypeVar("C", bound=ServiceConfig)
 COMMON = "common"
 AUDIT = "audit"
 """The consumer that records all events."""
-USAGE = "api | worker | migrate"
+USAGE = "api | worker | migrate [--rolling]"
+ROLLING = "--rolling"
+"""Refuse migrations that processes of the release before, which still run, could not work with."""
 
 
 def _no_schedules(_: AppContainer[Any]) -> Sequence[Schedule]:
@@ -107,8 +120,14 @@ def create_app_of(module: str) -> "Callable[[AppContainer[C]], Quart]":
 
 def main(service: Service[C], arguments: Sequence[str]) -> None:
     """Run the process that `arguments` name; exits with 2 on wrong usage or configuration."""
-    runs = {"api": _run_api, "worker": _run_worker, "migrate": _run_migrate}
-    if len(arguments) != 1 or arguments[0] not in runs:
+    runs: dict[tuple[str, ...], Callable[[Service[C], C], Coroutine[Any, Any, None]]] = {
+        ("api",): _run_api,
+        ("worker",): _run_worker,
+        ("migrate",): prepare,
+        ("migrate", ROLLING): _prepare_rolling,
+    }
+    run = runs.get(tuple(arguments))
+    if run is None:
         sys.stderr.write(f"usage: python -m {service.package} {USAGE}\n")
         raise SystemExit(2)
     process = arguments[0]
@@ -116,16 +135,16 @@ def main(service: Service[C], arguments: Sequence[str]) -> None:
     configure_logs(config.service, process, config.log_level)
     stop_telemetry = start_telemetry(config, process)
     try:
-        uvloop.run(runs[process](service, config))
+        uvloop.run(run(service, config))
     finally:
         stop_telemetry()
 
 
-def api_readiness(container: AppContainer[Any]) -> Readiness:
-    """Whether an api should get requests: PostgreSQL answers, and the warm-up is done."""
+def api_readiness(container: AppContainer[Any], listening: asyncio.Event | None = None) -> Readiness:
+    """Whether an api should get requests: PostgreSQL answers, the warm-up is done, and its port is open."""
 
     async def is_warm() -> bool:
-        return container.is_warm
+        return container.is_warm and (listening is None or listening.is_set())
 
     return Readiness({"postgresql": database_check(container), "warm-up": is_warm}, container.stopping)
 
@@ -134,13 +153,15 @@ async def _run_api(service: Service[C], config: C) -> None:
     container = AppContainer(config)
     stop_on_signals(container.stopping)
     await require_schema(service.package, config)
-    private = PrivateApp(api_readiness(container), config.private_token.get_secret_value())
+    listening = asyncio.Event()
+    private = PrivateApp(api_readiness(container, listening), config.private_token.get_secret_value())
     private_stopping = asyncio.Event()
     private_server = asyncio.ensure_future(serve(private, private_config(config), private_stopping))
     private_server.add_done_callback(lambda _: container.stopping.set())  # if one part ends, all end
     try:
         app = service.create_app(container)
-        await serve_app(app, public_config(config, container.certificates), container.stopping, config.trusted_proxies)
+        public = public_config(config, container.certificates)
+        await serve_app(app, public, container.stopping, config.trusted_proxies, listening)
     finally:
         private_stopping.set()
         await private_server
@@ -169,10 +190,12 @@ class Worker(Generic[C]):
         self._outbox_stats = OutboxStats()
         self._relay = Relay(config, container.broker, self._outbox_stats)
         self._consumers = _consumers(service, container)
+        self._pauses = PauseWatch(lambda: container.database, self._consumers)
         self._queues = [name for one in map(QueueNames, config.consumers) for name in (one.main, one.dead)]
         self._queue_stats = QueueStats()
         self._repair = QueueRepair(container.broker, config.consumers, may_delete=config.repair_queues)
-        self._automatic_redrive = AutomaticRedrive([config.service, topology.revocation_queue(config.service)])
+        self._dead_letters = DeadLetters([config.service, topology.revocation_queue(config.service)])
+        self._redrives = RedriveSender(config.service, container.broker, lambda: container.database, container.clock)
         self._failures = LoggingFailures(
             config.service, lambda: container.database, container.clock, self._logging_checks(service)
         )
@@ -185,6 +208,8 @@ class Worker(Generic[C]):
             Schedule("idempotency-keys-prune", 60.0, self._prune_idempotency_keys),
             Schedule("revocations-prune", 60.0, self._prune_revocations),
             Schedule("queues", QUEUES_INTERVAL, self._look_at_queues),
+            Schedule("consumer-pauses", consumer_pauses.INTERVAL, self._pauses.run),
+            Schedule("redrives", redrive.INTERVAL, self._redrives.run),
             Schedule("queue-repair", QUEUES_INTERVAL, self._repair_queues),
             Schedule("certificates", certificates.REFRESH_INTERVAL, container.certificates.refresh),
             Schedule("clock", database_clock.INTERVAL, container.set_clock),
@@ -194,7 +219,7 @@ class Worker(Generic[C]):
         self._readiness = Readiness(
             {"postgresql": database_check(container), "rabbitmq": self._connected, **checks},
             container.stopping,
-            lambda: self._failures.current,
+            lambda: {"logging_failures": self._failures.current, "paused": self._pauses.current},
         )
 
     def _logging_checks(self, service: Service[C]) -> Mapping[str, Check]:
@@ -237,24 +262,28 @@ class Worker(Generic[C]):
             raise UnavailableError("rabbitmq", problem=f"blocks publishing (memory or disk alarm): {waiting}")
         if self._repair.problem is not None:
             raise UnavailableError("rabbitmq", problem=self._repair.problem)
-        return all(part.connected for part in parts)
+        return all(part.connected or (isinstance(part, Consumer) and part.is_paused) for part in parts)
 
     async def _repair_queues(self) -> None:
         parts: list[Relay | Consumer] = [self._relay, *self._consumers]
         await self._repair.run_once(sum(part.failures for part in parts))
 
     async def _look_at_queues(self) -> None:
-        """Measure the queues of all consumers, and redrive dead letters that a recovered server caused."""
+        """Store dead letters, measure the queues of all consumers, and redrive what a recovered server caused."""
         _, status = await self._readiness.report()
+        database, queues = self._container.database, dict[str, QueueState]()  # unknown
         try:
             async with self._container.broker.connection("queues") as connection:
                 queues = await read_queues(connection, self._queues)
-                self._queue_stats.state = queues
-                if status == 200:
-                    await self._automatic_redrive.run_once(connection, queues)
-        except (UnavailableError, *BROKER_ERRORS) as error:
-            self._queue_stats.state = {}  # unknown
+                if await self._dead_letters.take(connection, database, queues):
+                    queues = await read_queues(connection, self._queues)
+        except BROKER_ERRORS as error:
             raise UnavailableError("rabbitmq") from error
+        finally:
+            self._queue_stats.state = queues
+        self._queue_stats.state = await self._dead_letters.count(database, queues)
+        if status == 200:
+            await self._redrives.select_failures()
 
     async def _measure_outbox(self) -> None:
         async with self._container.database.connection() as connection:
@@ -264,6 +293,7 @@ class Worker(Generic[C]):
     async def _prune_inbox(self) -> None:
         async with self._container.database.transaction() as connection:
             await inbox.prune(connection)
+            await redrive_store.prune(connection)
 
     async def _prune_journal(self) -> None:
         pruned = journal.SLICE
@@ -307,22 +337,24 @@ async def _finish(parts: Sequence["asyncio.Future[None]"]) -> None:
             await part
 
 
-async def _run_migrate(service: Service[C], config: C) -> None:
-    await prepare(service, config)
-    logger.info("schema and topology are up to date")
+async def _prepare_rolling(service: Service[C], config: C) -> None:
+    await prepare(service, config, rolling=True)
 
 
-async def prepare(service: Service[C], config: C) -> None:
+async def prepare(service: Service[C], config: C, *, rolling: bool = False) -> None:
     """Bring the schema and the broker's topology to the state that this release needs; idempotent, and safe to run
-    concurrently.
+    concurrently. On a schema of a later release, which this one can use, nothing changes. `rolling`: the processes of
+    the release before still run.
 
     Raises SystemExit with the reason if that fails.
     """
     connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
+    components = {COMMON: find_migrations("quartet_common"), config.service: find_migrations(service.package)}
     try:
-        await migrate(connection, COMMON, find_migrations("quartet_common"))
-        await migrate(connection, config.service, find_migrations(service.package))
-        await service.after_migrations(connection)
+        for component, migrations in components.items():
+            await migrate(connection, component, migrations, rolling=rolling)
+        if not any([await is_newer(connection, *each) for each in components.items()]):
+            await service.after_migrations(connection)
     except MigrationError as error:
         raise SystemExit(str(error)) from None
     finally:
@@ -338,10 +370,11 @@ async def prepare(service: Service[C], config: C) -> None:
         patterns = [item.pattern for item in service.subscriptions(container)]
         if patterns:
             await declare_consumer(channel, config.service, patterns)
+    logger.info("schema and topology are up to date")
 
 
 async def require_schema(package: str, config: ServiceConfig) -> None:
-    """End the process unless the schema is the one that this release knows."""
+    """End the process unless this release can run on the schema."""
     connection = await connect_with_retry(lambda: connect_directly(config), "postgresql")
     try:
         await check_schema(connection, COMMON, find_migrations("quartet_common"))

@@ -21,19 +21,21 @@ class Readiness:
         self,
         checks: dict[str, Check],
         stopping: asyncio.Event,
-        failures: Callable[[], Mapping[str, str]] | None = None,
+        details: Callable[[], Mapping[str, Mapping[str, str]]] | None = None,
     ) -> None:
-        """`failures` are those of logging by kind: reported, but no reason to take work away from the process."""
+        """`details`, by name, are reported if there are some, but no reason to take work away from the process:
+        failures of logging by kind, paused consumers by queue.
+        """
         self._checks = checks
         self._stopping = stopping
-        self._failures = failures
+        self._details = details
         self._running: asyncio.Task[list[str | None]] | None = None
 
     async def report(self) -> tuple[dict[str, Any], int]:
         """The body and status of `ready`. Concurrent requests share one run of the checks."""
         body, status = await self._report()
-        failures = self._failures() if self._failures is not None else {}
-        return ({**body, "logging_failures": dict(failures)} if failures else body), status
+        details = self._details() if self._details is not None else {}
+        return {**body, **{name: dict(texts) for name, texts in details.items() if texts}}, status
 
     async def _report(self) -> tuple[dict[str, Any], int]:
         names = list(self._checks)

@@ -26,7 +26,8 @@ from quartet_common.core.errors import UnavailableError
 from quartet_common.core.fair_share import ShareExceededError
 
 TIMEOUT = httpx.Timeout(5.0, connect=1.0)
-LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30)
+LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=1)
+"""Idle connections are closed before a service that stops closes them (2 s), so that no request meets a closing one."""
 ATTEMPTS = 3
 FAILURES_BEFORE_OPEN = 5
 SECONDS_OPEN = 5

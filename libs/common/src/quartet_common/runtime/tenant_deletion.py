@@ -1,18 +1,18 @@
-"""Tenant deletion: every service writes a tombstone and deletes the rows and dead letters of the tenant.
+"""Tenant deletion: every service writes a tombstone and deletes the rows of the tenant.
 
     users.tenant.deleted.v1 -> record_tombstone: a tombstone, and a revocation of all tokens
     each second or two      -> Eraser: every table of the schema with a tenant_id, in batches, children before parents,
-                               and the dead letters, repeatedly until nothing is found and no token can be left
+                               repeatedly until nothing is found and no token can be left
 
-A consumer skips events of a tenant with a tombstone (`messaging.inbox`). A later pass finds the rows of writes that
-were running when the tombstone was written, so passes go on for the lifetime of tokens, less and less often.
+A consumer skips events of a tenant with a tombstone (`messaging.inbox`), and its dead letters are not stored. A later
+pass finds the rows of writes that were running when the tombstone was written, so passes go on for the lifetime of
+tokens, less and less often.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,9 +23,7 @@ from quartet_common.core.schedule import Schedule
 from quartet_common.data.connections import Connection
 from quartet_common.data.database import Database
 from quartet_common.data.tenant_rows import erase_rows, tables
-from quartet_common.messaging import dead_letters, topology
 from quartet_common.messaging.envelope import Event
-from quartet_common.messaging.topology import QueueNames
 from quartet_common.runtime.container import AppContainer
 
 logger = logging.getLogger(__name__)
@@ -51,10 +49,6 @@ class TenantFacts(msgspec.Struct, frozen=True, rename="camel"):
     """The data of the event."""
 
     id: str
-
-
-DropLetters = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
-"""Drops the dead letters of tenants and returns their number by tenant."""
 
 
 @dataclass(frozen=True)
@@ -83,39 +77,32 @@ async def record_tombstone(connection: Connection, tenant: str) -> None:
 
 def erasing(container: AppContainer[Any], erasure: Erasure | None = None) -> Schedule:
     """The schedule by which a worker deletes the data of deleted tenants."""
-    service = container.config.service
-    consumers = [QueueNames(service), QueueNames(topology.revocation_queue(service))]
-    letters = partial(dead_letters.drop, container.broker, consumers)
-    eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure(), letters)
+    eraser = Eraser(lambda: container.database, container.clock, erasure or Erasure())
     return Schedule("tenants-erase", INTERVAL, eraser.run)
 
 
 class Eraser:
-    """Deletes the rows and dead letters of deleted tenants in one service."""
+    """Deletes the rows of deleted tenants in one service."""
 
-    def __init__(
-        self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure, letters: DropLetters
-    ) -> None:
+    def __init__(self, database: Callable[[], Database], clock: Callable[[], datetime], erasure: Erasure) -> None:
         self._database = database
         self._clock = clock
         self._erasure = erasure
-        self._letters = letters
 
     async def run(self) -> None:
         """One pass over each tenant that is due; a later run continues an interrupted one.
 
         A tenant whose rows cannot be deleted stays due and does not block others. Raises UnavailableError without
-        PostgreSQL or RabbitMQ; rows are deleted without RabbitMQ too.
+        PostgreSQL.
         """
         async with self._database().connection() as connection:
             rows = await connection.fetch(
                 "SELECT tenant_id FROM deleted_tenants WHERE due_at <= $1 ORDER BY due_at", self._clock()
             )
         passes = {row["tenant_id"]: await self._try_to_remove(row["tenant_id"]) for row in rows}
-        done = {tenant: removed for tenant, removed in passes.items() if removed is not None}
-        letters = await self._letters(done) if done else {}
-        for tenant, removed in done.items():
-            await self._schedule_next_pass(tenant, removed, letters.get(tenant, 0))
+        for tenant, removed in passes.items():
+            if removed is not None:
+                await self._schedule_next_pass(tenant, removed)
 
     async def _try_to_remove(self, tenant: str) -> int | None:
         """As `_remove`, but log an error and return None: the next pass tries again."""
@@ -148,17 +135,16 @@ class Eraser:
             limit = min(self._erasure.batch, LARGE_ROWS.get(table, self._erasure.batch))
             return await erase_rows(connection, table, tenant, limit)
 
-    async def _schedule_next_pass(self, tenant: str, removed: int, letters: int) -> None:
+    async def _schedule_next_pass(self, tenant: str, removed: int) -> None:
         now = self._clock()
         async with self._database().transaction() as connection:
             deleted_at = await _lock(connection, tenant)
             if deleted_at is None:
                 return
-            next_pass = _next_pass(deleted_at, now, has_removed=removed > 0 or letters > 0)
+            next_pass = _next_pass(deleted_at, now, has_removed=removed > 0)
             await connection.execute("UPDATE deleted_tenants SET due_at = $2 WHERE tenant_id = $1", tenant, next_pass)
-        if removed or letters:
-            numbers = {"deleted_tenant": tenant, "rows": removed, "dead_letters": letters}
-            logger.info("rows and dead letters of a deleted tenant were removed", extra=numbers)
+        if removed:
+            logger.info("rows of a deleted tenant were removed", extra={"deleted_tenant": tenant, "rows": removed})
 
 
 def _next_pass(deleted_at: datetime, now: datetime, *, has_removed: bool) -> datetime | None:

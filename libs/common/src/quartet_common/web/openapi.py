@@ -35,8 +35,14 @@ REFERENCE = "quartet_reference"
 PARAMETERS = {
     "cursor": "The next cursor of the previous page. Leave it out for the first page.",
     "count": "The largest number of results on a page.",
-    "limit": "The largest number of messages.",
-    "id": "The id of one dead letter. Leave it out for all.",
+    "since": "The time from which on events are published again, or were dead letters (RFC 3339).",
+    "until": "The time before which they were dead letters (RFC 3339).",
+    "type": "The type of the event, such as users.user.created.v1.",
+    "tenant": "The id of a tenant. Only platform:admin sees other tenants than the own one.",
+    "failure": "The beginning of the reason, up to the colon, such as ValueError.",
+    "consumer": "The name of a consumer: that of its queue without quartet.",
+    "letter_id": "The id of a dead letter.",
+    "redrive_id": "The id of a redrive.",
     "job_id": "The id of a job.",
     "kind": "What the job does: import or export.",
     "format": "The format of the file, such as ndjson, csv or ldif.",
@@ -45,7 +51,6 @@ PARAMETERS = {
     "mapping": "For CSV: a JSON object of column names and attribute paths. An empty path leaves the column out.",
     "delimiter": "For CSV: the character between two cells. It is detected by default.",
     "encoding": "The character encoding of the file, such as utf-8 or cp1252. It is detected by default.",
-    "since": "The time from which on events are published again (RFC 3339).",
 }
 """Descriptions of parameters of several services, by name."""
 PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")

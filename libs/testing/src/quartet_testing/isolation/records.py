@@ -11,7 +11,7 @@ import httpx
 import pytest
 from yarl import URL
 
-from quartet_testing.client import Api
+from quartet_testing.client import Api, Document
 from quartet_testing.conditions import eventually
 from quartet_testing.faults import database
 from quartet_testing.isolation.world import World, as_service, clean, missing, newcomer
@@ -323,23 +323,47 @@ def contents_of_bundle(bundle: str) -> str:
 async def dead_letters_are_apart(world: World, service: str) -> None:
     path = f"/{service}/rabbitmq/dead-letters"
     letter = await put_dead_letter(world, service)
-
-    async def is_listed() -> bool:  # another look at the queue may hold its messages
-        own = (await world.owner.get(path, params={"limit": 100})).json()
-        return letter in [each["id"] for each in own["dead_letters"]]
-
-    await eventually(is_listed, "the dead letter in the list of its tenant")
-    foreign = (await world.stranger.get(path, params={"limit": 100})).json()
-    assert foreign["dead_letters"] == []
-    clean(world, json.dumps(foreign))
+    shown = (await world.owner.get(f"{path}/{letter['id']}")).json()
+    assert shown["message_id"] == letter["message_id"]
+    assert world.user["id"] in shown["payload"]
+    assert (await world.stranger.get(f"{path}/{letter['id']}")).status_code == 404
+    assert (await world.owner.get(f"{path}/counts")).json()["total"] > 0
+    for query in ({}, {"tenant": world.tenant}):
+        assert (await world.stranger.get(path, params=query)).json() == {"dead_letters": [], "next": None}
+        assert (await world.stranger.get(f"{path}/counts", params=query)).json() == {"total": 0, "counts": []}
 
 
 async def dead_letters_are_redriven_apart(world: World, service: str) -> None:
-    path = f"/{service}/rabbitmq/dead-letters/redrive"
+    path = f"/{service}/rabbitmq/redrives"
     letter = await put_dead_letter(world, service)
-    assert (await world.stranger.post(path)).json() == {"redriven": 0}
-    assert (await world.stranger.post(path, params={"id": letter})).json() == {"redriven": 0}
-    assert (await world.owner.post(path, params={"id": letter})).json() == {"redriven": 1}
+    for chosen in ways_to_choose(world, letter):
+        assert (await world.stranger.post(path, json={**chosen, "dry_run": True})).json() == {"total": 0, "counts": []}
+        assert (await world.stranger.post(path, json=chosen)).json()["code"] == "nothing_selected"
+    made = await world.owner.post(path, json={"ids": [letter["id"]], "rate": 1})
+    assert made.status_code == 202, made.text
+    one = f"{path}/{made.json()['id']}"
+    assert made.headers["Location"] == one
+    assert (await world.owner.get(one)).json()["selected"] == 1
+    assert (await world.stranger.get(one)).status_code == 404
+    assert (await world.stranger.post(f"{one}/cancel")).status_code == 404
+    assert (await world.stranger.get(path)).json() == {"redrives": [], "next": None}
+    assert one.rpartition("/")[2] in [each["id"] for each in (await world.owner.get(path)).json()["redrives"]]
+    assert (await world.owner.post(f"{one}/cancel")).status_code == 200
+
+
+def ways_to_choose(world: World, letter: Document) -> list[Document]:
+    """Bodies that choose a dead letter of the owner."""
+    return [{"filter": {}}, {"filter": {"tenant": world.tenant}}, {"ids": [letter["id"]]}]
+
+
+async def dead_letters_are_discarded_apart(world: World, service: str) -> None:
+    path = f"/{service}/rabbitmq/dead-letters/discard"
+    letter = await put_dead_letter(world, service)
+    for chosen in ways_to_choose(world, letter):
+        refused = await world.stranger.post(path, json={**chosen, "reason": "not mine"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "nothing_selected")
+    discarded = await world.owner.post(path, json={"ids": [letter["id"]], "reason": "a test"})
+    assert discarded.json()["total"] == 1
 
 
 async def events_are_replayed_apart(world: World, service: str) -> None:
@@ -358,8 +382,8 @@ async def kept_events(world: World, service: str) -> set[int]:
     return {row["id"] for row in rows}
 
 
-async def put_dead_letter(world: World, service: str) -> str:
-    """Put an event of the owner where it ends when it fails too often; returns its id."""
+async def put_dead_letter(world: World, service: str) -> Document:
+    """Put an event of the owner where it ends when it fails too often; returns the dead letter, once it is stored."""
     message_id = str(uuid4())
     event = {
         "specversion": "1.0",
@@ -379,7 +403,12 @@ async def put_dead_letter(world: World, service: str) -> str:
         channel = await connection.channel()
         message = aio_pika.Message(json.dumps(event).encode(), message_id=message_id, type=event["type"])
         await channel.default_exchange.publish(message, f"quartet.{service}.dead")
-    return message_id
+
+    async def is_stored() -> Document | None:
+        found = (await world.owner.get(f"/{service}/rabbitmq/dead-letters")).json()["dead_letters"]
+        return next((one for one in found if one["message_id"] == message_id), None)
+
+    return await eventually(is_stored, "the dead letter in the list of its tenant")
 
 
 async def totals_are_apart(world: World, service: str) -> None:

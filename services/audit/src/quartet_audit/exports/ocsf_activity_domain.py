@@ -97,6 +97,12 @@ ACTIVITIES = {
     "job.ended": Activity(ENTITY, 3, "Update"),
     "logging.failed": Activity(ENTITY, OTHER, "Fail"),
     "logging.recovered": Activity(ENTITY, OTHER, "Recover"),
+    "consumer.paused": Activity(ENTITY, 12, "Suspend"),
+    "consumer.resumed": Activity(ENTITY, 13, "Resume"),
+    "dead_letter.discarded": Activity(ENTITY, 4, "Delete"),
+    "redrive.created": Activity(ENTITY, 1, "Create"),
+    "redrive.finished": Activity(ENTITY, OTHER, "Finish"),
+    "redrive.cancelled": Activity(ENTITY, OTHER, "Cancel"),
     "data.archived": Activity(ENTITY, 2, "Read"),
 }
 """By action. Every other entry, as those of applications, is API Activity: Other, named by its action."""
@@ -123,6 +129,8 @@ METHODS = {
 OF_EACH = (
     *("request.refused", "request.limited", "logging.failed", "logging.recovered", "data.archived"),
     *("job.created", "job.cancelled", "job.ended"),
+    *("consumer.paused", "consumer.resumed"),
+    *("dead_letter.discarded", "redrive.created", "redrive.finished", "redrive.cancelled"),
 )
 """Events of each service: in the table without its name."""
 COUNTED = ("users.login.failed", "audit.log.read", "request.refused", "request.limited")

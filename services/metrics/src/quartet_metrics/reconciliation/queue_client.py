@@ -35,7 +35,7 @@ async def _wait_for(connection: AbstractConnection, names: QueueNames) -> str | 
         states = await read_queues(connection, names.all)
         held = sum(state.messages for name, state in states.items() if name != names.main)
         if held:
-            return f"{held} failed messages of {names.service} are retried or dead letters: redrive or drop them first"
+            return f"{held} failed messages of {names.service} are retried, or not stored as dead letters yet"
         main = states.get(names.main, QueueState(0, 0))
         empty = empty + 1 if main.consumers and not main.messages else 0
         if empty == LOOKS:

@@ -90,6 +90,11 @@ def expected(totals: Mapping[Gauge, int], pending: Iterable[Event], entries: int
     return {gauge: value - changes[gauge] for gauge, value in totals.items()}
 
 
+def of_dead_letters(number: int) -> str:
+    """Why a tenant with so many dead letters at a consumer cannot be compared."""
+    return f"has {number} dead letters that are of this tenant or unreadable: redrive or discard them first"
+
+
 def steady(comparisons: Iterable[Comparison]) -> Comparison:
     """The last of several comparisons, without gauges whose drift was not the same in all of them."""
     all_of_them = list(comparisons)

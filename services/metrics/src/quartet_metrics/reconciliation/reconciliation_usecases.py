@@ -4,7 +4,8 @@ snapshot of metrics: the gauges and the ids of the last applied events
 -> each service, in one later snapshot: its totals, and the events that are part of them and were not applied
 -> the gauges should be the totals without what these events add. Nothing has to wait, so it is exact while all count.
 
-Events that were published longer ago than WINDOW must have been applied: the queues are checked first.
+Events that were published longer ago than WINDOW must have been applied: the queues are checked first, and the tenant
+may have no dead letters.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from quartet_common.core.caller import Caller
 from quartet_common.core.errors import ServiceError, UnavailableError
 from quartet_common.core.schedule import Schedule
 from quartet_common.data.connections import Connection
+from quartet_common.messaging import dead_letter_store
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.unit_of_work import UnitOfWork, unit_of_work
 from quartet_metrics.config import MetricsConfig
@@ -29,6 +31,7 @@ from quartet_metrics.reconciliation.reconciliation_domain import (
     Tenant,
     expected,
     night_at,
+    of_dead_letters,
     steady,
 )
 from quartet_metrics.reconciliation.reconciliation_events import drift_detected, drift_repaired
@@ -116,8 +119,11 @@ class Reconciler:
         problems = [problem for problem in waiting.values() if problem is not None]
         async with self._container.database.separate_snapshot(self._container.config) as connection:
             moment = await reconciliation_store.read_moment(connection, tenant)
+            letters = await dead_letter_store.count_of(connection, tenant, "metrics")
+            if letters:
+                problems.append(f"metrics {of_dead_letters(letters)}")
             for name, source in self._sources.items():
-                if waiting["metrics"] is not None or waiting.get(name) is not None:
+                if letters or waiting["metrics"] is not None or waiting.get(name) is not None:
                     continue
                 try:
                     exists = await self._ask(connection, tenant, source, moment)

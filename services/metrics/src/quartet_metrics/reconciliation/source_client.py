@@ -12,7 +12,10 @@ from quartet_common.messaging.envelope import Event, decode
 from quartet_common.runtime.container import AppContainer
 from quartet_common.runtime.service_client import ServiceClient
 from quartet_metrics.config import MetricsConfig
-from quartet_metrics.reconciliation.reconciliation_domain import Gauge
+from quartet_metrics.reconciliation.reconciliation_domain import Gauge, of_dead_letters
+
+RECORDER = "audit"
+"""The service whose totals are events that it has got."""
 
 
 class _Total(msgspec.Struct, frozen=True):
@@ -26,6 +29,7 @@ class _Totals(msgspec.Struct, frozen=True):
     events: list[msgspec.Raw]
     recorded: list[UUID]
     complete: bool
+    dead_letters: int
 
 
 class SourceTotals(msgspec.Struct, frozen=True):
@@ -46,7 +50,8 @@ class SourceClient:
     async def read_totals(self, caller: Caller, since: datetime, applied: Sequence[UUID]) -> SourceTotals:
         """The totals of the caller's tenant, and the events since `since` without the `applied` ones.
 
-        Raises UnavailableError (503), also if there are too many such events.
+        Raises UnavailableError (503), also if there are too many such events, or if audit, which counts what it has
+        got, has dead letters of the tenant.
         """
         body = {"since": since.isoformat(), "applied": [str(one) for one in applied]}
         response = await self._client.request("POST", f"/{self._name}/totals", caller, json=body)
@@ -55,6 +60,8 @@ class SourceClient:
         found = msgspec.json.decode(response.content, type=_Totals)
         if not found.complete:
             raise UnavailableError(self._name, problem="has too many recent events, or keeps none (journal_hours is 0)")
+        if self._name == RECORDER and found.dead_letters:
+            raise UnavailableError(self._name, problem=of_dead_letters(found.dead_letters))
         totals = {Gauge(one.metric, one.labels): one.value for one in found.totals}
         return SourceTotals(totals, [decode(bytes(event)) for event in found.events], found.recorded)
 

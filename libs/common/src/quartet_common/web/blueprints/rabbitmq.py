@@ -1,42 +1,29 @@
-"""RabbitMQ for operators: outbox, queues, and dead letters with redrive."""
+"""RabbitMQ for operators: outbox, queues, consumers, and replay."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aio_pika.abc import AbstractIncomingMessage
-from quart import Blueprint, request
-from quart_schema import document_querystring, tag_blueprint
+import msgspec
+from quart import Blueprint, Response, request
+from quart_schema import document_querystring, document_request, document_response, tag_blueprint
 
 from quartet_common.config.settings import ServiceConfig
-from quartet_common.messaging import journal
-from quartet_common.messaging.dead_letters import is_of, list_dead_letters
-from quartet_common.messaging.redrive import MAX_REDRIVEN, redrive_all
+from quartet_common.core.errors import NotFoundError
+from quartet_common.messaging import consumer_pauses, journal
+from quartet_common.messaging.dead_letters import DeadLetters
 from quartet_common.messaging.stats import read_outbox, read_queues
 from quartet_common.messaging.topology import QueueNames, revocation_queue
+from quartet_common.runtime import consumer_usecases
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web import query_parameters
+from quartet_common.web.blueprints import consumer_models, dead_letter_models
+from quartet_common.web.blueprints.consumer_models import ConsumerDocument, ConsumerListDocument, NewPause
+from quartet_common.web.blueprints.dead_letters import visible_tenant
+from quartet_common.web.bodies import read_json
 from quartet_common.web.dependencies import app_container
-from quartet_common.web.guard import principal, requires
-from quartet_common.web.query_parameters import whole_number
-
-MAX_LISTED = 100
-EVERYTHING = "platform:admin"
-"""The scope that lets an operator see the dead letters of all tenants."""
-
-
-@dataclass
-class ListQuery:
-    """How many dead letters to list, at most 100."""
-
-    limit: int = 20
-
-
-@dataclass
-class RedriveQuery:
-    """How many dead letters to redrive, at most 1,000; or the one with `id`."""
-
-    limit: int = MAX_REDRIVEN
-    id: str | None = None
+from quartet_common.web.guard import caller, requires
+from quartet_common.web.openapi import ProblemDocument
+from quartet_common.web.responses import json_response
 
 
 @dataclass
@@ -47,9 +34,7 @@ class ReplayQuery:
 
 
 blueprint = Blueprint("rabbitmq", __name__)
-"""For the scope events:manage. Events and dead letters are those of the caller's tenant; with the scope platform:admin
-too, those of all, and what belongs to none because it cannot be read.
-"""
+"""For the scope events:manage. Events are those of the caller's tenant; with platform:admin too, those of all."""
 tag_blueprint(blueprint, ["Operations"])
 
 
@@ -65,36 +50,43 @@ async def outbox() -> dict[str, Any]:
 @blueprint.get("/queues")
 @requires("events:manage")
 async def queues() -> dict[str, Any]:
-    """List the service's queues with their numbers of messages and consumers."""
+    """List the service's queues with their numbers of messages and consumers. Those of dead letters include the stored
+    ones.
+    """
     async with _container().broker.connection("operator") as connection:
-        found = await read_queues(connection, (name for names in _consumers() for name in names.all))
+        found = await read_queues(connection, (name for name in _consumers() for name in QueueNames(name).all))
+    found = await DeadLetters(_consumers()).count(_container().database, found)
     return {"queues": [{"name": name, **asdict(state)} for name, state in found.items()]}
 
 
-@blueprint.get("/dead-letters")
+@blueprint.get("/consumers")
 @requires("events:manage")
-@document_querystring(ListQuery)
-async def dead_letters() -> dict[str, Any]:
-    """List the oldest dead letters (`limit`, at most 100) with the reason of each, without removing them."""
-    limit = whole_number("limit", request.args.get("limit", str(20)), 1, MAX_LISTED)
-    async with _container().broker.connection("operator") as connection:
-        total, found = await list_dead_letters(connection, _consumers(), limit, _may_see)
-    return {"total": total, "dead_letters": found}
+@document_response(ConsumerListDocument)
+async def consumers() -> Response:
+    """List the consumers of the service, with the pause of each."""
+    async with _container().database.connection() as connection:
+        pauses = {pause.consumer: pause for pause in await consumer_pauses.read_pauses(connection)}
+    return _json(ConsumerListDocument([ConsumerDocument.of(name, pauses.get(name)) for name in _consumers()]))
 
 
-@blueprint.post("/dead-letters/redrive")
-@requires("events:manage")
-@document_querystring(RedriveQuery)
-async def redrive() -> dict[str, int]:
-    """Put dead letters back into their queues (`limit`, at most 1,000): all, or the one with `id`."""
-    limit = whole_number("limit", request.args.get("limit", str(MAX_REDRIVEN)), 1, MAX_REDRIVEN)
-    only = request.args.get("id")
+@blueprint.post("/consumers/<consumer>/pause")
+@requires("platform:admin")
+@document_request(NewPause)
+@document_response(ProblemDocument, 404)
+async def pause(consumer: str) -> Response:
+    """Stop a consumer in all workers of the service, within seconds, until it is resumed. Its events wait."""
+    body = await read_json(NewPause)
+    await consumer_usecases.pause(_container(), caller(), _known(consumer), body.reason)
+    return Response(b"", 204)
 
-    def is_wanted(message: AbstractIncomingMessage) -> bool:
-        return _may_see(message) and only in (None, message.message_id)
 
-    async with _container().broker.connection("operator") as connection:
-        return {"redriven": await redrive_all(connection, _consumers(), is_wanted, limit)}
+@blueprint.post("/consumers/<consumer>/resume")
+@requires("platform:admin")
+@document_response(ProblemDocument, 404)
+async def resume(consumer: str) -> Response:
+    """Let a paused consumer take messages again."""
+    await consumer_usecases.resume(_container(), caller(), _known(consumer))
+    return Response(b"", 204)
 
 
 @blueprint.post("/replay")
@@ -105,19 +97,29 @@ async def replay() -> dict[str, int]:
     had arrived has no second effect.
     """
     since = query_parameters.time("since", request.args.get("since", ""))
-    tenant = None if EVERYTHING in principal().scopes else principal().tenant
-    return {"replayed": await journal.replay(_container().database, since, tenant)}
+    return {"replayed": await journal.replay(_container().database, since, visible_tenant())}
 
 
 def _container() -> AppContainer[ServiceConfig]:
     return app_container(ServiceConfig)
 
 
-def _consumers() -> list[QueueNames]:
+def _known(consumer: str) -> str:
+    """Raises NotFoundError (404) for a consumer that the service does not have."""
+    if consumer not in _consumers():
+        raise NotFoundError(f"The service has no such consumer. Use one of: {', '.join(_consumers())}.")
+    return consumer
+
+
+def _json(document: msgspec.Struct) -> Response:
+    return json_response(msgspec.json.encode(document))
+
+
+def _consumers() -> list[str]:
     service = _container().config.service
-    return [QueueNames(name) for name in (service, revocation_queue(service))]
+    return [service, revocation_queue(service)]
 
 
-def _may_see(message: AbstractIncomingMessage) -> bool:
-    who = principal()
-    return EVERYTHING in who.scopes or is_of(message, who.tenant)
+def examples(service: str) -> dict[str, Any]:
+    """Examples of the request bodies below /rabbitmq, by method and path."""
+    return {**consumer_models.examples(service), **dead_letter_models.examples(service)}

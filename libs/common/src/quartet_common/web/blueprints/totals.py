@@ -13,7 +13,7 @@ from quart_schema import document_request, document_response, tag_blueprint
 from quartet_common.auth.scopes import SERVICE_SCOPE
 from quartet_common.config.settings import ServiceConfig
 from quartet_common.data.totals import Found, ReadTotals
-from quartet_common.messaging import recent_events
+from quartet_common.messaging import dead_letter_store, recent_events
 from quartet_common.runtime.container import AppContainer
 from quartet_common.web.bodies import read_json, takes
 from quartet_common.web.dependencies import app_container, dependency
@@ -56,6 +56,8 @@ class TotalsDocument(Struct):
     recorded: list[UUID]
     complete: bool
     """False if there are too many recent events, or if published events are not kept."""
+    dead_letters: int
+    """Dead letters of the service that are, or may be, those of the tenant."""
 
 
 blueprint = Blueprint("totals", __name__)
@@ -75,14 +77,18 @@ async def read() -> Response:
     async with container.database.snapshot() as connection:
         found = await dependency(TotalsOf).read(connection, tenant, body.since, body.applied)
         events = await recent_events.read_others(connection, tenant, body.since, body.applied)
-    return json_response(msgspec.json.encode(_document(container, found, events)))
+        letters = await dead_letter_store.count_of(connection, tenant, container.config.service)
+    return json_response(msgspec.json.encode(_document(container, found, events, letters)))
 
 
-def _document(container: AppContainer[ServiceConfig], found: Found, events: list[bytes] | None) -> TotalsDocument:
+def _document(
+    container: AppContainer[ServiceConfig], found: Found, events: list[bytes] | None, letters: int
+) -> TotalsDocument:
     is_complete = events is not None and found.recorded is not None and container.config.journal_hours > 0
     return TotalsDocument(
         [TotalDocument(one.metric, list(one.labels), one.value) for one in found.totals],
         [msgspec.Raw(event) for event in events or ()],
         list(found.recorded or ()),
         is_complete,
+        letters,
     )
