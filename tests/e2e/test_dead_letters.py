@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import aio_pika
 import pytest
-from yarl import URL
 
 from quartet_cli.stack import Stack
 from quartet_testing.client import Api, Document, TokenFor
 from quartet_testing.command_line import quartet
 from quartet_testing.conditions import eventually
+from quartet_testing.dead_letters import letter_of, put_message
 from quartet_testing.faults import measured
 from quartet_testing.services import new_tenant
 
@@ -38,36 +37,13 @@ def event_of(tenant: str, **changes: Any) -> Document:
     return {**facts, "sequence": 1, "data": {}, **changes}
 
 
-async def put(stack: Stack, queue: str, body: bytes, reason: str | None = None) -> str:
-    """Put a message into a queue of audit; returns its id."""
-    message_id = str(uuid4())
-    url = URL(stack.environment("audit", "worker")["QUARTET_BROKER_URL"])
-    password = (stack.home.secrets / "audit/quartet_broker_password").read_text().strip()
-    headers: dict[str, Any] = {} if reason is None else {"x-quartet-reason": reason, "x-quartet-attempt": 6}
-    async with await aio_pika.connect(url.with_password(password)) as connection:
-        channel = await connection.channel()
-        message = aio_pika.Message(body, message_id=message_id, headers=headers)
-        await channel.default_exchange.publish(message, queue)
-    return message_id
-
-
-async def letter_of(api: Api, message_id: str) -> Document:
-    """The dead letter of a message, once it is stored."""
-
-    async def probe() -> Document | None:
-        found = (await api.get(LETTERS, params={"count": 1000})).json()["dead_letters"]
-        return next((one for one in found if one["message_id"] == message_id), None)
-
-    return await eventually(probe, f"the dead letter {message_id}")
-
-
 async def test_a_poison_message_and_a_schema_error_are_visible_until_they_are_discarded_with_a_copy(
     stack: Stack, platform: Api
 ) -> None:
-    poison = await put(stack, "quartet.audit", b"\xff no event")
+    poison = await put_message(stack, "audit", "quartet.audit", b"\xff no event")
     unknown = event_of(new_tenant(), specversion="2.0")
-    schema_error = await put(stack, "quartet.audit", json.dumps(unknown).encode())
-    letters = [await letter_of(platform, one) for one in (poison, schema_error)]
+    schema_error = await put_message(stack, "audit", "quartet.audit", json.dumps(unknown).encode())
+    letters = [await letter_of(platform, "audit", one) for one in (poison, schema_error)]
     assert letters[0]["tenant"] is None
     assert letters[0]["failure"] == "not a CloudEvents envelope"
     assert (letters[1]["tenant"], letters[1]["type"]) == (unknown["tenantid"], unknown["type"])
@@ -105,8 +81,11 @@ async def test_what_is_redriven_has_its_effect_exactly_once_and_the_log_names_th
     tenant = new_tenant()
     events = [event_of(tenant) for _ in range(3)]
     for event in events:
-        await letter_of(platform, await put(stack, DEAD, json.dumps(event).encode(), "ValueError: no"))
-    stays = await letter_of(platform, await put(stack, DEAD, json.dumps(event_of(tenant)).encode(), "KeyError: no"))
+        await letter_of(
+            platform, "audit", await put_message(stack, "audit", DEAD, json.dumps(event).encode(), "ValueError: no")
+        )
+    other = await put_message(stack, "audit", DEAD, json.dumps(event_of(tenant)).encode(), "KeyError: no")
+    stays = await letter_of(platform, "audit", other)
     chosen = ("--tenant", tenant, "--failure", "ValueError")
     code, output, errors = await quartet(stack, "events", "redrive", "audit", *chosen, "--dry-run")
     assert (code, output.splitlines()[-1]) == (0, "3 dead letters"), errors
@@ -130,6 +109,8 @@ async def test_what_is_redriven_has_its_effect_exactly_once_and_the_log_names_th
     assert (redrive["status"], redrive["selected"], redrive["sent"], redrive["remaining"]) == ("finished", 3, 3, 0)
     [entry] = await platform.entries_of(redrive["id"], "audit.redrive.created")
     assert (entry["actor"], entry["data"]) == ("quartet-admin", {"selected": 3, "rate": 100})
+    rest = {"filter": {"tenant": tenant}, "reason": "sent by a test", "expected": 1}
+    assert (await platform.post(f"{LETTERS}/discard", json=rest)).status_code == 200
 
 
 async def test_a_paused_consumer_is_named_until_it_is_resumed_and_its_events_arrive_once(

@@ -50,6 +50,7 @@ async def test_a_member_that_is_no_user_is_refused_by_name(api: Api) -> None:
 
 async def test_a_deleted_user_does_not_become_a_member(api: Api) -> None:
     user = await api.create_user()
+    await api.create_group([user["id"]])  # groups knows the user from now on
     assert (await api.delete(f"{USERS}/{user['id']}")).status_code == 204
 
     async def refused() -> bool:

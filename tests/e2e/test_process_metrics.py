@@ -47,7 +47,7 @@ PASSWORD = "correct horse battery staple"  # of users of these tests
 VARIABLES = {"$__rate_interval": "1m", "$__interval": "1m", "$service": ".*"}
 SERVER_ERRORS, CLIENT_ERRORS = '"5.."', '"4.."'
 """A stack that works has no server errors: those of clients take their place."""
-NOT_NAMES = re.compile(r"\{[^}]*}|\[[^]]*]|\bby \([^)]*\)|\b(or|bool)\b")
+NOT_NAMES = re.compile(r"\{[^}]*}|\[[^]]*]|\bby \([^)]*\)|\b(or|bool|offset)\b")
 NAME = re.compile(r"\b[a-z][a-z0-9_]*\b(?! *\()")
 """The name of a metric: a word that is no function."""
 

@@ -22,6 +22,7 @@ from quartet_testing.client import (
     user_document,
 )
 from quartet_testing.conditions import eventually
+from quartet_testing.dead_letters import letter_of, put_message
 from quartet_testing.faults import paused
 from quartet_testing.services import new_tenant
 
@@ -41,7 +42,6 @@ WITHOUT = {
         "token_status.introspect": READS,
         "scim.create_me": "always refuses",
         "archives.restore": "publishes an event when all lines of an archive are stored",
-        "rabbitmq.redrive": "moves events that were published before",
         "rabbitmq.replay": "moves events that were published before",
     },
     "groups": {
@@ -52,7 +52,6 @@ WITHOUT = {
         "totals.read": READS,
         "privileges.mark": "for services: the grant that follows is published by users",
         "bulk.carry_out": "for services: the operations of a Bulk, whose response is that of users",
-        "rabbitmq.redrive": "moves events that were published before",
         "rabbitmq.replay": "moves events that were published before",
     },
 }
@@ -113,6 +112,21 @@ async def jobs_change(api: Api, stack: Stack) -> None:
         async with paused(stack, f"{service}-worker"):
             job = await done(await api.post(f"/{service}/data/jobs", params={"kind": "import"}, content=b"{}"))
             await done(await api.post(f"/{service}/data/jobs/{job['id']}/cancel"))
+
+
+async def dead_letters_change(platform: Api, stack: Stack) -> None:
+    """A redrive of each service is made and cancelled, its dead letter discarded, a consumer paused and resumed."""
+    for service in ("users", "groups"):
+        path = f"/{service}/rabbitmq"
+        message = await put_message(stack, service, f"quartet.{service}.dead", b"no event", "ValueError: no")
+        chosen = {"ids": [(await letter_of(platform, service, message))["id"]]}
+        async with paused(stack, f"{service}-worker"):
+            redrive = await done(await platform.post(f"{path}/redrives", json=chosen))
+            await done(await platform.post(f"{path}/redrives/{redrive['id']}/cancel"))
+        await done(await platform.post(f"{path}/dead-letters/discard", json={**chosen, "reason": "sent by a test"}))
+        consumer = (await done(await platform.get(f"{path}/consumers")))["consumers"][0]["name"]
+        await done(await platform.post(f"{path}/consumers/{consumer}/pause", json={"reason": "a test"}))
+        await done(await platform.post(f"{path}/consumers/{consumer}/resume"))
 
 
 async def machines_change(api: Api) -> None:
@@ -184,6 +198,7 @@ async def test_each_route_of_users_and_groups_that_writes_names_its_events(
         await jobs_change(api, stack)
         await people_log_in(api, stack, recorder, tenant)
         await tenants_change(platform, stack)
+        await dead_letters_change(platform, stack)
     for service, named in recorder.named.items():
         assert [endpoint for endpoint, is_named in named.items() if not is_named] == []
         assert named.keys() & WITHOUT[service].keys() == set()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from quartet_cli import accounts
+from quartet_cli.instances import SPARE
 from quartet_cli.layout import SERVICES
 from quartet_cli.stack import Stack
 from quartet_common.auth.opaque_tokens import SCIM_TOKEN, make
@@ -157,7 +158,7 @@ async def everything(stack: Stack, mine: Api, system: Api) -> dict[str, bytes]:
     found["audit log"] = json.dumps([await mine.entries(), await system.entries()]).encode()
     async with httpx.AsyncClient(trust_env=False) as client:
         for name, port in stack._ports().items():
-            if name.endswith("-private"):
+            if name.endswith("-private") and SPARE not in name:
                 found[f"metrics of {name}"] = (await client.get(f"http://127.0.0.1:{port}/metrics")).content
     return found
 
