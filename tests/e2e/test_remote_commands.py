@@ -240,9 +240,10 @@ async def test_doctor_finds_nothing_wrong_and_then_the_service_that_is_stopped(p
     rows = person.sees("doctor")
     assert {one["result"] for one in rows} == {"ok"}, rows
     _, output, _ = person.tries("doctor", "--json", QUARTET_PROFILE="")
-    local = {one["check"]: (one["result"], one["text"]) for one in json.loads(output)}
-    for check in ("programs", "stack", "server", "token"):
-        assert local[check][0] == "ok", local[check]
+    local = json.loads(output)
+    assert {"programs", "stack", "server", "token"} <= {one["check"] for one in local}
+    wrong = [one for one in local if one["result"] == "problem"]
+    assert [one for one in wrong if not one["text"].startswith("dead letters: ")] == []  # other tests leave some
     person.stack.stop("metrics-api")
     try:
         code, output, _ = person.tries("doctor", "--json")
