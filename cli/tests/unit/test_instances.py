@@ -62,14 +62,14 @@ def test_ports_of_processes_that_are_no_longer_wanted_are_given_up_and_others_st
 
 def test_each_process_listens_at_ports_of_its_own_and_they_call_different_apis() -> None:
     ports = state(THREE).ports
-    told = [environment.service(Home(Path("/x")), ports, "groups", "worker", number) for number in (1, 2)]
-    assert [one["QUARTET_PRIVATE_PORT"] for one in told] == [
+    settings = [environment.service(Home(Path("/x")), ports, "groups", "worker", number) for number in (1, 2)]
+    assert [one["QUARTET_PRIVATE_PORT"] for one in settings] == [
         str(ports[f"groups-worker-{number}-private"]) for number in (1, 2)
     ]
-    assert [one["QUARTET_USERS_URL"] for one in told] == [
+    assert [one["QUARTET_USERS_URL"] for one in settings] == [
         f"http://127.0.0.1:{ports[f'users-api-{number}']}" for number in (1, 2)
     ]
-    assert [one["QUARTET_AUDIT_URL"] for one in told] == [f"http://127.0.0.1:{ports['audit-api']}"] * 2
+    assert [one["QUARTET_AUDIT_URL"] for one in settings] == [f"http://127.0.0.1:{ports['audit-api']}"] * 2
 
 
 def test_the_proxy_has_every_api_as_a_server() -> None:

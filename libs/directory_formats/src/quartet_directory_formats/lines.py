@@ -13,7 +13,7 @@ UTF16 = {"utf-16", "utf-16-le", "utf-16-be"}
 ENCODINGS = {"utf-8", "iso8859-1", "iso8859-15", "cp1250", "cp1252", "ascii", *UTF16}
 """The names that `codecs.lookup` has for the encodings that are read."""
 INVALID = b"\xff"
-"""A byte that is nowhere valid in UTF-8: stands for what cannot be decoded."""
+"""A byte that UTF-8 never has; it replaces bytes that cannot be decoded."""
 
 
 class Line(NamedTuple):

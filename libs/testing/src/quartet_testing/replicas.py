@@ -48,8 +48,8 @@ class StandbyOfStack:
         return bool(await self._primary.ask(FOLLOWS))
 
     async def fail_over(self) -> None:
-        """SIGKILL for the primary, and promote the standby. Returns when it takes writes; what the supervisor starts
-        in the place of the primary takes none.
+        """SIGKILL for the primary, and promote the standby. Returns when it takes writes. The server that the
+        supervisor starts again as the former primary takes none.
         """
         write_private(self._primary.data / "standby.signal", "", owner_of=self._primary.data)
         await kill(self._stack, "postgres")

@@ -43,7 +43,7 @@ ELSEWHERE = {
         "::test_after_a_wiped_rabbitmq_a_replay_completes_the_log_of_a_worker_that_was_stopped"
     ),
 }
-"""Commands that need more than a stack of which one process is stopped, each with the test that runs it with its own
+"""Commands that need more than a stack with one stopped process, each with the test that runs it with its own
 values. tests/e2e/test_runbook.py runs all others as they are written.
 """
 

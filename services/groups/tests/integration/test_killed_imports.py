@@ -25,7 +25,7 @@ TOTAL = GROUPS + GROUPS - 1
 
 
 def a_file() -> bytes:
-    """A tree of groups, of which each names its children before they come."""
+    """A tree of groups; each names its children before they come."""
     children = [[f"displayName:group {one}" for one in (2 * n, 2 * n + 1) if one <= GROUPS] for n in range(GROUPS + 1)]
     groups = ({"displayName": f"group {number}", "members": children[number]} for number in range(1, GROUPS + 1))
     return b"\n".join(map(orjson.dumps, groups))

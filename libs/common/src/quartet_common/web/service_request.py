@@ -118,7 +118,7 @@ async def hold_bytes(amount: int, *, at_once: bool = False) -> None:
 
 
 def body_pieces(limit: int) -> AsyncIterator[bytes]:
-    """The body of the running request in pieces while it arrives, of which few are in memory.
+    """The body of the running request in pieces while it arrives; few of them are in memory at a time.
 
     Raises BodyTooLargeError (413): before the first piece, if the client has said the size.
     """

@@ -44,7 +44,7 @@ class BundleLine(msgspec.Struct, frozen=True):
 
 
 class ErasedPart(NamedTuple):
-    """What was erased of which entry."""
+    """A part of an entry that was erased, with the request."""
 
     sequence: int
     part: str

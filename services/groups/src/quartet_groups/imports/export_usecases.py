@@ -50,7 +50,7 @@ class GroupExport:
                 return
 
     async def _write_groups(self, after: UUID) -> bool:
-        """Write a page of groups, of which only the last can have more members; whether there was one."""
+        """Write a page of groups; only the last of them can have more members. Returns whether there was one."""
         async with self._job.container.database.connection() as connection:
             rows = await import_store.read_groups(connection, self._job.tenant, after, GROUPS)
             if not rows:
